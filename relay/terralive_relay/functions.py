@@ -1,0 +1,31 @@
+"""A function that runs on this machine: what the project's configuration maps, and nothing that came over a wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFunction:
+    """One Lambda function and the local code that stands behind it.
+
+    Attributes:
+        name: the deployed function's name.
+        address: its Terraform address (`aws_lambda_function.api`), or its name where there is none.
+        runtime: the runtime its configuration names (`python3.12`), not the stub's.
+        handler: the handler its configuration names (`app.handler`), not the stub's.
+        path: the absolute local code root; becomes the worker's working directory and `LAMBDA_TASK_ROOT`.
+        python: the interpreter that runs a Python handler.
+        watch: globs below `path` whose change makes workers stale; empty for everything.
+        max_workers: how many invocations may run at once.
+    """
+
+    name: str
+    address: str
+    runtime: str
+    handler: str
+    path: Path
+    python: Path
+    watch: tuple[str, ...] = ()
+    max_workers: int = 16

@@ -1,0 +1,57 @@
+"""The one base class of every error that a terralive user may see.
+
+It stands on the ground floor so that every part can raise it; only the command line prints it. Subclasses name a
+family by its exit code:
+
+    TerraliveError            1  failed
+    +-- ConfigurationError    2  usage or configuration
+    +-- TerraformError        3  terraform failed
+    +-- CredentialsError      4  credentials or permissions
+    +-- StageHeldError        5  the stage is held by somebody else
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TerraliveError(Exception):
+    """Something went wrong that the user can act on.
+
+    Args:
+        reference: a kebab-case name that stays the same across releases (`stage-protected`).
+        message: what happened, where and why, in a plain sentence or a few lines.
+        hint: what to do next.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, reference: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.reference = reference
+        self.message = message
+        self.hint = hint
+
+
+class ConfigurationError(TerraliveError):
+    """The command line or the configuration asks for something that cannot be."""
+
+    exit_code = 2
+
+
+class TerraformError(TerraliveError):
+    """Terraform itself failed."""
+
+    exit_code = 3
+
+
+class CredentialsError(TerraliveError):
+    """AWS does not know the caller, cannot be reached, or refuses the call."""
+
+    exit_code = 4
+
+
+class StageHeldError(TerraliveError):
+    """Somebody else's relay holds the stage's lease."""
+
+    exit_code = 5

@@ -1,0 +1,59 @@
+"""An invocation and its outcome, as every part of terralive passes them on.
+
+The fields are those of Lambda's Runtime API
+(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html); event and response are raw bytes, never parsed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One request from Lambda, named by its AWS request id.
+
+    Attributes:
+        request_id: the AWS request id.
+        function_name: the function's name, without qualifier.
+        function_arn: the ARN that was invoked (with its qualifier, if any).
+        deadline_ms: when Lambda ends the invocation, in milliseconds since the Unix epoch.
+        event: the event's bytes, exactly as the Runtime API gave them.
+        environment: the function's whole environment in Lambda, the role's credentials and Lambda's reserved
+            variables (`AWS_LAMBDA_FUNCTION_VERSION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …) among it.
+            Never log it.
+        trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
+        client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
+        cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
+    """
+
+    request_id: str
+    function_name: str
+    function_arn: str
+    deadline_ms: int
+    event: bytes = field(repr=False)
+    environment: Mapping[str, str] = field(repr=False, default_factory=dict)
+    trace_id: str = ""
+    client_context: str = ""
+    cognito_identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a handler made of an invocation.
+
+    Attributes:
+        body: the response's bytes; for an error the JSON document that the Runtime API's
+            `/invocation/{id}/error` takes (`errorMessage`, `errorType`, `stackTrace`), in whatever shape the
+            handler's own runtime gives it.
+        error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`, `Runtime.ImportModuleError`,
+            …); "" for a success.
+    """
+
+    body: bytes = field(repr=False)
+    error_type: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.error_type

@@ -1,0 +1,18 @@
+"""The numbers that AWS sets and every part has to agree on, each with its page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+MESSAGE_BYTES: Final = 128 * 1024
+FRAME_BYTES: Final = 32 * 1024
+CONNECTION_SECONDS: Final = 2 * 60 * 60
+IDLE_SECONDS: Final = 10 * 60
+INTEGRATION_SECONDS: Final = 29
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+SYNCHRONOUS_PAYLOAD_BYTES: Final = 6 * 1024 * 1024
+ASYNCHRONOUS_PAYLOAD_BYTES: Final = 1024 * 1024
+FUNCTION_TIMEOUT_SECONDS: Final = 15 * 60
+INIT_SECONDS: Final = 10

@@ -1,0 +1,1 @@
+"""CDK for Terraform constructs, substitution, and the Terraform runner."""
