@@ -1,0 +1,238 @@
+"""Payloads: invocations and outcomes as bytes, compressed where that helps, cut into chunks and put together again.
+
+Pure: no clock (`now` is a parameter, in seconds), no I/O. A payload is one line of JSON (the header) and the raw body
+behind it, so megabytes of event or response are never parsed. Chunks may come in any order and more than once;
+`Assembler` holds a bounded amount of memory whatever a peer announces.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.wire import Chunk, Kind, ProtocolError
+
+# 96,000 bytes are 128,000 characters of base64, which leaves 3 KB of a 128 KB message for the other fields.
+CHUNK_BYTES: Final = 96_000
+# A payload at Lambda's limit, its header (4 KB of environment variables, credentials, context), and room to spare.
+PAYLOAD_BYTES: Final = SYNCHRONOUS_PAYLOAD_BYTES + 1024 * 1024
+RAW: Final = "raw"
+ZLIB: Final = "zlib"
+_WORTH_COMPRESSING: Final = 1024
+_SAMPLE_BYTES: Final = 16 * 1024
+
+
+def pack_invocation(invocation: Invocation, *, remaining_ms: int) -> bytes:
+    """Make the payload of an invocation. `remaining_ms` is its time left by Lambda's clock, at this moment."""
+    header = {
+        "request_id": invocation.request_id,
+        "function_name": invocation.function_name,
+        "function_arn": invocation.function_arn,
+        "remaining_ms": max(0, remaining_ms),
+        "environment": dict(invocation.environment),
+        "trace_id": invocation.trace_id,
+        "client_context": invocation.client_context,
+        "cognito_identity": invocation.cognito_identity,
+    }
+    return _pack(header, invocation.event)
+
+
+def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
+    """Read an invocation's payload. Its deadline is set on this machine's clock: clocks of two machines differ.
+
+    Raises:
+        ProtocolError: the header is not what `pack_invocation` makes.
+    """
+    header, event = _unpack(payload)
+    environment = header.get("environment")
+    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+        raise ProtocolError("invocation.environment must map texts to texts")
+    remaining_ms = header.get("remaining_ms")
+    if type(remaining_ms) is not int or not 0 <= remaining_ms <= 2**40:
+        raise ProtocolError("invocation.remaining_ms must be a number of milliseconds")
+    return Invocation(
+        request_id=_text(header, "request_id"),
+        function_name=_text(header, "function_name"),
+        function_arn=_text(header, "function_arn"),
+        deadline_ms=now_ms + remaining_ms,
+        event=event,
+        environment=environment,
+        trace_id=_text(header, "trace_id"),
+        client_context=_text(header, "client_context"),
+        cognito_identity=_text(header, "cognito_identity"),
+    )
+
+
+def pack_outcome(outcome: Outcome) -> bytes:
+    return _pack({"error_type": outcome.error_type}, outcome.body)
+
+
+def unpack_outcome(payload: bytes) -> Outcome:
+    """Read an outcome's payload.
+
+    Raises:
+        ProtocolError: the header is not what `pack_outcome` makes.
+    """
+    header, body = _unpack(payload)
+    return Outcome(body=body, error_type=_text(header, "error_type"))
+
+
+def _pack(header: dict[str, object], body: bytes) -> bytes:
+    return json.dumps(header, separators=(",", ":")).encode() + b"\n" + body
+
+
+def _unpack(payload: bytes) -> tuple[dict[str, object], bytes]:
+    line, newline, body = payload.partition(b"\n")
+    try:
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ProtocolError("a payload's header is not JSON") from None
+    if not newline or not isinstance(header, dict):
+        raise ProtocolError("a payload has no header")
+    return header, body
+
+
+def _text(header: dict[str, object], name: str) -> str:
+    value = header.get(name)
+    if not isinstance(value, str):
+        raise ProtocolError(f"a payload's {name} must be a text")
+    return value
+
+
+def split(kind: Kind, request_id: str, function: str, payload: bytes, *, peer: str = "") -> tuple[Chunk, ...]:
+    """Cut a payload into chunks that each fit a WebSocket message of API Gateway.
+
+    Raises:
+        ProtocolError: the payload is larger than anything Lambda lets through.
+    """
+    if len(payload) > PAYLOAD_BYTES:
+        raise ProtocolError(f"a payload of {len(payload)} bytes; the most is {PAYLOAD_BYTES}")
+    encoding, encoded = _compress(payload)
+    parts = max(1, -(-len(encoded) // CHUNK_BYTES))
+    return tuple(
+        Chunk(
+            kind=kind,
+            request_id=request_id,
+            function=function,
+            part=part,
+            parts=parts,
+            size=len(encoded),
+            encoding=encoding,
+            data=encoded[part * CHUNK_BYTES : (part + 1) * CHUNK_BYTES],
+            peer=peer,
+        )
+        for part in range(parts)
+    )
+
+
+def _compress(payload: bytes) -> tuple[str, bytes]:
+    """Compress if it makes the payload at least a tenth smaller; a sample spares a small CPU the attempt."""
+    if len(payload) < _WORTH_COMPRESSING:
+        return RAW, payload
+    sample = payload[:_SAMPLE_BYTES]
+    if len(zlib.compress(sample, 1)) > len(sample) * 0.9:
+        return RAW, payload
+    compressed = zlib.compress(payload, 1)
+    return (ZLIB, compressed) if len(compressed) < len(payload) * 0.9 else (RAW, payload)
+
+
+@dataclass(slots=True)
+class _Partial:
+    first: Chunk
+    touched: float
+    data: dict[int, bytes] = field(default_factory=dict)
+
+
+Key = tuple[Kind, str, str]
+
+
+@dataclass(slots=True)
+class Assembler:
+    """Puts payloads together from their chunks.
+
+    Invariants: no more than `most_bytes` are announced by the unfinished payloads together (the one least recently
+    added to gives way), and what a payload announces is checked before anything of it is kept.
+    """
+
+    most_bytes: int = 16 * PAYLOAD_BYTES
+    _partials: dict[Key, _Partial] = field(default_factory=dict)
+
+    def add(self, chunk: Chunk, now: float) -> bytes | None:
+        """Take one chunk; give the payload when it was the last one missing.
+
+        Raises:
+            ProtocolError: the chunk contradicts its own numbers or the chunks that came before.
+        """
+        _check(chunk)
+        key = (chunk.kind, chunk.request_id, chunk.peer)
+        partial = self._partials.get(key)
+        if partial is None:
+            if chunk.parts == 1:
+                return _decompress(chunk.encoding, chunk.data)
+            self._make_room(chunk.size)
+            partial = self._partials[key] = _Partial(chunk, now)
+        first = partial.first
+        if (first.parts, first.size, first.encoding) != (chunk.parts, chunk.size, chunk.encoding):
+            # The same payload, packed anew by a peer that had to reconnect: the newer one counts.
+            self._partials[key] = partial = _Partial(chunk, now)
+        partial.data[chunk.part] = chunk.data
+        partial.touched = now
+        if len(partial.data) < chunk.parts:
+            return None
+        del self._partials[key]
+        return _decompress(chunk.encoding, b"".join(partial.data[part] for part in range(chunk.parts)))
+
+    def stalled(self, now: float, *, after: float) -> Iterator[tuple[Chunk, tuple[int, ...]]]:
+        """Name the payloads to which nothing was added for `after` seconds: any chunk, and the parts that miss."""
+        for partial in self._partials.values():
+            if now - partial.touched >= after:
+                partial.touched = now
+                missing = tuple(part for part in range(partial.first.parts) if part not in partial.data)
+                yield partial.first, missing
+
+    def discard(self, request_id: str) -> None:
+        for key in [key for key in self._partials if key[1] == request_id]:
+            del self._partials[key]
+
+    def expire(self, now: float, *, after: float) -> tuple[str, ...]:
+        """Forget payloads to which nothing was added for `after` seconds; give their request ids."""
+        old = [key for key, partial in self._partials.items() if now - partial.touched >= after]
+        for key in old:
+            del self._partials[key]
+        return tuple(key[1] for key in old)
+
+    def _make_room(self, size: int) -> None:
+        held = sum(partial.first.size for partial in self._partials.values())
+        for key in sorted(self._partials, key=lambda item: self._partials[item].touched):
+            if held + size <= self.most_bytes:
+                return
+            held -= self._partials.pop(key).first.size
+
+
+def _check(chunk: Chunk) -> None:
+    if chunk.encoding not in (RAW, ZLIB):
+        raise ProtocolError(f"unknown encoding {chunk.encoding!r:.40}")
+    if chunk.size > PAYLOAD_BYTES:
+        raise ProtocolError(f"a payload of {chunk.size} bytes; the most is {PAYLOAD_BYTES}")
+    if chunk.parts != max(1, -(-chunk.size // CHUNK_BYTES)) or not 0 <= chunk.part < chunk.parts:
+        raise ProtocolError(f"part {chunk.part} of {chunk.parts} for {chunk.size} bytes")
+    if len(chunk.data) != min(CHUNK_BYTES, chunk.size - chunk.part * CHUNK_BYTES):
+        raise ProtocolError(f"part {chunk.part} has {len(chunk.data)} bytes")
+
+
+def _decompress(encoding: str, data: bytes) -> bytes:
+    if encoding == RAW:
+        return data
+    unpacker = zlib.decompressobj()
+    try:
+        payload = unpacker.decompress(data, PAYLOAD_BYTES)
+    except zlib.error:
+        raise ProtocolError("a payload does not decompress") from None
+    if not unpacker.eof:
+        raise ProtocolError("a payload is cut short, or decompresses to more than Lambda lets through")
+    return payload

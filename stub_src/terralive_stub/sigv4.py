@@ -1,0 +1,98 @@
+"""Signature Version 4 for a WebSocket upgrade, in the standard library only.
+
+A stub may have 128 MB and so a fraction of a CPU, where importing botocore costs seconds. Rules:
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for WebSocket APIs,
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+SERVICE: Final = "execute-api"
+_DEFAULT_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
+_EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
+_UNRESERVED: Final = "-_.~"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key. Never log it: its repr names the key id only."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False, default="")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Credentials:
+        """Read the variables that Lambda sets for the function's role.
+
+        Raises:
+            KeyError: there are none.
+        """
+        return cls(
+            access_key_id=environ["AWS_ACCESS_KEY_ID"],
+            secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
+            session_token=environ.get("AWS_SESSION_TOKEN", ""),
+        )
+
+
+def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) -> dict[str, str]:
+    """Give the headers that sign the GET request of a WebSocket upgrade.
+
+    Args:
+        url: the `wss://` (or, in the sandbox, `ws://`) address, with its query if any.
+        region: the API's region.
+        credentials: who connects.
+        now: seconds since the Unix epoch; AWS accepts five minutes of difference.
+
+    Returns:
+        `Host`, `X-Amz-Date`, `Authorization` and, for temporary credentials, `X-Amz-Security-Token`.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+        host = f"{host}:{parts.port}"
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    signed = {"host": host, "x-amz-date": stamp}
+    if credentials.session_token:
+        signed["x-amz-security-token"] = credentials.session_token
+    names = ";".join(sorted(signed))
+    query = "&".join(
+        f"{quote(key, safe=_UNRESERVED)}={quote(value, safe=_UNRESERVED)}"
+        for key, value in sorted(parse_qsl(parts.query, keep_blank_values=True))
+    )
+    canonical = "\n".join(
+        [
+            "GET",
+            quote(parts.path or "/", safe="/~"),
+            query,
+            *(f"{name}:{signed[name]}" for name in sorted(signed)),
+            "",
+            names,
+            _EMPTY_HASH,
+        ]
+    )
+    scope = f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
+    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = f"AWS4{credentials.secret_access_key}".encode()
+    for step in (stamp[:8], region, SERVICE, "aws4_request"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    headers = {
+        "Host": host,
+        "X-Amz-Date": stamp,
+        "Authorization": (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key_id}/{scope}, "
+            f"SignedHeaders={names}, Signature={signature}"
+        ),
+    }
+    if credentials.session_token:
+        headers["X-Amz-Security-Token"] = credentials.session_token
+    return headers

@@ -1,0 +1,345 @@
+"""Wire protocol v1: the messages that stub, broker and relay exchange. No sockets, no clock, no threads.
+
+A message is one JSON object in one WebSocket text message, with `v` (the protocol's version) and `action` (its type);
+every other key is a field of the dataclass below. `decode` is the only way in: it raises `ProtocolError` on anything
+malformed, and ignores keys it does not know so that a later version can add some. `encode` is the only way out.
+
+`peer` names a WebSocket connection id of API Gateway. The broker sets it when it passes a stub's message on; a relay's
+answer carries it back. A stub's own `peer` is always overwritten, so it cannot speak for another connection.
+
+    stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
+    relay -> stub    Ack, Chunk(kind=RESULT), Missing, Unknown
+    relay -> broker  Hello, Heartbeat, Goodbye
+    broker -> relay  Welcome, Refused, TakenOver, Undeliverable
+    broker -> stub   NoRelay
+    broker -> both   Problem
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import ClassVar, Final, TypeAlias
+
+from terralive_stub.limits import MESSAGE_BYTES
+
+VERSION: Final = 1
+TEXT_CHARACTERS: Final = 4096
+LIST_ITEMS: Final = 4096
+
+
+class ProtocolError(Exception):
+    """A message that no speaker of this protocol sends. The session that got it stays usable."""
+
+
+class Kind(StrEnum):
+    """What a chunk is a part of."""
+
+    INVOKE = "invoke"
+    RESULT = "result"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A relay asks for the stage's lease. `relay` names one life of one relay process."""
+
+    ACTION: ClassVar[str] = "hello"
+    relay: str
+    functions: tuple[str, ...]
+    owner: str
+    machine: str
+    takeover: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The lease is this relay's until `expires_ms` (broker's clock, ms since the epoch) unless it is renewed."""
+
+    ACTION: ClassVar[str] = "welcome"
+    relay: str
+    expires_ms: int
+    heartbeat_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The lease is somebody else's."""
+
+    ACTION: ClassVar[str] = "refused"
+    owner: str
+    machine: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """The lease has moved to somebody who asked for it explicitly."""
+
+    ACTION: ClassVar[str] = "taken-over"
+    owner: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Renews the lease and keeps the connection from idling; answered by a Welcome."""
+
+    ACTION: ClassVar[str] = "heartbeat"
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The relay leaves: from now on stubs fail at once instead of waiting for it."""
+
+    ACTION: ClassVar[str] = "goodbye"
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One part of a payload; see `terralive_stub.chunks`. `size` is the whole encoded payload's length in bytes."""
+
+    ACTION: ClassVar[str] = "chunk"
+    kind: Kind
+    request_id: str
+    function: str
+    part: int
+    parts: int
+    size: int
+    encoding: str
+    data: bytes = field(repr=False)
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The invocation is fully received and owned by this relay, which is running it."""
+
+    ACTION: ClassVar[str] = "ack"
+    request_id: str
+    function: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Some parts of a payload have not come; please send them again."""
+
+    ACTION: ClassVar[str] = "missing"
+    kind: Kind
+    request_id: str
+    function: str
+    parts: tuple[int, ...]
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A stub asks how an acknowledged invocation stands: answered by Ack, by the result, or by Unknown."""
+
+    ACTION: ClassVar[str] = "resume"
+    request_id: str
+    function: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The result has arrived."""
+
+    ACTION: ClassVar[str] = "done"
+    request_id: str
+    function: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """This relay has never owned that invocation (it was restarted since)."""
+
+    ACTION: ClassVar[str] = "unknown"
+    request_id: str
+    function: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRelay:
+    """Nobody can take the invocation.
+
+    `owner` and `machine` say who was connected last, from `since_ms` until `until_ms`; empty and 0 if nobody ever
+    was. `retry_ms` > 0: the relay lost its connection a moment ago and may be back, so ask again after that time.
+    """
+
+    ACTION: ClassVar[str] = "no-relay"
+    request_id: str
+    owner: str
+    machine: str
+    since_ms: int
+    until_ms: int
+    retry_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """A relay's answer found the stub's connection gone; the stub will come back and ask."""
+
+    ACTION: ClassVar[str] = "undeliverable"
+    request_id: str
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The broker refuses a message; `reference` is kebab-case as in every terralive error."""
+
+    ACTION: ClassVar[str] = "problem"
+    reference: str
+    message: str
+    request_id: str = ""
+
+
+Message: TypeAlias = (
+    Hello
+    | Welcome
+    | Refused
+    | TakenOver
+    | Heartbeat
+    | Goodbye
+    | Chunk
+    | Ack
+    | Missing
+    | Resume
+    | Done
+    | Unknown
+    | NoRelay
+    | Undeliverable
+    | Problem
+)
+
+_TYPES: Final[dict[str, type[Message]]] = {
+    kind.ACTION: kind
+    for kind in (
+        Hello,
+        Welcome,
+        Refused,
+        TakenOver,
+        Heartbeat,
+        Goodbye,
+        Chunk,
+        Ack,
+        Missing,
+        Resume,
+        Done,
+        Unknown,
+        NoRelay,
+        Undeliverable,
+        Problem,
+    )
+}
+
+
+def encode(message: Message) -> str:
+    """Give the message's JSON text, at most 128 KB long.
+
+    Raises:
+        ProtocolError: the message would be larger than API Gateway lets through.
+    """
+    document: dict[str, object] = {"v": VERSION, "action": message.ACTION}
+    for item in fields(message):
+        value = getattr(message, item.name)
+        document[item.name] = base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
+    text = json.dumps(document, separators=(",", ":"))
+    if len(text) > MESSAGE_BYTES:  # json.dumps escapes everything that is not ASCII: characters are bytes
+        raise ProtocolError(f"{message.ACTION}: {len(text)} bytes, but a WebSocket message holds {MESSAGE_BYTES}")
+    return text
+
+
+def decode(text: str) -> Message:
+    """Read one message.
+
+    Raises:
+        ProtocolError: not JSON, not an object, another version, an unknown action, a missing or ill-typed field.
+    """
+    if len(text) > MESSAGE_BYTES:
+        raise ProtocolError(f"a message of {len(text)} characters; API Gateway lets {MESSAGE_BYTES} bytes through")
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ProtocolError("not a JSON object")
+    version = document.get("v")
+    if type(version) is not int or version != VERSION:
+        raise ProtocolError(f"protocol version {version!r:.40}, but this is version {VERSION}")
+    action = document.get("action")
+    kind = _TYPES.get(action) if isinstance(action, str) else None
+    if kind is None:
+        raise ProtocolError(f"unknown action {action!r:.60}")
+    values: dict[str, object] = {}
+    for item in fields(kind):
+        if item.name in document:
+            values[item.name] = _READERS[str(item.type)](document[item.name], f"{action}.{item.name}")
+        elif item.name not in _OPTIONAL:
+            raise ProtocolError(f"{action}.{item.name} is missing")
+    return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
+
+
+_OPTIONAL: Final = frozenset({"peer", "takeover"})
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
+        raise ProtocolError(f"{where} must be a text of at most {TEXT_CHARACTERS} characters")
+    return value
+
+
+def _number(value: object, where: str) -> int:
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise ProtocolError(f"{where} must be a whole number from 0 to 2^53")
+    return value
+
+
+def _flag(value: object, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise ProtocolError(f"{where} must be true or false")
+    return value
+
+
+def _bytes(value: object, where: str) -> bytes:
+    if not isinstance(value, str):
+        raise ProtocolError(f"{where} must be base64 text")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        raise ProtocolError(f"{where} is not base64") from None
+
+
+def _items(value: object, where: str) -> list[object]:
+    if not isinstance(value, list) or len(value) > LIST_ITEMS:
+        raise ProtocolError(f"{where} must be a list of at most {LIST_ITEMS} items")
+    return value
+
+
+def _kind(value: object, where: str) -> Kind:
+    try:
+        return Kind(_text(value, where))
+    except ValueError:
+        raise ProtocolError(f"{where} must be one of {', '.join(Kind)}") from None
+
+
+_READERS: Final[dict[str, Callable[[object, str], object]]] = {
+    "str": _text,
+    "int": _number,
+    "bool": _flag,
+    "bytes": _bytes,
+    "Kind": _kind,
+    "tuple[str, ...]": lambda value, where: tuple(_text(item, where) for item in _items(value, where)),
+    "tuple[int, ...]": lambda value, where: tuple(_number(item, where) for item in _items(value, where)),
+}
