@@ -1,0 +1,205 @@
+"""The broker Lambda: `exchange.py` behind API Gateway, with DynamoDB and `@connections` through boto3.
+
+Environment: `TABLE_NAME`; `MANAGEMENT_ENDPOINT`, the management API's address with `{stage}` left in. Event shapes:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html.
+Nothing of a message is ever logged: invocations carry credentials.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, Literal, TypedDict
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from terralive_stub.exchange import (
+    REMEMBER_MS,
+    Conflict,
+    Door,
+    Exchange,
+    Gone,
+    Identity,
+    Lease,
+    LeaseState,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_apigatewaymanagementapi.client import ApiGatewayManagementApiClient
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+# Fail fast and try again: the gateway gives an integration 29 s, a stub waits 3 s for an acknowledgement.
+_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+_LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {"pk": {"S": "lease"}, "sk": {"S": "lease"}}
+
+
+class RequestContextIdentity(TypedDict, total=False):
+    userArn: str
+
+
+class RequestContext(TypedDict):
+    eventType: Literal["CONNECT", "DISCONNECT", "MESSAGE"]
+    connectionId: str
+    stage: str
+    identity: RequestContextIdentity
+
+
+class WebSocketEvent(TypedDict, total=False):
+    requestContext: RequestContext
+    body: str
+
+
+class Response(TypedDict):
+    statusCode: int
+
+
+class DynamoDBTable:
+    """The connections table: one item a connection, one for the lease; `expires` (seconds) is its TTL attribute."""
+
+    def __init__(self, client: DynamoDBClient, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def put_identity(self, identity: Identity) -> None:
+        self._client.put_item(
+            TableName=self._name,
+            Item={
+                **self._key(identity.connection),
+                "door": {"S": str(identity.door)},
+                "arn": {"S": identity.arn},
+                "expires": {"N": str(identity.expires_ms // 1000)},
+            },
+        )
+
+    def get_identity(self, connection: str) -> Identity | None:
+        if not connection:
+            return None
+        answer = self._client.get_item(TableName=self._name, Key=self._key(connection), ConsistentRead=True)
+        item = answer.get("Item")
+        if item is None:
+            return None
+        return Identity(connection, Door(item["door"]["S"]), item["arn"]["S"], int(item["expires"]["N"]) * 1000)
+
+    def delete_identity(self, connection: str) -> None:
+        self._client.delete_item(TableName=self._name, Key=self._key(connection))
+
+    def get_lease(self) -> Lease | None:
+        item = self._client.get_item(TableName=self._name, Key=_LEASE_KEY, ConsistentRead=True).get("Item")
+        if item is None:
+            return None
+        return Lease(
+            relay=item["relay"]["S"],
+            connection=item["connection"]["S"],
+            owner=item["owner"]["S"],
+            machine=item["machine"]["S"],
+            arn=item["arn"]["S"],
+            functions=frozenset(name["S"] for name in item["functions"]["L"]),
+            state=LeaseState(item["state"]["S"]),
+            since_ms=int(item["since_ms"]["N"]),
+            until_ms=int(item["until_ms"]["N"]),
+            expires_ms=int(item["expires_ms"]["N"]),
+            version=int(item["version"]["N"]),
+        )
+
+    def put_lease(self, lease: Lease, *, replaces: int) -> None:
+        condition = "attribute_not_exists(pk)" if replaces == 0 else "version = :replaces"
+        item: dict[str, AttributeValueTypeDef] = {
+            **_LEASE_KEY,
+            "relay": {"S": lease.relay},
+            "connection": {"S": lease.connection},
+            "owner": {"S": lease.owner},
+            "machine": {"S": lease.machine},
+            "arn": {"S": lease.arn},
+            "functions": {"L": [{"S": name} for name in sorted(lease.functions)]},
+            "state": {"S": str(lease.state)},
+            "since_ms": {"N": str(lease.since_ms)},
+            "until_ms": {"N": str(lease.until_ms)},
+            "expires_ms": {"N": str(lease.expires_ms)},
+            "version": {"N": str(lease.version)},
+            "expires": {"N": str((lease.expires_ms + REMEMBER_MS) // 1000)},
+        }
+        try:
+            if replaces == 0:
+                self._client.put_item(TableName=self._name, Item=item, ConditionExpression=condition)
+            else:
+                self._client.put_item(
+                    TableName=self._name,
+                    Item=item,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues={":replaces": {"N": str(replaces)}},
+                )
+        except self._client.exceptions.ConditionalCheckFailedException:
+            raise Conflict from None
+
+    @staticmethod
+    def _key(connection: str) -> dict[str, AttributeValueTypeDef]:
+        return {"pk": {"S": f"connection#{connection}"}, "sk": {"S": "identity"}}
+
+
+class ManagementApi:
+    """`@connections` of both stages.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+    """
+
+    def __init__(self, session: boto3.Session, endpoint: str) -> None:
+        self._clients: dict[Door, ApiGatewayManagementApiClient] = {
+            door: session.client(
+                "apigatewaymanagementapi", endpoint_url=endpoint.replace("{stage}", door), config=_CONFIG
+            )
+            for door in Door
+        }
+
+    def post(self, door: Door, connection: str, text: str) -> None:
+        client = self._clients[door]
+        try:
+            client.post_to_connection(ConnectionId=connection, Data=text.encode())
+        except client.exceptions.GoneException:
+            raise Gone from None
+
+    def close(self, door: Door, connection: str) -> None:
+        client = self._clients[door]
+        try:
+            client.delete_connection(ConnectionId=connection)
+        except client.exceptions.GoneException:
+            return
+        except ClientError as error:
+            print(f"could not close a connection: {error.response['Error'].get('Code')}")  # noqa: T201  # Lambda's log
+
+
+class Broker:
+    """What a warm environment keeps."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        session = boto3.Session()
+        self.exchange = Exchange(
+            DynamoDBTable(session.client("dynamodb", config=_CONFIG), environ["TABLE_NAME"]),
+            ManagementApi(session, environ["MANAGEMENT_ENDPOINT"]),
+        )
+
+    def handle(self, event: WebSocketEvent, now_ms: int) -> Response:
+        context = event["requestContext"]
+        connection = context["connectionId"]
+        if context["eventType"] == "CONNECT":
+            arn = context["identity"].get("userArn") or ""
+            welcome = self.exchange.connect(connection, context["stage"], arn, now_ms)
+            return {"statusCode": 200 if welcome else 403}
+        if context["eventType"] == "DISCONNECT":
+            self.exchange.disconnect(connection, now_ms)
+        else:
+            self.exchange.message(connection, event.get("body") or "", now_ms)
+        return {"statusCode": 200}
+
+
+_broker: list[Broker] = []
+
+
+def handler(event: WebSocketEvent, context: object) -> Response:  # noqa: ARG001  # Lambda passes both
+    """Lambda's entry; the clients are made in the first invocation, so that importing this module needs no AWS."""
+    if not _broker:
+        _broker.append(Broker(os.environ))
+    return _broker[0].handle(event, int(time.time() * 1000))

@@ -1,0 +1,305 @@
+"""The stub's side of an invocation: (event, now) -> effects. No sockets, no clock, no threads.
+
+A stub has at most one invocation at a time (Lambda's execution environments do) and at most one connection, which it
+keeps across invocations. `live.py` is the shell that owns the socket, does what the effects say and feeds back what
+happened. Times are seconds of one monotonic clock; the invocation's deadline is given in the same clock.
+
+Invariants:
+    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be running at the
+       deadline: then Lambda's own timeout ends it.
+    2. A Finish with a success carries bytes that a relay sent for this request id.
+    3. An invocation is sent in full again (never partly believed) until a relay has acknowledged it; after that it is
+       only asked for, never sent again, so that a restarted relay cannot run it a second time.
+    4. Messages about any other request id change nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final, TypeAlias
+
+from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.limits import CONNECTION_SECONDS, IDLE_SECONDS
+from terralive_stub.refusals import Refusal, describe_no_relay, refuse
+from terralive_stub.wire import (
+    Ack,
+    Chunk,
+    Done,
+    Kind,
+    Message,
+    Missing,
+    NoRelay,
+    Problem,
+    ProtocolError,
+    Resume,
+    Unknown,
+)
+
+ACK_SECONDS: Final = 3.0
+SECONDS_PER_MEGABYTE: Final = 1.0  # of payload, added to the wait for an acknowledgement
+PROBE_SECONDS: Final = 5.0  # how often an acknowledged invocation is asked for
+STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing ones are asked for
+RECONNECT_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0)  # before attempt 1, 2, …; the last one repeats
+LOST_SECONDS: Final = 20.0  # a relay that acknowledged and is gone for so long will not come back
+CONNECT_SECONDS: Final = 10.0
+MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
+_MEGABYTE: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """Open a connection (closing what is left of an old one). Answered by `connected` or `connection_lost`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    outcome: Outcome
+
+
+Effect: TypeAlias = Connect | Send | Finish
+
+
+class _Phase(Enum):
+    IDLE = auto()
+    OFFERED = auto()  # no relay has acknowledged it yet
+    OWNED = auto()  # a relay has
+
+
+class _Link(Enum):
+    DOWN = auto()
+    OPENING = auto()
+    UP = auto()
+
+
+class StubSession:
+    """See the module's docstring.
+
+    Args:
+        app, stage: for the texts of errors.
+    """
+
+    def __init__(self, *, app: str, stage: str) -> None:
+        self._app = app
+        self._stage = stage
+        self._link = _Link.DOWN
+        self._opened = self._traffic = 0.0
+        self._phase = _Phase.IDLE
+        self._invocation: Invocation | None = None
+        self._deadline = 0.0
+        self._assembler = Assembler()
+        self._ended = True
+        self._connect_at: float | None = None
+        self._failures = 0
+        self._why = ""
+        self._ack_by: float | None = None
+        self._ask_at: float | None = None
+        self._heard = 0.0  # when a relay last said that it owns the invocation
+
+    def begin(self, invocation: Invocation, now: float, *, deadline: float) -> list[Effect]:
+        """Start an invocation; the one before has finished or was ended by Lambda's timeout."""
+        self._invocation = invocation
+        self._deadline = deadline
+        self._phase = _Phase.OFFERED
+        self._ended = False
+        self._failures = 0
+        self._why = ""
+        self._assembler = Assembler()
+        self._ack_by = self._ask_at = self._connect_at = None
+        worn_out = now - self._opened > CONNECTION_SECONDS - 60 or now - self._traffic > IDLE_SECONDS - 30
+        if self._link is _Link.UP and not worn_out:
+            return self._offer(now)
+        return self._reconnect(now)
+
+    def connected(self, now: float) -> list[Effect]:
+        self._link = _Link.UP
+        self._opened = self._traffic = now
+        if self._ended:
+            return []
+        return self._offer(now) if self._phase is _Phase.OFFERED else self._ask(now)
+
+    def connection_lost(self, now: float, why: str) -> list[Effect]:
+        self._link = _Link.DOWN
+        self._why = why
+        if self._ended:
+            return []
+        self._ack_by = self._ask_at = None
+        delay = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS) - 1)]
+        self._failures += 1
+        self._connect_at = now + delay
+        return self.tick(now)
+
+    def refused(self, now: float, why: str) -> list[Effect]:
+        """The door is shut (HTTP 403). A policy attached a moment ago takes some time to reach IAM, so try a bit."""
+        if self._failures < len(RECONNECT_SECONDS):
+            return self.connection_lost(now, why)
+        self._link = _Link.DOWN
+        return self._refuse(Refusal.CANNOT_CONNECT, why)
+
+    def received(self, message: Message, now: float) -> list[Effect]:
+        """Take one decoded message."""
+        self._traffic = now
+        self._failures = 0
+        invocation = self._invocation
+        if self._ended or invocation is None or getattr(message, "request_id", None) != invocation.request_id:
+            return []
+        return self._about_mine(message, invocation, now)
+
+    def _about_mine(self, message: Message, invocation: Invocation, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        match message:
+            case Ack():
+                self._own(now)
+            case Chunk(kind=Kind.RESULT):
+                effects = self._take_result(message, now)
+            case Missing(kind=Kind.INVOKE, parts=parts):
+                chunks = self._chunks(now)
+                self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+                effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
+            case NoRelay():
+                effects = self._no_relay(message, now)
+            case Unknown() if self._phase is _Phase.OWNED:
+                effects = self._refuse(
+                    Refusal.RELAY_LOST,
+                    "The relay that had taken this invocation was restarted: whether its handler ran to its end is "
+                    "not known. It was not run again.",
+                )
+            case Problem(reference=reference, message=text):
+                effects = self._refuse(Refusal.PROTOCOL, f"The broker refused this invocation ({reference}): {text}")
+            case _:
+                pass
+        return effects
+
+    def tick(self, now: float) -> list[Effect]:
+        """Do what has become due. The shell calls it at `next_tick` at the latest."""
+        if self._ended:
+            return []
+        if now >= self._give_up_at():
+            return self._give_up()
+        if self._connect_at is not None and now >= self._connect_at:
+            return self._reconnect(now)
+        if self._ack_by is not None and now >= self._ack_by:
+            opening = self._link is _Link.OPENING
+            self._why = "the connection did not open" if opening else "no relay acknowledged the invocation in time"
+            return self._reconnect(now)
+        if self._ask_at is not None and now >= self._ask_at:
+            return self._offer(now) if self._phase is _Phase.OFFERED else self._ask(now)
+        return [
+            Send(Missing(Kind.RESULT, chunk.request_id, chunk.function, parts))
+            for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
+        ]
+
+    def next_tick(self, now: float) -> float:
+        """When `tick` has something to do, at the latest."""
+        times = [self._give_up_at(), now + STALL_SECONDS]
+        times += [due for due in (self._connect_at, self._ack_by, self._ask_at) if due is not None]
+        return min(times)
+
+    @property
+    def busy(self) -> bool:
+        return not self._ended
+
+    def _give_up_at(self) -> float:
+        if self._phase is _Phase.OWNED:
+            lost = self._heard + LOST_SECONDS
+            confirmed = self._deadline - self._heard <= 2 * PROBE_SECONDS
+            return lost if confirmed else min(lost, self._deadline - MARGIN_SECONDS)
+        return self._deadline - MARGIN_SECONDS
+
+    def _give_up(self) -> list[Effect]:
+        detail = f" The last trouble was: {self._why}." if self._why else ""
+        if self._phase is _Phase.OWNED:
+            return self._refuse(
+                Refusal.RELAY_LOST,
+                f"The relay took this invocation and then could not be reached any more.{detail} Whether its handler "
+                "ran to its end is not known.",
+            )
+        refusal = Refusal.NOT_DELIVERED if self._link is _Link.UP else Refusal.CANNOT_CONNECT
+        return self._refuse(
+            refusal,
+            f"The invocation could not be handed to a relay of app {self._app!r}, stage {self._stage!r} before its "
+            f"timeout.{detail} Look at `terralive start`'s terminal, or raise the function's timeout.",
+        )
+
+    def _reconnect(self, now: float) -> list[Effect]:
+        self._link = _Link.OPENING
+        self._connect_at = self._ask_at = None
+        self._ack_by = now + CONNECT_SECONDS  # a connection that does not open is a lost one
+        return [Connect()]
+
+    def _offer(self, now: float) -> list[Effect]:
+        invocation = self._invocation
+        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
+        chunks = self._chunks(now)
+        self._ask_at = None
+        self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+        return [Send(chunk) for chunk in chunks]
+
+    def _ask(self, now: float) -> list[Effect]:
+        invocation = self._invocation
+        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
+        self._ack_by = None
+        self._ask_at = now + PROBE_SECONDS
+        return [Send(Resume(invocation.request_id, invocation.function_name))]
+
+    def _chunks(self, now: float) -> tuple[Chunk, ...]:
+        invocation = self._invocation
+        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
+        payload = pack_invocation(invocation, remaining_ms=int((self._deadline - now) * 1000))
+        return split(Kind.INVOKE, invocation.request_id, invocation.function_name, payload)
+
+    def _own(self, now: float) -> None:
+        self._phase = _Phase.OWNED
+        self._heard = now
+        self._ack_by = None
+        self._ask_at = now + PROBE_SECONDS
+
+    def _take_result(self, chunk: Chunk, now: float) -> list[Effect]:
+        try:
+            payload = self._assembler.add(chunk, now)
+            outcome = unpack_outcome(payload) if payload is not None else None
+        except ProtocolError as error:
+            return self._refuse(Refusal.PROTOCOL, f"The relay's answer cannot be read: {error}")
+        self._own(now)  # who answers owns it, also where the acknowledgement got lost
+        if outcome is None:
+            return []
+        self._end()
+        return [Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
+
+    def _no_relay(self, notice: NoRelay, now: float) -> list[Effect]:
+        text = describe_no_relay(notice, app=self._app, stage=self._stage)
+        self._why = "no relay is connected"
+        if self._phase is _Phase.OFFERED:
+            if not notice.retry_ms:
+                refusal = Refusal.NOT_SERVED if notice.reason == "not-served" else Refusal.NO_RELAY
+                return self._refuse(refusal, text)
+            self._ack_by = None
+            self._ask_at = now + notice.retry_ms / 1000
+            return []
+        if notice.retry_ms:
+            self._ask_at = now + notice.retry_ms / 1000
+            return []
+        return self._refuse(
+            Refusal.RELAY_LOST,
+            f"The relay stopped after it had taken this invocation: its handler may or may not have run. {text}",
+        )
+
+    def _refuse(self, refusal: Refusal, message: str) -> list[Effect]:
+        invocation = self._invocation
+        if self._ended or invocation is None:
+            return []
+        self._end()
+        return [Finish(refuse(invocation, refusal, message))]
+
+    def _end(self) -> None:
+        self._ended = True
+        self._ack_by = self._ask_at = self._connect_at = None
+        self._assembler = Assembler()
+        self._invocation = None
+        self._phase = _Phase.IDLE

@@ -1,0 +1,124 @@
+"""The stub's shell: it owns the socket and the clock, and does what `session.py` decides.
+
+Threads: the caller's, which runs everything here, and the connection's reader, which only fills the inbox. Lambda
+freezes both between invocations.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from websocket import WebSocketException
+
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.session import Connect, Effect, Finish, Send, StubSession
+from terralive_stub.sigv4 import Credentials, sign_upgrade
+from terralive_stub.transport import Connection, Inbox, Lost, Received, RefusedError
+from terralive_stub.wire import ProtocolError, decode, encode
+
+_THAW_SECONDS = 0.05
+
+
+@dataclass(slots=True)
+class Stub:
+    """Answers one invocation after the other through a relay.
+
+    Args:
+        url: the debug stack's WebSocket address, through the door for stubs.
+        region: its region.
+        credentials: gives the role's credentials of this moment.
+        session: the decisions.
+    """
+
+    url: str
+    region: str
+    credentials: Callable[[], Credentials]
+    session: StubSession
+    _inbox: Inbox = field(default_factory=queue.SimpleQueue)
+    _connection: Connection | None = None
+    _numbers: int = 0
+
+    def handle(self, invocation: Invocation) -> Outcome:
+        """Run one invocation to its end. Does not return where Lambda's own timeout is the right answer."""
+        self._catch_up()
+        now = time.monotonic()
+        deadline = now + invocation.deadline_ms / 1000 - time.time()
+        effects = self.session.begin(invocation, now, deadline=deadline)
+        while True:
+            outcome = self._do(effects)
+            if outcome is not None:
+                return outcome
+            effects = self._wait()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _catch_up(self) -> None:
+        """Let the reader see what happened to the connection while this process was frozen."""
+        connection = self._connection
+        until = time.monotonic() + _THAW_SECONDS
+        while connection is not None and time.monotonic() < until:
+            try:
+                item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else 0)
+            except queue.Empty:
+                break
+            self._feed(item)
+            connection = self._connection
+
+    def _wait(self) -> list[Effect]:
+        now = time.monotonic()
+        try:
+            item = self._inbox.get(timeout=max(0.0, self.session.next_tick(now) - now))
+        except queue.Empty:
+            return self.session.tick(time.monotonic())
+        return self._feed(item)
+
+    def _feed(self, item: Received | Lost) -> list[Effect]:
+        now = time.monotonic()
+        if self._connection is None or item.connection != self._connection.number:
+            return self.session.tick(now)  # an older connection's last words
+        if isinstance(item, Lost):
+            self._connection = None
+            return self.session.connection_lost(now, item.why)
+        try:
+            message = decode(item.text)
+        except ProtocolError:
+            # API Gateway's own error texts ("Internal server error") come here too: what they are about is sent again.
+            return self.session.tick(now)
+        return self.session.received(message, now)
+
+    def _do(self, effects: list[Effect]) -> Outcome | None:
+        outcome = None
+        pending = list(effects)
+        while pending:
+            effect = pending.pop(0)
+            if isinstance(effect, Finish):
+                outcome = effect.outcome
+            elif isinstance(effect, Connect):
+                pending = self._connect() + pending
+            elif isinstance(effect, Send) and self._connection is not None:
+                try:
+                    self._connection.send(encode(effect.message))
+                except (OSError, WebSocketException) as error:
+                    self.close()
+                    pending = self.session.connection_lost(time.monotonic(), f"{type(error).__name__}: {error}")
+                    pending = [item for item in pending if outcome is None or not isinstance(item, Connect)]
+        return outcome
+
+    def _connect(self) -> list[Effect]:
+        self.close()
+        self._numbers += 1
+        try:
+            headers = sign_upgrade(self.url, self.region, self.credentials(), time.time())
+            del headers["Host"]  # the library sends it, the same one
+            self._connection = Connection(self.url, headers, self._numbers, self._inbox)
+        except RefusedError as error:
+            return self.session.refused(time.monotonic(), str(error))
+        except (OSError, WebSocketException) as error:
+            return self.session.connection_lost(time.monotonic(), f"{type(error).__name__}: {error}")
+        return self.session.connected(time.monotonic())

@@ -1,0 +1,130 @@
+"""The stub's WebSocket: one connection, one reader thread, messages and its end delivered into a queue.
+
+Frames of more than 32 KB make API Gateway close the connection with 1009, so a longer message leaves in several frames
+(RFC 6455, section 5.4); `send_text` does that for the relay's transport too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import select
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+import websocket
+from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
+
+from terralive_stub.limits import FRAME_BYTES
+
+CONNECT_TIMEOUT_SECONDS: Final = 10.0
+# The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as well.
+FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
+_FORBIDDEN: Final = frozenset({401, 403})
+
+
+class RefusedError(Exception):
+    """API Gateway answered the upgrade with 401 or 403."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    connection: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    connection: int
+    why: str
+
+
+Inbox = queue.SimpleQueue[Received | Lost]
+
+
+def send_text(connection: WebSocket, text: str) -> None:
+    """Send one text message in frames that API Gateway accepts. Only one thread may send on a socket.
+
+    Raises:
+        WebSocketException, OSError: the connection is gone.
+    """
+    data = text.encode()
+    starts = range(0, max(1, len(data)), FRAME_PAYLOAD_BYTES)
+    for start in starts:
+        piece = data[start : start + FRAME_PAYLOAD_BYTES]
+        opcode = ABNF.OPCODE_TEXT if start == 0 else ABNF.OPCODE_CONT
+        last = start + FRAME_PAYLOAD_BYTES >= len(data)
+        connection.send_frame(ABNF(int(last), 0, 0, 0, opcode, 1, piece))
+
+
+class Connection:
+    """An open connection. `number` tells its messages from those of the connections before it."""
+
+    def __init__(self, url: str, headers: dict[str, str], number: int, inbox: Inbox) -> None:
+        """Connect.
+
+        Raises:
+            RefusedError: the gateway refuses this caller.
+            OSError, WebSocketException: it cannot be reached, or not now.
+        """
+        self.number = number
+        self._inbox = inbox
+        try:
+            self._socket = websocket.create_connection(
+                url,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                header=headers,
+                suppress_origin=True,
+                enable_multithread=True,
+            )
+        except WebSocketBadStatusException as error:
+            if error.status_code in _FORBIDDEN:
+                body = (error.resp_body or b"").decode(errors="replace")[:300]
+                raise RefusedError(f"API Gateway refused the connection (HTTP {error.status_code}): {body}") from None
+            raise
+        self._socket.settimeout(None)
+        self._reader = threading.Thread(target=self._read, name=f"stub-reader-{number}", daemon=True)
+        self._reader.start()
+
+    def send(self, text: str) -> None:
+        send_text(self._socket, text)
+
+    def unread(self) -> bool:
+        """Tell whether something (a message, or the connection's end) waits on the socket at this moment.
+
+        After Lambda has thawed a frozen environment the reader thread may not have run yet.
+        """
+        raw = self._socket.sock
+        if raw is None or raw.fileno() < 0:
+            return True
+        readable, _, _ = select.select([raw], [], [], 0)
+        return bool(readable)
+
+    def close(self) -> None:
+        """Close from this end. The reader ends at once; closing alone would leave it blocked in the kernel."""
+        raw = self._socket.sock
+        if raw is not None:
+            with contextlib.suppress(OSError, WebSocketException):
+                self._socket.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)
+        if threading.current_thread() is not self._reader:
+            self._reader.join(CONNECT_TIMEOUT_SECONDS)
+        if raw is not None:
+            raw.close()
+
+    def _read(self) -> None:
+        try:
+            while True:
+                opcode, data = self._socket.recv_data()
+                if opcode == ABNF.OPCODE_CLOSE:
+                    code = int.from_bytes(data[:2], "big") if len(data) > 1 else 1005
+                    why = f"API Gateway closed the connection ({code} {data[2:].decode(errors='replace')})".strip()
+                    break
+                if opcode == ABNF.OPCODE_TEXT:
+                    self._inbox.put(Received(self.number, data.decode(errors="replace")))
+        except (OSError, WebSocketException, ValueError, AttributeError) as error:
+            why = f"{type(error).__name__}: {error}"
+        self._inbox.put(Lost(self.number, why))
