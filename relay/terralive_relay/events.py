@@ -30,11 +30,12 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True)
 class InvocationStarted:
-    """`trigger` is a guess from the event's shape: `http`, `sns`, `sqs`, … or `invoke`."""
+    """`trigger` is a guess from the event's shape: `http`, `sns`, `sqs`, … or `invoke`; `summary`, a few words of it."""
 
     request_id: str
     function: str
     trigger: str
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)

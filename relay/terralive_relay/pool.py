@@ -1,0 +1,437 @@
+"""The workers of one function: every invocation handed in comes back with an outcome, whatever its handler does.
+
+One lock guards one state; what is to happen outside it (completing futures, killing processes) is collected under the
+lock and done right after. `plan()` decides who gets which worker. Threads: one clock per pool, which sleeps until the
+next deadline; the threads of each worker's `Process`; and the Runtime API's connection threads, which enter through
+`_Door`. A change of code or environment never changes a worker: another one takes its place.
+
+Credentials: a worker keeps those it was started with, as an execution environment in Lambda does. Lambda's execution
+environments of one function have different, equally valid ones, so other credentials alone are no reason for a new
+worker as long as the worker's own were seen in an invocation within `CREDENTIALS_SECONDS`; after that they may have
+expired, and the worker serves only invocations that bring the very same.
+
+It must never log or publish an environment, and never call anything of others while it holds the lock.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from terralive_relay import outcomes
+from terralive_relay.environment import credentials_key, environment_key, worker_environment
+from terralive_relay.events import LogLine, Sink
+from terralive_relay.functions import LocalFunction
+from terralive_relay.launch import launch_of
+from terralive_relay.plan import plan
+from terralive_relay.runtime_api import RuntimeApi, Verdict
+from terralive_relay.worker import Process, WorkerState, step
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.limits import INIT_SECONDS
+
+IDLE_SECONDS: Final = 600.0
+CREDENTIALS_SECONDS: Final = 300.0
+_JOIN_SECONDS: Final = 5.0
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class PoolResult:
+    """What became of an invocation. `handler_ms` is 0 where no worker ever took it."""
+
+    outcome: Outcome
+    handler_ms: float
+    timed_out: bool = False
+
+
+@dataclass(eq=False)
+class _Pending:
+    """An invocation that has no outcome yet."""
+
+    invocation: Invocation
+    environment: Mapping[str, str] = field(repr=False)
+    key: str
+    credentials: str
+    due: float  # on the monotonic clock; infinite where deadlines are not enforced
+    allowed_s: float
+    future: Future[PoolResult] = field(default_factory=Future)
+    handed_over: float = 0.0
+
+    def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
+        elapsed = (time.monotonic() - self.handed_over) * 1000 if self.handed_over else 0.0
+        self.future.set_result(PoolResult(outcome, elapsed, timed_out))
+
+
+@dataclass(eq=False)
+class _Worker:
+    """One worker as the pool sees it. Every field is guarded by the pool's lock."""
+
+    key: str
+    credentials: str
+    generation: int
+    process: Process
+    state: WorkerState = WorkerState.STARTING
+    since: float = field(default_factory=time.monotonic)
+    pending: _Pending | None = None
+    waiter: queue.SimpleQueue[_Pending | None] | None = None
+    init_failed: bool = False
+
+    def go(self, to: WorkerState) -> None:
+        self.state = step(self.state, to)
+        self.since = time.monotonic()
+
+
+@dataclass(frozen=True)
+class _KeptFailure:
+    """How a worker that nobody waited for failed to start; for the next invocation, if the code is still the same."""
+
+    key: str
+    failure: outcomes.Failure
+
+
+class Pool:
+    """The workers of one function. Thread-safe; no method blocks but `close()`.
+
+    Args:
+        function: what to run.
+        api: where workers get their invocations.
+        sink: takes the workers' output as `LogLine`s.
+        environment: the function's environment as far as it is known before the first invocation; each invocation's
+            own goes over it.
+        local_environment: this process's environment; by default `os.environ`.
+        command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
+        enforce_deadline: False lets an invocation run past its deadline, for a debugger.
+        idle_s: how long a worker may have nothing to do before it is ended.
+
+    Raises:
+        ConfigurationError: no worker can run this function's runtime.
+    """
+
+    def __init__(
+        self,
+        function: LocalFunction,
+        api: RuntimeApi,
+        sink: Sink,
+        *,
+        environment: Mapping[str, str] = _NOTHING,
+        local_environment: Mapping[str, str] | None = None,
+        command: Sequence[str] | None = None,
+        enforce_deadline: bool = True,
+        idle_s: float = IDLE_SECONDS,
+    ) -> None:
+        self._function = function
+        self._api = api
+        self._sink = sink
+        self._base = dict(environment)
+        self._local = dict(os.environ if local_environment is None else local_environment)
+        self._launch = launch_of(function, command)
+        self._enforce_deadline = enforce_deadline
+        self._idle_s = idle_s
+        # Guards every field below it, and every _Worker's. The condition wakes the clock.
+        self._lock = threading.Lock()
+        self._clock_wakes = threading.Condition(self._lock)
+        self._clock_until = math.inf
+        self._waiting: list[_Pending] = []
+        self._workers: list[_Worker] = []
+        self._generation = 0
+        self._known: Mapping[str, str] | None = self._base or None
+        self._credentials_seen: dict[str, float] = {}
+        self._kept: _KeptFailure | None = None
+        self._after: list[Callable[[], object]] = []
+        self._closed = False
+        self._clock = threading.Thread(target=self._watch_clock, name=f"pool-clock-{function.name}", daemon=True)
+        self._clock.start()
+
+    # What others call
+
+    def submit(self, invocation: Invocation) -> Future[PoolResult]:
+        """Run an invocation; the future always completes, never with an exception."""
+        environment = {**self._base, **invocation.environment}
+        allowed_s = max(0.0, invocation.deadline_ms / 1000 - time.time())
+        now = time.monotonic()
+        pending = _Pending(
+            invocation,
+            environment,
+            environment_key(environment),
+            credentials_key(environment),
+            now + allowed_s if self._enforce_deadline else math.inf,
+            allowed_s,
+        )
+        pending.future.set_running_or_notify_cancel()
+        with self._locked():
+            if self._closed:
+                self._after.append(lambda: pending.complete(outcomes.stopped(self._function.name)))
+                return pending.future
+            self._known = environment
+            self._credentials_seen[pending.credentials] = now
+            kept, self._kept = self._kept, None
+            if kept is not None and kept.key == pending.key:
+                self._after.append(lambda: pending.complete(kept.failure.outcome(invocation.request_id)))
+                return pending.future
+            self._waiting.append(pending)
+            self._serve()
+            self._mind(pending.due)
+        return pending.future
+
+    def warm(self) -> None:
+        """Start a worker ahead of the next invocation, if the function's environment is known and none is there."""
+        with self._locked():
+            self._warm()
+
+    def mark_stale(self) -> None:
+        """The code has changed: invocations from now on get workers that have the new code."""
+        with self._locked():
+            if self._closed:
+                return
+            self._generation += 1
+            self._kept = None
+            for worker in self._workers:
+                if worker.state in {WorkerState.IDLE, WorkerState.STARTING}:
+                    self._stop(worker)
+            self._serve()
+            self._warm()
+
+    def close(self) -> None:
+        """End all workers; invocations without an outcome get a named error. Waits for the processes' end."""
+        with self._locked():
+            if self._closed:
+                return
+            self._closed = True
+            left = [*self._waiting, *(w.pending for w in self._workers if w.pending is not None)]
+            self._waiting.clear()
+            workers = list(self._workers)
+            for worker in workers:
+                worker.pending = None
+                if worker.state.alive:
+                    self._stop(worker)
+            for pending in left:
+                self._later(pending, outcomes.stopped(self._function.name))
+            self._clock_wakes.notify_all()
+        for worker in workers:
+            worker.process.join(_JOIN_SECONDS)
+        if self._clock is not threading.current_thread():
+            self._clock.join(_JOIN_SECONDS)
+
+    # What the lock is held for
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock, then do what was put off until it is free."""
+        with self._lock:
+            yield
+            after, self._after = self._after, []
+        for action in after:
+            action()
+
+    def _later(self, pending: _Pending, outcome: Outcome) -> None:
+        self._after.append(lambda: pending.complete(outcome))
+
+    def _serve(self) -> None:
+        """Bring waiting invocations and workers together."""
+        if not self._waiting or self._closed:
+            return
+        decided = plan(self._waiting, [(w, w.state) for w in self._workers], self._function.max_workers, self._fit)
+        for pending, worker in decided.assign:
+            self._waiting.remove(pending)
+            worker.go(WorkerState.BUSY)
+            worker.pending = pending
+            if worker.waiter is not None:
+                worker.waiter.put(pending)
+                worker.waiter = None
+        for worker in decided.retire:
+            self._stop(worker)
+        for pending in decided.start:
+            self._start(pending.environment, pending.key, pending.credentials)
+
+    def _fit(self, pending: _Pending, worker: _Worker) -> int:
+        if worker.generation != self._generation or worker.key != pending.key or worker.init_failed:
+            return 0
+        if worker.credentials == pending.credentials:
+            return 2
+        seen = self._credentials_seen.get(worker.credentials, -math.inf)
+        return 1 if time.monotonic() - seen < CREDENTIALS_SECONDS else 0
+
+    def _warm(self) -> None:
+        if self._closed or self._known is None or self._kept is not None:
+            return
+        if any(w.state.alive and w.generation == self._generation for w in self._workers):
+            return
+        if sum(w.state.alive for w in self._workers) < self._function.max_workers:
+            self._start(self._known, environment_key(self._known), credentials_key(self._known))
+
+    def _start(self, environment: Mapping[str, str], key: str, credentials: str) -> None:
+        door = _Door(self)
+        worker_id, runtime_api = self._api.register(door, own_port=self._launch.own_port)
+        process = Process(
+            self._launch.command,
+            self._function.path,
+            worker_environment(environment, self._function, runtime_api, self._local),
+            self._api.guardian,
+            lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
+            lambda status: self._exited(worker, worker_id, status),
+        )
+        worker = door.worker = _Worker(key, credentials, self._generation, process)
+        self._workers.append(worker)
+        self._after.append(process.start)
+
+    def _stop(self, worker: _Worker) -> None:
+        worker.go(WorkerState.STOPPING)
+        if worker.waiter is not None:
+            worker.waiter.put(None)
+            worker.waiter = None
+        self._after.append(worker.process.kill)
+
+    def _start_failed(self, worker: _Worker, failure: outcomes.Failure) -> None:
+        """A worker did not come up: that is the outcome of who waited for it, or of the next one."""
+        if worker.generation != self._generation:
+            return
+        for pending in self._waiting:
+            if self._fit(pending, worker):
+                self._waiting.remove(pending)
+                self._later(pending, failure.outcome(pending.invocation.request_id))
+                return
+        self._kept = _KeptFailure(worker.key, failure)
+
+    # What workers do, through the Runtime API and by ending
+
+    def _next(self, worker: _Worker) -> Invocation | None:
+        mine: queue.SimpleQueue[_Pending | None] = queue.SimpleQueue()
+        with self._locked():
+            if self._closed or not worker.state.alive or worker.state is WorkerState.BUSY:
+                return None
+            if worker.waiter is not None:  # its earlier request is dead: the connection broke
+                worker.waiter.put(None)
+            worker.waiter = mine
+            if worker.state is not WorkerState.IDLE:
+                worker.go(WorkerState.IDLE)
+            if worker.generation != self._generation:
+                self._stop(worker)
+            self._serve()
+            self._mind(worker.since + self._idle_s)
+        pending = mine.get()
+        if pending is None:
+            return None
+        worker.process.begin(pending.invocation.request_id)
+        pending.handed_over = time.monotonic()
+        return pending.invocation
+
+    def _answered(self, worker: _Worker, request_id: str, outcome: Outcome) -> Verdict:
+        with self._locked():
+            pending = worker.pending
+            if pending is None or pending.invocation.request_id != request_id:
+                return Verdict.UNKNOWN_REQUEST
+            worker.pending = None
+            worker.go(WorkerState.ANSWERED)
+        worker.process.end()
+        pending.complete(outcome)
+        return Verdict.ACCEPTED
+
+    def _init_failed(self, worker: _Worker, outcome: Outcome) -> Verdict:
+        with self._lock:
+            if worker.state is not WorkerState.STARTING or worker.init_failed:
+                return Verdict.WRONG_STATE
+        worker.process.end()
+        with self._locked():
+            if worker.state is WorkerState.STARTING:
+                self._start_failed(worker, outcomes.Failure(document=outcome))
+                worker.init_failed = True
+                self._stop(worker)
+                self._serve()
+        return Verdict.ACCEPTED
+
+    def _exited(self, worker: _Worker, worker_id: str, status: int | OSError) -> None:
+        self._api.unregister(worker_id)
+        failure = outcomes.Failure(status=status)
+        with self._locked():
+            was_starting = worker.state is WorkerState.STARTING
+            pending, worker.pending = worker.pending, None
+            if worker.waiter is not None:
+                worker.waiter.put(None)
+                worker.waiter = None
+            worker.go(WorkerState.GONE)
+            self._workers.remove(worker)
+            if pending is not None:
+                self._later(pending, failure.outcome(pending.invocation.request_id))
+            elif was_starting:
+                self._start_failed(worker, failure)
+            self._serve()
+
+    # The clock
+
+    def _mind(self, due: float) -> None:
+        """Make sure that the clock wakes by `due`."""
+        if due < self._clock_until:
+            self._clock_until = due
+            self._clock_wakes.notify_all()
+
+    def _watch_clock(self) -> None:
+        while True:
+            with self._locked():
+                if self._closed:
+                    return
+                self._clock_until = self._next_due()
+                left = self._clock_until - time.monotonic()
+                if left > 0:
+                    self._clock_wakes.wait(None if math.isinf(left) else min(left, threading.TIMEOUT_MAX))
+                if not self._closed:
+                    self._expire(time.monotonic())
+
+    def _next_due(self) -> float:
+        pending = [*self._waiting, *(w.pending for w in self._workers if w.pending is not None)]
+        idle = (w.since + self._idle_s for w in self._workers if w.state is WorkerState.IDLE)
+        return min(itertools.chain((p.due for p in pending), idle), default=math.inf)
+
+    def _expire(self, now: float) -> None:
+        for worker in list(self._workers):
+            pending = worker.pending
+            if pending is not None and pending.due <= now:
+                worker.pending = None
+                self._stop(worker)
+                self._after.append(worker.process.end)
+                self._time_out(pending)
+            elif worker.state is WorkerState.IDLE and worker.since + self._idle_s <= now:
+                self._stop(worker)
+        late = [pending for pending in self._waiting if pending.due <= now]
+        for pending in late:
+            self._waiting.remove(pending)
+            self._time_out(pending)
+        if late:  # what they waited for may hang: Lambda gives up on an init, too
+            for worker in self._workers:
+                if worker.state is WorkerState.STARTING and now - worker.since >= INIT_SECONDS:
+                    self._stop(worker)
+        self._serve()
+
+    def _time_out(self, pending: _Pending) -> None:
+        outcome = outcomes.timed_out(pending.invocation.request_id, pending.allowed_s, time.time())
+        self._after.append(lambda: pending.complete(outcome, timed_out=True))
+
+
+class _Door:
+    """One worker's way into the pool: what the Runtime API calls."""
+
+    worker: _Worker
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def next_invocation(self) -> Invocation | None:
+        return self._pool._next(self.worker)
+
+    def respond(self, request_id: str, body: bytes) -> Verdict:
+        return self._pool._answered(self.worker, request_id, Outcome(body))
+
+    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+        return self._pool._answered(self.worker, request_id, Outcome(body, error_type or "Unhandled"))
+
+    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+        return self._pool._init_failed(self.worker, Outcome(body, error_type or "Unhandled"))

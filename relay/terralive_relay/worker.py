@@ -1,0 +1,177 @@
+"""One worker: a local process that runs one function's handler, and the states it goes through.
+
+`Process` starts it in a session of its own behind the guardian's gate, watches it to its end and takes everything with
+it that it started. It knows nothing of invocations. `WorkerState` is the pool's view of it; what is not in the table
+cannot happen, and says so if it does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from terralive_relay.guardian import Guardian, gated
+from terralive_relay.output import Emit, Output
+
+
+class WorkerState(StrEnum):
+    """A worker's life. It counts towards a function's limit while `alive`."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ANSWERED = "answered"  # has given its result and not yet asked for the next invocation
+    STOPPING = "stopping"
+    GONE = "gone"
+
+    @property
+    def alive(self) -> bool:
+        return self not in {WorkerState.STOPPING, WorkerState.GONE}
+
+
+_ENDS: Final = frozenset({WorkerState.STOPPING, WorkerState.GONE})
+_LEGAL: Final[Mapping[WorkerState, frozenset[WorkerState]]] = {
+    WorkerState.STARTING: _ENDS | {WorkerState.IDLE},
+    WorkerState.IDLE: _ENDS | {WorkerState.BUSY},
+    WorkerState.BUSY: _ENDS | {WorkerState.ANSWERED},
+    WorkerState.ANSWERED: _ENDS | {WorkerState.IDLE},
+    WorkerState.STOPPING: frozenset({WorkerState.GONE}),
+    WorkerState.GONE: frozenset(),
+}
+
+
+class IllegalTransitionError(Exception):
+    """A worker was to go where its state does not lead: a defect in terralive."""
+
+
+def step(state: WorkerState, to: WorkerState) -> WorkerState:
+    if to not in _LEGAL[state]:
+        raise IllegalTransitionError(f"a worker cannot go from {state} to {to}")
+    return to
+
+
+class Process:
+    """A worker's process. Two threads: one starts it and waits for its end, one reads its output.
+
+    Args:
+        on_exit: called once, from the first thread, when the process and all it started are gone and all output is
+            published; takes the return code as `subprocess` has it (negative for a signal), or why it never started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        cwd: Path,
+        environment: Mapping[str, str],
+        guardian: Guardian,
+        emit: Emit,
+        on_exit: Callable[[int | OSError], None],
+    ) -> None:
+        self._command = tuple(command)
+        self._cwd = cwd
+        self._environment = dict(environment)
+        self._guardian = guardian
+        self._emit = emit
+        self._on_exit = on_exit
+        # Guards the process handle, its output and whether it is to be killed.
+        self._lock = threading.Lock()
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._output: Output | None = None
+        self._killed = False
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def begin(self, request_id: str) -> None:
+        """Attribute the output from now on to `request_id`."""
+        with self._lock:
+            output = self._output
+            if output is not None:
+                output.begin(request_id)
+
+    def end(self) -> None:
+        """Publish all output so far; it belongs to no invocation from now on."""
+        self.begin("")
+
+    def kill(self) -> None:
+        """End the process and all it started, at once; returns without waiting."""
+        with self._lock:
+            self._killed = True
+            if self._popen is not None:
+                _kill_group(self._popen.pid)
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            popen = self._open()
+        except OSError as error:
+            self._on_exit(error)
+            return
+        _await_exit(popen)
+        with self._lock:
+            _kill_group(popen.pid)
+            self._guardian.forget(popen.pid)
+            status = popen.wait()
+            self._popen = None
+            output, self._output = self._output, None
+        if output is not None:
+            output.close()
+        self._on_exit(status)
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            popen = subprocess.Popen(
+                gated(self._command),
+                cwd=self._cwd,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+            self._environment = {}
+            self._popen = popen
+            self._output = Output(_taken_over(popen.stdout), _taken_over(popen.stderr), self._emit)
+            self._guardian.watch(popen.pid)
+            if self._killed:
+                _kill_group(popen.pid)
+            if popen.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    popen.stdin.write(b"go\n")
+                    popen.stdin.flush()
+                with contextlib.suppress(BrokenPipeError):
+                    popen.stdin.close()
+            return popen
+
+
+def _taken_over(stream: object) -> int:
+    """A descriptor of our own for one of Popen's streams, whose Python object is closed."""
+    if not hasattr(stream, "fileno") or not hasattr(stream, "close"):
+        raise TypeError("not a stream")
+    descriptor = os.dup(stream.fileno())
+    stream.close()
+    return descriptor
+
+
+def _await_exit(popen: subprocess.Popen[bytes]) -> None:
+    """Wait for the end without reaping, so that the group's number cannot be anyone else's yet when it is killed."""
+    if hasattr(os, "waitid"):  # not on macOS before Python 3.13
+        os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        popen.wait()
+
+
+def _kill_group(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+        os.killpg(group, signal.SIGKILL)
