@@ -30,7 +30,7 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True)
 class InvocationStarted:
-    """`trigger` is a guess from the event's shape: `http`, `sns`, `sqs`, … or `invoke`; `summary`, a few words of it."""
+    """`trigger`: a guess from the event's shape (`http`, `sns`, `sqs`, …, `invoke`); `summary`: a few words of it."""
 
     request_id: str
     function: str

@@ -11,8 +11,10 @@ This module decides nothing about the protocol; `session.py` does.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -208,5 +210,13 @@ class Transport:
 
 
 def _hang_up(app: WebSocketApp) -> None:
+    """End a connection from any thread. `app.close()` would read the socket beside the loop's own thread."""
     app.keep_running = False
-    app.close()
+    connection = app.sock
+    raw = connection.sock if connection is not None else None
+    if connection is None or raw is None:
+        return
+    with contextlib.suppress(OSError, WebSocketException):
+        connection.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
+    with contextlib.suppress(OSError):
+        raw.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,250 @@
+"""The relay: puts session, transport, workers and watcher together. The shell around `session.py`.
+
+Threads: `relay-session` owns the session and everything about invocations; all others only put items into its inbox
+(see relay/README.md for the whole list, what each blocks on and how it stops).
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeAlias
+
+from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded, Sink, Warned
+from terralive_relay.functions import LocalFunction
+from terralive_relay.pool import Pool, PoolResult
+from terralive_relay.runtime_api import RuntimeApi
+from terralive_relay.session import Drop, Effect, Identity, RelaySession, Run, Send, Stop, StopReason, Tell
+from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
+from terralive_relay.watch import Watcher
+from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
+from terralive_stub.invocation import Invocation
+from terralive_stub.refusals import Refusal, error_outcome
+from terralive_stub.sigv4 import Credentials
+from terralive_stub.wire import ProtocolError, decode, encode
+
+_FORBIDDEN_ATTEMPTS: Final = 4  # a permission granted a moment ago takes some seconds to reach IAM
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """What a relay needs to know.
+
+    Attributes:
+        url: the debug stack's WebSocket address, through the door for relays.
+        region: its region.
+        stage: the stage's name, for messages.
+        identity: what the relay says of itself.
+        functions: what it serves.
+    """
+
+    url: str
+    region: str
+    stage: str
+    identity: Identity
+    functions: tuple[LocalFunction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    request_id: str
+    result: PoolResult
+
+
+class _Halt:
+    """Ends the session's thread."""
+
+
+_Item: TypeAlias = Happening | _Finished | _Halt
+
+
+class Relay:
+    """Runs local handlers for a debug stack until it is stopped or the stage becomes somebody else's.
+
+    Args:
+        settings: see there.
+        credentials: gives the caller's AWS credentials of this moment.
+        sink: takes every event; must not block.
+        backoff_scale: shortens the waits between connections in tests.
+    """
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        credentials: Callable[[], Credentials],
+        sink: Sink,
+        *,
+        backoff_scale: float = 1.0,
+    ) -> None:
+        self._settings = settings
+        self._sink = sink
+        self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._session = RelaySession(settings.identity)
+        self._transport = Transport(
+            settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
+        )
+        self._api = RuntimeApi()
+        self._pools = {function.name: Pool(function, self._api, sink) for function in settings.functions}
+        self._watcher = Watcher(settings.functions, self._changed)
+        self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
+        self._ready = threading.Event()  # connected for the first time, or never to be
+        self._over = threading.Event()  # stopped by itself
+        self._failure: TerraliveError | None = None
+        self._forbidden = 0
+
+    def start(self) -> None:
+        """Start every thread; connecting goes on in the background."""
+        self._watcher.start()
+        self._thread.start()
+        self._transport.start()
+
+    def wait_connected(self, timeout_s: float) -> None:
+        """Wait until the lease is this relay's.
+
+        Raises:
+            StageHeldError: somebody else holds it.
+            CredentialsError: the gateway refuses these credentials.
+            TerraliveError: it could not be reached in time.
+        """
+        if not self._ready.wait(timeout_s):
+            raise TerraliveError(
+                "relay-not-connected",
+                f"The debug stack's WebSocket API did not let the relay in within {timeout_s:.0f} s "
+                f"({self._settings.url}).",
+                hint="Check this machine's network (a proxy must let WebSockets through), then run the command again.",
+            )
+        if self._failure is not None:
+            raise self._failure
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the relay stops by itself; True if it has.
+
+        Raises:
+            StageHeldError: because the stage was taken over.
+        """
+        over = self._over.wait(timeout_s)
+        if over and self._failure is not None:
+            raise self._failure
+        return over
+
+    def stop(self) -> None:
+        """Leave: give the lease back, end every worker and thread."""
+        self._inbox.put(_Halt())
+        self._thread.join()
+        self._transport.stop()
+        self._watcher.close()
+        for pool in self._pools.values():
+            pool.close()
+        self._api.close()
+        self._sink(ConnectionChanged(ConnectionState.CLOSED))
+
+    def _run(self) -> None:
+        while True:
+            now = time.monotonic()
+            try:
+                item = self._inbox.get(timeout=max(0.0, self._session.next_tick(now) - now))
+            except queue.Empty:
+                self._do(self._session.tick(time.monotonic()))
+                continue
+            if isinstance(item, _Halt):
+                self._do(self._session.goodbye())
+                return
+            self._do(self._take(item))
+
+    def _take(self, item: Happening | _Finished) -> list[Effect]:
+        now = time.monotonic()
+        match item:
+            case Opened():
+                self._forbidden = 0
+                return self._session.connected(now)
+            case Closed(why=why, retry_in_s=retry_in_s, forbidden=forbidden):
+                self._forbidden = self._forbidden + 1 if forbidden else 0
+                if self._forbidden >= _FORBIDDEN_ATTEMPTS and not self._ready.is_set():
+                    self._fail(
+                        CredentialsError(
+                            "relay-forbidden",
+                            f"The debug stack's WebSocket API refused these credentials: {why}.",
+                            hint="They need `execute-api:Invoke` on the debug stack's API, stage `relay`.",
+                        )
+                    )
+                return self._session.lost(now, why, retry_in_s)
+            case Text(text=text):
+                return self._read(text, now)
+            case _Finished(request_id=request_id, result=result):
+                return self._session.finished(
+                    request_id, result.outcome, result.handler_ms, now, send=not result.timed_out
+                )
+
+    def _read(self, text: str, now: float) -> list[Effect]:
+        try:
+            return self._session.received(decode(text), now, int(time.time() * 1000))
+        except ProtocolError as error:
+            # Also API Gateway's own error texts ("Internal server error"): what they are about is sent again.
+            self._sink(Warned("malformed-message", f"a message was not understood and is ignored: {error}"))
+            return []
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message=message):
+                    self._transport.send(encode(message))
+                case Run(invocation=invocation):
+                    self._start(invocation)
+                case Tell(event=event):
+                    if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
+                        self._ready.set()
+                    self._sink(event)
+                case Drop(why=why):
+                    self._transport.drop(why)
+                case Stop():
+                    self._stop_by_itself(effect)
+
+    def _start(self, invocation: Invocation) -> None:
+        pool = self._pools[invocation.function_name]
+        future = pool.submit(invocation)
+        future.add_done_callback(partial(self._finish, invocation.request_id))
+
+    def _finish(self, request_id: str, future: Future[PoolResult]) -> None:
+        error = future.exception()
+        if error is None:
+            self._inbox.put(_Finished(request_id, future.result()))
+            return
+        outcome = error_outcome(Refusal.PROTOCOL, f"The relay could not run the handler: {error}")
+        self._inbox.put(_Finished(request_id, PoolResult(outcome, 0.0)))
+
+    def _stop_by_itself(self, stop: Stop) -> None:
+        who = f"{stop.owner} on {stop.machine}"
+        stage = self._settings.stage
+        if stop.reason is StopReason.HELD:
+            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(stop.since_ms / 1000)) if stop.since_ms else ""
+            self._sink(ConnectionChanged(ConnectionState.REFUSED, who))
+            self._fail(
+                StageHeldError(
+                    "stage-held",
+                    f"Stage {stage!r} is live for {who}{f' since {since}' if since else ''}.",
+                    hint="Ask them to stop, use a stage of your own (`--stage`), or take it over with `--takeover`.",
+                )
+            )
+        else:
+            self._sink(ConnectionChanged(ConnectionState.TAKEN_OVER, who))
+            self._fail(
+                StageHeldError(
+                    "stage-taken-over",
+                    f"{who} has taken stage {stage!r} over; this relay has stopped.",
+                    hint="Use a stage of your own (`--stage`), or take it back with `--takeover`.",
+                )
+            )
+
+    def _fail(self, error: TerraliveError) -> None:
+        self._failure = error
+        self._ready.set()
+        self._over.set()
+
+    def _changed(self, function: str, paths: tuple[str, ...]) -> None:
+        self._pools[function].mark_stale()
+        self._sink(Reloaded(function, paths))
