@@ -1,7 +1,7 @@
 """What a worker's environment variables are: the deployed function's own, made to work on this machine.
 
-One pure function. It takes the function's real environment, drops what is local by nature, adds the few local variables
-a program cannot do without, and cuts the developer's own AWS identity off: a handler has the function's role or nothing.
+One pure function. It takes the function's real environment, drops what is local by nature, adds the few variables that
+a program needs from here, and cuts the developer's own AWS identity off: a handler has the function's role or nothing.
 Lambda's own variables: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 """
 

@@ -34,6 +34,7 @@ class Output:
         self._emit = emit
         self._request_id = ""
         self._streams: dict[int, str] = {stdout: "stdout", stderr: "stderr"}
+        self._ended: set[int] = set()
         self._rest: dict[str, bytes] = {"stdout": b"", "stderr": b""}
         self._wake_read, self._wake_write = os.pipe()
         for descriptor in (stdout, stderr):
@@ -73,25 +74,24 @@ class Output:
                 if self._wake_read in ready:
                     return
                 with self._lock:
-                    for descriptor in self._drain():
+                    self._drain()
+                    for descriptor in ready & self._ended:
                         selector.unregister(descriptor)
 
-    def _drain(self) -> set[int]:
-        """Read what is there; returns the descriptors that have come to their end."""
-        ended = set()
+    def _drain(self) -> None:
+        """Read what is there."""
         for descriptor, stream in self._streams.items():
             taken = 0
-            while taken < _MOST_PER_DRAIN:
+            while descriptor not in self._ended and taken < _MOST_PER_DRAIN:
                 try:
                     data = os.read(descriptor, _READ)
                 except BlockingIOError:
                     break
                 if not data:
-                    ended.add(descriptor)
+                    self._ended.add(descriptor)
                     break
                 taken += len(data)
                 self._take(stream, data)
-        return ended
 
     def _take(self, stream: str, data: bytes) -> None:
         *lines, rest = (self._rest[stream] + data).split(b"\n")

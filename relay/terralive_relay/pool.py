@@ -270,17 +270,21 @@ class Pool:
             self._start(self._known, environment_key(self._known), credentials_key(self._known))
 
     def _start(self, environment: Mapping[str, str], key: str, credentials: str) -> None:
-        door = _Door(self)
+        door = _Door(
+            lambda: self._next(worker),
+            lambda request_id, outcome: self._answered(worker, request_id, outcome),
+            lambda outcome: self._init_failed(worker, outcome),
+        )
         worker_id, runtime_api = self._api.register(door, own_port=self._launch.own_port)
         process = Process(
             self._launch.command,
-            self._function.path,
-            worker_environment(environment, self._function, runtime_api, self._local),
-            self._api.guardian,
-            lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
-            lambda status: self._exited(worker, worker_id, status),
+            cwd=self._function.path,
+            environment=worker_environment(environment, self._function, runtime_api, self._local),
+            guardian=self._api.guardian,
+            emit=lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
+            on_exit=lambda status: self._exited(worker, worker_id, status),
         )
-        worker = door.worker = _Worker(key, credentials, self._generation, process)
+        worker = _Worker(key, credentials, self._generation, process)
         self._workers.append(worker)
         self._after.append(process.start)
 
@@ -416,22 +420,19 @@ class Pool:
         self._after.append(lambda: pending.complete(outcome, timed_out=True))
 
 
+@dataclass(frozen=True)
 class _Door:
     """One worker's way into the pool: what the Runtime API calls."""
 
-    worker: _Worker
-
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-
-    def next_invocation(self) -> Invocation | None:
-        return self._pool._next(self.worker)
+    next_invocation: Callable[[], Invocation | None]
+    answered: Callable[[str, Outcome], Verdict]
+    init_failed: Callable[[Outcome], Verdict]
 
     def respond(self, request_id: str, body: bytes) -> Verdict:
-        return self._pool._answered(self.worker, request_id, Outcome(body))
+        return self.answered(request_id, Outcome(body))
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
-        return self._pool._answered(self.worker, request_id, Outcome(body, error_type or "Unhandled"))
+        return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
 
     def fail_init(self, error_type: str, body: bytes) -> Verdict:
-        return self._pool._init_failed(self.worker, Outcome(body, error_type or "Unhandled"))
+        return self.init_failed(Outcome(body, error_type or "Unhandled"))

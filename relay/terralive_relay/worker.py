@@ -68,6 +68,7 @@ class Process:
     def __init__(
         self,
         command: Sequence[str],
+        *,
         cwd: Path,
         environment: Mapping[str, str],
         guardian: Guardian,
