@@ -1,0 +1,141 @@
+"""The command line as a user types it: a real process, its JSON events read as they come."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+Event = dict[str, Any]
+WAIT_SECONDS = 90.0
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Give this process's environment without anything about AWS: no test may depend on the developer's account."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TERRALIVE_", "TF_VAR_"))}
+    if "TERRALIVE_PROVIDER_MIRROR" in os.environ:
+        kept["TERRALIVE_PROVIDER_MIRROR"] = os.environ["TERRALIVE_PROVIDER_MIRROR"]
+    return {**kept, "AWS_EC2_METADATA_DISABLED": "true", "TERRALIVE_USER": "ana", **(extra or {})}
+
+
+class Command:
+    """A running `terralive … --output json`.
+
+    Args:
+        arguments: what stands behind `terralive`.
+        cwd: where it is typed.
+        environment: on top of `clean_environment()`.
+    """
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.arguments = list(arguments)
+        self.events: list[Event] = []
+        self.noise: list[str] = []
+        self._fresh: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "terralive_cli", "--output", "json", *arguments],
+            cwd=cwd,
+            env=clean_environment(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self._readers = [
+            threading.Thread(target=self._read_events, daemon=True),
+            threading.Thread(target=self._read_noise, daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for reader in self._readers:
+            reader.join(10)
+        for stream in (self.process.stdout, self.process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def wait_for(self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS) -> Event:
+        """Give the first event from now on (or not looked at yet) that is wanted."""
+        until = time.monotonic() + timeout_s
+        while True:
+            try:
+                event = self._fresh.get(timeout=max(0.01, until - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no {what} within {timeout_s:.0f} s\n{self.story()}") from None
+            if event is None:
+                raise AssertionError(f"terralive ended before {what}\n{self.story()}")
+            if wanted(event):
+                return event
+
+    def wait_for_type(self, kind: str, timeout_s: float = WAIT_SECONDS) -> Event:
+        return self.wait_for(lambda event: event["type"] == kind, f"`{kind}` event", timeout_s)
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def finish(self, timeout_s: float = WAIT_SECONDS) -> int:
+        """Wait for its end; give its exit code."""
+        try:
+            code = self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"terralive did not end within {timeout_s:.0f} s\n{self.story()}") from None
+        for reader in self._readers:
+            reader.join(10)
+        return code
+
+    def of_type(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event["type"] == kind]
+
+    def story(self) -> str:
+        """Everything it said, for a failed test's report."""
+        lines = [json.dumps(event)[:600] for event in self.events[-60:]]
+        return "\n".join([f"terralive {' '.join(self.arguments)}", *lines, "stderr:", *self.noise[-60:]])
+
+    def _read_events(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                self.noise.append(f"not JSON on stdout: {line.rstrip()}")
+                continue
+            self.events.append(event)
+            self._fresh.put(event)
+        self._fresh.put(None)
+
+    def _read_noise(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.noise.append(line.rstrip())
+
+
+def run(
+    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None, timeout_s: float = 180
+) -> Command:
+    """Run a command to its end."""
+    with Command(arguments, cwd, environment) as command:
+        command.finish(timeout_s)
+    return command
