@@ -1,0 +1,145 @@
+"""The zips that run inside Lambda: the stub and the broker. The same input gives the same bytes, on any machine.
+
+Fixed timestamps and modes, sorted entries: a second plan shows no change. A zip is written beside its final name and
+renamed, so a half-written one is never seen.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib.metadata
+import importlib.util
+import io
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import jinja2
+
+from terralive_stub.errors import TerraliveError
+
+STUB_RUNTIME: Final = "python3.13"
+STUB_HANDLER: Final = "terralive_stub.live.handler"
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)
+_FILE_MODE: Final = 0o644
+_UNIX: Final = 3
+_BROKER_ONLY: Final = frozenset({"terralive_stub/broker.py", "terralive_stub/exchange.py"})
+_CACHES: Final = frozenset({"__pycache__"})
+_NOT_VENDORED: Final = _CACHES | {"templates", "tests"}
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A zip for Lambda; `sha256_base64` is what Terraform calls `source_code_hash`."""
+
+    path: Path
+    sha256_base64: str
+
+
+@dataclass(frozen=True, slots=True)
+class StubCoordinates:
+    """What is baked into a stub's zip: its door of the debug stack, and who it belongs to."""
+
+    url: str
+    region: str
+    app: str
+    stage: str
+    mode: str = "takeover"
+
+
+def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
+    """Build the zip that stands in for every live function of a stage."""
+    files = {name: data for name, data in _package("terralive_stub") if name not in _BROKER_ONLY}
+    files.update(_package("websocket"))
+    files.update(_licences("websocket-client", "websocket"))
+    files["terralive_settings.py"] = _render_settings(coordinates)
+    return write_zip(files, out_dir / "stub.zip")
+
+
+def build_broker_zip(out_dir: Path) -> Artifact:
+    """Build the broker's zip; boto3 comes with Lambda's runtime."""
+    return write_zip(dict(_package("terralive_stub")), out_dir / "broker.zip")
+
+
+def zip_folder(folder: Path, target: Path) -> Artifact:
+    """Zip a function's code folder."""
+    return write_zip(dict(_files(folder, "", _CACHES)), target, compress=True)
+
+
+def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = False) -> Artifact:
+    """Write files to a deterministic zip, which is left alone where it is the same already.
+
+    Not compressed by default: zlib's releases differ in their output, and teams share a state.
+    """
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _EPOCH)
+            entry.compress_type = method
+            entry.create_system = _UNIX
+            entry.external_attr = _FILE_MODE << 16
+            archive.writestr(entry, files[name])
+    data = buffer.getvalue()
+    if not (target.is_file() and target.read_bytes() == data):
+        write_atomically(target, data)
+    return Artifact(target.resolve(), base64.b64encode(hashlib.sha256(data).digest()).decode("ascii"))
+
+
+def write_atomically(target: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _render_settings(coordinates: StubCoordinates) -> bytes:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("terralive_stub"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701  # Python source, not HTML; the template writes every value with `tojson`
+        keep_trailing_newline=True,
+    )
+    template = environment.get_template("terralive_settings.py.j2")
+    return template.render(
+        url=coordinates.url,
+        region=coordinates.region,
+        app=coordinates.app,
+        stage=coordinates.stage,
+        mode=coordinates.mode,
+    ).encode()
+
+
+def _package(name: str) -> Iterator[tuple[str, bytes]]:
+    spec = importlib.util.find_spec(name)
+    if spec is None or not spec.submodule_search_locations:
+        raise TerraliveError(
+            "installation-incomplete",
+            f"The package {name} is not installed beside terralive.",
+            hint="Install terralive again: `pip install --force-reinstall terralive`.",
+        )
+    yield from _files(Path(next(iter(spec.submodule_search_locations))), f"{name}/", _NOT_VENDORED)
+
+
+def _licences(distribution: str, package: str) -> Iterator[tuple[str, bytes]]:
+    for file in importlib.metadata.files(distribution) or ():
+        if "licen" in file.name.lower():
+            yield f"{package}/{file.name}", Path(str(file.locate())).read_bytes()
+
+
+def _files(root: Path, prefix: str, skipped: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    for path in sorted(root.rglob("*")):
+        relative = path.relative_to(root)
+        if path.is_file() and not skipped.intersection(relative.parts) and path.suffix != ".pyc":
+            yield f"{prefix}{relative.as_posix()}", path.read_bytes()

@@ -1,0 +1,81 @@
+"""Synthesises the debug stack, in a process of its own, and only when something it depends on has changed.
+
+The process keeps jsii out of the command line: its start-up cost, its threads and whatever it prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.errors import TerraliveError
+from terralive_terraform.artifacts import Artifact, build_broker_zip, write_atomically
+from terralive_terraform.debug_settings import DebugStackSettings
+from terralive_terraform.documents import Json
+from terralive_terraform.node import node_for_jsii
+
+_STAMP: Final = "terralive-synth"
+# Raised with every change of what a synthesised debug stack looks like.
+_LAYOUT: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class SynthResult:
+    """Where the synthesised stack is, and whether it is another one than before."""
+
+    directory: Path
+    changed: bool
+
+
+def synthesise_debug_stack(
+    settings: DebugStackSettings, out: Path, *, environment: Mapping[str, str] = os.environ
+) -> SynthResult:
+    """Make the folder `out` hold the debug stack's `cdk.tf.json`.
+
+    Raises:
+        TerraliveError: no Node that serves, or the synthesis failed.
+    """
+    out = out.resolve()
+    broker = build_broker_zip(out)
+    target = out / "cdk.tf.json"
+    stamp = out / _STAMP
+    wanted = fingerprint(settings, broker)
+    if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
+        return SynthResult(out, changed=False)
+    document = _synthesise(settings, broker, {**environment, "JSII_NODE": node_for_jsii(environment)})
+    write_atomically(target, document)
+    write_atomically(stamp, wanted.encode())
+    return SynthResult(out, changed=True)
+
+
+def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
+    """Hash everything the stack depends on, but for the date of its creation, which counts once."""
+    facts: dict[str, Json] = {**asdict(settings), "created": "", "broker": [str(broker.path), broker.sha256_base64]}
+    return hashlib.sha256(json.dumps([_LAYOUT, facts], sort_keys=True).encode()).hexdigest()
+
+
+def _synthesise(settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]) -> bytes:
+    request = {"settings": asdict(settings), "broker_path": str(broker.path), "broker_hash": broker.sha256_base64}
+    ended = subprocess.run(
+        [sys.executable, "-m", "terralive_terraform.synth_program"],
+        input=json.dumps(request).encode(),
+        env=dict(environment),
+        capture_output=True,
+        check=False,
+    )
+    if ended.returncode != 0:
+        tail = "\n".join(ended.stderr.decode("utf-8", "replace").strip().splitlines()[-12:])
+        raise TerraliveError(
+            "synthesis-failed",
+            f"The debug stack could not be synthesised.\n{tail}",
+            hint="This is a fault of terralive or of its installation: `pip install --force-reinstall terralive`, and "
+            "if it stays, report it with the lines above.",
+        )
+    return ended.stdout
