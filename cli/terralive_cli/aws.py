@@ -121,7 +121,7 @@ def _refused(code: str, text: str) -> CredentialsError:
 
 def _freeze(session: boto3.Session) -> Credentials:
     found = session.get_credentials()
-    if found is None:
+    frozen = found.get_frozen_credentials() if found is not None else None
+    if frozen is None or frozen.access_key is None or frozen.secret_key is None:
         raise CredentialsError("no-credentials", "The AWS credentials are gone.", hint="Sign in again.")
-    frozen = found.get_frozen_credentials()
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
