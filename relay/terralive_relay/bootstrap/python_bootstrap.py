@@ -133,8 +133,6 @@ class Encoder:
         text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(value)
         if self._marked:
             text = re.sub('"' + self._mark + '([^"]*)"', r"\1", text)
-        if self._unicode and ("\u2028" in text or "\u2029" in text):
-            text = text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
         return text
 
     def _default(self, value: object) -> object:
@@ -399,7 +397,7 @@ class Error:
 def frames_of(error: BaseException) -> traceback.StackSummary:
     """The frames of a traceback, without this file's own in front."""
     frames = traceback.extract_tb(error.__traceback__)
-    while len(frames) > 1 and frames[0].filename == __file__:
+    while frames and frames[0].filename == __file__:
         frames.pop(0)
     return frames
 
@@ -450,19 +448,23 @@ def load(handler: str) -> Callable[[object, LambdaContext], object]:
     return found
 
 
+def _no_number(constant: str) -> object:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def unmarshal(body: bytes) -> object:
     try:
-        event: object = json.loads(body)
+        event: object = json.loads(body, parse_constant=_no_number)
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
     return event
 
 
-def marshal(encoder: Encoder, result: object) -> tuple[bytes, str]:
+def marshal(encoder: Encoder, result: object) -> tuple[bytes | str, str]:
     if isinstance(result, bytes):
         return result, "application/unknown"
     try:
-        return encoder.encode(result).encode("utf-8"), "application/json"
+        return encoder.encode(result), "application/json"
     except Exception as error:
         raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
 
@@ -496,7 +498,9 @@ def run_one(runtime: Runtime, encoder: Encoder, handler: Callable[[object, Lambd
         cause = cause_of(failed.type, failed.message, frames)
     else:
         flush()
-        runtime.respond(request_id, answer, content_type)
+        # Text that is not valid Unicode ends the process here, as it ends the managed runtime.
+        body = answer if isinstance(answer, bytes) else answer.encode("utf-8")
+        runtime.respond(request_id, body, content_type)
         return
     failed.log()
     flush()

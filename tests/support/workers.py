@@ -1,0 +1,154 @@
+"""What tests of the workers share: local functions made of a few lines of code, invocations, and places to look."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+from terralive_relay.events import LogLine, RelayEvent
+from terralive_relay.functions import LocalFunction
+from terralive_relay.runtime_api import RuntimeApi, Verdict
+from terralive_stub.invocation import Invocation, Outcome
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+PYTHON = Path(sys.executable)
+_numbers = itertools.count(1)
+
+
+def local_function(
+    folder: Path, code: str = "", handler: str = "app.handler", *, max_workers: int = 4
+) -> LocalFunction:
+    """A Python function in `folder`, whose `app.py` has this code."""
+    (folder / "app.py").write_text(dedent(code))
+    return LocalFunction("orders", "aws_lambda_function.orders", "python3.12", handler, folder, PYTHON, (), max_workers)
+
+
+def invocation(
+    event: object = None,
+    *,
+    seconds: float = 30.0,
+    environment: Mapping[str, str] | None = None,
+    trace_id: str = "",
+    client_context: str = "",
+    cognito_identity: str = "",
+) -> Invocation:
+    return Invocation(
+        f"request-{next(_numbers)}",
+        "orders",
+        ARN,
+        int((time.time() + seconds) * 1000),
+        json.dumps(event).encode(),
+        environment or {},
+        trace_id,
+        client_context,
+        cognito_identity,
+    )
+
+
+def document(outcome: Outcome) -> dict[str, object]:
+    """An error's JSON document."""
+    found = json.loads(outcome.body)
+    assert isinstance(found, dict)
+    return found
+
+
+class Recorder:
+    """A sink that keeps what it is given, and lets a test wait for it."""
+
+    def __init__(self) -> None:
+        # Guards the events.
+        self._changed = threading.Condition()
+        self._events: list[RelayEvent] = []
+
+    def __call__(self, event: RelayEvent) -> None:
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def lines(self, request_id: str | None = None) -> list[str]:
+        with self._changed:
+            logs = [event for event in self._events if isinstance(event, LogLine)]
+        return [log.line for log in logs if request_id is None or log.request_id == request_id]
+
+    def wait_for(self, line: str, *, times: int = 1, seconds: float = 20.0) -> None:
+        """Wait until some worker has written this line so many times."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._count(line) >= times, seconds), f"never written: {line}"
+
+    def _count(self, line: str) -> int:
+        return sum(isinstance(event, LogLine) and event.line == line for event in self._events)
+
+
+@dataclass
+class Transcript:
+    """What one run of a runtime gave: its calls of the Runtime API, what it wrote, how it ended."""
+
+    calls: list[tuple[str, str, bytes]] = field(default_factory=list)
+    stdout: str = ""
+    exit_status: int = 0
+
+
+class ScriptedClient:
+    """A Runtime API that hands out these invocations, one after the other, and notes the answers."""
+
+    def __init__(self, invocations: Sequence[Invocation]) -> None:
+        self._left = list(invocations)
+        self.calls: list[tuple[str, str, bytes]] = []
+
+    def next_invocation(self) -> Invocation | None:
+        return self._left.pop(0) if self._left else None
+
+    def respond(self, request_id: str, body: bytes) -> Verdict:
+        return self._note(f"response to {request_id}", "", body)
+
+    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+        return self._note(f"error of {request_id}", error_type, body)
+
+    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+        return self._note("init error", error_type, body)
+
+    def _note(self, call: str, error_type: str, body: bytes) -> Verdict:
+        self.calls.append((call, error_type, body))
+        return Verdict.ACCEPTED
+
+
+def transcript(
+    api: RuntimeApi,
+    command: Sequence[str],
+    folder: Path,
+    invocations: Sequence[Invocation],
+    environment: Mapping[str, str],
+) -> Transcript:
+    """Run a runtime on its own, without a pool, until it has nothing left to do."""
+    client = ScriptedClient(invocations)
+    worker_id, address = api.register(client, own_port=True)
+    try:
+        ended = subprocess.run(
+            command,
+            cwd=folder,
+            env={"PYTHONDONTWRITEBYTECODE": "1", **environment, "AWS_LAMBDA_RUNTIME_API": address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        api.unregister(worker_id)
+    return Transcript(client.calls, ended.stdout.decode("utf-8", "replace"), ended.returncode)
+
+
+def until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+    """Wait for something that only the operating system can tell."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"still not: {what}"
+        time.sleep(0.01)
