@@ -1,0 +1,44 @@
+"""`python -m terralive_sandbox`: AWS on a loopback port, until a signal or the end of its parent.
+
+The process takes nothing of AWS from its caller's environment; it is cleared before anything of moto is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+_BANNER = """\
+terralive sandbox on loopback. State is in memory and lost at the end.
+Functions run on Python {version}, whatever python3.x they name.
+Not emulated (answered by a named error): other runtimes, images, layers, REST APIs, function URLs, event source
+mappings, EventBridge and S3 triggers, authorizers other than AWS_IAM, permissions boundaries, throttling.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m terralive_sandbox", description=__doc__)
+    parser.add_argument("--info", type=Path, required=True, help="where to leave the address")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--region", default="us-east-1")
+    parser.add_argument("--time-scale", type=float, default=1.0, help="what waiting times are multiplied by")
+    parser.add_argument("--with-parent", action="store_true", help="stop at the end of stdin")
+    options = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
+        del os.environ[name]
+    sys.stderr.write(_BANNER.format(version=f"{sys.version_info.major}.{sys.version_info.minor}"))
+    from .server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
+
+    asyncio.run(
+        serve(
+            options.info, port=options.port, region=options.region,
+            with_parent=options.with_parent, time_scale=options.time_scale,
+        )
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

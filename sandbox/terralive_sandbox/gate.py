@@ -1,0 +1,189 @@
+"""What a request to an AWS service asks for, and how that service words a refusal. Pure.
+
+`asks_for` names the IAM actions and resources of a request as the service authorization reference does
+(https://docs.aws.amazon.com/service-authorization/latest/reference/). For services that it does not know, the action
+is the operation's name and the resource stays open.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import parse_qsl, unquote
+
+from .policy import AccessRequest
+from .sigv4 import Request, Signed
+
+_TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+_S3_ACTIONS = {
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "HeadBucket": "ListBucket",
+    "HeadObject": "GetObject",
+    "CopyObject": "PutObject",
+    "ListBuckets": "ListAllMyBuckets",
+    "DeleteObjects": "DeleteObject",
+    "CreateMultipartUpload": "PutObject",
+    "UploadPart": "PutObject",
+    "CompleteMultipartUpload": "PutObject",
+}
+_XML_SERVICES = {"iam", "sts", "sns", "ec2", "rds", "cloudformation", "autoscaling", "elasticloadbalancing"}
+
+
+def asks_for(request: Request, signed: Signed, account: str, rest_operation: str | None) -> list[AccessRequest]:
+    """Every access that the request needs; all have to be allowed.
+
+    Args:
+        request: the request as it came.
+        signed: its signature's parts, already verified.
+        account: the caller's account.
+        rest_operation: the operation's name, for services whose protocol carries it in method and path.
+    """
+    service, region = signed.service, signed.region
+    form = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if _is_form(request) else {}
+    form = form or dict(parse_qsl(request.query))
+    target = request.header("x-amz-target")
+    body = _json(request.body) if target else {}
+    operation = (target or "").rpartition(".")[2] or form.get("Action") or rest_operation or "Unknown"
+    prefix = f"arn:aws:{service}:{region}:{account}:"
+    match service:
+        case "dynamodb":
+            return _dynamodb(operation, body, prefix)
+        case "apigateway":
+            arn = f"arn:aws:apigateway:{region}::{_after_version(request.path)}"
+            return [AccessRequest(f"apigateway:{request.method}", (arn,))]
+        case "lambda":
+            operation = {"Invoke": "InvokeFunction"}.get(operation, operation)
+            return [AccessRequest(f"lambda:{operation}", _lambda_arns(request, prefix))]
+        case "s3":
+            return [_s3(request, operation)]
+        case "sts" if operation == "GetCallerIdentity":
+            return []
+        case _:
+            fields = body or form
+            return [AccessRequest(f"{service}:{operation}", _RESOURCES.get(service, _unknown)(fields, prefix))]
+
+
+def _dynamodb(operation: str, body: Mapping[str, object], prefix: str) -> list[AccessRequest]:
+    def ask(action: str, table: object, index: object = None) -> AccessRequest:
+        arn = str(table) if str(table).startswith("arn:") else f"{prefix}table/{table}"
+        return AccessRequest(f"dynamodb:{action}", (f"{arn}/index/{index}" if index else arn,))
+
+    if operation in {"TransactWriteItems", "TransactGetItems"}:
+        items = body.get("TransactItems")
+        entries = (
+            [pair for item in items if isinstance(item, dict) for pair in item.items()]
+            if isinstance(items, list)
+            else []
+        )
+        return [
+            ask(_TRANSACT.get(str(kind), "GetItem"), entry.get("TableName"))
+            for kind, entry in entries
+            if isinstance(entry, dict)
+        ]
+    batch = body.get("RequestItems")
+    if isinstance(batch, dict):
+        return [ask(operation, table) for table in batch]
+    table = body.get("TableName") or body.get("ResourceArn")
+    if table is None:
+        return [AccessRequest(f"dynamodb:{operation}")]
+    return [ask(operation, table, body.get("IndexName"))]
+
+
+def _lambda_arns(request: Request, prefix: str) -> tuple[str, ...]:
+    match = re.match(r"/[0-9-]+/functions/([^/]+)", request.path)
+    if match is None:
+        tagged = re.match(r"/[0-9-]+/tags/([^/]+)", request.path)
+        return (unquote(tagged[1]),) if tagged else ()
+    name = unquote(match[1])
+    arn = name if name.startswith("arn:") else f"{prefix}function:{name.rpartition(':function:')[2]}"
+    qualifier = dict(parse_qsl(request.query)).get("Qualifier")
+    return (f"{arn}:{qualifier}",) if qualifier else (arn,)
+
+
+def _s3(request: Request, operation: str) -> AccessRequest:
+    path = unquote(request.path).lstrip("/")
+    action = f"s3:{_S3_ACTIONS.get(operation, operation)}"
+    return AccessRequest(action, (f"arn:aws:s3:::{path}",) if path else ())
+
+
+def _after_version(path: str) -> str:
+    return re.sub(r"^/v2(?=/)", "", unquote(path))
+
+
+def _unknown(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    del fields, prefix
+    return ()
+
+
+def _sns(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    arn = fields.get("TopicArn") or fields.get("TargetArn") or fields.get("ResourceArn")
+    if arn:
+        return (str(arn),)
+    if "SubscriptionArn" in fields:
+        return (str(fields["SubscriptionArn"]).rpartition(":")[0],)
+    return (prefix + str(fields["Name"]),) if "Name" in fields else ()
+
+
+def _sqs(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    name = str(fields.get("QueueUrl") or fields.get("QueueName") or "").rpartition("/")[2]
+    return (prefix + name,) if name else ()
+
+
+def _logs(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    group = fields.get("logGroupName")
+    if not group:
+        return ()
+    arn = f"{prefix}log-group:{group}"
+    stream = fields.get("logStreamName")
+    return (arn, f"{arn}:log-stream:{stream}") if stream else (arn, f"{arn}:")
+
+
+def _sts(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    del prefix
+    return (str(fields["RoleArn"]),) if "RoleArn" in fields else ()
+
+
+def _secrets(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    name = str(fields.get("SecretId") or fields.get("Name") or "")
+    return () if not name else (name,) if name.startswith("arn:") else (f"{prefix}secret:{name}-AbCdEf",)
+
+
+def _ssm(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    name = fields.get("Name") or fields.get("Path")
+    return (f"{prefix}parameter/{str(name).lstrip('/')}",) if name else ()
+
+
+_RESOURCES: Mapping[str, Callable[[Mapping[str, object], str], tuple[str, ...]]] = {
+    "sns": _sns, "sqs": _sqs, "logs": _logs, "sts": _sts, "secretsmanager": _secrets, "ssm": _ssm,
+}  # fmt: skip
+
+
+def _is_form(request: Request) -> bool:
+    return (request.header("content-type") or "").startswith("application/x-www-form-urlencoded")
+
+
+def _json(body: bytes) -> Mapping[str, object]:
+    try:
+        parsed = json.loads(body or b"{}")
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def refusal(request: Request, service: str, code: str, message: str, status: int) -> tuple[int, dict[str, str], bytes]:
+    """An error in the wording of the service's protocol: status, headers, body."""
+    if request.header("x-amz-target"):
+        body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
+        return status, {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}, body
+    if service == "s3" or service in _XML_SERVICES or _is_form(request):
+        escaped = message.replace("&", "&amp;").replace("<", "&lt;")
+        error = f"<Code>{code}</Code><Message>{escaped}</Message>"
+        if service == "s3":
+            xml = f"<Error>{error}</Error>"
+        else:
+            xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
+        return status, {"content-type": "text/xml"}, xml.encode()
+    body = json.dumps({"message": message, "Message": message}).encode()
+    return status, {"content-type": "application/json", "x-amzn-errortype": code}, body

@@ -1,0 +1,122 @@
+"""Who signed a request, and which policies are theirs: looked up in moto's IAM and STS.
+
+Permissions boundaries and session policies are not emulated (README).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
+from moto.sts.models import sts_backends
+
+from . import sigv4
+from .policy import AccessRequest, Decision, decide
+
+ACCOUNT = "123456789012"
+_ROLE_SESSION_SECONDS = 12 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified caller; `documents` are the identity policies as JSON text."""
+
+    access_key_id: str
+    arn: str
+    user_id: str
+    documents: tuple[str, ...] = field(repr=False)
+    account: str = ACCOUNT
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Temporary credentials of a role."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+
+
+class AccessDeniedError(Exception):
+    """The caller's policies do not allow what they ask for; the text is IAM's."""
+
+
+def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
+    """Verify the signature.
+
+    Raises:
+        sigv4.SignatureError: unsigned, unknown key, wrong signature or token, or expired.
+    """
+    signed = sigv4.parse(request)
+    caller, secret, token = _find(signed.access_key_id)
+    if signed.token != token:
+        raise sigv4.SignatureError("InvalidClientTokenId", "The security token included in the request is invalid.")
+    sigv4.verify(request, signed, secret, time.time())
+    return caller, signed
+
+
+def require(caller: Caller, request: AccessRequest) -> None:
+    """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies allow the request."""
+    decision = decide(caller.documents, request)
+    if decision is Decision.ALLOWED:
+        return
+    resource = f" on resource: {request.resources[0]}" if request.resources else ""
+    if decision is Decision.DENIED:
+        because = "with an explicit deny in an identity-based policy"
+    else:
+        because = f"because no identity-based policy allows the {request.action} action"
+    raise AccessDeniedError(f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {because}")
+
+
+def role_documents(role_arn: str) -> tuple[str, ...]:
+    """The policies of a role; empty for one that does not exist."""
+    backend = _iam()
+    name = role_arn.rpartition("/")[2]
+    role = next((role for role in list(backend.roles.values()) if role.name == name), None)
+    if role is None:
+        return ()
+    return (*role.policies.values(), *(_default(policy) for policy in role.managed_policies.values()))
+
+
+def assume(role_arn: str, session_name: str, region: str) -> Keys:
+    """Temporary credentials for a function's role, as Lambda obtains them."""
+    role = sts_backends[ACCOUNT]["aws"].assume_role(region, session_name, role_arn, "", _ROLE_SESSION_SECONDS, "")
+    return Keys(role.access_key_id, role.secret_access_key, role.session_token)
+
+
+def create_developer(name: str = "developer") -> tuple[str, str]:
+    """Make the developer's IAM user with every permission; its access key id and secret."""
+    backend = _iam()
+    backend.create_user("us-east-1", name, tags=[])
+    document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+    backend.put_user_policy(name, "sandbox-administrator", document)
+    key = backend.create_access_key(name)
+    return key.access_key_id, key.secret_access_key
+
+
+def _iam() -> IAMBackend:
+    return iam_backends[ACCOUNT]["aws"]
+
+
+def _default(policy: ManagedPolicy) -> str:
+    return next((str(version.document) for version in policy.versions if version.is_default), "{}")
+
+
+def _find(access_key_id: str) -> tuple[Caller, str, str]:
+    backend = _iam()
+    for user in list(backend.users.values()):
+        for key in user.access_keys:
+            if key.access_key_id == access_key_id and key.status == "Active":
+                documents = [*user.policies.values(), *(_default(p) for p in user.managed_policies.values())]
+                for group in backend.get_groups_for_user(user.name):
+                    documents += [*group.policies.values()]
+                    documents += [_default(p) for p in group.managed_policies.values()]
+                return Caller(access_key_id, user.arn, user.id, tuple(documents)), key.secret_access_key, ""
+    for role in reversed(sts_backends[ACCOUNT]["aws"].assumed_roles):
+        if role.access_key_id == access_key_id:
+            if role.expiration.timestamp() < time.time():
+                raise sigv4.SignatureError("ExpiredToken", "The security token included in the request is expired")
+            caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
+            return caller, role.secret_access_key, role.session_token
+    raise sigv4.SignatureError("InvalidClientTokenId", "The security token included in the request is invalid.")

@@ -1,0 +1,20 @@
+"""Fixtures that every part's tests may use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from terralive_sandbox.info import SandboxInfo
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxInfo]:
+    """One sandbox for the whole run; see support.sandbox for ways to use it."""
+    from support.sandbox import running_sandbox  # noqa: PLC0415 - unit tests do not pay for boto3
+
+    with running_sandbox(tmp_path_factory.mktemp("sandbox")) as info:
+        yield info

@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from botocore.exceptions import ClientError
+from support.sandbox import Aws, code, unique
+
+from terralive_sandbox.info import SandboxInfo
+
+ECHO = """
+import json, os
+def handler(event, context):
+    return {"event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn,
+            "name": os.environ["AWS_LAMBDA_FUNCTION_NAME"], "mine": os.environ.get("MINE"),
+            "memory": context.memory_limit_in_mb, "left": context.get_remaining_time_in_millis()}
+"""
+
+
+@pytest.fixture
+def aws(sandbox: SandboxInfo) -> Aws:
+    return Aws(sandbox)
+
+
+def invoke(aws: Aws, arn: str, event: object = None) -> object:
+    return json.loads(aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event))["Payload"].read())
+
+
+def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
+    """Poll a condition that another process makes true; a bound, not a hope."""
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "did not happen in time"
+        time.sleep(0.02)
+
+
+def test_an_invocation_runs_the_deployed_code_with_its_environment_and_context(aws: Aws) -> None:
+    arn = aws.function(ECHO, environment={"MINE": "yes"})
+    answer = aws.lambda_.invoke(FunctionName=arn, Payload=b'{"a": 1}')
+    result = json.loads(answer["Payload"].read())
+    assert result["event"] == {"a": 1}
+    assert result["id"] == answer["ResponseMetadata"]["RequestId"]
+    assert result["arn"] == arn
+    assert result["name"] == arn.rpartition(":")[2]
+    assert result["mine"] == "yes"
+    assert int(result["memory"]) == 256
+    assert 0 < result["left"] <= 10_000
+    assert answer["ExecutedVersion"] == "$LATEST"
+
+
+def test_the_handler_is_its_role_with_the_functions_name_as_session(aws: Aws) -> None:
+    arn = aws.function(
+        """
+        import boto3
+        def handler(event, context):
+            identity = boto3.client("sts").get_caller_identity()["Arn"]
+            try:
+                boto3.client("sns").publish(TopicArn=event, Message="x")
+            except Exception as error:
+                return [identity, str(error)]
+        """
+    )
+    topic = aws.sns.create_topic(Name=unique("t"))["TopicArn"]
+    identity, refused = invoke(aws, arn, topic)  # type: ignore[misc] # a JSON list
+    name = arn.rpartition(":")[2]
+    assert identity.split(":")[-1].startswith("assumed-role/role-")
+    assert identity.endswith(f"/{name}")
+    assert "AuthorizationError" in refused
+    assert f"is not authorized to perform: sns:Publish on resource: {topic}" in refused
+
+
+def test_a_handlers_exception_is_the_callers_function_error_with_its_log(aws: Aws) -> None:
+    arn = aws.function('def handler(event, context):\n    print("hello")\n    raise ValueError("broken")\n')
+    answer = aws.lambda_.invoke(FunctionName=arn, LogType="Tail")
+    error = json.loads(answer["Payload"].read())
+    assert answer["FunctionError"] == "Unhandled"
+    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "broken")
+    log = base64.b64decode(answer["LogResult"]).decode()
+    assert "START RequestId" in log
+    assert "hello" in log
+    assert "REPORT RequestId" in log
+
+
+def test_a_function_that_takes_too_long_times_out(aws: Aws) -> None:
+    arn = aws.function("import time\ndef handler(event, context):\n    time.sleep(60)\n", timeout=1)
+    answer = aws.lambda_.invoke(FunctionName=arn)
+    assert answer["FunctionError"] == "Unhandled"
+    assert "Task timed out after 1.00 seconds" in json.loads(answer["Payload"].read())["errorMessage"]
+
+
+def test_new_code_and_new_configuration_are_live_at_the_next_invocation(aws: Aws) -> None:
+    arn = aws.function("import os\ndef handler(event, context):\n    return ['old', os.environ.get('A')]\n")
+    assert invoke(aws, arn) == ["old", None]
+    new = code("import os\ndef handler(event, context):\n    return ['new', os.environ.get('A')]\n")
+    aws.lambda_.update_function_code(FunctionName=arn, ZipFile=new)
+    assert invoke(aws, arn) == ["new", None]
+    aws.lambda_.update_function_configuration(FunctionName=arn, Environment={"Variables": {"A": "1"}})
+    assert invoke(aws, arn) == ["new", "1"]
+
+
+def test_an_event_invocation_is_accepted_at_once_and_runs(aws: Aws) -> None:
+    table = unique("done")
+    aws.dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    arn = aws.function(
+        """
+        import boto3
+        def handler(event, context):
+            boto3.client("dynamodb").put_item(TableName=event["table"], Item={"pk": {"S": "done"}})
+        """,
+        statements=[
+            {
+                "Effect": "Allow",
+                "Action": "dynamodb:PutItem",
+                "Resource": f"arn:aws:dynamodb:*:*:table/{table}",
+            }
+        ],
+    )
+    answer = aws.lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=json.dumps({"table": table}).encode())
+    assert answer["StatusCode"] == 202
+    eventually(lambda: "Item" in aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "done"}}))
+
+
+def test_what_cannot_run_says_so_by_name(aws: Aws) -> None:
+    name = unique("node")
+    aws.lambda_.create_function(
+        FunctionName=name,
+        Runtime="nodejs22.x",
+        Handler="a.b",
+        Role=aws.role(),
+        Code={"ZipFile": code("")},
+    )
+    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*nodejs22\.x"):
+        aws.lambda_.invoke(FunctionName=name)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        aws.lambda_.invoke(FunctionName="nobody")
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.lambda_.create_event_source_mapping(FunctionName=name, EventSourceArn="arn:aws:sqs:us-east-1:1:q")
+
+
+def test_a_role_needs_permission_to_invoke(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    allowed = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
+    aws.assume(aws.role(allowed)).lambda_.invoke(FunctionName=arn)
+    with pytest.raises(ClientError, match=r"AccessDeniedException.*lambda:InvokeFunction on resource"):
+        aws.assume(aws.role()).lambda_.invoke(FunctionName=arn)
+
+
+def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
+    wrong = Aws(aws.info, {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40})
+    with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+        wrong.sts.get_caller_identity()
+    unknown = Aws(aws.info, {"AccessKeyId": "AKIA" + "X" * 16, "SecretAccessKey": "x" * 40})
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        unknown.dynamodb.list_tables()
+
+
+def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) -> None:
+    topic = aws.sns.create_topic(Name=unique("topic"))["TopicArn"]
+    replies = aws.sns.create_topic(Name=unique("replies"))["TopicArn"]
+    table = unique("events")
+    aws.dynamodb.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    source = """
+    import boto3, json, os
+    def handler(event, context):
+        boto3.client("dynamodb").put_item(TableName=os.environ["TABLE"],
+            Item={"pk": {"S": event["Records"][0]["Sns"]["Message"]}, "event": {"S": json.dumps(event)}})
+    """
+    write = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
+    permitted = aws.function(source, statements=[write], environment={"TABLE": table})
+    aws.allow(permitted, "sns.amazonaws.com", topic)
+    subscription = aws.sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=permitted, ReturnSubscriptionArn=True)[
+        "SubscriptionArn"
+    ]
+    aws.sns.subscribe(TopicArn=replies, Protocol="lambda", Endpoint=permitted)
+    aws.sns.publish(TopicArn=replies, Message="not permitted")
+    published = aws.sns.publish(
+        TopicArn=topic,
+        Message="hi",
+        Subject="s",
+        MessageAttributes={"a": {"DataType": "String", "StringValue": "b"}},
+    )
+    eventually(lambda: "Item" in aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "hi"}}))
+    item = aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "hi"}})["Item"]
+    record = json.loads(item["event"]["S"])["Records"][0]
+    assert record["EventSubscriptionArn"] == subscription
+    assert record["Sns"]["TopicArn"] == topic
+    assert record["Sns"]["MessageId"] == published["MessageId"]
+    assert record["Sns"]["Subject"] == "s"
+    assert record["Sns"]["MessageAttributes"] == {"a": {"Type": "String", "Value": "b"}}
+    assert "Item" not in aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "not permitted"}})
