@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from terralive_relay.environment import credentials_key, environment_key, worker_environment
+from terralive_relay.functions import LocalFunction
+
+FUNCTION = LocalFunction(
+    "orders",
+    "aws_lambda_function.orders",
+    "python3.12",
+    "app.handler",
+    Path("/home/ana/orders"),
+    Path("/usr/bin/python3"),
+)
+LAMBDA = {
+    "PATH": "/var/lang/bin:/usr/bin",
+    "HOME": "/home/sbx_user1051",
+    "LANG": "en_US.UTF-8",
+    "LD_LIBRARY_PATH": "/var/lang/lib:/opt/lib",
+    "TZ": ":UTC",
+    "PYTHONPATH": "/var/runtime",
+    "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
+    "LAMBDA_RUNTIME_DIR": "/var/runtime",
+    "LAMBDA_TASK_ROOT": "/var/task",
+    "_HANDLER": "terralive_stub.live.handler",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.14",
+    "_AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1",
+    "_AWS_XRAY_DAEMON_PORT": "2000",
+    "AWS_XRAY_DAEMON_ADDRESS": "169.254.100.1:2000",
+    "AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper",
+    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+    "AWS_LAMBDA_FUNCTION_VERSION": "7",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+    "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[7]abc",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "ASIAROLE",
+    "AWS_SECRET_ACCESS_KEY": "role-secret",
+    "AWS_SESSION_TOKEN": "role-token",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:4567",
+    "TABLE": "orders-dev",
+}
+LAPTOP = {
+    "PATH": "/usr/local/bin:/usr/bin",
+    "HOME": "/home/ana",
+    "LANG": "de_DE.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "TMPDIR": "/tmp/ana",
+    "TZ": "Europe/Berlin",
+    "PYTHONPATH": "/home/ana/lib",
+    "HTTPS_PROXY": "http://proxy:3128",
+    "AWS_CA_BUNDLE": "/etc/company.pem",
+    "AWS_PROFILE": "ana",
+    "AWS_DEFAULT_PROFILE": "ana",
+    "AWS_CONFIG_FILE": "/home/ana/.aws/config",
+    "AWS_SHARED_CREDENTIALS_FILE": "/home/ana/.aws/credentials",
+    "AWS_ACCESS_KEY_ID": "AKIAANA",
+    "AWS_SECRET_ACCESS_KEY": "anas-secret",
+    "AWS_SESSION_TOKEN": "anas-token",
+    "AWS_SSO_SESSION": "acme",
+    "AWS_ROLE_ARN": "arn:aws:iam::1:role/admin",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/token",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/creds",
+    "AWS_REGION": "us-east-1",
+    "GITHUB_TOKEN": "ghp_secret",
+    "TABLE": "mine",
+}
+
+
+def environment(remote: dict[str, str] | None = None, local: dict[str, str] | None = None) -> dict[str, str]:
+    return worker_environment(
+        LAMBDA if remote is None else remote, FUNCTION, "127.0.0.1:9/abc", LAPTOP if local is None else local
+    )
+
+
+def test_the_functions_own_variables_role_and_region_are_there() -> None:
+    got = environment()
+    for name in ("TABLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert got[name] == LAMBDA[name]
+    assert got["AWS_LAMBDA_FUNCTION_VERSION"] == "7"
+    assert got["AWS_LAMBDA_LOG_STREAM_NAME"] == "2026/01/01/[7]abc"
+
+
+def test_endpoints_of_the_function_stay_so_that_a_sandbox_is_reached() -> None:
+    got = environment()
+    assert got["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
+    assert got["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:4567"
+
+
+def test_what_names_the_stub_names_the_real_function() -> None:
+    got = environment()
+    assert got["_HANDLER"] == "app.handler"
+    assert got["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
+    assert got["LAMBDA_TASK_ROOT"] == "/home/ana/orders"
+    assert got["AWS_LAMBDA_RUNTIME_API"] == "127.0.0.1:9/abc"
+    assert got["TERRALIVE"] == "1"
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HTTPS_PROXY", "AWS_CA_BUNDLE"])
+def test_what_programs_need_from_this_machine_is_this_machines(name: str) -> None:
+    assert environment()[name] == LAPTOP[name]
+
+
+def test_the_clock_is_lambdas() -> None:
+    assert environment()["TZ"] == "UTC"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "LAMBDA_RUNTIME_DIR",
+        "AWS_LAMBDA_EXEC_WRAPPER",
+        "AWS_XRAY_DAEMON_ADDRESS",
+        "_AWS_XRAY_DAEMON_ADDRESS",
+        "_AWS_XRAY_DAEMON_PORT",
+    ],
+)
+def test_what_belongs_to_lambdas_image_stays_there(name: str) -> None:
+    assert name not in environment()
+
+
+def test_a_handler_never_gets_the_developers_identity() -> None:
+    got = environment({"TABLE": "orders-dev"})
+    mine = {name for name, value in got.items() if name.startswith("AWS_") and LAPTOP.get(name) == value}
+    assert mine == {"AWS_CA_BUNDLE"}
+    assert got["AWS_CONFIG_FILE"] == got["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
+    assert got["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert "GITHUB_TOKEN" not in got
+
+
+def test_search_paths_keep_what_the_team_put_there() -> None:
+    got = environment({"PYTHONPATH": "/var/task/lib:/opt/python:/var/runtime:/var/task:vendored"})
+    assert got["PYTHONPATH"] == "/home/ana/orders/lib:/home/ana/orders:vendored"
+
+
+def test_another_execution_environment_of_the_same_function_needs_no_other_worker() -> None:
+    another = LAMBDA | {
+        "AWS_ACCESS_KEY_ID": "ASIAOTHER",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_SESSION_TOKEN": "y",
+        "_X_AMZN_TRACE_ID": "Root=1",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[7]def",
+    }
+    assert environment_key(another) == environment_key(LAMBDA)
+    assert credentials_key(another) != credentials_key(LAMBDA)
+
+
+@pytest.mark.parametrize("name", ["TABLE", "AWS_LAMBDA_FUNCTION_VERSION", "AWS_REGION", "NEW"])
+def test_another_value_of_a_variable_needs_another_worker(name: str) -> None:
+    assert environment_key(LAMBDA | {name: "other"}) != environment_key(LAMBDA)
+
+
+def test_the_keys_hold_no_secret() -> None:
+    assert "role-secret" not in environment_key(LAMBDA) + credentials_key(LAMBDA)

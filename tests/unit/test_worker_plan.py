@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terralive_relay.plan import Plan, plan
+from terralive_relay.worker import IllegalTransitionError, WorkerState, step
+
+S = WorkerState
+
+
+def decide(waiting: str, workers: list[tuple[str, WorkerState]], limit: int = 4) -> Plan[str, str]:
+    """Invocations and workers are letters; a worker fits an invocation of the same letter, in upper case better."""
+    return plan(waiting, workers, limit, lambda need, worker: (need == worker[0].lower()) * (1 + worker[0].isupper()))
+
+
+def test_an_idle_worker_takes_the_invocation() -> None:
+    assert decide("a", [("a1", S.IDLE)]) == Plan((("a", "a1"),), (), ())
+
+
+def test_without_a_worker_one_is_started() -> None:
+    assert decide("a", []) == Plan((), ("a",), ())
+
+
+def test_the_worker_that_fits_best_is_taken() -> None:
+    assert decide("a", [("A1", S.IDLE), ("a2", S.IDLE)]).assign == (("a", "A1"),)
+
+
+def test_the_youngest_is_taken_so_that_the_oldest_can_go() -> None:
+    assert decide("a", [("a1", S.IDLE), ("a2", S.IDLE)]).assign == (("a", "a2"),)
+
+
+@pytest.mark.parametrize("state", [S.STARTING, S.ANSWERED])
+def test_a_worker_that_is_soon_idle_is_waited_for(state: WorkerState) -> None:
+    assert decide("a", [("a1", state)]) == Plan((), (), ())
+    assert decide("aa", [("a1", state)]) == Plan((), ("a",), ())
+
+
+def test_more_workers_than_the_limit_never_live() -> None:
+    assert decide("aaa", [("a1", S.BUSY)], limit=2) == Plan((), ("a",), ())
+    assert decide("a", [("a1", S.BUSY), ("a2", S.BUSY)], limit=2) == Plan((), (), ())
+
+
+def test_a_worker_that_ends_counts_no_more() -> None:
+    assert decide("a", [("a1", S.STOPPING), ("a2", S.GONE)], limit=1) == Plan((), ("a",), ())
+
+
+def test_an_idle_worker_that_fits_nobody_makes_room() -> None:
+    assert decide("a", [("b1", S.IDLE)], limit=1) == Plan((), ("a",), ("b1",))
+
+
+def test_an_idle_worker_that_fits_a_later_invocation_stays() -> None:
+    assert decide("ab", [("b1", S.IDLE)], limit=1) == Plan((("b", "b1"),), (), ())
+
+
+@given(
+    st.text("ab", max_size=6),
+    st.lists(st.tuples(st.sampled_from(["a", "b", "A"]), st.sampled_from(list(S))), max_size=6),
+    st.integers(1, 4),
+)
+def test_whatever_comes_the_plan_keeps_its_rules(
+    waiting: str, kinds: list[tuple[str, WorkerState]], limit: int
+) -> None:
+    workers = [(f"{kind}{number}", state) for number, (kind, state) in enumerate(kinds)]
+    states = dict(workers)
+    decided = decide(waiting, workers, limit)
+    taken = [worker for _, worker in decided.assign]
+    assert all(states[worker] is S.IDLE for worker in (*taken, *decided.retire))
+    assert len({*taken, *decided.retire}) == len(taken) + len(decided.retire)
+    assert all(need == worker[0].lower() for need, worker in decided.assign)
+    alive = sum(state.alive for state in states.values())
+    assert alive - len(decided.retire) + len(decided.start) <= max(limit, alive)
+    if waiting and not alive:
+        assert decided.start
+
+
+def test_a_worker_that_is_gone_stays_gone() -> None:
+    with pytest.raises(IllegalTransitionError):
+        step(S.GONE, S.IDLE)
+
+
+def test_a_worker_never_gets_an_invocation_before_it_asks() -> None:
+    for state in (S.STARTING, S.ANSWERED, S.STOPPING, S.BUSY):
+        with pytest.raises(IllegalTransitionError):
+            step(state, S.BUSY)
