@@ -1,0 +1,440 @@
+"""The configuration: flags over environment over `terralive.toml` over defaults, checked, as frozen values.
+
+`load` reads the file and looks for the Terraform program; everything behind it takes values and gives values. No
+setting is read anywhere else, and a wrong one is an error with its place, never a default.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from terralive_cli import rules
+from terralive_cli.table import Problems, Table, closest
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.documents import Json, read_object, text
+
+FILE: Final = "terralive.toml"
+PROTECTED: Final = ("prod*", "main")
+_WORKERS: Final = 16
+_MOST_WORKERS: Final = (
+    1000  # Lambda's own default: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+)
+_PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_TRUE: Final = ("1", "true", "yes", "on")
+_FALSE: Final = ("0", "false", "no", "off", "")
+_TERRAFORM_FILES: Final = ("*.tf", "*.tf.json", "*.tofu", "*.tofu.json")
+
+
+class Output(StrEnum):
+    """How events are shown."""
+
+    RICH = "rich"
+    PLAIN = "plain"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """What the command line said; None where it said nothing."""
+
+    stage: str | None = None
+    region: str | None = None
+    sandbox: bool | None = None
+    output: str | None = None
+    yes: bool | None = None
+    allow_protected: bool | None = None
+    debug: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TerraformConfig:
+    """The Terraform program.
+
+    Attributes:
+        dir: its absolute folder: the root module, or where `app` is run.
+        app: the command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
+        binary: `terraform`, `tofu`, `terragrunt`, or a path.
+        var_files: absolute paths for `-var-file`.
+        found: whether there is a program at all.
+    """
+
+    dir: Path
+    app: str | None = None
+    binary: str = "terraform"
+    var_files: tuple[Path, ...] = ()
+    found: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """Where the debug stack's state is; placeholders are already put in."""
+
+    type: str
+    config: Mapping[str, Json] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DebugStackConfig:
+    """What an organisation demands of the debug stack (see `DebugStackSettings`)."""
+
+    permissions_boundary: str | None = None
+    role_path: str = "/"
+    name_prefix: str = "terralive"
+    tags: Mapping[str, str] = field(default_factory=dict)
+    kms_key: str | None = None
+    log_retention_days: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """What the file says of the functions that `pattern` matches; None where it says nothing.
+
+    Attributes:
+        pattern: a Terraform address or function name, `*` and `?` allowed.
+        path: the absolute local code root.
+        python: an absolute path, or a bare command name (`python3.12`).
+        build: a shell command, run in `path`.
+        watch: globs below `path`.
+    """
+
+    pattern: str
+    path: Path | None = None
+    handler: str | None = None
+    python: Path | None = None
+    build: str | None = None
+    watch: tuple[str, ...] = ()
+    max_workers: int = _WORKERS
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set. `region` None: the AWS profile's; `output` None: what suits the terminal."""
+
+    project: Path
+    app: str
+    stage: str
+    user: str
+    terraform: TerraformConfig
+    region: str | None = None
+    sandbox: bool = False
+    output: Output | None = None
+    yes: bool = False
+    debug: bool = False
+    protected: tuple[str, ...] = PROTECTED
+    allow_protected: bool = False
+    backend: BackendConfig | None = None
+    debug_stack: DebugStackConfig = field(default_factory=DebugStackConfig)
+    functions: tuple[FunctionConfig, ...] = ()
+
+    def function_for(self, address: str, name: str) -> FunctionConfig | None:
+        """Find what the file says of a function: an exact address or name first, then patterns in file order.
+
+        `aws_lambda_function.worker` also stands for its instances (`aws_lambda_function.worker[0]`).
+        """
+        own = {address, name, address.partition("[")[0] if address.endswith("]") else address} - {""}
+        for function in self.functions:
+            if function.pattern in own:
+                return function
+        for function in self.functions:
+            if any(_matches(function.pattern, item) for item in own):
+                return function
+        return None
+
+    def require_program(self) -> TerraformConfig:
+        """Give the Terraform program, or raise ConfigurationError where the project has none."""
+        if self.terraform.found:
+            return self.terraform
+        raise ConfigurationError(
+            "no-terraform-program",
+            f"No Terraform configuration in {self.terraform.dir}: neither *.tf files nor a cdktf.json.",
+            hint=f'Go to your app\'s folder, give `--project DIR`, or name it in {FILE}: [terraform] dir = "infra".',
+        )
+
+    def refuse_protected(self) -> None:
+        """Raise ConfigurationError for a stage that is not to be touched."""
+        pattern = next((item for item in self.protected if _matches(item, self.stage)), None)
+        if pattern is None or self.allow_protected:
+            return
+        raise ConfigurationError(
+            "stage-protected",
+            f'Stage "{self.stage}" is protected (by "{pattern}"): its functions would run on this machine.',
+            hint="Work on a stage of your own (`--stage dev-…`), or, if this is meant, add `--allow-protected`.",
+        )
+
+
+def find_project(start: Path) -> Path:
+    """Give the nearest folder with a terralive.toml, from `start` upwards; `start` where there is none."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / FILE).is_file()), start)
+
+
+def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) -> Config:
+    """Read a project's configuration.
+
+    Args:
+        project: its folder.
+        flags: what the command line said.
+        environ: the environment; only `TERRALIVE_*`, `AWS_REGION` and `AWS_DEFAULT_REGION` are looked at.
+        user: the login name, for `{user}` where TERRALIVE_USER is not set.
+
+    Raises:
+        ConfigurationError: `project-missing`, `configuration-unreadable`, `configuration-syntax`, or
+            `configuration-invalid`, which lists every mistake at once.
+    """
+    project = project.resolve()
+    if not project.is_dir():
+        raise ConfigurationError(
+            "project-missing", f"There is no folder {project}.", hint="Give the app's folder: `--project DIR`."
+        )
+    problems = Problems()
+    config = _build(_read(project / FILE), project=project, flags=flags, environ=environ, user=user, problems=problems)
+    problems.raise_any()
+    return config
+
+
+def _read(file: Path) -> Mapping[str, object]:
+    try:
+        return tomllib.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(
+            "configuration-syntax",
+            f"{file} is not TOML: {error}.",
+            hint='Texts stand in quotes (`stage = "dev"`), tables in brackets (`[terraform]`): https://toml.io.',
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            "configuration-unreadable", f"{file} cannot be read: {error}.", hint="It has to be a readable UTF-8 file."
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """Where a value may come from, in order: flag, environment, file."""
+
+    environ: Mapping[str, str]
+    root: Table
+    problems: Problems
+
+    def text(
+        self, key: str, env: str, default: str, check: Callable[[str], str] | None = None, flag: str | None = None
+    ) -> str:
+        from_file, from_env = self.root.text(key), self.environ.get(env)
+        if flag is not None:
+            value, where = flag, f"--{key}"
+        elif from_env:
+            value, where = from_env, env
+        elif from_file is not None:
+            value, where = from_file, self.root.where(key)
+        else:
+            return default
+        wrong = check(value) if check else ""
+        if wrong:
+            self.problems.add(where, wrong)
+            return default
+        return value
+
+    def flag(self, env: str, flag: bool | None, key: str = "") -> bool:
+        from_file = self.root.flag(key) if key else None
+        if flag is not None:
+            return flag
+        value = self.environ.get(env)
+        if value is None:
+            return bool(from_file)
+        if value.lower() not in (*_TRUE, *_FALSE):
+            self.problems.add(env, f'it is "{value}"; allowed are {", ".join((*_TRUE, *_FALSE[:-1]))}.')
+        return value.lower() in _TRUE
+
+
+def _build(
+    document: Mapping[str, object],
+    *,
+    project: Path,
+    flags: Flags,
+    environ: Mapping[str, str],
+    user: str,
+    problems: Problems,
+) -> Config:
+    root = Table(document, file=FILE, name="", problems=problems)
+    sources = _Sources(environ, root, problems)
+    user = rules.sanitise(environ.get("TERRALIVE_USER") or user) or "user"
+    app = sources.text("app", "TERRALIVE_APP", rules.sanitise(project.name) or "app", rules.name)
+    stage = sources.text("stage", "TERRALIVE_STAGE", "dev-{user}", _placed_name({"user": user}), flags.stage)
+    stage = _place(stage, {"user": user})[0]
+    output = sources.text("output", "TERRALIVE_OUTPUT", "", _output, flags.output)
+    aws_region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
+    protected = root.texts("protected")
+    config = Config(
+        project=project,
+        app=app,
+        stage=stage,
+        user=user,
+        terraform=_terraform(root.table("terraform"), project, environ, problems),
+        region=sources.text("region", "TERRALIVE_REGION", aws_region, rules.region, flags.region) or None,
+        sandbox=sources.flag("TERRALIVE_SANDBOX", flags.sandbox, "sandbox"),
+        output=Output(output) if output else None,
+        yes=sources.flag("TERRALIVE_YES", flags.yes),
+        debug=sources.flag("TERRALIVE_DEBUG", flags.debug),
+        protected=PROTECTED if protected is None else protected,
+        allow_protected=bool(flags.allow_protected),
+        backend=_backend(root, {"app": app, "stage": stage, "user": user}, problems),
+        debug_stack=_debug_stack(root.table("debug_stack"), problems),
+        functions=_functions(root.table("functions"), project),
+    )
+    root.end()
+    return config
+
+
+def _output(value: str) -> str:
+    known = [item.value for item in Output]
+    return "" if value in known else f'"{value}" is no output.{closest(value, known)} Known: {", ".join(known)}.'
+
+
+def _terraform(table: Table, project: Path, environ: Mapping[str, str], problems: Problems) -> TerraformConfig:
+    from_file = table.text("dir")
+    given = environ.get("TERRALIVE_TERRAFORM_DIR") or from_file
+    folder = (project / given).resolve() if given else project
+    if not folder.is_dir():
+        problems.add(table.where("dir"), f"there is no folder {folder}.")
+    binary = table.text("binary")
+    binary = environ.get("TERRALIVE_TERRAFORM_BINARY") or binary or "terraform"
+    if "/" in binary:
+        binary = str(project / Path(binary).expanduser())
+    app = table.text("app") or text(read_object(folder / "cdktf.json"), "app") or None
+    config = TerraformConfig(
+        dir=folder,
+        app=app,
+        binary=binary,
+        var_files=tuple(
+            _file(project, item, table.where("var_files"), problems) for item in table.texts("var_files") or ()
+        ),
+        found=app is not None or any(True for pattern in _TERRAFORM_FILES for _ in folder.glob(pattern)),
+    )
+    table.end()
+    return config
+
+
+def _file(project: Path, name: str, where: str, problems: Problems) -> Path:
+    path = (project / name).resolve()
+    if not path.is_file():
+        problems.add(where, f"there is no file {path}.")
+    return path
+
+
+def _backend(root: Table, values: Mapping[str, str], problems: Problems) -> BackendConfig | None:
+    table = root.table("backend")
+    kind = table.text("type")
+    config = table.document("config")
+    table.end()
+    if kind is None:
+        if root.has("backend"):
+            problems.add(table.where("type"), 'it is missing; a backend has a type (`type = "s3"`).')
+        return None
+    _check(table, "type", rules.backend(kind), problems)
+    unknown: set[str] = set()
+    placed = {key: _place_json(value, values, unknown) for key, value in config.items()}
+    if unknown:
+        _check(table, "config", _unknown(unknown, values), problems)
+    return BackendConfig(kind, placed)
+
+
+def _debug_stack(table: Table, problems: Problems) -> DebugStackConfig:
+    default = DebugStackConfig()
+
+    def checked(key: str, rule: Callable[[str], str]) -> str | None:
+        value = table.text(key)
+        if value is not None:
+            _check(table, key, rule(value), problems)
+        return value
+
+    tags = table.labels("tags")
+    _check(table, "tags", rules.tags(tags), problems)
+    days = table.number("log_retention_days", least=1, most=max(rules.RETENTION_DAYS))
+    if days is not None:
+        _check(table, "log_retention_days", rules.retention(days), problems)
+    config = DebugStackConfig(
+        permissions_boundary=checked("permissions_boundary", rules.permissions_boundary),
+        role_path=checked("role_path", rules.role_path) or default.role_path,
+        name_prefix=checked("name_prefix", rules.name) or default.name_prefix,
+        tags=tags,
+        kms_key=checked("kms_key", rules.kms_key),
+        log_retention_days=days or default.log_retention_days,
+    )
+    table.end()
+    return config
+
+
+def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
+    functions = []
+    for pattern, own in table.tables():
+        path, python = own.text("path"), own.text("python")
+        functions.append(
+            FunctionConfig(
+                pattern=pattern,
+                path=(project / Path(path).expanduser()).resolve() if path else None,
+                handler=own.text("handler"),
+                python=_python(project, python) if python else None,
+                build=own.text("build"),
+                watch=own.texts("watch") or (),
+                max_workers=own.number("max_workers", least=1, most=_MOST_WORKERS) or _WORKERS,
+            )
+        )
+        own.end()
+    return tuple(functions)
+
+
+def _python(project: Path, value: str) -> Path:
+    # Not resolved: a venv's python is a symbolic link, and following it would leave the venv.
+    return project / Path(value).expanduser() if "/" in value else Path(value)
+
+
+def _check(table: Table, key: str, wrong: str, problems: Problems) -> None:
+    if wrong:
+        problems.add(table.where(key), wrong)
+
+
+def _placed_name(values: Mapping[str, str]) -> Callable[[str], str]:
+    def check(value: str) -> str:
+        placed, unknown = _place(value, values)
+        return _unknown(unknown, values) if unknown else rules.name(placed)
+
+    return check
+
+
+def _place(value: str, values: Mapping[str, str]) -> tuple[str, set[str]]:
+    """Put values into `{name}`s; also give the names that there are none for."""
+    unknown = {name for name in _PLACEHOLDER.findall(value) if name not in values}
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), value), unknown
+
+
+def _place_json(value: Json, values: Mapping[str, str], unknown: set[str]) -> Json:
+    if isinstance(value, str):
+        placed, missing = _place(value, values)
+        unknown |= missing
+        return placed
+    if isinstance(value, list):
+        return [_place_json(item, values, unknown) for item in value]
+    if isinstance(value, dict):
+        return {key: _place_json(item, values, unknown) for key, item in value.items()}
+    return value
+
+
+def _unknown(names: Iterable[str], values: Mapping[str, str]) -> str:
+    return f"there is no {_braced(sorted(names))}; known are {_braced(values)}."
+
+
+def _braced(names: Iterable[str]) -> str:
+    return ", ".join(f"{{{name}}}" for name in names)
+
+
+def _matches(pattern: str, value: str) -> bool:
+    # Brackets stand in Terraform addresses (`aws_lambda_function.api["eu"]`) and mean themselves.
+    return fnmatchcase(value, pattern.replace("[", "[[]"))

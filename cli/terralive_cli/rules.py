@@ -1,0 +1,108 @@
+"""What AWS and terralive allow in a name, a tag, an ARN: pure checks that give what is wrong, or "".
+
+Each rule names the AWS page it comes from.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from terralive_cli.table import closest
+
+# The names made from these hold at most 64 characters (debug_settings.resource_name cuts and marks longer ones).
+NAME_CHARACTERS: Final = 40
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+
+# https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+_ROLE_PATH: Final = re.compile(r"/|/[\x21-\x7e]+/")
+_ROLE_PATH_CHARACTERS: Final = 512
+_BOUNDARY: Final = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+")
+# https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
+_KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
+
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of which five are ours
+_TAGS: Final = 45
+_TAG_KEY_CHARACTERS: Final = 128
+_TAG_VALUE_CHARACTERS: Final = 256
+_TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
+_OWN_TAGS: Final = ("aws:", "terralive:")
+
+# https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
+RETENTION_DAYS: Final = (
+    *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
+    *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
+)
+
+# https://developer.hashicorp.com/terraform/language/backend: the types that Terraform and OpenTofu know
+BACKENDS: Final = (
+    *("azurerm", "consul", "cos", "gcs", "http", "kubernetes", "local", "oci", "oss", "pg", "remote", "s3"),
+)
+
+
+def sanitise(text: str) -> str:
+    """Make a name of a-z, 0-9 and `-` from any text; "" where nothing of it is left."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_CHARACTERS].strip("-")
+
+
+def name(value: str) -> str:
+    if _NAME.fullmatch(value) and len(value) <= NAME_CHARACTERS:
+        return ""
+    better = sanitise(value)
+    suggestion = f' "{better}" would do.' if better else ""
+    return (
+        f'"{value}" cannot be part of AWS names: allowed are letters, digits, "-" and "_" (not at either end), at most '
+        f"{NAME_CHARACTERS} characters.{suggestion}"
+    )
+
+
+def region(value: str) -> str:
+    return "" if _REGION.fullmatch(value) else f'"{value}" is no AWS region; they read like "eu-west-1".'
+
+
+def role_path(value: str) -> str:
+    if _ROLE_PATH.fullmatch(value) and len(value) <= _ROLE_PATH_CHARACTERS:
+        return ""
+    return f'"{value}" is no IAM path; one starts and ends with "/" and has no spaces ("/teams/orders/").'
+
+
+def permissions_boundary(value: str) -> str:
+    if _BOUNDARY.fullmatch(value):
+        return ""
+    return f'"{value}" is no ARN of an IAM policy ("arn:aws:iam::123456789012:policy/boundary").'
+
+
+def kms_key(value: str) -> str:
+    if _KEY.fullmatch(value):
+        return ""
+    return f'"{value}" is no ARN of a KMS key ("arn:aws:kms:eu-west-1:123456789012:key/…"; not an alias).'
+
+
+def retention(value: int) -> str:
+    if value in RETENTION_DAYS:
+        return ""
+    return f"CloudWatch Logs cannot keep {value} days; allowed are {', '.join(map(str, RETENTION_DAYS))}."
+
+
+def backend(value: str) -> str:
+    if value in BACKENDS:
+        return ""
+    return f'"{value}" is no Terraform backend.{closest(value, BACKENDS)} Known: {", ".join(BACKENDS)}.'
+
+
+def tags(values: Mapping[str, str]) -> str:
+    if len(values) > _TAGS:
+        return f"{len(values)} tags are too many; AWS takes 50, of which terralive needs five."
+    for key, value in values.items():
+        if not 0 < len(key) <= _TAG_KEY_CHARACTERS or len(value) > _TAG_VALUE_CHARACTERS:
+            return (
+                f'tag "{key}" is too long or empty; a key has 1 to {_TAG_KEY_CHARACTERS} characters, a value at most '
+                f"{_TAG_VALUE_CHARACTERS}."
+            )
+        if key.lower().startswith(_OWN_TAGS):
+            return f'tag "{key}" starts with a reserved word ({", ".join(_OWN_TAGS)}).'
+        if not _TAG_TEXT.fullmatch(key + value):
+            return f'tag "{key}" has a character that AWS does not take; allowed are letters, digits, spaces, _.:/=+-@.'
+    return ""

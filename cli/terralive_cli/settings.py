@@ -1,0 +1,167 @@
+"""One table of everything that can be set: flag, environment variable, key, default and meaning, as data.
+
+`docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.settings > docs/CONFIGURATION.md`) and a test holds
+the two together. Nothing is decided here; `config.py` reads the values.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; "" where it has no such door."""
+
+    key: str
+    default: str
+    meaning: str
+    flag: str = ""
+    env: str = ""
+
+
+SETTINGS: Final = (
+    Setting(
+        "",
+        "the nearest folder with a `terralive.toml`, looking upwards; else this folder",
+        "the project's folder; paths in `terralive.toml` are relative to it",
+        "--project DIR",
+        "TERRALIVE_PROJECT",
+    ),
+    Setting("app", "the project folder's name", "the app's name, part of every name and tag", "", "TERRALIVE_APP"),
+    Setting(
+        "stage",
+        "`dev-{user}`",
+        "the deployed copy of the app to work on; `{user}` is you",
+        "--stage S",
+        "TERRALIVE_STAGE",
+    ),
+    Setting("", "your login name", "what `{user}` stands for, and the owner of the stage", "", "TERRALIVE_USER"),
+    Setting(
+        "region",
+        "`AWS_REGION`, `AWS_DEFAULT_REGION`, else your AWS profile's",
+        "the AWS region",
+        "--region R",
+        "TERRALIVE_REGION",
+    ),
+    Setting(
+        "sandbox", "`false`", "use AWS in one local process instead of an account", "--sandbox", "TERRALIVE_SANDBOX"
+    ),
+    Setting(
+        "output",
+        "`rich` in a terminal, else `plain`",
+        "`rich`, `plain`, or `json` (one object a line, for scripts)",
+        "--output KIND",
+        "TERRALIVE_OUTPUT",
+    ),
+    Setting("", "`false`", "change things without asking", "--yes", "TERRALIVE_YES"),
+    Setting("", "`false`", "print a traceback with every error", "--debug", "TERRALIVE_DEBUG"),
+    Setting("protected", '`["prod*", "main"]`', "stages that terralive does not touch"),
+    Setting("", "`false`", "touch a protected stage this once", "--allow-protected"),
+    Setting(
+        "terraform.dir",
+        "the project's folder",
+        "where the Terraform configuration, or `cdktf.json`, is",
+        "",
+        "TERRALIVE_TERRAFORM_DIR",
+    ),
+    Setting(
+        "terraform.app",
+        "`app` in `cdktf.json`, where there is one",
+        "the command that runs your CDK for Terraform program",
+    ),
+    Setting(
+        "terraform.binary",
+        "`terraform`",
+        "`terraform`, `tofu`, `terragrunt`, or a path",
+        "",
+        "TERRALIVE_TERRAFORM_BINARY",
+    ),
+    Setting("terraform.var_files", "`[]`", "files for `-var-file`, relative to the project"),
+    Setting(
+        "backend.type",
+        "`local`, under `.terralive/`",
+        "the Terraform backend of the debug stack's state; a cleanup job on another machine needs a remote one",
+    ),
+    Setting("backend.config", "`{}`", "what stands in the backend's block; `{app}`, `{stage}` and `{user}` are put in"),
+    Setting("debug_stack.permissions_boundary", "none", "ARN of the policy that bounds the broker's role"),
+    Setting("debug_stack.role_path", "`/`", "path of the broker's role"),
+    Setting("debug_stack.name_prefix", "`terralive`", "what the name of everything terralive creates starts with"),
+    Setting("debug_stack.tags", "`{}`", "tags on everything terralive creates, beside its own"),
+    Setting("debug_stack.kms_key", "AWS's own keys", "ARN of the KMS key for the table and the logs"),
+    Setting("debug_stack.log_retention_days", "`7`", "how long the broker's log is kept"),
+    Setting('functions."NAME".path', "as found in the configuration", "the function's local code root"),
+    Setting('functions."NAME".handler', "as deployed", "the local handler"),
+    Setting(
+        'functions."NAME".python',
+        "the project's venv, else the Python that runs terralive",
+        "the interpreter of a Python handler",
+    ),
+    Setting('functions."NAME".build', "none", "a command to run in `path` before the first use and after a change"),
+    Setting('functions."NAME".watch', "everything below `path`", "globs below `path` whose change reloads the handler"),
+    Setting('functions."NAME".max_workers', "`16`", "how many invocations may run at once"),
+    Setting(
+        "",
+        "found by itself where the registry cannot be reached",
+        "an unpacked mirror folder of Terraform provider plugins",
+        "",
+        "TERRALIVE_PROVIDER_MIRROR",
+    ),
+)
+
+_HEAD: Final = """\
+# Configuration
+
+<!-- Made by `python -m terralive_cli.settings > docs/CONFIGURATION.md`; a test holds it to the code. -->
+
+Everything may be left out. Settings stand in `terralive.toml` at the project's root. Where one is given in several
+places, the flag wins, then the environment variable, then the file, then the default. Flags may stand before or behind
+the command's name. A key that terralive does not know is an error, not a silent nothing.
+
+| key in `terralive.toml` | flag | environment | default | meaning |
+|---|---|---|---|---|
+"""
+
+_TAIL: Final = """
+In `functions."NAME"`, `NAME` is a Terraform address (`aws_lambda_function.api`, `module.a.aws_lambda_function.api`)
+or a function's name. `*` and `?` stand for any text and any one character; all other characters, brackets too, mean
+themselves. An exact name comes before a pattern; of several patterns that match, the first one in the file counts.
+
+`app`, `stage` and `debug_stack.name_prefix` consist of letters, digits, `-` and `_`, because the names of AWS resources
+do.
+
+```toml
+app = "orders"
+stage = "dev-{user}"
+
+[terraform]
+dir = "infra"
+var_files = ["dev.tfvars"]
+
+[backend]
+type = "s3"
+config = { bucket = "acme-tfstate", key = "terralive/{app}/{stage}", region = "eu-west-1", use_lockfile = true }
+
+[functions."aws_lambda_function.api"]
+path = "services/api"
+```
+"""
+
+
+def document() -> str:
+    """Give docs/CONFIGURATION.md."""
+    rows = (
+        f"| {_code(item.key)} | {_code(item.flag)} | {_code(item.env)} | {item.default} | {item.meaning} |\n"
+        for item in SETTINGS
+    )
+    return _HEAD + "".join(rows) + _TAIL
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
