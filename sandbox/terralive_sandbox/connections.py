@@ -154,12 +154,15 @@ class Connections:
         here = connection is not None and (connection.api, connection.stage) == (api_id, stage)
         if socket is None or connection is None or not here or not socket.is_open:
             return _GONE
+        return self._act(socket, connection, request)
+
+    def _act(self, socket: Socket, connection: Connection, request: sigv4.Request) -> Answer:
         match request.method:
             case "POST" if len(request.body) > MESSAGE_BYTES:
                 return 413, {"x-amzn-errortype": "PayloadTooLargeException"}, _message("Message too long")
             case "POST":
                 socket.send(request.body)
-                self._last_active[connection_id] = time.time()
+                self._last_active[connection.id] = time.time()
                 return 200, {}, b""
             case "DELETE":
                 socket.close(1000, "Connection Closed Normally")

@@ -1,7 +1,7 @@
 """The control plane: moto's applications behind one thread, called as WSGI.
 
-One thread owns moto's state, so a conditional write is atomic and handlers of requests never race; SQS alone, whose
-receive blocks, has threads of its own. The data planes read moto's objects from anywhere and change them through `call`.
+One thread owns moto's state, so a conditional write is atomic and requests never race; SQS alone, whose receive blocks,
+has threads of its own. The data planes read moto's objects from anywhere and change them through `call`.
 """
 
 from __future__ import annotations

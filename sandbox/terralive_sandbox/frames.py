@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-executio
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Protocol as Seam
 from typing import cast
 
@@ -61,7 +62,7 @@ class Socket(asyncio.Protocol):
     # asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = cast("asyncio.Transport", transport)
         peer_name = transport.get_extra_info("peername")
         if peer_name:
             self.source_ip = str(peer_name[0])
@@ -119,7 +120,7 @@ class Socket(asyncio.Protocol):
         self._transport.abort()
 
     def shutdown(self) -> None:
-        """uvicorn stops."""
+        """The server stops."""
         if self.is_open:
             self.close(_GOING_AWAY, "Going away")
         else:
@@ -216,8 +217,8 @@ class Socket(asyncio.Protocol):
             return int(sent.code), sent.reason
         return _ABNORMAL, "Connection closed abnormally"
 
-    def _spawn(self, work: object) -> None:
-        task = self._loop.create_task(work)  # type: ignore[arg-type] # coroutines of the Peer
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import re
 import secrets
@@ -99,8 +98,8 @@ class Gateway:
             raise ForbiddenError(str(error)) from error
         return caller
 
-    async def http(self, target: Target, request: httpapi.HttpRequest, signed: sigv4.Request) -> httpapi.HttpResponse:
-        """Answer a request to an HTTP API. `signed` is the request as it came over the wire."""
+    async def http(self, target: Target, request: httpapi.HttpRequest, wire: sigv4.Request) -> httpapi.HttpResponse:
+        """Answer a request to an HTTP API. `wire` is the request as it came."""
         found = httpapi.match(target.routes, request.method, request.path)
         if found is None:
             return httpapi.error(404, "Not Found")
@@ -109,12 +108,11 @@ class Gateway:
         if route.authorization_type == "AWS_IAM":
             arn = self.arn(target, f"{request.method}{request.path}")
             try:
-                caller = await asyncio.to_thread(self.authorize, signed, "Invoke", arn)
+                caller = await asyncio.to_thread(self.authorize, wire, "Invoke", arn)
             except ForbiddenError as error:
                 sys.stderr.write(f"{found.route_key}: 403 {error}\n")
                 return httpapi.error(403, "Forbidden")
-            authorizer = {"iam": {"accessKey": caller.access_key_id, "accountId": caller.account,
-                                  "callerId": caller.user_id, "userArn": caller.arn, "userId": caller.user_id}}  # fmt: skip
+            authorizer = {"iam": _authorizer(caller)}
         elif route.authorization_type not in {None, "NONE"}:
             return httpapi.error(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
         api = httpapi.Api(
@@ -170,6 +168,18 @@ class Gateway:
         return result
 
 
+def _authorizer(caller: Caller) -> dict[str, object]:
+    return {
+        "accessKey": caller.access_key_id,
+        "accountId": caller.account,
+        "callerId": caller.user_id,
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": caller.arn,
+        "userId": caller.user_id,
+    }
+
+
 def new_id() -> str:
     """A request or message id in API Gateway's form."""
     return b64encode(secrets.token_bytes(11)).decode()
@@ -177,11 +187,3 @@ def new_id() -> str:
 
 def new_connection_id() -> str:
     return b64encode(secrets.token_bytes(11), altchars=b"-_").decode()
-
-
-def drop_quietly(task: asyncio.Task[object]) -> None:
-    """Take a background task's exception, so that it is logged once and not at garbage collection."""
-    with contextlib.suppress(asyncio.CancelledError):
-        error = task.exception()
-        if error is not None:
-            sys.stderr.write(f"background task failed: {error!r}\n")

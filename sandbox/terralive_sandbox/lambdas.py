@@ -219,7 +219,7 @@ class Functions:
                 raise InvokeError("ServiceException", "The sandbox is stopping.", 500)
             environment = self._environments.get(function.function_arn)
             limit = function.reserved_concurrency
-            if limit is not None and environment is not None and environment.running >= int(limit) or limit == 0:
+            if (limit is not None and environment is not None and environment.running >= int(limit)) or limit == 0:
                 raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429)
             if environment is None or environment.fingerprint != fingerprint or environment.made < expired:
                 if environment is not None:

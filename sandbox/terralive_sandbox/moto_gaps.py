@@ -5,11 +5,12 @@ Each gap names what AWS does and the page that says so. Nothing here copies moto
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from moto.awslambda.models import LambdaBackend, LambdaFunction
+from moto.core.config import default_user_config
 from moto.core.exceptions import JsonRESTError
 from moto.sns.models import Subscription
 
@@ -26,7 +27,7 @@ class Notification:
     message_id: str
     subject: str | None
     attributes: Mapping[str, Mapping[str, object]]
-    now: datetime.datetime
+    now: dt.datetime
 
 
 def sns_event(notification: Notification) -> dict[str, object]:
@@ -69,13 +70,18 @@ def not_emulated(what: str) -> JsonRESTError:
 
 
 def apply(deliver: Deliver) -> None:
-    """Close the gaps. `deliver(function_arn, event, service, source_arn)` invokes asynchronously and returns at once."""
+    """Close the gaps. `deliver(function_arn, event, service, source_arn)` invokes asynchronously, at once."""
     _topics_invoke_functions(deliver)
     _other_triggers_say_that_they_are_missing()
 
 
+def configure() -> None:
+    """Before any of moto's state exists: AWS's own managed policies can be attached (moto leaves them out)."""
+    default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
+
+
 def _topics_invoke_functions(deliver: Deliver) -> None:
-    """moto sends functions a constant event without topic, id or attributes, and waits for them."""
+    """What moto sends functions a constant event without topic, id or attributes, and it waits."""
     publish = Subscription.publish
 
     def publish_to_function(  # noqa: PLR0917 - moto's signature
@@ -101,7 +107,7 @@ def _topics_invoke_functions(deliver: Deliver) -> None:
             message = self._parse_message_structure(message, "lambda")
         notification = Notification(
             self.arn, self.topic.arn, message, message_id, subject, message_attributes or {},
-            datetime.datetime.now(datetime.UTC),
+            dt.datetime.now(dt.UTC),
         )  # fmt: skip
         deliver(self.endpoint, sns_event(notification), "sns.amazonaws.com", self.topic.arn)
 
@@ -109,7 +115,7 @@ def _topics_invoke_functions(deliver: Deliver) -> None:
 
 
 def _other_triggers_say_that_they_are_missing() -> None:
-    """moto would start Docker for these; a mapping that silently never fires would be a made-up success."""
+    """For these moto would start Docker; a mapping that silently never fires would be a made-up success."""
 
     def refuse(what: str) -> Callable[..., None]:
         def refused(*args: object, **kwargs: object) -> None:

@@ -96,7 +96,7 @@ def _any_matches(patterns: object, values: Iterable[str], *, ignore_case: bool =
 
 
 @lru_cache(maxsize=4096)
-def _pattern(glob: str, ignore_case: bool) -> re.Pattern[str]:  # noqa: FBT001 - lru_cache keys on positions
+def _pattern(glob: str, ignore_case: bool) -> re.Pattern[str]:
     expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in glob)
     return re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
 

@@ -17,7 +17,6 @@ import sys
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias, cast
 from urllib.parse import parse_qsl, unquote
@@ -56,6 +55,7 @@ class Sandbox:
     """
 
     def __init__(self, endpoint: str, port: int, region: str, *, time_scale: float = 1.0) -> None:
+        moto_gaps.configure()
         self._control = ControlPlane(port)
         key, secret = self._control.call(identity.create_developer).result()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,8 +67,7 @@ class Sandbox:
             management_url=f"{base}/management/{{api}}/{{stage}}",
             access_key_id=key, secret_access_key=secret, account_id=identity.ACCOUNT, id=uuid.uuid4().hex,
         )  # fmt: skip
-        write = partial(self._control.call, logs.put, region)
-        self._functions = Functions(endpoint, region, write, time_scale=time_scale)
+        self._functions = Functions(endpoint, region, self._write_log, time_scale=time_scale)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self.connections = Connections(self._gateway)
         moto_gaps.apply(self._trigger)
@@ -87,21 +86,22 @@ class Sandbox:
             message = await receive()
             if message["type"] == "http.disconnect":
                 return
-            body += cast(bytes, message.get("body", b""))
+            body += cast("bytes", message.get("body", b""))
             more = bool(message.get("more_body", False))
             if len(body) > _BODY_BYTES:
                 await _send(send, 413, [], b"")
                 return
         request = sigv4.Request(
             str(scope["method"]),
-            cast(bytes, scope["raw_path"]).decode("latin-1"),
-            cast(bytes, scope["query_string"]).decode("latin-1"),
+            cast("bytes", scope["raw_path"]).decode("latin-1"),
+            cast("bytes", scope["query_string"]).decode("latin-1"),
             tuple(
-                (k.decode("latin-1"), v.decode("latin-1")) for k, v in cast(list[tuple[bytes, bytes]], scope["headers"])
+                (k.decode("latin-1"), v.decode("latin-1"))
+                for k, v in cast("list[tuple[bytes, bytes]]", scope["headers"])
             ),
             bytes(body),
         )
-        client = cast(tuple[str, int] | None, scope.get("client"))
+        client = cast("tuple[str, int] | None", scope.get("client"))
         try:
             status, headers, content = await self._answer(request, client[0] if client else "127.0.0.1")
         except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the reason
@@ -188,7 +188,7 @@ class Sandbox:
             if kind == "DryRun":
                 return 204, base, b""
             if not _is_json(request.body):
-                raise InvokeError("InvalidRequestContentException", "Could not parse request body into json.", 400)
+                return _error(400, "InvalidRequestContentException", "Could not parse request body into json.")
             if kind == "Event":
                 await self._functions.deliver(arn, request.body, request_id=request_id)
                 return 202, base, b""
@@ -205,6 +205,10 @@ class Sandbox:
         self, function: Callable[[sigv4.Request], tuple[identity.Caller, sigv4.Signed]], request: sigv4.Request
     ) -> tuple[identity.Caller, sigv4.Signed]:
         return await asyncio.wrap_future(self._control.call(function, request))
+
+    def _write_log(self, group: str, stream: str, lines: list[tuple[int, str]], documents: tuple[str, ...]) -> None:
+        with contextlib.suppress(RuntimeError):  # the sandbox has stopped
+            self._control.call(logs.put, self.info.region, group, stream, lines, documents)
 
     def _trigger(self, function_arn: str, event: dict[str, object], service: str, source_arn: str) -> None:
         """Invoke asynchronously for a service; called on the control plane's thread."""
@@ -269,7 +273,7 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
     sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale)
     try:
         config = uvicorn.Config(
-            cast("uvicorn._types.ASGIApplication", sandbox), http="h11", lifespan="off", log_level="warning",
+            cast("Callable[..., Awaitable[None]]", sandbox), http="h11", lifespan="off", log_level="warning",
             access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
             ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
         )  # fmt: skip
@@ -277,18 +281,23 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
         if with_parent:
             _stop_at_end_of_stdin(server)
         running = asyncio.create_task(server.serve([listener]))
-        while not server.started and not running.done():
+        while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
             await asyncio.sleep(0.005)
         info_file.write(sandbox.info, info_path)
         try:
             await running
         finally:
-            with contextlib.suppress(OSError, ValueError):
-                if SandboxInfo.from_json(info_path.read_text()).id == sandbox.info.id:
-                    info_path.unlink()
+            await asyncio.to_thread(_remove, info_path, sandbox.info)
     finally:
         listener.close()
         await asyncio.to_thread(sandbox.close)
+
+
+def _remove(info_path: Path, info: SandboxInfo) -> None:
+    """Remove the file, unless it names another sandbox by now."""
+    with contextlib.suppress(OSError, ValueError):
+        if SandboxInfo.from_json(info_path.read_text()).id == info.id:
+            info_path.unlink()
 
 
 def _socket_factory(connections: Connections) -> object:

@@ -140,7 +140,7 @@ def _signature(request: Request, signed: Signed, secret: str) -> str:
     )
     scope = f"{signed.date}/{signed.region}/{signed.service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", signed.timestamp, scope, digest])
+    to_sign = f"AWS4-HMAC-SHA256\n{signed.timestamp}\n{scope}\n{digest}"
     key = f"AWS4{secret}".encode()
     for step in (signed.date, signed.region, signed.service, "aws4_request"):
         key = hmac.digest(key, step.encode(), "sha256")

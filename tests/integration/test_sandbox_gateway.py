@@ -10,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 from botocore.exceptions import ClientError
-from support.sandbox import Aws, running_sandbox, unique
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 
+from support.sandbox import Aws, running_sandbox, unique
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.sigv4 import Credentials, sign_upgrade

@@ -4,11 +4,12 @@ import base64
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from support.sandbox import Aws, code, unique
 
+from support.sandbox import Aws, code, unique
 from terralive_sandbox.info import SandboxInfo
 
 ECHO = """
@@ -25,7 +26,7 @@ def aws(sandbox: SandboxInfo) -> Aws:
     return Aws(sandbox)
 
 
-def invoke(aws: Aws, arn: str, event: object = None) -> object:
+def invoke(aws: Aws, arn: str, event: object = None) -> Any:  # noqa: ANN401 - JSON
     return json.loads(aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event))["Payload"].read())
 
 
@@ -64,7 +65,7 @@ def test_the_handler_is_its_role_with_the_functions_name_as_session(aws: Aws) ->
         """
     )
     topic = aws.sns.create_topic(Name=unique("t"))["TopicArn"]
-    identity, refused = invoke(aws, arn, topic)  # type: ignore[misc] # a JSON list
+    identity, refused = invoke(aws, arn, topic)
     name = arn.rpartition(":")[2]
     assert identity.split(":")[-1].startswith("assumed-role/role-")
     assert identity.endswith(f"/{name}")

@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -66,40 +66,50 @@ class Aws:
         self._session = boto3.Session(
             given["AccessKeyId"], given["SecretAccessKey"], given.get("SessionToken"), region_name=info.region
         )
-        self._config = Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
+        self._config = Config(retries={"total_max_attempts": 1})
+
+    def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401 - each caller names the type
+        return self._session.client(service, endpoint_url=endpoint or self.info.endpoint, config=self._config)  # type: ignore[call-overload] # by name
 
     @property
     def lambda_(self) -> LambdaClient:
-        return self._session.client("lambda", endpoint_url=self.info.endpoint, config=self._config)
+        client: LambdaClient = self._client("lambda")
+        return client
 
     @property
     def iam(self) -> IAMClient:
-        return self._session.client("iam", endpoint_url=self.info.endpoint, config=self._config)
+        client: IAMClient = self._client("iam")
+        return client
 
     @property
     def sts(self) -> STSClient:
-        return self._session.client("sts", endpoint_url=self.info.endpoint, config=self._config)
+        client: STSClient = self._client("sts")
+        return client
 
     @property
     def sns(self) -> SNSClient:
-        return self._session.client("sns", endpoint_url=self.info.endpoint, config=self._config)
+        client: SNSClient = self._client("sns")
+        return client
 
     @property
     def dynamodb(self) -> DynamoDBClient:
-        return self._session.client("dynamodb", endpoint_url=self.info.endpoint, config=self._config)
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
 
     @property
     def apis(self) -> ApiGatewayV2Client:
-        return self._session.client("apigatewayv2", endpoint_url=self.info.endpoint, config=self._config)
+        client: ApiGatewayV2Client = self._client("apigatewayv2")
+        return client
 
     def connections(self, api: str, stage: str) -> ApiGatewayManagementApiClient:
         endpoint = self.info.management_url.format(api=api, stage=stage)
-        return self._session.client("apigatewaymanagementapi", endpoint_url=endpoint, config=self._config)
+        client: ApiGatewayManagementApiClient = self._client("apigatewaymanagementapi", endpoint)
+        return client
 
     def assume(self, role_arn: str, session: str = "test") -> Aws:
         """Clients with temporary credentials of a role."""
         keys = self.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
-        temporary = {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}  # type: ignore[literal-required] # names of a TypedDict
+        temporary = {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
         return Aws(self.info, temporary)
 
     def role(self, *statements: Mapping[str, object], name: str | None = None) -> str:
