@@ -50,7 +50,7 @@ LAPTOP = {
     "HOME": "/home/ana",
     "LANG": "de_DE.UTF-8",
     "LC_ALL": "C.UTF-8",
-    "TMPDIR": "/tmp/ana",
+    "TMPDIR": "/scratch/ana",
     "TZ": "Europe/Berlin",
     "PYTHONPATH": "/home/ana/lib",
     "HTTPS_PROXY": "http://proxy:3128",
