@@ -1,0 +1,32 @@
+"""The plain rendering: one line of text after another, for files, CI and screen readers. No colours, no cursor."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from terralive_cli.events import Error, Event
+from terralive_cli.render.story import Line, Storyteller
+
+
+class Plain:
+    """Writes the story; errors go to `errors`."""
+
+    def __init__(self, stream: TextIO, errors: TextIO) -> None:
+        self._stream = stream
+        self._errors = errors
+        self._story = Storyteller()
+
+    def write(self, event: Event) -> None:
+        stream = self._errors if isinstance(event, Error) else self._stream
+        text = "".join(f"{plain_text(line, self._story.width)}\n" for line in self._story.tell(event) if not line.live)
+        if text:
+            stream.write(text)
+            stream.flush()
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+def plain_text(line: Line, width: int = 0) -> str:
+    """Give a line as text, with its function's name padded to `width`."""
+    return f"{line.column.ljust(width)}  {line.text}".rstrip() if line.column else line.text.rstrip()

@@ -1,0 +1,291 @@
+"""Tells events as lines for a person: what to say and what each word is, not how it looks. Pure.
+
+`plain` and `rich` print the same lines; a new event needs a sentence here and nothing elsewhere. The storyteller
+remembers only what a later line needs: how far Terraform is, and what runs at the moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+from typing import Final, Protocol
+
+from terralive_cli.events import (
+    Connection,
+    Error,
+    Event,
+    InvocationEvent,
+    LiveFunction,
+    Log,
+    Note,
+    Plan,
+    Ready,
+    Reload,
+    Result,
+    Stack,
+    StackState,
+    Stopped,
+    Warning_,
+)
+
+_PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
+_STARTS: Final = {"synth": "synthesising", "init": "preparing Terraform", "plan": "planning", "apply": "applying"}
+_RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
+_QUIET_SECONDS: Final = 5.0
+_SHOWN_PATHS: Final = 3
+_MILLISECONDS: Final = 1000.0
+_SECONDS_OF_MINUTE: Final = 60.0
+
+
+class Style(Enum):
+    """What a word is; a rendering decides how that looks."""
+
+    PLAIN = auto()
+    STRONG = auto()
+    FAINT = auto()
+    GOOD = auto()
+    BAD = auto()
+    CAUTION = auto()
+    NAME = auto()
+    LINK = auto()
+    RAW = auto()  # a handler's own output, which may bring its own colours
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    text: str
+    style: Style = Style.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line; `column` is the function it belongs to, or "". A `live` line replaces the live one before it."""
+
+    spans: tuple[Span, ...]
+    at: datetime
+    column: str = ""
+    live: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(span.text for span in self.spans)
+
+
+@dataclass(slots=True)
+class _Phase:
+    began: datetime
+    told: datetime
+    total: int | None = None
+    done: int = 0
+
+
+class Storyteller:
+    """Turns events into lines, in order."""
+
+    def __init__(self) -> None:
+        self._phases: dict[str, _Phase] = {}
+        self._running: dict[str, str] = {}
+        self.width = 0
+
+    def tell(self, event: Event) -> list[Line]:  # noqa: C901, PLR0911 - one case per event
+        """Give the lines of one event; none for what only scripts care about."""
+        match event:
+            case Stack():
+                return self._stack(event)
+            case Plan():
+                return _lines(event, *_plan(event))
+            case Ready():
+                self.width = max((len(function.name) for function in event.functions), default=0)
+                return _lines(event, *_ready(event))
+            case Connection():
+                return _lines(event, *_connection(event))
+            case InvocationEvent():
+                self._running[event.request_id] = event.function
+                what = event.summary or event.trigger
+                return [self._column(event, event.request_id, event.function, Span(what, Style.STRONG))]
+            case Log():
+                spans = (Span("│ ", Style.FAINT), Span(event.line, Style.RAW))
+                return [self._column(event, event.request_id, event.function, *spans)]
+            case Result():
+                return self._result(event)
+            case Reload():
+                text = f"{_few(event.paths)} changed; the next invocation runs the new code"
+                return [Line((Span(text, Style.CAUTION),), event.at, event.function)]
+            case Warning_():
+                return [Line((Span("Warning: ", Style.CAUTION), Span(event.message)), event.at, event.function)]
+            case Error():
+                return _lines(event, *_error(event))
+            case Stopped():
+                return _lines(event, *((Span(text),) for text in (event.message or "Stopped.").splitlines()))
+            case Note():
+                return _lines(event, *((Span(text),) for text in event.message.splitlines()))
+        return []
+
+    def _column(self, event: Event, request_id: str, function: str, *spans: Span) -> Line:
+        together = sum(1 for name in self._running.values() if name == function)
+        mark = (Span(f"#{request_id[:4]} ", Style.FAINT),) if together > 1 and request_id else ()
+        return Line((*mark, *spans), event.at, function)
+
+    def _result(self, event: Result) -> list[Line]:
+        took = duration(event.handler_ms / _MILLISECONDS)
+        if event.ok:
+            line = self._column(
+                event, event.request_id, event.function, Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT)
+            )
+            self._running.pop(event.request_id, None)
+            return [line]
+        said = f": {event.error_message}" if event.error_message else ""
+        first, *more = f"{event.error_type or 'Error'}{said}".splitlines() or ["Error"]
+        lines = [
+            self._column(
+                event,
+                event.request_id,
+                event.function,
+                Span("failed", Style.BAD),
+                Span(f" in {took}  ", Style.FAINT),
+                Span(first, Style.BAD),
+            )
+        ]
+        self._running.pop(event.request_id, None)
+        lines += [Line((Span(f"  {text}", Style.BAD),), event.at, event.function) for text in more]
+        for frame in event.stack:
+            lines += [
+                Line((Span(f"  {text}", Style.FAINT),), event.at, event.function)
+                for text in frame.rstrip().splitlines()
+            ]
+        return lines
+
+    def _stack(self, event: Stack) -> list[Line]:  # noqa: PLR0911 - one case per action
+        phase = self._phases.setdefault(event.phase, _Phase(event.at, event.at))
+        name = _PHASES.get(event.phase, event.phase.replace("-", " ").capitalize())
+
+        def say(text: str, style: Style = Style.PLAIN, *, live: bool = False) -> list[Line]:
+            phase.told = event.at
+            return [Line((Span(f"{name}: ", Style.STRONG), Span(text, style)), event.at, live=live)]
+
+        if event.action in {"complete", "unchanged"}:
+            del self._phases[event.phase]
+            words = event.message or ("nothing to change" if event.action == "unchanged" else "done")
+            took = event.elapsed_s if event.elapsed_s is not None else (event.at - phase.began).total_seconds()
+            return say(f"{words} ({duration(took)})", Style.GOOD)
+        if event.state is StackState.FAILED:
+            what = " ".join(part for part in (event.action, event.address) if part)
+            return say(f"{what} failed{f': {event.message}' if event.message else ''}", Style.BAD)
+        if event.address and event.action in _RESOURCE_ACTIONS:
+            return self._resource(event, phase, say)
+        if event.total is not None:
+            phase.total, phase.done = event.total, 0
+            return say(event.message or (f"{event.total} to change" if event.total else "nothing to change"))
+        if event.message:
+            return say(event.message)
+        if event.state is StackState.STARTED:
+            return say(_STARTS.get(event.action, event.action))
+        return []
+
+    def _resource(self, event: Stack, phase: _Phase, say: _Say) -> list[Line]:
+        if event.action == "read":
+            return []
+        if event.state is StackState.DONE:
+            phase.done += 1
+        of = f" of {max(phase.total, phase.done)}" if phase.total else ""
+        finished = phase.total is not None and phase.done >= phase.total
+        took = duration((event.at - phase.began).total_seconds())
+        due = (event.at - phase.told).total_seconds() >= _QUIET_SECONDS and not finished
+        text = f"{phase.done}{of} done  {event.address}  {took}"
+        told = phase.told
+        lines = say(text, live=not due)
+        if not due:
+            phase.told = told
+        return lines
+
+
+class _Say(Protocol):
+    def __call__(self, text: str, style: Style = Style.PLAIN, *, live: bool = False) -> list[Line]: ...
+
+
+def _few(paths: tuple[str, ...]) -> str:
+    more = len(paths) - _SHOWN_PATHS
+    return ", ".join(paths[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "") or "something"
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as people do: `12 ms`, `3.4 s`, `2 min 5 s`."""
+    if seconds < 1:
+        return f"{seconds * _MILLISECONDS:.0f} ms"
+    if seconds < _SECONDS_OF_MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), int(_SECONDS_OF_MINUTE))
+    return f"{minutes} min {rest} s"
+
+
+def _lines(event: Event, *lines: tuple[Span, ...]) -> list[Line]:
+    return [Line(spans, event.at) for spans in lines]
+
+
+def _functions(functions: tuple[LiveFunction, ...]) -> list[tuple[Span, ...]]:
+    width = max((len(function.name) for function in functions), default=0)
+    return [
+        (
+            Span("  "),
+            Span(function.name.ljust(width), Style.NAME),
+            Span(f"  {function.handler} in {function.path}", Style.FAINT),
+        )
+        for function in functions
+    ]
+
+
+def _plan(event: Plan) -> list[tuple[Span, ...]]:
+    count = len(event.functions)
+    head = f"{count} function{'s' * (count != 1)} would run on this machine as stage {event.stage}"
+    lines = [(Span(f"{head}:" if count else f"{head}.", Style.STRONG),), *_functions(event.functions)]
+    if event.refused:
+        lines.append((Span("These cannot:", Style.CAUTION),))
+        lines += [(Span(f"  {name}  ", Style.NAME), Span(reason)) for name, reason in event.refused.items()]
+    changes = f"Terraform would change {event.changes} resource{'s' * (event.changes != 1)}."
+    return [*lines, (Span(changes if event.changes else "Terraform would change nothing."),)]
+
+
+def _ready(event: Ready) -> list[tuple[Span, ...]]:
+    lines: list[tuple[Span, ...]] = [
+        (Span("Live", Style.GOOD), Span(f" as stage {event.stage}. These functions run on this machine:"))
+    ]
+    lines += _functions(event.functions)
+    shown = _addresses(event)
+    width = max(map(len, shown), default=0)
+    lines += [(Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK)) for name, url in shown.items()]
+    return [*lines, (Span("Edits are live at the next invocation. Ctrl-C stops."),)]
+
+
+def _addresses(event: Ready) -> Mapping[str, str]:
+    urls = {name: value for name, value in event.outputs.items() if isinstance(value, str) and value.startswith("http")}
+    return {**urls, **event.urls}
+
+
+def _connection(event: Connection) -> list[tuple[Span, ...]]:
+    reason = f" ({event.reason})" if event.reason else ""
+    match event.state:
+        case "connected":
+            return [(Span("Connected.", Style.GOOD),)]
+        case "lost":
+            again = f"; trying again in {duration(event.retry_in_s)}" if event.retry_in_s is not None else ""
+            return [(Span(f"Connection lost{reason}{again}.", Style.CAUTION),)]
+        case "refused":
+            return [(Span(f"Connection refused{reason}.", Style.BAD),)]
+        case "taken-over":
+            return [(Span(f"Somebody else has taken over this stage{reason}.", Style.BAD),)]
+        case "closed":
+            return []
+    return [(Span(f"Connection: {event.state}{reason}."),)]
+
+
+def _error(event: Error) -> list[tuple[Span, ...]]:
+    first, *more = event.message.splitlines() or [""]
+    lines: list[tuple[Span, ...]] = [
+        (Span(f"Error: {first}", Style.BAD), Span(f" [{event.reference}]", Style.FAINT)),
+        *((Span(f"  {text}" if text else ""),) for text in more),
+    ]
+    for text in event.hint.splitlines():
+        lines.append((Span("  → " if len(lines) == len(more) + 1 else "    ", Style.STRONG), Span(text)))
+    return lines
