@@ -7,7 +7,7 @@ not give is types for attributes, so an attribute's value here is checked by Ter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 from cdktf import TerraformElement, TerraformProvider, TerraformResource, TerraformStack
 from constructs import Construct, IConstruct
@@ -86,4 +86,4 @@ def policy(*statements: Mapping[str, Attribute]) -> dict[str, Attribute]:
 
 
 def stack_of(construct: IConstruct) -> TerraformStack:
-    return cast("TerraformStack", TerraformStack.of(construct))
+    return TerraformStack.of(construct)

@@ -1,0 +1,18 @@
+"""Answers GET / and tells the topic about it."""
+
+import os
+
+import boto3
+
+sns = boto3.client("sns")
+
+
+def handler(event, context):
+    message = "Hello World"
+    sns.publish(TopicArn=os.environ["TOPIC_ARN"], Message=message)
+    print(f"published: {message}")
+    return {
+        "statusCode": 200,
+        "headers": {"Content-Type": "text/plain"},
+        "body": message,
+    }

@@ -1,0 +1,386 @@
+"""A team's app: a CDKTF program or a folder of `*.tf`, made ready for one Terraform run and left as it was.
+
+Nothing here runs `terraform apply`. A CDKTF program is synthesised into a folder of our own. Beside plain `*.tf` files
+an override file exists for the duration of `prepared`, and never longer: not after an error, not after a signal; what a
+killed run has left goes at the next start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import subprocess
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.errors import ConfigurationError, TerraformError
+from terralive_terraform.artifacts import write_atomically
+from terralive_terraform.discovery import (
+    OVERRIDE_FILE,
+    Module,
+    calls_downloaded_modules,
+    find_modules,
+    functions_of,
+    read_module,
+)
+from terralive_terraform.documents import Json, read_object, section, text
+from terralive_terraform.node import node_for_jsii
+from terralive_terraform.process import private_directory, run_process
+from terralive_terraform.progress import failure
+from terralive_terraform.substitution import (
+    LIVE_VARIABLE,
+    FunctionFacts,
+    LiveSettings,
+    Refusal,
+    Substitution,
+    override_document,
+    substitute,
+)
+
+_LOCK_FILE: Final = ".terraform.lock.hcl"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An app that is ready for Terraform.
+
+    Attributes:
+        directory: where Terraform runs.
+        data_dir: its TF_DATA_DIR; None for the team's own `.terraform`.
+        functions: what becomes live, or without live settings every function, with the facts of its real code.
+        refused: what was wanted live and cannot be.
+    """
+
+    directory: Path
+    data_dir: Path | None
+    functions: tuple[FunctionFacts, ...]
+    refused: tuple[Refusal, ...]
+
+
+class App(ABC):
+    """A team's Terraform configuration; see `discover`."""
+
+    @staticmethod
+    def discover(
+        project: Path,
+        *,
+        terraform_dir: Path | None = None,
+        command: str | None = None,
+        stack: str | None = None,
+        binary: str = "terraform",
+    ) -> App:
+        """Find the app of a project folder.
+
+        Args:
+            project: the project's folder.
+            terraform_dir: where its `*.tf` files are, if not there.
+            command: the CDKTF program's command, if `cdktf.json` does not say it.
+            stack: which of a CDKTF app's stacks.
+            binary: the Terraform that downloads modules.
+
+        Raises:
+            ConfigurationError: there is neither.
+        """
+        project = project.resolve()
+        described = read_object(project / "cdktf.json")
+        command = command or text(described, "app")
+        if command and terraform_dir is None:
+            return CdktfApp(project, command, section(described, "context"), stack)
+        directory = (project / terraform_dir if terraform_dir else project).resolve()
+        if directory.is_dir() and any(
+            path.name.endswith((".tf", ".tofu", ".tf.json")) and path.name != OVERRIDE_FILE
+            for path in directory.iterdir()
+        ):
+            return PlainApp(directory, binary)
+        raise ConfigurationError(
+            "app-not-found",
+            f'{directory} holds neither a cdktf.json with an "app" command nor *.tf files.',
+            hint="Run terralive in the project's folder, or say in terralive.toml where Terraform is: [terraform] dir "
+            'for *.tf files, or app = "python main.py" for CDK for Terraform.',
+        )
+
+    @abstractmethod
+    def prepared(
+        self,
+        live: LiveSettings | None,
+        work: Path,
+        environment: Mapping[str, str],
+        backend_override: Path | None = None,
+    ) -> AbstractContextManager[Prepared]:
+        """Make the app ready for Terraform, and put everything back at the end.
+
+        Args:
+            live: what makes functions live; None for the app as its configuration says.
+            work: a folder of the stage's own.
+            environment: what the app's program and Terraform run with.
+            backend_override: a state file that takes the place of the team's state.
+
+        Raises:
+            ConfigurationError, TerraformError: the program fails, or the configuration cannot be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CdktfApp(App):
+    """A CDK for Terraform program in any language; Python ones may use the Aspect."""
+
+    project: Path
+    command: str
+    context: Mapping[str, Json]
+    stack: str | None
+
+    @contextmanager
+    def prepared(
+        self,
+        live: LiveSettings | None,
+        work: Path,
+        environment: Mapping[str, str],
+        backend_override: Path | None = None,
+    ) -> Iterator[Prepared]:
+        work = private_directory(work.resolve())
+        out = work / "cdktf.out"
+        for stale in out.glob("stacks/*/cdk.tf.json"):
+            stale.unlink()
+        self._synthesise(live, work, out, environment)
+        directory = self._stack_directory(out)
+        document = read_module(directory)
+        selection = _select(tuple(functions_of(document, directory, "")), live)
+        marked = _marked(document)
+        unmarked = {
+            address.rpartition(".")[2]: item
+            for address, item in selection.substitutions.items()
+            if address not in marked
+        }
+        override = {**override_document(unmarked), **_backend(backend_override)}
+        target = directory / OVERRIDE_FILE
+        if override:
+            write_atomically(target, json.dumps(override, indent=2).encode())
+        else:
+            target.unlink(missing_ok=True)
+        yield Prepared(directory, work / "terraform-data" / directory.name, selection.functions, selection.refused)
+
+    def _synthesise(self, live: LiveSettings | None, work: Path, out: Path, environment: Mapping[str, str]) -> None:
+        variables = {**environment, "CDKTF_OUTDIR": str(out), "JSII_NODE": node_for_jsii(environment)}
+        variables["CDKTF_CONTEXT_JSON"] = json.dumps(self.context)
+        variables["PATH"] = os.pathsep.join([*self._interpreters(environment), environment.get("PATH", os.defpath)])
+        variables.pop(LIVE_VARIABLE, None)
+        if live:
+            settings = work / "live.json"
+            write_atomically(settings, live.to_json().encode())
+            variables[LIVE_VARIABLE] = str(settings)
+        try:
+            ended = subprocess.run(
+                shlex.split(self.command),
+                cwd=self.project,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                "app-not-started",
+                f"The CDKTF program `{self.command}` of {self.project} does not start: {error}.",
+                hint='Correct "app" in cdktf.json, or [terraform] app in terralive.toml.',
+            ) from None
+        if ended.returncode != 0:
+            tail = "\n".join(ended.stdout.decode("utf-8", "replace").strip().splitlines()[-15:])
+            raise TerraformError(
+                "app-failed",
+                f"The CDKTF program `{self.command}` of {self.project} failed (exit code {ended.returncode}).\n{tail}",
+                hint=f"Run `{self.command}` in {self.project} and correct what it says.",
+            )
+
+    def _interpreters(self, environment: Mapping[str, str]) -> list[str]:
+        """Say where a bare `python` is: the project's venv, the active one, or what runs terralive."""
+        venvs = [self.project / ".venv", Path(environment.get("VIRTUAL_ENV", "/nonexistent"))]
+        binaries = [str(venv / "bin") for venv in venvs if (venv / "bin").is_dir()]
+        return [*binaries[:1], *([] if binaries else [str(Path(sys.executable).parent)])]
+
+    def _stack_directory(self, out: Path) -> Path:
+        stacks = {path.parent.name: path.parent for path in sorted(out.glob("stacks/*/cdk.tf.json"))}
+        if self.stack in stacks:
+            return stacks[self.stack]
+        if len(stacks) == 1 and self.stack is None:
+            return next(iter(stacks.values()))
+        named = ", ".join(stacks) or "none"
+        raise ConfigurationError(
+            "stack-unclear",
+            f"The CDKTF program `{self.command}` has these stacks: {named}; "
+            + (f"there is no stack {self.stack}." if self.stack else "terralive makes one of them live at a time."),
+            hint='Name one in terralive.toml: [terraform] stack = "…".'
+            if stacks
+            else "The program must call app.synth() and leave the App's outdir as it is (CDKTF_OUTDIR).",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlainApp(App):
+    """A folder of Terraform configuration."""
+
+    directory: Path
+    binary: str
+
+    @contextmanager
+    def prepared(
+        self,
+        live: LiveSettings | None,
+        work: Path,
+        environment: Mapping[str, str],
+        backend_override: Path | None = None,
+    ) -> Iterator[Prepared]:
+        work = private_directory(work.resolve())
+        own_data = work / "terraform-data" if backend_override else None
+        users_data = self.directory / environment.get("TF_DATA_DIR", ".terraform")
+        with _alone(self.directory):
+            self.clean_up(work, own_data or users_data)
+            if calls_downloaded_modules(self.directory):
+                self._download_modules(work, own_data or users_data, environment)
+            modules = find_modules(self.directory, own_data or users_data)
+            selection = _select(tuple(facts for module in modules for facts in module.functions), live)
+            with _borrowed_lock_file(self.directory, work) if own_data else _nothing():
+                written = [module.directory / OVERRIDE_FILE for module in modules]
+                try:
+                    self._write_overrides(modules, selection, backend_override)
+                    yield Prepared(self.directory, own_data, selection.functions, selection.refused)
+                finally:
+                    for path in written:
+                        path.unlink(missing_ok=True)
+
+    def clean_up(self, work: Path, data_dir: Path) -> None:
+        """Remove what a killed run has left beside the configuration."""
+        _return_lock_file(self.directory, work)
+        left_over = [self.directory / OVERRIDE_FILE]
+        left_over += [module.directory / OVERRIDE_FILE for module in find_modules(self.directory, data_dir)]
+        for path in left_over:
+            path.unlink(missing_ok=True)
+
+    def _write_overrides(self, modules: Sequence[Module], selection: _Selection, backend: Path | None) -> None:
+        for module in modules:
+            wanted = {
+                facts.label: selection.substitutions[facts.address]
+                for facts in module.functions
+                if facts.address in selection.substitutions
+            }
+            override = override_document(wanted)
+            if module.directory == self.directory:
+                override |= _backend(backend)
+            if override:
+                write_atomically(module.directory / OVERRIDE_FILE, json.dumps(override, indent=2).encode())
+
+    def _download_modules(self, work: Path, data_dir: Path, environment: Mapping[str, str]) -> None:
+        if (data_dir / "modules" / "modules.json").is_file():
+            return
+        lines: list[str] = []
+        code = run_process(
+            [self.binary, "get", "-no-color"],
+            cwd=self.directory,
+            environment={**environment, "TF_DATA_DIR": str(data_dir)},
+            scratch=work,
+            on_line=lines.append,
+        )
+        if code != 0:
+            raise failure("get", (), "\n".join(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """`substitutions` by address."""
+
+    functions: tuple[FunctionFacts, ...]
+    refused: tuple[Refusal, ...]
+    substitutions: Mapping[str, Substitution]
+
+
+def _select(functions: tuple[FunctionFacts, ...], live: LiveSettings | None) -> _Selection:
+    if live is None:
+        return _Selection(functions, (), {})
+    refused: list[Refusal] = []
+    substitutions: dict[str, Substitution] = {}
+    for facts in functions:
+        if not live.selects(facts):
+            continue
+        decision = substitute(facts, live)
+        if isinstance(decision, Refusal):
+            refused.append(decision)
+        else:
+            substitutions[facts.address] = decision
+    chosen = tuple(facts for facts in functions if facts.address in substitutions)
+    return _Selection(chosen, tuple(refused), substitutions)
+
+
+def _marked(document: Mapping[str, Json]) -> frozenset[str]:
+    """Give the addresses that the Aspect has made live already."""
+    functions = section(section(document, "resource"), "aws_lambda_function")
+    blocks = {label: block for label, block in functions.items() if isinstance(block, dict)}
+    return frozenset(
+        f"aws_lambda_function.{label}"
+        for label, block in blocks.items()
+        if section(section(block, "//"), "terralive").get("live") is True
+    )
+
+
+def _backend(state: Path | None) -> dict[str, Json]:
+    """Put the state elsewhere: an override's backend takes the place of any other, `cloud` too."""
+    if state is None:
+        return {}
+    return {"terraform": {"backend": {"local": {"path": str(state.resolve())}}}}
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep other terralive processes out of a folder while an override file is in it; the kernel ends it with us."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                "folder-busy",
+                f"Another terralive is running Terraform in {directory}.",
+                hint="Wait for its end, or use another checkout for another stage.",
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _borrowed_lock_file(directory: Path, work: Path) -> Iterator[None]:
+    """Give Terraform a dependency lock file of the stage's own, and the team theirs again at the end."""
+    lock, theirs, ours = directory / _LOCK_FILE, work / "team.lock.hcl", work / "stage.lock.hcl"
+    write_atomically(theirs, lock.read_bytes() if lock.is_file() else b"")
+    try:
+        lock.unlink(missing_ok=True)
+        if ours.is_file():
+            write_atomically(lock, ours.read_bytes())
+        yield
+    finally:
+        if lock.is_file():
+            write_atomically(ours, lock.read_bytes())
+        _return_lock_file(directory, work)
+
+
+def _return_lock_file(directory: Path, work: Path) -> None:
+    theirs, lock = work / "team.lock.hcl", directory / _LOCK_FILE
+    if not theirs.is_file():
+        return
+    content = theirs.read_bytes()
+    if content:
+        write_atomically(lock, content)
+    else:
+        lock.unlink(missing_ok=True)
+    theirs.unlink()

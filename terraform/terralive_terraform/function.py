@@ -1,0 +1,160 @@
+"""A light `Function` for apps that start fresh: code folder in, function with its own role and log group out.
+
+    api = Function(stack, "api", name="orders-api", code="functions/api", handler="app.handler")
+    api.allow("sns:Publish", topic.ref("arn"))
+    api.on_http(http_api, "GET /")
+
+It is built on `resources.Resource`; every part of it is reachable (`function`, `role`, `logs`) for what it leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from cdktf import App, Fn
+from constructs import Construct
+
+from terralive_terraform.artifacts import zip_folder
+from terralive_terraform.resources import Attribute, Resource, lambda_trust, policy, stack_of, statement
+
+_LOG_DAYS: Final = 14
+
+
+class Function(Construct):
+    """A Lambda function from a local folder.
+
+    Args:
+        scope: the stack.
+        id: its id there, and the function's name in Terraform: `aws_lambda_function.<id>`.
+        handler: as Lambda's own setting.
+        code: the folder that is zipped, from the project's folder.
+        runtime: as Lambda's own setting.
+        name: the function's name on AWS; Terraform's stack name and the id by default.
+        environment: the function's environment variables.
+        policy_statements: what its role may do beside writing its own logs (see `resources.statement`).
+        memory_size: MB.
+        timeout: seconds.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,  # noqa: A002  # constructs' own word
+        *,
+        handler: str,
+        code: str | Path,
+        runtime: str = "python3.13",
+        name: str | None = None,
+        environment: Mapping[str, Attribute] | None = None,
+        policy_statements: Sequence[Mapping[str, Attribute]] = (),
+        memory_size: int = 128,
+        timeout: int = 10,
+    ) -> None:
+        super().__init__(scope, id)
+        name = name or f"{stack_of(self).node.id}-{id}"
+        self._label = id
+        self._statements = list(policy_statements)
+        self.logs = self._resource(
+            f"{id}_logs", "aws_cloudwatch_log_group", {"name": f"/aws/lambda/{name}", "retention_in_days": _LOG_DAYS}
+        )
+        self.role = self._resource(
+            f"{id}_role", "aws_iam_role", {"name": name, "assume_role_policy": Fn.jsonencode(lambda_trust())}
+        )
+        self._policy = self._resource(
+            f"{id}_policy", "aws_iam_role_policy", {"name": name, "role": self.role.ref("id")}
+        )
+        self._write_policy()
+        folder = Path(code).resolve()
+        # Terraform runs in <outdir>/stacks/<stack>; a relative path is the same on every machine.
+        file = Path("..") / ".." / "functions" / f"{stack_of(self).node.id}-{id}.zip"
+        artifact = zip_folder(folder, _outdir(self) / "functions" / file.name)
+        self.function = self._resource(
+            id,
+            "aws_lambda_function",
+            {
+                "function_name": name,
+                "role": self.role.ref("arn"),
+                "handler": handler,
+                "runtime": runtime,
+                "filename": file.as_posix(),
+                "source_code_hash": artifact.sha256_base64,
+                "memory_size": memory_size,
+                "timeout": timeout,
+                "environment": {"variables": dict(environment)} if environment else None,
+                "depends_on": [self._policy.address, self.logs.address],
+            },
+        )
+        self.function.add_override("//.terralive.path", str(folder))
+
+    @property
+    def arn(self) -> str:
+        return self.function.ref("arn")
+
+    def allow(self, actions: str | Sequence[str], resources: str | Sequence[str]) -> None:
+        """Let the function do something more."""
+        listed = [[value] if isinstance(value, str) else list(value) for value in (actions, resources)]
+        self._statements.append(statement(listed[0], listed[1]))
+        self._write_policy()
+
+    def on_http(self, api: Resource, route_key: str) -> None:
+        """Answer a route (`GET /`) of an HTTP API, an `aws_apigatewayv2_api`."""
+        suffix = "".join(character if character.isalnum() else "_" for character in route_key).strip("_")
+        integration = self._resource(
+            f"{self._label}_{suffix}_integration",
+            "aws_apigatewayv2_integration",
+            {
+                "api_id": api.ref("id"),
+                "integration_type": "AWS_PROXY",
+                "integration_uri": self.function.ref("invoke_arn"),
+                "payload_format_version": "2.0",
+            },
+        )
+        self._resource(
+            f"{self._label}_{suffix}_route",
+            "aws_apigatewayv2_route",
+            {
+                "api_id": api.ref("id"),
+                "route_key": route_key,
+                "target": f"integrations/{integration.ref('id')}",
+            },
+        )
+        self._permit(suffix, "apigateway.amazonaws.com", f"{api.ref('execution_arn')}/*/*")
+
+    def on_sns(self, topic: Resource) -> None:
+        """Take every message of an `aws_sns_topic`."""
+        self._permit(f"{topic.node.id}", "sns.amazonaws.com", topic.ref("arn"))
+        self._resource(
+            f"{self._label}_{topic.node.id}_subscription",
+            "aws_sns_topic_subscription",
+            {"topic_arn": topic.ref("arn"), "protocol": "lambda", "endpoint": self.arn},
+        )
+
+    def _permit(self, suffix: str, principal: str, source_arn: str) -> None:
+        self._resource(
+            f"{self._label}_{suffix}_permission",
+            "aws_lambda_permission",
+            {
+                "action": "lambda:InvokeFunction",
+                "function_name": self.function.ref("function_name"),
+                "principal": principal,
+                "source_arn": source_arn,
+            },
+        )
+
+    def _write_policy(self) -> None:
+        logs = statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self.logs.ref('arn')}:*"])
+        self._policy.add_override("policy", Fn.jsonencode(policy(logs, *self._statements)))
+
+    def _resource(self, label: str, kind: str, attributes: Mapping[str, Attribute]) -> Resource:
+        resource = Resource(self, label, kind, attributes)
+        resource.override_logical_id(label)  # without cdktf's hash: addresses stay readable
+        return resource
+
+
+def _outdir(construct: Construct) -> Path:
+    root = construct.node.root
+    if not isinstance(root, App):
+        raise TypeError(f"{construct.node.path} is in no cdktf App")
+    return Path(root.outdir)

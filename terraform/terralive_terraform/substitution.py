@@ -1,0 +1,256 @@
+"""What puts the stub in a function's place: one rule set for both doors. Pure: values in, values out.
+
+The rules are those of docs/ARCHITECTURE.md, "Substitution". The attributes that change are written once, here; the
+CDKTF door sets them on constructs, the plain door writes them to an override file
+(https://developer.hashicorp.com/terraform/language/files/override).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
+from terralive_terraform.documents import Json, section, text
+
+LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
+# A layer's wrapper starts the runtime, so without its layer the stub would not start either:
+# https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
+_WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+_UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri")
+_REMOVED_BLOCKS: Final = ("image_config", "snap_start")
+_REPLACED: Final = frozenset(
+    {"filename", "source_code_hash", "handler", "runtime", "package_type", "layers", *_UNSET, *_REMOVED_BLOCKS}
+)
+_REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = {
+    "code_signing_config_arn": "it takes signed code only (code_signing_config_arn), and the stub is not signed",
+    "durable_config": "it is a durable function, whose executions outlive an invocation",
+    "capacity_provider_config": "it runs on managed instances, several invocations at a time in one environment",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFacts:
+    """One `aws_lambda_function` as its configuration says it; what only Terraform knows is "" or None.
+
+    Attributes:
+        address: its address in the root module, without an instance key: `module.orders.aws_lambda_function.api`.
+        label: its name within its module: `api`.
+        handler: the handler, where it is a literal.
+        runtime: the runtime, where it is a literal.
+        path: the absolute local code folder, where the configuration tells.
+        timeout: seconds.
+        function_name: the function's name, where it is a literal.
+        package_type: `Zip` or `Image`.
+        attributes: the names of the attributes and blocks that are set.
+        environment_names: the names of its environment variables, where they are literals.
+        ignored: what `lifecycle.ignore_changes` names; `all` for everything.
+        repeated: `count`, `for_each` or "".
+        provider: the provider alias it uses (`aws.eu`) or "".
+    """
+
+    address: str
+    label: str
+    handler: str = ""
+    runtime: str = ""
+    path: Path | None = None
+    timeout: int = 3
+    function_name: str = ""
+    package_type: str = "Zip"
+    attributes: frozenset[str] = frozenset()
+    environment_names: frozenset[str] = frozenset()
+    ignored: tuple[str, ...] = ()
+    repeated: str = ""
+    provider: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A function that stays as it is, and why."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSettings:
+    """What makes functions live.
+
+    Attributes:
+        stub_zip: the stub's zip.
+        stub_hash: its base64 SHA-256.
+        connect_arn: what stubs may invoke: the ARN of `$connect` at the debug stack's door for stubs.
+        only: globs of addresses or function names; empty for all.
+        exclude: globs of those that stay as they are.
+    """
+
+    stub_zip: Path
+    stub_hash: str
+    connect_arn: str
+    only: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "stub_zip": str(self.stub_zip)}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, content: str) -> LiveSettings:
+        document = json.loads(content)
+        return cls(
+            stub_zip=Path(document["stub_zip"]),
+            stub_hash=document["stub_hash"],
+            connect_arn=document["connect_arn"],
+            only=tuple(document["only"]),
+            exclude=tuple(document["exclude"]),
+        )
+
+    def selects(self, facts: FunctionFacts) -> bool:
+        """Tell whether somebody wants this function live."""
+        names = {facts.address, facts.function_name, facts.label} - {""}
+
+        def matches(globs: Iterable[str]) -> bool:
+            return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
+
+        return (not self.only or matches(self.only)) and not matches(self.exclude)
+
+
+@dataclass(frozen=True, slots=True)
+class Substitution:
+    """How one function becomes live.
+
+    Attributes:
+        set: attributes that get a value.
+        unset: attributes that go.
+        removed_blocks: nested blocks that go.
+        policy_label: the name of the role policy that lets the stub connect.
+        policy: that policy's attributes.
+    """
+
+    set: Mapping[str, Json]
+    unset: tuple[str, ...]
+    removed_blocks: tuple[str, ...]
+    policy_label: str
+    policy: Mapping[str, Json] = field(repr=False)
+
+
+def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refusal:
+    """Decide how a function becomes live, or why it cannot."""
+    for name, reason in _REFUSED_ATTRIBUTES.items():
+        if name in facts.attributes:
+            return Refusal(facts.address, reason)
+    ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
+    if ignored:
+        return Refusal(
+            facts.address,
+            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not put its real code back",
+        )
+    keeps_layers = _WRAPPER in facts.environment_names
+    unset: list[str] = [name for name in _UNSET if name in facts.attributes]
+    if "layers" in facts.attributes and not keeps_layers:
+        unset.append("layers")
+    return Substitution(
+        set={
+            "filename": str(live.stub_zip),
+            "source_code_hash": live.stub_hash,
+            "handler": STUB_HANDLER,
+            "runtime": STUB_RUNTIME,
+            "package_type": "Zip",
+        },
+        unset=tuple(unset),
+        removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in facts.attributes),
+        policy_label=f"terralive_{facts.label}",
+        policy=_role_policy(facts, live.connect_arn),
+    )
+
+
+def _role_policy(facts: FunctionFacts, connect_arn: str) -> dict[str, Json]:
+    """Allow `execute-api:Invoke` on the stubs' `$connect` and on nothing else.
+
+    The role is found through the function, in whatever way the configuration names it; the policy carries the
+    function's name, so functions that share a role do not share a policy.
+    """
+    function = f"aws_lambda_function.{facts.label}"
+    attributes: dict[str, Json] = {}
+    if facts.repeated == "for_each":
+        attributes["for_each"] = f"${{{function}}}"
+        function = "each.value"
+    elif facts.repeated == "count":
+        attributes["count"] = f"${{length({function})}}"
+        function = f"{function}[count.index]"
+    if facts.provider:
+        attributes["provider"] = facts.provider
+    allowed: Json = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": connect_arn}
+    return {
+        **attributes,
+        "name": f"terralive-${{{function}.function_name}}",
+        "role": f'${{reverse(split("/", {function}.role))[0]}}',
+        "policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]}, sort_keys=True),
+    }
+
+
+def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
+    """Write an override file's content for one module: substitutions by their function's name in it.
+
+    `null` unsets an attribute; a block goes with a `dynamic` that repeats it zero times.
+    """
+    functions: dict[str, Json] = {}
+    policies: dict[str, Json] = {}
+    for label, substitution in substitutions.items():
+        block: dict[str, Json] = {**substitution.set, **dict.fromkeys(substitution.unset)}
+        if substitution.removed_blocks:
+            block["dynamic"] = {name: {"for_each": [], "content": {}} for name in substitution.removed_blocks}
+        functions[label] = block
+        policies[substitution.policy_label] = dict(substitution.policy)
+    return {"resource": {"aws_lambda_function": functions, "aws_iam_role_policy": policies}} if functions else {}
+
+
+def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
+    """Read the facts of a function from its block in Terraform's JSON syntax.
+
+    What the Aspect or the light `Function` construct has noted under `//` goes before what the block says.
+    """
+    noted = section(section(block, "//"), "terralive")
+    environment = _nested(block, "environment")
+    ignored = _nested(block, "lifecycle").get("ignore_changes")
+    timeout = block.get("timeout")
+    path = text(noted, "path")
+    return FunctionFacts(
+        address=address,
+        label=address.rpartition(".")[2],
+        handler=literal(text(noted, "handler") or text(block, "handler")),
+        runtime=literal(text(noted, "runtime") or text(block, "runtime")),
+        path=Path(path) if path else None,
+        timeout=timeout if isinstance(timeout, int) else 3,
+        function_name=literal(text(block, "function_name")),
+        package_type=literal(text(block, "package_type")) or "Zip",
+        attributes=frozenset(name for name, value in block.items() if value is not None and value != []),
+        environment_names=frozenset(section(environment, "variables")),
+        ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
+        repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
+        provider=_unquoted(block.get("provider")),
+    )
+
+
+def literal(value: str) -> str:
+    """Give a text that no expression is part of, or ""."""
+    return "" if re.search(r"[$%]\{", value) else value
+
+
+def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    value = block.get(name)
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _ignored(value: Json) -> tuple[str, ...]:
+    return (_unquoted(value),) if value else ()
+
+
+def _unquoted(value: Json) -> str:
+    return re.sub(r"^\$\{(.*)\}$", r"\1", value) if isinstance(value, str) else ""
