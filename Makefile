@@ -1,0 +1,65 @@
+# terralive: everything a newcomer types. POSIX commands, GNU make 3.81 (macOS) or newer.
+.POSIX:
+SHELL = /bin/sh
+BIN = .venv/bin
+STAMP = .venv/.terralive-ready
+# OpenTofu serves where there is no terraform.
+WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)"
+
+.PHONY: help demo live test check format docs bench clean preflight
+.DEFAULT_GOAL := help
+
+help:
+	@echo "terralive: live AWS Lambda development for teams on Terraform"
+	@echo
+	@echo "  make demo    see it work, in a sandbox on this machine (needs Terraform, no AWS account)"
+	@echo "  make live    the example app live in the sandbox, until Ctrl-C"
+	@echo "  make test    all tests"
+	@echo "  make check   lint, types, import rules"
+	@echo "  make bench   measurements"
+	@echo "  make docs    docs/CONFIGURATION.md from the code"
+	@echo "  make format  format the code"
+	@echo "  make clean   remove .venv and caches"
+
+preflight:
+	@scripts/preflight
+
+$(STAMP): pyproject.toml scripts/preflight
+	@scripts/preflight
+	@echo "Setting up .venv with everything terralive needs (a minute or two, once) ..."
+	@"$$(scripts/preflight --python)" -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
+	@touch $(STAMP)
+	@echo "Done."
+
+demo: preflight $(STAMP)
+	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_cli.demo
+
+live: preflight $(STAMP)
+	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes
+
+test: preflight $(STAMP)
+	@$(WITH_TERRAFORM) $(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+
+check: preflight $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+docs: $(STAMP)
+	@mkdir -p docs
+	@$(BIN)/python -m terralive_cli.settings > docs/CONFIGURATION.md
+
+bench: preflight $(STAMP)
+	@set -e; for file in bench/bench_*.py; do \
+		[ -e "$$file" ] || { echo "No benchmarks yet."; break; }; \
+		echo "$$file"; $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
+	done
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
