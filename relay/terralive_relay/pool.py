@@ -7,8 +7,8 @@ next deadline; the threads of each worker's `Process`; and the Runtime API's con
 
 Credentials: a worker keeps those it was started with, as an execution environment in Lambda does. Lambda's execution
 environments of one function have different, equally valid ones, so other credentials alone are no reason for a new
-worker as long as the worker's own were seen in an invocation within `CREDENTIALS_SECONDS`; after that they may have
-expired, and the worker serves only invocations that bring the very same.
+worker as long as the worker's own were seen in an invocation within `credentials_s`; after that they may have expired,
+and the worker serves only invocations that bring the very same.
 
 It must never log or publish an environment, and never call anything of others while it holds the lock.
 """
@@ -41,6 +41,8 @@ from terralive_stub.limits import INIT_SECONDS
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0
+# A worker that has answered asks for more at once. One that does not is still busy with something of its own.
+_ANSWERED_SECONDS: Final = 0.05
 _JOIN_SECONDS: Final = 5.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -90,6 +92,11 @@ class _Worker:
         self.state = step(self.state, to)
         self.since = time.monotonic()
 
+    def state_at(self, now: float) -> WorkerState:
+        """The state for planning: one that has answered and does not come back cannot be counted on."""
+        late = self.state is WorkerState.ANSWERED and now - self.since >= _ANSWERED_SECONDS
+        return WorkerState.BUSY if late else self.state
+
 
 @dataclass(frozen=True)
 class _KeptFailure:
@@ -112,6 +119,7 @@ class Pool:
         command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
         enforce_deadline: False lets an invocation run past its deadline, for a debugger.
         idle_s: how long a worker may have nothing to do before it is ended.
+        credentials_s: how long credentials count as valid after an invocation brought them.
 
     Raises:
         ConfigurationError: no worker can run this function's runtime.
@@ -128,6 +136,7 @@ class Pool:
         command: Sequence[str] | None = None,
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
+        credentials_s: float = CREDENTIALS_SECONDS,
     ) -> None:
         self._function = function
         self._api = api
@@ -137,6 +146,7 @@ class Pool:
         self._launch = launch_of(function, command)
         self._enforce_deadline = enforce_deadline
         self._idle_s = idle_s
+        self._credentials_s = credentials_s
         # Guards every field below it, and every _Worker's. The condition wakes the clock.
         self._lock = threading.Lock()
         self._clock_wakes = threading.Condition(self._lock)
@@ -180,7 +190,7 @@ class Pool:
                 return pending.future
             self._waiting.append(pending)
             self._serve()
-            self._mind(pending.due)
+            self._mind(self._next_due())
         return pending.future
 
     def warm(self) -> None:
@@ -240,7 +250,9 @@ class Pool:
         """Bring waiting invocations and workers together."""
         if not self._waiting or self._closed:
             return
-        decided = plan(self._waiting, [(w, w.state) for w in self._workers], self._function.max_workers, self._fit)
+        now = time.monotonic()
+        workers = [(worker, worker.state_at(now)) for worker in self._workers]
+        decided = plan(self._waiting, workers, self._function.max_workers, self._fit)
         for pending, worker in decided.assign:
             self._waiting.remove(pending)
             worker.go(WorkerState.BUSY)
@@ -259,7 +271,7 @@ class Pool:
         if worker.credentials == pending.credentials:
             return 2
         seen = self._credentials_seen.get(worker.credentials, -math.inf)
-        return 1 if time.monotonic() - seen < CREDENTIALS_SECONDS else 0
+        return 1 if time.monotonic() - seen < self._credentials_s else 0
 
     def _warm(self) -> None:
         if self._closed or self._known is None or self._kept is not None:
@@ -393,7 +405,10 @@ class Pool:
     def _next_due(self) -> float:
         pending = [*self._waiting, *(w.pending for w in self._workers if w.pending is not None)]
         idle = (w.since + self._idle_s for w in self._workers if w.state is WorkerState.IDLE)
-        return min(itertools.chain((p.due for p in pending), idle), default=math.inf)
+        answered = (w.since + _ANSWERED_SECONDS for w in self._workers if w.state is WorkerState.ANSWERED)
+        now = time.monotonic()
+        late = (due for due in answered if self._waiting and due > now)
+        return min(itertools.chain((p.due for p in pending), idle, late), default=math.inf)
 
     def _expire(self, now: float) -> None:
         for worker in list(self._workers):
