@@ -11,12 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-_BANNER = """\
-terralive sandbox on loopback. State is in memory and lost at the end.
-Functions run on Python {version}, whatever python3.x they name.
-Not emulated (answered by a named error): other runtimes, images, layers, REST APIs, function URLs, event source
-mappings, EventBridge and S3 triggers, authorizers other than AWS_IAM, permissions boundaries, throttling.
-"""
+from .about import banner
 
 
 def main() -> None:
@@ -29,7 +24,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
         del os.environ[name]
-    sys.stderr.write(_BANNER.format(version=f"{sys.version_info.major}.{sys.version_info.minor}"))
+    sys.stderr.write(f"{banner()}\n")
     from .server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
 
     asyncio.run(

@@ -42,7 +42,7 @@ class ControlPlane:
         return self._owner.submit(function, *args, **kwargs)
 
     def answer(self, request: Request, service: str) -> Future[Answer]:
-        """Answer as moto does; an operation that moto lacks is a `NotEmulated` error."""
+        """Answer as moto does; the future raises NotImplementedError for an operation that moto lacks."""
         threads = self._queues if service == "sqs" else self._owner
         return threads.submit(self._answer, request)
 
@@ -102,4 +102,6 @@ class ControlPlane:
         chunks: Iterable[bytes] = self._application(self._environ(request), start_response)
         body = b"".join(chunks)
         status, headers = started[-1]
+        if status == 404 and body.startswith(b"<!doctype html>"):  # noqa: PLR2004 - Flask's own page: no such path
+            raise NotImplementedError("moto does not know this path")
         return status, [(k, v) for k, v in headers if k.lower() not in {"content-length", "connection"}], body

@@ -69,6 +69,9 @@ class SandboxProcess:
             hint="Is everything of `pip install 'terralive[sandbox]'` installed, and is the port free?",
         )
 
+    def is_running(self) -> bool:
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """End the sandbox and every function process; calling it twice is fine."""
         _end(self._process)

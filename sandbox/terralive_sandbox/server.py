@@ -12,11 +12,12 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import sys
 import traceback
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TypeAlias, cast
 from urllib.parse import parse_qsl, unquote
@@ -170,8 +171,7 @@ class Sandbox:
             return await self._invoke(unquote(found["name"]), request)
         try:
             return await asyncio.wrap_future(self._control.answer(request, service))
-        except (NotImplementedError, AttributeError, KeyError, TypeError, ValueError) as error:
-            traceback.print_exc()
+        except NotImplementedError as error:
             asked_for = operation or request.header("x-amz-target") or f"{request.method} {request.path}"
             message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
             status, headers, body = gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
@@ -277,7 +277,9 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
             access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
             ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
         )  # fmt: skip
-        server = uvicorn.Server(config)
+        server = _Server(config)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, server.stop)
         if with_parent:
             _stop_at_end_of_stdin(server)
         running = asyncio.create_task(server.serve([listener]))
@@ -291,6 +293,18 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
     finally:
         listener.close()
         await asyncio.to_thread(sandbox.close)
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to `serve`: uvicorn's own handling raises them again, before everything is put away."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
 
 def _remove(info_path: Path, info: SandboxInfo) -> None:
@@ -317,13 +331,13 @@ def _socket_factory(connections: Connections) -> object:
     return Connection
 
 
-def _stop_at_end_of_stdin(server: uvicorn.Server) -> None:
+def _stop_at_end_of_stdin(server: _Server) -> None:
     loop = asyncio.get_running_loop()
     descriptor = sys.stdin.fileno()
 
     def read() -> None:
         if not os.read(descriptor, 1024):
             loop.remove_reader(descriptor)
-            server.should_exit = True
+            server.stop()
 
     loop.add_reader(descriptor, read)

@@ -170,12 +170,12 @@ def _path(path: str, service: str) -> str:
 
 def _pairs(query: str) -> list[tuple[str, str]]:
     pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote(key), value) for key, _, value in pairs]
+    return [(unquote(key.replace("+", " ")), value) for key, _, value in pairs]
 
 
 def _query(query: str) -> str:
     encoded = sorted(
-        (quote(key, safe=_SAFE), quote(unquote(value), safe=_SAFE))
+        (quote(key, safe=_SAFE), quote(unquote(value.replace("+", " ")), safe=_SAFE))
         for key, value in _pairs(query)
         if key != "X-Amz-Signature"
     )
