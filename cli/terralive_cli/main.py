@@ -123,6 +123,7 @@ def _apply() -> None:
 
 
 @command("start", "Run your functions here, live, until Ctrl-C.")
+@click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
 def _start() -> None:
     """Make the app live: deploy what is missing, connect, and run every invocation here until Ctrl-C."""
 
@@ -133,6 +134,7 @@ def _restore() -> None:
 
 
 @command("destroy", "Put everything back and remove what terralive made.", changes=False)
+@click.option("--app/--keep-app", default=None, help="Remove the app too.  [default: if terralive deployed it]")
 def _destroy() -> None:
     """Put every function's own code back and remove everything that terralive has made."""
 

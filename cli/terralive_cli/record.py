@@ -52,3 +52,8 @@ def note_app(work: Path, record: StageRecord, *, empty: bool) -> StageRecord:
     record = replace(record, made_app=empty)
     save(work, record)
     return record
+
+
+def forget(work: Path) -> None:
+    """Remove a stage's record."""
+    (work / _NAME).unlink(missing_ok=True)

@@ -24,7 +24,7 @@ _KINDS: Mapping[type, str] = {
 
 def closest(name: str, known: Iterable[str]) -> str:
     """Suggest what a typing error may have meant: ` Did you mean "stage"?`, or "" where nothing is close."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{found[0]}"?' if found else ""
 
 

@@ -30,6 +30,13 @@ _COLUMN: Final = 24
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 
 
+class _Console(Console):
+    """rich ends the whole program when its reader has gone; here that is the renderer's to judge."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 class Rich:
     """Writes the story to a terminal.
 
@@ -39,10 +46,10 @@ class Rich:
     """
 
     def __init__(self, stream: TextIO, errors: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, soft_wrap=True)
+        self._console = _Console(file=stream, highlight=False, soft_wrap=True)
         # On one screen, one console has to know of the live line; a redirected stderr gets its own.
         together = stream.isatty() and errors.isatty()
-        self._errors = self._console if together else Console(file=errors, highlight=False, soft_wrap=True)
+        self._errors = self._console if together else _Console(file=errors, highlight=False, soft_wrap=True)
         self._story = Storyteller()
         self._live: Live | None = None
         self._spinner = Spinner("dots")

@@ -212,9 +212,9 @@ def _few(paths: tuple[str, ...]) -> str:
 
 def duration(seconds: float) -> str:
     """Say a duration as people do: `12 ms`, `3.4 s`, `2 min 5 s`."""
-    if seconds < 1:
+    if round(seconds * _MILLISECONDS) < _MILLISECONDS:
         return f"{seconds * _MILLISECONDS:.0f} ms"
-    if seconds < _SECONDS_OF_MINUTE:
+    if round(seconds, 1) < _SECONDS_OF_MINUTE:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), int(_SECONDS_OF_MINUTE))
     return f"{minutes} min {rest} s"

@@ -1,0 +1,25 @@
+"""`terralive apply`: deploy the debug stack and the stubs without connecting."""
+
+from __future__ import annotations
+
+from terralive_cli import approval
+from terralive_cli.config import Config
+from terralive_cli.deployment import Deployment
+from terralive_cli.events import Note
+from terralive_cli.target import opened
+from terralive_cli.ui import Ui
+
+
+def run(config: Config, ui: Ui) -> int:
+    """Deploy; every invocation of the live functions fails by name until somebody connects."""
+    with opened(config) as target:
+        deployment = Deployment(config, target, ui.emit)
+        try:
+            outputs = deployment.apply_debug_stack(approval.debug_stack(config, target, ui))
+            live = deployment.apply_live(outputs, approval.live(config, target, ui))
+        except approval.Declined:
+            ui.emit(Note(message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."))
+            return 1
+        names = ", ".join(function.name for function in live.functions)
+        ui.emit(Note(message=f"Live: {names}. Their invocations fail until `terralive start` connects."))
+        return 0

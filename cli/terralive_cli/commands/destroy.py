@@ -1,0 +1,45 @@
+"""`terralive destroy`: put everything back and remove what terralive made.
+
+An app that was there before terralive gets its own code back and stays. An app that terralive deployed from nothing is
+terralive's making and goes too, unless `--keep-app` says otherwise; `--app` removes one that was there before.
+The app comes first: without a debug stack its stubs could not even say what is wrong.
+"""
+
+from __future__ import annotations
+
+from terralive_cli import approval
+from terralive_cli.config import Config
+from terralive_cli.deployment import Deployment
+from terralive_cli.events import Note
+from terralive_cli.target import Target, opened
+from terralive_cli.ui import Ui
+
+
+def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
+    """Destroy. `app`: True removes the app, False keeps it; None keeps it unless terralive deployed it from nothing."""
+    with opened(config) as target:
+        deployment = Deployment(config, target, ui.emit)
+        whole = deployment.app_is_terralives() if app is None else app
+        if whole:
+            config.refuse_protected()
+        try:
+            approval.ask(ui, _question(config, target, whole=whole))
+        except approval.Declined:
+            ui.emit(Note(message="Stopped: nothing was changed."))
+            return 1
+        if whole:
+            deployment.destroy_app()
+        else:
+            deployment.restore(lambda _: None)
+        deployment.destroy_debug_stack()
+        deployment.forget_stage()
+        left = "nothing of it is left" if whole else "the app runs its own code, and nothing of terralive's is left"
+        ui.emit(Note(message=f"Stage {config.stage} of {config.app}: {left}."))
+        return 0
+
+
+def _question(config: Config, target: Target, *, whole: bool) -> str:
+    what = f"{config.app}/{config.stage} in {target.name}"
+    if whole:
+        return f"Destroy the debug stack and the whole app {what}, with all its data (--keep-app keeps the app)?"
+    return f"Put the deployed code back and destroy the debug stack of {what}?"

@@ -1,0 +1,28 @@
+"""`terralive restore`: put every function's own code back; the debug stack stays for the next start."""
+
+from __future__ import annotations
+
+from terralive_cli import approval
+from terralive_cli.config import Config
+from terralive_cli.deployment import Deployment
+from terralive_cli.events import Note
+from terralive_cli.target import opened
+from terralive_cli.ui import Ui
+
+
+def run(config: Config, ui: Ui) -> int:
+    """Apply the app's configuration without stubs."""
+    with opened(config) as target:
+        deployment = Deployment(config, target, ui.emit)
+        question = f"Put the deployed code of {config.app}/{config.stage} back in {target.name}"
+        try:
+            changed = deployment.restore(lambda plan: approval.ask(ui, f"{question} ({approval.count(plan)})?"))
+        except approval.Declined:
+            ui.emit(Note(message="Stopped: nothing was changed."))
+            return 1
+        ui.emit(
+            Note(
+                message="Every function runs its own code again." if changed else "Nothing to restore: nothing is live."
+            )
+        )
+        return 0

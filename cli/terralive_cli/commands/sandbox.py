@@ -1,0 +1,68 @@
+"""`terralive sandbox`: AWS in one local process for this project, in the foreground."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import signal
+import time
+from types import FrameType
+from typing import Final
+
+import click
+
+from terralive_cli import failures
+from terralive_cli.config import Config
+from terralive_cli.events import Note, Ready, SandboxAccess, Stopped
+from terralive_cli.target import FOLDER, sandbox_file, start_sandbox
+from terralive_cli.ui import Ui
+from terralive_sandbox.about import banner
+from terralive_sandbox.info import attach, environment
+from terralive_stub.errors import ConfigurationError, TerraliveError
+
+_LOOK_SECONDS: Final = 1.0
+
+
+def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
+    """Run a sandbox until Ctrl-C, or (`env`) print what points an SDK at the one that runs."""
+    running = attach(sandbox_file(config.project))
+    if env:
+        if running is None:
+            raise ConfigurationError(
+                "no-sandbox",
+                "No sandbox runs for this project.",
+                hint="Start one in another terminal: `terralive sandbox`.",
+            )
+        for name, value in environment(running).items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        return 0
+    if running is not None:
+        raise ConfigurationError(
+            "sandbox-running",
+            f"A sandbox of this project runs already: {running.endpoint} (process {running.pid}).",
+            hint="Use that one, or end it first (Ctrl-C in its terminal).",
+        )
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    process = start_sandbox(config, port=port)
+    try:
+        info = process.info
+        access = SandboxAccess(info.endpoint, info.region, info.access_key_id, info.secret_access_key)
+        ui.emit(Note(message=banner()))
+        ui.emit(Ready(stage=config.stage, functions=(), sandbox=access))
+        while process.is_running():
+            time.sleep(_LOOK_SECONDS)
+        raise TerraliveError(
+            "sandbox-ended",
+            "The sandbox has ended by itself.",
+            hint=f"Its log is {config.project / FOLDER / 'sandbox.log'}.",
+        )
+    except KeyboardInterrupt:
+        return failures.INTERRUPTED
+    finally:
+        process.stop()
+        shutil.rmtree(config.project / FOLDER / "sandbox", ignore_errors=True)
+        ui.emit(Stopped(stage=config.stage, live=False, message="The sandbox and everything in it is gone."))

@@ -1,0 +1,128 @@
+"""`terralive start`: make the app live, connect, and run every invocation here until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+from terralive_cli import approval, failures
+from terralive_cli.config import Config
+from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
+from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
+from terralive_cli.mapping import doubts
+from terralive_cli.target import Target, opened
+from terralive_cli.translate import from_relay
+from terralive_cli.ui import Ui
+from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.session import Identity
+
+_CONNECT_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 1.0
+
+
+def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
+    """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
+    with opened(config, may_start_sandbox=True) as target:
+        deployment = Deployment(config, target, ui.emit)
+        try:
+            outputs = deployment.apply_debug_stack(approval.debug_stack(config, target, ui))
+            live = deployment.apply_live(outputs, approval.live(config, target, ui))
+        except approval.Declined:
+            ui.emit(Note(message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."))
+            return 1
+        _warn(ui, live)
+        return _serve(config, target, ui, outputs, live, takeover=takeover)
+
+
+def _warn(ui: Ui, live: LiveApp) -> None:
+    for address, reason in live.refused.items():
+        ui.emit(Warning_(reference="not-live", message=reason, function=address))
+    for code in live.code.values():
+        doubt = doubts(code)
+        if doubt:
+            ui.emit(Warning_(reference="handler-doubtful", message=doubt, function=code.address))
+
+
+def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool) -> int:
+    identity = Identity(
+        relay=uuid.uuid4().hex,
+        functions=tuple(function.name for function in live.functions),
+        owner=config.user,
+        machine=socket.gethostname(),
+        takeover=takeover,
+    )
+    settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions)
+    relay = Relay(settings, target.credentials, lambda event: ui.emit(from_relay(event)))
+    with _interrupts_of_every_kind():
+        try:
+            relay.start()
+            relay.wait_connected(_CONNECT_SECONDS)
+            ui.emit(_ready(config, target, live))
+            while not relay.wait(_LOOK_SECONDS):
+                if ui.output_gone:
+                    break
+        except KeyboardInterrupt:
+            pass
+        finally:
+            _stop(relay)
+            ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=_farewell(config, target)))
+    return failures.INTERRUPTED
+
+
+def _stop(relay: Relay) -> None:
+    try:
+        relay.stop()
+    except KeyboardInterrupt:
+        os._exit(failures.INTERRUPTED)  # asked for twice: at once; the workers see their pipes close and end
+
+
+@contextmanager
+def _interrupts_of_every_kind() -> Iterator[None]:
+    """A closed terminal and a `kill` end a relay as cleanly as Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
+    addresses = {name: value for name, value in live.outputs.items() if isinstance(value, str) and _is_url(value)}
+    access = target.sandbox
+    return Ready(
+        stage=config.stage,
+        functions=tuple(
+            LiveFunction(item.name, item.address, item.runtime, item.handler, str(item.path)) for item in live.functions
+        ),
+        outputs=live.outputs,
+        urls={name: target.url(value) for name, value in addresses.items()},
+        sandbox=SandboxAccess(access.endpoint, access.region, access.access_key_id, access.secret_access_key)
+        if access is not None
+        else None,
+    )
+
+
+def _is_url(value: str) -> bool:
+    return value.startswith(("https://", "http://", "wss://", "ws://"))
+
+
+def _farewell(config: Config, target: Target) -> str:
+    if target.own_sandbox:
+        return "The sandbox and everything in it is gone."
+    place = " --sandbox" if target.sandbox is not None else ""
+    return (
+        f"The functions of stage {config.stage} are still stubs: their invocations fail until somebody connects. "
+        f"`terralive start --stage {config.stage}{place}` goes on; "
+        f"`terralive restore --stage {config.stage}{place}` puts the deployed code back."
+    )

@@ -1,0 +1,362 @@
+"""What terralive deploys and how it comes and goes: the debug stack beside an app, and the app with and without stubs.
+
+The stages of making an app live, each of which leaves a state that `restore` and `destroy` understand:
+
+    1. the debug stack is synthesised, planned, and applied if anything has changed
+    2. the stub's zip is built with the debug stack's address in it
+    3. the app is synthesised (or overridden) with the stub in its functions' place, planned, and applied if anything
+       has changed; what was planned and shown is what is applied
+    4. the deployed functions' names are read from the state and mapped to local code
+
+A failed apply leaves what Terraform has done in Terraform's state, and the error says so. Asking the user is the
+caller's: `approve` is called with what is about to change and returns or raises.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from terralive_cli import record
+from terralive_cli.config import Config
+from terralive_cli.events import Event
+from terralive_cli.mapping import LocalCode, map_functions
+from terralive_cli.progress import Phase
+from terralive_cli.target import Target
+from terralive_relay.functions import LocalFunction
+from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_terraform.app import App, Prepared
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.debug_settings import STUB_STAGE, BackendSettings, DebugStackSettings
+from terralive_terraform.documents import Json
+from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runner import OutputValue, Plan, Terraform
+from terralive_terraform.substitution import LiveSettings
+from terralive_terraform.synth import synthesise_debug_stack
+from terralive_terraform.version import require_terraform
+
+_PLACEHOLDER: Final = "not-deployed-yet"
+_PASSES: Final = 2
+_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class DebugStackOutputs:
+    """What the debug stack says of itself."""
+
+    stub_url: str
+    relay_url: str
+    api_arn: str
+
+
+@dataclass(frozen=True, slots=True)
+class LiveApp:
+    """An app whose functions are live. `refused`: address -> why that function is not."""
+
+    functions: tuple[LocalFunction, ...]
+    code: Mapping[str, LocalCode]
+    refused: Mapping[str, str]
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """What making the app live changes.
+
+    Attributes:
+        plan: Terraform's, with its file.
+        code: the functions that become or stay live, by address.
+        refused: address -> why that function does not.
+    """
+
+    plan: Plan
+    code: Mapping[str, LocalCode]
+    refused: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadyApp:
+    prepared: Prepared
+    code: Mapping[str, LocalCode]
+    refused: Mapping[str, str]
+
+
+class Deployment:
+    """One stage of one app, at its target.
+
+    Args:
+        config: the configuration.
+        target: where the stage lives.
+        emit: takes progress events.
+    """
+
+    def __init__(self, config: Config, target: Target, emit: Callable[[Event], None]) -> None:
+        self._config = config
+        self._target = target
+        self._emit = emit
+        self._work = target.work
+        require_terraform(config.terraform.binary, target.environment)
+        self._environment = terraform_environment(target.environment, target.work)
+
+    # The debug stack
+
+    def plan_debug_stack(self) -> tuple[Plan, DebugStackOutputs | None]:
+        """Plan the debug stack; with it, what the deployed one says of itself."""
+        phase = Phase("debug-stack", self._emit)
+        terraform = self._debug_terraform(phase)
+        with self._planned(terraform, phase) as plan:
+            return plan, _debug_outputs(terraform.outputs())
+
+    def apply_debug_stack(self, approve: Callable[[Plan], None]) -> DebugStackOutputs:
+        """Make the debug stack what its settings say; nothing is applied where nothing has changed."""
+        phase = Phase("debug-stack", self._emit)
+        terraform = self._debug_terraform(phase)
+        with self._planned(terraform, phase) as plan:
+            self._apply(terraform, plan, phase, lambda: approve(plan))
+        outputs = _debug_outputs(terraform.outputs())
+        if outputs is None:
+            raise TerraliveError(
+                "debug-stack-incomplete",
+                "The debug stack has been applied but lacks some of its outputs.",
+                hint="Run `terralive destroy` and start again.",
+            )
+        return outputs
+
+    def destroy_debug_stack(self) -> bool:
+        """Remove the debug stack; False if there is none."""
+        phase = Phase("debug-stack", self._emit)
+        return self._destroy(self._debug_terraform(phase), phase)
+
+    # The app
+
+    def plan_live(self, outputs: DebugStackOutputs | None) -> LivePlan:
+        """Plan the app with stubs; before there is a debug stack, with a placeholder for its address."""
+        phase = Phase("app", self._emit)
+        with self._live_app(phase, outputs) as ready:
+            terraform = self._terraform(ready.prepared, phase)
+            with self._planned(terraform, phase) as plan:
+                return LivePlan(plan, ready.code, ready.refused)
+
+    def apply_live(self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]) -> LiveApp:
+        """Put the stub in the functions' place; nothing is applied where nothing has changed."""
+        phase = Phase("app", self._emit)
+        with self._live_app(phase, outputs) as ready:
+            terraform = self._terraform(ready.prepared, phase)
+
+            def begin() -> None:
+                approve(LivePlan(plan, ready.code, ready.refused))
+                self._note_who_made_it(terraform)
+
+            with self._planned(terraform, phase) as plan:
+                self._apply(terraform, plan, phase, begin)
+            values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
+            return LiveApp(_instances(terraform.functions(), ready.code), ready.code, ready.refused, values)
+
+    def restore(self, approve: Callable[[Plan], None]) -> bool:
+        """Make the app what its configuration says; False if it is already, or not deployed at all."""
+        phase = Phase("restore", self._emit)
+        with self._plain_app(phase) as prepared:
+            terraform = self._terraform(prepared, phase)
+            if terraform.is_empty():
+                phase.unchanged("the app is not deployed")
+                return False
+            with self._planned(terraform, phase) as plan:
+                self._apply(terraform, plan, phase, lambda: approve(plan))
+                return plan.has_changes
+
+    def destroy_app(self) -> bool:
+        """Remove the whole app; False if there is nothing of it."""
+        phase = Phase("app", self._emit)
+        with self._plain_app(phase) as prepared:
+            return self._destroy(self._terraform(prepared, phase), phase)
+
+    def app_is_terralives(self) -> bool:
+        """Tell whether terralive deployed this stage's app from nothing, so that `destroy` takes it away too."""
+        return record.load(self._work, today=_today()).made_app is True
+
+    def forget_stage(self) -> None:
+        """Remove what this machine remembers of a stage that is gone."""
+        record.forget(self._work)
+
+    # How
+
+    def _apply(self, terraform: Terraform, plan: Plan, phase: Phase, begin: Callable[[], None]) -> None:
+        if not plan.has_changes:
+            phase.unchanged()
+            return
+        begin()
+        with phase.step("apply", tells_its_end=True), _explained(phase.name):
+            terraform.apply(plan.file)
+
+    def _destroy(self, terraform: Terraform, phase: Phase) -> bool:
+        if terraform.is_empty():
+            phase.unchanged("there is none")
+            return False
+        with (
+            self._planned(terraform, phase, destroy=True) as plan,
+            phase.step("apply", tells_its_end=True),
+            _explained(phase.name),
+        ):
+            terraform.apply(plan.file)
+        return True
+
+    @contextmanager
+    def _planned(self, terraform: Terraform, phase: Phase, *, destroy: bool = False) -> Iterator[Plan]:
+        """Plan; the plan's file, which may hold secrets, does not outlive the context."""
+        file = self._work / "plans" / f"{phase.name}.tfplan"
+        var_files = self._config.terraform.var_files if phase.name != "debug-stack" else ()
+        with phase.step("plan", tells_its_end=True):
+            plan = terraform.plan(file, destroy=destroy, var_files=var_files)
+        try:
+            yield plan
+        finally:
+            file.unlink(missing_ok=True)
+
+    def _note_who_made_it(self, terraform: Terraform) -> None:
+        known = record.load(self._work, today=_today())
+        if known.made_app is None:
+            record.note_app(self._work, known, empty=terraform.is_empty())
+
+    def _debug_terraform(self, phase: Phase) -> Terraform:
+        with phase.step("synth"):
+            made = synthesise_debug_stack(
+                self._debug_settings(), self._work / "debug-stack", environment=self._environment
+            )
+        return self._initialised(made.directory, None, phase)
+
+    def _debug_settings(self) -> DebugStackSettings:
+        config, stack = self._config, self._config.debug_stack
+        known = record.load(self._work, today=_today())
+        record.save(self._work, known)
+        backend = config.backend if self._target.sandbox is None else None
+        return DebugStackSettings(
+            app=config.app,
+            stage=config.stage,
+            region=self._target.region,
+            owner=config.user,
+            created=known.created,
+            version=version("terralive"),
+            endpoints=self._target.endpoints,
+            permissions_boundary=stack.permissions_boundary,
+            role_path=stack.role_path,
+            name_prefix=stack.name_prefix,
+            tags=stack.tags,
+            kms_key=stack.kms_key,
+            log_retention_days=stack.log_retention_days,
+            backend=BackendSettings(backend.type, backend.config) if backend is not None else None,
+        )
+
+    def _terraform(self, prepared: Prepared, phase: Phase) -> Terraform:
+        return self._initialised(prepared.directory, prepared.data_dir, phase)
+
+    def _initialised(self, directory: Path, data_dir: Path | None, phase: Phase) -> Terraform:
+        terraform = Terraform(
+            directory,
+            binary=self._config.terraform.binary,
+            environment=self._environment,
+            on_progress=phase.on_progress,
+            data_dir=data_dir,
+        )
+        with phase.step("init"):
+            terraform.ensure_init()
+        return terraform
+
+    def _prepare(self, live: LiveSettings | None) -> AbstractContextManager[Prepared]:
+        program = self._config.require_program()
+        app = App.discover(
+            self._config.project,
+            terraform_dir=None if program.app else program.dir,
+            command=program.app,
+            binary=program.binary,
+        )
+        sandboxed = self._target.sandbox is not None
+        state = self._work / "app.tfstate" if sandboxed else None
+        return app.prepared(live, self._work / "app", self._environment, state)
+
+    @contextmanager
+    def _plain_app(self, phase: Phase) -> Iterator[Prepared]:
+        with ExitStack() as stack:
+            with phase.step("synth"):
+                prepared = stack.enter_context(self._prepare(None))
+            yield prepared
+
+    @contextmanager
+    def _live_app(self, phase: Phase, outputs: DebugStackOutputs | None) -> Iterator[_ReadyApp]:
+        """Prepare the app with stubs in the place of those functions that have local code."""
+        exclude: dict[str, str] = {}
+        for _ in range(_PASSES):
+            with ExitStack() as stack:
+                with phase.step("synth"):
+                    prepared = stack.enter_context(self._prepare(self._live_settings(outputs, tuple(exclude))))
+                mapped = map_functions(self._config, prepared.functions)
+                if mapped.unmapped:
+                    exclude.update(mapped.unmapped)
+                    continue
+                refused = {**{item.address: item.reason for item in prepared.refused}, **exclude}
+                if not mapped.code:
+                    raise _nothing_live(refused)
+                yield _ReadyApp(prepared, mapped.code, refused)
+                return
+        raise TerraliveError(
+            "functions-unstable",
+            "The app's program gives other functions at every run.",
+            hint="Make its output depend on its input only.",
+        )
+
+    def _live_settings(self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]) -> LiveSettings:
+        known = outputs or DebugStackOutputs(_PLACEHOLDER, _PLACEHOLDER, _PLACEHOLDER)
+        coordinates = StubCoordinates(known.stub_url, self._target.region, self._config.app, self._config.stage)
+        stub = build_stub_zip(coordinates, self._work / "stub")
+        return LiveSettings(
+            stub_zip=stub.path,
+            stub_hash=stub.sha256_base64,
+            connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
+            exclude=exclude,
+        )
+
+
+def _today() -> str:
+    return dt.datetime.now(dt.UTC).date().isoformat()
+
+
+def _debug_outputs(outputs: Mapping[str, OutputValue]) -> DebugStackOutputs | None:
+    values = [outputs[name].value if name in outputs else None for name in ("stub_url", "relay_url", "api_arn")]
+    texts = [value for value in values if isinstance(value, str)]
+    return DebugStackOutputs(*texts) if len(texts) == len(values) else None
+
+
+def _instances(names: Mapping[str, str], code: Mapping[str, LocalCode]) -> tuple[LocalFunction, ...]:
+    """Give every deployed instance of the live functions its local code (`count`, `for_each`, modules with either)."""
+    return tuple(
+        code[base].instance(address, name)
+        for address, name in names.items()
+        if (base := _INSTANCE_KEY.sub("", address)) in code
+    )
+
+
+@contextmanager
+def _explained(phase: str) -> Iterator[None]:
+    """Say of a failed apply that it may have left things behind, and what puts them right."""
+    try:
+        yield
+    except TerraliveError as error:
+        error.hint = (
+            f"{error.hint} What was done before the failure (phase {phase}) stays deployed and in Terraform's state: "
+            "run the same command again to go on, or `terralive destroy` to take it back."
+        ).strip()
+        raise
+
+
+def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:
+    reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())
+    return ConfigurationError(
+        "no-live-functions",
+        f"No function of the app can be made live.{reasons}" if refused else "The app has no Lambda functions.",
+        hint="See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code.",
+    )

@@ -1,0 +1,147 @@
+"""Where a stage lives: an AWS account and region, or the sandbox. Everything else is the same for both.
+
+A stage's work folder is `.terralive/aws/ACCOUNT-REGION/STAGE`, or `.terralive/sandbox/ID/STAGE` with the id of that run
+of the sandbox: its Terraform state goes when the sandbox goes, and the two can never be mixed up.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from terralive_cli import aws
+from terralive_cli.config import Config
+from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
+from terralive_sandbox.process import SandboxProcess
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.sigv4 import Credentials
+from terralive_terraform.debug_settings import Endpoints
+
+FOLDER: Final = ".terralive"
+_SANDBOX_REGION: Final = "us-east-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place for stages.
+
+    Attributes:
+        name: for a person: `account 123456789012, eu-west-1`, or `the sandbox`.
+        environment: what Terraform and the app's program run with, as a whole.
+        credentials: the caller's, of this moment.
+        work: the stage's work folder.
+        sandbox: None on AWS.
+        own_sandbox: the sandbox lives no longer than this command.
+    """
+
+    name: str
+    region: str
+    environment: Mapping[str, str] = field(repr=False)
+    credentials: Callable[[], Credentials] = field(repr=False)
+    work: Path
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    sandbox: SandboxInfo | None = None
+    own_sandbox: bool = False
+
+    def url(self, address: str) -> str:
+        """Give the address that answers now for one that AWS would answer at."""
+        return local_url(self.sandbox, address) if self.sandbox is not None else address
+
+
+def sandbox_file(project: Path) -> Path:
+    """Where a project's running sandbox leaves its address."""
+    return project / FOLDER / "sandbox.json"
+
+
+def work_folder(project: Path) -> Path:
+    """Make the project's `.terralive` folder, which keeps itself out of version control."""
+    folder = project / FOLDER
+    folder.mkdir(exist_ok=True)
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n", "utf-8")
+    return folder
+
+
+@contextmanager
+def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Target]:
+    """Find out where the stage lives, and that AWS knows the caller.
+
+    Args:
+        config: the configuration.
+        may_start_sandbox: with `--sandbox` and none running, run one for as long as the context lasts.
+
+    Raises:
+        ConfigurationError: no region, or no sandbox to attach to.
+        CredentialsError: see `aws.identify`.
+    """
+    if not config.sandbox:
+        yield _aws(config)
+        return
+    file = sandbox_file(config.project)
+    running = attach(file)
+    if running is not None:
+        yield _sandbox(config, running, own=False)
+        return
+    if not may_start_sandbox:
+        raise ConfigurationError(
+            "no-sandbox",
+            "No sandbox runs for this project.",
+            hint="Start one in another terminal: `terralive sandbox`. What an earlier one held is gone with it.",
+        )
+    process = start_sandbox(config)
+    try:
+        yield _sandbox(config, process.info, own=True)
+    finally:
+        process.stop()
+        shutil.rmtree(config.project / FOLDER / "sandbox" / process.info.id, ignore_errors=True)
+
+
+def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
+    """Run a sandbox for the project; what stages of earlier ones have left on disk goes."""
+    folder = work_folder(config.project)
+    shutil.rmtree(folder / "sandbox", ignore_errors=True)
+    return SandboxProcess.start(
+        sandbox_file(config.project),
+        region=config.region or _SANDBOX_REGION,
+        port=port,
+        log_path=folder / "sandbox.log",
+    )
+
+
+def _aws(config: Config) -> Target:
+    caller = aws.identify(config.region)
+    place = f"{caller.account}-{caller.region}"
+    return Target(
+        name=f"account {caller.account}, {caller.region}",
+        region=caller.region,
+        environment={**os.environ, "AWS_REGION": caller.region, **_stage(config)},
+        credentials=caller.credentials,
+        work=work_folder(config.project) / "aws" / place / config.stage,
+    )
+
+
+def _sandbox(config: Config, info: SandboxInfo, *, own: bool) -> Target:
+    mine = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+    access = environment(info)
+    caller = aws.identify(info.region, access)
+    return Target(
+        name="the sandbox",
+        region=info.region,
+        environment={**mine, **access, **_stage(config)},
+        credentials=caller.credentials,
+        work=work_folder(config.project) / "sandbox" / info.id / config.stage,
+        endpoints=Endpoints(websocket=info.websocket_url, management=info.management_url),
+        sandbox=info,
+        own_sandbox=own,
+    )
+
+
+def _stage(config: Config) -> dict[str, str]:
+    """What the app's own program may read."""
+    return {"TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}

@@ -1,0 +1,29 @@
+"""What runs on this machine, read from /proc (or ps, where there is none)."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+
+
+def _parents() -> dict[int, int]:
+    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    rows = (line.split() for line in listing.stdout.splitlines())
+    return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below this one."""
+    parents = _parents()
+    found: list[int] = []
+    level = [pid]
+    while level:
+        level = [child for child, parent in parents.items() if parent in level]
+        found += level
+    return found
+
+
+def running(pids: Iterable[int]) -> list[int]:
+    """Those of these processes that still run."""
+    alive = _parents()
+    return [pid for pid in pids if pid in alive]
