@@ -23,7 +23,9 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.artifacts import write_atomically
 from terralive_terraform.discovery import (
+    ADDED_FILE,
     OVERRIDE_FILE,
+    OWN_FILES,
     Module,
     calls_downloaded_modules,
     find_modules,
@@ -40,6 +42,7 @@ from terralive_terraform.substitution import (
     LiveSettings,
     Refusal,
     Substitution,
+    added_document,
     override_document,
     substitute,
 )
@@ -95,7 +98,7 @@ class App(ABC):
             return CdktfApp(project, command, section(described, "context"), stack)
         directory = (project / terraform_dir if terraform_dir else project).resolve()
         if directory.is_dir() and any(
-            path.name.endswith((".tf", ".tofu", ".tf.json")) and path.name != OVERRIDE_FILE
+            path.name.endswith((".tf", ".tofu", ".tf.json")) and path.name not in OWN_FILES
             for path in directory.iterdir()
         ):
             return PlainApp(directory, binary)
@@ -158,12 +161,7 @@ class CdktfApp(App):
             for address, item in selection.substitutions.items()
             if address not in marked
         }
-        override = {**override_document(unmarked), **_backend(backend_override)}
-        target = directory / OVERRIDE_FILE
-        if override:
-            write_atomically(target, json.dumps(override, indent=2).encode())
-        else:
-            target.unlink(missing_ok=True)
+        _write_own_files(directory, unmarked, backend_override)
         yield Prepared(directory, work / "terraform-data" / directory.name, selection.functions, selection.refused)
 
     def _synthesise(self, live: LiveSettings | None, work: Path, out: Path, environment: Mapping[str, str]) -> None:
@@ -247,7 +245,7 @@ class PlainApp(App):
             modules = find_modules(self.directory, own_data or users_data)
             selection = _select(tuple(facts for module in modules for facts in module.functions), live)
             with _borrowed_lock_file(self.directory, work) if own_data else _nothing():
-                written = [module.directory / OVERRIDE_FILE for module in modules]
+                written = [module.directory / name for module in modules for name in OWN_FILES]
                 try:
                     self._write_overrides(modules, selection, backend_override)
                     yield Prepared(self.directory, own_data, selection.functions, selection.refused)
@@ -258,10 +256,11 @@ class PlainApp(App):
     def clean_up(self, work: Path, data_dir: Path) -> None:
         """Remove what a killed run has left beside the configuration."""
         _return_lock_file(self.directory, work)
-        left_over = [self.directory / OVERRIDE_FILE]
-        left_over += [module.directory / OVERRIDE_FILE for module in find_modules(self.directory, data_dir)]
-        for path in left_over:
-            path.unlink(missing_ok=True)
+        for name in OWN_FILES:
+            (self.directory / name).unlink(missing_ok=True)
+        for module in find_modules(self.directory, data_dir):
+            for name in OWN_FILES:
+                (module.directory / name).unlink(missing_ok=True)
 
     def _write_overrides(self, modules: Sequence[Module], selection: _Selection, backend: Path | None) -> None:
         for module in modules:
@@ -270,11 +269,7 @@ class PlainApp(App):
                 for facts in module.functions
                 if facts.address in selection.substitutions
             }
-            override = override_document(wanted)
-            if module.directory == self.directory:
-                override |= _backend(backend)
-            if override:
-                write_atomically(module.directory / OVERRIDE_FILE, json.dumps(override, indent=2).encode())
+            _write_own_files(module.directory, wanted, backend if module.directory == self.directory else None)
 
     def _download_modules(self, work: Path, data_dir: Path, environment: Mapping[str, str]) -> None:
         if (data_dir / "modules" / "modules.json").is_file():
@@ -328,11 +323,26 @@ def _marked(document: Mapping[str, Json]) -> frozenset[str]:
     )
 
 
+def _write_own_files(directory: Path, wanted: Mapping[str, Substitution], backend: Path | None) -> None:
+    """Write what makes a module's functions live, and nothing where there is nothing to say."""
+    documents = {
+        OVERRIDE_FILE: {**override_document(wanted), **_backend(backend)},
+        ADDED_FILE: added_document(wanted),
+    }
+    for name, document in documents.items():
+        if document:
+            write_atomically(directory / name, json.dumps(document, indent=2).encode())
+        else:
+            (directory / name).unlink(missing_ok=True)
+
+
 def _backend(state: Path | None) -> dict[str, Json]:
     """Put the state elsewhere: an override's backend takes the place of any other, `cloud` too."""
     if state is None:
         return {}
-    return {"terraform": {"backend": {"local": {"path": str(state.resolve())}}}}
+    state = state.resolve()
+    local: Json = {"path": str(state), "workspace_dir": str(state.parent / "workspaces")}
+    return {"terraform": {"backend": {"local": local}}}
 
 
 @contextmanager

@@ -19,7 +19,10 @@ from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
 from terralive_terraform.substitution import FunctionFacts, facts_from_block, literal
 
+# Terraform reads `*_override.tf.json` last and lets it only change what other files define.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
+ADDED_FILE: Final = "terralive_added.tf.json"
+OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
 _INTERESTING: Final = re.compile(rb'aws_lambda_function|archive_file|"?module"?\s*["{:]')
 _ARCHIVE: Final = re.compile(r"^\$\{data\.archive_file\.([\w-]+)\.output_path\}$")
 
@@ -70,7 +73,7 @@ def read_module(directory: Path) -> dict[str, Json]:
     """Read a folder's configuration files into one document in Terraform's JSON syntax, `resource` by type and name."""
     merged: dict[str, Json] = {}
     for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if path.name == OVERRIDE_FILE or not path.name.endswith((".tf", ".tofu", ".tf.json")):
+        if path.name in OWN_FILES or not path.name.endswith((".tf", ".tofu", ".tf.json")):
             continue
         content = path.read_bytes()
         if not _INTERESTING.search(content):

@@ -199,14 +199,18 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
     `null` unsets an attribute; a block goes with a `dynamic` that repeats it zero times.
     """
     functions: dict[str, Json] = {}
-    policies: dict[str, Json] = {}
     for label, substitution in substitutions.items():
         block: dict[str, Json] = {**substitution.set, **dict.fromkeys(substitution.unset)}
         if substitution.removed_blocks:
             block["dynamic"] = {name: {"for_each": [], "content": {}} for name in substitution.removed_blocks}
         functions[label] = block
-        policies[substitution.policy_label] = dict(substitution.policy)
-    return {"resource": {"aws_lambda_function": functions, "aws_iam_role_policy": policies}} if functions else {}
+    return {"resource": {"aws_lambda_function": functions}} if functions else {}
+
+
+def added_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
+    """Write what stands beside the override file, which cannot add a resource: the role policies."""
+    policies: dict[str, Json] = {item.policy_label: dict(item.policy) for item in substitutions.values()}
+    return {"resource": {"aws_iam_role_policy": policies}} if policies else {}
 
 
 def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:

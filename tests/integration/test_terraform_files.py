@@ -1,0 +1,234 @@
+"""What terralive reads from and writes to a project's folder; no Terraform, no network."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.app import App, CdktfApp, PlainApp
+from terralive_terraform.artifacts import StubCoordinates, build_broker_zip, build_stub_zip, zip_folder
+from terralive_terraform.discovery import OVERRIDE_FILE, find_modules
+from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runner import init_fingerprint
+from terralive_terraform.substitution import LiveSettings
+
+COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
+LIVE = LiveSettings(Path("/work/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect")
+MAIN = """
+resource "aws_lambda_function" "api" {
+  function_name = "api"
+  role          = aws_iam_role.x.arn
+  handler       = "app.handler"
+  runtime       = "python3.12"
+  filename      = data.archive_file.code.output_path
+  timeout       = 20
+  lifecycle { ignore_changes = [tags] }
+}
+data "archive_file" "code" {
+  type        = "zip"
+  source_dir  = "${path.module}/src"
+  output_path = "code.zip"
+}
+module "jobs" { source = "./jobs" }
+"""
+JOBS = """
+resource "aws_lambda_function" "job" {
+  for_each      = toset(["a", "b"])
+  function_name = "job-${each.key}"
+  role          = var.role
+  package_type  = "Image"
+  image_uri     = "x"
+  image_config { command = ["app.handler"] }
+}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "main.tf").write_text(MAIN)
+    (folder / "jobs" / "main.tf").write_text(JOBS)
+    return folder
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_path: Path) -> None:
+    first, second = (build_stub_zip(COORDINATES, tmp_path / name) for name in ("a", "b"))
+    assert first.sha256_base64 == second.sha256_base64
+    assert first.path.read_bytes() == second.path.read_bytes()
+    with zipfile.ZipFile(first.path) as archive:
+        names = archive.namelist()
+        settings: dict[str, str] = {}
+        exec(archive.read("terralive_settings.py"), settings)  # noqa: S102  # what Lambda would import
+    assert settings["URL"] == COORDINATES.url
+    assert settings["STAGE"] == COORDINATES.stage
+    assert {"terralive_stub/live.py", "websocket/_app.py", "websocket/LICENSE"} <= set(names)
+    assert names == sorted(names)
+    assert not any("broker" in name or "__pycache__" in name or "/tests/" in name for name in names)
+
+
+def test_another_stage_is_another_stub(tmp_path: Path) -> None:
+    other = StubCoordinates(COORDINATES.url, COORDINATES.region, COORDINATES.app, "dev-ben")
+    assert build_stub_zip(COORDINATES, tmp_path).sha256_base64 != build_stub_zip(other, tmp_path).sha256_base64
+
+
+def test_the_brokers_zip_holds_the_broker(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_broker_zip(tmp_path).path) as archive:
+        assert "terralive_stub/broker.py" in archive.namelist()
+
+
+def test_a_functions_code_folder_is_zipped_whole_whenever_it_was_written(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    (code / "templates").mkdir(parents=True)
+    (code / "templates" / "a.html").write_text("a")
+    (code / "app.py").write_text("b")
+    first = zip_folder(code, tmp_path / "1.zip")
+    os.utime(code / "app.py", (1, 1))
+    assert zip_folder(code, tmp_path / "2.zip").sha256_base64 == first.sha256_base64
+    with zipfile.ZipFile(first.path) as archive:
+        assert archive.namelist() == ["app.py", "templates/a.html"]
+
+
+def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -> None:
+    modules = find_modules(project, project / ".terraform")
+    facts = {item.address: item for module in modules for item in module.functions}
+    assert set(facts) == {"aws_lambda_function.api", "module.jobs.aws_lambda_function.job"}
+    api, job = facts["aws_lambda_function.api"], facts["module.jobs.aws_lambda_function.job"]
+    assert (api.handler, api.runtime, api.timeout, api.path) == ("app.handler", "python3.12", 20, project / "src")
+    assert (job.package_type, job.repeated, job.function_name) == ("Image", "for_each", "")
+
+
+def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp_path: Path) -> None:
+    before = snapshot(project)
+    state = tmp_path / "elsewhere.tfstate"
+    (project / ".terraform.lock.hcl").write_text("# the team's")
+    before = snapshot(project)
+    with App.discover(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
+        root = json.loads((project / OVERRIDE_FILE).read_text())
+        jobs = json.loads((project / "jobs" / OVERRIDE_FILE).read_text())
+        assert not (project / ".terraform.lock.hcl").exists()
+    assert root["terraform"]["backend"]["local"]["path"] == str(state)
+    assert root["resource"]["aws_lambda_function"]["api"]["filename"] == "/work/stub.zip"
+    assert jobs["resource"]["aws_lambda_function"]["job"]["image_uri"] is None
+    assert "terraform" not in jobs
+    assert [facts.label for facts in prepared.functions] == ["api", "job"]
+    assert snapshot(project) == before
+
+
+def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
+    before = snapshot(project)
+    with (
+        pytest.raises(KeyboardInterrupt),
+        App.discover(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state"),
+    ):
+        raise KeyboardInterrupt
+    assert snapshot(project) == before
+
+
+def test_what_a_killed_run_left_is_gone_with_the_next_one(project: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (project / ".terraform.lock.hcl").write_text("# the team's")
+    before = snapshot(project)
+    work.mkdir()
+    (work / "team.lock.hcl").write_text("# the team's")
+    (project / ".terraform.lock.hcl").write_text("# the stage's")
+    (project / OVERRIDE_FILE).write_text("{}")
+    (project / "jobs" / OVERRIDE_FILE).write_text("{}")
+    with App.discover(project).prepared(None, work, {}):
+        assert snapshot(project) == before
+    assert snapshot(project) == before
+
+
+def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> None:
+    app = App.discover(project)
+    with app.prepared(LIVE, tmp_path / "a", {}), pytest.raises(ConfigurationError, match="Another terralive"):  # noqa: SIM117
+        with app.prepared(LIVE, tmp_path / "b", {}):
+            pass
+
+
+def test_a_project_says_by_its_files_what_it_is(project: Path, tmp_path: Path) -> None:
+    assert isinstance(App.discover(project), PlainApp)
+    assert isinstance(App.discover(tmp_path, terraform_dir=Path("project")), PlainApp)
+    assert isinstance(App.discover(tmp_path, command="python main.py"), CdktfApp)
+    (tmp_path / "cdktf.json").write_text('{"app": "python main.py"}')
+    assert isinstance(App.discover(tmp_path), CdktfApp)
+    with pytest.raises(ConfigurationError, match="neither a cdktf"):
+        App.discover(tmp_path / "project" / "nothing")
+
+
+def test_unreadable_terraform_is_named(project: Path) -> None:
+    (project / "main.tf").write_text('resource "aws_lambda_function" {{{')
+    with pytest.raises(ConfigurationError, match=r"main\.tf"):
+        find_modules(project, project / ".terraform")
+
+
+def test_an_init_is_due_when_what_it_depends_on_changes(tmp_path: Path) -> None:
+    file = tmp_path / "cdk.tf.json"
+    document: dict[str, dict[str, object]] = {
+        "terraform": {"backend": {"local": {"path": "a"}}},
+        "resource": {"aws_x": {}},
+    }
+    file.write_text(json.dumps(document))
+    first = init_fingerprint(tmp_path)
+    document["resource"]["aws_x"] = {"y": {"z": 1}}
+    file.write_text(json.dumps(document))
+    assert init_fingerprint(tmp_path) == first
+    document["terraform"] = {"backend": {"local": {"path": "b"}}}
+    file.write_text(json.dumps(document))
+    assert init_fingerprint(tmp_path) != first
+
+
+def mirror_at(folder: Path) -> Path:
+    plugin = folder / "registry.terraform.io" / "hashicorp" / "aws" / "5.100.0" / "linux_amd64"
+    plugin.mkdir(parents=True)
+    (plugin / "terraform-provider-aws_v5.100.0_x5").touch()
+    return folder
+
+
+def test_with_a_reachable_registry_terraform_is_left_alone(tmp_path: Path) -> None:
+    environment = terraform_environment({"HOME": str(tmp_path)}, tmp_path / "work", registry_answers=lambda: True)
+    assert "TF_CLI_CONFIG_FILE" not in environment
+    assert environment["TF_IN_AUTOMATION"] == "1"
+
+
+def test_without_a_registry_a_mirror_is_found_and_used(tmp_path: Path) -> None:
+    mirror = mirror_at(tmp_path / "opt" / "plugins")
+    asked: list[bool] = []
+
+    def registry_answers() -> bool:
+        asked.append(True)
+        return False
+
+    for _ in range(2):
+        environment = terraform_environment(
+            {"HOME": str(tmp_path / "home"), "TF_CLI_CONFIG_FILE": str(tmp_path / "missing")},
+            tmp_path / "work",
+            registry_answers=registry_answers,
+            roots=[tmp_path],
+        )
+        assert f'path    = "{mirror}"' in Path(environment["TF_CLI_CONFIG_FILE"]).read_text()
+    assert len(asked) == 1
+
+
+def test_a_named_mirror_is_taken_and_a_wrong_one_refused(tmp_path: Path) -> None:
+    mirror = mirror_at(tmp_path / "mirror")
+    named = {"HOME": str(tmp_path), "TERRALIVE_PROVIDER_MIRROR": str(mirror)}
+    assert "TF_CLI_CONFIG_FILE" in terraform_environment(named, tmp_path / "work", registry_answers=lambda: True)
+    with pytest.raises(ConfigurationError, match="TERRALIVE_PROVIDER_MIRROR"):
+        terraform_environment({**named, "TERRALIVE_PROVIDER_MIRROR": str(tmp_path / "x")}, tmp_path / "work")
+
+
+def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
+    own = tmp_path / "own.tfrc"
+    own.write_text("provider_installation {\n  direct {}\n}\n")
+    environment = terraform_environment(
+        {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(own)}, tmp_path / "work", registry_answers=lambda: False
+    )
+    assert environment["TF_CLI_CONFIG_FILE"] == str(own)

@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from terralive_terraform.documents import Json
+from terralive_terraform.substitution import (
+    LiveSettings,
+    Refusal,
+    Substitution,
+    added_document,
+    facts_from_block,
+    override_document,
+    substitute,
+)
+
+ADDRESS = "aws_lambda_function.api"
+CONNECT = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
+LIVE = LiveSettings(Path("/work/stub.zip"), "aGFzaA==", CONNECT)
+ZIP: dict[str, Json] = {"function_name": "api", "handler": "app.handler", "runtime": "python3.12", "filename": "a.zip"}
+
+
+def live(block: dict[str, Json]) -> Substitution:
+    decision = substitute(facts_from_block(ADDRESS, block), LIVE)
+    assert isinstance(decision, Substitution)
+    return decision
+
+
+def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
+    decision = live({**ZIP, "memory_size": 512, "environment": {"variables": {"A": "1"}}})
+    assert decision.set == {
+        "filename": "/work/stub.zip",
+        "source_code_hash": "aGFzaA==",
+        "handler": "terralive_stub.live.handler",
+        "runtime": "python3.13",
+        "package_type": "Zip",
+    }
+    assert decision.unset == ()
+    assert decision.removed_blocks == ()
+
+
+def test_code_from_s3_gives_way() -> None:
+    assert live({"s3_bucket": "b", "s3_key": "k", "s3_object_version": "1"}).unset == (
+        "s3_bucket",
+        "s3_key",
+        "s3_object_version",
+    )
+
+
+def test_an_image_gives_way_with_its_configuration() -> None:
+    decision = live({"package_type": "Image", "image_uri": "x", "image_config": [{"command": ["a"]}]})
+    assert decision.unset == ("image_uri",)
+    assert decision.removed_blocks == ("image_config",)
+
+
+def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
+    layers: dict[str, Json] = {"layers": ["arn:1"]}
+    assert live({**ZIP, **layers}).unset == ("layers",)
+    wrapped: dict[str, Json] = {"environment": [{"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}]}
+    assert live({**ZIP, **layers, **wrapped}).unset == ()
+
+
+@pytest.mark.parametrize(
+    ("block", "word"),
+    [
+        ({"code_signing_config_arn": "arn"}, "signed"),
+        ({"durable_config": [{}]}, "durable"),
+        ({"lifecycle": {"ignore_changes": ["filename", "tags"]}}, "ignores changes of filename"),
+        ({"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]}, "ignores changes of source_code_hash"),
+        ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
+    ],
+)
+def test_what_could_not_be_put_back_is_refused_with_its_reason(block: dict[str, Json], word: str) -> None:
+    decision = substitute(facts_from_block(ADDRESS, {**ZIP, **block}), LIVE)
+    assert isinstance(decision, Refusal)
+    assert decision.address == ADDRESS
+    assert word in decision.reason
+
+
+def test_ignoring_tags_alone_is_no_hindrance() -> None:
+    live({**ZIP, "lifecycle": {"ignore_changes": ["tags"]}})
+
+
+def test_the_stub_may_connect_and_do_nothing_else() -> None:
+    policy = live(ZIP).policy
+    assert policy["role"] == '${reverse(split("/", aws_lambda_function.api.role))[0]}'
+    assert policy["name"] == "terralive-${aws_lambda_function.api.function_name}"
+    document = json.loads(str(policy["policy"]))
+    assert document["Statement"] == [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": CONNECT}]
+
+
+def test_each_instance_of_a_function_gets_its_policy() -> None:
+    counted = live({**ZIP, "count": 2}).policy
+    assert counted["count"] == "${length(aws_lambda_function.api)}"
+    assert "aws_lambda_function.api[count.index].role" in str(counted["role"])
+    keyed = live({**ZIP, "for_each": "${toset([])}", "provider": "${aws.eu}"}).policy
+    assert keyed["for_each"] == "${aws_lambda_function.api}"
+    assert "each.value.role" in str(keyed["role"])
+    assert keyed["provider"] == "aws.eu"
+
+
+def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> None:
+    image: dict[str, Json] = {"image_uri": "x", "image_config": {"command": ["a"]}}
+    wanted = {"api": live(image)}
+    document = json.loads(json.dumps(override_document(wanted)))
+    function = document["resource"]["aws_lambda_function"]["api"]
+    assert function["image_uri"] is None
+    assert function["dynamic"] == {"image_config": {"for_each": [], "content": {}}}
+    assert "environment" not in function
+    assert "depends_on" not in function
+    assert list(document["resource"]) == ["aws_lambda_function"]  # an override file cannot add a resource
+    assert added_document(wanted) == {"resource": {"aws_iam_role_policy": {"terralive_api": wanted["api"].policy}}}
+
+
+def test_nothing_live_is_no_override() -> None:
+    assert override_document({}) == {}
+    assert added_document({}) == {}
+
+
+def test_only_what_is_asked_for_becomes_live() -> None:
+    facts = facts_from_block("module.a.aws_lambda_function.api", {"function_name": "orders-api"})
+
+    def selects(*, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> bool:
+        return LiveSettings(Path("z"), "h", CONNECT, only, exclude).selects(facts)
+
+    assert selects()
+    assert selects(only=("orders-*",))
+    assert selects(only=("module.a.*",))
+    assert not selects(only=("billing-*",))
+    assert not selects(exclude=("orders-api",))
+
+
+def test_settings_survive_their_file() -> None:
+    settings = LiveSettings(Path("/x/stub.zip"), "h", CONNECT, ("a*",), ("b*",))
+    assert LiveSettings.from_json(settings.to_json()) == settings
+
+
+def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
+    noted: Json = {"terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}}
+    facts = facts_from_block(ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted})
+    assert (facts.handler, facts.runtime, facts.path) == ("app.handler", "nodejs22.x", Path("/code"))
+
+
+def test_a_computed_handler_is_unknown_rather_than_wrong() -> None:
+    assert facts_from_block(ADDRESS, {"handler": "${var.module}.handler"}).handler == ""
