@@ -302,10 +302,14 @@ class Pool:
 
     def _stop(self, worker: _Worker) -> None:
         worker.go(WorkerState.STOPPING)
-        if worker.waiter is not None:
-            worker.waiter.put(None)
-            worker.waiter = None
         self._after.append(worker.process.kill)
+        self._release(worker)
+
+    def _release(self, worker: _Worker) -> None:
+        """Let the worker's wait for an invocation end; after the kill, or its runtime might complain in the log."""
+        waiter, worker.waiter = worker.waiter, None
+        if waiter is not None:
+            self._after.append(lambda: waiter.put(None))
 
     def _start_failed(self, worker: _Worker, failure: outcomes.Failure) -> None:
         """A worker did not come up: that is the outcome of who waited for it, or of the next one."""
@@ -325,8 +329,7 @@ class Pool:
         with self._locked():
             if self._closed or not worker.state.alive or worker.state is WorkerState.BUSY:
                 return None
-            if worker.waiter is not None:  # its earlier request is dead: the connection broke
-                worker.waiter.put(None)
+            self._release(worker)  # an earlier request is dead: its connection broke
             worker.waiter = mine
             if worker.state is not WorkerState.IDLE:
                 worker.go(WorkerState.IDLE)
@@ -371,9 +374,7 @@ class Pool:
         with self._locked():
             was_starting = worker.state is WorkerState.STARTING
             pending, worker.pending = worker.pending, None
-            if worker.waiter is not None:
-                worker.waiter.put(None)
-                worker.waiter = None
+            self._release(worker)
             worker.go(WorkerState.GONE)
             self._workers.remove(worker)
             if pending is not None:

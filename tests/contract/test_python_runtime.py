@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -249,3 +250,7 @@ def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int
 def test_a_process_ends_with_the_same_status(api: RuntimeApi, tmp_path: Path, name: str) -> None:
     ours, theirs = both(api, tmp_path, HANDLERS[name], [invocation()])
     assert ours.exit_status == theirs.exit_status
+
+
+def test_the_bootstrap_is_written_for_every_python_from_3_9_on() -> None:
+    ast.parse(PYTHON_BOOTSTRAP.read_text(), feature_version=(3, 9))
