@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml scripts/preflight
 	@scripts/preflight
 	@echo "Setting up .venv with everything terralive needs (a minute or two, once) ..."
 	@"$$(scripts/preflight --python)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
 	@touch $(STAMP)
 	@echo "Done."
 

@@ -6,7 +6,8 @@ remembers only what a later line needs: how far Terraform is, and what runs at t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -87,6 +88,7 @@ class Storyteller:
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
         self._running: dict[str, str] = {}
+        self._prefix = ""
         self.width = 0
 
     def tell(self, event: Event) -> list[Line]:  # noqa: C901, PLR0911 - one case per event
@@ -97,7 +99,9 @@ class Storyteller:
             case Plan():
                 return _lines(event, *_plan(event))
             case Ready():
-                self.width = max((len(function.name) for function in event.functions), default=0)
+                names = [function.name for function in event.functions]
+                self._prefix = common_prefix(names)
+                self.width = max((len(self._label(name)) for name in names), default=0)
                 return _lines(event, *_ready(event))
             case Connection():
                 return _lines(event, *_connection(event))
@@ -112,9 +116,11 @@ class Storyteller:
                 return self._result(event)
             case Reload():
                 text = f"{_few(event.paths)} changed; the next invocation runs the new code"
-                return [Line((Span(text, Style.CAUTION),), event.at, event.function)]
+                return [Line((Span(text, Style.CAUTION),), event.at, self._label(event.function))]
             case Warning_():
-                return [Line((Span("Warning: ", Style.CAUTION), Span(event.message)), event.at, event.function)]
+                return [
+                    Line((Span("Warning: ", Style.CAUTION), Span(event.message)), event.at, self._label(event.function))
+                ]
             case Error():
                 return _lines(event, *_error(event))
             case Stopped():
@@ -123,10 +129,13 @@ class Storyteller:
                 return _lines(event, *((Span(text),) for text in event.message.splitlines()))
         return []
 
+    def _label(self, function: str) -> str:
+        return function.removeprefix(self._prefix) or function
+
     def _column(self, event: Event, request_id: str, function: str, *spans: Span) -> Line:
         together = sum(1 for name in self._running.values() if name == function)
         mark = (Span(f"#{request_id[:4]} ", Style.FAINT),) if together > 1 and request_id else ()
-        return Line((*mark, *spans), event.at, function)
+        return Line((*mark, *spans), event.at, self._label(function))
 
     def _result(self, event: Result) -> list[Line]:
         took = duration(event.handler_ms / _MILLISECONDS)
@@ -149,10 +158,10 @@ class Storyteller:
             )
         ]
         self._running.pop(event.request_id, None)
-        lines += [Line((Span(f"  {text}", Style.BAD),), event.at, event.function) for text in more]
+        lines += [Line((Span(f"  {text}", Style.BAD),), event.at, self._label(event.function)) for text in more]
         for frame in event.stack:
             lines += [
-                Line((Span(f"  {text}", Style.FAINT),), event.at, event.function)
+                Line((Span(f"  {text}", Style.FAINT),), event.at, self._label(event.function))
                 for text in frame.rstrip().splitlines()
             ]
         return lines
@@ -208,6 +217,12 @@ class _Say(Protocol):
 def _few(paths: tuple[str, ...]) -> str:
     more = len(paths) - _SHOWN_PATHS
     return ", ".join(paths[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "") or "something"
+
+
+def common_prefix(names: Sequence[str]) -> str:
+    """Give what all names start with, up to a `-` or `_`: `orders-dev-ana-`; "" for one name."""
+    shared = os.path.commonprefix(list(names)) if len(names) > 1 else ""  # noqa: RUF071 - characters are meant
+    return shared[: max(shared.rfind("-"), shared.rfind("_")) + 1]
 
 
 def duration(seconds: float) -> str:

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+HEAVY = (
+    "boto3",
+    "botocore",
+    "cdktf",
+    "constructs",
+    "jsii",
+    "moto",
+    "rich",
+    "watchfiles",
+    "websocket",
+    "hcl2",
+    "jinja2",
+)
+PROGRAM = f"""
+import sys
+from terralive_cli.main import main
+code = main(["--help"])
+print("heavy:", *sorted(set(sys.modules) & set({HEAVY!r})))
+sys.exit(code)
+"""
+
+
+def test_help_waits_for_no_heavy_module() -> None:
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+
+    assert ended.stdout.splitlines()[-1] == "heavy:"
+    assert "start" in ended.stdout
+
+
+def test_help_into_a_closed_pipe_is_quiet() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "terralive_cli", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert not process.stderr.read()

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import io
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from terralive_cli.config import Output
+from terralive_cli.events import (
+    Connection,
+    Error,
+    Event,
+    InvocationEvent,
+    LiveFunction,
+    Log,
+    Note,
+    Plan,
+    Ready,
+    Reload,
+    Result,
+    SandboxAccess,
+    Stack,
+    StackState,
+    Stopped,
+    Warning_,
+)
+from terralive_cli.render import Renderer
+from terralive_cli.render.rich import shorten
+from terralive_cli.render.story import duration
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000, UTC)
+API = LiveFunction("orders-api", "aws_lambda_function.api", "python3.12", "app.handler", "services/api")
+ACCESS = SandboxAccess("http://127.0.0.1:4566", "eu-west-1", "AKIA", "secret")
+READY = Ready(
+    "dev-ana",
+    (API,),
+    outputs={"ApiEndpoint": "https://x.amazonaws.com", "Count": 3},
+    urls={"ApiEndpoint": "http://h:1/"},
+    sandbox=ACCESS,
+)
+FAILED = Result(
+    "b2c3",
+    "orders-api",
+    ok=False,
+    error_type="KeyError",
+    handler_ms=3.4,
+    error_message="'id'",
+    stack=('  File "app.py", line 3, in handler\n', '    event["id"]\n'),
+)
+
+# Each event with what a person must be able to read of it, in both renderings.
+EVENTS: list[tuple[Event, str]] = [
+    (Stack("debug-stack", "plan", StackState.STARTED), "Debug stack: planning"),
+    (Stack("app", "plan", message="3 to add", total=3), "App: 3 to add"),
+    (Stack("app", "create", StackState.FAILED, "aws_sns_topic.t"), "App: create aws_sns_topic.t failed"),
+    (Stack("app", "complete", message="3 added", elapsed_s=9.84), "App: 3 added (9.8 s)"),
+    (Stack("restore", "unchanged", elapsed_s=0.2), "Restore: nothing to change (200 ms)"),
+    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "1 function would run on this machine as stage dev-ana:"),
+    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
+    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "Terraform would change 4 resources."),
+    (READY, "  orders-api  app.handler in services/api"),
+    (READY, "  ApiEndpoint  http://h:1/"),
+    (Connection("connected"), "Connected."),
+    (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
+    (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
+    (InvocationEvent("a1b2", "orders-api", "sns"), "orders-api  sns"),
+    (Log("a1b2", "orders-api", "hello [red]world[/red]"), "orders-api  │ hello [red]world[/red]"),
+    (Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3), "orders-api  done in 12 ms"),
+    (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
+    (FAILED, '  File "app.py", line 3, in handler'),
+    (Reload("orders-api", ("app.py",)), "orders-api  app.py changed; the next invocation runs the new code"),
+    (Warning_("slow", "That took long."), "Warning: That took long."),
+    (Stopped("dev-ana", live=True, message="Stopped. Undo: `terralive restore`."), "Undo: `terralive restore`."),
+    (Note("Nothing to restore."), "Nothing to restore."),
+    (Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "Error: Bob holds it. [stage-held]"),
+    (Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "  → Ask Bob."),
+]
+
+
+class Screen(io.StringIO):
+    """A terminal, as far as rich asks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def show(output: Output, *events: Event, screen: io.StringIO | None = None) -> str:
+    stream = screen or io.StringIO()
+    with Renderer.start(output, stream, stream) as renderer:
+        for event in events:
+            renderer.emit(event)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(("event", "words"), EVENTS)
+def test_plain_tells_every_event_in_words(event: Event, words: str) -> None:
+    shown = show(Output.PLAIN, event)
+
+    assert words in shown
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(("event", "words"), EVENTS)
+def test_rich_tells_the_same_words(event: Event, words: str) -> None:
+    assert words in show(Output.RICH, event)
+
+
+@pytest.mark.parametrize(("event", "_words"), EVENTS)
+def test_json_is_one_object_a_line_with_type_and_time(event: Event, _words: str) -> None:
+    (line,) = show(Output.JSON, event).splitlines()
+
+    document = json.loads(line)
+    assert document["type"] == event.type
+    assert datetime.fromisoformat(document["at"]).tzinfo is not None
+    assert None not in document.values()
+
+
+def test_ready_has_exactly_the_documented_fields() -> None:
+    document = Ready("dev-ana", (API,), {"A": 1}, {"A": "http://h"}, ACCESS, at=NOON).to_json()
+
+    assert document == {
+        "type": "ready",
+        "at": "2026-01-02T12:00:00.500Z",
+        "stage": "dev-ana",
+        "functions": [
+            {
+                "name": "orders-api",
+                "address": "aws_lambda_function.api",
+                "runtime": "python3.12",
+                "handler": "app.handler",
+                "path": "services/api",
+            }
+        ],
+        "outputs": {"A": 1},
+        "urls": {"A": "http://h"},
+        "sandbox": {
+            "endpoint": "http://127.0.0.1:4566",
+            "region": "eu-west-1",
+            "access_key_id": "AKIA",
+            "secret_access_key": "secret",
+        },
+    }
+    assert "sandbox" not in Ready("dev-ana", ()).to_json()
+
+
+def test_the_sandboxs_secret_is_in_no_story() -> None:
+    assert "secret" not in show(Output.PLAIN, READY) + show(Output.RICH, READY) + repr(READY)
+
+
+def test_hundreds_of_resources_are_a_few_lines() -> None:
+    start = Stack("app", "plan", message="300 to add", total=300, at=NOON)
+    steps = [
+        Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON + timedelta(seconds=index / 10))
+        for index in range(300)
+    ]
+    lines = show(Output.PLAIN, start, *steps).splitlines()
+
+    assert lines[0] == "App: 300 to add"
+    assert lines[1] == "App: 51 of 300 done  aws_x.r50  5.0 s"
+    assert len(lines) == 6
+
+
+def test_terraforms_progress_is_one_live_line_in_a_terminal() -> None:
+    steps = [Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON) for index in range(50)]
+    end = Stack("app", "complete", message="50 added", elapsed_s=1.0, at=NOON)
+    screen = Screen()
+    show(Output.RICH, Stack("app", "plan", total=50, message="50 to add", at=NOON), *steps, end, screen=screen)
+
+    assert "App: \x1b" in screen.getvalue()
+    assert screen.getvalue().count("\n") < 10
+
+
+def test_two_invocations_of_one_function_can_be_told_apart() -> None:
+    shown = show(
+        Output.PLAIN,
+        InvocationEvent("aaaa-1", "api", "invoke"),
+        Log("aaaa-1", "api", "alone"),
+        InvocationEvent("bbbb-2", "api", "invoke"),
+        Log("aaaa-1", "api", "first"),
+        Result("aaaa-1", "api", ok=True, error_type="", handler_ms=1),
+        Log("bbbb-2", "api", "second"),
+    )
+
+    assert shown.splitlines() == [
+        "api  invoke",
+        "api  │ alone",
+        "api  #bbbb invoke",
+        "api  #aaaa │ first",
+        "api  #aaaa done in 1 ms",
+        "api  │ second",
+    ]
+
+
+def test_functions_are_called_by_what_tells_them_apart() -> None:
+    functions = tuple(LiveFunction(f"orders-dev-ana-{name}", "a", "python3.12", "h", "p") for name in ("api", "worker"))
+    shown = show(
+        Output.PLAIN,
+        Ready("dev-ana", functions),
+        Log("a", "orders-dev-ana-api", "one"),
+        Log("b", "orders-dev-ana-worker", "two"),
+    )
+
+    assert shown.splitlines()[-2:] == ["api     │ one", "worker  │ two"]
+
+
+def test_a_handlers_colours_are_kept_in_a_terminal_and_left_out_of_a_file() -> None:
+    log = Log("a", "api", "\x1b[33myellow\x1b[0m")
+
+    assert show(Output.PLAIN, log) == "api  │ yellow\n"
+    assert "\x1b[33m" in show(Output.RICH, log, screen=Screen())
+
+
+def test_errors_go_to_stderr_and_the_story_to_stdout() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with Renderer.start(Output.PLAIN, out, err) as renderer:
+        renderer.emit(Note("story"))
+        renderer.emit(Error("x", "broken"))
+
+    assert (out.getvalue(), err.getvalue()) == ("story\n", "Error: broken [x]\n")
+
+
+class Gone(io.StringIO):
+    """A pipe whose reader has left."""
+
+    def write(self, _text: str) -> int:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("output", list(Output))
+def test_a_reader_that_leaves_ends_the_output_and_not_the_command(output: Output) -> None:
+    renderer = Renderer.start(output, Gone(), io.StringIO())
+    for _ in range(3):
+        renderer.emit(Note("story"))
+    renderer.flush()
+    renderer.close()
+
+    assert renderer.output_gone.is_set()
+
+
+def test_everything_said_before_the_end_is_shown_and_closing_twice_is_harmless() -> None:
+    stream = io.StringIO()
+    renderer = Renderer.start(Output.PLAIN, stream)
+    for index in range(1000):
+        renderer.emit(Note(str(index)))
+    renderer.close()
+    renderer.close()
+
+    assert stream.getvalue().splitlines() == [str(index) for index in range(1000)]
+
+
+def test_a_terminal_is_rich_and_a_pipe_is_plain() -> None:
+    def look(stream: io.StringIO) -> str:
+        with Renderer.start(None, stream, stream) as renderer:
+            renderer.emit(Error("x", "broken"))
+        return stream.getvalue()
+
+    assert "\x1b[31m" in look(Screen())
+    assert "\x1b" not in look(io.StringIO())
+
+
+def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert "\x1b[31m" not in show(Output.RICH, Error("x", "broken"), screen=Screen())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.0124, "12 ms"), (1.0, "1.0 s"), (59.94, "59.9 s"), (59.99, "1 min 0 s"), (125, "2 min 5 s")],
+)
+def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_long_names_keep_the_end_that_tells_them_apart() -> None:
+    assert shorten("terralive-orders-dev-ana-api", 12) == "…dev-ana-api"
