@@ -54,7 +54,7 @@ _TASK_ROOT: Final = "/var/task"
 
 
 def worker_environment(
-    remote: Mapping[str, str], function: LocalFunction, runtime_api: str, local: Mapping[str, str]
+    remote: Mapping[str, str], function: LocalFunction, runtime_api: str, local: Mapping[str, str], *, live: bool = True
 ) -> dict[str, str]:
     """The environment of a worker's process.
 
@@ -63,6 +63,8 @@ def worker_environment(
         function: the function and its local code.
         runtime_api: the value of `AWS_LAMBDA_RUNTIME_API`.
         local: this process's own environment.
+        live: whether this is a developer's code standing in for a deployed function (`TERRALIVE=1` says so), and not
+            the deployed code itself in the sandbox.
     """
     ours = {name: value for name, value in remote.items() if not _is_local_by_nature(name)}
     for name in _SEARCH_PATHS:
@@ -71,6 +73,7 @@ def worker_environment(
             if not ours[name]:
                 del ours[name]
     here = {n: v for n, v in local.items() if n in _FROM_HERE or n.startswith(_FROM_HERE_PREFIXES)}
+    theirs = {name: value for name, value in ours.items() if name != "TERRALIVE"}
     return {
         **here,
         "TZ": "UTC",  # as in Lambda: a handler that asks for the local time gets UTC
@@ -78,14 +81,14 @@ def worker_environment(
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "PYTHONDONTWRITEBYTECODE": "1",  # the code tree is the developer's too
-        **ours,
+        **theirs,
         "_HANDLER": function.handler,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
         "AWS_LAMBDA_FUNCTION_NAME": ours.get("AWS_LAMBDA_FUNCTION_NAME", function.name),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_TASK_ROOT": str(function.path),
-        "TERRALIVE": "1",
+        **({"TERRALIVE": "1"} if live else {}),
     }
 
 

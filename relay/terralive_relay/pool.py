@@ -42,7 +42,7 @@ from terralive_stub.limits import INIT_SECONDS
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0
 # A worker that has answered asks for more at once. One that does not is still busy with something of its own.
-_ANSWERED_SECONDS: Final = 0.05
+_ANSWERED_SECONDS: Final = 0.2
 _JOIN_SECONDS: Final = 5.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -119,6 +119,7 @@ class Pool:
         command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
         enforce_deadline: False lets an invocation run past its deadline, for a debugger.
         idle_s: how long a worker may have nothing to do before it is ended.
+        live: False where the code is the deployed one itself (the sandbox): it must not see `TERRALIVE`.
         credentials_s: how long credentials count as valid after an invocation brought them.
 
     Raises:
@@ -136,6 +137,7 @@ class Pool:
         command: Sequence[str] | None = None,
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
+        live: bool = True,
         credentials_s: float = CREDENTIALS_SECONDS,
     ) -> None:
         self._function = function
@@ -146,6 +148,7 @@ class Pool:
         self._launch = launch_of(function, command)
         self._enforce_deadline = enforce_deadline
         self._idle_s = idle_s
+        self._live = live
         self._credentials_s = credentials_s
         # Guards every field below it, and every _Worker's. The condition wakes the clock.
         self._lock = threading.Lock()
@@ -291,7 +294,7 @@ class Pool:
         process = Process(
             self._launch.command,
             cwd=self._function.path,
-            environment=worker_environment(environment, self._function, runtime_api, self._local),
+            environment=worker_environment(environment, self._function, runtime_api, self._local, live=self._live),
             guardian=self._api.guardian,
             emit=lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
             on_exit=lambda status: self._exited(worker, worker_id, status),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import fnmatch
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -20,9 +20,14 @@ from watchfiles import watch
 
 from terralive_relay.functions import LocalFunction
 
+Trouble = Callable[[str], None]
+"""Takes a sentence for the user."""
+Source = Callable[[Sequence[Path], threading.Event, bool], Iterable[Iterable[Path]]]
+"""Takes folders, what ends it, and whether to poll; gives bursts of changed paths, empty ones in between."""
 Changed = Callable[[str, tuple[str, ...]], None]
 """Takes the function's name and what changed, relative to its code root, sorted."""
 
+_log = logging.getLogger(__name__)
 _FOLDERS: Final = frozenset(
     {
         ".git", ".hg", ".svn", ".terralive", ".terraform", "cdktf.out", "__pycache__", ".venv", "venv", "node_modules",
@@ -36,8 +41,8 @@ _FILES: Final = (
 # One save is several events: wait for quiet this long, but never longer than so many milliseconds.
 _QUIET_MS: Final = 25
 _LONGEST_MS: Final = 400
+_POLL_MS: Final = 500
 _JOIN_SECONDS: Final = 5.0
-_log = logging.getLogger(__name__)
 
 
 def affected(
@@ -65,19 +70,48 @@ def _matches(path: str, glob: str) -> bool:
     return fnmatch.fnmatch(path, glob) or ("**/" in glob and _matches(path, glob.replace("**/", "", 1)))
 
 
+def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
+    """What the operating system tells, as a `Source`."""
+    for burst in watch(
+        *roots,
+        watch_filter=None,
+        debounce=_LONGEST_MS,
+        step=_QUIET_MS,
+        stop_event=stop,
+        rust_timeout=200,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        force_polling=True if polling else None,
+        poll_delay_ms=_POLL_MS,
+        ignore_permission_denied=True,
+    ):
+        yield [Path(path) for _, path in burst]
+
+
 class Watcher:
     """Calls back, from its one thread, for every function whose code changed.
 
     Args:
         functions: whose code roots to watch; roots that do not exist are left out.
         changed: what to do; called once per function and burst of changes.
+        trouble: told when the operating system does not let us watch; the code roots are polled from then on.
+        source: where changes come from.
     """
 
-    def __init__(self, functions: Sequence[LocalFunction], changed: Changed) -> None:
+    def __init__(
+        self,
+        functions: Sequence[LocalFunction],
+        changed: Changed,
+        *,
+        trouble: Trouble = _log.warning,
+        source: Source = follow,
+    ) -> None:
         # macOS reports real paths, and so does Linux where a root is a link: compare like with like.
         self._roots = {function.name: function.path.resolve() for function in functions}
         self._functions = tuple(functions)
         self._changed = changed
+        self._trouble = trouble
+        self._source = source
         self._stop = threading.Event()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -97,24 +131,23 @@ class Watcher:
 
     def _run(self) -> None:
         roots = _topmost(root for root in self._roots.values() if root.is_dir())
-        if not roots:
+        for polling in (False, True):
+            try:
+                if roots:
+                    self._watch(roots, polling=polling)
+                break
+            except (OSError, RuntimeError) as error:  # watchfiles: RuntimeError for what its core could not do
+                then = "nothing is watched any more" if polling else "they are polled instead, which takes longer"
+                self._trouble(
+                    f"The folders of the functions cannot be watched ({error}); {then}. On Linux "
+                    "`sysctl fs.inotify.max_user_watches` is often too low; `watch` does not change how many it needs."
+                )
+        self._ready.set()
+
+    def _watch(self, roots: Sequence[Path], *, polling: bool) -> None:
+        for burst in self._source(roots, self._stop, polling):
             self._ready.set()
-            return
-        bursts = watch(
-            *roots,
-            watch_filter=None,
-            debounce=_LONGEST_MS,
-            step=_QUIET_MS,
-            stop_event=self._stop,
-            rust_timeout=200,
-            yield_on_timeout=True,
-            raise_interrupt=False,
-            ignore_permission_denied=True,
-        )
-        for burst in bursts:
-            self._ready.set()
-            if burst:
-                self._tell(Path(path) for _, path in burst)
+            self._tell(burst)
 
     def _tell(self, paths: Iterable[Path]) -> None:
         changed = tuple(paths)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from support.workers import PYTHON, Recorder, invocation, local_function
 from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool
 from terralive_relay.runtime_api import RuntimeApi
-from terralive_relay.watch import Watcher, affected
+from terralive_relay.watch import Watcher, affected, follow
 
 
 class Seen:
@@ -119,6 +119,25 @@ def test_a_callback_that_fails_is_called_again(tmp_path: Path, caplog: pytest.Lo
         called.clear()
     watcher.close()
     assert "could not be handled" in caplog.text
+
+
+def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def source(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
+        if not polling:
+            raise FileNotFoundError("OS file watch limit reached.")
+        yield from follow(roots, stop, polling)
+
+    seen = Seen()
+    watcher = Watcher((function("api", tmp_path),), seen, trouble=told.append, source=source)
+    watcher.start()
+    assert watcher.wait_ready(20)
+    (tmp_path / "app.py").write_text("x = 1")
+    seen.until("api", "app.py")
+    watcher.close()
+    assert len(told) == 1
+    assert "max_user_watches" in told[0]
 
 
 def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> None:

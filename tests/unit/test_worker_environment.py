@@ -159,3 +159,8 @@ def test_another_value_of_a_variable_needs_another_worker(name: str) -> None:
 
 def test_the_keys_hold_no_secret() -> None:
     assert "role-secret" not in environment_key(LAMBDA) + credentials_key(LAMBDA)
+
+
+def test_deployed_code_in_the_sandbox_is_not_told_that_it_runs_live() -> None:
+    got = worker_environment(LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False)
+    assert "TERRALIVE" not in got
