@@ -269,6 +269,8 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
 async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, time_scale: float = 1.0) -> None:
     """Run a sandbox until a signal, or the end of stdin with a parent; its address stands in `info_path` meanwhile."""
     listener = socket.create_server(("127.0.0.1", port))
+    # Accepted connections inherit it; asyncio sets it only where a socket names its protocol, which this one does not.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
     sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale)
     try:
