@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -139,11 +140,6 @@ def _destroy() -> None:
     """Put every function's own code back and remove everything that terralive has made."""
 
 
-@command("status", "Say what is deployed, live and connected.", changes=False)
-def _status() -> None:
-    """Say what is deployed, which functions are live, and who is connected."""
-
-
 @command("sandbox", "Run AWS in one local process.", program=False, changes=False)
 @click.option("--env", "env", is_flag=True, help="Print the exports that point an SDK or Terraform at it, and end.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The loopback port.  [default: a free one]")
@@ -154,6 +150,9 @@ def _sandbox() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; gives the exit code and never raises."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets a `?`, not a failure
     try:
         ended = cli.main(arguments, prog_name="terralive", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,11 @@ def test_every_command_takes_the_options_that_all_take() -> None:
     shared = {parameter.name for parameter in cli.params} - {"version"}
     for name, command in cli.commands.items():
         assert shared <= {parameter.name for parameter in command.params}, name
+
+
+def test_every_command_that_help_lists_has_a_body() -> None:
+    for name in cli.commands:
+        assert find_spec(f"terralive_cli.commands.{name}"), name
 
 
 def test_help_and_version_end_with_0(capsys: pytest.CaptureFixture[str]) -> None:

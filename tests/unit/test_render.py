@@ -61,6 +61,7 @@ EVENTS: list[tuple[Event, str]] = [
     (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "Terraform would change 4 resources."),
     (READY, "  orders-api  app.handler in services/api"),
     (READY, "  ApiEndpoint  http://h:1/"),
+    (Ready("dev-ana", (), sandbox=ACCESS), "The sandbox is ready: http://127.0.0.1:4566"),
     (Connection("connected"), "Connected."),
     (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
     (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),

@@ -263,6 +263,8 @@ def _plan(event: Plan) -> list[tuple[Span, ...]]:
 
 
 def _ready(event: Ready) -> list[tuple[Span, ...]]:
+    if not event.functions and event.sandbox is not None:
+        return [(Span("The sandbox is ready: "), Span(event.sandbox.endpoint, Style.LINK), Span("  Ctrl-C ends it."))]
     lines: list[tuple[Span, ...]] = [
         (Span("Live", Style.GOOD), Span(f" as stage {event.stage}. These functions run on this machine:"))
     ]
