@@ -142,9 +142,15 @@ class Process:
                 start_new_session=True,
             )
             self._environment = {}
+            try:
+                self._guardian.watch(popen.pid)
+                self._output = Output(_taken_over(popen.stdout), _taken_over(popen.stderr), self._emit)
+            except OSError:  # this process may be out of descriptors: the worker must not stay behind its gate
+                _kill_group(popen.pid)
+                self._guardian.forget(popen.pid)
+                with popen:
+                    raise
             self._popen = popen
-            self._output = Output(_taken_over(popen.stdout), _taken_over(popen.stderr), self._emit)
-            self._guardian.watch(popen.pid)
             if self._killed:
                 _kill_group(popen.pid)
             if popen.stdin is not None:

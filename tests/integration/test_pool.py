@@ -11,14 +11,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from textwrap import dedent
 
 import pytest
 
 from support.workers import Recorder, document, invocation, local_function, until
 from terralive_relay.functions import LocalFunction
+from terralive_relay.guardian import Guardian
 from terralive_relay.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
 from terralive_relay.runtime_api import RuntimeApi
+from terralive_relay.worker import Process
 from terralive_stub.errors import ConfigurationError
 
 ROLE = {"AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "role-secret", "AWS_SESSION_TOKEN": "role-token"}
@@ -600,6 +603,24 @@ def test_a_guardian_that_is_killed_is_replaced(api: RuntimeApi, make_pool: MakeP
     api.guardian.close()  # as if this process had died
     assert isinstance(after, int)
     until(lambda: not alive(after), "the new guardian has ended the worker")
+
+
+def test_a_worker_that_cannot_be_guarded_never_runs(tmp_path: Path) -> None:
+    class Broken(Guardian):
+        group = 0
+
+        def watch(self, group: int) -> None:
+            self.group = group
+            raise OSError(24, "Too many open files")
+
+    guardian, ended = Broken(), SimpleQueue[int | OSError]()
+    command = ["touch", str(tmp_path / "ran")]
+    process = Process(command, cwd=tmp_path, environment={}, guardian=guardian, emit=lambda *_: None, on_exit=ended.put)
+    process.start()
+    assert isinstance(ended.get(timeout=20), OSError)
+    process.join(20)
+    assert not alive(guardian.group)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(make_pool: MakePool, tmp_path: Path) -> None:
