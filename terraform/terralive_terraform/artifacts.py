@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import jinja2
-
 from terralive_stub.errors import TerraliveError
 
 STUB_RUNTIME: Final = "python3.13"
@@ -105,6 +103,8 @@ def write_atomically(target: Path, data: bytes) -> None:
 
 
 def _render_settings(coordinates: StubCoordinates) -> bytes:
+    import jinja2  # noqa: PLC0415  # costs every command 20 ms, and only a stub's zip needs it
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("terralive_stub"),
         undefined=jinja2.StrictUndefined,

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import hcl2
-
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
 from terralive_terraform.substitution import FunctionFacts, facts_from_block, literal
@@ -136,6 +134,8 @@ def _blocks(document: Mapping[str, Json], kind: str) -> Iterator[tuple[str, dict
 
 
 def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
+    import hcl2  # noqa: PLC0415  # costs every command 30 ms, and CDKTF apps never need it
+
     try:
         document = hcl2.loads(content.decode("utf-8"))
     except Exception as error:  # noqa: BLE001  # the parser raises whatever lark does

@@ -57,7 +57,12 @@ def synthesise_debug_stack(
 
 def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
     """Hash everything the stack depends on, but for its owner and the date of its creation, which count once."""
-    facts: dict[str, Json] = {**asdict(settings), "created": "", "owner": "", "broker": [str(broker.path), broker.sha256_base64]}
+    facts: dict[str, Json] = {
+        **asdict(settings),
+        "created": "",
+        "owner": "",
+        "broker": [str(broker.path), broker.sha256_base64],
+    }
     return hashlib.sha256(json.dumps([_LAYOUT, facts], sort_keys=True).encode()).hexdigest()
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -232,3 +234,12 @@ def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
         {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(own)}, tmp_path / "work", registry_answers=lambda: False
     )
     assert environment["TF_CLI_CONFIG_FILE"] == str(own)
+
+
+def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
+    light = ("app", "artifacts", "debug_settings", "mirror", "node", "runner", "substitution", "synth", "version")
+    program = "import importlib, sys\n"
+    program += f"for name in {light!r}: importlib.import_module('terralive_terraform.' + name)\n"
+    program += "print([name for name in ('cdktf', 'constructs', 'jsii', 'hcl2', 'jinja2') if name in sys.modules])"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
