@@ -225,6 +225,8 @@ class Socket(asyncio.Protocol):
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
+            if not self._open:
+                self._transport.abort()  # nobody would answer the upgrade any more
             self._loop.call_exception_handler({"message": "a WebSocket's task failed", "exception": task.exception()})
         if len(self._tasks) < _MESSAGES_AT_ONCE and not self._transport.is_closing():
             self._transport.resume_reading()

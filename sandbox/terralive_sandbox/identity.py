@@ -69,6 +69,22 @@ def require(caller: Caller, request: AccessRequest) -> None:
     raise AccessDeniedError(f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {because}")
 
 
+def require_trust(caller: Caller, role_arn: str) -> None:
+    """Raises AccessDeniedError unless the role's trust policy names the caller.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
+    """
+    role = next((role for role in list(_iam().roles.values()) if role.arn == role_arn), None)
+    names = [caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account]
+    if ":assumed-role/" in caller.arn:
+        name = caller.arn.split("/")[1]
+        names += [r.arn for r in list(_iam().roles.values()) if r.name == name]
+    asked = AccessRequest("sts:AssumeRole", (role_arn,), tuple(names))
+    if role is None or decide([role.assume_role_policy_document], asked) is not Decision.ALLOWED:
+        message = f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+        raise AccessDeniedError(message)
+
+
 def role_documents(role_arn: str) -> tuple[str, ...]:
     """The policies of a role; empty for one that does not exist."""
     backend = _iam()

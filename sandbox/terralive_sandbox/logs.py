@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -21,8 +20,6 @@ from terralive_stub.invocation import Outcome
 
 from .identity import ACCOUNT
 from .policy import AccessRequest, Decision, decide
-
-_NO_REQUEST = ""
 
 
 class FunctionLog:
@@ -37,7 +34,7 @@ class FunctionLog:
         self._write = write
         # Guards the lines of invocations that run.
         self._lock = threading.Lock()
-        self._lines: defaultdict[str, list[str]] = defaultdict(list)
+        self._lines: dict[str, list[str]] = {}
 
     def sink(self, event: RelayEvent) -> None:
         """Take a worker's output."""
@@ -45,6 +42,8 @@ class FunctionLog:
             self._add(event.request_id, event.line)
 
     def start(self, request_id: str, version: str) -> None:
+        with self._lock:
+            self._lines[request_id] = []
         self._add(request_id, f"START RequestId: {request_id} Version: {version}")
 
     def end(self, request_id: str, handler_ms: float, memory: int, outcome: Outcome) -> list[str]:
@@ -62,8 +61,8 @@ class FunctionLog:
             return self._lines.pop(request_id, [])
 
     def _add(self, request_id: str, line: str) -> None:
-        if request_id != _NO_REQUEST:
-            with self._lock:
+        with self._lock:
+            if request_id in self._lines:
                 self._lines[request_id].append(line)
         self._write(self._group, self._stream, [(int(time.time() * 1000), line)], self._documents)
 

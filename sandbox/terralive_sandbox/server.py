@@ -156,6 +156,8 @@ class Sandbox:
             operation = self._control.operation(request, service)
             for asked in gate.asks_for(request, signed, caller.account, operation):
                 identity.require(caller, asked)
+                if asked.action == "sts:AssumeRole" and asked.resources:
+                    identity.require_trust(caller, asked.resources[0])
         except sigv4.SignatureError as error:
             status, headers, body = gate.refusal(request, service, error.code, error.message, 403)
             return status, list(headers.items()), body

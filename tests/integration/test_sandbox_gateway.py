@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
@@ -99,8 +103,10 @@ def headers_for(url: str, key: str, secret: str, token: str = "", now: float | N
 
 
 @contextmanager
-def client(url: str, headers: dict[str, str] | None = None) -> Iterator[ClientConnection]:
-    with connect(url, additional_headers=headers, compression=None, proxy=None, max_size=None) as connection:
+def client(url: str, headers: dict[str, str] | None = None, *, close_timeout: float = 10) -> Iterator[ClientConnection]:
+    with connect(
+        url, additional_headers=headers, compression=None, proxy=None, max_size=None, close_timeout=close_timeout
+    ) as connection:
         yield connection
 
 
@@ -331,6 +337,41 @@ def test_connections_can_be_dropped_on_demand(aws: Aws, open_api: str, table: st
             connection.recv(timeout=20)
         assert closed.value.rcvd is None
     assert disconnected(aws, table, about["connectionId"])["disconnectStatusCode"] == 1006
+
+
+def test_the_endpoint_alone_finds_a_connections_stage(aws: Aws, open_api: str) -> None:
+    with client(address(aws, open_api, "relay")) as connection:
+        about = ask(connection, "hi")["requestContext"]
+        assert isinstance(about, dict)
+        aws.connections_at(aws.info.endpoint).post_to_connection(ConnectionId=about["connectionId"], Data=b"x")
+        assert connection.recv(timeout=20) == "x"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /_sandbox/http/%ff/%00 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 x\r\nContent-Length: 0\r\n\r\n",
+        b"POST /@connections/ HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        b"GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=x HTTP/1.1\r\nHost: h\r\n\r\n",
+    ],
+)
+def test_bad_requests_get_an_answer_of_four_hundred(aws: Aws, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", urlsplit(aws.info.endpoint).port or 0), timeout=20) as raw:
+        raw.sendall(sent)
+        status = raw.recv(100).split(b" ")[1]
+    assert 400 <= int(status) < 500
+
+
+@given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_after_the_upgrade_leave_the_gateway_well(aws: Aws, open_api: str, data: list[bytes]) -> None:
+    with client(address(aws, open_api, "stub"), close_timeout=0.05) as connection:
+        for part in data:
+            connection.socket.sendall(part)
+    assert httpx.get(aws.info.endpoint + "/_sandbox/health").json()["id"] == aws.info.id
 
 
 def test_a_failing_integration_answers_the_sender(aws: Aws, open_api: str) -> None:

@@ -202,3 +202,56 @@ def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) 
     assert record["Sns"]["Subject"] == "s"
     assert record["Sns"]["MessageAttributes"] == {"a": {"Type": "String", "Value": "b"}}
     assert "Item" not in aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "not permitted"}})
+
+
+def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
+    arn = aws.function("def handler(event, context):\n    return ['one', context.invoked_function_arn]\n")
+    aws.lambda_.publish_version(FunctionName=arn)
+    aws.lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion="1")
+    two = code("def handler(event, context):\n    return ['two', context.invoked_function_arn]\n")
+    aws.lambda_.update_function_code(FunctionName=arn, ZipFile=two)
+    answer = aws.lambda_.invoke(FunctionName=arn, Qualifier="live")
+    assert json.loads(answer["Payload"].read()) == ["one", f"{arn}:live"]
+    assert answer["ExecutedVersion"] == "1"
+    assert invoke(aws, arn) == ["two", arn]
+
+
+def test_reserved_concurrency_of_zero_throttles(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    aws.lambda_.put_function_concurrency(FunctionName=arn, ReservedConcurrentExecutions=0)
+    with pytest.raises(ClientError, match="TooManyRequestsException"):
+        aws.lambda_.invoke(FunctionName=arn)
+
+
+def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
+    source = "def handler(event, context):\n    print('a line')\n"
+    written = aws.function(source).rpartition(":")[2]
+    name = unique("mute")
+    aws.lambda_.create_function(
+        FunctionName=name, Runtime="python3.12", Handler="app.handler", Role=aws.role(), Code={"ZipFile": code(source)}
+    )
+    for function in (written, name):
+        aws.lambda_.invoke(FunctionName=function)
+
+    def lines() -> list[str]:
+        found = aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{written}")["logGroups"]
+        if not found:
+            return []
+        events = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{written}")["events"]
+        return [event["message"] for event in events]
+
+    eventually(lambda: any(line.startswith("REPORT") for line in lines()))
+    assert "a line" in lines()
+    assert aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"] == []
+
+
+def test_a_role_is_assumed_only_by_whom_it_trusts(aws: Aws) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = aws.iam.create_role(RoleName=unique("r"), AssumeRolePolicyDocument=json.dumps({"Statement": trust}))
+    with pytest.raises(ClientError, match=r"AccessDenied.*sts:AssumeRole"):
+        aws.assume(role["Role"]["Arn"])
+
+
+def test_an_operation_that_is_not_emulated_says_so(aws: Aws) -> None:
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.lambda_.list_function_url_configs(FunctionName="f")

@@ -97,12 +97,18 @@ class Aws:
         return client
 
     @property
+    def logs(self) -> Any:  # noqa: ANN401 - no stubs of CloudWatch Logs are installed
+        return self._client("logs")
+
+    @property
     def apis(self) -> ApiGatewayV2Client:
         client: ApiGatewayV2Client = self._client("apigatewayv2")
         return client
 
     def connections(self, api: str, stage: str) -> ApiGatewayManagementApiClient:
-        endpoint = self.info.management_url.format(api=api, stage=stage)
+        return self.connections_at(self.info.management_url.format(api=api, stage=stage))
+
+    def connections_at(self, endpoint: str) -> ApiGatewayManagementApiClient:
         client: ApiGatewayManagementApiClient = self._client("apigatewaymanagementapi", endpoint)
         return client
 
