@@ -32,6 +32,11 @@ def section(document: Mapping[str, Json], name: str) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
+def items(document: Mapping[str, Json], name: str) -> list[Json]:
+    value = document.get(name)
+    return value if isinstance(value, list) else []
+
+
 def text(document: Mapping[str, Json], name: str) -> str:
     value = document.get(name)
     return value if isinstance(value, str) else ""
