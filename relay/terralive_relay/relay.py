@@ -29,6 +29,7 @@ from terralive_stub.sigv4 import Credentials
 from terralive_stub.wire import ProtocolError, decode, encode
 
 _GOODBYE_SECONDS: Final = 2.0
+_WATCH_SECONDS: Final = 10.0
 _FORBIDDEN_ATTEMPTS: Final = 4  # a permission granted a moment ago takes some seconds to reach IAM
 
 
@@ -72,6 +73,9 @@ class Relay:
         credentials: gives the caller's AWS credentials of this moment.
         sink: takes every event; must not block.
         backoff_scale: shortens the waits between connections in tests.
+
+    Raises:
+        ConfigurationError: a function's runtime cannot run here.
     """
 
     def __init__(
@@ -90,8 +94,14 @@ class Relay:
             settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
         )
         self._api = RuntimeApi()
-        self._pools = {function.name: Pool(function, self._api, sink) for function in settings.functions}
-        self._watcher = Watcher(settings.functions, self._changed)
+        try:
+            self._pools = {function.name: Pool(function, self._api, sink) for function in settings.functions}
+        except TerraliveError:
+            self._api.close()
+            raise
+        self._watcher = Watcher(
+            settings.functions, self._changed, trouble=lambda text: sink(Warned("watching-by-polling", text))
+        )
         self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
         self._ready = threading.Event()  # connected for the first time, or never to be
         self._over = threading.Event()  # stopped by itself
@@ -105,7 +115,7 @@ class Relay:
         self._transport.start()
 
     def wait_connected(self, timeout_s: float) -> None:
-        """Wait until the lease is this relay's.
+        """Wait until the lease is this relay's and edits are seen.
 
         Raises:
             StageHeldError: somebody else holds it.
@@ -121,6 +131,7 @@ class Relay:
             )
         if self._failure is not None:
             raise self._failure
+        self._watcher.wait_ready(_WATCH_SECONDS)
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the relay stops by itself; True if it has.

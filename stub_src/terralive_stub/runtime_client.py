@@ -46,8 +46,8 @@ class RuntimeClient:
             event=event,
             environment=self._environment,
             trace_id=trace_id,
-            client_context=header.get("Lambda-Runtime-Client-Context", ""),
-            cognito_identity=header.get("Lambda-Runtime-Cognito-Identity", ""),
+            client_context=_utf8(header.get("Lambda-Runtime-Client-Context", "")),
+            cognito_identity=_utf8(header.get("Lambda-Runtime-Cognito-Identity", "")),
         )
 
     def post(self, request_id: str, outcome: Outcome) -> bool:
@@ -61,3 +61,8 @@ class RuntimeClient:
         answer = self._http.getresponse()
         answer.read()
         return answer.status == _ACCEPTED
+
+
+def _utf8(value: str) -> str:
+    """`http.client` reads headers as Latin-1; Lambda sends UTF-8."""
+    return value.encode("latin-1").decode("utf-8", errors="replace")

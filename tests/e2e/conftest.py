@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+
 from support.commands import Command
 from support.projects import EXAMPLE, Live, Project
 

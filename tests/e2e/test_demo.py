@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from support.commands import clean_environment
 from support.projects import EXAMPLE
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from support.commands import Command, run
 from support.processes import descendants, running
 from support.projects import Live, Project
