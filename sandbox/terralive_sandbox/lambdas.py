@@ -261,7 +261,7 @@ class Functions:
             name=function.function_name, address=function.function_name, runtime=runtime,
             handler=str(function.handler), path=folder, python=Path(sys.executable), max_workers=1000,
         )  # fmt: skip
-        pool = Pool(local, self._api, log.sink, environment=variables, local_environment=self._local)
+        pool = Pool(local, self._api, log.sink, environment=variables, local_environment=self._local, live=False)
         return _Environment(fingerprint, pool, log, folder, variables, time.time())
 
     def _variables(self, function: LambdaFunction, stream: str) -> dict[str, str]:

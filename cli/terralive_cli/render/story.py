@@ -190,6 +190,7 @@ class Storyteller:
         if event.message:
             return say(event.message)
         if event.state is StackState.STARTED:
+            phase.began = event.at if event.action == "apply" else phase.began  # not since before the question
             return say(_STARTS.get(event.action, event.action))
         return []
 
@@ -240,14 +241,15 @@ def _lines(event: Event, *lines: tuple[Span, ...]) -> list[Line]:
 
 
 def _functions(functions: tuple[LiveFunction, ...]) -> list[tuple[Span, ...]]:
-    width = max((len(function.name) for function in functions), default=0)
+    names = [function.name or function.address for function in functions]  # before a deployment there is no name
+    width = max(map(len, names), default=0)
     return [
         (
             Span("  "),
-            Span(function.name.ljust(width), Style.NAME),
+            Span(name.ljust(width), Style.NAME),
             Span(f"  {function.handler} in {function.path}", Style.FAINT),
         )
-        for function in functions
+        for name, function in zip(names, functions, strict=True)
     ]
 
 
@@ -284,7 +286,7 @@ def _connection(event: Connection) -> list[tuple[Span, ...]]:
     reason = f" ({event.reason})" if event.reason else ""
     match event.state:
         case "connected":
-            return [(Span("Connected.", Style.GOOD),)]
+            return [(Span(f"Connected{reason}.", Style.GOOD),)]
         case "lost":
             again = f"; trying again in {duration(event.retry_in_s)}" if event.retry_in_s is not None else ""
             return [(Span(f"Connection lost{reason}{again}.", Style.CAUTION),)]
