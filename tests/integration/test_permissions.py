@@ -1,0 +1,76 @@
+"""The policy of docs/PERMISSIONS.md is enough, and no more than the relay's door is open to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from support.sandbox import Aws, unique
+from terralive_sandbox.info import SandboxInfo, environment
+from terralive_stub.sigv4 import Credentials, sign_upgrade
+from terralive_terraform.debug_settings import DebugStackSettings, Endpoints
+from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runner import Terraform
+from terralive_terraform.synth import synthesise_debug_stack
+
+PAGE = Path(__file__).parents[2] / "docs" / "PERMISSIONS.md"
+
+
+def documented_policy() -> str:
+    found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def status_at(url: str, info: SandboxInfo, credentials: Credentials) -> int:
+    headers = sign_upgrade(url, info.region, credentials, time.time())
+    del headers["Host"]
+    try:
+        with connect(url, additional_headers=headers, proxy=None):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+@pytest.mark.timeout(180)
+def test_the_documented_policy_deploys_connects_and_destroys(sandbox: SandboxInfo, tmp_path: Path) -> None:
+    iam = Aws(sandbox).iam
+    user = unique("dev")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="terralive", PolicyDocument=documented_policy())
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    mine = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    access = {
+        **environment(sandbox),
+        "AWS_ACCESS_KEY_ID": mine.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": mine.secret_access_key,
+    }
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    settings = DebugStackSettings(
+        app=unique("rights"),
+        stage="dev-ana",
+        region=sandbox.region,
+        owner="ana",
+        created="2026-01-01",
+        version="0",
+        endpoints=Endpoints(sandbox.websocket_url, sandbox.management_url),
+    )
+    made = synthesise_debug_stack(settings, tmp_path / "stack")
+    run_with = terraform_environment({**clean, **access}, tmp_path)
+    terraform = Terraform(made.directory, environment=run_with, on_progress=lambda _: None)
+    terraform.ensure_init()
+
+    terraform.apply(terraform.plan(tmp_path / "plans" / "a.tfplan").file)
+
+    outputs = {name: str(output.value) for name, output in terraform.outputs().items()}
+    assert not terraform.plan(tmp_path / "plans" / "b.tfplan").has_changes
+    assert status_at(outputs["relay_url"], sandbox, mine) == 101
+    assert status_at(outputs["stub_url"], sandbox, mine) == 403
+    terraform.apply(terraform.plan(tmp_path / "plans" / "c.tfplan", destroy=True).file)
+    assert terraform.is_empty()
