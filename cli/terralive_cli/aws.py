@@ -55,6 +55,7 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
     from botocore.exceptions import (  # noqa: PLC0415  # heavy
         BotoCoreError,
         ClientError,
+        ConnectionError,  # noqa: A004  # botocore's own; EndpointConnectionError is one
         HTTPClientError,
         NoCredentialsError,
         ProfileNotFound,
@@ -90,7 +91,7 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
             "No AWS credentials were found (environment, ~/.aws, SSO, instance).",
             hint="Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE; `--sandbox` needs no account.",
         ) from None
-    except HTTPClientError as error:
+    except (HTTPClientError, ConnectionError) as error:
         raise CredentialsError(
             "aws-unreachable",
             f"AWS could not be reached: {error}",
@@ -98,9 +99,12 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
         ) from None
     except ClientError as error:
         raise _refused(error.response["Error"].get("Code", ""), str(error)) from None
-    except BotoCoreError as error:
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
         raise CredentialsError(
-            "aws-settings", f"The AWS settings cannot be used: {error}", hint="Try `aws sts get-caller-identity`."
+            "aws-settings",
+            f"The AWS settings cannot be used: {error}",
+            hint="Check the AWS_* variables of this terminal (AWS_PROFILE, AWS_ENDPOINT_URL); `aws sts "
+            "get-caller-identity` must work.",
         ) from None
     return Caller(identity["Account"], identity["Arn"], session.region_name, lambda: _freeze(session))
 
