@@ -147,6 +147,10 @@ class _Partial:
     touched: float
     data: dict[int, bytes] = field(default_factory=dict)
 
+    def matches(self, chunk: Chunk) -> bool:
+        first = self.first
+        return (first.parts, first.size, first.encoding) == (chunk.parts, chunk.size, chunk.encoding)
+
 
 Key = tuple[Kind, str, str]
 
@@ -171,15 +175,15 @@ class Assembler:
         _check(chunk)
         key = (chunk.kind, chunk.request_id, chunk.peer)
         partial = self._partials.get(key)
+        if partial is not None and not partial.matches(chunk):
+            # The same payload, packed anew by a peer that had to reconnect: the newer one counts.
+            del self._partials[key]
+            partial = None
         if partial is None:
             if chunk.parts == 1:
                 return _decompress(chunk.encoding, chunk.data)
             self._make_room(chunk.size)
             partial = self._partials[key] = _Partial(chunk, now)
-        first = partial.first
-        if (first.parts, first.size, first.encoding) != (chunk.parts, chunk.size, chunk.encoding):
-            # The same payload, packed anew by a peer that had to reconnect: the newer one counts.
-            self._partials[key] = partial = _Partial(chunk, now)
         partial.data[chunk.part] = chunk.data
         partial.touched = now
         if len(partial.data) < chunk.parts:
@@ -230,9 +234,9 @@ def _decompress(encoding: str, data: bytes) -> bytes:
         return data
     unpacker = zlib.decompressobj()
     try:
-        payload = unpacker.decompress(data, PAYLOAD_BYTES)
+        payload = unpacker.decompress(data, PAYLOAD_BYTES + 1)  # one more: at the limit itself it ends
     except zlib.error:
         raise ProtocolError("a payload does not decompress") from None
-    if not unpacker.eof:
+    if not unpacker.eof or unpacker.unused_data or len(payload) > PAYLOAD_BYTES:
         raise ProtocolError("a payload is cut short, or decompresses to more than Lambda lets through")
     return payload

@@ -94,6 +94,7 @@ class StubSession:
         self._invocation: Invocation | None = None
         self._deadline = 0.0
         self._assembler = Assembler()
+        self._offered: tuple[Chunk, ...] = ()
         self._ended = True
         self._connect_at: float | None = None
         self._failures = 0
@@ -158,8 +159,8 @@ class StubSession:
                 self._own(now)
             case Chunk(kind=Kind.RESULT):
                 effects = self._take_result(message, now)
-            case Missing(kind=Kind.INVOKE, parts=parts):
-                chunks = self._chunks(now)
+            case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
+                chunks = self._offered  # the same bytes: packed anew they would not fit the parts that have come
                 self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
                 effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
             case NoRelay():
@@ -180,13 +181,16 @@ class StubSession:
         """Do what has become due. The shell calls it at `next_tick` at the latest."""
         if self._ended:
             return []
-        if now >= self._give_up_at():
+        if now >= self.give_up_at:
             return self._give_up()
         if self._connect_at is not None and now >= self._connect_at:
             return self._reconnect(now)
         if self._ack_by is not None and now >= self._ack_by:
             opening = self._link is _Link.OPENING
-            self._why = "the connection did not open" if opening else "no relay acknowledged the invocation in time"
+            silent = "no relay acknowledged the invocation in time"
+            if self._phase is _Phase.OWNED:
+                silent = "nobody answered a question about the invocation"
+            self._why = "the connection did not open" if opening else silent
             return self._reconnect(now)
         if self._ask_at is not None and now >= self._ask_at:
             return self._offer(now) if self._phase is _Phase.OFFERED else self._ask(now)
@@ -197,7 +201,7 @@ class StubSession:
 
     def next_tick(self, now: float) -> float:
         """When `tick` has something to do, at the latest."""
-        times = [self._give_up_at(), now + STALL_SECONDS]
+        times = [self.give_up_at, now + STALL_SECONDS]
         times += [due for due in (self._connect_at, self._ack_by, self._ask_at) if due is not None]
         return min(times)
 
@@ -205,7 +209,9 @@ class StubSession:
     def busy(self) -> bool:
         return not self._ended
 
-    def _give_up_at(self) -> float:
+    @property
+    def give_up_at(self) -> float:
+        """When the invocation ends by a named error unless something comes, or later than its deadline."""
         if self._phase is _Phase.OWNED:
             lost = self._heard + LOST_SECONDS
             confirmed = self._deadline - self._heard <= 2 * PROBE_SECONDS
@@ -236,7 +242,7 @@ class StubSession:
     def _offer(self, now: float) -> list[Effect]:
         invocation = self._invocation
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        chunks = self._chunks(now)
+        chunks = self._offered = self._chunks(now)
         self._ask_at = None
         self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
         return [Send(chunk) for chunk in chunks]
@@ -244,8 +250,9 @@ class StubSession:
     def _ask(self, now: float) -> list[Effect]:
         invocation = self._invocation
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        self._ack_by = None
-        self._ask_at = now + PROBE_SECONDS
+        # No answer: the connection may be dead without a sign, so the next question goes over a new one.
+        self._ack_by = now + PROBE_SECONDS
+        self._ask_at = None
         return [Send(Resume(invocation.request_id, invocation.function_name))]
 
     def _chunks(self, now: float) -> tuple[Chunk, ...]:
@@ -257,6 +264,7 @@ class StubSession:
     def _own(self, now: float) -> None:
         self._phase = _Phase.OWNED
         self._heard = now
+        self._offered = ()
         self._ack_by = None
         self._ask_at = now + PROBE_SECONDS
 
@@ -283,6 +291,7 @@ class StubSession:
             self._ask_at = now + notice.retry_ms / 1000
             return []
         if notice.retry_ms:
+            self._ack_by = None
             self._ask_at = now + notice.retry_ms / 1000
             return []
         return self._refuse(
@@ -301,5 +310,6 @@ class StubSession:
         self._ended = True
         self._ack_by = self._ask_at = self._connect_at = None
         self._assembler = Assembler()
+        self._offered = ()
         self._invocation = None
         self._phase = _Phase.IDLE

@@ -16,10 +16,11 @@ from websocket import WebSocketException
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.session import Connect, Effect, Finish, Send, StubSession
 from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.transport import Connection, Inbox, Lost, Received, RefusedError
+from terralive_stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
 from terralive_stub.wire import ProtocolError, decode, encode
 
 _THAW_SECONDS = 0.05
+_SHORTEST_CONNECT_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -106,8 +107,10 @@ class Stub:
                     self._connection.send(encode(effect.message))
                 except (OSError, WebSocketException) as error:
                     self.close()
+                    # What else was to be sent is void, but a result that has come stays one.
+                    finish = [item for item in pending if isinstance(item, Finish)]
                     pending = self.session.connection_lost(time.monotonic(), f"{type(error).__name__}: {error}")
-                    pending = [item for item in pending if outcome is None or not isinstance(item, Connect)]
+                    pending += finish
         return outcome
 
     def _connect(self) -> list[Effect]:
@@ -116,7 +119,10 @@ class Stub:
         try:
             headers = sign_upgrade(self.url, self.region, self.credentials(), time.time())
             del headers["Host"]  # the library sends it, the same one
-            self._connection = Connection(self.url, headers, self._numbers, self._inbox)
+            # A connection that opens after the deadline would leave no time for a named error.
+            timeout = max(_SHORTEST_CONNECT_SECONDS, self.session.give_up_at - time.monotonic())
+            timeout = min(CONNECT_TIMEOUT_SECONDS, timeout)
+            self._connection = Connection(self.url, headers, self._numbers, self._inbox, timeout_s=timeout)
         except RefusedError as error:
             return self.session.refused(time.monotonic(), str(error))
         except (OSError, WebSocketException) as error:

@@ -23,6 +23,10 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as well.
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
 _FORBIDDEN: Final = frozenset({401, 403})
+# Linux (so Lambda) ends a connection whose peer acknowledges nothing for 5 s; a send on it would block for minutes.
+_SOCKET_OPTIONS: Final = (
+    ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000),) if hasattr(socket, "TCP_USER_TIMEOUT") else ()
+)
 
 
 class RefusedError(Exception):
@@ -62,7 +66,15 @@ def send_text(connection: WebSocket, text: str) -> None:
 class Connection:
     """An open connection. `number` tells its messages from those of the connections before it."""
 
-    def __init__(self, url: str, headers: dict[str, str], number: int, inbox: Inbox) -> None:
+    def __init__(
+        self,
+        url: str,
+        headers: dict[str, str],
+        number: int,
+        inbox: Inbox,
+        *,
+        timeout_s: float = CONNECT_TIMEOUT_SECONDS,
+    ) -> None:
         """Connect.
 
         Raises:
@@ -74,7 +86,8 @@ class Connection:
         try:
             self._socket = websocket.create_connection(
                 url,
-                timeout=CONNECT_TIMEOUT_SECONDS,
+                timeout=timeout_s,
+                sockopt=_SOCKET_OPTIONS,
                 header=headers,
                 suppress_origin=True,
                 enable_multithread=True,

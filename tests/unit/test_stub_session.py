@@ -1,0 +1,177 @@
+"""What a caller of a live function sees of its stub, whatever happens to connection and relay. Time is a parameter."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.session import ACK_SECONDS, PROBE_SECONDS, Connect, Effect, Finish, Send, StubSession
+from terralive_stub.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
+
+HTTP = json.dumps({"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}).encode()
+
+
+def begun(event: bytes = b"{}", *, deadline: float = 60.0) -> tuple[StubSession, list[Effect]]:
+    session = StubSession(app="orders", stage="dev")
+    assert session.begin(Invocation("r1", "fn", "arn", 0, event), 0.0, deadline=deadline) == [Connect()]
+    return session, session.connected(0.1)
+
+
+def owned(**options: float) -> StubSession:
+    session, _ = begun(**options)  # type: ignore[arg-type]  # only `deadline` is ever given
+    assert session.received(Ack("r1", "fn"), 0.2) == []
+    return session
+
+
+def result(body: bytes = b'"ok"') -> tuple[Chunk, ...]:
+    return split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(body)))
+
+
+def no_relay(retry_ms: int = 0) -> NoRelay:
+    return NoRelay("r1", "ana", "laptop", 1, 2, retry_ms, "lost")
+
+
+def error_of(effects: list[Effect]) -> str:
+    (finish,) = [effect for effect in effects if isinstance(effect, Finish)]
+    return finish.outcome.error_type
+
+
+def test_the_handlers_result_is_the_answer() -> None:
+    session = owned()
+    (chunk,) = result()
+    assert session.received(chunk, 1.0) == [Send(Done("r1", "fn")), Finish(Outcome(b'"ok"'))]
+    assert not session.busy
+
+
+def test_a_warm_invocation_uses_the_open_connection() -> None:
+    session = owned()
+    session.received(result()[0], 1.0)
+    (offer,) = session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
+    assert isinstance(offer, Send)
+
+
+def test_no_acknowledgement_costs_a_reconnect_and_the_same_invocation_is_sent_again() -> None:
+    session, _ = begun()
+    assert session.tick(ACK_SECONDS) == []
+    assert session.tick(0.1 + ACK_SECONDS + 0.01) == [Connect()]
+    (again,) = session.connected(4.0)
+    assert isinstance(again, Send)
+    assert isinstance(again.message, Chunk)
+    assert again.message.request_id == "r1"
+
+
+def test_a_result_counts_even_where_the_acknowledgement_was_lost() -> None:
+    session, _ = begun()
+    assert Finish(Outcome(b'"ok"')) in session.received(result()[0], 2.0)
+
+
+def test_after_an_acknowledgement_a_lost_connection_is_resumed_never_sent_again() -> None:
+    session = owned()
+    assert session.connection_lost(1.0, "reset") == [Connect()]
+    assert session.connected(1.1) == [Send(Resume("r1", "fn"))]
+
+
+def test_a_connection_that_dies_without_a_sign_while_the_handler_runs_is_replaced() -> None:
+    session = owned()
+    asked_at = 0.2 + PROBE_SECONDS
+    assert session.tick(asked_at) == [Send(Resume("r1", "fn"))]
+    assert session.tick(asked_at + PROBE_SECONDS) == [Connect()]
+    assert session.connected(11.0) == [Send(Resume("r1", "fn"))]
+    assert Finish(Outcome(b'"ok"')) in session.received(result()[0], 12.0)
+
+
+def test_an_answered_question_costs_no_reconnect() -> None:
+    session = owned(deadline=600.0)
+    now = 0.2
+    for _ in range(20):
+        now += PROBE_SECONDS
+        assert session.tick(now) == [Send(Resume("r1", "fn"))]
+        now += 0.1
+        session.received(Ack("r1", "fn"), now)
+
+
+def test_a_restarted_relay_is_named_and_does_not_run_the_handler_again() -> None:
+    assert error_of(owned().received(Unknown("r1", "fn"), 1.0)) == "Terralive.RelayLost"
+
+
+def test_nobody_connected_fails_at_once() -> None:
+    session, _ = begun()
+    assert error_of(session.received(no_relay(), 0.2)) == "Terralive.NoRelay"
+
+
+def test_nobody_connected_is_a_503_for_http_callers() -> None:
+    session, _ = begun(HTTP)
+    (finish,) = session.received(no_relay(), 0.2)
+    assert isinstance(finish, Finish)
+    response = json.loads(finish.outcome.body)
+    assert (response["statusCode"], finish.outcome.error_type) == (503, "")
+    assert "terralive start" in response["body"]
+
+
+def test_a_relay_that_lost_its_connection_is_waited_for() -> None:
+    session, offer = begun()
+    assert session.received(no_relay(retry_ms=1000), 0.2) == []
+    (again,) = session.tick(1.2)
+    assert isinstance(again, Send)
+    assert isinstance(offer[0], Send)
+    session.received(Ack("r1", "fn"), 1.3)
+    assert session.received(no_relay(retry_ms=1000), 2.0) == []
+    assert session.tick(3.0) == [Send(Resume("r1", "fn"))]
+
+
+def test_missing_chunks_are_sent_again_from_the_same_packing() -> None:
+    """Packed anew, a compressed event has other bytes, which would never fit the parts that the relay has."""
+    words = random.Random(1)
+    event = b"".join(b"%d," % words.randrange(10**9) for _ in range(60_000))
+    session, offer = begun(event)
+    first = [effect.message for effect in offer if isinstance(effect, Send) and isinstance(effect.message, Chunk)]
+    assert len(first) > 1
+    assert first[0].size > CHUNK_BYTES
+    assembler = Assembler()
+    assembler.add(first[0], 0.0)
+    again = session.received(Missing(Kind.INVOKE, "r1", "fn", tuple(range(1, len(first)))), 2.7)
+    payload = None
+    for effect in again:
+        assert isinstance(effect, Send)
+        assert isinstance(effect.message, Chunk)
+        payload = assembler.add(effect.message, 3.0)
+    assert payload is not None
+    assert unpack_invocation(payload, now_ms=0).event == event
+
+
+def test_missing_chunks_of_a_result_are_asked_for() -> None:
+    session = owned()
+    chunks = result(random.Random(1).randbytes(2 * CHUNK_BYTES))
+    session.received(chunks[1], 1.0)
+    assert session.tick(3.5) == [Send(Missing(Kind.RESULT, "r1", "fn", (0, 2)))]
+
+
+def test_undelivered_at_the_deadline_is_a_named_error_before_it() -> None:
+    session, _ = begun(deadline=2.0)
+    assert error_of(session.tick(1.5)) == "Terralive.NotDelivered"
+
+
+def test_a_handler_known_to_run_at_the_deadline_gets_lambdas_own_timeout() -> None:
+    session = owned(deadline=3.0)
+    assert not any(isinstance(effect, Finish) for effect in session.tick(3.0))
+
+
+def test_a_relay_that_never_comes_back_is_a_named_error() -> None:
+    session = owned(deadline=600.0)
+    session.connection_lost(1.0, "reset")
+    assert error_of(session.tick(21.0)) == "Terralive.RelayLost"
+
+
+def test_another_invocations_messages_change_nothing() -> None:
+    session = owned()
+    (other,) = split(Kind.RESULT, "r0", "fn", pack_outcome(Outcome(b"1")))
+    assert session.received(other, 1.0) == []
+    assert session.received(Unknown("r0", "fn"), 1.0) == []
+    assert session.busy
+
+
+def test_a_result_that_cannot_be_read_is_an_error_never_a_success() -> None:
+    (chunk,) = split(Kind.RESULT, "r1", "fn", b"no header")
+    assert error_of(owned().received(chunk, 1.0)) == "Terralive.Protocol"
