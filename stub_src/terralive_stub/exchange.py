@@ -80,6 +80,11 @@ class Identity:
     expires_ms: int
 
     @property
+    def principal(self) -> str:
+        """The ARN without an assumed role's session name, which SDKs choose anew whenever credentials are renewed."""
+        return self.arn.rpartition("/")[0] if self.session_name else self.arn
+
+    @property
     def session_name(self) -> str:
         """The session name of an assumed role, or "".
 
@@ -177,9 +182,11 @@ class Exchange:
         except ProtocolError as error:
             self._tell(identity, Problem("malformed-message", str(error)))
             return
-        problem = self._from_relay(identity, message, now_ms) if identity.door is Door.RELAY else None
-        if identity.door is Door.STUB:
-            problem = self._from_stub(identity, message, now_ms)
+        act = self._from_relay if identity.door is Door.RELAY else self._from_stub
+        try:
+            problem = act(identity, message, now_ms)
+        except ProtocolError as error:  # it came in legally, but with the peer's name in it it is too large
+            problem = Problem("message-too-large", str(error), getattr(message, "request_id", ""))
         if problem is not None:
             self._tell(identity, problem)
 
@@ -203,7 +210,7 @@ class Exchange:
                 if message.function != identity.session_name:
                     return Problem(
                         "not-your-function",
-                        f"{identity.session_name} cannot speak for {message.function}.",
+                        f"{identity.session_name} cannot speak for {message.function:.140}.",
                         message.request_id,
                     )
                 self._deliver(identity, replace(message, peer=identity.connection), now_ms)
@@ -245,9 +252,12 @@ class Exchange:
         """A free lease is anybody's, a lost one its owner's new relay's, a held one only an explicit takeover's."""
         if hello.takeover or not present.live(now_ms):
             return True
-        if identity.arn != present.arn:
+        if identity.principal != replace(identity, arn=present.arn).principal:
             return False
-        return hello.relay == present.relay or (present.state is LeaseState.LOST and hello.machine == present.machine)
+        if hello.relay == present.relay:
+            return True
+        same_person = (hello.owner, hello.machine) == (present.owner, present.machine)
+        return present.state is LeaseState.LOST and same_person
 
     def _heartbeat(self, identity: Identity, relay: str, now_ms: int) -> Problem | None:
         lease = self._read_lease()
@@ -279,7 +289,9 @@ class Exchange:
             self._tell(identity, Undeliverable(message.request_id, message.peer))
             return None
         if asked.door is not Door.STUB or asked.session_name != message.function:
-            return Problem("not-the-asker", f"That connection is not one of {message.function}.", message.request_id)
+            return Problem(
+                "not-the-asker", f"That connection is not one of {message.function:.140}.", message.request_id
+            )
         try:
             self.gateway.post(Door.STUB, asked.connection, encode(message))
         except Gone:

@@ -64,8 +64,8 @@ def is_http(event: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     context = document.get("requestContext") if isinstance(document, dict) else None
-    if not isinstance(context, dict):
-        return False
+    if not isinstance(context, dict) or "methodArn" in document or "routeArn" in document:
+        return False  # a Lambda authorizer's request looks like HTTP, but its answer is a policy
     payload_2 = isinstance(context.get("http"), dict)
     payload_1 = isinstance(document.get("httpMethod"), str) and ("resourcePath" in context or "elb" in context)
     return payload_2 or payload_1

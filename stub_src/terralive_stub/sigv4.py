@@ -57,6 +57,8 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"  # IPv6
     if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
         host = f"{host}:{parts.port}"
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
@@ -64,10 +66,11 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
     if credentials.session_token:
         signed["x-amz-security-token"] = credentials.session_token
     names = ";".join(sorted(signed))
-    query = "&".join(
-        f"{quote(key, safe=_UNRESERVED)}={quote(value, safe=_UNRESERVED)}"
-        for key, value in sorted(parse_qsl(parts.query, keep_blank_values=True))
-    )
+    pairs = [
+        (quote(key, safe=_UNRESERVED), quote(value, safe=_UNRESERVED))
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    query = "&".join(f"{key}={value}" for key, value in sorted(pairs))  # sorted as encoded
     canonical = "\n".join(
         [
             "GET",

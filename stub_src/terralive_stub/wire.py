@@ -287,11 +287,13 @@ def decode(text: str) -> Message:
         raise ProtocolError("not a JSON object")
     version = document.get("v")
     if type(version) is not int or version != VERSION:
-        raise ProtocolError(f"protocol version {version!r:.40}, but this is version {VERSION}")
+        found = repr(version)[:40] if isinstance(version, int | str | None) else type(version).__name__
+        raise ProtocolError(f"protocol version {found}, but this is version {VERSION}")
     action = document.get("action")
     kind = _TYPES.get(action) if isinstance(action, str) else None
     if kind is None:
-        raise ProtocolError(f"unknown action {action!r:.60}")
+        found = repr(action)[:60] if isinstance(action, str) else type(action).__name__
+        raise ProtocolError(f"unknown action {found}")
     values: dict[str, object] = {}
     for item in fields(kind):
         if item.name in document:
@@ -307,6 +309,8 @@ _OPTIONAL: Final = frozenset({"peer", "takeover"})
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
         raise ProtocolError(f"{where} must be a text of at most {TEXT_CHARACTERS} characters")
+    if any("\ud800" <= character <= "\udfff" for character in value):  # no UTF-8, so nothing could pass it on
+        raise ProtocolError(f"{where} has half a surrogate pair")
     return value
 
 
