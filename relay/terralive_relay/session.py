@@ -168,11 +168,8 @@ class RelaySession:
                 effects = [Stop(StopReason.TAKEN_OVER, owner, machine)]
             case Released(relay=relay) if relay == self.identity.relay:
                 self._leased = False
-            case Problem(reference="no-lease") if self._leased:
-                self._leased = False
-                effects = self.connected(now)  # the lease ran out while this machine slept: ask for it again
-            case Problem(reference=reference, message=text):
-                effects = [Tell(Warned(reference, text))]
+            case Problem():
+                effects = self._problem(message, now)
             case Chunk(kind=Kind.INVOKE):
                 effects = self._invoke(message, now, now_ms)
             case Resume() | Done() | Missing(kind=Kind.RESULT):
@@ -221,6 +218,9 @@ class RelaySession:
             self._answer_by = now + ANSWER_SECONDS
             effects.append(Send(Heartbeat(self.identity.relay)))
         self._assembler.expire(now, after=ABANDON_SECONDS)
+        if not self._leased:
+            self._forget(now)
+            return effects  # only a relay with the lease may ask
         effects += [
             Send(Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer))
             for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
@@ -239,6 +239,14 @@ class RelaySession:
     @property
     def released(self) -> bool:
         return not self._leased
+
+    def _problem(self, problem: Problem, now: float) -> list[Effect]:
+        if problem.reference == "no-lease" and self._leased:
+            self._leased = False
+            return self.connected(now)  # the lease ran out while this machine slept: ask for it again
+        if problem.reference == "no-lease" and self._answer_by is not None:
+            return []  # about what was sent before; the Hello is on its way
+        return [Tell(Warned(problem.reference, problem.message))]
 
     def _welcome(self, now: float, heartbeat_s: float) -> list[Effect]:
         self._answer_by = None
@@ -273,11 +281,10 @@ class RelaySession:
         if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self._assembler.discard(chunk.request_id)
-        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
-        if invocation.deadline_ms <= now_ms:
-            late = error_outcome(Refusal.NOT_DELIVERED, "The invocation's timeout had passed before it came here.")
+        if invocation.deadline_ms <= now_ms:  # no entry: Lambda's retry has the same id, and may run
             warned = Warned("invocation-expired", f"{chunk.request_id} came too late and was not run", chunk.function)
-            return [Tell(warned), *self.finished(chunk.request_id, late, 0.0, now, send=False)]
+            return [Tell(warned)]
+        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
         trigger = describe_trigger(invocation.event)
         started = InvocationStarted(chunk.request_id, chunk.function, trigger.name, trigger.summary)
         return [Send(self._ack(chunk.request_id, entry)), Tell(started), Run(invocation)]
@@ -288,7 +295,7 @@ class RelaySession:
             unknown = Unknown(message.request_id, message.function, message.peer)
             return [Send(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
-            entry.arrived = True
+            entry.arrived = entry.payload is not None
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):

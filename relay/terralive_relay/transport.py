@@ -73,6 +73,7 @@ class Transport:
         credentials: gives the caller's credentials of this moment; may raise, which counts as a failed attempt.
         happened: called from the transport's thread with everything that happens, in order; must not block.
         backoff_scale: shortens the waits in tests.
+        ping_interval_s, ping_timeout_s: how soon a silent peer is noticed; the interval must be the longer one.
     """
 
     def __init__(
@@ -83,17 +84,21 @@ class Transport:
         happened: Callable[[Happening], None],
         *,
         backoff_scale: float = 1.0,
+        ping_interval_s: float = PING_INTERVAL_SECONDS,
+        ping_timeout_s: float = PING_TIMEOUT_SECONDS,
     ) -> None:
         self._url = url
         self._region = region
         self._credentials = credentials
         self._happened = happened
         self._scale = backoff_scale
+        self._ping = (ping_interval_s, ping_timeout_s)
         self._state = _State.NEW
         self._stopping = threading.Event()
         self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards _app, _number and _why, which three threads touch
+        self._lock = threading.Lock()  # guards _app, _open, _number and _why, which three threads touch
         self._app: WebSocketApp | None = None
+        self._open = False  # the upgrade is through: before that, a frame would spoil it
         self._number = 0
         self._why = ""
         self._jitter = random.Random()  # noqa: S311  # jitter is no secret
@@ -173,7 +178,7 @@ class Transport:
         app = WebSocketApp(
             self._url,
             header=headers,
-            on_open=lambda _: self._happened(Opened()),
+            on_open=self._opened,
             on_data=lambda _, data, opcode, __: self._took(data, opcode),
             on_error=on_error,
             on_close=on_close,
@@ -183,10 +188,20 @@ class Transport:
         if self._stopping.is_set():
             return False
         websocket.setdefaulttimeout(CONNECT_TIMEOUT_SECONDS)
-        app.run_forever(ping_interval=PING_INTERVAL_SECONDS, ping_timeout=PING_TIMEOUT_SECONDS, suppress_origin=True)
+        interval, timeout = self._ping
+        app.run_forever(ping_interval=interval, ping_timeout=timeout, suppress_origin=True)
         with self._lock:
             self._app = None
+            self._open = False
         return forbidden
+
+    def _opened(self, app: WebSocketApp) -> None:
+        with self._lock:
+            self._open = True
+        if self._stopping.is_set():  # stop() came while this connection was being made, when there was none to end
+            _hang_up(app)
+            return
+        self._happened(Opened())
 
     def _took(self, data: str | bytes, opcode: int) -> None:
         if opcode == ABNF.OPCODE_TEXT:
@@ -200,7 +215,7 @@ class Transport:
         while (item := self._outbox.get()) is not None:
             number, text = item
             with self._lock:
-                app = self._app if number == self._number else None
+                app = self._app if number == self._number and self._open else None
             if app is None or app.sock is None:
                 continue
             try:
