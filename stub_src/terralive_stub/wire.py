@@ -21,7 +21,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias
 
@@ -298,12 +298,9 @@ def decode(text: str) -> Message:
     for item in fields(kind):
         if item.name in document:
             values[item.name] = _READERS[str(item.type)](document[item.name], f"{action}.{item.name}")
-        elif item.name not in _OPTIONAL:
+        elif item.default is MISSING:
             raise ProtocolError(f"{action}.{item.name} is missing")
     return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
-
-
-_OPTIONAL: Final = frozenset({"peer", "takeover"})
 
 
 def _text(value: object, where: str) -> str:

@@ -1,0 +1,63 @@
+"""A connections table and a gateway in memory, for the exchange's tests. The table counts what it is asked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from terralive_stub.exchange import Conflict, Door, Gone, Identity, Lease
+from terralive_stub.wire import Message, decode
+
+
+@dataclass
+class FakeTable:
+    """Keeps the contract of `terralive_stub.exchange.Table`."""
+
+    identities: dict[str, Identity] = field(default_factory=dict)
+    lease: Lease | None = None
+    accesses: int = 0
+
+    def put_identity(self, identity: Identity) -> None:
+        self.accesses += 1
+        self.identities[identity.connection] = identity
+
+    def get_identity(self, connection: str) -> Identity | None:
+        self.accesses += 1
+        return self.identities.get(connection)
+
+    def delete_identity(self, connection: str) -> None:
+        self.accesses += 1
+        self.identities.pop(connection, None)
+
+    def get_lease(self) -> Lease | None:
+        self.accesses += 1
+        return self.lease
+
+    def put_lease(self, lease: Lease, *, replaces: int) -> None:
+        self.accesses += 1
+        if (self.lease.version if self.lease is not None else 0) != replaces:
+            raise Conflict
+        self.lease = lease
+
+
+@dataclass
+class FakeGateway:
+    """Delivers to nobody: what each connection would have got is read with `take`."""
+
+    gone: set[str] = field(default_factory=set)
+    closed: list[str] = field(default_factory=list)
+    posted: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
+
+    def post(self, door: Door, connection: str, text: str) -> None:
+        assert door is (Door.RELAY if connection.startswith("relay") else Door.STUB), "the wrong stage's endpoint"
+        if connection in self.gone:
+            raise Gone
+        self.posted[connection].append(decode(text))
+
+    def close(self, door: Door, connection: str) -> None:
+        del door
+        self.closed.append(connection)
+        self.gone.add(connection)
+
+    def take(self, connection: str) -> list[Message]:
+        return self.posted.pop(connection, [])

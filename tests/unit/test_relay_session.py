@@ -1,0 +1,229 @@
+"""What the developer and the callers see of a relay, whatever is repeated, lost or late. Time is a parameter."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, Warned
+from terralive_relay.session import (
+    ANSWER_SECONDS,
+    Drop,
+    Effect,
+    Identity,
+    RelaySession,
+    Run,
+    Send,
+    Stop,
+    StopReason,
+    Tell,
+)
+from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.wire import (
+    Ack,
+    Chunk,
+    Done,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Message,
+    Missing,
+    Problem,
+    ProtocolError,
+    Refused,
+    Released,
+    Resume,
+    TakenOver,
+    Unknown,
+    Welcome,
+)
+
+NOW_MS = 1_700_000_000_000
+WELCOME = Welcome("life", 60_000, 20_000)
+OK = Outcome(b'"ok"')
+
+
+def live(*, takeover: bool = False) -> RelaySession:
+    session = RelaySession(Identity("life", ("fn",), "ana", "laptop", takeover))
+    assert session.connected(0.0) == [Send(Hello("life", ("fn",), "ana", "laptop", takeover))]
+    assert session.received(WELCOME, 0.1, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
+    return session
+
+
+def invoke(event: bytes = b"{}", *, peer: str = "c1", remaining_ms: int = 3000) -> tuple[Chunk, ...]:
+    payload = pack_invocation(Invocation("r1", "fn", "arn", 0, event), remaining_ms=remaining_ms)
+    return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
+
+
+def hear(session: RelaySession, *messages: Message, now: float = 1.0) -> list[Effect]:
+    return [effect for message in messages for effect in session.received(message, now, NOW_MS)]
+
+
+def sent(effects: list[Effect]) -> list[Message]:
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+def runs(effects: list[Effect]) -> int:
+    return sum(isinstance(effect, Run) for effect in effects)
+
+
+def outcome_in(effects: list[Effect], *, peer: str) -> Outcome:
+    assembler, payload = Assembler(), None
+    for message in sent(effects):
+        assert isinstance(message, Chunk)
+        assert message.peer == peer
+        payload = assembler.add(message, 0.0)
+    assert payload is not None
+    return unpack_outcome(payload)
+
+
+def test_an_invocation_is_acknowledged_and_run_and_its_result_sent_to_the_asker() -> None:
+    session = live()
+    effects = hear(session, *invoke())
+    assert sent(effects) == [Ack("r1", "fn", "c1")]
+    assert runs(effects) == 1
+    assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c1") == OK
+
+
+def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_connection() -> None:
+    session = live()
+    hear(session, *invoke())
+    again = hear(session, *invoke(peer="c2"))
+    assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2")])
+    assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c2") == OK
+
+
+def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> None:
+    session = live()
+    hear(session, *invoke())
+    session.finished("r1", OK, 5.0, 2.0, send=True)
+    assert outcome_in(hear(session, *invoke(peer="c2")), peer="c2") == OK
+    assert outcome_in(hear(session, Resume("r1", "fn", "c3")), peer="c3") == OK
+
+
+def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_arrived() -> None:
+    session = live()
+    hear(session, *invoke())
+    session.lost(2.0, "reset", 0.1)
+    assert sent(session.finished("r1", OK, 5.0, 2.5, send=True)) == []
+    session.connected(4.0)
+    back, *waiting = session.received(WELCOME, 4.1, NOW_MS)
+    assert back == Tell(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
+    assert outcome_in(waiting, peer="c1") == OK
+    hear(session, Done("r1", "fn", "c1"))
+    session.lost(5.0, "reset", 0.1)
+    session.connected(5.5)
+    assert sent(session.received(WELCOME, 5.6, NOW_MS)) == []
+
+
+def test_a_lost_connection_is_told_once() -> None:
+    session = live()
+    assert len(session.lost(1.0, "reset", 0.1)) == 1
+    assert session.lost(1.2, "refused", 0.5) == []
+
+
+def test_missing_parts_of_a_result_are_sent_again() -> None:
+    session = live()
+    hear(session, *invoke())
+    body = random.Random(1).randbytes(2 * CHUNK_BYTES)
+    chunks = sent(session.finished("r1", Outcome(body), 5.0, 2.0, send=True))
+    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"))) == [chunks[1]]
+
+
+def test_missing_parts_of_an_invocation_are_asked_for() -> None:
+    session = live()
+    chunks = invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))
+    assert hear(session, chunks[2], chunks[0]) == []
+    assert sent(session.tick(2.0)) == [Missing(Kind.INVOKE, "r1", "fn", (1,), "c1")]
+    assert runs(hear(session, chunks[1], now=2.1)) == 1
+
+
+def test_nothing_is_asked_for_without_the_lease() -> None:
+    session = live()
+    hear(session, invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))[0])
+    session.lost(1.5, "reset", 0.1)
+    assert session.tick(3.0) == []
+
+
+def test_a_function_outside_the_configuration_is_refused() -> None:
+    chunk = Chunk(Kind.INVOKE, "r1", "evil", 0, 1, 1, "raw", b"x", "c1")
+    with pytest.raises(ProtocolError):
+        hear(live(), chunk)
+
+
+def test_a_payload_that_names_another_invocation_is_refused() -> None:
+    payload = pack_invocation(Invocation("r2", "fn", "arn", 0, b""), remaining_ms=1000)
+    with pytest.raises(ProtocolError):
+        hear(live(), *split(Kind.INVOKE, "r1", "fn", payload))
+
+
+def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
+    """Lambda retries an asynchronous invocation under the same request id."""
+    session = live()
+    (told,) = hear(session, *invoke(remaining_ms=0))
+    assert isinstance(told, Tell)
+    assert isinstance(told.event, Warned)
+    assert told.event.reference == "invocation-expired"
+    assert runs(hear(session, *invoke())) == 1
+
+
+def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
+    assert hear(live(), Resume("r1", "fn", "c1")) == [Send(Unknown("r1", "fn", "c1"))]
+
+
+def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
+    session = live()
+    hear(session, *invoke())
+    effects = session.finished("r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, send=True)
+    *chunks, told = effects
+    assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
+    assert isinstance(told, Tell)
+    assert isinstance(told.event, InvocationFinished)
+    assert not told.event.ok
+
+
+def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
+    session = live()
+    hear(session, *invoke())
+    assert sent(session.finished("r1", OK, 5.0, 2.0, send=False)) == []
+
+
+def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
+    fresh = RelaySession(Identity("life", ("fn",), "ana", "laptop"))
+    fresh.connected(0.0)
+    assert hear(fresh, Refused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
+    assert hear(live(), Refused("ben", "pc", 7)) == [Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)]
+    assert hear(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
+
+
+def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
+    session = live(takeover=True)
+    session.lost(1.0, "reset", 0.1)
+    assert session.connected(2.0) == [Send(Hello("life", ("fn",), "ana", "laptop", takeover=False))]
+
+
+def test_heartbeats_are_sent_and_an_unanswered_one_costs_the_connection() -> None:
+    session = live()
+    assert session.tick(20.2) == [Send(Heartbeat("life"))]
+    session.received(WELCOME, 20.3, NOW_MS)
+    assert session.tick(40.3) == [Send(Heartbeat("life"))]
+    (drop,) = session.tick(40.3 + ANSWER_SECONDS)
+    assert isinstance(drop, Drop)
+
+
+def test_a_lease_that_ran_out_during_sleep_is_asked_for_again_once_and_quietly() -> None:
+    session = live()
+    problem = Problem("no-lease", "text")
+    assert [type(message) for message in sent(hear(session, problem, problem))] == [Hello]
+
+
+def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
+    session = live()
+    assert session.goodbye() == [Send(Goodbye("life"))]
+    assert not session.released
+    hear(session, Released("life"))
+    assert session.released
