@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from terralive_terraform.documents import Json, items, parse_object, section, text
+from terralive_terraform.documents import Json, items, number, parse_object, section, text
 
 if TYPE_CHECKING:
     import boto3
@@ -249,10 +249,12 @@ def _fetch(url: str) -> tuple[str, int]:
 
 def _tell_invocation(relay: _Command, function: str, meaning: str) -> None:
     begun = relay.find("invocation", function=function)
-    ended = relay.find("result", request_id=text(begun, "request_id"))
+    request_id = text(begun, "request_id")
+    ended = relay.find("result", request_id=request_id)
     if ended.get("ok") is not True:
         raise DemoError(f"{function} failed: {text(ended, 'error_type')} {text(ended, 'error_message')}")
-    detail(f"{meaning} ({ended.get('handler_ms'):.1f} ms)" if isinstance(ended.get("handler_ms"), float) else meaning)
+    detail(f"{meaning} ({number(ended, 'handler_ms'):.1f} ms)")
+    detail(f"  it printed: {text(relay.find('log', request_id=request_id), 'line')}")
 
 
 def _objects(event: Event, name: str) -> list[Event]:

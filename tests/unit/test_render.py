@@ -27,7 +27,7 @@ from terralive_cli.events import (
 )
 from terralive_cli.render import Renderer
 from terralive_cli.render.rich import shorten
-from terralive_cli.render.story import duration
+from terralive_cli.render.story import Storyteller, duration
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000, UTC)
 API = LiveFunction("orders-api", "aws_lambda_function.api", "python3.12", "app.handler", "services/api")
@@ -276,3 +276,26 @@ def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
 
 def test_long_names_keep_the_end_that_tells_them_apart() -> None:
     assert shorten("terralive-orders-dev-ana-api", 12) == "…dev-ana-api"
+
+
+def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
+    storyteller = Storyteller()
+    events = [
+        InvocationEvent(request_id="r1", function="api", trigger="http"),
+        Log(request_id="r1", function="api", line="[ERROR] KeyError: 'x'"),
+        Log(request_id="r1", function="api", line='  File "app.py", line 2, in handler'),
+        Result(
+            request_id="r1",
+            function="api",
+            ok=False,
+            error_type="KeyError",
+            handler_ms=1.0,
+            error_message="'x'",
+            stack=('  File "app.py", line 2, in handler',),
+        ),
+    ]
+
+    told = [line.text for event in events for line in storyteller.tell(event)]
+
+    assert sum("line 2, in handler" in text for text in told) == 1
+    assert "failed in 1 ms  KeyError: 'x'" in told

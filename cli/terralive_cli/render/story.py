@@ -34,6 +34,7 @@ from terralive_cli.events import (
 _PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
 _STARTS: Final = {"synth": "synthesising", "init": "preparing Terraform", "plan": "planning", "apply": "applying"}
 _RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
+_ERROR_LOG: Final = "[ERROR] "  # how Lambda's Python runtime logs an error of the handler's, with its traceback
 _QUIET_SECONDS: Final = 5.0
 _SHOWN_PATHS: Final = 3
 _MILLISECONDS: Final = 1000.0
@@ -88,6 +89,7 @@ class Storyteller:
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
         self._running: dict[str, str] = {}
+        self._logged_errors: set[str] = set()  # request ids whose runtime has logged the error, stack and all
         self._prefix = ""
         self.width = 0
 
@@ -110,8 +112,7 @@ class Storyteller:
                 what = event.summary or event.trigger
                 return [self._column(event, event.request_id, event.function, Span(what, Style.STRONG))]
             case Log():
-                spans = (Span("│ ", Style.FAINT), Span(event.line, Style.RAW))
-                return [self._column(event, event.request_id, event.function, *spans)]
+                return self._log(event)
             case Result():
                 return self._result(event)
             case Reload():
@@ -137,6 +138,12 @@ class Storyteller:
         mark = (Span(f"#{request_id[:4]} ", Style.FAINT),) if together > 1 and request_id else ()
         return Line((*mark, *spans), event.at, self._label(function))
 
+    def _log(self, event: Log) -> list[Line]:
+        if event.line.startswith(_ERROR_LOG) and event.request_id in self._running:
+            self._logged_errors.add(event.request_id)
+        spans = (Span("│ ", Style.FAINT), Span(event.line, Style.RAW))
+        return [self._column(event, event.request_id, event.function, *spans)]
+
     def _result(self, event: Result) -> list[Line]:
         took = duration(event.handler_ms / _MILLISECONDS)
         if event.ok:
@@ -158,6 +165,9 @@ class Storyteller:
             )
         ]
         self._running.pop(event.request_id, None)
+        if event.request_id in self._logged_errors:
+            self._logged_errors.discard(event.request_id)
+            return lines  # the lines above say the rest
         lines += [Line((Span(f"  {text}", Style.BAD),), event.at, self._label(event.function)) for text in more]
         for frame in event.stack:
             lines += [
