@@ -2,7 +2,8 @@
 
 The stages of making an app live, each of which leaves a state that `restore` and `destroy` understand:
 
-    1. the debug stack is synthesised, planned, and applied if anything has changed
+    1. the debug stack is synthesised, planned, and applied if anything has changed; before it is, the app is planned
+       too, so that a mistake in it is told while nothing is deployed yet
     2. the stub's zip is built with the debug stack's address in it
     3. the app is synthesised (or overridden) with the stub in its functions' place, planned, and applied if anything
        has changed; what was planned and shown is what is applied
@@ -118,7 +119,12 @@ class Deployment:
         phase = Phase("debug-stack", self._emit)
         terraform = self._debug_terraform(phase)
         with self._planned(terraform, phase) as plan:
-            self._apply(terraform, plan, phase, lambda: approve(plan))
+
+            def begin() -> None:
+                self.plan_live(_debug_outputs(terraform.outputs()))
+                approve(plan)
+
+            self._apply(terraform, plan, phase, begin)
         outputs = _debug_outputs(terraform.outputs())
         if outputs is None:
             raise TerraliveError(
