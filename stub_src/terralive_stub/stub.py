@@ -84,7 +84,7 @@ class Stub:
         if self._connection is None or item.connection != self._connection.number:
             return self.session.tick(now)  # an older connection's last words
         if isinstance(item, Lost):
-            self._connection = None
+            self.close()  # its end has come, but its socket is still ours
             return self.session.connection_lost(now, item.why)
         try:
             message = decode(item.text)

@@ -140,4 +140,8 @@ class Connection:
                     self._inbox.put(Received(self.number, data.decode(errors="replace")))
         except (OSError, WebSocketException, ValueError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
+        raw = self._socket.sock
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                raw.shutdown(socket.SHUT_RDWR)  # the gateway need not wait for our end of it
         self._inbox.put(Lost(self.number, why))

@@ -1,0 +1,154 @@
+"""The stub's shell against a real WebSocket server whose relay is scripted."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from terralive_stub.chunks import Assembler, pack_outcome, split
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.session import StubSession
+from terralive_stub.sigv4 import Credentials
+from terralive_stub.stub import Stub
+from terralive_stub.wire import Ack, Chunk, Kind, Resume, decode, encode
+
+OK = Outcome(b'"ok"')
+Script = Callable[[ServerConnection], None]
+
+
+class Peer:
+    """What broker and relay are to a stub: acknowledges, then answers with `outcome`; counts connections and runs."""
+
+    def __init__(self, outcome: Outcome = OK) -> None:
+        self.outcome = outcome
+        self.connections = 0
+        self.ran: list[str] = []
+        self.events: list[int] = []
+        self.open: list[ServerConnection] = []
+        self.lost_after_ack = 0
+        self._assembler = Assembler()
+
+    def __call__(self, connection: ServerConnection) -> None:
+        self.connections += 1
+        self.open.append(connection)
+        try:
+            for text in connection:
+                self._answer(connection, decode(str(text)))
+        except ConnectionClosed:
+            return
+
+    def _answer(self, connection: ServerConnection, message: object) -> None:
+        if isinstance(message, Chunk):
+            payload = self._assembler.add(message, 0.0)
+            if payload is None:
+                return
+            self.ran.append(message.request_id)
+            self.events.append(len(payload))
+            connection.send(encode(Ack(message.request_id, message.function)))
+            if self.lost_after_ack:
+                self.lost_after_ack -= 1
+                connection.socket.close()
+                return
+        if isinstance(message, Chunk | Resume):
+            for chunk in split(Kind.RESULT, message.request_id, message.function, pack_outcome(self.outcome)):
+                connection.send(encode(chunk))
+
+
+@contextmanager
+def serving(peer: Script) -> Iterator[Stub]:
+    with serve(peer, "127.0.0.1", 0, compression=None, max_size=2**20) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
+        stub = Stub(url, "eu-west-1", lambda: Credentials("AKID", "secret"), StubSession(app="orders", stage="dev"))
+        try:
+            yield stub
+        finally:
+            stub.close()
+            server.shutdown()
+            thread.join()
+
+
+def invocation(name: str = "r1", event: bytes = b"{}", *, seconds: float = 20.0) -> Invocation:
+    return Invocation(name, "fn", "arn", int((time.time() + seconds) * 1000), event)
+
+
+def readers() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("stub-reader")]
+
+
+def test_warm_invocations_share_one_connection_and_closing_leaves_no_thread() -> None:
+    peer = Peer()
+    with serving(peer) as stub:
+        assert [stub.handle(invocation(f"r{number}")) for number in range(5)] == [OK] * 5
+        assert len(readers()) == 1
+    assert peer.connections == 1
+    assert readers() == []
+
+
+def test_six_megabytes_travel_each_way() -> None:
+    event = bytes(range(256)) * (6 * 4096)
+    peer = Peer(Outcome(event))
+    with serving(peer) as stub:
+        assert stub.handle(invocation(event=event)).body == event
+    assert peer.events[0] > len(event)
+
+
+def test_a_connection_that_died_while_frozen_costs_one_reconnect_and_no_invocation() -> None:
+    peer = Peer()
+    with serving(peer) as stub:
+        assert stub.handle(invocation("r1")) == OK
+        peer.open[0].close()
+        assert stub.handle(invocation("r2")) == OK
+    assert peer.connections == 2
+    assert peer.ran == ["r1", "r2"]
+
+
+def test_a_connection_lost_while_the_handler_runs_is_resumed_and_the_handler_runs_once() -> None:
+    peer = Peer()
+    peer.lost_after_ack = 1
+    with serving(peer) as stub:
+        assert stub.handle(invocation()) == OK
+    assert (peer.connections, peer.ran) == (2, ["r1"])
+
+
+def test_a_result_counts_where_its_thanks_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = Peer()
+    with serving(peer) as stub:
+        assert stub.handle(invocation("r1")) == OK
+        connection = stub._connection
+        assert connection is not None
+        send = connection.send
+
+        def refuses_done(text: str) -> None:
+            if '"done"' in text:
+                raise ConnectionResetError("gone")
+            send(text)
+
+        monkeypatch.setattr(connection, "send", refuses_done)
+        assert stub.handle(invocation("r2")) == OK
+
+
+def test_an_unreachable_gateway_is_a_named_error_before_the_deadline() -> None:
+    with serving(Peer()) as stub:
+        dead = Stub("ws://127.0.0.1:1/stub", "eu-west-1", stub.credentials, StubSession(app="orders", stage="dev"))
+        outcome = dead.handle(invocation(seconds=2.0))
+    assert outcome.error_type == "Terralive.CannotConnect"
+
+
+def test_a_gateway_that_never_answers_the_upgrade_is_a_named_error_before_the_deadline() -> None:
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, serving(Peer()) as stub:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}/stub"
+        mute = Stub(url, "eu-west-1", stub.credentials, StubSession(app="orders", stage="dev"))
+        call = invocation(seconds=2.0)
+        outcome = mute.handle(call)
+        assert time.time() * 1000 < call.deadline_ms
+    assert outcome.error_type == "Terralive.CannotConnect"
