@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.terraform_aws import actions, moto_environment, plan, terraform_in
+from support.terraform_aws import actions, aws_environment, plan, terraform_in
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
 from terralive_terraform.app import App
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
@@ -71,7 +71,7 @@ resource "terraform_data" "slow" {
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with moto_environment(tmp_path_factory.mktemp("terraform")) as environment:
+    with aws_environment(tmp_path_factory.mktemp("terraform")) as environment:
         yield environment
 
 

@@ -1,56 +1,28 @@
-"""An AWS control plane (moto) for tests that run the real Terraform, and the environment that leads there."""
+"""An AWS account (the sandbox) for tests that run the real Terraform, and the environment that leads there."""
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from terralive_sandbox.info import environment
+from terralive_sandbox.process import SandboxProcess
 from terralive_terraform.mirror import terraform_environment
 from terralive_terraform.progress import Progress
 from terralive_terraform.runner import Plan, Terraform
 
 
 @contextmanager
-def moto_environment(work: Path) -> Iterator[dict[str, str]]:
-    """Run moto on a free port for as long as the block lasts."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [str(Path(sys.executable).parent / "moto_server"), "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    endpoint = f"http://127.0.0.1:{port}"
+def aws_environment(work: Path) -> Iterator[dict[str, str]]:
+    """Run a sandbox of its own for as long as the block lasts."""
+    process = SandboxProcess.start(work / "sandbox.json", region="eu-west-1", log_path=work / "sandbox.log")
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     try:
-        _wait_until_it_answers(process, endpoint)
-        yield {
-            **terraform_environment(os.environ, work),
-            "AWS_ENDPOINT_URL": endpoint,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_REGION": "eu-west-1",
-        }
+        yield {**terraform_environment(mine, work), **environment(process.info)}
     finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_until_it_answers(process: subprocess.Popen[bytes], endpoint: str) -> None:
-    while process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{endpoint}/moto-api/", timeout=5):  # noqa: S310  # our own loopback server
-                return
-        except (urllib.error.URLError, OSError):
-            try:
-                process.wait(0.1)
-            except subprocess.TimeoutExpired:
-                continue
-    raise AssertionError("moto_server has ended")
+        process.stop()
 
 
 def terraform_in(
