@@ -19,7 +19,7 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import click
 
-from terralive_cli import failures
+from terralive_cli import failures, interrupts
 from terralive_cli.config import Config, Flags, Output, find_project, load
 from terralive_cli.render import Renderer
 from terralive_cli.ui import Ui
@@ -187,7 +187,13 @@ def _execute(name: str, typed: Typed, options: Mapping[str, object], *, program:
             if changes:
                 config.refuse_protected()
             run: Run = importlib.import_module(f"terralive_cli.commands.{name}").run
-            return run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
+            with interrupts.of_every_kind():
+                return run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
+        except KeyboardInterrupt:
+            from terralive_cli.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
+
+            ui.emit(interrupts.told(name, config, sandbox_runs=sandbox_file(config.project).exists()))
+            return failures.INTERRUPTED
         except Exception as failure:  # noqa: BLE001 - every failure is told in the output that was asked for
             ui.emit(failures.describe(failure))
             renderer.close()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import time
-from types import FrameType
 from typing import Final
 
 import click
@@ -42,11 +40,6 @@ def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
             f"A sandbox of this project runs already: {running.endpoint} (process {running.pid}).",
             hint="Use that one, or end it first (Ctrl-C in its terminal).",
         )
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
     process = start_sandbox(config, port=port)
     try:
         info = process.info

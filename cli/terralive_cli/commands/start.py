@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final
 
 from terralive_cli import approval, failures
@@ -59,19 +55,18 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
     )
     settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions)
     relay = Relay(settings, target.credentials, lambda event: ui.emit(from_relay(event)))
-    with _interrupts_of_every_kind():
-        try:
-            relay.start()
-            relay.wait_connected(_CONNECT_SECONDS)
-            ui.emit(_ready(config, target, live))
-            while not relay.wait(_LOOK_SECONDS):
-                if ui.output_gone:
-                    break
-        except KeyboardInterrupt:
-            pass
-        finally:
-            _stop(relay)
-            ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=_farewell(config, target)))
+    try:
+        relay.start()
+        relay.wait_connected(_CONNECT_SECONDS)
+        ui.emit(_ready(config, target, live))
+        while not relay.wait(_LOOK_SECONDS):
+            if ui.output_gone:
+                break
+    except KeyboardInterrupt:
+        pass
+    finally:
+        _stop(relay)
+        ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=_farewell(config, target)))
     return failures.INTERRUPTED
 
 
@@ -80,21 +75,6 @@ def _stop(relay: Relay) -> None:
         relay.stop()
     except KeyboardInterrupt:
         os._exit(failures.INTERRUPTED)  # asked for twice: at once; the workers see their pipes close and end
-
-
-@contextmanager
-def _interrupts_of_every_kind() -> Iterator[None]:
-    """A closed terminal and a `kill` end a relay as cleanly as Ctrl-C."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
