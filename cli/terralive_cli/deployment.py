@@ -353,8 +353,8 @@ def _explained(phase: str) -> Iterator[None]:
         yield
     except TerraliveError as error:
         error.hint = (
-            f"{error.hint} What was done before the failure (phase {phase}) stays deployed and in Terraform's state: "
-            "run the same command again to go on, or `terralive destroy` to take it back."
+            f"{error.hint} What was done before the failure (phase {phase}) stays, and Terraform's state knows it: the "
+            "same command goes on from there, `terralive destroy` takes everything back."
         ).strip()
         raise
 

@@ -20,6 +20,7 @@ from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.sigv4 import Credentials
+from terralive_terraform.app import tidy
 from terralive_terraform.debug_settings import Endpoints
 
 FOLDER: Final = ".terralive"
@@ -70,7 +71,7 @@ def work_folder(project: Path) -> Path:
 
 @contextmanager
 def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Target]:
-    """Find out where the stage lives, and that AWS knows the caller.
+    """Find out where the stage lives, and that AWS knows the caller; what a killed run has left beside `*.tf` goes.
 
     Args:
         config: the configuration.
@@ -80,6 +81,8 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         ConfigurationError: no region, or no sandbox to attach to.
         CredentialsError: see `aws.identify`.
     """
+    if not config.terraform.app:
+        tidy(config.terraform.dir, os.environ)
     if not config.sandbox:
         yield _aws(config)
         return

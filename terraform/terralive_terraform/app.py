@@ -15,7 +15,7 @@ import subprocess
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -48,6 +48,8 @@ from terralive_terraform.substitution import (
 )
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
+# The team's own one, beside it: whatever becomes of a stage's work folder, the next run finds it.
+_KEPT_LOCK_FILE: Final = ".terraform.lock.hcl.terralive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,17 @@ class App(ABC):
         Raises:
             ConfigurationError, TerraformError: the program fails, or the configuration cannot be read.
         """
+
+
+def tidy(directory: Path, environment: Mapping[str, str]) -> None:
+    """Remove what a killed run has left in a folder of `*.tf` files, unless a run is at work there at this moment.
+
+    `prepared` does so too; this is for commands that end before it (no sandbox, no credentials).
+    """
+    if not any((directory / name).exists() for name in (*OWN_FILES, _KEPT_LOCK_FILE)):
+        return
+    with suppress(ConfigurationError), _alone(directory):  # busy, or unreadable modules: `prepared` tells
+        PlainApp(directory, "").clean_up(directory / environment.get("TF_DATA_DIR", ".terraform"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +252,7 @@ class PlainApp(App):
         own_data = work / "terraform-data" if backend_override else None
         users_data = self.directory / environment.get("TF_DATA_DIR", ".terraform")
         with _alone(self.directory):
-            self.clean_up(work, own_data or users_data)
+            self.clean_up(own_data or users_data)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, own_data or users_data, environment)
             modules = find_modules(self.directory, own_data or users_data)
@@ -253,9 +266,9 @@ class PlainApp(App):
                     for path in written:
                         path.unlink(missing_ok=True)
 
-    def clean_up(self, work: Path, data_dir: Path) -> None:
+    def clean_up(self, data_dir: Path) -> None:
         """Remove what a killed run has left beside the configuration."""
-        _return_lock_file(self.directory, work)
+        _return_lock_file(self.directory)
         for name in OWN_FILES:
             (self.directory / name).unlink(missing_ok=True)
         for module in find_modules(self.directory, data_dir):
@@ -371,7 +384,7 @@ def _alone(directory: Path) -> Iterator[None]:
 @contextmanager
 def _borrowed_lock_file(directory: Path, work: Path) -> Iterator[None]:
     """Give Terraform a dependency lock file of the stage's own, and the team theirs again at the end."""
-    lock, theirs, ours = directory / _LOCK_FILE, work / "team.lock.hcl", work / "stage.lock.hcl"
+    lock, theirs, ours = directory / _LOCK_FILE, directory / _KEPT_LOCK_FILE, work / "stage.lock.hcl"
     write_atomically(theirs, lock.read_bytes() if lock.is_file() else b"")
     try:
         lock.unlink(missing_ok=True)
@@ -381,11 +394,11 @@ def _borrowed_lock_file(directory: Path, work: Path) -> Iterator[None]:
     finally:
         if lock.is_file():
             write_atomically(ours, lock.read_bytes())
-        _return_lock_file(directory, work)
+        _return_lock_file(directory)
 
 
-def _return_lock_file(directory: Path, work: Path) -> None:
-    theirs, lock = work / "team.lock.hcl", directory / _LOCK_FILE
+def _return_lock_file(directory: Path) -> None:
+    theirs, lock = directory / _KEPT_LOCK_FILE, directory / _LOCK_FILE
     if not theirs.is_file():
         return
     content = theirs.read_bytes()

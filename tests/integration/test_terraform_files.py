@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.app import App, CdktfApp, PlainApp
+from terralive_terraform.app import App, CdktfApp, PlainApp, tidy
 from terralive_terraform.artifacts import StubCoordinates, build_broker_zip, build_stub_zip, zip_folder
 from terralive_terraform.discovery import OVERRIDE_FILE, find_modules
 from terralive_terraform.mirror import terraform_environment
@@ -135,17 +135,29 @@ def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path
 
 
 def test_what_a_killed_run_left_is_gone_with_the_next_one(project: Path, tmp_path: Path) -> None:
-    work = tmp_path / "work"
+    before = left_by_a_killed_run(project)
+    with App.discover(project).prepared(None, tmp_path / "work", {}):
+        assert snapshot(project) == before
+    assert snapshot(project) == before
+
+
+def test_what_a_killed_run_left_is_gone_with_any_command_but_not_under_one_that_runs(project: Path) -> None:
+    before = left_by_a_killed_run(project)
+    tidy(project, {})
+    assert snapshot(project) == before
+    with App.discover(project).prepared(LIVE, project / "work", {}):
+        tidy(project, {})
+        assert (project / OVERRIDE_FILE).exists()
+
+
+def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
     (project / ".terraform.lock.hcl").write_text("# the team's")
     before = snapshot(project)
-    work.mkdir()
-    (work / "team.lock.hcl").write_text("# the team's")
+    (project / ".terraform.lock.hcl.terralive").write_text("# the team's")
     (project / ".terraform.lock.hcl").write_text("# the stage's")
     (project / OVERRIDE_FILE).write_text("{}")
     (project / "jobs" / OVERRIDE_FILE).write_text("{}")
-    with App.discover(project).prepared(None, work, {}):
-        assert snapshot(project) == before
-    assert snapshot(project) == before
+    return before
 
 
 def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> None:
