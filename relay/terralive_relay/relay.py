@@ -30,7 +30,7 @@ from terralive_stub.wire import ProtocolError, decode, encode
 
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0
-_FORBIDDEN_ATTEMPTS: Final = 4  # a permission granted a moment ago takes some seconds to reach IAM
+_FORBIDDEN_SECONDS: Final = 20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ class Relay:
         self._ready = threading.Event()  # connected for the first time, or never to be
         self._over = threading.Event()  # stopped by itself
         self._failure: TerraliveError | None = None
-        self._forbidden = 0
+        self._forbidden_since: float | None = None
+        self._why_not = ""  # the last reason for having no connection
 
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
@@ -126,7 +127,7 @@ class Relay:
             raise TerraliveError(
                 "relay-not-connected",
                 f"The debug stack's WebSocket API did not let the relay in within {timeout_s:.0f} s "
-                f"({self._settings.url}).",
+                f"({self._settings.url}). {self._why_not}".strip(),
                 hint="Check this machine's network (a proxy must let WebSockets through), then run the command again.",
             )
         if self._failure is not None:
@@ -145,28 +146,42 @@ class Relay:
         return over
 
     def stop(self) -> None:
-        """Leave: give the lease back, end every worker and thread."""
+        """Leave: answer what is under way by name, give the lease back, end every worker and thread."""
+        self._watcher.close()
+        for pool in self._pools.values():
+            pool.close()  # completes every invocation under way; the session still sends those outcomes
         self._inbox.put(_Halt())
         self._thread.join()
         self._transport.stop()
-        self._watcher.close()
-        for pool in self._pools.values():
-            pool.close()
         self._api.close()
         self._sink(ConnectionChanged(ConnectionState.CLOSED))
 
     def _run(self) -> None:
-        while True:
-            now = time.monotonic()
-            try:
-                item = self._inbox.get(timeout=max(0.0, self._session.next_tick(now) - now))
-            except queue.Empty:
-                self._do(self._session.tick(time.monotonic()))
-                continue
-            if isinstance(item, _Halt):
-                self._leave()
-                return
-            self._do(self._take(item))
+        try:
+            while self._step():
+                pass
+            self._leave()
+        except Exception as error:  # noqa: BLE001  # the last net: a relay without this thread must not look alive
+            self._fail(
+                TerraliveError(
+                    "relay-failed",
+                    f"The relay itself failed: {type(error).__name__}: {error}",
+                    hint="This is a bug of terralive's; please report it. `terralive start` goes on.",
+                )
+            )
+
+    def _step(self) -> bool:
+        """Do the next thing; False when it is time to leave."""
+        now = time.monotonic()
+        try:
+            item = self._inbox.get(timeout=max(0.0, self._session.next_tick(now) - now))
+        except queue.Empty:
+            self._do(self._session.tick(time.monotonic()))
+            return True
+        if isinstance(item, _Halt):
+            return False
+        self._do(self._take(item))
+        return True
 
     def _leave(self) -> None:
         """Say goodbye, and hear that it was understood, so that no stub waits for this relay to come back."""
@@ -184,18 +199,11 @@ class Relay:
         now = time.monotonic()
         match item:
             case Opened():
-                self._forbidden = 0
+                self._forbidden_since = None
                 return self._session.connected(now)
             case Closed(why=why, retry_in_s=retry_in_s, forbidden=forbidden):
-                self._forbidden = self._forbidden + 1 if forbidden else 0
-                if self._forbidden >= _FORBIDDEN_ATTEMPTS and not self._ready.is_set():
-                    self._fail(
-                        CredentialsError(
-                            "relay-forbidden",
-                            f"The debug stack's WebSocket API refused these credentials: {why}.",
-                            hint="They need `execute-api:Invoke` on the debug stack's API, stage `relay`.",
-                        )
-                    )
+                self._why_not = why
+                self._mind_refusals(why, now, forbidden=forbidden)
                 return self._session.lost(now, why, retry_in_s)
             case Text(text=text):
                 return self._read(text, now)
@@ -203,6 +211,21 @@ class Relay:
                 return self._session.finished(
                     request_id, result.outcome, result.handler_ms, now, send=not result.timed_out
                 )
+
+    def _mind_refusals(self, why: str, now: float, *, forbidden: bool) -> None:
+        if not forbidden:
+            self._forbidden_since = None
+            return
+        if self._forbidden_since is None:
+            self._forbidden_since = now
+        if now - self._forbidden_since >= _FORBIDDEN_SECONDS and not self._ready.is_set():
+            self._fail(
+                CredentialsError(
+                    "relay-forbidden",
+                    f"The debug stack's WebSocket API refused these credentials: {why}.",
+                    hint="They need `execute-api:Invoke` on the debug stack's API, stage `relay`.",
+                )
+            )
 
     def _read(self, text: str, now: float) -> list[Effect]:
         try:

@@ -134,6 +134,7 @@ class RelaySession:
     _leased: bool = False
     _was_leased: bool = False
     _lost_at: float | None = None
+    _told: set[str] = field(default_factory=set)
     _answer_by: float | None = None
     _heartbeat_at: float | None = None
     _heartbeat_s: float = 20.0
@@ -148,12 +149,14 @@ class RelaySession:
 
     def lost(self, now: float, why: str, retry_in_s: float) -> list[Effect]:
         """The transport's connection is gone; it opens another in `retry_in_s`."""
-        first = self._lost_at is None
-        if first:
+        if self._lost_at is None:
             self._lost_at = now
+            self._told.clear()
+        news = why not in self._told  # the first loss, and every other reason why it is not back
+        self._told.add(why)
         self._leased = False
         self._answer_by = self._heartbeat_at = None
-        return [Tell(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))] if first else []
+        return [Tell(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))] if news else []
 
     def received(self, message: Message, now: float, now_ms: int) -> list[Effect]:
         """Take one decoded message."""

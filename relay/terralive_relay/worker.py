@@ -119,6 +119,9 @@ class Process:
         except OSError as error:
             self._on_exit(error)
             return
+        except ValueError as error:  # an environment that no process can have
+            self._on_exit(OSError(str(error)))
+            return
         _await_exit(popen)
         with self._lock:
             _kill_group(popen.pid)

@@ -219,12 +219,20 @@ class Exchange:
                 return Problem("not-a-stub-message", f"A stub does not send {message.ACTION!r}.")
 
     def _hello(self, identity: Identity, hello: Hello, now_ms: int) -> None:
-        present = self._read_lease()
-        if present is not None and not self._may_take(present, identity, hello, now_ms):
-            self._tell(identity, Refused(present.owner, present.machine, present.since_ms))
-            return
-        same = present is not None and present.relay == hello.relay
-        lease = Lease(
+        for _ in range(_ATTEMPTS):  # the old connection's $disconnect may be writing at this very moment
+            present = self._read_lease()
+            if present is not None and not self._may_take(present, identity, hello, now_ms):
+                self._tell(identity, Refused(present.owner, present.machine, present.since_ms))
+                return
+            if self._write(self._lease_for(identity, hello, present, now_ms), present):
+                self._welcome(identity, hello, present, now_ms)
+                return
+        self._tell(identity, Problem("lease-contended", "Others write the lease all the time; please ask again."))
+
+    @staticmethod
+    def _lease_for(identity: Identity, hello: Hello, present: Lease | None, now_ms: int) -> Lease:
+        again = present is not None and present.relay == hello.relay
+        return Lease(
             relay=hello.relay,
             connection=identity.connection,
             owner=hello.owner,
@@ -232,20 +240,17 @@ class Exchange:
             arn=identity.arn,
             functions=frozenset(hello.functions),
             state=LeaseState.HELD,
-            since_ms=present.since_ms if present is not None and same else now_ms,
+            since_ms=present.since_ms if present is not None and again else now_ms,
             until_ms=0,
             expires_ms=now_ms + LEASE_MS,
-            version=(present.version if present else 0) + 1,
+            version=0,  # set when it is written
         )
-        if not self._write(lease, present):
-            winner = self._read_lease()
-            if winner is not None and winner.connection != identity.connection:
-                self._tell(identity, Refused(winner.owner, winner.machine, winner.since_ms))
-            return
-        if present is not None and not same and present.live(now_ms):
-            self._post_relay(present.connection, TakenOver(hello.owner, hello.machine))
-            self.gateway.close(Door.RELAY, present.connection)
-        self._tell(identity, Welcome(hello.relay, lease.expires_ms, HEARTBEAT_MS))
+
+    def _welcome(self, identity: Identity, hello: Hello, before: Lease | None, now_ms: int) -> None:
+        if before is not None and before.relay != hello.relay and before.live(now_ms):
+            self._post_relay(before.connection, TakenOver(hello.owner, hello.machine))
+            self.gateway.close(Door.RELAY, before.connection)
+        self._tell(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 
     @staticmethod
     def _may_take(present: Lease, identity: Identity, hello: Hello, now_ms: int) -> bool:

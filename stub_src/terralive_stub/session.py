@@ -44,6 +44,8 @@ STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing
 RECONNECT_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0)  # before attempt 1, 2, …; the last one repeats
 LOST_SECONDS: Final = 20.0  # a relay that acknowledged and is gone for so long will not come back
 CONNECT_SECONDS: Final = 10.0
+REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
+LAST_QUESTION_SECONDS: Final = 1.5  # before the deadline: whether the handler still runs
 MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
 _MEGABYTE: Final = 1024 * 1024
 
@@ -89,7 +91,7 @@ class StubSession:
         self._app = app
         self._stage = stage
         self._link = _Link.DOWN
-        self._opened = self._traffic = 0.0
+        self._opened = self._traffic = self._began = 0.0
         self._phase = _Phase.IDLE
         self._invocation: Invocation | None = None
         self._deadline = 0.0
@@ -106,6 +108,7 @@ class StubSession:
     def begin(self, invocation: Invocation, now: float, *, deadline: float) -> list[Effect]:
         """Start an invocation; the one before has finished or was ended by Lambda's timeout."""
         self._invocation = invocation
+        self._began = now
         self._deadline = deadline
         self._phase = _Phase.OFFERED
         self._ended = False
@@ -138,7 +141,7 @@ class StubSession:
 
     def refused(self, now: float, why: str) -> list[Effect]:
         """The door is shut (HTTP 403). A policy attached a moment ago takes some time to reach IAM, so try a bit."""
-        if self._failures < len(RECONNECT_SECONDS):
+        if now - self._began < REFUSED_SECONDS:
             return self.connection_lost(now, why)
         self._link = _Link.DOWN
         return self._refuse(Refusal.CANNOT_CONNECT, why)
@@ -161,7 +164,7 @@ class StubSession:
                 effects = self._take_result(message, now)
             case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
                 chunks = self._offered  # the same bytes: packed anew they would not fit the parts that have come
-                self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+                self._ack_by = now + self._patience(invocation, now)
                 effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
             case NoRelay():
                 effects = self._no_relay(message, now)
@@ -214,7 +217,7 @@ class StubSession:
         """When the invocation ends by a named error unless something comes, or later than its deadline."""
         if self._phase is _Phase.OWNED:
             lost = self._heard + LOST_SECONDS
-            confirmed = self._deadline - self._heard <= 2 * PROBE_SECONDS
+            confirmed = self._heard >= self._deadline - LAST_QUESTION_SECONDS
             return lost if confirmed else min(lost, self._deadline - MARGIN_SECONDS)
         return self._deadline - MARGIN_SECONDS
 
@@ -244,8 +247,13 @@ class StubSession:
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
         chunks = self._offered = self._chunks(now)
         self._ask_at = None
-        self._ack_by = now + ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+        self._ack_by = now + self._patience(invocation, now)
         return [Send(chunk) for chunk in chunks]
+
+    def _patience(self, invocation: Invocation, now: float) -> float:
+        """How long to wait for an acknowledgement: not so long that there is no time for a second try."""
+        wanted = ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+        return min(wanted, max(MARGIN_SECONDS, (self._deadline - now) / 2))
 
     def _ask(self, now: float) -> list[Effect]:
         invocation = self._invocation
@@ -266,7 +274,8 @@ class StubSession:
         self._heard = now
         self._offered = ()
         self._ack_by = None
-        self._ask_at = now + PROBE_SECONDS
+        last = self._deadline - LAST_QUESTION_SECONDS
+        self._ask_at = min(now + PROBE_SECONDS, last) if now < last else now + PROBE_SECONDS
 
     def _take_result(self, chunk: Chunk, now: float) -> list[Effect]:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.protocol import FakeGateway, FakeTable
-from terralive_stub.exchange import LEASE_MS, RETURN_MS, Door, Exchange
+from terralive_stub.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
 from terralive_stub.wire import (
     Ack,
     Chunk,
@@ -230,3 +230,27 @@ def test_a_message_that_only_becomes_too_large_on_its_way_is_refused_by_name(sta
     text = encode(Chunk(Kind.INVOKE, "r1", "fn", 0, 1, 97_000, "raw", data, peer=""))
     stage.exchange.message("stub1", text, stage.now)
     assert reference(stage.gateway.take("stub1")) == "message-too-large"
+
+
+def test_a_reconnecting_relay_is_not_refused_by_its_own_disconnect_that_is_still_written(stage: Stage) -> None:
+    other = Exchange(stage.table, stage.gateway)  # another warm broker, which handles the old connection's end
+
+    class Interleaved(FakeTable):
+        """The old connection's $disconnect is written between this broker's read and its write."""
+
+        interrupted = False
+
+        def put_lease(self, lease: Lease, *, replaces: int) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                other.disconnect("relay1", stage.now)
+            stage.table.put_lease(lease, replaces=replaces)
+
+        def get_lease(self) -> Lease | None:
+            return stage.table.get_lease()
+
+    stage.exchange = Exchange(Interleaved(), stage.gateway)
+
+    assert isinstance(stage.hello("relay2", life="relay1"), Welcome)
+    assert stage.table.lease is not None
+    assert stage.table.lease.connection == "relay2"

@@ -123,7 +123,7 @@ def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_
 def test_a_lost_connection_is_told_once() -> None:
     session = live()
     assert len(session.lost(1.0, "reset", 0.1)) == 1
-    assert session.lost(1.2, "refused", 0.5) == []
+    assert session.lost(1.2, "reset", 0.5) == []
 
 
 def test_missing_parts_of_a_result_are_sent_again() -> None:
@@ -227,3 +227,13 @@ def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
     assert not session.released
     hear(session, Released("life"))
     assert session.released
+
+
+def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> None:
+    session = RelaySession(Identity("r", ("fn",), "ana", "laptop"))
+    session.connected(0.0)
+
+    reasons = ["closed (1001)", "SSO session has expired", "SSO session has expired", "closed (1001)"]
+    told = [session.lost(float(at), why, 1.0) for at, why in enumerate(reasons)]
+
+    assert [len(effects) for effects in told] == [1, 1, 0, 0]

@@ -155,7 +155,21 @@ def test_undelivered_at_the_deadline_is_a_named_error_before_it() -> None:
 
 def test_a_handler_known_to_run_at_the_deadline_gets_lambdas_own_timeout() -> None:
     session = owned(deadline=3.0)
+    assert session.tick(1.5) == [Send(Resume("r1", "fn"))], "the last question"
+    session.received(Ack("r1", "fn"), 1.6)
     assert not any(isinstance(effect, Finish) for effect in session.tick(3.0))
+
+
+def test_a_relay_that_died_under_a_short_timeout_is_a_named_error_before_it() -> None:
+    session = owned(deadline=3.0)
+    assert session.tick(1.5) == [Send(Resume("r1", "fn"))]
+    assert error_of(session.tick(2.5)) == "Terralive.RelayLost"
+
+
+def test_lambdas_default_timeout_leaves_time_for_a_second_try() -> None:
+    session, _ = begun(deadline=3.0)
+    assert session.tick(1.6) == [Connect()]
+    assert [type(effect) for effect in session.connected(1.7)] == [Send]
 
 
 def test_a_relay_that_never_comes_back_is_a_named_error() -> None:
