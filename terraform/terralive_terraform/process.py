@@ -4,21 +4,29 @@ Terraform runs in its own session, so a Ctrl-C at the terminal reaches only us; 
 (https://developer.hashicorp.com/terraform/internals/machine-readable-ui, `terraform apply` stops gracefully on SIGINT),
 and wait until it has written its state and released its lock. Its output goes to a file rather than a pipe: if we are
 killed, Terraform must not die of SIGPIPE in the middle of an apply.
+
+So a Terraform may outlive us, and a state that is read meanwhile would be half of the truth. It holds a lock on its
+folder's scratch, which it inherits from us and which the kernel takes back at its end; the next run waits for that.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError
+from terralive_stub.errors import ConfigurationError, TerraformError
 
 _POLL_S: Final = 0.03
+_WAIT_S: Final = 300.0
+_LOCK: Final = "terralive-run.lock"
 _MODE: Final = 0o700
 
 
@@ -36,6 +44,7 @@ def run_process(
     environment: Mapping[str, str],
     scratch: Path,
     on_line: Callable[[str], None],
+    on_wait: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a command to its end and give its exit code.
 
@@ -45,12 +54,17 @@ def run_process(
         environment: its whole environment.
         scratch: a private folder for its output file, which is gone when this function ends.
         on_line: gets every line of stdout and stderr, without its newline.
+        on_wait: called once if another run with this scratch has to end first.
 
     Raises:
+        TerraformError: another run does not end.
         KeyboardInterrupt: after the command has ended by itself, with the interrupt passed on to it.
         ConfigurationError: there is no such command.
     """
-    with tempfile.TemporaryFile(dir=private_directory(scratch), prefix="output-") as output:
+    with (
+        _turn(private_directory(scratch), on_wait) as lock,
+        tempfile.TemporaryFile(dir=scratch, prefix="output-") as output,
+    ):
         try:
             process = subprocess.Popen(  # the loop below waits for it, whatever happens
                 arguments,
@@ -60,11 +74,41 @@ def run_process(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=(lock,),
             )
         except FileNotFoundError:
             raise missing_binary(arguments[0]) from None
         _follow(process, _Lines(output.fileno(), on_line))
         return process.returncode
+
+
+@contextmanager
+def _turn(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
+    """Be the only run with this scratch; gives the lock's descriptor."""
+    descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if not _locked(descriptor):
+            on_wait()
+            until = time.monotonic() + _WAIT_S
+            while not _locked(descriptor):
+                if time.monotonic() > until:
+                    raise TerraformError(
+                        "terraform-busy",
+                        f"Another Terraform run of this stage has not ended within {_WAIT_S:.0f} s ({scratch}).",
+                        hint="Wait for its end (`ps` shows it), or end it with `kill -INT`, then run the same command.",
+                    )
+                time.sleep(_POLL_S)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class _Lines:

@@ -209,6 +209,7 @@ class Terraform:
             environment=self._environment,
             scratch=self._data_dir,
             on_line=on_line,
+            on_wait=lambda: self._on_progress(Note("Waiting for the end of an earlier Terraform run")),
         )
 
 
