@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from terralive_cli.config import Config
 from terralive_cli.deployment import LivePlan
-from terralive_cli.events import LiveFunction
+from terralive_cli.events import LiveFunction, Note
 from terralive_cli.events import Plan as PlanEvent
 from terralive_cli.mapping import LocalCode
 from terralive_cli.target import Target
 from terralive_cli.ui import Ui
+from terralive_stub.errors import TerraliveError
+from terralive_terraform.progress import Change
 from terralive_terraform.runner import Plan
+
+_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
+_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
 
 
 class Declined(Exception):  # noqa: N818  # not an error: the user's answer
@@ -42,6 +49,43 @@ def live(config: Config, target: Target, ui: Ui) -> Callable[[LivePlan], None]:
         ask(ui, f"Make {names} of {config.app}/{config.stage} live in {target.name} ({count(planned.plan)})?")
 
     return approve
+
+
+def restore(config: Config, target: Target, ui: Ui, *, asked: bool = False) -> Callable[[Plan], None]:
+    """Ask before the app becomes what its configuration says.
+
+    Putting code back updates functions and deletes terralive's policies. Whatever else the plan holds is the
+    configuration's own doing (another branch, a drift): it is listed, and never destroyed unseen. `asked`: the user has
+    agreed to put the code back, and is asked only about what else there is.
+    """
+
+    def approve(plan: Plan) -> None:
+        others = [change for change in plan.changes if not is_restoring(change)]
+        if others:
+            listed = "".join(f"\n  {change.action} {change.address}" for change in others)
+            ui.emit(Note(message=f"Beside the functions' code, the configuration changes:{listed}"))
+        destroyed = [change for change in others if change.action in {"delete", "replace"}]
+        if destroyed and config.yes:
+            raise TerraliveError(
+                "restore-would-destroy",
+                "Putting the code back would also destroy, by this folder's configuration: "
+                + ", ".join(change.address for change in destroyed),
+                hint="Is this the right branch? If so, run `terralive restore` without `--yes`, or your own "
+                "`terraform apply`, and go on from there.",
+            )
+        if others or not asked:
+            what = f"the deployed code of {config.app}/{config.stage} back in {target.name}"
+            ask(ui, f"Put {what} ({count(plan)})?")
+
+    return approve
+
+
+def is_restoring(change: Change) -> bool:
+    """Tell whether a change takes back what making the app live did."""
+    label = _INSTANCE_KEY.sub("", change.address).rpartition(".")[2]
+    return (change.type, change.action) == ("aws_lambda_function", "update") or (
+        (change.type, change.action) == ("aws_iam_role_policy", "delete") and label.startswith(_POLICY_PREFIX)
+    )
 
 
 def plan_event(config: Config, planned: LivePlan) -> PlanEvent:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_stub.exchange import Lease
 from terralive_stub.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -37,6 +38,37 @@ class Caller:
     arn: str
     region: str
     credentials: Callable[[], Credentials]
+    session: boto3.Session
+    endpoint_url: str | None
+
+    def has_function(self, name: str) -> bool:
+        """Tell whether a Lambda function exists.
+
+        Raises:
+            CredentialsError: the caller may not ask.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        client = self.session.client("lambda", endpoint_url=self.endpoint_url)
+        try:
+            client.get_function_configuration(FunctionName=name)
+        except client.exceptions.ResourceNotFoundException:
+            return False
+        except ClientError as error:
+            raise _refused(error.response["Error"].get("Code", ""), str(error)) from None
+        return True
+
+    def lease(self, table_name: str) -> Lease | None:
+        """Read who is connected; None also where the caller may not know: the broker decides in the end anyway."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        from terralive_stub.broker import DynamoDBTable  # noqa: PLC0415  # imports boto3
+
+        try:
+            client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)
+            return DynamoDBTable(client, table_name).get_lease()
+        except (ClientError, BotoCoreError):
+            return None
 
 
 def identify(region: str | None, environment: Mapping[str, str] | None = None) -> Caller:
@@ -106,7 +138,14 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
             hint="Check the AWS_* variables of this terminal (AWS_PROFILE, AWS_ENDPOINT_URL); `aws sts "
             "get-caller-identity` must work.",
         ) from None
-    return Caller(identity["Account"], identity["Arn"], session.region_name, lambda: _freeze(session))
+    return Caller(
+        account=identity["Account"],
+        arn=identity["Arn"],
+        region=session.region_name,
+        credentials=lambda: _freeze(session),
+        session=session,
+        endpoint_url=own.get("AWS_ENDPOINT_URL"),
+    )
 
 
 def _refused(code: str, text: str) -> CredentialsError:

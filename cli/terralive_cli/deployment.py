@@ -43,6 +43,7 @@ from terralive_terraform.synth import synthesise_debug_stack
 from terralive_terraform.version import require_terraform
 
 _PLACEHOLDER: Final = "not-deployed-yet"
+_OUTPUTS: Final = ("stub_url", "relay_url", "api_arn", "table_name")
 _PASSES: Final = 2
 _INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]")
 
@@ -54,6 +55,7 @@ class DebugStackOutputs:
     stub_url: str
     relay_url: str
     api_arn: str
+    table_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +116,22 @@ class Deployment:
         with self._planned(terraform, phase) as plan:
             return plan, _debug_outputs(terraform.outputs())
 
-    def apply_debug_stack(self, approve: Callable[[Plan], None]) -> DebugStackOutputs:
-        """Make the debug stack what its settings say; nothing is applied where nothing has changed."""
+    def apply_debug_stack(
+        self, approve: Callable[[Plan], None], *, before: Callable[[DebugStackOutputs], None] = lambda _: None
+    ) -> DebugStackOutputs:
+        """Make the debug stack what its settings say; nothing is applied where nothing has changed.
+
+        `before` is called first with what a deployed debug stack says of itself; raising ends it there.
+        """
         phase = Phase("debug-stack", self._emit)
         terraform = self._debug_terraform(phase)
+        deployed = _debug_outputs(terraform.outputs())
+        if deployed is not None:
+            before(deployed)
         with self._planned(terraform, phase) as plan:
 
             def begin() -> None:
-                self.plan_live(_debug_outputs(terraform.outputs()))
+                self.plan_live(deployed)
                 approve(plan)
 
             self._apply(terraform, plan, phase, begin)
@@ -135,9 +145,24 @@ class Deployment:
         return outputs
 
     def destroy_debug_stack(self) -> bool:
-        """Remove the debug stack; False if there is none."""
+        """Remove the debug stack; False if there is none.
+
+        Raises:
+            TerraliveError: there is one, but its Terraform state is not here.
+        """
         phase = Phase("debug-stack", self._emit)
-        return self._destroy(self._debug_terraform(phase), phase)
+        terraform = self._debug_terraform(phase)
+        if terraform.is_empty():
+            broker = self._debug_settings().name("broker")
+            if self._target.caller.has_function(broker):
+                raise TerraliveError(
+                    "debug-stack-elsewhere",
+                    f"The debug stack of {self._config.app}/{self._config.stage} is deployed in {self._target.name} "
+                    f"(its broker is {broker}), but its Terraform state is not here.",
+                    hint="Run this where it was deployed from, or bring that folder's .terralive here. A [backend] in "
+                    "terralive.toml keeps the state where every machine finds it.",
+                )
+        return self._destroy(terraform, phase)
 
     # The app
 
@@ -316,7 +341,7 @@ class Deployment:
         )
 
     def _live_settings(self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]) -> LiveSettings:
-        known = outputs or DebugStackOutputs(_PLACEHOLDER, _PLACEHOLDER, _PLACEHOLDER)
+        known = outputs or DebugStackOutputs(*[_PLACEHOLDER] * len(_OUTPUTS))
         coordinates = StubCoordinates(known.stub_url, self._target.region, self._config.app, self._config.stage)
         stub = build_stub_zip(coordinates, self._work / "stub")
         return LiveSettings(
@@ -332,7 +357,7 @@ def _today() -> str:
 
 
 def _debug_outputs(outputs: Mapping[str, OutputValue]) -> DebugStackOutputs | None:
-    values = [outputs[name].value if name in outputs else None for name in ("stub_url", "relay_url", "api_arn")]
+    values = [outputs[name].value if name in outputs else None for name in _OUTPUTS]
     texts = [value for value in values if isinstance(value, str)]
     return DebugStackOutputs(*texts) if len(texts) == len(values) else None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,6 @@ from terralive_cli.config import Config
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError
-from terralive_stub.sigv4 import Credentials
 from terralive_terraform.app import tidy
 from terralive_terraform.debug_settings import Endpoints
 
@@ -34,7 +33,7 @@ class Target:
     Attributes:
         name: for a person: `account 123456789012, eu-west-1`, or `the sandbox`.
         environment: what Terraform and the app's program run with, as a whole.
-        credentials: the caller's, of this moment.
+        caller: who asks, with the credentials of this moment.
         work: the stage's work folder.
         sandbox: None on AWS.
         own_sandbox: the sandbox lives no longer than this command.
@@ -43,7 +42,7 @@ class Target:
     name: str
     region: str
     environment: Mapping[str, str] = field(repr=False)
-    credentials: Callable[[], Credentials] = field(repr=False)
+    caller: aws.Caller = field(repr=False)
     work: Path
     endpoints: Endpoints = field(default_factory=Endpoints)
     sandbox: SandboxInfo | None = None
@@ -124,7 +123,7 @@ def _aws(config: Config) -> Target:
         name=f"account {caller.account}, {caller.region}",
         region=caller.region,
         environment={**os.environ, "AWS_REGION": caller.region, **_stage(config)},
-        credentials=caller.credentials,
+        caller=caller,
         work=work_folder(config.project) / "aws" / place / config.stage,
     )
 
@@ -137,7 +136,7 @@ def _sandbox(config: Config, info: SandboxInfo, *, own: bool) -> Target:
         name="the sandbox",
         region=info.region,
         environment={**mine, **access, **_stage(config)},
-        credentials=caller.credentials,
+        caller=caller,
         work=work_folder(config.project) / "sandbox" / info.id / config.stage,
         endpoints=Endpoints(websocket=info.websocket_url, management=info.management_url),
         sandbox=info,

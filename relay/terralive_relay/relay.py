@@ -268,15 +268,8 @@ class Relay:
         who = f"{stop.owner} on {stop.machine}"
         stage = self._settings.stage
         if stop.reason is StopReason.HELD:
-            since = time.strftime("%Y-%m-%d %H:%M", time.localtime(stop.since_ms / 1000)) if stop.since_ms else ""
             self._sink(ConnectionChanged(ConnectionState.REFUSED, who))
-            self._fail(
-                StageHeldError(
-                    "stage-held",
-                    f"Stage {stage!r} is live for {who}{f' since {since}' if since else ''}.",
-                    hint="Ask them to stop, use a stage of your own (`--stage`), or take it over with `--takeover`.",
-                )
-            )
+            self._fail(held_by(stage, stop.owner, stop.machine, stop.since_ms))
         else:
             self._sink(ConnectionChanged(ConnectionState.TAKEN_OVER, who))
             self._fail(
@@ -295,3 +288,13 @@ class Relay:
     def _changed(self, function: str, paths: tuple[str, ...]) -> None:
         self._pools[function].mark_stale()
         self._sink(Reloaded(function, paths))
+
+
+def held_by(stage: str, owner: str, machine: str, since_ms: int) -> StageHeldError:
+    """Say who has a stage, and what to do."""
+    since = time.strftime(" since %Y-%m-%d %H:%M", time.localtime(since_ms / 1000)) if since_ms else ""
+    return StageHeldError(
+        "stage-held",
+        f"Stage {stage!r} is live for {owner} on {machine}{since}.",
+        hint="Ask them to stop, use a stage of your own (`--stage`), or take it over with `--takeover`.",
+    )

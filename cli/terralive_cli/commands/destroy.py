@@ -24,13 +24,13 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             config.refuse_protected()
         try:
             approval.ask(ui, _question(config, target, whole=whole))
+            if whole:
+                deployment.destroy_app()
+            else:
+                deployment.restore(approval.restore(config, target, ui, asked=True))
         except approval.Declined:
             ui.emit(Note(message="Stopped: nothing was changed."))
             return 1
-        if whole:
-            deployment.destroy_app()
-        else:
-            deployment.restore(lambda _: None)
         deployment.destroy_debug_stack()
         deployment.forget_stage()
         left = "nothing of it is left" if whole else "the app runs its own code, and nothing of terralive's is left"

@@ -14,9 +14,8 @@ def run(config: Config, ui: Ui) -> int:
     """Apply the app's configuration without stubs."""
     with opened(config) as target:
         deployment = Deployment(config, target, ui.emit)
-        question = f"Put the deployed code of {config.app}/{config.stage} back in {target.name}"
         try:
-            changed = deployment.restore(lambda plan: approval.ask(ui, f"{question} ({approval.count(plan)})?"))
+            changed = deployment.restore(approval.restore(config, target, ui))
         except approval.Declined:
             ui.emit(Note(message="Stopped: nothing was changed."))
             return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 import uuid
 from typing import Final
 
@@ -15,8 +16,9 @@ from terralive_cli.mapping import doubts
 from terralive_cli.target import Target, opened
 from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay, RelaySettings, held_by
 from terralive_relay.session import Identity
+from terralive_stub.exchange import LeaseState
 
 _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
@@ -27,13 +29,26 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
     with opened(config, may_start_sandbox=True) as target:
         deployment = Deployment(config, target, ui.emit)
         try:
-            outputs = deployment.apply_debug_stack(approval.debug_stack(config, target, ui))
+            outputs = deployment.apply_debug_stack(
+                approval.debug_stack(config, target, ui),
+                before=lambda known: None if takeover else _require_free(config, target, known),
+            )
             live = deployment.apply_live(outputs, approval.live(config, target, ui))
         except approval.Declined:
             ui.emit(Note(message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."))
             return 1
         _warn(ui, live)
         return _serve(config, target, ui, outputs, live, takeover=takeover)
+
+
+def _require_free(config: Config, target: Target, outputs: DebugStackOutputs) -> None:
+    """Find out that somebody else is connected before anything of theirs is changed; the broker has the last word."""
+    lease = target.caller.lease(outputs.table_name)
+    now_ms = int(time.time() * 1000)
+    if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
+        return
+    if (lease.owner, lease.machine) != (config.user, socket.gethostname()):
+        raise held_by(config.stage, lease.owner, lease.machine, lease.since_ms)
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:
@@ -54,7 +69,7 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
         takeover=takeover,
     )
     settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions)
-    relay = Relay(settings, target.credentials, lambda event: ui.emit(from_relay(event)))
+    relay = Relay(settings, target.caller.credentials, lambda event: ui.emit(from_relay(event)))
     try:
         relay.start()
         relay.wait_connected(_CONNECT_SECONDS)

@@ -1,0 +1,64 @@
+"""What is asked, and what is never done unseen."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+
+from terralive_cli import approval
+from terralive_cli.config import Config, TerraformConfig
+from terralive_cli.config import Output as OutputKind
+from terralive_cli.render import Renderer
+from terralive_cli.target import Target
+from terralive_cli.ui import Ui
+from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_terraform.progress import Change
+from terralive_terraform.runner import Plan
+
+RESTORING = (
+    Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function"),
+    Change('aws_iam_role_policy.terralive_api["x.y"]', "delete", "aws_iam_role_policy"),
+)
+DATABASE = Change("aws_db_instance.orders", "delete", "aws_db_instance")
+
+
+def plan(*changes: Change) -> Plan:
+    return Plan(changes, has_changes=True, file=Path("unused"))
+
+
+def approve(planned: Plan, *, yes: bool, asked: bool) -> str:
+    """Give what was said."""
+    config = Config(Path(), "orders", "dev-ana", "ana", TerraformConfig(Path()), yes=yes)
+    said = io.StringIO()
+    renderer = Renderer.start(OutputKind.PLAIN, said, said)
+    ui = Ui(renderer, questions=said, answers=io.StringIO(), interactive=False, assume_yes=yes)
+    target = Target.__new__(Target)  # only its name is looked at
+    object.__setattr__(target, "name", "the sandbox")
+    try:
+        approval.restore(config, target, ui, asked=asked)(planned)
+    finally:
+        renderer.close()
+    return said.getvalue()
+
+
+def test_putting_code_back_is_not_asked_for_twice() -> None:
+    assert approve(plan(*RESTORING), yes=False, asked=True) == ""
+
+
+def test_a_database_is_never_destroyed_by_a_clean_up_job() -> None:
+    with pytest.raises(TerraliveError, match=r"aws_db_instance\.orders") as raised:
+        approve(plan(*RESTORING, DATABASE), yes=True, asked=True)
+    assert raised.value.reference == "restore-would-destroy"
+
+
+def test_what_else_the_configuration_changes_is_asked_for() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        approve(plan(*RESTORING, DATABASE), yes=False, asked=True)
+    assert raised.value.reference == "confirmation-needed"
+
+
+def test_a_drift_that_destroys_nothing_is_listed_and_done() -> None:
+    said = approve(plan(*RESTORING, Change("aws_sns_topic.t", "update", "aws_sns_topic")), yes=True, asked=True)
+    assert "update aws_sns_topic.t" in said
