@@ -33,6 +33,13 @@ _REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = {
     "capacity_provider_config": "it runs on managed instances, several invocations at a time in one environment",
 }
 
+# The provider replaces a function whose package type changes, and its aliases, permissions and mappings with it:
+# https://github.com/hashicorp/terraform-provider-aws/issues/43636
+_IMAGE: Final = (
+    "it is deployed as a container image, and AWS would have to delete it to run other code in its place; deploy it as "
+    "a zip (package_type) on the stages you develop on, or leave this function as it is"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionFacts:
@@ -46,7 +53,7 @@ class FunctionFacts:
         path: the absolute local code folder, where the configuration tells.
         timeout: seconds.
         function_name: the function's name, where it is a literal.
-        package_type: `Zip` or `Image`.
+        package_type: `Zip` or `Image`; "" where it is no literal.
         attributes: the names of the attributes and blocks that are set.
         environment_names: the names of its environment variables, where they are literals.
         ignored: what `lifecycle.ignore_changes` names; `all` for everything.
@@ -143,11 +150,14 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     for name, reason in _REFUSED_ATTRIBUTES.items():
         if name in facts.attributes:
             return Refusal(facts.address, reason)
+    if facts.package_type == "Image" or ("image_uri" in facts.attributes and "package_type" not in facts.attributes):
+        return Refusal(facts.address, _IMAGE)
     ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
     if ignored:
         return Refusal(
             facts.address,
-            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not put its real code back",
+            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not put its real code back; "
+            "take that out of ignore_changes on the stages you develop on, or leave this function as it is",
         )
     keeps_layers = _WRAPPER in facts.environment_names
     unset: list[str] = [name for name in _UNSET if name in facts.attributes]
@@ -226,12 +236,13 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
     return FunctionFacts(
         address=address,
         label=address.rpartition(".")[2],
-        handler=literal(text(noted, "handler") or text(block, "handler")),
-        runtime=literal(text(noted, "runtime") or text(block, "runtime")),
+        # A noted "" is what was not known of the real code; what stands in the block now is the stub's.
+        handler=literal(text(noted if "handler" in noted else block, "handler")),
+        runtime=literal(text(noted if "runtime" in noted else block, "runtime")),
         path=Path(path) if path else None,
         timeout=timeout if isinstance(timeout, int) else 3,
         function_name=literal(text(block, "function_name")),
-        package_type=literal(text(block, "package_type")) or "Zip",
+        package_type=literal(text(block, "package_type") or "Zip"),
         attributes=frozenset(name for name, value in block.items() if value is not None and value != []),
         environment_names=frozenset(section(environment, "variables")),
         ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),

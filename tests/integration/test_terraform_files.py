@@ -41,9 +41,10 @@ resource "aws_lambda_function" "job" {
   for_each      = toset(["a", "b"])
   function_name = "job-${each.key}"
   role          = var.role
-  package_type  = "Image"
-  image_uri     = "x"
-  image_config { command = ["app.handler"] }
+  handler       = "app.handler"
+  runtime       = "python3.12"
+  s3_bucket     = "b"
+  s3_key        = "k"
 }
 """
 
@@ -104,7 +105,7 @@ def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -
     assert set(facts) == {"aws_lambda_function.api", "module.jobs.aws_lambda_function.job"}
     api, job = facts["aws_lambda_function.api"], facts["module.jobs.aws_lambda_function.job"]
     assert (api.handler, api.runtime, api.timeout, api.path) == ("app.handler", "python3.12", 20, project / "src")
-    assert (job.package_type, job.repeated, job.function_name) == ("Image", "for_each", "")
+    assert (job.package_type, job.repeated, job.function_name) == ("Zip", "for_each", "")
 
 
 def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp_path: Path) -> None:
@@ -118,7 +119,7 @@ def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp
         assert not (project / ".terraform.lock.hcl").exists()
     assert root["terraform"]["backend"]["local"]["path"] == str(state)
     assert root["resource"]["aws_lambda_function"]["api"]["filename"] == "/work/stub.zip"
-    assert jobs["resource"]["aws_lambda_function"]["job"]["image_uri"] is None
+    assert jobs["resource"]["aws_lambda_function"]["job"]["s3_key"] is None
     assert "terraform" not in jobs
     assert [facts.label for facts in prepared.functions] == ["api", "job"]
     assert snapshot(project) == before

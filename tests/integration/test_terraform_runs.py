@@ -42,12 +42,19 @@ module "jobs" {
 JOBS = """
 variable "role" { type = string }
 resource "aws_lambda_function" "image" {
-  for_each      = toset(["a", "b"])
-  function_name = "image-${each.key}"
+  function_name = "image"
   role          = var.role
   package_type  = "Image"
   image_uri     = "1.dkr.ecr.eu-west-1.amazonaws.com/x:1"
-  image_config { command = ["app.handler"] }
+}
+resource "aws_lambda_function" "job" {
+  for_each      = toset(["a", "b"])
+  function_name = "job-${each.key}"
+  role          = var.role
+  s3_bucket     = "b"
+  s3_key        = "k"
+  handler       = "app.handler"
+  runtime       = "python3.12"
 }
 resource "aws_lambda_function" "signed" {
   function_name           = "signed"
@@ -145,13 +152,14 @@ def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(tmp_path
     live = live_settings(tmp_path)
     app = App.discover(project)
     with app.prepared(live, tmp_path / "work", aws, tmp_path / "app.tfstate") as prepared:
-        assert [item.address for item in prepared.refused] == ["module.jobs.aws_lambda_function.signed"]
+        refused = [item.address.rpartition(".")[2] for item in prepared.refused]
+        assert refused == ["image", "signed"]
         terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
         terraform.ensure_init()
         made = actions(terraform.plan(tmp_path / "plans" / "p"))
     addresses = [address for _, address in made]
-    assert 'module.jobs.aws_lambda_function.image["a"]' in addresses
-    assert 'module.jobs.aws_iam_role_policy.terralive_image["b"]' in addresses
+    assert 'module.jobs.aws_lambda_function.job["a"]' in addresses
+    assert 'module.jobs.aws_iam_role_policy.terralive_job["b"]' in addresses
     assert "module.jobs.aws_iam_role_policy.terralive_signed" not in addresses
     assert sorted(project.rglob("*")) == before
 

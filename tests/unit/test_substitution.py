@@ -47,8 +47,10 @@ def test_code_from_s3_gives_way() -> None:
     )
 
 
-def test_an_image_gives_way_with_its_configuration() -> None:
-    decision = live({"package_type": "Image", "image_uri": "x", "image_config": [{"command": ["a"]}]})
+def test_a_function_that_may_be_an_image_is_made_live_without_its_image() -> None:
+    """Registry modules name everything and leave it null: only Terraform knows, and a replacement is stopped there."""
+    block: dict[str, Json] = {"package_type": "${var.package_type}", "image_uri": "${var.image_uri}"}
+    decision = live({**block, "image_config": [{"command": ["a"]}]})
     assert decision.unset == ("image_uri",)
     assert decision.removed_blocks == ("image_config",)
 
@@ -65,9 +67,12 @@ def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
     [
         ({"code_signing_config_arn": "arn"}, "signed"),
         ({"durable_config": [{}]}, "durable"),
+        ({"package_type": "Image", "image_uri": "x"}, "container image"),
+        ({"image_uri": "x"}, "container image"),
         ({"lifecycle": {"ignore_changes": ["filename", "tags"]}}, "ignores changes of filename"),
         ({"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]}, "ignores changes of source_code_hash"),
         ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
+        ({"lifecycle": {"ignore_changes": "all"}}, "take that out of ignore_changes"),
     ],
 )
 def test_what_could_not_be_put_back_is_refused_with_its_reason(block: dict[str, Json], word: str) -> None:
@@ -100,7 +105,11 @@ def test_each_instance_of_a_function_gets_its_policy() -> None:
 
 
 def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> None:
-    image: dict[str, Json] = {"image_uri": "x", "image_config": {"command": ["a"]}}
+    image: dict[str, Json] = {
+        "package_type": "${var.type}",
+        "image_uri": "${var.image}",
+        "image_config": {"command": ["a"]},
+    }
     wanted = {"api": live(image)}
     document = json.loads(json.dumps(override_document(wanted)))
     function = document["resource"]["aws_lambda_function"]["api"]
@@ -139,6 +148,12 @@ def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
     noted: Json = {"terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}}
     facts = facts_from_block(ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted})
     assert (facts.handler, facts.runtime, facts.path) == ("app.handler", "nodejs22.x", Path("/code"))
+
+
+def test_a_computed_handler_stays_unknown_once_the_stub_stands_in_its_place() -> None:
+    noted: Json = {"terralive": {"live": True, "handler": "", "runtime": ""}}
+    facts = facts_from_block(ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted})
+    assert (facts.handler, facts.runtime) == ("", "")
 
 
 def test_a_computed_handler_is_unknown_rather_than_wrong() -> None:
