@@ -115,13 +115,17 @@ class FunctionConfig:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set. `region` None: the AWS profile's; `output` None: what suits the terminal."""
+    """Everything that can be set.
+
+    `workspace`: Terraform's own, or ""; `region` None: the AWS profile's; `output` None: what suits the terminal.
+    """
 
     project: Path
     app: str
     stage: str
     user: str
     terraform: TerraformConfig
+    workspace: str = ""
     region: str | None = None
     sandbox: bool = False
     output: Output | None = None
@@ -158,15 +162,24 @@ class Config:
         )
 
     def refuse_protected(self) -> None:
-        """Raise ConfigurationError for a stage that is not to be touched."""
-        pattern = next((item for item in self.protected if _matches(item, self.stage)), None)
-        if pattern is None or self.allow_protected:
-            return
-        raise ConfigurationError(
-            "stage-protected",
-            f'Stage "{self.stage}" is protected (by "{pattern}"): its functions would run on this machine.',
-            hint="Work on a stage of your own (`--stage dev-…`), or, if this is meant, add `--allow-protected`.",
-        )
+        """Raise ConfigurationError for what is not to be touched: a stage, a Terraform workspace, a variables file.
+
+        Plain Terraform knows nothing of stages: what it deploys is told apart by the last two.
+        """
+        named = [("Stage", self.stage)]
+        if not self.sandbox:
+            named += [("Terraform workspace", self.workspace)]
+            named += [("Variables file", file.name.partition(".")[0]) for file in self.terraform.var_files]
+        for kind, name in named:
+            pattern = next((item for item in self.protected if _matches(item, name)), None)
+            if pattern is None or self.allow_protected:
+                continue
+            raise ConfigurationError(
+                "stage-protected",
+                f'{kind} "{name}" is protected (by "{pattern}"): its functions would run on this machine.',
+                hint="Work on a stage of your own (`--stage dev-…`, a workspace and variables of your own), or, if "
+                "this is meant, add `--allow-protected`.",
+            )
 
 
 def find_project(start: Path) -> Path:
@@ -272,12 +285,14 @@ def _build(
     output = sources.text("output", "TERRALIVE_OUTPUT", "", _output, flags.output)
     aws_region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
     protected = root.texts("protected")
+    terraform = _terraform(root.table("terraform"), project, environ, problems)
     config = Config(
         project=project,
         app=app,
         stage=stage,
         user=user,
-        terraform=_terraform(root.table("terraform"), project, environ, problems),
+        terraform=terraform,
+        workspace=_workspace(terraform.dir, environ),
         region=sources.text("region", "TERRALIVE_REGION", aws_region, rules.region, flags.region) or None,
         sandbox=sources.flag("TERRALIVE_SANDBOX", flags.sandbox, "sandbox"),
         output=Output(output) if output else None,
@@ -291,6 +306,15 @@ def _build(
     )
     root.end()
     return config
+
+
+def _workspace(folder: Path, environ: Mapping[str, str]) -> str:
+    """Give the selected Terraform workspace, or "" (https://developer.hashicorp.com/terraform/language/state/workspaces)."""
+    selected = folder / environ.get("TF_DATA_DIR", ".terraform") / "environment"
+    try:
+        return environ.get("TF_WORKSPACE") or selected.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def _output(value: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -226,11 +227,20 @@ def test_a_second_relay_is_refused_by_the_name_of_the_first(project: Project, li
 
 
 @pytest.fixture(scope="module")
-def stopped(live: Live) -> Live:
-    """After Ctrl-C."""
-    children = descendants(live.command.process.pid)
-    live.command.interrupt()
-    code = live.command.finish(30)
+def stopped(project: Project, live: Live) -> Live:
+    """After Ctrl-C, with an invocation under way."""
+    before = project.read_handler("api")
+    live.edit("api", "import time\n\ndef handler(event, context):\n    time.sleep(60)\n")
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(invoke, project, live.name_of("api"), {})
+        live.command.wait_for(
+            lambda event: event["type"] == "invocation" and event["function"] == live.name_of("api"), "invocation"
+        )
+        children = descendants(live.command.process.pid)
+        live.command.interrupt()
+        code = live.command.finish(30)
+        live.ready["interrupted"] = answer.result(60)
+    project.write_handler("api", before)
     assert code == 130, live.command.story()
     live.ready["children"] = children
     return live
@@ -245,6 +255,13 @@ def test_ctrl_c_ends_the_relay_and_all_its_workers_and_says_how_to_restore(stopp
     said = stopped.command.of_type("stopped")
     assert len(said) == 1
     assert "restore" in json.dumps(said[0])
+
+
+def test_an_invocation_that_ctrl_c_cuts_off_ends_by_name_and_not_by_a_timeout(stopped: Live) -> None:
+    answer = stopped.ready["interrupted"]
+
+    assert answer["error"] == "Unhandled"
+    assert answer["payload"]["errorType"] == "Terralive.Stopped"
 
 
 def test_with_nobody_connected_the_api_answers_503_at_once_and_says_what_to_do(stopped: Live) -> None:

@@ -258,3 +258,16 @@ def test_a_function_finds_its_settings_exact_name_first(
     function = functions(project, *patterns).function_for(address, name)
 
     assert (function.pattern if function else None) == (None if found is None else patterns[found])
+
+
+def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_the_sandbox(project: Path) -> None:
+    (project / ".terraform").mkdir()
+    (project / ".terraform" / "environment").write_text("prod", "utf-8")
+    with pytest.raises(ConfigurationError, match='workspace "prod"'):
+        read(project).refuse_protected()
+    read(project, flags=Flags(sandbox=True)).refuse_protected()
+
+    (project / ".terraform" / "environment").unlink()
+    (project / "prod.eu.tfvars").touch()
+    with pytest.raises(ConfigurationError, match='file "prod"'):
+        read(project, '[terraform]\nvar_files = ["prod.eu.tfvars"]').refuse_protected()
