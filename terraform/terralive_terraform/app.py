@@ -256,7 +256,7 @@ class PlainApp(App):
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, own_data or users_data, environment)
             modules = find_modules(self.directory, own_data or users_data)
-            selection = _select(tuple(facts for module in modules for facts in module.functions), live)
+            selection = _whole(_select(tuple(facts for module in modules for facts in module.functions), live), modules)
             with _borrowed_lock_file(self.directory, work) if own_data else _nothing():
                 written = [module.directory / name for module in modules for name in OWN_FILES]
                 try:
@@ -323,6 +323,25 @@ def _select(functions: tuple[FunctionFacts, ...], live: LiveSettings | None) -> 
             substitutions[facts.address] = decision
     chosen = tuple(facts for facts in functions if facts.address in substitutions)
     return _Selection(chosen, tuple(refused), substitutions)
+
+
+def _whole(selection: _Selection, modules: Sequence[Module]) -> _Selection:
+    """Take out functions that only some calls of their module want live: an override reaches all of them."""
+    kept = dict(selection.substitutions)
+    refused = list(selection.refused)
+    for module in modules:
+        for label in sorted({facts.label for facts in module.functions}):
+            addresses = [facts.address for facts in module.functions if facts.label == label]
+            wanted = [address for address in addresses if address in selection.substitutions]
+            others = ", ".join(address for address in addresses if address not in selection.substitutions)
+            if not wanted or not others:
+                continue
+            reason = f"it comes from the same module folder as {others}, which would become a stub with it; map all of "
+            reason += "them to local code, or none"
+            refused += [Refusal(address, reason) for address in wanted]
+            kept = {address: item for address, item in kept.items() if address not in wanted}
+    chosen = tuple(facts for facts in selection.functions if not selection.substitutions or facts.address in kept)
+    return _Selection(chosen, tuple(refused), kept)
 
 
 def _marked(document: Mapping[str, Json]) -> frozenset[str]:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,20 @@ def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp
     assert "terraform" not in jobs
     assert [facts.label for facts in prepared.functions] == ["api", "job"]
     assert snapshot(project) == before
+
+
+def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(project: Path, tmp_path: Path) -> None:
+    (project / "main.tf").write_text('module "a" { source = "./jobs" }\nmodule "b" { source = "./jobs" }\n')
+    with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as both:
+        assert [facts.address for facts in both.functions] == [
+            "module.a.aws_lambda_function.job",
+            "module.b.aws_lambda_function.job",
+        ]
+    with App.discover(project).prepared(replace(LIVE, exclude=("module.b.*",)), tmp_path / "work", {}) as one:
+        assert not (project / "jobs" / OVERRIDE_FILE).exists()
+    assert one.functions == ()
+    assert [item.address for item in one.refused] == ["module.a.aws_lambda_function.job"]
+    assert "module.b.aws_lambda_function.job" in one.refused[0].reason
 
 
 def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
