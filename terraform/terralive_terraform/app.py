@@ -167,7 +167,7 @@ class CdktfApp(App):
         self._synthesise(live, work, out, environment)
         directory = self._stack_directory(out)
         document = read_module(directory)
-        selection = _select(tuple(functions_of(document, directory, "")), live)
+        selection = _select(tuple(functions_of(document, directory, "")), live and live.seen_from(directory))
         marked = _marked(document)
         unmarked = {
             address.rpartition(".")[2]: item
@@ -256,7 +256,8 @@ class PlainApp(App):
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, own_data or users_data, environment)
             modules = find_modules(self.directory, own_data or users_data)
-            selection = _whole(_select(tuple(facts for module in modules for facts in module.functions), live), modules)
+            found = tuple(facts for module in modules for facts in module.functions)
+            selection = _whole(_select(found, live and live.seen_from(self.directory)), modules)
             with _borrowed_lock_file(self.directory, work) if own_data else _nothing():
                 written = [module.directory / name for module in modules for name in OWN_FILES]
                 try:

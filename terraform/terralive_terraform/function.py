@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from cdktf import App, Fn
+from cdktf import Fn
 from constructs import Construct
 
 from terralive_terraform.artifacts import zip_folder
-from terralive_terraform.resources import Attribute, Resource, lambda_trust, policy, stack_of, statement
+from terralive_terraform.resources import Attribute, Resource, lambda_trust, outdir_of, policy, stack_of, statement
 
 _LOG_DAYS: Final = 14
 
@@ -69,7 +69,7 @@ class Function(Construct):
         folder = Path(code).resolve()
         # Terraform runs in <outdir>/stacks/<stack>; a relative path is the same on every machine.
         file = Path("..") / ".." / "functions" / f"{stack_of(self).node.id}-{id}.zip"
-        artifact = zip_folder(folder, _outdir(self) / "functions" / file.name)
+        artifact = zip_folder(folder, outdir_of(self) / "functions" / file.name)
         self.function = self._resource(
             id,
             "aws_lambda_function",
@@ -151,10 +151,3 @@ class Function(Construct):
         resource = Resource(self, label, kind, attributes)
         resource.override_logical_id(label)  # without cdktf's hash: addresses stay readable
         return resource
-
-
-def _outdir(construct: Construct) -> Path:
-    root = construct.node.root
-    if not isinstance(root, App):
-        raise TypeError(f"{construct.node.path} is in no cdktf App")
-    return Path(root.outdir)

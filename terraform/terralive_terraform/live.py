@@ -30,6 +30,7 @@ from cdktf import (
 from constructs import IConstruct
 
 from terralive_terraform.documents import Json, section
+from terralive_terraform.resources import outdir_of
 from terralive_terraform.substitution import (
     LIVE_VARIABLE,
     FunctionFacts,
@@ -56,7 +57,8 @@ class LiveFunctions:
         facts = facts_of(node)
         if not self._live.selects(facts):
             return
-        decision = substitute(facts, self._live)
+        stack = TerraformStack.of(node)
+        decision = substitute(facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id))
         if isinstance(decision, Refusal):
             node.add_override("//.terralive.refused", decision.reason)
             return
@@ -67,9 +69,7 @@ class LiveFunctions:
         node.add_override("//.terralive.live", value=True)
         node.add_override("//.terralive.handler", facts.handler)
         node.add_override("//.terralive.runtime", facts.runtime)
-        TerraformStack.of(node).add_override(
-            f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy)
-        )
+        stack.add_override(f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy))
 
 
 def facts_of(node: TerraformResource) -> FunctionFacts:

@@ -7,9 +7,10 @@ not give is types for attributes, so an attribute's value here is checked by Ter
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Final, TypeAlias
 
-from cdktf import TerraformElement, TerraformProvider, TerraformResource, TerraformStack
+from cdktf import App, TerraformElement, TerraformProvider, TerraformResource, TerraformStack
 from constructs import Construct, IConstruct
 
 Attribute: TypeAlias = "str | int | float | bool | Sequence[Attribute] | Mapping[str, Attribute] | None"
@@ -87,3 +88,11 @@ def policy(*statements: Mapping[str, Attribute]) -> dict[str, Attribute]:
 
 def stack_of(construct: IConstruct) -> TerraformStack:
     return TerraformStack.of(construct)
+
+
+def outdir_of(construct: IConstruct) -> Path:
+    """Say where the app is synthesised to; Terraform runs in `stacks/<stack>` there."""
+    root = construct.node.root
+    if not isinstance(root, App):
+        raise TypeError(f"{construct.node.path} is in no cdktf App")
+    return Path(root.outdir).resolve()

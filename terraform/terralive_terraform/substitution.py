@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import os.path
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -116,6 +117,13 @@ class LiveSettings:
             exclude=tuple(document["exclude"]),
         )
 
+    def seen_from(self, directory: Path) -> LiveSettings:
+        """Name the zip as Terraform sees it from the folder it runs in, also for modules.
+
+        The path becomes part of the state: one that differs between two checkouts would be a change.
+        """
+        return replace(self, stub_zip=Path(os.path.relpath(self.stub_zip, directory)))
+
     def selects(self, facts: FunctionFacts) -> bool:
         """Tell whether somebody wants this function live."""
         names = {facts.address, facts.function_name, facts.label} - {""}
@@ -165,7 +173,7 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
         unset.append("layers")
     return Substitution(
         set={
-            "filename": str(live.stub_zip),
+            "filename": live.stub_zip.as_posix(),
             "source_code_hash": live.stub_hash,
             "handler": STUB_HANDLER,
             "runtime": STUB_RUNTIME,

@@ -23,7 +23,7 @@ from terralive_terraform.node import node_for_jsii
 
 _STAMP: Final = "terralive-synth"
 # Raised with every change of what a synthesised debug stack looks like.
-_LAYOUT: Final = "1"
+_LAYOUT: Final = "2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,14 @@ def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
         **asdict(settings),
         "created": "",
         "owner": "",
-        "broker": [str(broker.path), broker.sha256_base64],
+        "broker": broker.sha256_base64,
     }
     return hashlib.sha256(json.dumps([_LAYOUT, facts], sort_keys=True).encode()).hexdigest()
 
 
 def _synthesise(settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]) -> bytes:
-    request = {"settings": asdict(settings), "broker_path": str(broker.path), "broker_hash": broker.sha256_base64}
+    # Terraform runs beside the zip; its bare name is the same in every checkout, so two of them share a state in peace.
+    request = {"settings": asdict(settings), "broker_path": broker.path.name, "broker_hash": broker.sha256_base64}
     ended = subprocess.run(
         [sys.executable, "-m", "terralive_terraform.synth_program"],
         input=json.dumps(request).encode(),

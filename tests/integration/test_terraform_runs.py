@@ -94,6 +94,8 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     made = synthesise_debug_stack(settings, tmp_path / "debug")
     assert made.changed
     assert not synthesise_debug_stack(settings, tmp_path / "debug").changed
+    elsewhere = synthesise_debug_stack(settings, tmp_path / "another checkout" / "debug").directory
+    assert (elsewhere / "cdk.tf.json").read_bytes() == (made.directory / "cdk.tf.json").read_bytes()
     terraform, events = terraform_in(made.directory, aws, tmp_path / "data")
     terraform.apply(plan(terraform, tmp_path).file)
     assert ResourceCompleted in {type(event) for event in events}

@@ -139,6 +139,18 @@ def test_only_what_is_asked_for_becomes_live() -> None:
     assert not selects(exclude=("orders-api",))
 
 
+def test_two_checkouts_write_the_same_path_of_the_stub() -> None:
+    names = {
+        str(
+            LiveSettings(Path(home) / "app/.terralive/stub.zip", "h", CONNECT)
+            .seen_from(Path(home) / "app/infra")
+            .stub_zip
+        )
+        for home in ("/home/ana", "/ci/builds/7")
+    }
+    assert names == {"../.terralive/stub.zip"}
+
+
 def test_settings_survive_their_file() -> None:
     settings = LiveSettings(Path("/x/stub.zip"), "h", CONNECT, ("a*",), ("b*",))
     assert LiveSettings.from_json(settings.to_json()) == settings
