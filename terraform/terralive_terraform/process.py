@@ -44,6 +44,7 @@ def run_process(
     environment: Mapping[str, str],
     scratch: Path,
     on_line: Callable[[str], None],
+    on_error_line: Callable[[str], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> int:
     """Run a command to its end and give its exit code.
@@ -52,8 +53,9 @@ def run_process(
         arguments: the command and its arguments.
         cwd: where it runs.
         environment: its whole environment.
-        scratch: a private folder for its output file, which is gone when this function ends.
-        on_line: gets every line of stdout and stderr, without its newline.
+        scratch: a folder of our own for its output files, which are gone when this function ends.
+        on_line: gets every line of stdout, without its newline; of stderr too, unless `on_error_line` does.
+        on_error_line: gets every line of stderr, when the command has ended.
         on_wait: called once if another run with this scratch has to end first.
 
     Raises:
@@ -64,6 +66,7 @@ def run_process(
     with (
         _turn(private_directory(scratch), on_wait) as lock,
         tempfile.TemporaryFile(dir=scratch, prefix="output-") as output,
+        tempfile.TemporaryFile(dir=scratch, prefix="output-") as errors,
     ):
         try:
             process = subprocess.Popen(  # the loop below waits for it, whatever happens
@@ -72,13 +75,15 @@ def run_process(
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=errors if on_error_line else subprocess.STDOUT,
                 start_new_session=True,
                 pass_fds=(lock,),
             )
         except FileNotFoundError:
             raise missing_binary(arguments[0]) from None
         _follow(process, _Lines(output.fileno(), on_line))
+        if on_error_line:
+            _Lines(errors.fileno(), on_error_line).finish()
         return process.returncode
 
 

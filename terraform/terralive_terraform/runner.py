@@ -30,6 +30,8 @@ from terralive_terraform.progress import (
 _LOCK_TIMEOUT: Final = "-lock-timeout=60s"
 _CHANGES_PLANNED: Final = 2
 _STAMP: Final = "terralive-init"
+# What a run writes is for this user only; a team's own `.terraform` around it keeps its mode.
+_SCRATCH: Final = "terralive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +170,10 @@ class Terraform:
 
     def _read(self, arguments: Sequence[str]) -> Json:
         lines: list[str] = []
-        code = self._run(arguments, lines.append)
+        errors: list[str] = []  # also what is none: TF_LOG, notes on development overrides, a wrapper's own words
+        code = self._run(arguments, lines.append, errors.append)
         if code != 0:
-            raise failure(" ".join(arguments[:2]), (), "\n".join(lines))
+            raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
         text = "\n".join(lines).strip()
         if not text:
             return None
@@ -202,13 +205,19 @@ class Terraform:
 
         return self._run(arguments, on_line), events, "\n".join(other)
 
-    def _run(self, arguments: Sequence[str], on_line: Callable[[str], None]) -> int:
+    def _run(
+        self,
+        arguments: Sequence[str],
+        on_line: Callable[[str], None],
+        on_error_line: Callable[[str], None] | None = None,
+    ) -> int:
         return run_process(
             [self._binary, *arguments],
             cwd=self._directory,
             environment=self._environment,
-            scratch=self._data_dir,
+            scratch=self._data_dir / _SCRATCH,
             on_line=on_line,
+            on_error_line=on_error_line,
             on_wait=lambda: self._on_progress(Note("Waiting for the end of an earlier Terraform run")),
         )
 

@@ -182,7 +182,7 @@ def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> N
         terraform.apply(planned.file)
     assert not list(tmp_path.glob(".terraform.tfstate.lock.info"))
     assert not planned.file.exists()
-    assert not list((tmp_path / "data").glob("output-*"))
+    assert not list((tmp_path / "data").rglob("output-*"))
     assert "quick" in (tmp_path / "terraform.tfstate").read_text()
     (tmp_path / "go").touch()
     terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
@@ -211,6 +211,17 @@ terraform.apply(terraform.plan(here / "plans" / "p").file)
     (tmp_path / "go").touch()
     terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
     assert not plan(terraform, tmp_path).has_changes  # waits for the orphan's lock; it has finished its work
+
+
+def test_what_terraform_tells_beside_its_answer_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('output "a" { value = 1 }\n')
+    environment = {**terraform_environment(os.environ, tmp_path / "work"), "TF_LOG": "info"}
+    (tmp_path / ".terraform").mkdir(mode=0o755)
+    terraform, _ = terraform_in(tmp_path, environment, None)
+    terraform.apply(plan(terraform, tmp_path).file)
+    assert terraform.outputs()["a"].value == 1
+    assert terraform.is_empty()
+    assert (tmp_path / ".terraform").stat().st_mode & 0o777 == 0o755
 
 
 def test_what_terraform_says_is_what_the_user_reads(tmp_path: Path) -> None:
