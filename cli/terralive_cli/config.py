@@ -60,6 +60,7 @@ class TerraformConfig:
     Attributes:
         dir: its absolute folder: the root module, or where `app` is run.
         app: the command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
+        stack: which of that program's stacks; None where it has one.
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
         found: whether there is a program at all.
@@ -67,6 +68,7 @@ class TerraformConfig:
 
     dir: Path
     app: str | None = None
+    stack: str | None = None
     binary: str = "terraform"
     var_files: tuple[Path, ...] = ()
     found: bool = True
@@ -100,7 +102,7 @@ class FunctionConfig:
         pattern: a Terraform address or function name, `*` and `?` allowed.
         path: the absolute local code root.
         python: an absolute path, or a bare command name (`python3.12`).
-        build: a shell command, run in `path`.
+        build: a shell command for `path`; read and not run yet.
         watch: globs below `path`.
     """
 
@@ -336,6 +338,7 @@ def _terraform(table: Table, project: Path, environ: Mapping[str, str], problems
     config = TerraformConfig(
         dir=folder,
         app=app,
+        stack=table.text("stack"),
         binary=binary,
         var_files=tuple(
             _file(project, item, table.where("var_files"), problems) for item in table.texts("var_files") or ()

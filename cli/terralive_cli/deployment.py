@@ -299,13 +299,7 @@ class Deployment:
         return terraform
 
     def _prepare(self, live: LiveSettings | None) -> AbstractContextManager[Prepared]:
-        program = self._config.require_program()
-        app = App.discover(
-            self._config.project,
-            terraform_dir=None if program.app else program.dir,
-            command=program.app,
-            binary=program.binary,
-        )
+        app = app_of(self._config)
         sandboxed = self._target.sandbox is not None
         state = self._work / "app.tfstate" if sandboxed else None
         return app.prepared(live, self._work / "app", self._environment, state)
@@ -350,6 +344,18 @@ class Deployment:
             connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=exclude,
         )
+
+
+def app_of(config: Config) -> App:
+    """Find the team's app: a CDKTF program runs in `[terraform] dir`, where its cdktf.json is."""
+    program = config.require_program()
+    return App.discover(
+        program.dir,
+        terraform_dir=None if program.app else program.dir,
+        command=program.app,
+        stack=program.stack,
+        binary=program.binary,
+    )
 
 
 def _today() -> str:

@@ -72,6 +72,7 @@ SETTINGS: Final = (
         "`app` in `cdktf.json`, where there is one",
         "the command that runs your CDK for Terraform program",
     ),
+    Setting("terraform.stack", "its only one", "which of that program's stacks to make live"),
     Setting(
         "terraform.binary",
         "`terraform`",
@@ -99,7 +100,11 @@ SETTINGS: Final = (
         "the project's venv, else the Python that runs terralive",
         "the interpreter of a Python handler",
     ),
-    Setting('functions."NAME".build', "none", "a command to run in `path` before the first use and after a change"),
+    Setting(
+        'functions."NAME".build',
+        "none",
+        "a command that builds `path`; **not run yet**: `start` warns, run it yourself",
+    ),
     Setting('functions."NAME".watch', "everything below `path`", "globs below `path` whose change reloads the handler"),
     Setting('functions."NAME".max_workers', "`16`", "how many invocations may run at once"),
     Setting(

@@ -48,6 +48,8 @@ from terralive_terraform.substitution import (
 )
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
+# What a project's top folder holds: a virtual environment is looked for up to there.
+_TOPS: Final = ("terralive.toml", ".git")
 # The team's own one, beside it: whatever becomes of a stage's work folder, the next run finds it.
 _KEPT_LOCK_FILE: Final = ".terraform.lock.hcl.terralive"
 
@@ -212,7 +214,12 @@ class CdktfApp(App):
 
     def _interpreters(self, environment: Mapping[str, str]) -> list[str]:
         """Say where a bare `python` is: the project's venv, the active one, or what runs terralive."""
-        venvs = [self.project / ".venv", Path(environment.get("VIRTUAL_ENV", "/nonexistent"))]
+        above = (self.project, *self.project.parents)
+        top = next((at for at, folder in enumerate(above) if any((folder / name).exists() for name in _TOPS)), 0)
+        venvs = [
+            *(folder / ".venv" for folder in above[: top + 1]),
+            Path(environment.get("VIRTUAL_ENV", "/nonexistent")),
+        ]
         binaries = [str(venv / "bin") for venv in venvs if (venv / "bin").is_dir()]
         return [*binaries[:1], *([] if binaries else [str(Path(sys.executable).parent)])]
 
