@@ -120,7 +120,6 @@ class _Entry:
     peer: str
     payload: bytes | None = None
     gone: bool = False
-    arrived: bool = False
     finished_at: float = 0.0
 
 
@@ -130,6 +129,8 @@ class RelaySession:
 
     identity: Identity
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
+    _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
+    _arrived: OrderedDict[str, None] = field(default_factory=OrderedDict)  # those of them that their stubs have
     _assembler: Assembler = field(default_factory=Assembler)
     _leased: bool = False
     _was_leased: bool = False
@@ -194,6 +195,7 @@ class RelaySession:
             )
         entry.payload = pack_outcome(outcome)
         entry.finished_at = now
+        self._finished[request_id] = None
         self._kept_bytes += len(entry.payload)
         error = describe_error(outcome)
         told = Tell(
@@ -263,9 +265,9 @@ class RelaySession:
         self._lost_at = None
         waiting = [
             effect
-            for request_id, entry in self._entries.items()
-            if entry.payload is not None and not entry.arrived
-            for effect in self._result(request_id, entry)
+            for request_id in self._finished
+            if request_id not in self._arrived
+            for effect in self._result(request_id, self._entries[request_id])
         ]
         return [Tell(ConnectionChanged(ConnectionState.CONNECTED, away)), *waiting]
 
@@ -275,7 +277,7 @@ class RelaySession:
         entry = self._entries.get(chunk.request_id)
         if entry is not None:
             entry.peer = chunk.peer
-            entry.arrived = False
+            self._arrived.pop(chunk.request_id, None)  # Lambda's retry: its stub is another one
             return self._stand(chunk.request_id, entry) if chunk.part == 0 else []
         payload = self._assembler.add(chunk, now)
         if payload is None:
@@ -298,7 +300,8 @@ class RelaySession:
             unknown = Unknown(message.request_id, message.function, message.peer)
             return [Send(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
-            entry.arrived = entry.payload is not None
+            if message.request_id in self._finished:
+                self._arrived[message.request_id] = None
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):
@@ -325,15 +328,24 @@ class RelaySession:
         return [Send(chunk) for chunk in split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)]
 
     def _forget(self, now: float) -> None:
-        """Keep memory bounded: old results first, those that have arrived before those that have not; then old ids."""
-        for arrived_only in (True, False):
-            for entry in self._entries.values():
-                too_much = self._kept_bytes > KEEP_BYTES
-                if entry.payload is None or (arrived_only and not entry.arrived):
-                    continue
-                if not too_much and now - entry.finished_at < KEEP_SECONDS:
-                    break  # entries stand in the order in which they came
-                self._kept_bytes -= len(entry.payload)
-                entry.payload, entry.gone = None, True
+        """Keep memory bounded: old results first, those that have arrived before those that have not; then old ids.
+
+        `_finished` holds the ids with a stored result, `_arrived` those whose result has reached its stub, both in
+        the order in which that happened: what is to be forgotten stands at the front, so a tick costs what it forgets.
+        """
+        while self._kept_bytes > KEEP_BYTES and self._arrived:
+            self._drop_result(next(iter(self._arrived)))
+        while self._finished:
+            request_id = next(iter(self._finished))
+            if self._kept_bytes <= KEEP_BYTES and now - self._entries[request_id].finished_at < KEEP_SECONDS:
+                break
+            self._drop_result(request_id)
         while len(self._entries) > REMEMBER_IDS and next(iter(self._entries.values())).gone:
             self._entries.popitem(last=False)
+
+    def _drop_result(self, request_id: str) -> None:
+        entry = self._entries[request_id]
+        self._kept_bytes -= len(entry.payload or b"")
+        entry.payload, entry.gone = None, True
+        self._finished.pop(request_id, None)
+        self._arrived.pop(request_id, None)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
 from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, Warned
 from terralive_relay.session import (
     ANSWER_SECONDS,
+    KEEP_BYTES,
+    KEEP_SECONDS,
     Drop,
     Effect,
     Identity,
@@ -18,6 +22,7 @@ from terralive_relay.session import (
     Stop,
     StopReason,
     Tell,
+    _Entry,
 )
 from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.invocation import Invocation, Outcome
@@ -237,3 +242,77 @@ def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> N
     told = [session.lost(float(at), why, 1.0) for at, why in enumerate(reasons)]
 
     assert [len(effects) for effects in told] == [1, 1, 0, 0]
+
+
+def run_through(session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True) -> None:
+    payload = pack_invocation(Invocation(name, "fn", "arn", 0, b"{}"), remaining_ms=3000)
+    assert runs(hear(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
+    session.finished(name, Outcome(body), 5.0, now, send=True)
+    if thanks:
+        hear(session, Done(name, "fn", "c1"), now=now)
+
+
+def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_after_that() -> None:
+    session = live()
+    run_through(session, "slow", now=1.0)
+    run_through(session, "r2", now=500.0)
+    session.tick(1.0 + KEEP_SECONDS)
+    assert sent(hear(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
+    assert outcome_in(hear(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
+    payload = pack_invocation(Invocation("slow", "fn", "arn", 0, b"{}"), remaining_ms=3000)
+    again = hear(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
+    assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
+
+
+def test_a_handler_that_runs_for_long_keeps_nobody_elses_result_in_memory() -> None:
+    """Entries stand in the order in which they began; what counts is when they ended."""
+    session = live()
+    payload = pack_invocation(Invocation("long", "fn", "arn", 0, b"{}"), remaining_ms=900_000)
+    hear(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
+    run_through(session, "r2", now=2.0)
+    session.finished("long", OK, 5.0, 800.0, send=True)
+    session.tick(2.0 + KEEP_SECONDS)
+    assert sent(hear(session, Resume("r2", "fn", "c2"))) == [Unknown("r2", "fn", "c2")]
+    assert outcome_in(hear(session, Resume("long", "fn", "c2")), peer="c2") == OK
+
+
+def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
+    session = live()
+    size = 6 * 1024 * 1024
+    run_through(session, "waiting", body=bytes(size), thanks=False)
+    for number in range(KEEP_BYTES // size + 3):
+        run_through(session, f"r{number}", body=bytes(size))
+    assert session._kept_bytes <= KEEP_BYTES
+    assert sent(hear(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
+    assert outcome_in(hear(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(size)
+
+
+class CountingDict(OrderedDict[str, _Entry]):
+    """Counts the entries that were looked at."""
+
+    looked_at = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for key in super().__iter__():
+            self.looked_at += 1
+            yield key
+
+    def __getitem__(self, key: str) -> _Entry:
+        self.looked_at += 1
+        return super().__getitem__(key)
+
+    def values(self) -> ValuesView[_Entry]:
+        return ValuesView(self)
+
+    def items(self) -> ItemsView[str, _Entry]:
+        return ItemsView(self)
+
+
+def test_a_tick_costs_the_same_whatever_is_remembered() -> None:
+    session = live()
+    entries = session._entries = CountingDict()
+    for number in range(500):
+        run_through(session, f"r{number}", now=1.0 + number / 1000, thanks=number % 2 == 0)
+    entries.looked_at = 0
+    session.tick(2.0)
+    assert entries.looked_at <= 2
