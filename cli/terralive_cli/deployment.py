@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli import record
+from terralive_cli.cautions import cautions, refuse_replacements
 from terralive_cli.config import Config
 from terralive_cli.events import Event
 from terralive_cli.mapping import LocalCode, map_functions
@@ -38,7 +39,7 @@ from terralive_terraform.debug_settings import STUB_STAGE, BackendSettings, Debu
 from terralive_terraform.documents import Json
 from terralive_terraform.mirror import terraform_environment
 from terralive_terraform.runner import OutputValue, Plan, Terraform
-from terralive_terraform.substitution import LiveSettings
+from terralive_terraform.substitution import FunctionFacts, LiveSettings
 from terralive_terraform.synth import synthesise_debug_stack
 from terralive_terraform.version import require_terraform
 
@@ -104,6 +105,7 @@ class Deployment:
         self._target = target
         self._emit = emit
         self._work = target.work
+        self._warned: list[Event] = []
         require_terraform(config.terraform.binary, target.environment)
         self._environment = terraform_environment(target.environment, target.work)
 
@@ -172,6 +174,7 @@ class Deployment:
         with self._live_app(phase, outputs) as ready:
             terraform = self._terraform(ready.prepared, phase)
             with self._planned(terraform, phase) as plan:
+                refuse_replacements(plan.changes, _addresses(ready.prepared))
                 return LivePlan(plan, ready.code, ready.refused)
 
     def apply_live(self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]) -> LiveApp:
@@ -185,6 +188,7 @@ class Deployment:
                 self._note_who_made_it(terraform)
 
             with self._planned(terraform, phase) as plan:
+                refuse_replacements(plan.changes, _addresses(ready.prepared))
                 self._apply(terraform, plan, phase, begin)
             values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
             return LiveApp(_instances(terraform.functions(), ready.code), ready.code, ready.refused, values)
@@ -198,6 +202,7 @@ class Deployment:
                 phase.unchanged("the app is not deployed")
                 return False
             with self._planned(terraform, phase) as plan:
+                refuse_replacements(plan.changes, _addresses(prepared))
                 self._apply(terraform, plan, phase, lambda: approve(plan))
                 return plan.has_changes
 
@@ -326,6 +331,7 @@ class Deployment:
                 refused = {**{item.address: item.reason for item in prepared.refused}, **exclude}
                 if not mapped.code:
                     raise _nothing_live(refused)
+                self._caution(prepared.functions)
                 yield _ReadyApp(prepared, mapped.code, refused)
                 return
         raise TerraliveError(
@@ -333,6 +339,13 @@ class Deployment:
             "The app's program gives other functions at every run.",
             hint="Make its output depend on its input only.",
         )
+
+    def _caution(self, functions: Sequence[FunctionFacts]) -> None:
+        """Warn once, however often the app is planned."""
+        for warning in cautions(self._config, functions):
+            if warning not in self._warned:
+                self._warned.append(warning)
+                self._emit(warning)
 
     def _live_settings(self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]) -> LiveSettings:
         known = outputs or DebugStackOutputs(*[_PLACEHOLDER] * len(_OUTPUTS))
@@ -356,6 +369,10 @@ def app_of(config: Config) -> App:
         stack=program.stack,
         binary=program.binary,
     )
+
+
+def _addresses(prepared: Prepared) -> frozenset[str]:
+    return frozenset(facts.address for facts in prepared.functions)
 
 
 def _today() -> str:

@@ -17,11 +17,17 @@ from terralive_terraform.documents import Json, number, parse_object, section, t
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What Terraform would do to one resource; `action` is `create`, `update`, `delete`, `replace` or `read`."""
+    """What Terraform would do to one resource.
+
+    Attributes:
+        action: `create`, `update`, `delete`, `replace` or `read`.
+        reason: why, in Terraform's word (`cannot_update`, `tainted`), where it gives one.
+    """
 
     address: str
     action: str
     type: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,14 @@ def _describe(item: Diagnostic) -> str:
 def _planned_change(document: Mapping[str, Json]) -> Progress:
     change = section(document, "change")
     resource = section(change, "resource")
-    return PlannedChange(Change(text(resource, "addr"), text(change, "action"), text(resource, "resource_type")))
+    return PlannedChange(
+        Change(
+            address=text(resource, "addr"),
+            action=text(change, "action"),
+            type=text(resource, "resource_type"),
+            reason=text(change, "reason"),
+        )
+    )
 
 
 def _started(document: Mapping[str, Json]) -> Progress:

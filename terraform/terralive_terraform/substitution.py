@@ -11,7 +11,7 @@ import fnmatch
 import json
 import os.path
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -251,7 +251,7 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         timeout=timeout if isinstance(timeout, int) else 3,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or "Zip"),
-        attributes=frozenset(name for name, value in block.items() if value is not None and value != []),
+        attributes=frozenset(_set(block)),
         environment_names=frozenset(section(environment, "variables")),
         ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
@@ -262,6 +262,16 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
 def literal(value: str) -> str:
     """Give a text that no expression is part of, or ""."""
     return "" if re.search(r"[$%]\{", value) else value
+
+
+def _set(block: Mapping[str, Json]) -> Iterator[str]:
+    """Give the names of what is set, also of blocks that `dynamic` makes."""
+    for name, value in block.items():
+        if name == "dynamic":
+            for item in value if isinstance(value, list) else [value]:
+                yield from item if isinstance(item, dict) else ()
+        elif value is not None and value != []:
+            yield name
 
 
 def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:

@@ -39,6 +39,11 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     assert decision.removed_blocks == ()
 
 
+def test_a_block_that_is_made_dynamically_goes_too() -> None:
+    assert live({**ZIP, "dynamic": [{"snap_start": {"for_each": []}}]}).removed_blocks == ("snap_start",)
+    assert live({**ZIP, "dynamic": {"snap_start": [{"for_each": []}]}}).removed_blocks == ("snap_start",)
+
+
 def test_code_from_s3_gives_way() -> None:
     assert live({"s3_bucket": "b", "s3_key": "k", "s3_object_version": "1"}).unset == (
         "s3_bucket",

@@ -25,6 +25,10 @@ def test_a_planned_change_names_address_action_and_type() -> None:
     resource = {"addr": "module.a.aws_lambda_function.api[0]", "resource_type": "aws_lambda_function"}
     event = parse_line(line("planned_change", change={"resource": resource, "action": "update"}))
     assert event == PlannedChange(Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function"))
+    change = {"resource": resource, "action": "replace", "reason": "cannot_update"}
+    assert parse_line(line("planned_change", change=change)) == PlannedChange(
+        Change("module.a.aws_lambda_function.api[0]", "replace", "aws_lambda_function", "cannot_update")
+    )
 
 
 @pytest.mark.parametrize(

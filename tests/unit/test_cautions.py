@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from terralive_cli.cautions import cautions, refuse_replacements, without_keys
+from terralive_cli.config import Config, FunctionConfig, TerraformConfig
+from terralive_stub.errors import TerraformError
+from terralive_terraform.progress import Change
+from terralive_terraform.substitution import FunctionFacts
+
+API = "module.a.aws_lambda_function.api"
+PLACE = Path("/project")
+
+
+def change(action: str, reason: str = "", address: str = API, kind: str = "aws_lambda_function") -> Change:
+    return Change(address, action, kind, reason)
+
+
+@pytest.mark.parametrize("address", [API, 'module.a["x.y"].aws_lambda_function.api[0]'])
+def test_a_live_function_is_never_replaced(address: str) -> None:
+    with pytest.raises(TerraformError, match="delete and create again") as caught:
+        refuse_replacements([change("create", address="x"), change("replace", "cannot_update", address)], {API})
+    assert caught.value.reference == "function-would-be-replaced"
+    assert address in caught.value.message
+    with pytest.raises(TerraformError):
+        refuse_replacements([change("delete", "", address)], {API})
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        change("update"),
+        change("create"),
+        change("replace", "tainted"),
+        change("delete", "delete_because_each_key", f'{API}["gone"]'),
+        change("replace", "cannot_update", "aws_lambda_function.other"),
+        change("replace", "cannot_update", "aws_api_gateway_deployment.x", "aws_api_gateway_deployment"),
+    ],
+    ids=lambda item: f"{item.action}-{item.reason}-{item.address}",
+)
+def test_what_the_configuration_itself_asks_for_goes_ahead(harmless: Change) -> None:
+    refuse_replacements([harmless], {API})
+
+
+def test_an_address_without_its_keys_is_what_the_configuration_calls_it() -> None:
+    assert without_keys('module.a["x[0].y"].aws_lambda_function.api["say \\"hi\\""]') == API
+    assert without_keys("module.a[0].aws_lambda_function.api[*]") == API
+
+
+def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
+    warnings = list(cautions(config(), [FunctionFacts(API, "api", attributes=frozenset({"vpc_config"}))]))
+    assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
+    assert "NAT" in warnings[0].message
+    assert "execute-api" in warnings[0].message
+
+
+def test_a_build_command_is_not_ignored_in_silence() -> None:
+    built = config(FunctionConfig(API, build="npm run build"))
+    warnings = list(cautions(built, [FunctionFacts(API, "api")]))
+    assert [item.reference for item in warnings] == ["build-not-run"]
+    assert "npm run build" in warnings[0].message
+    assert list(cautions(config(), [FunctionFacts(API, "api")])) == []
+
+
+def config(*functions: FunctionConfig) -> Config:
+    return Config(PLACE, "orders", "dev", "ana", TerraformConfig(PLACE), functions=functions)
