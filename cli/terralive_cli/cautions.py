@@ -5,27 +5,20 @@ It reads neither files nor AWS; `deployment.py` asks it, emits what it gives and
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from terralive_cli.config import Config
 from terralive_cli.events import Warning_
 from terralive_stub.errors import TerraformError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import FunctionFacts
 
-# An instance's key in an address: [0], ["a.b"]; a key's text may hold brackets and escaped quotes.
-_KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')
 _FUNCTION: Final = "aws_lambda_function"
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way, asks for:
 # https://developer.hashicorp.com/terraform/internals/machine-readable-ui#planned-change
 _ASKED_FOR: Final = ("tainted", "requested", "delete_because_")
-
-
-def without_keys(address: str) -> str:
-    """Give an address without the keys of `count` and `for_each`: what the configuration calls it."""
-    return _KEY.sub("", address)
 
 
 def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -> None:
@@ -33,7 +26,7 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
 
     Args:
         changes: the plan's.
-        addresses: the functions that become live, or get their code back; without instance keys.
+        addresses: the functions that become live, without instance keys.
 
     Raises:
         TerraformError: `function-would-be-replaced`.
@@ -54,6 +47,14 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
             hint="`terraform plan` shows what forces it. A change that you mean (another function_name, another "
             "package type) comes first: `terraform apply`, or `terralive destroy` where terralive deployed the app.",
         )
+
+
+def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
+    """Give the functions that a plan leaves, by address, with their names; "" where it is not deployed yet."""
+    own = [change for change in changes if change.type == _FUNCTION]
+    gone = {change.address for change in own if change.action == "delete"}
+    fresh = {change.address: "" for change in own if change.action == "create"}
+    return {address: name for address, name in {**fresh, **names}.items() if address not in gone}
 
 
 def cautions(config: Config, functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:

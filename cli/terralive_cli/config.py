@@ -18,6 +18,7 @@ from typing import Final
 from terralive_cli import rules
 from terralive_cli.table import Problems, Table, closest
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.documents import Json, read_object, text
 
 FILE: Final = "terralive.toml"
@@ -140,18 +141,25 @@ class Config:
     functions: tuple[FunctionConfig, ...] = ()
 
     def function_for(self, address: str, name: str) -> FunctionConfig | None:
-        """Find what the file says of a function: an exact address or name first, then patterns in file order.
+        """Find what the file says of a function, or of one instance of a function with `count` or `for_each`.
 
-        `aws_lambda_function.worker` also stands for its instances (`aws_lambda_function.worker[0]`).
+        The exact address or name goes first, then a pattern that names instances (`….worker["eu-*"]`), then the
+        address without instance keys (`….worker` stands for all its instances), then any pattern, in file order.
         """
-        own = {address, name, address.partition("[")[0] if address.endswith("]") else address} - {""}
-        for function in self.functions:
-            if function.pattern in own:
-                return function
-        for function in self.functions:
-            if any(_matches(function.pattern, item) for item in own):
-                return function
-        return None
+        declared = without_keys(address)
+        own, all_names = {address, name} - {""}, {address, name, declared} - {""}
+        ranks: tuple[Callable[[str], bool], ...] = (
+            lambda pattern: pattern in own,
+            lambda pattern: pattern != without_keys(pattern) and _matches(pattern, address),
+            lambda pattern: pattern == declared,
+            lambda pattern: any(_matches(pattern, item) for item in all_names),
+        )
+        return next((item for fits in ranks for item in self.functions if fits(item.pattern)), None)
+
+    def of_instances(self, address: str) -> tuple[FunctionConfig, ...]:
+        """Find what the file says of single instances of a function (`….worker["eu"]`, `….worker[*]`)."""
+        declared = ((item, without_keys(item.pattern)) for item in self.functions)
+        return tuple(item for item, base in declared if base != item.pattern and _matches(base, address))
 
     def require_program(self) -> TerraformConfig:
         """Give the Terraform program, or raise ConfigurationError where the project has none."""

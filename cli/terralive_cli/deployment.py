@@ -16,7 +16,6 @@ caller's: `approve` is called with what is about to change and returns or raises
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,10 +24,10 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli import record
-from terralive_cli.cautions import cautions, refuse_replacements
+from terralive_cli.cautions import cautions, functions_after, refuse_replacements
 from terralive_cli.config import Config
 from terralive_cli.events import Event
-from terralive_cli.mapping import LocalCode, map_functions
+from terralive_cli.mapping import LocalCode, instances, map_functions
 from terralive_cli.progress import Phase
 from terralive_cli.target import Target
 from terralive_relay.functions import LocalFunction
@@ -46,7 +45,6 @@ from terralive_terraform.version import require_terraform
 _PLACEHOLDER: Final = "not-deployed-yet"
 _OUTPUTS: Final = ("stub_url", "relay_url", "api_arn", "table_name")
 _PASSES: Final = 2
-_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +172,7 @@ class Deployment:
         with self._live_app(phase, outputs) as ready:
             terraform = self._terraform(ready.prepared, phase)
             with self._planned(terraform, phase) as plan:
-                refuse_replacements(plan.changes, _addresses(ready.prepared))
+                self._check(terraform, plan, ready)
                 return LivePlan(plan, ready.code, ready.refused)
 
     def apply_live(self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]) -> LiveApp:
@@ -188,10 +186,11 @@ class Deployment:
                 self._note_who_made_it(terraform)
 
             with self._planned(terraform, phase) as plan:
-                refuse_replacements(plan.changes, _addresses(ready.prepared))
+                self._check(terraform, plan, ready)
                 self._apply(terraform, plan, phase, begin)
             values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
-            return LiveApp(_instances(terraform.functions(), ready.code), ready.code, ready.refused, values)
+            functions = instances(self._config, ready.prepared.functions, terraform.functions())
+            return LiveApp(functions, ready.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
         """Make the app what its configuration says; False if it is already, or not deployed at all."""
@@ -202,7 +201,6 @@ class Deployment:
                 phase.unchanged("the app is not deployed")
                 return False
             with self._planned(terraform, phase) as plan:
-                refuse_replacements(plan.changes, _addresses(prepared))
                 self._apply(terraform, plan, phase, lambda: approve(plan))
                 return plan.has_changes
 
@@ -340,6 +338,14 @@ class Deployment:
             hint="Make its output depend on its input only.",
         )
 
+    def _check(self, terraform: Terraform, plan: Plan, ready: _ReadyApp) -> None:
+        """Refuse what must not be applied: a function that goes, an instance without local code."""
+        functions = ready.prepared.functions
+        refuse_replacements(plan.changes, {facts.address for facts in functions})
+        by_instance = [facts for facts in functions if facts.address not in ready.code]
+        if by_instance:
+            instances(self._config, by_instance, functions_after(terraform.functions(), plan.changes))
+
     def _caution(self, functions: Sequence[FunctionFacts]) -> None:
         """Warn once, however often the app is planned."""
         for warning in cautions(self._config, functions):
@@ -371,10 +377,6 @@ def app_of(config: Config) -> App:
     )
 
 
-def _addresses(prepared: Prepared) -> frozenset[str]:
-    return frozenset(facts.address for facts in prepared.functions)
-
-
 def _today() -> str:
     return dt.datetime.now(dt.UTC).date().isoformat()
 
@@ -383,15 +385,6 @@ def _debug_outputs(outputs: Mapping[str, OutputValue]) -> DebugStackOutputs | No
     values = [outputs[name].value if name in outputs else None for name in _OUTPUTS]
     texts = [value for value in values if isinstance(value, str)]
     return DebugStackOutputs(*texts) if len(texts) == len(values) else None
-
-
-def _instances(names: Mapping[str, str], code: Mapping[str, LocalCode]) -> tuple[LocalFunction, ...]:
-    """Give every deployed instance of the live functions its local code (`count`, `for_each`, modules with either)."""
-    return tuple(
-        code[base].instance(address, name)
-        for address, name in names.items()
-        if (base := _INSTANCE_KEY.sub("", address)) in code
-    )
 
 
 @contextmanager

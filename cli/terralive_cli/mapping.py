@@ -16,6 +16,7 @@ from typing import Final
 from terralive_cli.config import Config, FunctionConfig
 from terralive_relay.functions import LocalFunction
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts
 
 _MAX_PATHS: Final = 3
@@ -23,7 +24,7 @@ _MAX_PATHS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class LocalCode:
-    """The local side of one function of the configuration (of all its instances, with `count` or `for_each`)."""
+    """The local side of one function of the configuration; with `count` or `for_each`, of one or more instances."""
 
     address: str
     path: Path
@@ -48,7 +49,7 @@ class LocalCode:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """`unmapped`: address -> why no local code stands behind it."""
+    """`code`: by address, or by what the file says of instances. `unmapped`: address -> why there is no local code."""
 
     code: Mapping[str, LocalCode]
     unmapped: Mapping[str, str]
@@ -63,33 +64,78 @@ def map_functions(config: Config, functions: Sequence[FunctionFacts]) -> Mapped:
     code: dict[str, LocalCode] = {}
     unmapped: dict[str, str] = {}
     for facts in functions:
-        found = _local_code(config, facts)
-        if isinstance(found, str):
-            unmapped[facts.address] = found
+        found = {facts.address: _local_code(config, facts, facts.address, facts.function_name)}
+        special = config.of_instances(facts.address) if facts.instanced else ()
+        found.update({item.pattern: _local_code(config, facts, item.pattern, "") for item in special})
+        if special and isinstance(found[facts.address], str):
+            del found[facts.address]  # every instance then needs its own; `instances` sees to it
+        wrong = [reason for reason in found.values() if isinstance(reason, str)]
+        if wrong:
+            unmapped[facts.address] = wrong[0]
         else:
-            code[facts.address] = found
+            code.update({name: item for name, item in found.items() if isinstance(item, LocalCode)})
     return Mapped(code, unmapped)
 
 
-def _local_code(config: Config, facts: FunctionFacts) -> LocalCode | str:
-    own = config.function_for(facts.address, facts.function_name)
+def instances(
+    config: Config, functions: Sequence[FunctionFacts], names: Mapping[str, str]
+) -> tuple[LocalFunction, ...]:
+    """Give the local code of each instance of functions (`count`, `for_each`, modules with either).
+
+    Args:
+        config: the configuration.
+        functions: the live ones.
+        names: the deployed functions' names by their addresses; "" for one that is not deployed yet.
+
+    Raises:
+        ConfigurationError: `instance-unmapped`; also what `map_functions` raises.
+    """
+    declared = {facts.address: facts for facts in functions}
+    mapped: list[LocalFunction] = []
+    wrong: list[str] = []
+    for address, name in names.items():
+        facts = declared.get(without_keys(address))
+        if facts is None:
+            continue
+        found = _local_code(config, facts, address, name)
+        if isinstance(found, LocalCode):
+            mapped.append(found.instance(address, name))
+        else:
+            wrong.append(f"{address}: {found}")
+    if wrong:
+        raise ConfigurationError(
+            "instance-unmapped",
+            "Some instances of the live functions have no local code.\n  " + "\n  ".join(wrong),
+            hint="Say it for each of them in terralive.toml; see docs/CONFIGURATION.md, [functions].",
+        )
+    return tuple(mapped)
+
+
+def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -> LocalCode | str:
+    """Find the code of a function or of one of its instances, or say why it is not known."""
+    own = config.function_for(address, name)
     path = (own.path if own else None) or facts.path
     if path is None:
-        return f'its local code is not known; say where it is: [functions."{facts.address}"] path = "…"'
+        return f"its local code is not known; say where it is: [functions.'{address}'] path = \"…\""
     handler = (own.handler if own else None) or facts.handler
+    if facts.instanced and not facts.handler and own is config.function_for(facts.address, facts.function_name):
+        return (
+            "its handler may differ by instance (count, for_each); name each one's: "
+            f'[functions.\'{facts.address}["KEY"]\'] handler = "…"'
+        )
     if not handler:
-        return f'its handler is not known; name it: [functions."{facts.address}"] handler = "…"'
+        return f"its handler is not known; name it: [functions.'{address}'] handler = \"…\""
     if not facts.runtime.startswith("python"):
         return f"runtime {facts.runtime or 'not known'}: this version runs Python functions"
     if not path.is_dir():
         raise ConfigurationError(
             "function-path-missing",
-            f"The code folder of {facts.address} does not exist: {path}",
-            hint=f'Correct it in terralive.toml: [functions."{facts.address}"] path = "…".',
+            f"The code folder of {address} does not exist: {path}",
+            hint=f"Correct it in terralive.toml: [functions.'{address}'] path = \"…\".",
         )
-    _require_handler(facts.address, path, handler)
+    _require_handler(address, path, handler)
     return LocalCode(
-        address=facts.address,
+        address=address,
         path=path.resolve(),
         handler=handler,
         runtime=facts.runtime,
@@ -110,7 +156,7 @@ def _require_handler(address: str, path: Path, handler: str) -> None:
             "handler-missing",
             f"The handler {handler!r} of {address} names no file below {path}"
             + (f" (there are: {', '.join(there)}, …)." if there else " (there is no Python file at all)."),
-            hint=f'Correct the handler, or the code\'s folder: [functions."{address}"] handler = "…", path = "…".',
+            hint=f'Correct the handler, or the code\'s folder: [functions.\'{address}\'] handler = "…", path = "…".',
         )
 
 

@@ -133,6 +133,14 @@ _TAIL: Final = """
 In `functions."NAME"`, `NAME` is a Terraform address (`aws_lambda_function.api`, `module.a.aws_lambda_function.api`)
 or a function's name. `*` and `?` stand for any text and any one character; all other characters, brackets too, mean
 themselves. An exact name comes before a pattern; of several patterns that match, the first one in the file counts.
+A name that Terraform computes is known only once the function is deployed: where terralive needs a setting to know a
+function's code at all, use its address.
+
+With `count` or `for_each`, the address stands for all instances, and one with a key for one of them:
+`[functions.'aws_lambda_function.fn["api"]']`, or `[functions.'aws_lambda_function.fn[*]']` for each of them. What names
+instances comes before what names the function, and nothing is taken over from there: say `path` again where it is
+needed. Where the handler differs by instance in the configuration (`handler = each.value.handler`), each instance needs
+its `handler` here, or the function does not become live.
 
 `app`, `stage` and `debug_stack.name_prefix` consist of letters, digits, `-` and `_`, because the names of AWS resources
 do.

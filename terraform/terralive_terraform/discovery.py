@@ -48,16 +48,17 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
     """
     found: dict[Path, list[FunctionFacts]] = {}
     downloaded = _downloaded(root, data_dir)
-    pending = [(root.resolve(), "", "")]
+    pending = [(root.resolve(), "", "", False)]
     while pending:
-        directory, address, key = pending.pop(0)
+        directory, address, key, repeated = pending.pop(0)
         document = read_module(directory)
-        found.setdefault(directory, []).extend(functions_of(document, directory, address))
+        found.setdefault(directory, []).extend(functions_of(document, directory, address, repeated=repeated))
         for name, block in _blocks(document, "module"):
             child_key = f"{key}.{name}" if key else name
             child = _module_directory(directory, literal(text(block, "source")), downloaded.get(child_key))
             if child:
-                pending.append((child, f"{address}module.{name}.", child_key))
+                again = repeated or block.get("count") is not None or block.get("for_each") is not None
+                pending.append((child, f"{address}module.{name}.", child_key, again))
     return tuple(Module(directory, tuple(functions)) for directory, functions in found.items())
 
 
@@ -82,15 +83,21 @@ def read_module(directory: Path) -> dict[str, Json]:
     return merged
 
 
-def functions_of(document: Mapping[str, Json], directory: Path, prefix: str) -> Iterator[FunctionFacts]:
-    """Give the functions of one module's document."""
+def functions_of(
+    document: Mapping[str, Json], directory: Path, prefix: str, *, repeated: bool = False
+) -> Iterator[FunctionFacts]:
+    """Give the functions of one module's document; `repeated` says that the module itself is."""
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
     for label, block in section(resources, "aws_lambda_function").items():
         if not isinstance(block, dict):
             continue
         facts = facts_from_block(f"{prefix}aws_lambda_function.{label}", block)
-        yield replace(facts, path=facts.path or _archived(block, archives, directory))
+        yield replace(
+            facts,
+            path=facts.path or _archived(block, archives, directory),
+            instanced=repeated or bool(facts.repeated),
+        )
 
 
 def _archived(block: Mapping[str, Json], archives: Mapping[str, Json], directory: Path) -> Path | None:

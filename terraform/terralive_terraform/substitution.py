@@ -59,6 +59,7 @@ class FunctionFacts:
         environment_names: the names of its environment variables, where they are literals.
         ignored: what `lifecycle.ignore_changes` names; `all` for everything.
         repeated: `count`, `for_each` or "".
+        instanced: whether it, or a module around it, is repeated.
         provider: the provider alias it uses (`aws.eu`) or "".
     """
 
@@ -74,6 +75,7 @@ class FunctionFacts:
     environment_names: frozenset[str] = frozenset()
     ignored: tuple[str, ...] = ()
     repeated: str = ""
+    instanced: bool = False
     provider: str = ""
 
 

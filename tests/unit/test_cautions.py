@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.cautions import cautions, refuse_replacements, without_keys
+from terralive_cli.cautions import cautions, functions_after, refuse_replacements
 from terralive_cli.config import Config, FunctionConfig, TerraformConfig
 from terralive_stub.errors import TerraformError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import FunctionFacts
 
@@ -42,6 +43,12 @@ def test_a_live_function_is_never_replaced(address: str) -> None:
 )
 def test_what_the_configuration_itself_asks_for_goes_ahead(harmless: Change) -> None:
     refuse_replacements([harmless], {API})
+
+
+def test_the_functions_that_a_plan_leaves_are_known_before_it_is_applied() -> None:
+    changes = [change("create", address="aws_lambda_function.new"), change("delete", address="aws_lambda_function.old")]
+    names = {API: "orders-api", "aws_lambda_function.old": "old"}
+    assert functions_after(names, changes) == {API: "orders-api", "aws_lambda_function.new": ""}
 
 
 def test_an_address_without_its_keys_is_what_the_configuration_calls_it() -> None:

@@ -250,6 +250,10 @@ def functions(project: Path, *patterns: str) -> Config:
         (('*.api["e*"]',), 'module.a.aws_lambda_function.api["eu"]', "x", 0),
         (("aws_lambda_function.api",), "module.a.aws_lambda_function.api", "x", None),
         (("API",), "aws_lambda_function.api", "api", None),
+        (("aws_lambda_function.fn", "*fn[*]", "fn-eu"), 'aws_lambda_function.fn["eu"]', "fn-eu", 2),
+        (("aws_lambda_function.fn", "*.fn[*]"), 'aws_lambda_function.fn["eu"]', "x", 1),
+        (("module.a.aws_lambda_function.fn",), 'module.a["x.y"].aws_lambda_function.fn[0]', "x", 0),
+        (("fn-*",), 'aws_lambda_function.fn["eu"]', "fn-eu", 0),
     ],
 )
 def test_a_function_finds_its_settings_exact_name_first(
