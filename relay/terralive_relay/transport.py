@@ -96,9 +96,10 @@ class Transport:
         self._state = _State.NEW
         self._stopping = threading.Event()
         self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards _app, _open, _number and _why, which three threads touch
+        self._lock = threading.Lock()  # guards _app, _open, _raw, _number and _why, which three threads touch
         self._app: WebSocketApp | None = None
         self._open = False  # the upgrade is through: before that, a frame would spoil it
+        self._raw: socket.socket | None = None
         self._number = 0
         self._why = ""
         self._jitter = random.Random()  # noqa: S311  # jitter is no secret
@@ -193,11 +194,15 @@ class Transport:
         with self._lock:
             self._app = None
             self._open = False
+            raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.close()  # after a close frame the library leaves it open, and the gateway waiting
         return forbidden
 
     def _opened(self, app: WebSocketApp) -> None:
         with self._lock:
             self._open = True
+            self._raw = app.sock.sock if app.sock is not None else None
         if self._stopping.is_set():  # stop() came while this connection was being made, when there was none to end
             _hang_up(app)
             return

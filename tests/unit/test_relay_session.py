@@ -301,10 +301,10 @@ class CountingDict(OrderedDict[str, _Entry]):
         self.looked_at += 1
         return super().__getitem__(key)
 
-    def values(self) -> ValuesView[_Entry]:
+    def values(self) -> ValuesView[_Entry]:  # type: ignore[override]  # typeshed names CPython's own view types
         return ValuesView(self)
 
-    def items(self) -> ItemsView[str, _Entry]:
+    def items(self) -> ItemsView[str, _Entry]:  # type: ignore[override]  # likewise
         return ItemsView(self)
 
 

@@ -1,0 +1,299 @@
+"""The relay's WebSocket against a real server: what reaches it, how each end is noticed, and what stays behind."""
+
+from __future__ import annotations
+
+import gc
+import http
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.sync.server import ServerConnection, serve
+
+from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
+from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
+from terralive_stub.sigv4 import Credentials
+
+Script = Callable[[ServerConnection], None]
+UpgradeScript = Callable[[ServerConnection, Request], Response | None]
+
+
+class Observed:
+    """What a transport tells, in order; a test takes it one by one."""
+
+    def __init__(self) -> None:
+        self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+
+    def next(self, seconds: float = 10.0) -> Happening:
+        return self.happenings.get(timeout=seconds)
+
+    def opened(self) -> None:
+        assert isinstance(self.next(), Opened)
+
+    def closed(self, seconds: float = 10.0) -> Closed:
+        happening = self.next(seconds)
+        assert isinstance(happening, Closed)
+        return happening
+
+
+class Gateway:
+    """Keeps every connection open until its peer or the test ends it, and what came over it."""
+
+    def __init__(self) -> None:
+        self.connections: queue.SimpleQueue[ServerConnection] = queue.SimpleQueue()
+        self.texts: queue.SimpleQueue[tuple[ServerConnection, str]] = queue.SimpleQueue()
+
+    def __call__(self, connection: ServerConnection) -> None:
+        self.connections.put(connection)
+        try:
+            for text in connection:
+                self.texts.put((connection, str(text)))
+        except ConnectionClosed:
+            return
+
+    def connection(self) -> ServerConnection:
+        return self.connections.get(timeout=10)
+
+    def text(self) -> str:
+        return self.texts.get(timeout=10)[1]
+
+
+@contextmanager
+def server(script: Script, *, upgrade: UpgradeScript | None = None) -> Iterator[int]:
+    with serve(script, "127.0.0.1", 0, compression=None, max_size=2**20, process_request=upgrade) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            yield running.socket.getsockname()[1]
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@contextmanager
+def transport(
+    port: int, seen: Observed, *, ping: tuple[float, float] = (20, 10), scale: float = 0.1
+) -> Iterator[Transport]:
+    made = Transport(
+        f"ws://127.0.0.1:{port}/relay",
+        "eu-west-1",
+        lambda: Credentials("AKID", "secret"),
+        seen.happenings.put,
+        backoff_scale=scale,
+        ping_interval_s=ping[0],
+        ping_timeout_s=ping[1],
+    )
+    made.start()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("relay-")]
+
+
+def test_messages_pass_both_ways_and_stopping_leaves_no_thread_and_no_socket() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port:
+        with transport(port, seen) as relay:
+            seen.opened()
+            connection = gateway.connection()
+            relay.send("one")
+            relay.send("two")
+            assert [gateway.text(), gateway.text()] == ["one", "two"]
+            connection.send("three")
+            assert seen.next() == Text("three")
+        assert ours() == []
+    gc.collect()  # an unclosed socket is a ResourceWarning, which fails the test
+
+
+def test_what_was_queued_before_stopping_still_leaves() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port:
+        with transport(port, seen) as relay:
+            seen.opened()
+            for number in range(50):
+                relay.send(f"{number}")
+        assert [gateway.text() for _ in range(50)] == [str(number) for number in range(50)]
+
+
+def test_no_frame_is_larger_than_api_gateway_lets_through() -> None:
+    """A frame over 32 KB costs the connection (1009); a message of 128 KB leaves in several."""
+    sizes: list[int] = []
+    arrived = threading.Event()
+
+    def measure(connection: ServerConnection) -> None:
+        sizes.extend(len(piece) for piece in connection.recv_streaming(decode=False))
+        arrived.set()
+
+    seen = Observed()
+    with server(measure) as port, transport(port, seen) as relay:
+        seen.opened()
+        relay.send("x" * MESSAGE_BYTES)
+        assert arrived.wait(10)
+    assert sum(sizes) == MESSAGE_BYTES
+    assert max(sizes) + 14 <= FRAME_BYTES
+
+
+def test_a_refused_upgrade_is_told_as_forbidden_and_tried_again_with_growing_waits() -> None:
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
+        return connection.respond(http.HTTPStatus.FORBIDDEN, '{"message":"Forbidden"}')
+
+    seen = Observed()
+    with server(lambda _: None, upgrade=refuse) as port, transport(port, seen, scale=0.05):
+        told = [seen.closed() for _ in range(4)]
+    assert all(happening.forbidden for happening in told)
+    assert "403" in told[0].why
+    assert "Forbidden" in told[0].why
+    waits = [happening.retry_in_s for happening in told]
+    assert waits[0] < waits[2] < waits[3] * 2
+    assert waits[0] <= 0.1 * 0.05
+
+
+def test_a_gateway_that_fails_is_not_taken_for_one_that_forbids() -> None:
+    seen = Observed()
+    with (
+        server(lambda _: None, upgrade=lambda link, _: link.respond(http.HTTPStatus.BAD_GATEWAY, "no")) as port,
+        transport(port, seen),
+    ):
+        assert not seen.closed().forbidden
+
+
+def test_an_abrupt_end_is_told_and_followed_by_another_connection() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen) as relay:
+        seen.opened()
+        gateway.connection().socket.shutdown(socket.SHUT_RDWR)
+        assert seen.closed().retry_in_s > 0
+        seen.opened()
+        gateway.connection()
+        relay.send("again")
+        assert gateway.text() == "again"
+
+
+def test_a_closing_gateways_words_are_passed_on() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen):
+        seen.opened()
+        gateway.connection().close(1001, "Going away")
+        why = seen.closed().why
+    assert "1001" in why
+    assert "Going away" in why
+
+
+def test_a_peer_that_falls_silent_is_found_out_by_its_missing_pong() -> None:
+    """A socket that accepts everything and answers nothing, as after a laptop has changed its network."""
+    seen = Observed()
+    listener = socket.create_server(("127.0.0.1", 0))
+    peers: list[socket.socket] = []
+
+    def accept() -> None:
+        for _ in range(2):
+            peer, _address = listener.accept()
+            peers.append(peer)
+            protocol = ServerProtocol()  # no more than the upgrade, then deaf and mute
+            while not (events := protocol.events_received()):
+                protocol.receive_data(peer.recv(65536))
+            request = events[0]
+            assert isinstance(request, Request)
+            protocol.send_response(protocol.accept(request))
+            for data in protocol.data_to_send():
+                peer.sendall(data)
+
+    thread = threading.Thread(target=accept)
+    thread.start()
+    try:
+        with transport(listener.getsockname()[1], seen, ping=(0.4, 0.2)):
+            seen.opened()
+            closed = seen.closed()
+            assert "ping" in closed.why.lower() or "pong" in closed.why.lower()
+            seen.opened()
+    finally:
+        thread.join()
+        for sock in (listener, *peers):
+            sock.close()
+
+
+def test_a_message_for_an_old_connection_is_not_sent_on_the_new_one() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen) as relay:
+        seen.opened()
+        gateway.connection().socket.shutdown(socket.SHUT_RDWR)
+        seen.closed()
+        relay.send("for the old one")
+        seen.opened()
+        relay.send("for the new one")
+        assert gateway.text() == "for the new one"
+
+
+def test_a_dropped_connection_is_replaced_and_its_reason_kept() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen) as relay:
+        seen.opened()
+        relay.drop("the debug stack did not answer in time")
+        assert seen.closed().why == "the debug stack did not answer in time"
+        seen.opened()
+
+
+def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> None:
+    gateway, seen = Gateway(), Observed()
+    expired = [1, 2]
+
+    def credentials() -> Credentials:
+        if expired:
+            expired.pop()
+            raise KeyError("expired")
+        return Credentials("AKID", "secret")
+
+    with server(gateway) as port:
+        relay = Transport(
+            f"ws://127.0.0.1:{port}/relay", "eu-west-1", credentials, seen.happenings.put, backoff_scale=0.1
+        )
+        relay.start()
+        try:
+            assert "credentials" in seen.closed().why
+            seen.closed()
+            seen.opened()
+        finally:
+            relay.stop()
+
+
+@pytest.mark.parametrize("answers_upgrade", [False, True])
+def test_stopping_while_connecting_ends_at_once_and_leaves_nothing(*, answers_upgrade: bool) -> None:
+    seen = Observed()
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(connection: ServerConnection, _: Request) -> None:
+        del connection
+        asked.set()
+        go_on.wait(10)
+
+    with server(Gateway(), upgrade=slow) as port:
+        with transport(port, seen):
+            assert asked.wait(10)
+            if answers_upgrade:
+                go_on.set()
+        go_on.set()
+        assert ours() == []
+    gc.collect()
+
+
+def test_stopping_while_waiting_for_the_next_attempt_ends_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    seen = Observed()
+    began = time.monotonic()
+    with transport(port, seen, scale=1000):
+        assert seen.closed().retry_in_s > 10
+    assert ours() == []
+    assert time.monotonic() - began < 10
