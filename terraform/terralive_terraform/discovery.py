@@ -15,13 +15,16 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
+from terralive_terraform.roles import owner_for, policy_owners
 from terralive_terraform.substitution import FunctionFacts, facts_from_block, literal
 
 # Terraform reads `*_override.tf.json` last and lets it only change what other files define.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
 ADDED_FILE: Final = "terralive_added.tf.json"
 OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
-_INTERESTING: Final = re.compile(rb'aws_lambda_function|archive_file|"?module"?\s*["{:]')
+_INTERESTING: Final = re.compile(
+    rb'aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive|"?module"?\s*["{:]'
+)
 _ARCHIVE: Final = re.compile(r"^\$\{data\.archive_file\.([\w-]+)\.output_path\}$")
 
 
@@ -89,6 +92,7 @@ def functions_of(
     """Give the functions of one module's document; `repeated` says that the module itself is."""
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
+    owners = policy_owners(resources)
     for label, block in section(resources, "aws_lambda_function").items():
         if not isinstance(block, dict):
             continue
@@ -97,6 +101,7 @@ def functions_of(
             facts,
             path=facts.path or _archived(block, archives, directory),
             instanced=repeated or bool(facts.repeated),
+            policies_owner=owner_for(block, owners),
         )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +32,7 @@ from constructs import IConstruct
 
 from terralive_terraform.documents import Json, section
 from terralive_terraform.resources import outdir_of
+from terralive_terraform.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
 from terralive_terraform.substitution import (
     LIVE_VARIABLE,
     FunctionFacts,
@@ -49,15 +51,18 @@ class LiveFunctions:
 
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
+        self._owners: dict[str, dict[str, str]] = {}  # by stack: asking jsii for all constructs is slow
 
     def visit(self, node: IConstruct) -> None:
         """Handle one construct; cdktf calls this."""
         if not isinstance(node, TerraformResource) or node.terraform_resource_type != FUNCTION:
             return
-        facts = facts_of(node)
+        stack = TerraformStack.of(node)
+        if stack.node.path not in self._owners:
+            self._owners[stack.node.path] = policy_owners(_roles(stack))
+        facts = facts_of(node, self._owners[stack.node.path])
         if not self._live.selects(facts):
             return
-        stack = TerraformStack.of(node)
         decision = substitute(facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id))
         if isinstance(decision, Refusal):
             node.add_override("//.terralive.refused", decision.reason)
@@ -72,14 +77,29 @@ class LiveFunctions:
         stack.add_override(f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy))
 
 
-def facts_of(node: TerraformResource) -> FunctionFacts:
-    """Read a function construct's facts, with cdktf's tokens resolved."""
+def facts_of(node: TerraformResource, owners: Mapping[str, str]) -> FunctionFacts:
+    """Read a function construct's facts; `owners` as `policy_owners` gives them."""
+    block = _block(node)
+    facts = facts_from_block(f"{FUNCTION}.{node.friendly_unique_id}", block)
+    return replace(facts, policies_owner=owner_for(block, owners))
+
+
+def _roles(stack: TerraformStack) -> dict[str, Json]:
+    """Give what a stack says of its roles' inline policies, by type and label."""
+    found: dict[str, dict[str, Json]] = {ROLE: {}, EXCLUSIVE: {}}
+    for node in stack.node.find_all():
+        if isinstance(node, TerraformResource) and node.terraform_resource_type in found:
+            found[node.terraform_resource_type][node.friendly_unique_id] = dict(_block(node))
+    return dict(found)
+
+
+def _block(node: TerraformResource) -> Mapping[str, Json]:
+    """Give a resource in Terraform's JSON syntax, with cdktf's tokens resolved."""
     raw = cast("Mapping[str, Json]", node.to_terraform())
     resolver = DefaultTokenResolver(StringConcat())
     resolved: object = Tokenization.resolve(raw, preparing=False, resolver=resolver, scope=TerraformStack.of(node))
-    label = node.friendly_unique_id
-    blocks = section(section(cast("Mapping[str, Json]", resolved), "resource"), FUNCTION)
-    return facts_from_block(f"{FUNCTION}.{label}", section(blocks, label))
+    blocks = section(section(cast("Mapping[str, Json]", resolved), "resource"), node.terraform_resource_type)
+    return section(blocks, node.friendly_unique_id)
 
 
 def attach(app: App, environ: Mapping[str, str] = os.environ) -> None:

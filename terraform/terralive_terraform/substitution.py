@@ -11,13 +11,14 @@ import fnmatch
 import json
 import os.path
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
 from terralive_terraform.documents import Json, section, text
+from terralive_terraform.roles import names_set
 
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # A layer's wrapper starts the runtime, so without its layer the stub would not start either:
@@ -61,6 +62,7 @@ class FunctionFacts:
         repeated: `count`, `for_each` or "".
         instanced: whether it, or a module around it, is repeated.
         provider: the provider alias it uses (`aws.eu`) or "".
+        policies_owner: what owns all inline policies of its role, where its module tells, or "".
     """
 
     address: str
@@ -77,6 +79,7 @@ class FunctionFacts:
     repeated: str = ""
     instanced: bool = False
     provider: str = ""
+    policies_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +172,12 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
             f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not put its real code back; "
             "take that out of ignore_changes on the stages you develop on, or leave this function as it is",
         )
+    if facts.policies_owner:
+        return Refusal(
+            facts.address,
+            f"{facts.policies_owner} owns all inline policies of its role, and would remove the one that its stub "
+            "needs; write them as aws_iam_role_policy, or leave this function as it is",
+        )
     keeps_layers = _WRAPPER in facts.environment_names
     unset: list[str] = [name for name in _UNSET if name in facts.attributes]
     if "layers" in facts.attributes and not keeps_layers:
@@ -253,7 +262,7 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         timeout=timeout if isinstance(timeout, int) else 3,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or "Zip"),
-        attributes=frozenset(_set(block)),
+        attributes=frozenset(names_set(block)),
         environment_names=frozenset(section(environment, "variables")),
         ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
@@ -264,16 +273,6 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
 def literal(value: str) -> str:
     """Give a text that no expression is part of, or ""."""
     return "" if re.search(r"[$%]\{", value) else value
-
-
-def _set(block: Mapping[str, Json]) -> Iterator[str]:
-    """Give the names of what is set, also of blocks that `dynamic` makes."""
-    for name, value in block.items():
-        if name == "dynamic":
-            for item in value if isinstance(value, list) else [value]:
-                yield from item if isinstance(item, dict) else ()
-        elif value is not None and value != []:
-            yield name
 
 
 def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:

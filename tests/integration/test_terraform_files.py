@@ -142,6 +142,22 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(pro
     assert "module.b.aws_lambda_function.job" in one.refused[0].reason
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        'resource "aws_iam_role" "x" {\n  inline_policy { name = "a" }\n}',
+        'resource "aws_iam_role" "x" {\n  dynamic "inline_policy" {\n    for_each = []\n    content {}\n  }\n}',
+        'resource "aws_iam_role_policies_exclusive" "x" {\n  role_name = aws_iam_role.x.name\n  policy_names = []\n}',
+    ],
+)
+def test_a_role_that_takes_no_further_policy_is_told(project: Path, tmp_path: Path, more: str) -> None:
+    (project / "iam.tf").write_text(more)
+    with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
+        assert [facts.label for facts in prepared.functions] == ["job"]
+        assert [item.address for item in prepared.refused] == ["aws_lambda_function.api"]
+    assert "inline policies" in prepared.refused[0].reason
+
+
 def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
     before = snapshot(project)
     with (

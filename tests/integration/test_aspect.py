@@ -1,0 +1,38 @@
+"""The Aspect on real cdktf constructs; no Terraform."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from terralive_terraform.node import node_for_jsii
+from terralive_terraform.substitution import LIVE_VARIABLE, LiveSettings
+
+PROGRAM = """
+from cdktf import App, TerraformStack
+from terralive_terraform.live import attach
+from terralive_terraform.resources import AwsProvider, Resource
+app = App()
+stack = TerraformStack(app, "orders")
+AwsProvider(stack, {"region": "eu-west-1"})
+own = Resource(stack, "own", "aws_iam_role", {"name": "own", "inline_policy": [{"name": "a"}]})
+free = Resource(stack, "free", "aws_iam_role", {"name": "free"})
+for role in (own, free):
+    Resource(stack, f"{role.node.id}_fn", "aws_lambda_function", {
+        "function_name": role.node.id, "role": role.ref("arn"), "handler": "app.handler", "runtime": "python3.13"})
+attach(app)
+app.synth()
+"""
+
+
+def test_the_aspect_names_its_zip_from_terraforms_folder_and_respects_roles_of_others(tmp_path: Path) -> None:
+    settings = tmp_path / "live.json"
+    settings.write_text(LiveSettings(tmp_path / "stub" / "stub.zip", "h", "arn:connect").to_json())
+    environment = {"JSII_NODE": node_for_jsii({}), "CDKTF_OUTDIR": str(tmp_path / "out"), LIVE_VARIABLE: str(settings)}
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
+    document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
+    functions = document["resource"]["aws_lambda_function"]
+    assert functions["free_fn"]["filename"] == "../../../stub/stub.zip"
+    assert functions["own_fn"]["handler"] == "app.handler"
+    assert "inline_policy of aws_iam_role.own" in functions["own_fn"]["//"]["terralive"]["refused"]
+    assert list(document["resource"]["aws_iam_role_policy"]) == ["terralive_free_fn"]
