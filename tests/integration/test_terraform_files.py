@@ -109,6 +109,25 @@ def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -
     assert (job.package_type, job.repeated, job.function_name) == ("Zip", "for_each", "")
 
 
+def test_what_exists_several_times_is_known_also_inside_a_module_that_does(project: Path) -> None:
+    (project / "main.tf").write_text(
+        'module "a" {\n  source = "./one"\n  count = 2\n}\nmodule "b" {\n  source = "./one"\n}\n'
+    )
+    (project / "one").mkdir()
+    (project / "one" / "main.tf").write_text(
+        'resource "aws_lambda_function" "x" {}\nmodule "c" { source = "../two" }\n'
+    )
+    (project / "two").mkdir()
+    (project / "two" / "main.tf").write_text('resource "aws_lambda_function" "y" {}\n')
+    found = [facts for module in find_modules(project, project / ".terraform") for facts in module.functions]
+    assert {facts.address: facts.instanced for facts in found} == {
+        "module.a.aws_lambda_function.x": True,
+        "module.a.module.c.aws_lambda_function.y": True,
+        "module.b.aws_lambda_function.x": False,
+        "module.b.module.c.aws_lambda_function.y": False,
+    }
+
+
 def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp_path: Path) -> None:
     before = snapshot(project)
     state = tmp_path / "elsewhere.tfstate"
