@@ -1,0 +1,223 @@
+"""The stub as Lambda runs it: the built zip, in a process of its own, under two runtimes and in both modes.
+
+The debug stack behind it is a WebSocket server that answers as broker and relay would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from terralive_relay.launch import PYTHON_BOOTSTRAP
+from terralive_relay.runtime_api import RuntimeApi, Verdict
+from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.wire import Ack, Chunk, Kind, decode, encode
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
+
+RUNTIMES = {
+    "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
+    "awslambdaric": (sys.executable, "-m", "awslambdaric", STUB_HANDLER),
+}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKID",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+    "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/orders",
+    "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]abc",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
+
+
+class DebugStack:
+    """Broker and relay in one: acknowledges, and answers with what `outcomes` has, or with the event itself."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.ran: list[Invocation] = []
+        self.connections: list[ServerConnection] = []
+        self.headers: list[Mapping[str, str]] = []
+        self._assembler = Assembler()
+
+    def __call__(self, connection: ServerConnection) -> None:
+        self.connections.append(connection)
+        assert connection.request is not None
+        self.headers.append(connection.request.headers)
+        try:
+            for text in connection:
+                self._take(connection, str(text))
+        except ConnectionClosed:
+            return
+
+    def _take(self, connection: ServerConnection, text: str) -> None:
+        message = decode(text)
+        payload = self._assembler.add(message, 0.0) if isinstance(message, Chunk) else None
+        if payload is None:
+            return
+        invocation = unpack_invocation(payload, now_ms=0)
+        self.ran.append(invocation)
+        connection.send(encode(Ack(invocation.request_id, "orders")))
+        outcome = self.outcomes.get(invocation.request_id, Outcome(invocation.event))
+        for chunk in split(Kind.RESULT, invocation.request_id, "orders", pack_outcome(outcome)):
+            connection.send(encode(chunk))
+
+
+@dataclass
+class Lambda:
+    """What Lambda is to one execution environment: invocations one by one, and their answers."""
+
+    stack: DebugStack = field(default_factory=DebugStack)
+    pid: int = 0
+    invocations: queue.SimpleQueue[Invocation | None] = field(default_factory=queue.SimpleQueue)
+    answers: queue.SimpleQueue[tuple[str, str, bytes]] = field(default_factory=queue.SimpleQueue)
+
+    def next_invocation(self) -> Invocation | None:
+        return self.invocations.get()
+
+    def respond(self, request_id: str, body: bytes) -> Verdict:
+        self.answers.put((request_id, "", body))
+        return Verdict.ACCEPTED
+
+    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+        self.answers.put((request_id, error_type, body))
+        return Verdict.ACCEPTED
+
+    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+        self.answers.put(("init", error_type, body))
+        return Verdict.ACCEPTED
+
+    def invoke(self, request_id: str, event: bytes = b'{"a": 1}') -> tuple[str, bytes]:
+        """The error's type, or "", and the body."""
+        deadline_ms = int((time.time() + 25) * 1000)
+        self.invocations.put(Invocation(request_id, "orders", ARN, deadline_ms, event))
+        answered, error_type, body = self.answers.get(timeout=30)
+        assert answered == request_id, body
+        return error_type, body
+
+
+@contextmanager
+def execution_environment(folder: Path, runtime: str, mode: str) -> Iterator[Lambda]:
+    if runtime == "awslambdaric":
+        pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
+    world = Lambda()
+    with serve(world.stack, "127.0.0.1", 0, compression=None, max_size=2**20) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
+        artifact = build_stub_zip(StubCoordinates(url, "eu-west-1", "orders", "dev", mode), folder)
+        with zipfile.ZipFile(artifact.path) as archive:
+            archive.extractall(folder / "task")
+        api = RuntimeApi()
+        _, address = api.register(world, own_port=True)
+        process = subprocess.Popen(
+            RUNTIMES[runtime],
+            cwd=folder / "task",
+            env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        world.pid = process.pid
+        try:
+            yield world
+        finally:
+            process.kill()
+            process.wait()
+            world.invocations.put(None)
+            api.close()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(params=["takeover", "handler"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def world(tmp_path: Path, runtime: str, mode: str) -> Iterator[Lambda]:
+    with execution_environment(tmp_path, runtime, mode) as world:
+        yield world
+
+
+def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_connection(world: Lambda) -> None:
+    for name in ("r1", "r2", "r3"):
+        error, body = world.invoke(name, b'{"order": "\xc3\xa4"}')
+        assert (error, json.loads(body)) == ("", {"order": "ä"})
+    stack = world.stack
+    assert len(stack.connections) == 1
+    assert [invocation.request_id for invocation in stack.ran] == ["r1", "r2", "r3"]
+    assert stack.ran[0].function_arn == ARN
+    assert stack.ran[0].environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "128"
+    assert 0 < stack.ran[0].deadline_ms <= 25_000  # as time left
+
+
+def test_the_upgrade_is_signed_with_the_roles_credentials(world: Lambda) -> None:
+    world.invoke("r1")
+    (headers,) = world.stack.headers
+    assert "Credential=AKID/" in headers["Authorization"]
+    assert headers["X-Amz-Security-Token"] == "token"
+
+
+def test_the_handlers_error_reaches_the_caller_by_its_own_name(world: Lambda, mode: str) -> None:
+    document = {"errorType": "OrderError", "errorMessage": "no such order", "stackTrace": []}
+    world.stack.outcomes["r1"] = Outcome(json.dumps(document).encode(), "OrderError")
+    error, body = world.invoke("r1")
+    assert error == ("OrderError" if mode == "takeover" else "Unhandled")  # the managed runtime's word for all errors
+    found = json.loads(body)
+    assert (found["errorType"], found["errorMessage"]) == ("OrderError", "no such order")
+    assert world.invoke("r2")[0] == ""
+
+
+@pytest.mark.parametrize("farewell", ["reset", "close frame"])
+def test_a_connection_that_ends_while_lambda_has_frozen_the_stub_costs_one_reconnect(
+    world: Lambda, farewell: str
+) -> None:
+    assert world.invoke("r1")[0] == ""
+    os.kill(world.pid, signal.SIGSTOP)
+    (connection,) = world.stack.connections
+    if farewell == "reset":
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    else:
+        connection.protocol.send_close(1001, "Going away")
+        connection.socket.sendall(b"".join(connection.protocol.data_to_send()))
+    os.kill(world.pid, signal.SIGCONT)
+    error, body = world.invoke("r2")
+    assert (error, json.loads(body)) == ("", {"a": 1})
+    assert len(world.stack.connections) == 2
+    assert [invocation.request_id for invocation in world.stack.ran] == ["r1", "r2"]
+
+
+def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> None:
+    event = b'{"a":   "' + bytes(97 + number % 26 for number in range(6 * 1024 * 1024 - 100)) + b'"}'
+    with execution_environment(tmp_path, "bootstrap", "takeover") as world:
+        error, body = world.invoke("r1", event)
+    assert error == ""
+    assert body == event
