@@ -118,6 +118,12 @@ def test_a_protected_stage_a_missing_sandbox_and_a_missing_terraform(project: Pr
     assert "1.5" in error_of(without, "terraform-missing", 2)["message"]
 
 
+def test_a_port_that_is_taken_is_said_to_be(project: Project) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert port in error_of(run(["sandbox", "--port", port], project.root), "port-in-use", 2)["message"]
+
+
 # With the sandbox, and nothing deployed yet
 
 

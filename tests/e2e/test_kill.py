@@ -74,6 +74,11 @@ def destroy(project: Project) -> None:
     assert not list((project.root / ".terralive").rglob("*.tfplan"))
 
 
+def greeting(project: Project) -> object:
+    answer = project.client("lambda").invoke(FunctionName="plain-greet", Payload=b"{}")
+    return json.loads(answer["Payload"].read())
+
+
 def clean(project: Project) -> bool:
     """Nothing of terralive's stands beside the team's files, which are as they were."""
     names = {name.split("/")[0] for name in files(project)}
@@ -93,19 +98,14 @@ def test_killed_while_the_debug_stack_is_deployed(project: Project) -> None:
     assert clean(project)
 
 
-def test_killed_between_the_two_applies_and_while_the_app_is_deployed(project: Project) -> None:
+def test_killed_between_the_two_applies(project: Project) -> None:
     with start(project) as command:
         command.wait_for(stack("debug-stack", "complete", "done"), "end of the debug stack's apply")
         command.wait_for(stack("app", "plan", "started"), "plan of the app")
         kill(command)
+    assert not clean(project), "the override files of the killed run are still there"
 
-    with start(project) as command:
-        command.wait_for(stack("app", "create", "done"), "first resource of the app")
-        assert not command.of_type("error")
-        kill(command)
-        assert not clean(project), "the override files of the killed run are still there"
-
-    destroy(project)
+    run(["restore", "--sandbox", "--yes"], project.root)
     assert clean(project)
 
 
@@ -128,9 +128,9 @@ def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(proje
 def test_it_goes_on_from_there_and_a_kill_when_live_leaves_no_worker(project: Project) -> None:
     with start(project) as command:
         ready = command.wait_for_type("ready")
-        name = ready["functions"][0]["name"]
-        answer = project.client("lambda").invoke(FunctionName=name, Payload=b"{}")
-        assert json.loads(answer["Payload"].read()) == "deployed"
+        assert ready["functions"][0]["name"] == "plain-greet"
+        assert greeting(project) == "deployed"
+        assert command.of_type("invocation"), "it ran here"
         kill(command)
     assert clean(project)
 
@@ -180,14 +180,22 @@ def test_the_teams_own_plan_never_sees_terralive(project: Project) -> None:
         assert "terralive" not in planned.stdout
 
 
-def test_restore_and_destroy_after_all_that(project: Project) -> None:
+def test_restore_after_all_that_brings_the_deployed_code_back(project: Project) -> None:
     command = run(["restore", "--sandbox", "--yes"], project.root)
 
     assert command.process.returncode == 0, command.story()
-    answer = project.client("lambda").invoke(FunctionName="plain-greet", Payload=b"{}")
-    assert json.loads(answer["Payload"].read()) == "deployed"
+    assert greeting(project) == "deployed"
     assert project.client("lambda").get_function_configuration(FunctionName="plain-greet")["Handler"] == "app.handler"
+
+
+def test_killed_while_the_app_is_made_live(project: Project) -> None:
+    with start(project) as command:
+        command.wait_for(stack("app", "apply", "started"), "apply of the app")
+        children = descendants(command.process.pid)
+        command.process.kill()
+
     destroy(project)
+    assert ended(children, 5)
     assert clean(project)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import socket
 import time
 from typing import Final
 
@@ -40,6 +41,7 @@ def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
             f"A sandbox of this project runs already: {running.endpoint} (process {running.pid}).",
             hint="Use that one, or end it first (Ctrl-C in its terminal).",
         )
+    _require_free(port)
     process = start_sandbox(config, port=port)
     try:
         info = process.info
@@ -59,3 +61,15 @@ def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
         process.stop()
         shutil.rmtree(config.project / FOLDER / "sandbox", ignore_errors=True)
         ui.emit(Stopped(stage=config.stage, live=False, message="The sandbox and everything in it is gone."))
+
+
+def _require_free(port: int) -> None:
+    """Raise where somebody else listens: said before a process is started that could only fail."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise ConfigurationError(
+            "port-in-use",
+            f"Port {port} of 127.0.0.1 cannot be used: {error.strerror}.",
+            hint="Leave `--port` out for a free one, or name another.",
+        ) from None
