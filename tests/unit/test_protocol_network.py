@@ -157,7 +157,7 @@ class ProtocolNetwork(RuleBasedStateMachine):
 
 
 ProtocolNetwork.TestCase.settings = settings(
-    max_examples=EXPLORE or 150,
+    max_examples=EXPLORE or 300,
     stateful_step_count=30,
     deadline=None,
     derandomize=not EXPLORE,
@@ -168,3 +168,23 @@ ProtocolNetwork.TestCase.settings = settings(
 test_whatever_happens_nothing_is_lost_and_everything_works_again_after_it = pytest.mark.timeout(0)(
     ProtocolNetwork.TestCase
 )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lost_connections_alone_cost_no_invocation_and_run_no_handler_twice(seed: int) -> None:
+    stage = Stage(seed)
+    network = stage.network
+    network.run(1.0)
+    for _ in range(10):
+        calls = {stage.invoke(stub, timeout_s=60.0, handler_s=2.0): stub for stub in stage.stubs}
+        for _ in range(3):
+            network.run(network.chance.uniform(0.0, 2.0))
+            links = [link for link in network.links.values() if link.carries]
+            if links:
+                network.cut(network.chance.choice(links))
+        network.run(60.0)
+        for request_id, stub in calls.items():
+            outcome = stub.ended[request_id]
+            assert outcome is not None
+            assert outcome.ok, outcome.body
+            assert sum(runs for (_, name), runs in network.handlers.runs.items() if name == request_id) == 1
