@@ -242,6 +242,16 @@ def added_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]
     return {"resource": {"aws_iam_role_policy": policies}} if policies else {}
 
 
+def _undecided(block: Mapping[str, Json]) -> set[str]:
+    """Name what an expression may leave unset: registry modules pass every optional setting on as a variable.
+
+    A function that does take signed code only is then refused by AWS itself (CodeVerificationFailedException).
+    """
+    signing = text(block, "code_signing_config_arn")
+    passed_on = "${" in signing and "aws_lambda_code_signing_config." not in signing
+    return {"code_signing_config_arn"} if passed_on else set()
+
+
 def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
     """Read the facts of a function from its block in Terraform's JSON syntax.
 
@@ -262,7 +272,7 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         timeout=timeout if isinstance(timeout, int) else 3,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or "Zip"),
-        attributes=frozenset(names_set(block)),
+        attributes=frozenset(names_set(block)) - _undecided(block),
         environment_names=frozenset(section(environment, "variables")),
         ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),

@@ -71,6 +71,7 @@ def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
     ("block", "word"),
     [
         ({"code_signing_config_arn": "arn"}, "signed"),
+        ({"code_signing_config_arn": "${aws_lambda_code_signing_config.ours.arn}"}, "signed"),
         ({"durable_config": [{}]}, "durable"),
         ({"package_type": "Image", "image_uri": "x"}, "container image"),
         ({"image_uri": "x"}, "container image"),
@@ -85,6 +86,10 @@ def test_what_could_not_be_put_back_is_refused_with_its_reason(block: dict[str, 
     assert isinstance(decision, Refusal)
     assert decision.address == ADDRESS
     assert word in decision.reason
+
+
+def test_a_registry_module_that_passes_code_signing_on_as_a_variable_is_live() -> None:
+    assert live({**ZIP, "code_signing_config_arn": "${var.code_signing_config_arn}"}).set
 
 
 def test_ignoring_tags_alone_is_no_hindrance() -> None:
