@@ -19,7 +19,7 @@ from terralive_terraform.runner import init_fingerprint
 from terralive_terraform.substitution import LiveSettings
 
 COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
-LIVE = LiveSettings(Path("/work/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect")
+LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect")
 MAIN = """
 resource "aws_lambda_function" "api" {
   function_name = "api"
@@ -138,7 +138,7 @@ def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp
         jobs = json.loads((project / "jobs" / OVERRIDE_FILE).read_text())
         assert not (project / ".terraform.lock.hcl").exists()
     assert root["terraform"]["backend"]["local"]["path"] == str(state)
-    seen = os.path.relpath("/work/stub.zip", project)  # Terraform runs there, also for what stands in modules
+    seen = os.path.relpath("/stage/stub.zip", project)  # Terraform runs there, also for what stands in modules
     assert root["resource"]["aws_lambda_function"]["api"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["s3_key"] is None

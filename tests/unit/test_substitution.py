@@ -16,7 +16,7 @@ from terralive_terraform.substitution import (
 
 ADDRESS = "aws_lambda_function.api"
 CONNECT = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
-LIVE = LiveSettings(Path("/work/stub.zip"), "aGFzaA==", CONNECT)
+LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", CONNECT)
 ZIP: dict[str, Json] = {"function_name": "api", "handler": "app.handler", "runtime": "python3.12", "filename": "a.zip"}
 
 
@@ -29,7 +29,7 @@ def live(block: dict[str, Json]) -> Substitution:
 def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     decision = live({**ZIP, "memory_size": 512, "environment": {"variables": {"A": "1"}}})
     assert decision.set == {
-        "filename": "/work/stub.zip",
+        "filename": "/stage/stub.zip",
         "source_code_hash": "aGFzaA==",
         "handler": "terralive_stub.live.handler",
         "runtime": "python3.13",
