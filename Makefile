@@ -6,6 +6,9 @@ STAMP = .venv/.terralive-ready
 # OpenTofu serves where there is no terraform.
 WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)"
 
+# Most of a Terraform run is waiting. A file's tests share what they have deployed, so a file stays in one process.
+IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
+
 .PHONY: help demo live test check format docs bench clean preflight
 .DEFAULT_GOAL := help
 
@@ -39,7 +42,7 @@ live: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes
 
 test: preflight $(STAMP)
-	@$(WITH_TERRAFORM) $(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e
+	@$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) tests/e2e tests/integration tests/contract tests/unit
 
 check: preflight $(STAMP)
 	$(BIN)/ruff check
