@@ -47,6 +47,8 @@ def main() -> int:
     if not EXAMPLE.is_dir():
         say("The demo lives in terralive's repository: clone it and run `make demo` there.")
         return 1
+    # Where a script runs this in the background, SIGINT is ignored, and the Ctrl-C of the last chapter would be too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     say("terralive demo: your deployed functions run on this machine, and an edit is live at once.")
     folder = Path(tempfile.mkdtemp(prefix="terralive-demo-"))
     try:
