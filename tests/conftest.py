@@ -11,8 +11,10 @@ import pytest
 if TYPE_CHECKING:
     from terralive_sandbox.info import SandboxInfo
 
-# A shell starts background jobs with SIGINT ignored, and every child inherits that: no test of Ctrl-C could pass.
+# A shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP, and every child inherits that: no test of
+# Ctrl-C or of a closed terminal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

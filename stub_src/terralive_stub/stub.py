@@ -20,6 +20,8 @@ from terralive_stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox,
 from terralive_stub.wire import ProtocolError, decode, encode
 
 _THAW_SECONDS = 0.05
+_IDLE_SECONDS = 1.0
+_READER_SECONDS = 0.005
 _SHORTEST_CONNECT_SECONDS = 0.1
 
 
@@ -41,6 +43,7 @@ class Stub:
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
     _numbers: int = 0
+    _finished_at: float = 0.0
 
     def handle(self, invocation: Invocation) -> Outcome:
         """Run one invocation to its end. Does not return where Lambda's own timeout is the right answer."""
@@ -51,6 +54,7 @@ class Stub:
         while True:
             outcome = self._do(effects)
             if outcome is not None:
+                self._finished_at = time.monotonic()
                 return outcome
             effects = self._wait()
 
@@ -65,11 +69,15 @@ class Stub:
         until = time.monotonic() + _THAW_SECONDS
         while connection is not None and time.monotonic() < until:
             try:
-                item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else 0)
+                item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else self._courtesy())
             except queue.Empty:
                 break
             self._feed(item)
             connection = self._connection
+
+    def _courtesy(self) -> float:
+        """After an idle time the reader may hold the connection's end in its hands, not yet in the inbox."""
+        return _READER_SECONDS if time.monotonic() - self._finished_at > _IDLE_SECONDS else 0.0
 
     def _wait(self) -> list[Effect]:
         now = time.monotonic()
