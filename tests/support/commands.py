@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 Event = dict[str, Any]
-WAIT_SECONDS = 200.0
+WAIT_SECONDS = 90.0
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
