@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -20,29 +19,30 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import TypeAlias, cast
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 import uvicorn
 
-from . import gate, httpapi, identity, lambdas, logs, moto_gaps, sigv4
+from . import httpapi, identity, logs, moto_gaps, sigv4
 from . import info as info_file
+from .admin import Admin
+from .answers import Answer, Headers, error_answer
+from .awsapi import AwsApi
 from .connections import Connections
 from .control import ControlPlane
 from .frames import Socket
 from .gateway import Gateway
 from .info import SandboxInfo
-from .lambdas import Functions, InvokeError
+from .lambdas import Functions
+from .triggers.deliveries import Deliveries
 
 Message: TypeAlias = MutableMapping[str, object]
 Scope: TypeAlias = MutableMapping[str, object]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Headers: TypeAlias = list[tuple[str, str]]
-Answer: TypeAlias = tuple[int, Headers, bytes]
 
 _HTTP = re.compile(r"/_sandbox/http/(?P<api>[^/]+)/(?P<stage>[^/]+)(?P<path>/.*)?")
 _MANAGE = re.compile(r"(?:/_sandbox/management/(?P<api>[^/]+)/(?P<stage>[^/]+))?/@connections/(?P<id>.+)")
-_INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _BODY_BYTES = 80 * 1024 * 1024
 
 
@@ -59,7 +59,6 @@ class Sandbox:
         moto_gaps.configure()
         self._control = ControlPlane(port)
         key, secret = self._control.call(identity.create_developer).result()
-        self._loop: asyncio.AbstractEventLoop | None = None
         base = f"{endpoint}/_sandbox"
         self.info = SandboxInfo(
             endpoint=endpoint, region=region, pid=os.getpid(),
@@ -71,7 +70,10 @@ class Sandbox:
         self._functions = Functions(endpoint, region, self._write_log, time_scale=time_scale)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self.connections = Connections(self._gateway)
-        moto_gaps.apply(self._trigger)
+        self._deliveries = Deliveries(self._functions)
+        moto_gaps.apply(self._deliveries.deliver)
+        self._admin = Admin(self.info, self.connections)
+        self._aws = AwsApi(self._control, self._functions)
 
     def close(self) -> None:
         self._functions.close()
@@ -80,7 +82,7 @@ class Sandbox:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        self._loop = asyncio.get_running_loop()
+        self._deliveries.start(asyncio.get_running_loop())
         body = bytearray()
         more = True
         while more:
@@ -107,7 +109,7 @@ class Sandbox:
             status, headers, content = await self._answer(request, client[0] if client else "127.0.0.1")
         except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the reason
             traceback.print_exc()
-            status, headers, content = _error(500, "InternalFailure", "The sandbox failed; see its log.")
+            status, headers, content = error_answer(500, "InternalFailure", "The sandbox failed; see its log.")
         await _send(send, status, headers, content)
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Answer:
@@ -120,8 +122,8 @@ class Sandbox:
             )
             return status, [*headers.items(), ("content-type", "application/json")], body
         if request.path.startswith("/_sandbox/"):
-            return self._admin(request)
-        return await self._aws(request)
+            return self._admin.answer(request)
+        return await self._aws.answer(request)
 
     async def _http(self, found: re.Match[str], request: sigv4.Request, source_ip: str) -> Answer:
         stage, path = unquote(found["stage"]), found["path"] or "/"
@@ -129,128 +131,14 @@ class Sandbox:
             stage, path = self._gateway.split_stage(found["api"], path)
         target = self._gateway.find(found["api"], stage, "HTTP")
         if target is None:
-            return _error(404, "", "Not Found")
+            return error_answer(404, "", "Not Found")
         asked = httpapi.HttpRequest(request.method, path, request.query, request.headers, request.body, source_ip)
         response = await self._gateway.http(target, asked, request)
         return response.status, list(response.headers), response.body
 
-    def _admin(self, request: sigv4.Request) -> Answer:
-        if request.path == "/_sandbox/health":
-            return _json(200, {"id": self.info.id, "pid": self.info.pid})
-        if request.header("x-terralive-sandbox") != self.info.id:
-            return _error(403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id.")
-        if request.path == "/_sandbox/faults/drop-connections" and request.method == "POST":
-            try:
-                ids = json.loads(request.body)["connections"] if request.body else None
-            except (ValueError, KeyError, TypeError):
-                return _error(400, "ValidationException", 'The body is empty or {"connections": [id, …]}.')
-            return _json(200, {"dropped": self.connections.drop(ids)})
-        return _error(404, "NotEmulatedBySandbox", f"There is no {request.path} here.")
-
-    async def _aws(self, request: sigv4.Request) -> Answer:
-        """Verify who asks for what, then let moto answer, or run a function."""
-        service = sigv4.service_of(request)
-        operation = None
-        try:
-            caller, signed = await self._on_control(identity.authenticate, request)
-            operation = self._control.operation(request, service)
-            for asked in gate.asks_for(request, signed, caller.account, operation):
-                identity.require(caller, asked)
-                if asked.action == "sts:AssumeRole" and asked.resources:
-                    identity.require_trust(caller, asked.resources[0])
-        except sigv4.SignatureError as error:
-            status, headers, body = gate.refusal(request, service, error.code, error.message, 403)
-            return status, list(headers.items()), body
-        except identity.AccessDeniedError as error:
-            code = {"sns": "AuthorizationError", "s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}
-            status = 400 if request.header("x-amz-target") else 403
-            name = code.get(service, "AccessDeniedException")
-            status, headers, body = gate.refusal(request, service, name, str(error), status)
-            return status, list(headers.items()), body
-        if request.path.startswith("/moto-api"):
-            return _error(403, "AccessDenied", "moto's own API is closed in the sandbox.")
-        if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
-            return await self._invoke(unquote(found["name"]), request)
-        try:
-            return await asyncio.wrap_future(self._control.answer(request, service))
-        except NotImplementedError as error:
-            asked_for = operation or request.header("x-amz-target") or f"{request.method} {request.path}"
-            message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
-            status, headers, body = gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
-            return status, list(headers.items()), body
-
-    async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
-        qualifier = dict(parse_qsl(request.query)).get("Qualifier")
-        kind = request.header("x-amz-invocation-type") or "RequestResponse"
-        request_id = str(uuid.uuid4())
-        base = [("x-amzn-requestid", request_id)]
-        try:
-            function = self._functions.find(name, qualifier)
-            arn = function.function_arn if qualifier is None else f"{_unqualified(function.function_arn)}:{qualifier}"
-            if kind == "DryRun":
-                return 204, base, b""
-            if not _is_json(request.body):
-                return _error(400, "InvalidRequestContentException", "Could not parse request body into json.")
-            if kind == "Event":
-                await self._functions.deliver(arn, request.body, request_id=request_id)
-                return 202, base, b""
-            context = request.header("x-amz-client-context") or ""
-            result = await self._functions.invoke(
-                function, request.body, arn=arn, request_id=request_id, client_context=context
-            )
-        except InvokeError as error:
-            return _error(error.status, error.code, error.message)
-        tail = request.header("x-amz-log-type") == "Tail"
-        return 200, [*base, *lambdas.invoke_headers(result, tail=tail).items()], result.body
-
-    async def _on_control(
-        self, function: Callable[[sigv4.Request], tuple[identity.Caller, sigv4.Signed]], request: sigv4.Request
-    ) -> tuple[identity.Caller, sigv4.Signed]:
-        return await asyncio.wrap_future(self._control.call(function, request))
-
     def _write_log(self, group: str, stream: str, lines: list[tuple[int, str]], documents: tuple[str, ...]) -> None:
         with contextlib.suppress(RuntimeError):  # the sandbox has stopped
             self._control.call(logs.put, self.info.region, group, stream, lines, documents)
-
-    def _trigger(self, function_arn: str, event: dict[str, object], service: str, source_arn: str) -> None:
-        """Invoke asynchronously for a service; called on the control plane's thread."""
-        try:
-            function = self._functions.find(function_arn)
-        except InvokeError as error:
-            sys.stderr.write(f"{source_arn} -> {function_arn}: {error.message}\n")
-            return
-        if not self._functions.allows(function, service, source_arn):
-            sys.stderr.write(f"{source_arn} may not invoke {function_arn}: aws_lambda_permission is missing\n")
-            return
-        if self._loop is not None:
-            work = self._functions.deliver(function_arn, json.dumps(event).encode())
-            asyncio.run_coroutine_threadsafe(work, self._loop)
-
-
-def _unqualified(arn: str) -> str:
-    return ":".join(arn.split(":")[:7])
-
-
-def _is_json(body: bytes) -> bool:
-    try:
-        json.loads(body or b"{}")
-    except ValueError:
-        return False
-    return True
-
-
-def _json(status: int, value: object) -> Answer:
-    return status, [("content-type", "application/json")], json.dumps(value).encode()
-
-
-def _error(status: int, code: str, message: str) -> Answer:
-    body = (
-        json.dumps({"message": message, "Message": message}).encode()
-        if code
-        else json.dumps({"message": message}).encode()
-    )
-    headers = [("content-type", "application/json")]
-    return status, [*headers, ("x-amzn-errortype", code)] if code else headers, body
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

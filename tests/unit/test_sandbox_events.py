@@ -13,8 +13,8 @@ from terralive_sandbox import httpapi, websocketapi
 from terralive_sandbox.gate import asks_for
 from terralive_sandbox.identity import Caller
 from terralive_sandbox.info import SandboxInfo, local_url
-from terralive_sandbox.moto_gaps import Notification, sns_event
 from terralive_sandbox.sigv4 import Request, Signed
+from terralive_sandbox.triggers.sns import Notification, sns_event
 
 CONNECTION = websocketapi.Connection(
     "L0SM9cOFvHcCIhw=", "abcdef", "stub", "abcdef.execute-api.us-east-1.amazonaws.com", "127.0.0.1", "agent", 1.5,

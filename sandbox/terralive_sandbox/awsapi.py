@@ -1,0 +1,92 @@
+"""The AWS endpoint: who asks for what, whether they may, then moto's answer or a function's run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import uuid
+from urllib.parse import parse_qsl, unquote
+
+from . import gate, identity, lambdas, sigv4
+from .answers import Answer, error_answer
+from .control import ControlPlane
+from .lambdas import Functions, InvokeError
+
+_INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
+
+
+class AwsApi:
+    """Every request that is signed for an AWS service and is not the gateway's."""
+
+    def __init__(self, control: ControlPlane, functions: Functions) -> None:
+        self._control = control
+        self._functions = functions
+
+    async def answer(self, request: sigv4.Request) -> Answer:
+        """Verify who asks for what, then let moto answer, or run a function."""
+        service = sigv4.service_of(request)
+        operation = None
+        try:
+            caller, signed = await asyncio.wrap_future(self._control.call(identity.authenticate, request))
+            operation = self._control.operation(request, service)
+            for asked in gate.asks_for(request, signed, caller.account, operation):
+                identity.require(caller, asked)
+                if asked.action == "sts:AssumeRole" and asked.resources:
+                    identity.require_trust(caller, asked.resources[0])
+        except sigv4.SignatureError as error:
+            status, headers, body = gate.refusal(request, service, error.code, error.message, 403)
+            return status, list(headers.items()), body
+        except identity.AccessDeniedError as error:
+            code = {"sns": "AuthorizationError", "s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}
+            status = 400 if request.header("x-amz-target") else 403
+            name = code.get(service, "AccessDeniedException")
+            status, headers, body = gate.refusal(request, service, name, str(error), status)
+            return status, list(headers.items()), body
+        if request.path.startswith("/moto-api"):
+            return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
+        if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
+            return await self._invoke(unquote(found["name"]), request)
+        try:
+            return await asyncio.wrap_future(self._control.answer(request, service))
+        except NotImplementedError as error:
+            asked_for = operation or request.header("x-amz-target") or f"{request.method} {request.path}"
+            message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
+            status, headers, body = gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
+            return status, list(headers.items()), body
+
+    async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
+        qualifier = dict(parse_qsl(request.query)).get("Qualifier")
+        kind = request.header("x-amz-invocation-type") or "RequestResponse"
+        request_id = str(uuid.uuid4())
+        base = [("x-amzn-requestid", request_id)]
+        try:
+            function = self._functions.find(name, qualifier)
+            arn = function.function_arn if qualifier is None else f"{_unqualified(function.function_arn)}:{qualifier}"
+            if kind == "DryRun":
+                return 204, base, b""
+            if not _is_json(request.body):
+                return error_answer(400, "InvalidRequestContentException", "Could not parse request body into json.")
+            if kind == "Event":
+                await self._functions.deliver(arn, request.body, request_id=request_id)
+                return 202, base, b""
+            context = request.header("x-amz-client-context") or ""
+            result = await self._functions.invoke(
+                function, request.body, arn=arn, request_id=request_id, client_context=context
+            )
+        except InvokeError as error:
+            return error_answer(error.status, error.code, error.message)
+        tail = request.header("x-amz-log-type") == "Tail"
+        return 200, [*base, *lambdas.invoke_headers(result, tail=tail).items()], result.body
+
+
+def _unqualified(arn: str) -> str:
+    return ":".join(arn.split(":")[:7])
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body or b"{}")
+    except ValueError:
+        return False
+    return True
