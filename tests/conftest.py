@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from terralive_sandbox.info import SandboxInfo
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 # Ctrl-C or of a closed terminal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own bounds are just that.
+settings.register_profile("terralive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("terralive")
 
 
 @pytest.fixture(scope="session")

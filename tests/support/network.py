@@ -264,12 +264,12 @@ class StubActor:
         network = self._network
         deadline = network.now + timeout_s
         call = Invocation(request_id, self.function, "arn", 0, event)
-        self.invocation = call
         self.ended.pop(request_id, None)
         self._heard = None
-        network.at(deadline, lambda: self._lambda_timeout(call))
         if network.happens(0.8):  # else its reader thread has not seen yet what happened while it was frozen
-            self._feed_all()
+            self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
+        self.invocation = call
+        network.at(deadline, lambda: self._lambda_timeout(call))
         effects = self.session.begin(call, network.now, deadline=deadline)
         self._do(effects)
         self._feed_all()
