@@ -1,0 +1,93 @@
+"""Every resource type together, through the real Terraform and AWS provider: nothing differs from what was asked for.
+
+`everything/` holds the configuration, a file an area. `TERRALIVE_EVERYTHING=rest,http` applies these files alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import boto3
+import pytest
+
+from support.sandbox import code, unique
+from terralive_sandbox.info import SandboxInfo, environment
+from terralive_terraform.mirror import terraform_environment
+
+CONFIGURATION = Path(__file__).with_name("everything")
+ECHO = "def handler(event, context):\n    return event\n"
+CHOSEN = os.environ.get("TERRALIVE_EVERYTHING", "")
+# Where a resource that outlived `destroy` would show itself.
+LISTS = {
+    "apigateway": ["get_rest_apis", "get_api_keys", "get_usage_plans"],
+    "apigatewayv2": ["get_apis"],
+    "dynamodb": ["list_tables"],
+    "ec2": ["describe_vpcs", "describe_security_groups"],
+    "events": ["list_rules", "list_event_buses", "list_archives"],
+    "iam": ["list_roles", "list_users", "list_instance_profiles"],
+    "kms": ["list_aliases"],
+    "lambda": ["list_functions", "list_layers", "list_event_source_mappings"],
+    "logs": ["describe_log_groups"],
+    "s3": ["list_buckets"],
+    "scheduler": ["list_schedules", "list_schedule_groups"],
+    "secretsmanager": ["list_secrets"],
+    "sns": ["list_topics", "list_subscriptions"],
+    "sqs": ["list_queues"],
+    "ssm": ["describe_parameters"],
+}
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("terraform") is None, reason="Terraform is not on PATH"),
+    pytest.mark.timeout(600),
+]
+
+
+def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(sandbox: SandboxInfo, tmp_path: Path) -> None:
+    folder = tmp_path / "everything"
+    folder.mkdir()
+    chosen = {"main.tf", *(f"{name}.tf" for name in CHOSEN.split(","))} if CHOSEN else None
+    for file in CONFIGURATION.glob("*.tf"):
+        if chosen is None or file.name in chosen:
+            shutil.copy(file, folder)
+    (folder / "echo.zip").write_bytes(code(ECHO))
+    suffix = unique("all")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
+    environ = {**terraform_environment(clean, tmp_path), **environment(sandbox)}
+
+    def terraform(*arguments: str) -> str:
+        done = subprocess.run(
+            ["terraform", f"-chdir={folder}", *arguments, "-no-color"],
+            env={**environ, "TF_VAR_suffix": suffix}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, (done.stdout + done.stderr)[-20000:]
+        return done.stdout
+
+    terraform("init")
+    for revision in ("1", "2"):
+        terraform("apply", "-auto-approve", f"-var=revision={revision}")
+        terraform("plan", "-detailed-exitcode", f"-var=revision={revision}")  # 2, were there a change
+    assert len(terraform("state", "list").splitlines()) > 1
+    left = left_with(sandbox, suffix)
+    assert "lambda list_functions" in left, "the question itself finds what is there"
+    terraform("destroy", "-auto-approve")
+    assert terraform("state", "list") == ""
+    assert left_with(sandbox, suffix) == []
+
+
+def left_with(info: SandboxInfo, suffix: str) -> list[str]:
+    """The lists that still name something with `suffix`."""
+    session = boto3.Session(info.access_key_id, info.secret_access_key, region_name=info.region)
+    found = []
+    for service, operations in LISTS.items():
+        client = session.client(service, endpoint_url=info.endpoint)  # type: ignore[call-overload] # by name
+        for operation in operations:
+            if client.can_paginate(operation):
+                pages = list(client.get_paginator(operation).paginate())
+            else:
+                pages = [getattr(client, operation)()]
+            if suffix in str(pages):
+                found.append(f"{service} {operation}")
+    return found
