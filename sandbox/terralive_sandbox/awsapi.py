@@ -35,7 +35,7 @@ class AwsApi:
                 if asked.action == "sts:AssumeRole" and asked.resources:
                     identity.require_trust(caller, asked.resources[0])
         except sigv4.SignatureError as error:
-            status, headers, body = gate.refusal(request, service, error.code, error.message, 403)
+            status, headers, body = gate.signature_refusal(request, service, error)
             return status, list(headers.items()), body
         except identity.AccessDeniedError as error:
             code = {"sns": "AuthorizationError", "s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
 
 from .policy import AccessRequest
-from .sigv4 import Request, Signed
+from .sigv4 import Request, SignatureError, Signed
 
 _TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 _S3_ACTIONS = {
@@ -170,6 +170,31 @@ def _json(body: bytes) -> Mapping[str, object]:
     except ValueError:
         return {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+_SIGNATURE_CODES = {
+    "ExpiredToken": "ExpiredTokenException",
+    "IncompleteSignature": "IncompleteSignatureException",
+    "InvalidClientTokenId": "UnrecognizedClientException",
+    "MissingAuthenticationToken": "MissingAuthenticationTokenException",
+    "SignatureDoesNotMatch": "InvalidSignatureException",
+}
+
+
+def signature_refusal(request: Request, service: str, error: SignatureError) -> tuple[int, dict[str, str], bytes]:
+    """A request whose signature does not hold, by the names that the service's protocol has for it.
+
+    https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON)
+    https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html (JSON by paths)
+    https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html (query)
+    https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+    """
+    code, message = error.code, error.message
+    if service == "s3" and code == "InvalidClientTokenId":
+        code, message = "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
+    elif service != "s3" and service not in _XML_SERVICES and not _is_form(request):
+        code = _SIGNATURE_CODES.get(code, code)
+    return refusal(request, service, code, message, 400 if request.header("x-amz-target") else 403)
 
 
 def refusal(request: Request, service: str, code: str, message: str, status: int) -> tuple[int, dict[str, str], bytes]:

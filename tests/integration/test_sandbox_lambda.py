@@ -158,8 +158,10 @@ def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
     wrong = Aws(aws.info, {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40})
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
         wrong.sts.get_caller_identity()
+    with pytest.raises(ClientError, match="InvalidSignatureException"):
+        wrong.lambda_.list_functions()
     unknown = Aws(aws.info, {"AccessKeyId": "AKIA" + "X" * 16, "SecretAccessKey": "x" * 40})
-    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+    with pytest.raises(ClientError, match="UnrecognizedClientException"):
         unknown.dynamodb.list_tables()
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
+from support import shapes
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 
@@ -58,7 +59,10 @@ def code(source: str, **others: str) -> bytes:
 
 
 class Aws:
-    """boto3 clients at a sandbox, as the developer or with other keys, and shorthands to deploy things."""
+    """boto3 clients at a sandbox, as the developer or with other keys, and shorthands to deploy things.
+
+    Every answer is held against botocore's model of the service (support.shapes).
+    """
 
     def __init__(self, info: SandboxInfo, keys: Mapping[str, str] | None = None) -> None:
         self.info = info
@@ -67,9 +71,15 @@ class Aws:
             given["AccessKeyId"], given["SecretAccessKey"], given.get("SessionToken"), region_name=info.region
         )
         self._config = Config(retries={"total_max_attempts": 1})
+        self._clients: dict[tuple[str, str], Any] = {}
 
     def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401 - each caller names the type
-        return self._session.client(service, endpoint_url=endpoint or self.info.endpoint, config=self._config)  # type: ignore[call-overload] # by name
+        at = (service, endpoint or self.info.endpoint)
+        if at not in self._clients:
+            client = self._session.client(service, endpoint_url=at[1], config=self._config)  # type: ignore[call-overload] # by name
+            shapes.watch(client)
+            self._clients[at] = client
+        return self._clients[at]
 
     @property
     def lambda_(self) -> LambdaClient:

@@ -1,0 +1,213 @@
+"""Holds every answer of the sandbox against botocore's own service models: the clients of tests are watched by it.
+
+A JSON body may have no member that the model lacks and none of another JSON type (botocore drops both silently); what
+botocore makes of any answer has the required members, types and enum values of the model; an error has a code that the
+operation or AWS as a whole knows, under its HTTP status, and a message. `EXCEPTIONS` names what moto does otherwise and
+why nobody minds. The checks are pure; `watch` is the shell.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
+from botocore.parsers import create_parser
+from botocore.validate import ParamValidator
+
+# https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and its siblings; what signatures are refused with:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON protocols),
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html (query). `NotEmulatedBySandbox` is ours.
+COMMON_ERRORS = frozenset(
+    {
+        "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
+        "IncompleteSignatureException", "InternalFailure", "InvalidAccessKeyId", "InvalidAction",
+        "InvalidClientTokenId", "InvalidParameterValue", "InvalidSignatureException", "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException", "MissingParameter", "NotEmulatedBySandbox", "RequestExpired",
+        "RequestTimeTooSkewed", "ServiceUnavailable", "SignatureDoesNotMatch", "Throttling", "ThrottlingException",
+        "UnrecognizedClientException", "ValidationError", "ValidationException",
+    }
+)  # fmt: skip
+# Service, operation ("*" for all of the service), a part of the violation's text -> why nobody minds.
+EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
+    ("apigatewaymanagementapi", "*", "GoneException (410) has no message"): "AWS's own has none, SDKs show it as null",
+    ("dynamodb", "*", "NumberOfDecreasesToday, value: 0"): "AWS answers 0 too, whatever the least value of the model",
+}
+_FIRST_ERROR_STATUS = 300
+_JSON_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,), "character": (str,), "blob": (str,), "boolean": (bool,), "integer": (int,), "long": (int,),
+    "float": (int, float), "double": (int, float), "list": (list,), "map": (dict,), "structure": (dict,),
+}  # fmt: skip
+
+
+class ShapeError(AssertionError):
+    """An answer is not what the service's model says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with one answer; `what` names the member."""
+
+    service: str
+    operation: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.operation}: {self.what}"
+
+    @property
+    def is_known(self) -> bool:
+        return any(
+            service == self.service and operation in {"*", self.operation} and part in self.what
+            for service, operation, part in EXCEPTIONS
+        )
+
+
+class Client(Protocol):
+    """Any boto3 client."""
+
+    @property
+    def meta(self) -> Any: ...  # noqa: ANN401 - botocore's own types say as much
+
+
+def fail(found: Sequence[Violation]) -> None:
+    raise ShapeError("\n".join(map(str, found)))
+
+
+def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) -> None:
+    """Hand every violation in an answer to this client to `report`; what that raises reaches the caller."""
+
+    def before_parse(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
+        found = violations(operation_model, response_dict)
+        if found:
+            report(found)
+
+    client.meta.events.register("before-parse", before_parse)
+
+
+def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violation]:
+    """All that is wrong with an answer and in no exception; `answer` is botocore's: status_code, headers, body."""
+    failed = answer["status_code"] >= _FIRST_ERROR_STATUS
+    found = [] if failed else [*raw_violations(operation, answer["body"])]
+    if not found:
+        # Parsed here, as botocore's own handlers go on to change what it has parsed.
+        parser = create_parser(operation.service_model.resolved_protocol)
+        parsed = parser.parse(answer, operation.output_shape)  # type: ignore[arg-type] # None is fine there
+        if failed:
+            found = [*error_violations(operation, answer["status_code"], parsed.get("Error", {}))]
+        else:
+            found = [*parsed_violations(operation, parsed)]
+    everything = [Violation(operation.service_model.service_name, operation.name, what) for what in found]
+    return [violation for violation in everything if not violation.is_known]
+
+
+def raw_violations(operation: OperationModel, body: object) -> Iterator[str]:
+    """What a successful JSON body has that the model does not."""
+    output = operation.output_shape
+    if operation.service_model.resolved_protocol not in {"json", "rest-json"} or not isinstance(output, StructureShape):
+        return
+    payload = output.serialization.get("payload")
+    shape = output if payload is None else output.members[payload]
+    if not isinstance(body, bytes) or shape.type_name in {"blob", "string"} or not body:
+        return
+    try:
+        value = json.loads(body)
+    except ValueError:
+        yield f"the body is not JSON: {body[:200]!r}"
+        return
+    yield from _json_violations(shape, value, "")
+
+
+def _json_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
+    if value is None or getattr(shape, "is_document_type", False):
+        return  # null: some services write it for a member that is not there
+    if not _has_json_type(shape, value):
+        yield f"{where or 'the body'} is {json.dumps(value)[:80]}, the model wants {shape.type_name}"
+    elif isinstance(shape, StructureShape) and isinstance(value, dict):
+        yield from _member_violations(shape, value, where)
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for item in value:
+            yield from _json_violations(shape.member, item, f"{where}[]")
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        for item in value.values():
+            yield from _json_violations(shape.value, item, f"{where}{{}}")
+
+
+def _member_violations(shape: StructureShape, value: Mapping[str, object], where: str) -> Iterator[str]:
+    in_body = {
+        member.serialization.get("name", name): member
+        for name, member in shape.members.items()
+        if member.serialization.get("location") is None
+    }
+    for name, item in value.items():
+        if name in in_body:
+            yield from _json_violations(in_body[name], item, f"{where}.{name}".lstrip("."))
+        elif name != "__type":
+            yield f"{where}.{name} is not in the model".lstrip(".")
+
+
+def _has_json_type(shape: Shape, value: object) -> bool:
+    if shape.type_name == "timestamp":
+        types: tuple[type, ...] = (str,) if shape.serialization.get("timestampFormat") else (int, float)
+    else:
+        types = _JSON_TYPES[shape.type_name]
+    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+
+
+def parsed_violations(operation: OperationModel, parsed: Mapping[str, object]) -> Iterator[str]:
+    """What botocore made of a successful answer, against the output shape."""
+    shape = operation.output_shape
+    if not isinstance(shape, StructureShape):
+        return
+    value = {name: item for name, item in parsed.items() if name != "ResponseMetadata"}
+    report = ParamValidator().validate(value, shape)
+    for line in report.generate_report().splitlines():
+        yield re.sub(r"\[\d+\]", "[]", line.replace("in input", "in the answer").replace("parameter", "member"))
+    yield from _enum_violations(shape, value, "")
+
+
+def _enum_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
+    if isinstance(shape, StringShape) and shape.enum and isinstance(value, str) and value not in shape.enum:
+        yield f"{where} is {value!r}, the model knows {', '.join(shape.enum)}"
+    elif isinstance(shape, StructureShape) and isinstance(value, dict):
+        for name, member in shape.members.items():
+            yield from _enum_violations(member, value.get(name), f"{where}.{name}".lstrip("."))
+    elif isinstance(shape, ListShape) and isinstance(value, list):
+        for item in value:
+            yield from _enum_violations(shape.member, item, f"{where}[]")
+    elif isinstance(shape, MapShape) and isinstance(value, dict):
+        for key, item in value.items():
+            yield from _enum_violations(shape.key, key, f"{where}'s key")
+            yield from _enum_violations(shape.value, item, f"{where}{{}}")
+
+
+def error_violations(operation: OperationModel, status: int, error: Mapping[str, object]) -> Iterator[str]:
+    """A refusal's code, status and message."""
+    code = str(error.get("Code") or "")
+    if operation.http.get("method") == "HEAD":
+        return  # no body to hold them
+    if not error.get("Message"):
+        yield f"the error {code} ({status}) has no message"
+    name = str(error.get("QueryErrorCode") or code)  # SQS: the JSON protocol's name beside the query protocol's
+    known = {_error(shape).get("code", shape.name): _error(shape) for shape in operation.error_shapes}
+    if name in known:
+        wanted = known[name].get("httpStatusCode", status)
+        if wanted != status:
+            yield f"the error {code} has the status {status}, the model says {wanted}"
+    elif not code or code.isdigit():
+        yield f"the error ({status}) has no code"
+    elif known and code not in COMMON_ERRORS and _models_errors(operation):
+        yield f"the error {code} is none of {', '.join(sorted(known))}"
+
+
+def _error(shape: Shape) -> Mapping[str, Any]:
+    error: Mapping[str, Any] = shape.metadata.get("error", {})
+    return error
+
+
+def _models_errors(operation: OperationModel) -> bool:
+    """S3 and EC2 list a few of their errors only."""
+    return operation.service_model.resolved_protocol not in {"rest-xml", "ec2"}
