@@ -119,7 +119,6 @@ class Pool:
         command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
         enforce_deadline: False lets an invocation run past its deadline, for a debugger.
         idle_s: how long a worker may have nothing to do before it is ended.
-        live: False where the code is the deployed one itself (the sandbox): it must not see `TERRALIVE`.
         credentials_s: how long credentials count as valid after an invocation brought them.
 
     Raises:
@@ -137,7 +136,6 @@ class Pool:
         command: Sequence[str] | None = None,
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
-        live: bool = True,
         credentials_s: float = CREDENTIALS_SECONDS,
     ) -> None:
         self._function = function
@@ -148,7 +146,6 @@ class Pool:
         self._launch = launch_of(function, command)
         self._enforce_deadline = enforce_deadline
         self._idle_s = idle_s
-        self._live = live
         self._credentials_s = credentials_s
         # Guards every field below it, and every _Worker's. The condition wakes the clock.
         self._lock = threading.Lock()
@@ -294,7 +291,7 @@ class Pool:
         process = Process(
             self._launch.command,
             cwd=self._function.path,
-            environment=worker_environment(environment, self._function, runtime_api, self._local, live=self._live),
+            environment=worker_environment(environment, self._function, runtime_api, self._local),
             guardian=self._api.guardian,
             emit=lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
             on_exit=lambda status: self._exited(worker, worker_id, status),

@@ -109,6 +109,19 @@ class Process:
             if self._popen is not None:
                 _kill_group(self._popen.pid)
 
+    def freeze(self) -> None:
+        """Stop the process and all it started where they are, as Lambda does between invocations."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._popen is not None:
+                _signal_group(self._popen.pid, number)
+
     def join(self, timeout_s: float) -> None:
         if self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
@@ -183,5 +196,9 @@ def _await_exit(popen: subprocess.Popen[bytes]) -> None:
 
 
 def _kill_group(group: int) -> None:
+    _signal_group(group, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-        os.killpg(group, signal.SIGKILL)
+        os.killpg(group, number)
