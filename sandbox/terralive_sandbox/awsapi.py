@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import uuid
@@ -10,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from . import gate, identity, lambdas, sigv4
 from .answers import Answer, error_answer
+from .asynchronous import AsynchronousInvocations
 from .control import ControlPlane
 from .lambdas import Functions, InvokeError
 
@@ -19,9 +21,10 @@ _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 class AwsApi:
     """Every request that is signed for an AWS service and is not the gateway's."""
 
-    def __init__(self, control: ControlPlane, functions: Functions) -> None:
+    def __init__(self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
         self._control = control
         self._functions = functions
+        self._asynchronous = asynchronous
 
     async def answer(self, request: sigv4.Request) -> Answer:
         """Verify who asks for what, then let moto answer, or run a function."""
@@ -56,11 +59,13 @@ class AwsApi:
             return status, list(headers.items()), body
 
     async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
+        """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html."""
         qualifier = dict(parse_qsl(request.query)).get("Qualifier")
         kind = request.header("x-amz-invocation-type") or "RequestResponse"
         request_id = str(uuid.uuid4())
         base = [("x-amzn-requestid", request_id)]
         try:
+            context = _client_context(request.header("x-amz-client-context"))
             function = self._functions.find(name, qualifier)
             arn = function.function_arn if qualifier is None else f"{_unqualified(function.function_arn)}:{qualifier}"
             if kind == "DryRun":
@@ -68,16 +73,40 @@ class AwsApi:
             if not _is_json(request.body):
                 return error_answer(400, "InvalidRequestContentException", "Could not parse request body into json.")
             if kind == "Event":
-                await self._functions.deliver(arn, request.body, request_id=request_id)
+                self._asynchronous.accept(arn, request.body, request_id=request_id, client_context=context)
                 return 202, base, b""
-            context = request.header("x-amz-client-context") or ""
             result = await self._functions.invoke(
                 function, request.body, arn=arn, request_id=request_id, client_context=context
             )
         except InvokeError as error:
-            return error_answer(error.status, error.code, error.message)
+            return _refusal(error)
         tail = request.header("x-amz-log-type") == "Tail"
         return 200, [*base, *lambdas.invoke_headers(result, tail=tail).items()], result.body
+
+
+def _refusal(error: InvokeError) -> Answer:
+    document = {"Type": "User" if error.status < 500 else "Service", "message": error.message}  # noqa: PLR2004
+    if error.reason:
+        document["Reason"] = error.reason
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", error.code)]
+    return error.status, headers, json.dumps(document).encode()
+
+
+def _client_context(header: str | None) -> str:
+    """The JSON text that the header carries as base64, as the Runtime API passes it on.
+
+    Raises:
+        InvokeError: it is not that.
+    """
+    if not header:
+        return ""
+    try:
+        text = base64.b64decode(header, validate=True).decode()
+        json.loads(text)
+    except ValueError as error:
+        message = "Client context must be a valid Base64-encoded JSON object."
+        raise InvokeError("InvalidRequestContentException", message, 400) from error
+    return text
 
 
 def _unqualified(arn: str) -> str:

@@ -1,9 +1,10 @@
 """Runs deployed functions: unpacked zips in real processes, under their role's credentials.
 
 An execution environment belongs to one state of a function's code and configuration; when either changes, the next
-invocation gets another one and the old one ends with its last invocation. The interpreter is this process's own,
-whatever Python version a function names. Layers, images and other runtimes answer with a named error.
+invocation gets another one. Python functions run on this process's own interpreter, whatever version they name;
+`provided.*` functions run their own `bootstrap`. Layers, images and other runtimes answer with a named error.
 
+Everything but `find` and `allows` lives on the event loop.
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
@@ -20,41 +21,53 @@ import re
 import shutil
 import sys
 import tempfile
-import threading
 import time
 import uuid
 import zipfile
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
 
+from terralive_relay.environment import worker_environment
 from terralive_relay.functions import LocalFunction
-from terralive_relay.pool import Pool
+from terralive_relay.launch import Launch, launch_of
 from terralive_relay.runtime_api import RuntimeApi
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.limits import ASYNCHRONOUS_PAYLOAD_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.invocation import Invocation
+from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 from . import identity
-from .logs import FunctionLog
+from .control import ControlPlane
+from .execution import ExecutionEnvironment, Setup
+from .faults import InvokeFault
+from .isolation import namespace_command, private_tmp
+from .logs import FunctionLog, LogStream, Write
+from .placement import Fleet, settle
 from .policy import AccessRequest, Decision, decide
 
 _TAIL_BYTES = 4096
 _CREDENTIAL_SECONDS = 6 * 3600
-# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
-_RETRY_AFTER_SECONDS = (60.0, 120.0)
+_IDLE_SECONDS = 300.0
+_REAP_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+_ACCOUNT_CONCURRENCY = 1000
 _ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:(?P<name>[^:]+)(?::(?P<qualifier>[^:]+))?")
 
 
 class InvokeError(Exception):
-    """Lambda refuses an invocation; `code` and `status` are those of its Invoke API."""
+    """Lambda refuses an invocation; `code` and `status` are those of its Invoke API, `reason` that of a 429."""
 
-    def __init__(self, code: str, message: str, status: int) -> None:
+    def __init__(self, code: str, message: str, status: int, *, reason: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +80,13 @@ class Result:
     log_tail: bytes
 
 
-@dataclass(eq=False)
-class _Environment:
-    """The pool of one state of a function."""
+@dataclass(frozen=True, slots=True)
+class _State:
+    """One state of a function, its unpacked code and its environments."""
 
     fingerprint: str
-    pool: Pool
-    log: FunctionLog
+    fleet: Fleet
     folder: Path
-    variables: dict[str, str] = field(repr=False)
-    made: float
-    running: int = 0
-    retired: bool = False
 
 
 class Functions:
@@ -87,23 +95,44 @@ class Functions:
     Args:
         endpoint: what functions see as `AWS_ENDPOINT_URL`.
         region: the sandbox's region.
-        write_log: takes `(group, stream, lines, role_documents)`; must not block.
-        time_scale: what waiting times are multiplied by.
+        control: the control plane.
+        write_log: takes a line of a log stream; must not block.
+        time_scale: what waiting times are multiplied by; a function's own timeout is not.
+        on_invoke: names the fault that an invocation of a function is to meet, if any.
     """
 
-    def __init__(self, endpoint: str, region: str, write_log: FunctionLog.Write, *, time_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        region: str,
+        control: ControlPlane,
+        write_log: Write,
+        *,
+        time_scale: float = 1.0,
+        on_invoke: Callable[[str], InvokeFault | None] = lambda _: None,
+    ) -> None:
+        self.region = region
+        self.time_scale = time_scale
         self._endpoint = endpoint
-        self._region = region
+        self._control = control
         self._write_log = write_log
-        self._time_scale = time_scale
+        self._on_invoke = on_invoke
         self._api = RuntimeApi()
-        self._root = Path(tempfile.mkdtemp(prefix="terralive-sandbox-"))
+        self._namespace = namespace_command()
+        # A private /tmp must not hide the code.
+        self._root = Path(tempfile.mkdtemp(prefix="terralive-sandbox-", dir="/var/tmp" if self._namespace else None))  # noqa: S108
         self._local = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MOTO_", "TERRALIVE_"))}
-        # Guards the two below it.
-        self._lock = threading.Lock()
-        self._environments: dict[str, _Environment] = {}
+        self._states: dict[str, _State] = {}
+        self._retired: list[_State] = []
+        self._unpacking: dict[str, asyncio.Lock] = {}
+        self._running: Counter[str] = Counter()
+        self._reaper: asyncio.Task[None] | None = None
         self._closed = False
-        self._retries: set[asyncio.Task[None]] = set()
+
+    @property
+    def private_tmp(self) -> bool:
+        """Whether every execution environment has a `/tmp` of its own."""
+        return bool(self._namespace)
 
     def find(self, name_or_arn: str, qualifier: str | None = None) -> LambdaFunction:
         """Raises InvokeError(ResourceNotFoundException)."""
@@ -111,20 +140,24 @@ class Functions:
         name = match["name"] if match else name_or_arn
         qualifier = qualifier or (match["qualifier"] if match else None)
         try:
-            function: LambdaFunction = lambda_backends[identity.ACCOUNT][self._region].get_function(name, qualifier)
+            function: LambdaFunction = lambda_backends[identity.ACCOUNT][self.region].get_function(name, qualifier)
         except JsonRESTError as error:
             message = f"Function not found: {name_or_arn}"
             raise InvokeError("ResourceNotFoundException", message, 404) from error
         return function
 
-    def allows(self, function: LambdaFunction, service: str, source_arn: str) -> bool:
-        """Whether the function's resource policy lets a service invoke it on behalf of `source_arn`."""
-        document = json.dumps({"Statement": function.policy.statements})
-        request = AccessRequest(
-            "lambda:InvokeFunction", (function.function_arn,), (service,),
-            {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT},
-        )  # fmt: skip
-        return decide([document], request) is Decision.ALLOWED
+    def allows(
+        self,
+        function: LambdaFunction,
+        service: str,
+        source_arn: str,
+        action: str = "lambda:InvokeFunction",
+        context: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Whether the function's resource policy lets a principal invoke it on behalf of `source_arn`."""
+        given = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT} if source_arn else {}
+        request = AccessRequest(action, (function.function_arn,), (service,), {**given, **(context or {})})
+        return decide([json.dumps({"Statement": function.policy.statements})], request) is Decision.ALLOWED
 
     async def invoke(
         self, function: LambdaFunction, event: bytes, *, arn: str = "", request_id: str = "", client_context: str = ""
@@ -141,148 +174,170 @@ class Functions:
                 f"(limit {SYNCHRONOUS_PAYLOAD_BYTES} bytes)", 413,
             )  # fmt: skip
         request_id = request_id or str(uuid.uuid4())
-        environment = await asyncio.to_thread(self._enter, function)
-        try:
-            invocation = Invocation(
+
+        def invocation(seconds: float) -> Invocation:
+            return Invocation(
                 request_id, function.function_name, arn or function.function_arn,
-                int(time.time() * 1000) + int(function.timeout) * 1000,
-                event or b"{}", environment.variables,
+                int((time.time() + seconds) * 1000), event or b"{}",
                 trace_id=f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Sampled=0",
                 client_context=client_context,
             )  # fmt: skip
-            environment.log.start(request_id, str(function.version))
-            result = await asyncio.wrap_future(environment.pool.submit(invocation))
-            lines = environment.log.end(request_id, result.handler_ms, int(function.memory_size), result.outcome)
-        finally:
-            await asyncio.to_thread(self._leave, environment)
-        outcome = _within_limit(result.outcome)
-        tail = "".join(f"{line}\n" for line in lines).encode()[-_TAIL_BYTES:]
+
+        if (fault := self._on_invoke(function.function_name)) is not None:
+            if not fault.is_function_error:
+                raise InvokeError(fault.code, fault.message, fault.status)
+            return Result(fault.body, function_error=True, executed_version=str(function.version), log_tail=b"")
+        with self._counted(function):
+            state = await self._state(function)
+            placed = await state.fleet.run(invocation)
+        outcome = placed.ending.outcome
+        tail = "".join(f"{line}\n" for line in placed.log_tail).encode()[-_TAIL_BYTES:]
         return Result(outcome.body, not outcome.ok, str(function.version), tail)
 
-    async def deliver(self, name_or_arn: str, event: bytes, *, request_id: str = "") -> None:
-        """Run a function asynchronously: an error is retried twice, then logged as lost.
+    @contextmanager
+    def _counted(self, function: LambdaFunction) -> Iterator[None]:
+        """Hold one of the account's and the function's concurrent executions.
 
-        Raises:
-            InvokeError: there is no such function, or the event is too large.
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
         """
-        if len(event) > ASYNCHRONOUS_PAYLOAD_BYTES:
-            message = f"{len(event)} byte payload is too large for the Event invocation type"
-            raise InvokeError("RequestTooLargeException", message, 413)
-        self.find(name_or_arn)
-        task = asyncio.create_task(self._deliver(name_or_arn, event, request_id or str(uuid.uuid4())))
-        self._retries.add(task)
-        task.add_done_callback(self._retries.discard)
+        if self._closed:
+            raise InvokeError("ServiceException", "The sandbox is stopping.", 500)
+        name = function.function_name
+        reserved = self.find(name).reserved_concurrency
+        if reserved is not None and self._running[name] >= int(reserved):
+            reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
+            raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429, reason=reason)
+        if self._running.total() >= _ACCOUNT_CONCURRENCY:
+            reason = "ConcurrentInvocationLimitExceeded"
+            raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429, reason=reason)
+        self._running[name] += 1
+        try:
+            yield
+        finally:
+            self._running[name] -= 1
+            if not self._running[name]:
+                del self._running[name]
 
-    async def _deliver(self, name_or_arn: str, event: bytes, request_id: str) -> None:
-        attempts = self._attempts(name_or_arn)
-        why = ""
-        for attempt in range(attempts):
-            if attempt:
-                await asyncio.sleep(_RETRY_AFTER_SECONDS[attempt - 1] * self._time_scale)
-            try:
-                result = await self.invoke(self.find(name_or_arn), event, request_id=request_id)
-            except InvokeError as error:
-                why = error.message
-                continue
-            if not result.function_error:
-                return
-            why = result.body.decode("utf-8", "replace")[:500]
-        sys.stderr.write(f"asynchronous invocation {request_id} of {name_or_arn} failed {attempts} times: {why}\n")
-
-    def _attempts(self, name_or_arn: str) -> int:
-        with contextlib.suppress(InvokeError):
-            for config in self.find(name_or_arn).event_invoke_config:
-                return 1 + int(config.config.get("MaximumRetryAttempts", 2))
-        return 1 + len(_RETRY_AFTER_SECONDS)
-
-    def running(self) -> int:
-        with self._lock:
-            return sum(environment.running for environment in self._environments.values())
-
-    def close(self) -> None:
+    async def close(self) -> None:
         """End every function process and remove the unpacked code."""
-        with self._lock:
-            self._closed = True
-            environments = list(self._environments.values())
-            self._environments.clear()
-        for environment in environments:
-            environment.pool.close()
-        self._api.close()
+        self._closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        states = [*self._states.values(), *self._retired]
+        await settle([environment for state in states for environment in state.fleet.close()], _STOP_SECONDS)
+        await asyncio.to_thread(self._api.close)
         shutil.rmtree(self._root, ignore_errors=True)
 
-    def _enter(self, function: LambdaFunction) -> _Environment:
+    async def _state(self, function: LambdaFunction) -> _State:
         fingerprint = _fingerprint(function)
-        expired = time.time() - _CREDENTIAL_SECONDS
-        retired = None
-        with self._lock:
-            if self._closed:
-                raise InvokeError("ServiceException", "The sandbox is stopping.", 500)
-            environment = self._environments.get(function.function_arn)
-            limit = function.reserved_concurrency
-            if (limit is not None and environment is not None and environment.running >= int(limit)) or limit == 0:
-                raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429)
-            if environment is None or environment.fingerprint != fingerprint or environment.made < expired:
-                if environment is not None:
-                    environment.retired = True
-                    retired = environment if not environment.running else None
-                environment = self._make(function, fingerprint)
-                self._environments[function.function_arn] = environment
-            environment.running += 1
-        if retired is not None:
-            _close(retired)
-        return environment
+        state = self._states.get(function.function_arn)
+        if state is not None and state.fingerprint == fingerprint:
+            return state
+        async with self._unpacking.setdefault(function.function_arn, asyncio.Lock()):
+            state = self._states.get(function.function_arn)
+            if state is not None and state.fingerprint == fingerprint:
+                return state
+            made = await self._make_state(function, fingerprint)
+            if state is not None:
+                self._retire(state)
+            self._states[function.function_arn] = made
+            if self._reaper is None:
+                self._reaper = asyncio.create_task(self._reap())
+            return made
 
-    def _leave(self, environment: _Environment) -> None:
-        with self._lock:
-            environment.running -= 1
-            over = environment.retired and not environment.running
-        if over:
-            _close(environment)
-
-    def _make(self, function: LambdaFunction, fingerprint: str) -> _Environment:
+    async def _make_state(self, function: LambdaFunction, fingerprint: str) -> _State:
         runtime = str(function.run_time)
-        if function.package_type != "Zip" or not runtime.startswith("python"):
+        if function.package_type != "Zip" or not runtime.startswith(("python", "provided")):
             what = "container images" if function.package_type != "Zip" else f"the runtime {runtime}"
             raise InvokeError("NotEmulatedBySandbox", f"terralive's sandbox does not emulate {what} yet.", 501)
         if function.layers:
             raise InvokeError("NotEmulatedBySandbox", "terralive's sandbox does not emulate layers yet.", 501)
         folder = Path(tempfile.mkdtemp(dir=self._root, prefix=f"{function.function_name}-"))
         try:
-            _unpack(function.code_bytes, folder)
+            await asyncio.to_thread(_unpack, function.code_bytes, folder)
         except zipfile.BadZipFile as error:
             message = "Could not unzip uploaded file. Please check your file, then try to upload again."
             raise InvokeError("InvalidZipFileException", message, 502) from error
-        now = time.gmtime()
-        stream = f"{time.strftime('%Y/%m/%d', now)}/[{function.version}]{uuid.uuid4().hex}"
-        documents = identity.role_documents(function.role)
-        log = FunctionLog(function.logs_group_name, stream, documents, self._write_log)
-        variables = self._variables(function, stream)
         local = LocalFunction(
             name=function.function_name, address=function.function_name, runtime=runtime,
-            handler=str(function.handler), path=folder, python=Path(sys.executable), max_workers=1000,
+            handler=str(function.handler), path=folder, python=Path(sys.executable),
         )  # fmt: skip
-        pool = Pool(local, self._api, log.sink, environment=variables, local_environment=self._local, live=False)
-        return _Environment(fingerprint, pool, log, folder, variables, time.time())
+        fleet = Fleet(
+            lambda: self._make_environment(function, local),
+            version=str(function.version), memory=int(function.memory_size), timeout=float(function.timeout),
+            credential_seconds=_CREDENTIAL_SECONDS * self.time_scale,
+        )  # fmt: skip
+        return _State(fingerprint, fleet, folder)
 
-    def _variables(self, function: LambdaFunction, stream: str) -> dict[str, str]:
-        keys = identity.assume(function.role, function.function_name, self._region)
+    async def _make_environment(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
+        keys = await asyncio.wrap_future(
+            self._control.call(identity.assume, function.role, function.function_name, self.region)
+        )
+        name = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[{function.version}]{uuid.uuid4().hex}"
+        documents = identity.role_documents(function.role)
+        log = FunctionLog(LogStream(function.logs_group_name, name, documents), self._write_log)
+        scratch = Path(tempfile.mkdtemp(dir=self._root, prefix="tmp-"))
+        remote = self._variables(function, name, keys)
+
+        def variables(runtime_api: str) -> Mapping[str, str]:
+            found = worker_environment(remote, local, runtime_api, self._local, live=False)
+            found["TMPDIR"] = "/tmp" if self._namespace else str(scratch)  # noqa: S108 - its own
+            return found
+
+        launch = _launch(local)
+        setup = Setup(
+            private_tmp(launch.command, scratch, self._namespace), launch.own_port, local.path, scratch, variables, log,
+            time.time(),
+        )  # fmt: skip
+        return ExecutionEnvironment(setup, self._api)
+
+    def _variables(self, function: LambdaFunction, stream: str, keys: identity.Keys) -> dict[str, str]:
         return {
             **{str(name): str(value) for name, value in function.environment_vars.items()},
-            "AWS_REGION": self._region,
-            "AWS_DEFAULT_REGION": self._region,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
             "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
             "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
             "AWS_LAMBDA_LOG_GROUP_NAME": function.logs_group_name,
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-            "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.run_time}",
-            "LAMBDA_TASK_ROOT": "/var/task",
-            "_HANDLER": str(function.handler),
             "AWS_ACCESS_KEY_ID": keys.access_key_id,
             "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
             "AWS_SESSION_TOKEN": keys.session_token,
             "AWS_ENDPOINT_URL": self._endpoint,
         }
+
+    def _retire(self, state: _State) -> None:
+        state.fleet.retire()
+        self._retired.append(state)
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        """Remove the code of states whose last environment has ended."""
+        for state in [state for state in self._retired if state.fleet.empty]:
+            self._retired.remove(state)
+            shutil.rmtree(state.folder, ignore_errors=True)
+
+    async def _reap(self) -> None:
+        """End what has waited for long, and what belongs to functions that are gone."""
+        while True:
+            await asyncio.sleep(_REAP_SECONDS)
+            for arn, state in list(self._states.items()):
+                with contextlib.suppress(InvokeError):
+                    self.find(arn)
+                    state.fleet.reap(asyncio.get_running_loop().time() - _IDLE_SECONDS)
+                    continue
+                del self._states[arn]
+                self._unpacking.pop(arn, None)
+                self._retire(state)
+            self._clear_away()
+
+
+def _launch(local: LocalFunction) -> Launch:
+    if local.runtime.startswith("provided"):
+        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
+        return Launch((str(local.path / "bootstrap"),), own_port=True)
+    return launch_of(local)
 
 
 def _fingerprint(function: LambdaFunction) -> str:
@@ -294,11 +349,6 @@ def _fingerprint(function: LambdaFunction) -> str:
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
-def _close(environment: _Environment) -> None:
-    environment.pool.close()
-    shutil.rmtree(environment.folder, ignore_errors=True)
-
-
 def _unpack(code: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         archive.extractall(folder)
@@ -306,15 +356,6 @@ def _unpack(code: bytes, folder: Path) -> None:
             mode = (entry.external_attr >> 16) & 0o777
             if mode:
                 (folder / entry.filename).chmod(mode | 0o700 if entry.is_dir() else mode | 0o600)
-
-
-def _within_limit(outcome: Outcome) -> Outcome:
-    limit = SYNCHRONOUS_PAYLOAD_BYTES + 100
-    if len(outcome.body) <= limit:
-        return outcome
-    message = f"Response payload size exceeded maximum allowed payload size ({limit} bytes)."
-    error = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-    return Outcome(json.dumps(error).encode(), "Function.ResponseSizeTooLarge")
 
 
 def invoke_headers(result: Result, *, tail: bool) -> dict[str, str]:

@@ -1,70 +1,129 @@
 """A function's log: lines of its processes and Lambda's own START, END and REPORT lines, on their way to CloudWatch.
 
 A line reaches the log group only if the function's role may write there, as on AWS
-(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html).
+(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html). The newest `KEPT_LINES` of a stream stay.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import logs_backends
 
-from terralive_relay.events import LogLine, RelayEvent
 from terralive_stub.invocation import Outcome
 
 from .identity import ACCOUNT
 from .policy import AccessRequest, Decision, decide
 
+KEPT_LINES = 10_000
+_TOGETHER_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LogStream:
+    """Where lines go, and the policies of who writes them."""
+
+    group: str
+    name: str
+    documents: tuple[str, ...]
+
+
+Write: TypeAlias = Callable[[LogStream, str], None]
+
+
+class LogWriter:
+    """Brings lines to CloudWatch Logs, many at a time, so that a chatty function costs the control plane little.
+
+    Args:
+        call: runs a function on the thread that owns moto's state.
+        region: the sandbox's region.
+    """
+
+    def __init__(self, call: Callable[[Callable[[], None]], Future[None]], region: str) -> None:
+        self._call = call
+        self._region = region
+        # Guards the lines that wait.
+        self._lock = threading.Lock()
+        self._lines: list[tuple[LogStream, int, str]] = []
+        self._wake = threading.Event()
+        self._closed = False
+        threading.Thread(target=self._run, name="sandbox-logs", daemon=True).start()
+
+    def write(self, stream: LogStream, line: str) -> None:
+        """Take a line; never blocks, and may be called from any thread."""
+        with self._lock:
+            self._lines.append((stream, int(time.time() * 1000), line))
+        self._wake.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait()
+            time.sleep(_TOGETHER_SECONDS)
+            self._wake.clear()
+            with contextlib.suppress(RuntimeError):  # the sandbox has stopped
+                self._call(self._put).result()
+
+    def _put(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, []
+        ordered = sorted(lines, key=lambda line: id(line[0]))  # stable: a stream's lines keep their order
+        for _, found in groupby(ordered, key=lambda line: id(line[0])):
+            together = list(found)
+            put(self._region, together[0][0], [(at, text) for _, at, text in together])
+
 
 class FunctionLog:
-    """The log stream of one execution environment. Thread-safe; never blocks."""
+    """The log of one execution environment, a stream of its own. Thread-safe; never blocks."""
 
-    Write: TypeAlias = Callable[[str, str, list[tuple[int, str]], tuple[str, ...]], object]
-
-    def __init__(self, group: str, stream: str, documents: tuple[str, ...], write: Write) -> None:
-        self._group = group
+    def __init__(self, stream: LogStream, write: Write) -> None:
         self._stream = stream
-        self._documents = documents
         self._write = write
         # Guards the lines of invocations that run.
         self._lock = threading.Lock()
         self._lines: dict[str, list[str]] = {}
 
-    def sink(self, event: RelayEvent) -> None:
-        """Take a worker's output."""
-        if isinstance(event, LogLine):
-            self._add(event.request_id, event.line)
+    def line(self, request_id: str, line: str, kind: str = "") -> None:
+        """Take a line of output; `kind` says whether it came from stdout or stderr, which a log does not tell."""
+        del kind
+        with self._lock:
+            if request_id in self._lines:
+                self._lines[request_id].append(line)
+        self._write(self._stream, line)
 
     def start(self, request_id: str, version: str) -> None:
         with self._lock:
             self._lines[request_id] = []
-        self._add(request_id, f"START RequestId: {request_id} Version: {version}")
+        self.line(request_id, f"START RequestId: {request_id} Version: {version}")
 
-    def end(self, request_id: str, handler_ms: float, memory: int, outcome: Outcome) -> list[str]:
+    def end(
+        self, request_id: str, outcome: Outcome, handler_ms: float, memory: int, init_ms: float | None
+    ) -> tuple[str, ...]:
         """Close an invocation's log and give all its lines."""
         if not outcome.ok:
-            self._add(request_id, _error_line(outcome))
-        billed = int(handler_ms) + 1
-        self._add(request_id, f"END RequestId: {request_id}")
-        self._add(
+            self.line(request_id, _error_line(outcome))
+        billed = int(handler_ms + (init_ms or 0)) + 1
+        self.line(request_id, f"END RequestId: {request_id}")
+        init = f"\tInit Duration: {init_ms:.2f} ms" if init_ms is not None else ""
+        self.line(
             request_id,
             f"REPORT RequestId: {request_id}\tDuration: {handler_ms:.2f} ms\tBilled Duration: {billed} ms\t"
-            f"Memory Size: {memory} MB\tMax Memory Used: {memory} MB",
+            f"Memory Size: {memory} MB\tMax Memory Used: {memory} MB{init}",
         )
         with self._lock:
-            return self._lines.pop(request_id, [])
-
-    def _add(self, request_id: str, line: str) -> None:
-        with self._lock:
-            if request_id in self._lines:
-                self._lines[request_id].append(line)
-        self._write(self._group, self._stream, [(int(time.time() * 1000), line)], self._documents)
+            return tuple(self._lines.pop(request_id, ()))
 
 
 def _error_line(outcome: Outcome) -> str:
@@ -72,28 +131,33 @@ def _error_line(outcome: Outcome) -> str:
         document = json.loads(outcome.body)
     except ValueError:
         return outcome.error_type
+    if not isinstance(document, dict):
+        return outcome.error_type
     if outcome.error_type == "Sandbox.Timedout":
         return str(document.get("errorMessage"))
-    trace = "".join(f"\n{line}" for line in document.get("stackTrace") or [])
-    return f"[ERROR] {document.get('errorType')}: {document.get('errorMessage')}{trace}"
+    trace = document.get("stackTrace")
+    lines = "".join(f"\n{line}" for line in trace) if isinstance(trace, list) else ""
+    return f"[ERROR] {document.get('errorType')}: {document.get('errorMessage')}{lines}"
 
 
-def put(region: str, group: str, stream: str, lines: list[tuple[int, str]], documents: tuple[str, ...]) -> None:
+def put(region: str, stream: LogStream, lines: list[tuple[int, str]]) -> None:
     """Write lines to CloudWatch Logs if the role may; on the thread that owns moto's state."""
-    arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}"
+    arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{stream.group}"
 
     def may(action: str, *resources: str) -> bool:
-        return decide(documents, AccessRequest(f"logs:{action}", resources)) is Decision.ALLOWED
+        return decide(stream.documents, AccessRequest(f"logs:{action}", resources)) is Decision.ALLOWED
 
-    if not may("PutLogEvents", f"{arn}:log-stream:{stream}", arn):
+    if not may("PutLogEvents", f"{arn}:log-stream:{stream.name}", arn):
         return
     backend = logs_backends[ACCOUNT][region]
     try:
-        if group not in backend.groups:
+        if stream.group not in backend.groups:
             if not may("CreateLogGroup", arn, f"{arn}:"):
                 return
-            backend.create_log_group(group, {})
-        backend.ensure_log_stream(group, stream)
-        backend.put_log_events(group, stream, [{"timestamp": at, "message": line} for at, line in lines])
+            backend.create_log_group(stream.group, {})
+        backend.ensure_log_stream(stream.group, stream.name)
+        backend.put_log_events(stream.group, stream.name, [{"timestamp": at, "message": line} for at, line in lines])
+        events = backend.groups[stream.group].streams[stream.name].events
+        del events[: max(0, len(events) - KEPT_LINES)]
     except JsonRESTError:
         return  # deleted meanwhile

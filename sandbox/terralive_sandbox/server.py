@@ -23,10 +23,11 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from . import httpapi, identity, logs, moto_gaps, sigv4
+from . import httpapi, identity, moto_gaps, sigv4
 from . import info as info_file
 from .admin import Admin
 from .answers import Answer, Headers, error_answer
+from .asynchronous import AsynchronousInvocations
 from .awsapi import AwsApi
 from .connections import Connections
 from .control import ControlPlane
@@ -34,6 +35,7 @@ from .frames import Socket
 from .gateway import Gateway
 from .info import SandboxInfo
 from .lambdas import Functions
+from .logs import LogWriter
 from .triggers.deliveries import Deliveries
 
 Message: TypeAlias = MutableMapping[str, object]
@@ -47,7 +49,7 @@ _BODY_BYTES = 80 * 1024 * 1024
 
 
 class Sandbox:
-    """Everything of one run, as an ASGI application. Build it, then `serve` it.
+    """Everything of one run, as an ASGI application. Build it on the event loop, then `serve` it.
 
     Args:
         endpoint: the address that it will be reached at.
@@ -67,22 +69,24 @@ class Sandbox:
             management_url=f"{base}/management/{{api}}/{{stage}}",
             access_key_id=key, secret_access_key=secret, account_id=identity.ACCOUNT, id=uuid.uuid4().hex,
         )  # fmt: skip
-        self._functions = Functions(endpoint, region, self._write_log, time_scale=time_scale)
+        self._log_writer = LogWriter(self._control.call, region)
+        self._functions = Functions(endpoint, region, self._control, self._log_writer.write, time_scale=time_scale)
+        self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self.connections = Connections(self._gateway)
-        self._deliveries = Deliveries(self._functions)
-        moto_gaps.apply(self._deliveries.deliver)
+        moto_gaps.apply(Deliveries(self._functions, self._asynchronous).deliver)
         self._admin = Admin(self.info, self.connections)
-        self._aws = AwsApi(self._control, self._functions)
+        self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
-    def close(self) -> None:
-        self._functions.close()
+    async def close(self) -> None:
+        self._asynchronous.close()
+        self._log_writer.close()
+        await self._functions.close()
         self._control.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        self._deliveries.start(asyncio.get_running_loop())
         body = bytearray()
         more = True
         while more:
@@ -136,10 +140,6 @@ class Sandbox:
         response = await self._gateway.http(target, asked, request)
         return response.status, list(response.headers), response.body
 
-    def _write_log(self, group: str, stream: str, lines: list[tuple[int, str]], documents: tuple[str, ...]) -> None:
-        with contextlib.suppress(RuntimeError):  # the sandbox has stopped
-            self._control.call(logs.put, self.info.region, group, stream, lines, documents)
-
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     names = {name.lower() for name, _ in headers}
@@ -184,7 +184,7 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
             await asyncio.to_thread(_remove, info_path, sandbox.info)
     finally:
         listener.close()
-        await asyncio.to_thread(sandbox.close)
+        await sandbox.close()
 
 
 class _Server(uvicorn.Server):

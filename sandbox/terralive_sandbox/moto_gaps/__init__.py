@@ -23,5 +23,7 @@ def apply(deliver: Deliver) -> None:
     sns.topics_invoke_functions(deliver)
     functions.other_triggers_say_that_they_are_missing()
     functions.functions_take_every_update()
+    functions.functions_have_dead_letter_queues()
+    functions.destinations_are_checked()
     apigatewayv2.stages_can_be_changed()
     apigatewayv2.stages_can_be_tagged()

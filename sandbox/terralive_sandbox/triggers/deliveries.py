@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeAlias
 
+from terralive_sandbox.asynchronous import AsynchronousInvocations
 from terralive_sandbox.lambdas import Functions, InvokeError
 
 Deliver: TypeAlias = Callable[[str, dict[str, object], str, str], None]
@@ -15,14 +16,12 @@ Deliver: TypeAlias = Callable[[str, dict[str, object], str, str], None]
 
 
 class Deliveries:
-    """Hands events of services to functions. `start` it on the event loop that runs them."""
+    """Hands events of services to functions. Build it on the event loop that runs them."""
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
         self._functions = functions
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self._asynchronous = asynchronous
+        self._loop = asyncio.get_running_loop()
 
     def deliver(self, function_arn: str, event: dict[str, object], service: str, source_arn: str) -> None:
         """Invoke asynchronously; a refusal is said in the log, as the service's caller never learns of it."""
@@ -34,6 +33,10 @@ class Deliveries:
         if not self._functions.allows(function, service, source_arn):
             sys.stderr.write(f"{source_arn} may not invoke {function_arn}: aws_lambda_permission is missing\n")
             return
-        if self._loop is not None:
-            work = self._functions.deliver(function_arn, json.dumps(event).encode())
-            asyncio.run_coroutine_threadsafe(work, self._loop)
+        self._loop.call_soon_threadsafe(self._accept, function_arn, json.dumps(event).encode(), source_arn)
+
+    def _accept(self, function_arn: str, payload: bytes, source_arn: str) -> None:
+        try:
+            self._asynchronous.accept(function_arn, payload)
+        except InvokeError as error:
+            sys.stderr.write(f"{source_arn} -> {function_arn}: {error.message}\n")
