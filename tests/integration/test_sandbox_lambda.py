@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import base64
 import json
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from support.sandbox import Aws, code, unique
+from support.waiting import eventually
 from terralive_sandbox.info import SandboxInfo
 
 ECHO = """
@@ -28,14 +27,6 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 def invoke(aws: Aws, arn: str, event: object = None) -> Any:  # noqa: ANN401 - JSON
     return json.loads(aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event))["Payload"].read())
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
-    """Poll a condition that another process makes true; a bound, not a hope."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def test_an_invocation_runs_the_deployed_code_with_its_environment_and_context(aws: Aws) -> None:

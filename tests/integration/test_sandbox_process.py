@@ -5,13 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from support.sandbox import Aws, running_sandbox
+from support.waiting import eventually
 from terralive_sandbox.info import attach, environment
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import TerraliveError
@@ -24,13 +23,6 @@ def gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.02)
 
 
 def function_pid(aws: Aws) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from types_boto3_iam import IAMClient
     from types_boto3_lambda import LambdaClient
     from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
     from types_boto3_sts import STSClient
 
 _LOG_POLICY = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
@@ -99,6 +100,11 @@ class Aws:
     @property
     def sns(self) -> SNSClient:
         client: SNSClient = self._client("sns")
+        return client
+
+    @property
+    def sqs(self) -> SQSClient:
+        client: SQSClient = self._client("sqs")
         return client
 
     @property
