@@ -11,22 +11,48 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl, unquote
+from xml.sax.saxutils import unescape
 
 from .policy import AccessRequest
 from .sigv4 import Request, SignatureError, Signed
 
 _TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+# Where an operation's action has another name.
 _S3_ACTIONS = {
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
+    "CompleteMultipartUpload": "PutObject",
+    "CopyObject": "PutObject",
+    "CreateMultipartUpload": "PutObject",
+    "DeleteBucketCors": "PutBucketCORS",
+    "DeleteBucketEncryption": "PutEncryptionConfiguration",
+    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
+    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
+    "DeleteBucketReplication": "PutReplicationConfiguration",
+    "DeleteBucketTagging": "PutBucketTagging",
+    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
+    "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
+    "GetBucketEncryption": "GetEncryptionConfiguration",
+    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "GetBucketReplication": "GetReplicationConfiguration",
+    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
+    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
     "HeadBucket": "ListBucket",
     "HeadObject": "GetObject",
-    "CopyObject": "PutObject",
     "ListBuckets": "ListAllMyBuckets",
-    "DeleteObjects": "DeleteObject",
-    "CreateMultipartUpload": "PutObject",
+    "ListMultipartUploads": "ListBucketMultipartUploads",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjects": "ListBucket",
+    "ListObjectsV2": "ListBucket",
+    "ListParts": "ListMultipartUploadParts",
+    "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
+    "PutBucketEncryption": "PutEncryptionConfiguration",
+    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
+    "PutBucketNotificationConfiguration": "PutBucketNotification",
+    "PutBucketReplication": "PutReplicationConfiguration",
+    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
+    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
     "UploadPart": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
+    "UploadPartCopy": "PutObject",
 }
 _XML_SERVICES = {"iam", "sts", "sns", "ec2", "rds", "cloudformation", "autoscaling", "elasticloadbalancing"}
 
@@ -56,8 +82,8 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
         case "lambda":
             operation = {"Invoke": "InvokeFunction"}.get(operation, operation)
             return [AccessRequest(f"lambda:{operation}", _lambda_arns(request, prefix))]
-        case "s3":
-            return [_s3(request, operation)]
+        case "s3" | "events":
+            return _s3(request, operation) if service == "s3" else _events(operation, body, prefix)
         case "sts" if operation == "GetCallerIdentity":
             return []
         case _:
@@ -102,10 +128,46 @@ def _lambda_arns(request: Request, prefix: str) -> tuple[str, ...]:
     return (f"{arn}:{qualifier}",) if qualifier else (arn,)
 
 
-def _s3(request: Request, operation: str) -> AccessRequest:
-    path = unquote(request.path).lstrip("/")
-    action = f"s3:{_S3_ACTIONS.get(operation, operation)}"
-    return AccessRequest(action, (f"arn:aws:s3:::{path}",) if path else ())
+def _s3(request: Request, operation: str) -> list[AccessRequest]:
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html."""
+    path = re.sub(r"^([^/]+)/$", r"\1", unquote(request.path).lstrip("/"))
+    if operation == "DeleteObjects":
+        keys = re.findall(r"<Key>([^<]*)</Key>", request.body.decode("utf-8", "replace"))
+        return [AccessRequest("s3:DeleteObject", (f"arn:aws:s3:::{path}/{unescape(key)}",)) for key in keys]
+    action = _S3_ACTIONS.get(operation, operation)
+    if action in {"GetObject", "DeleteObject"} and "versionId" in dict(parse_qsl(request.query)):
+        action += "Version"
+    asked = [AccessRequest(f"s3:{action}", (f"arn:aws:s3:::{path}",) if path else ())]
+    source = request.header("x-amz-copy-source")
+    if source is not None:
+        name, _, query = source.partition("?")
+        read = "GetObjectVersion" if query.startswith("versionId=") else "GetObject"
+        asked.append(AccessRequest(f"s3:{read}", (f"arn:aws:s3:::{unquote(name).lstrip('/')}",)))
+    return asked
+
+
+def _events(operation: str, body: Mapping[str, object], prefix: str) -> list[AccessRequest]:
+    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html."""
+
+    def bus(name: object) -> str:
+        text = str(name or "default")
+        return text if text.startswith("arn:") else f"{prefix}event-bus/{text}"
+
+    def resources() -> set[str]:
+        entries = body.get("Entries")
+        if operation == "PutEvents" and isinstance(entries, list):
+            return {bus(entry.get("EventBusName")) for entry in entries if isinstance(entry, dict)}
+        if arn := body.get("ResourceARN"):
+            return {str(arn)}
+        if rule := body.get("Rule") or (body.get("Name") if operation.endswith("Rule") else None):
+            name = bus(body.get("EventBusName")).rpartition("event-bus/")[2]
+            return {f"{prefix}rule/{rule}" if name == "default" else f"{prefix}rule/{name}/{rule}"}
+        if operation.endswith(("EventBus", "Permission")):
+            return {bus(body.get("Name") or body.get("EventBusName"))}
+        return {f"{prefix}archive/{archive}"} if (archive := body.get("ArchiveName")) else set()
+
+    needed = sorted(resources())
+    return [AccessRequest(f"events:{operation}", (arn,)) for arn in needed] or [AccessRequest(f"events:{operation}")]
 
 
 def _after_version(path: str) -> str:

@@ -36,6 +36,7 @@ from .gateway import Gateway
 from .info import SandboxInfo
 from .lambdas import Functions
 from .logs import LogWriter
+from .triggers.clock import Clock
 from .triggers.deliveries import Deliveries
 
 Message: TypeAlias = MutableMapping[str, object]
@@ -74,11 +75,14 @@ class Sandbox:
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self.connections = Connections(self._gateway)
-        moto_gaps.apply(Deliveries(self._functions, self._asynchronous).deliver)
+        deliver = Deliveries(self._functions, self._asynchronous).deliver
+        self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliver)], scale=time_scale)
+        moto_gaps.apply(deliver, self._clock.changed)
         self._admin = Admin(self.info, self.connections)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
     async def close(self) -> None:
+        self._clock.close()
         self._asynchronous.close()
         self._log_writer.close()
         await self._functions.close()

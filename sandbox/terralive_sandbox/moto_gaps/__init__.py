@@ -6,11 +6,13 @@ or wraps.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from moto.core.config import default_user_config
 
 from terralive_sandbox.triggers.deliveries import Deliver
 
-from . import apigatewayv2, functions, sns
+from . import apigatewayv2, events, functions, sns
 
 
 def configure() -> None:
@@ -18,9 +20,14 @@ def configure() -> None:
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 
-def apply(deliver: Deliver) -> None:
-    """Close the gaps. `deliver` invokes asynchronously, at once."""
+def apply(deliver: Deliver, schedules_changed: Callable[[], None]) -> None:
+    """Close the gaps. `deliver` invokes asynchronously, at once; `schedules_changed` wakes the clock."""
     sns.topics_invoke_functions(deliver)
+    events.patterns_match_as_in_aws()
+    events.put_events_answers_as_aws_does()
+    events.rules_reach_their_targets(deliver)
+    events.targets_are_checked()
+    events.schedules_are_checked(schedules_changed)
     functions.other_triggers_say_that_they_are_missing()
     functions.functions_take_every_update()
     functions.functions_have_dead_letter_queues()

@@ -21,7 +21,11 @@ _ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
 
 
 class DestinationError(Exception):
-    """Nothing was sent: the destination is gone, or the sender may not."""
+    """Nothing was sent: the destination is gone, or the sender may not. `code` is EventBridge's name for it."""
+
+    def __init__(self, message: str, code: str = "INVALID_PARAMETER") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +43,10 @@ class Service:
     source_arn: str
 
 
-def send(sender: Role | Service, arn: str, body: str, attributes: Mapping[str, str]) -> None:
-    """Send a message with string attributes to the queue or topic.
+def send(
+    sender: Role | Service, arn: str, body: str, attributes: Mapping[str, str], *, group: str | None = None
+) -> None:
+    """Send a message with string attributes to the queue or topic; `group` is that of a FIFO queue.
 
     Raises:
         DestinationError: nothing was sent.
@@ -50,7 +56,7 @@ def send(sender: Role | Service, arn: str, body: str, attributes: Mapping[str, s
     try:
         if service == "sqs":
             sent = {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()}
-            sqs_backends[ACCOUNT][region].send_message(name, body, message_attributes=sent)
+            sqs_backends[ACCOUNT][region].send_message(name, body, message_attributes=sent, group_id=group)
         else:
             given = {n: {"Type": "String", "Value": v} for n, v in attributes.items()}
             sns_backends[ACCOUNT][region].publish(body, arn, message_attributes=given)
@@ -71,7 +77,7 @@ def require(sender: Role | Service, arn: str) -> None:
         topic = sns_backends[ACCOUNT][region].topics.get(arn)
         document = None if topic is None else topic.policy or "{}"
     if document is None:
-        raise DestinationError(f"{arn} does not exist")
+        raise DestinationError(f"{arn} does not exist", "NO_RESOURCE")
     if isinstance(sender, Role):
         documents, request = role_documents(sender.arn), AccessRequest(action, (arn,))
     else:
@@ -79,7 +85,7 @@ def require(sender: Role | Service, arn: str) -> None:
         documents, request = (document,), AccessRequest(action, (arn,), (sender.principal,), context)
     if decide(documents, request) is not Decision.ALLOWED:
         who = sender.arn if isinstance(sender, Role) else sender.principal
-        raise DestinationError(f"{who} may not {action} on {arn}")
+        raise DestinationError(f"{who} may not {action} on {arn}", "NO_PERMISSIONS")
 
 
 def _text(policy: object) -> str:

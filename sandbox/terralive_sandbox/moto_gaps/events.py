@@ -1,0 +1,261 @@
+"""EventBridge: buses match as AWS does, rules invoke functions and fire on schedules, what cannot be reached says so.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, cast
+
+from moto.core.exceptions import JsonRESTError
+from moto.events.exceptions import InvalidEventPatternException, ValidationException
+from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
+from moto.events.responses import EventsHandler
+from moto.logs.models import logs_backends
+
+from terralive_sandbox.identity import ACCOUNT
+from terralive_sandbox.triggers import patterns, rules, schedules
+from terralive_sandbox.triggers.deliveries import Deliver, Refusal
+from terralive_sandbox.triggers.destinations import DestinationError, Service, send
+
+from .errors import not_emulated
+
+_SERVICE = "events.amazonaws.com"
+_ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
+_parse = lru_cache(maxsize=1024)(patterns.parse)
+
+
+def patterns_match_as_in_aws() -> None:
+    """What AWS refuses moto takes, and it matches some patterns wrongly (triggers/patterns.py)."""
+
+    def parse(self: EventPatternParser) -> dict[str, Any]:
+        if not self.pattern:
+            return {}
+        try:
+            _parse(self.pattern)
+        except patterns.InvalidPatternError as error:
+            raise InvalidEventPatternException(reason=str(error)) from error
+        parsed: dict[str, Any] = json.loads(self.pattern)
+        return parsed
+
+    def test_event_pattern(self: EventsHandler) -> tuple[str, dict[str, Any]]:
+        pattern, event = EventPattern.load(self._get_param("EventPattern")), json.loads(self._get_param("Event"))
+        return self._create_response({"Result": _matches(pattern, event)})
+
+    EventPatternParser.parse = parse  # type: ignore[method-assign] # the gap
+    EventsHandler.test_event_pattern = test_event_pattern  # type: ignore[assignment,method-assign] # the gap
+
+
+def _matches(pattern: EventPattern, event: Mapping[str, object]) -> bool:
+    text = pattern.dump()
+    return bool(text) and patterns.matches(_parse(text), event)
+
+
+def put_events_answers_as_aws_does() -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html."""
+
+    def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not 1 <= len(events) <= rules.ENTRIES:
+            bound = f"less than or equal to {rules.ENTRIES}" if events else "greater than or equal to 1"
+            raise ValidationException(
+                "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to satisfy "
+                f"constraint: Member must have length {bound}"
+            )
+        if sum(rules.size_of(entry) for entry in events) > rules.REQUEST_BYTES:
+            raise ValidationException("Total size of the entries in the request is over the limit.")
+        answers: list[dict[str, Any]] = []
+        accepted: list[tuple[str, rules.Event]] = []
+        for entry in events:
+            event_id = str(uuid.uuid4())
+            try:
+                event = rules.event_of(entry, event_id, self.account_id, self.region_name, dt.datetime.now(dt.UTC))
+            except rules.RuleError as error:
+                answers.append({"ErrorCode": error.code, "ErrorMessage": error.message})
+                continue
+            answers.append({"EventId": event_id})
+            accepted.append((self._normalize_event_bus_arn(entry.get("EventBusName")), event))
+        for bus, event in accepted:
+            publish(self, bus, event)
+        return answers
+
+    EventsBackend.put_events = put_events  # type: ignore[method-assign] # the gap
+
+
+def publish(backend: EventsBackend, bus_name: str, event: rules.Event) -> None:
+    """Give an event to a bus. One that does not exist takes it like any other, and nobody ever sees it again."""
+    bus: EventBus | None = backend.event_buses.get(bus_name)
+    if bus is None:
+        sys.stderr.write(f"an event of {event['source']} is lost: there is no event bus {bus_name}\n")
+        return
+    for rule in list(bus.rules.values()):
+        rule.send_to_targets(cast("Any", event))
+
+
+def rules_reach_their_targets(deliver: Deliver) -> None:
+    """In moto disabled rules get events too, and functions and topics none."""
+
+    def send_to_targets(self: Rule, original_event: Any, transform_input: bool = True) -> None:  # noqa: ANN401, FBT002 - moto's signature
+        del transform_input  # is False for replays and for S3, where AWS does transform
+        if self.state in _ENABLED and _matches(self.event_pattern, original_event):
+            fire(deliver, self, original_event)
+
+    Rule.send_to_targets = send_to_targets  # type: ignore[method-assign] # the gap
+
+
+def fire(deliver: Deliver, rule: Rule, event: rules.Event) -> None:
+    """Send an event to all targets of a rule."""
+    source = rules.Source(rule.arn, rule.name, dt.datetime.now(dt.UTC))
+    for target in list(rule.targets):
+        refused = _send(deliver, rule, target, event, rules.payload(target, event, source))
+        queue = target.get("DeadLetterConfig", {}).get("Arn")
+        if refused is not None and queue:
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq: what
+            # would fail again is not tried again, whatever RetryPolicy says, and goes there at once.
+            attributes = {
+                "RULE_ARN": rule.arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": refused.code,
+                "ERROR_MESSAGE": refused.message, "RETRY_ATTEMPTS": "0",
+            }  # fmt: skip
+            _hand_over(rule, queue, json.dumps(event), attributes)
+
+
+def _send(deliver: Deliver, rule: Rule, target: Mapping[str, Any], event: rules.Event, text: str) -> Refusal | None:
+    arn = str(target["Arn"])
+    _, _, kind, region, _, name = arn.split(":", 5)
+    match kind:
+        case "lambda":
+            try:
+                value = json.loads(text)
+            except ValueError:
+                sys.stderr.write(f"{rule.arn} made no JSON for {arn} of its input template: {text}\n")
+                return Refusal("INVALID_JSON", "The input of the target is not valid JSON.")
+            return deliver(arn, value, _SERVICE, rule.arn)
+        case "sqs" | "sns":
+            return _hand_over(rule, arn, text, {}, target.get("SqsParameters", {}).get("MessageGroupId"))
+        case "logs":
+            return _log(region, name.removeprefix("log-group:").removesuffix(":*"), text)
+        case _ if name.startswith("event-bus/"):
+            publish(events_backends[ACCOUNT][region], name.removeprefix("event-bus/"), event)
+        case _:  # an archive's own rule: PutTargets lets nothing else pass
+            archive = json.loads(text)["archive-arn"].rpartition("archive/")[2]
+            rule._send_to_events_archive(archive, cast("Any", event))  # noqa: SLF001 - moto's
+    return None
+
+
+def _hand_over(
+    rule: Rule, arn: str, text: str, attributes: Mapping[str, str], group: str | None = None
+) -> Refusal | None:
+    """To a queue or a topic, whose own policy has to let EventBridge."""
+    try:
+        send(Service(_SERVICE, rule.arn), arn, text, attributes, group=group)
+    except DestinationError as error:
+        sys.stderr.write(f"{rule.arn}: {error}\n")
+        return Refusal(error.code, str(error))
+    return None
+
+
+def _log(region: str, group: str, text: str) -> Refusal | None:
+    """The log group's own policy, which AWS wants, is not looked at."""
+    logs = logs_backends[ACCOUNT][region]
+    if group not in logs.groups:
+        return Refusal("NO_RESOURCE", "The specified log group does not exist.")
+    stream = str(uuid.uuid4())
+    now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
+    logs.create_log_stream(group, stream)
+    logs.put_log_events(group, stream, [{"timestamp": now, "message": text}])
+    return None
+
+
+def targets_are_checked() -> None:
+    """In moto every ARN is a target, and it fails when an event comes."""
+    put = EventsBackend.put_targets
+
+    def put_targets(self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
+        bus = self.event_buses.get(self._normalize_event_bus_arn(event_bus_arn))
+        rule = bus.rules.get(name) if bus else None
+        try:
+            rules.check_targets(targets, [target["Id"] for target in rule.targets] if rule else [])
+        except rules.RuleError as error:
+            raise JsonRESTError(error.code, error.message) from error
+        for target in targets:
+            _, _, kind, _, _, resource = (target["Arn"].split(":", 5) + [""] * 6)[:6]
+            if kind not in {"lambda", "sqs", "sns", "logs"} and not (
+                kind == "events" and resource.startswith(("event-bus/", ":"))
+            ):
+                raise not_emulated(f"the target {target['Arn']} of EventBridge rules")
+        put(self, name, event_bus_arn, targets)
+
+    EventsBackend.put_targets = put_targets  # type: ignore[method-assign] # the gap
+
+
+def schedules_are_checked(changed: Callable[[], None]) -> None:
+    """In moto any cron(…) is one, and none ever fires. `changed` is told of every change of rules."""
+    put, delete = EventsBackend.put_rule, EventsBackend.delete_rule
+    enable, disable = EventsBackend.enable_rule, EventsBackend.disable_rule
+
+    def put_rule(self: EventsBackend, *args: Any, **kwargs: Any) -> Rule:  # noqa: ANN401 - moto's signature
+        if expression := kwargs.get("scheduled_expression"):
+            try:
+                schedule = schedules.parse(expression)
+            except schedules.InvalidScheduleError:
+                schedule = None
+            if schedule is None or isinstance(schedule, schedules.At):
+                raise ValidationException("Parameter ScheduleExpression is not valid.")
+        rule = put(self, *args, **kwargs)
+        changed()
+        return rule
+
+    def delete_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> None:
+        delete(self, name, event_bus_arn)
+        changed()
+
+    def enable_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> bool:
+        known = enable(self, name, event_bus_arn)
+        changed()
+        return known
+
+    def disable_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> bool:
+        known = disable(self, name, event_bus_arn)
+        changed()
+        return known
+
+    EventsBackend.put_rule = put_rule  # type: ignore[method-assign] # the gap
+    EventsBackend.delete_rule = delete_rule  # type: ignore[method-assign] # the gap
+    EventsBackend.enable_rule = enable_rule  # type: ignore[method-assign] # the gap
+    EventsBackend.disable_rule = disable_rule  # type: ignore[method-assign] # the gap
+
+
+class ScheduledRules:
+    """The rules that fire by a schedule, all of them on default buses; keys are their ARNs."""
+
+    def __init__(self, deliver: Deliver) -> None:
+        self._deliver = deliver
+
+    def entries(self) -> Sequence[schedules.Entry]:
+        return [
+            schedules.Entry(rule.arn, rule.scheduled_expression)
+            for backend in list(events_backends[ACCOUNT].values())
+            for rule in backend.event_buses["default"].rules.values()
+            if rule.scheduled_expression and rule.state in _ENABLED
+        ]
+
+    def fire(self, entry: schedules.Entry, at: dt.datetime) -> None:
+        """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html: the event."""
+        _, _, _, region, _, name = entry.key.split(":", 5)
+        rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
+        event = rules.aws_event(
+            "Scheduled Event",
+            "aws.events",
+            event_id=str(uuid.uuid4()),
+            account=ACCOUNT,
+            region=region,
+            time=at,
+            resources=[rule.arn],
+            detail={},
+        )
+        fire(self._deliver, rule, event)

@@ -1,0 +1,72 @@
+"""Fires what is scheduled: one task on the event loop that sleeps until the next time, or until schedules change."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import traceback
+from collections.abc import Sequence
+from typing import Protocol
+
+from terralive_sandbox.control import ControlPlane
+
+from .schedules import Agenda, Entry
+
+# A laptop that was asleep, or a clock that was set: what is due is looked at this often anyway.
+_LONGEST_SLEEP_SECONDS = 30.0
+
+
+class Timetable(Protocol):
+    """A service's schedules. Both are called on the thread that owns moto's state."""
+
+    def entries(self) -> Sequence[Entry]:
+        """All that are enabled now."""
+
+    def fire(self, entry: Entry, at: dt.datetime) -> None:
+        """`entry` fires; `at` is its time by the schedule."""
+
+
+class Clock:
+    """Looks at the timetables and fires what is due. Build it on the event loop.
+
+    Args:
+        control: the thread that owns moto's state.
+        timetables: what to follow.
+        scale: what intervals of rate() are multiplied by.
+    """
+
+    def __init__(self, control: ControlPlane, timetables: Sequence[Timetable], *, scale: float = 1.0) -> None:
+        self._control = control
+        self._agendas = [(timetable, Agenda(scale)) for timetable in timetables]
+        self._loop = asyncio.get_running_loop()
+        self._changes = asyncio.Event()
+        self._task = self._loop.create_task(self._run())
+
+    def changed(self) -> None:
+        """Schedules were made, changed or removed. Any thread."""
+        self._loop.call_soon_threadsafe(self._changes.set)
+
+    def close(self) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self._changes.clear()
+            next_at = await asyncio.wrap_future(self._control.call(self._tick))
+            seconds = _LONGEST_SLEEP_SECONDS
+            if next_at is not None:
+                seconds = min(seconds, max(0.0, (next_at - dt.datetime.now(dt.UTC)).total_seconds()))
+            try:
+                await asyncio.wait_for(self._changes.wait(), seconds)
+            except TimeoutError:
+                continue
+
+    def _tick(self) -> dt.datetime | None:
+        now = dt.datetime.now(dt.UTC)
+        for timetable, agenda in self._agendas:
+            for entry, at in agenda.due(timetable.entries(), now):
+                try:
+                    timetable.fire(entry, at)
+                except Exception:  # noqa: BLE001 - one schedule's failure is not another's
+                    traceback.print_exc()
+        return min(filter(None, (agenda.next_at() for _, agenda in self._agendas)), default=None)
