@@ -5,30 +5,57 @@ Everything but the health check wants the header `x-terralive-sandbox` with this
 
 from __future__ import annotations
 
-import json
+from urllib.parse import unquote
 
 from . import sigv4
 from .answers import Answer, error_answer, json_answer
 from .connections import Connections
+from .faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError, Listed
 from .info import SandboxInfo
+
+_FAULTS = "/_sandbox/faults"
 
 
 class Admin:
     """Answers for one run of the sandbox."""
 
-    def __init__(self, info: SandboxInfo, connections: Connections) -> None:
+    def __init__(self, info: SandboxInfo, connections: Connections, faults: FaultRules) -> None:
         self._info = info
         self._connections = connections
+        self._faults = faults
 
     def answer(self, request: sigv4.Request) -> Answer:
         if request.path == "/_sandbox/health":
             return json_answer(200, {"id": self._info.id, "pid": self._info.pid})
+        if request.path.startswith("/_sandbox/websocket/"):  # a request that is no upgrade; no page says what AWS says
+            return json_answer(403, {"message": "Forbidden"})
         if request.header("x-terralive-sandbox") != self._info.id:
             return error_answer(403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id.")
-        if request.path == "/_sandbox/faults/drop-connections" and request.method == "POST":
-            try:
-                ids = json.loads(request.body)["connections"] if request.body else None
-            except (ValueError, KeyError, TypeError):
-                return error_answer(400, "ValidationException", 'The body is empty or {"connections": [id, …]}.')
-            return json_answer(200, {"dropped": self._connections.drop(ids)})
-        return error_answer(404, "NotEmulatedBySandbox", f"There is no {request.path} here.")
+        try:
+            return self._fault(request)
+        except InvalidRuleError as error:
+            return error_answer(400, "ValidationException", str(error))
+
+    def _fault(self, request: sigv4.Request) -> Answer:
+        value: dict[str, object]
+        match request.method, request.path.rstrip("/"):
+            case "POST", "/_sandbox/faults/drop-connections":
+                value = {"dropped": self._connections.drop(ConnectionChoice.from_json(request.body))}
+            case "POST", "/_sandbox/faults/expire-connections":
+                value = {"expired": self._connections.expire(ConnectionChoice.from_json(request.body))}
+            case "POST", "/_sandbox/faults":
+                rule = FaultRule.from_json(request.body)
+                value = _shown(Listed(self._faults.set(rule), rule, 0))
+            case "GET", "/_sandbox/faults":
+                value = {"faults": [_shown(listed) for listed in self._faults.listed()]}
+            case "DELETE", "/_sandbox/faults":
+                value = {"cleared": self._faults.clear()}
+            case "DELETE", path if path.startswith(f"{_FAULTS}/"):
+                value = {"cleared": self._faults.clear(unquote(path.removeprefix(f"{_FAULTS}/")))}
+            case method, path:
+                return error_answer(404, "NotEmulatedBySandbox", f"There is no {method} {path} here.")
+        return json_answer(200, value)
+
+
+def _shown(listed: Listed) -> dict[str, object]:
+    return {"id": listed.id, **listed.rule.to_json(), "acts": listed.acts}

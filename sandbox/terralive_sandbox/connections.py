@@ -1,7 +1,8 @@
 """WebSocket connections of all APIs, and the `@connections` API.
 
-A connection belongs to one stage: under another stage's address it is gone (410).
+A connection belongs to one stage: under another stage's address it is gone (410), and so it is during its `$connect`.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
 """
 
 from __future__ import annotations
@@ -11,34 +12,57 @@ import json
 import re
 import sys
 import time
-from collections.abc import Collection, Iterable
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from moto.apigatewayv2.models import Route
 from websockets.http11 import Request as Upgrade
 
 from terralive_stub.limits import MESSAGE_BYTES
 
 from . import sigv4, websocketapi
-from .frames import Socket
-from .gateway import ForbiddenError, Gateway, IntegrationError, Target, new_connection_id, new_id
-from .websocketapi import Connection
+from .faults import ConnectionChoice, Direction, FaultRules
+from .frames import Accepted, Refused, Socket
+from .gateway import ForbiddenError, Gateway, IntegrationError, NotEmulatedError, Target, new_connection_id, new_id
+from .identity import Caller
+from .throttle import ACCOUNT, Limit, Throttle, limit
+from .transit import Transit
+from .websocketapi import Answer, Connection, MalformedAnswerError
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-Answer = tuple[int, dict[str, str], bytes]
-_GONE: Answer = (410, {"x-amzn-errortype": "GoneException"}, b'{"message": null}')
+Response = tuple[int, dict[str, str], bytes]
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+_NEW_CONNECTIONS = Limit(500, 500)
+_GONE: Response = (410, {"x-amzn-errortype": "GoneException"}, b'{"message": null}')
+_THROTTLED = "Too Many Requests"
+
+
+@dataclass(eq=False, slots=True)
+class _Live:
+    """A connection that was accepted, until its `$disconnect`."""
+
+    socket: Socket
+    connection: Connection
+    incoming: Transit[str]
+    outgoing: Transit[bytes]
+    last_active: float
 
 
 class Connections:
     """Lives on the event loop. It is the `Peer` of every socket."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, faults: FaultRules) -> None:
         self._gateway = gateway
+        self._faults = faults
+        self._throttle = Throttle()
         self.time_scale = gateway.time_scale
         self._sockets: set[Socket] = set()
-        self._known: dict[Socket, Connection] = {}
-        self._by_id: dict[str, Socket] = {}
-        self._last_active: dict[str, float] = {}
+        self._live: dict[Socket, _Live] = {}
+        self._by_id: dict[str, _Live] = {}
+        self._handling: set[asyncio.Task[None]] = set()
 
     # a socket's peer
 
@@ -47,83 +71,59 @@ class Connections:
 
     def closed(self, socket: Socket) -> None:
         self._sockets.discard(socket)
-        connection = self._known.get(socket)
-        if connection is not None:
-            self._by_id.pop(connection.id, None)
-            self._last_active.pop(connection.id, None)
+        live = self._live.get(socket)
+        if live is not None:
+            self._by_id.pop(live.connection.id, None)
 
-    async def connect(self, socket: Socket, request: Upgrade) -> tuple[int, str] | None:
-        url = urlsplit(request.path)
-        found = PATH.fullmatch(url.path)
+    async def connect(self, socket: Socket, request: Upgrade) -> Accepted | Refused:
+        path, _, query = request.path.partition("?")
+        found = PATH.fullmatch(path)
         target = None
         if found is not None:
             target = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if target is None:
-            return 403, '{"message": "Forbidden"}'
-        headers = tuple((name.lower(), value) for name, value in request.headers.raw_items())
+            return _refused(403, "Forbidden")
+        asked = ("new connections", _NEW_CONNECTIONS)
+        if not self._throttle.allows([asked, *_limits(target, "$connect")], time.monotonic()):
+            return _refused(429, _THROTTLED)
+        received = tuple((name, _latin(value)) for name, value in request.headers.raw_items())
+        lowered = tuple((name.lower(), value) for name, value in received)
         route = target.routes.get("$connect")
-        caller = None
-        if route is not None and route.authorization_type == "AWS_IAM":
-            signed = sigv4.Request("GET", url.path, url.query, headers)
-            arn = self._gateway.arn(target, "$connect")
-            try:
-                caller = self._gateway.authorize(signed, "Invoke", arn)
-            except ForbiddenError as error:
-                return 403, json.dumps({"message": str(error)})
-        elif route is not None and route.authorization_type not in {None, "NONE"}:
-            return 501, json.dumps({"message": f"NotEmulatedBySandbox: {route.authorization_type} authorizers"})
+        caller = self._authorize(target, route, sigv4.Request("GET", path, query, lowered))
+        if isinstance(caller, Refused):
+            return caller
         connection = Connection(
             new_connection_id(), target.api.api_id, target.stage.name, self._gateway.domain(target.api.api_id),
-            socket.source_ip, next((v for k, v in headers if k == "user-agent"), ""), time.time(),
-            _shown(request.headers.raw_items()), url.query, caller,
+            socket.source_ip, next((v for k, v in lowered if k == "user-agent"), ""), time.time(), _shown(received),
+            query, caller, f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}", target.stage.stage_variables or {},
         )  # fmt: skip
-        # Known before its integration runs, as on AWS: a message posted from `$connect` itself is refused there (410).
-        self._known[socket] = connection
+        subprotocol = None
         if route is not None and route.target:
-            event = websocketapi.connect_event(connection, new_id(), time.time())
-            try:
-                result = await self._gateway.integrate(target, route, "$connect", event)
-            except IntegrationError as error:
-                sys.stderr.write(f"$connect of {connection.api}/{connection.stage}: {error}\n")
-                del self._known[socket]
-                return (504, '{"message": "Gateway Timeout"}') if error.timed_out else (502, _internal())
-            status = _status(result.body)
-            if not 200 <= status <= 299:  # noqa: PLR2004 - the range of success
-                del self._known[socket]
-                return status, '{"message": "Forbidden"}' if status in {401, 403} else _internal()
-        self._by_id[connection.id] = socket
-        self._last_active[connection.id] = time.time()
-        return None
+            answer = await self._ask(target, route, connection)
+            if isinstance(answer, Refused):
+                return answer
+            subprotocol = answer.subprotocol
+        self._add(socket, connection)
+        return Accepted(subprotocol)
 
     async def message(self, socket: Socket, text: str) -> None:
-        connection = self._known[socket]
-        self._last_active[connection.id] = time.time()
-        target = self._target(connection)
-        request_id = new_id()
-        key = None
-        if target is not None:
-            key = websocketapi.route_of(target.api.route_selection_expression, text, target.routes)
-        if target is None or key is None:
-            socket.send(websocketapi.failure("Forbidden", connection.id, request_id).encode())
+        live = self._live.get(socket)
+        if live is None:
             return
-        route = target.routes[key]
-        event = websocketapi.message_event(
-            connection, key, text, request_id=request_id, message_id=new_id(), now=time.time()
-        )
-        try:
-            result = await self._gateway.integrate(target, route, key, event)
-        except IntegrationError as error:
-            sys.stderr.write(f"{key} of {connection.api}/{connection.stage}: {error}\n")
-            reason = "Endpoint request timed out" if error.timed_out else "Internal server error"
-            socket.send(websocketapi.failure(reason, connection.id, request_id).encode())
-            return
-        if route.route_response_selection_expression and route.route_responses:
-            socket.send(_body(result.body))
+        live.last_active = time.time()
+        fate = self._faults.on_message(Direction.IN, live.connection.api, live.connection.stage)
+        if fate.refused:
+            self._tell(live, _THROTTLED, new_id())
+        elif fate.passes:
+            await self._handle(live, text)
+        else:
+            live.incoming.send(text, fate)
 
     async def disconnected(self, socket: Socket, code: int, reason: str) -> None:
-        connection = self._known.pop(socket, None)
-        if connection is None:
+        live = self._live.pop(socket, None)
+        if live is None:
             return
+        connection = live.connection
         self._by_id.pop(connection.id, None)
         target = self._target(connection)
         route = target.routes.get("$disconnect") if target is not None else None
@@ -133,66 +133,170 @@ class Connections:
         try:
             await self._gateway.integrate(target, route, "$disconnect", event)
         except IntegrationError as error:
-            sys.stderr.write(f"$disconnect of {connection.api}/{connection.stage}: {error}\n")
+            _log("$disconnect", connection, error)
 
     # the @connections API
 
-    async def manage(self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request) -> Answer:
+    async def manage(self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request) -> Response:
         """POST, GET or DELETE of one connection. Without a stage (`AWS_ENDPOINT_URL` alone) the connection's own."""
-        socket = self._by_id.get(connection_id)
-        connection = self._known.get(socket) if socket is not None else None
-        if stage is None and connection is not None:
-            api_id, stage = connection.api, connection.stage
+        live = self._by_id.get(connection_id)
+        if stage is None and live is not None:
+            api_id, stage = live.connection.api, live.connection.stage
         target = self._gateway.find(api_id, stage, "WEBSOCKET") if stage is not None else None
         if target is None:
-            return _GONE if stage is None else (403, {"x-amzn-errortype": "ForbiddenException"}, _message("Forbidden"))
+            return _GONE if stage is None else _problem(403, "ForbiddenException", "Forbidden")
         arn = self._gateway.arn(target, f"{request.method}/@connections/{connection_id}")
         try:
             await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
         except ForbiddenError as error:
-            return 403, {"x-amzn-errortype": "ForbiddenException"}, _message(str(error))
-        here = connection is not None and (connection.api, connection.stage) == (api_id, stage)
-        if socket is None or connection is None or not here or not socket.is_open:
+            return _problem(403, "ForbiddenException", str(error))
+        live = self._by_id.get(connection_id)  # it may have ended meanwhile
+        if live is None or (live.connection.api, live.connection.stage) != (api_id, stage) or not live.socket.is_open:
             return _GONE
-        return self._act(socket, connection, request)
+        return self._act(live, request)
 
-    def _act(self, socket: Socket, connection: Connection, request: sigv4.Request) -> Answer:
+    def _act(self, live: _Live, request: sigv4.Request) -> Response:
         match request.method:
             case "POST" if len(request.body) > MESSAGE_BYTES:
-                return 413, {"x-amzn-errortype": "PayloadTooLargeException"}, _message("Message too long")
+                return _problem(413, "PayloadTooLargeException", "Message too long")
             case "POST":
-                socket.send(request.body)
-                self._last_active[connection.id] = time.time()
+                fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
+                # "… or the WebSocket client side buffer is full", botocore's model of the API says
+                if fate.refused or not live.socket.has_room:
+                    return _problem(429, "LimitExceededException", _THROTTLED)
+                live.last_active = time.time()
+                live.outgoing.send(request.body, fate)
                 return 200, {}, b""
             case "DELETE":
-                socket.close(1000, "Connection Closed Normally")
+                live.socket.close(1000, "Connection Closed Normally")
                 return 204, {}, b""
             case "GET":
-                return 200, {}, self._describe(connection)
+                return 200, {}, _describe(live)
             case _:
-                return 403, {"x-amzn-errortype": "ForbiddenException"}, _message("Missing Authentication Token")
+                return _problem(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
-    def drop(self, ids: Collection[str] | None) -> int:
-        """Cut connections without a word: all, or those named. How many."""
-        sockets = list(self._sockets) if ids is None else [self._by_id[i] for i in ids if i in self._by_id]
+    # faults
+
+    def drop(self, choice: ConnectionChoice) -> int:
+        """Cut connections without a word; how many."""
+        sockets = list(self._sockets) if choice.is_everything else [live.socket for live in self._chosen(choice)]
         for socket in sockets:
             socket.drop()
         return len(sockets)
 
+    def expire(self, choice: ConnectionChoice) -> int:
+        """Close connections as if their two hours were over; how many."""
+        chosen = self._chosen(choice)
+        for live in chosen:
+            live.socket.expire()
+        return len(chosen)
+
+    def _chosen(self, choice: ConnectionChoice) -> list[_Live]:
+        return [
+            live
+            for live in self._by_id.values()
+            if choice.includes(live.connection.id, live.connection.api, live.connection.stage)
+        ]
+
+    # inside
+
+    def _add(self, socket: Socket, connection: Connection) -> None:
+        live = _Live(
+            socket, connection, Transit(lambda text: self._handle_later(live, text)), Transit(socket.send), time.time()
+        )
+        self._live[socket] = live
+        self._by_id[connection.id] = live
+
+    def _handle_later(self, live: _Live, text: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._handle(live, text))
+        self._handling.add(task)
+        task.add_done_callback(self._handling.discard)
+
+    async def _handle(self, live: _Live, text: str) -> None:
+        connection = live.connection
+        target = self._target(connection)
+        request_id = new_id()
+        key = None
+        if target is not None:
+            key = websocketapi.route_of(target.api.route_selection_expression, text, target.routes)
+        if target is None or key is None:
+            self._tell(live, "Forbidden", request_id)
+            return
+        if not self._throttle.allows(_limits(target, key), time.monotonic()):
+            self._tell(live, _THROTTLED, request_id)
+            return
+        route = target.routes[key]
+        event = websocketapi.message_event(
+            connection, key, text, request_id=request_id, message_id=new_id(), now=time.time()
+        )
+        try:
+            result = await self._gateway.integrate(target, route, key, event)
+            answer = websocketapi.answer(result.body)
+        except (IntegrationError, MalformedAnswerError) as error:
+            _log(key, connection, error)
+            timed_out = isinstance(error, IntegrationError) and error.timed_out
+            why = str(error) if isinstance(error, NotEmulatedError) else "Internal server error"
+            self._tell(live, "Endpoint request timed out" if timed_out else why, request_id)
+            return
+        # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-response.html
+        if route.route_response_selection_expression and route.route_responses and answer.body:
+            self._send(live, answer.body)
+
+    def _authorize(self, target: Target, route: Route | None, signed: sigv4.Request) -> Caller | Refused | None:
+        """Who connects, where the route wants to know.
+
+        https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
+        """
+        if route is None:
+            return None
+        if route.api_key_required:
+            return _refused(501, "NotEmulatedBySandbox: API keys")
+        if route.authorization_type in {None, "NONE"}:
+            return None
+        if route.authorization_type != "AWS_IAM":
+            return _refused(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
+        try:
+            return self._gateway.authorize(signed, "Invoke", self._gateway.arn(target, "$connect"))
+        except ForbiddenError as error:
+            return _refused(403, str(error))
+
+    async def _ask(self, target: Target, route: Route, connection: Connection) -> Answer | Refused:
+        """What `$connect`'s function says. No page names the statuses of its failures: these are AWS's."""
+        event = websocketapi.connect_event(connection, new_id(), time.time())
+        try:
+            result = await self._gateway.integrate(target, route, "$connect", event)
+            answer = websocketapi.answer(result.body)
+        except (IntegrationError, MalformedAnswerError) as error:
+            _log("$connect", connection, error)
+            if isinstance(error, NotEmulatedError):
+                return _refused(501, str(error))
+            timed_out = isinstance(error, IntegrationError) and error.timed_out
+            return _refused(504, "Gateway Timeout") if timed_out else _refused(502, "Internal server error")
+        if not answer.is_success:
+            return _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
+        return answer
+
+    def _tell(self, live: _Live, problem: str, request_id: str) -> None:
+        self._send(live, websocketapi.failure(problem, live.connection.id, request_id).encode())
+
+    def _send(self, live: _Live, data: bytes) -> None:
+        fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
+        live.outgoing.send(data, fate)
+
     def _target(self, connection: Connection) -> Target | None:
         return self._gateway.find(connection.api, connection.stage, "WEBSOCKET")
 
-    def _describe(self, connection: Connection) -> bytes:
-        def text(at: float) -> str:
-            return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
-        return json.dumps(
-            {
-                "connectedAt": text(connection.connected_at),
-                "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
-                "lastActiveAt": text(self._last_active.get(connection.id, connection.connected_at)),
-            }
-        ).encode()
+def _limits(target: Target, route_key: str) -> list[tuple[tuple[str, str, str], Limit]]:
+    """The buckets that a request takes from: the route's, as the stage has it for all routes or for this one.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html
+    """
+    default = target.stage.default_route_settings or {}
+    own = (target.stage.route_settings or {}).get(route_key) or {}
+    everywhere = limit(default.get("throttlingRateLimit"), default.get("throttlingBurstLimit"), ACCOUNT)
+    here = limit(own.get("throttlingRateLimit"), own.get("throttlingBurstLimit"), everywhere)
+    return [((target.api.api_id, target.stage.name, route_key), here)]
 
 
 def _shown(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
@@ -200,25 +304,32 @@ def _shown(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     return tuple((k, v) for k, v in headers if k.lower() not in hidden)
 
 
-def _status(answer: bytes) -> int:
-    try:
-        value = json.loads(answer)
-        return int(value["statusCode"])
-    except (ValueError, KeyError, TypeError):
-        return 502  # a malformed proxy response
+def _latin(value: str) -> str:
+    """A header's value with bytes beyond ASCII as HTTP has them; older releases of `websockets` leave surrogates."""
+    return value.encode("latin-1", "surrogateescape").decode("latin-1")
 
 
-def _body(answer: bytes) -> bytes:
-    try:
-        value = json.loads(answer)
-    except ValueError:
-        return b""
-    return str(value.get("body", "")).encode() if isinstance(value, dict) else b""
+def _describe(live: _Live) -> bytes:
+    def text(at: float) -> str:
+        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    connection = live.connection
+    return json.dumps(
+        {
+            "connectedAt": text(connection.connected_at),
+            "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
+            "lastActiveAt": text(live.last_active),
+        }
+    ).encode()
 
 
-def _internal() -> str:
-    return '{"message": "Internal server error"}'
+def _refused(status: int, message: str) -> Refused:
+    return Refused(status, json.dumps({"message": message}))
 
 
-def _message(text: str) -> bytes:
-    return json.dumps({"message": text}).encode()
+def _problem(status: int, code: str, message: str) -> Response:
+    return status, {"x-amzn-errortype": code}, json.dumps({"message": message}).encode()
+
+
+def _log(route_key: str, connection: Connection, error: Exception) -> None:
+    sys.stderr.write(f"{route_key} of {connection.api}/{connection.stage}: {error}\n")

@@ -159,8 +159,53 @@ class Fate:
     held: float | None = None
     refused: bool = False
 
+    @property
+    def passes(self) -> bool:
+        return self == PASSES
+
 
 PASSES = Fate()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionChoice:
+    """Some connections: those of `connections` where that is given, of an API and stage by id, name or glob."""
+
+    connections: tuple[str, ...] | None = None
+    api: str = "*"
+    stage: str = "*"
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> ConnectionChoice:
+        """Read the object that `to_json` writes, or nothing, which is every connection.
+
+        Raises:
+            InvalidRuleError: it is anything else.
+        """
+        expected = 'The body is empty or an object with "connections" ([id, …]), "api", "stage" (names or globs).'
+        try:
+            value = json.loads(text or "{}")
+        except (ValueError, RecursionError) as error:
+            raise InvalidRuleError(expected) from error
+        if not isinstance(value, dict) or not value.keys() <= {"connections", "api", "stage"}:
+            raise InvalidRuleError(expected)
+        ids = value.get("connections")
+        names = (value.get("api", "*"), value.get("stage", "*"), *(ids if isinstance(ids, list) else ()))
+        if not (ids is None or isinstance(ids, list)) or not all(isinstance(name, str) for name in names):
+            raise InvalidRuleError(expected)
+        return cls(connections=None if ids is None else tuple(ids), api=names[0], stage=names[1])
+
+    def to_json(self) -> dict[str, object]:
+        chosen = {} if self.connections is None else {"connections": list(self.connections)}
+        return {**chosen, "api": self.api, "stage": self.stage}
+
+    @property
+    def is_everything(self) -> bool:
+        return self == ConnectionChoice()
+
+    def includes(self, connection_id: str, api: str, stage: str) -> bool:
+        named = self.connections is None or connection_id in self.connections
+        return named and _matches(self.api, api) and _matches(self.stage, stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,23 @@ An asyncio protocol on the sans-I/O core of `websockets`, because the limit of 3
 deliver whole messages do not show. uvicorn hands over the upgrade request; everything else is decided by `Peer`.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
+names the sizes, the times and close code 1009;
+https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html
+names 1003 for binary frames. No page names the code at the end of a time: 1001 `Going away` is what AWS sends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Protocol as Seam
 from typing import cast
 
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -22,10 +28,28 @@ from terralive_stub.limits import CONNECTION_SECONDS, FRAME_BYTES, IDLE_SECONDS,
 
 _CLOSE_SECONDS = 5.0
 _MESSAGES_AT_ONCE = 128
-_UNSENT_BYTES = 16 * 1024 * 1024
+# What a client may leave unread: beyond the first its own messages wait, beyond the second there is no room for more.
+_SLOW_BYTES = 1024 * 1024
+_UNREAD_BYTES = 16 * 1024 * 1024
 _GOING_AWAY = 1001
 _ABNORMAL = 1006
 _NO_CODE = 1005
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The upgrade goes ahead, with this `Sec-WebSocket-Protocol` if there is one."""
+
+    subprotocol: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The upgrade is answered with an HTTP status from 300 and a JSON body."""
+
+    status: int
+    body: str
 
 
 class Peer(Seam):
@@ -33,12 +57,12 @@ class Peer(Seam):
 
     time_scale: float
 
-    async def connect(self, socket: Socket, request: Request) -> tuple[int, str] | None:
-        """None accepts; else the HTTP status and body that refuse."""
+    async def connect(self, socket: Socket, request: Request) -> Accepted | Refused: ...
+    async def message(self, socket: Socket, text: str) -> None: ...
+    async def disconnected(self, socket: Socket, code: int, reason: str) -> None:
+        """Called once for each connection that was accepted, after `closed`."""
         ...
 
-    async def message(self, socket: Socket, text: str) -> None: ...
-    async def disconnected(self, socket: Socket, code: int, reason: str) -> None: ...
     def opened(self, socket: Socket) -> None: ...
     def closed(self, socket: Socket) -> None: ...
 
@@ -53,9 +77,12 @@ class Socket(asyncio.Protocol):
         self._core = ServerProtocol(max_size=MESSAGE_BYTES)
         self._parts: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timers: list[asyncio.TimerHandle] = []
+        self._lifetime: asyncio.TimerHandle | None = None
+        self._idle: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
         self._last_seen = self._loop.time()
         self._open = False
+        self._slow = False
         self._reason: tuple[int, str] | None = None
         self.source_ip = "127.0.0.1"
 
@@ -63,6 +90,7 @@ class Socket(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=_SLOW_BYTES)
         peer_name = transport.get_extra_info("peername")
         if peer_name:
             self.source_ip = str(peer_name[0])
@@ -76,12 +104,22 @@ class Socket(asyncio.Protocol):
         self._core.receive_eof()
         self._handle()
 
+    def pause_writing(self) -> None:
+        """A client that does not read is not read from either, so that answers to it cannot pile up."""
+        self._slow = True
+        self._regulate()
+
+    def resume_writing(self) -> None:
+        self._slow = False
+        self._regulate()
+
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         if self._core.state is not State.CLOSED:
             self._core.receive_eof()
-        for timer in self._timers:
-            timer.cancel()
+        for timer in (self._lifetime, self._idle, self._ending):
+            if timer is not None:
+                timer.cancel()
         self._peer.closed(self)
         if self._open:
             self._open = False
@@ -94,8 +132,13 @@ class Socket(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._open and self._core.state is State.OPEN
 
+    @property
+    def has_room(self) -> bool:
+        """Whether the client has read enough of what it was sent."""
+        return self._transport.get_write_buffer_size() <= _UNREAD_BYTES
+
     def send(self, text: bytes) -> None:
-        """Send one message, in several frames where it is larger than one may be."""
+        """Send one message, in several frames where it is larger than one may be; lost if the connection is."""
         if not self.is_open:
             return
         pieces = [text[at : at + FRAME_BYTES] for at in range(0, len(text), FRAME_BYTES)] or [b""]
@@ -104,7 +147,7 @@ class Socket(asyncio.Protocol):
             self._core.send_continuation(piece, fin=index == len(pieces))
         self._last_seen = self._loop.time()
         self._flush()
-        if self._transport.get_write_buffer_size() > _UNSENT_BYTES:
+        if self._transport.get_write_buffer_size() > 2 * _UNREAD_BYTES:
             self.drop()
 
     def close(self, code: int, reason: str) -> None:
@@ -113,7 +156,10 @@ class Socket(asyncio.Protocol):
             self._reason = (code, reason)
             self._core.send_close(code, reason)
             self._flush()
-            self._timers.append(self._loop.call_later(_CLOSE_SECONDS, self._transport.abort))
+
+    def expire(self) -> None:
+        """Close as at the end of the connection's time."""
+        self.close(_GOING_AWAY, "Going away")
 
     def drop(self) -> None:
         """Cut the connection without a word."""
@@ -122,7 +168,7 @@ class Socket(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops."""
         if self.is_open:
-            self.close(_GOING_AWAY, "Going away")
+            self.expire()
         else:
             self._transport.abort()
 
@@ -138,24 +184,20 @@ class Socket(asyncio.Protocol):
 
     async def _accept_or_refuse(self, request: Request) -> None:
         response = self._core.accept(request)
-        if response.status_code == 101:  # noqa: PLR2004 - Switching Protocols
-            refusal = await self._peer.connect(self, request)
-            if refusal is not None:
-                status, body = refusal
-                response = self._core.reject(status, body)
-                del response.headers["Content-Type"]
-                response.headers["Content-Type"] = "application/json"
-            elif self._transport.is_closing():
-                self._reason = (_ABNORMAL, "")
+        if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
+            answer = await self._peer.connect(self, request)
+            if isinstance(answer, Refused):
+                response = _refusal(answer)
+            elif self._transport.is_closing():  # the client has left meanwhile
                 await self._peer.disconnected(self, _ABNORMAL, "")
                 return
+            elif answer.subprotocol is not None:
+                response.headers["Sec-WebSocket-Protocol"] = answer.subprotocol
         self._core.send_response(response)
         if self._core.state is State.OPEN:
             self._open = True
-            scale = self._peer.time_scale
-            self._timers.append(
-                self._loop.call_later(CONNECTION_SECONDS * scale, self.close, _GOING_AWAY, "Going away")
-            )
+            self._last_seen = self._loop.time()
+            self._lifetime = self._loop.call_later(CONNECTION_SECONDS * self._peer.time_scale, self.expire)
             self._watch_idle()
         self._flush()
         self._handle()
@@ -163,10 +205,9 @@ class Socket(asyncio.Protocol):
     def _watch_idle(self) -> None:
         left = self._last_seen + IDLE_SECONDS * self._peer.time_scale - self._loop.time()
         if left <= 0:
-            self.close(_GOING_AWAY, "Going away")
+            self.expire()
         else:
-            self._timers = [t for t in self._timers if not t.cancelled() and t.when() > self._loop.time()]
-            self._timers.append(self._loop.call_later(left, self._watch_idle))
+            self._idle = self._loop.call_later(left, self._watch_idle)
 
     def _frame(self, frame: Frame) -> None:
         self._last_seen = self._loop.time()
@@ -191,20 +232,31 @@ class Socket(asyncio.Protocol):
             self._core.fail(1007, "Not UTF-8")
             return
         self._spawn(self._peer.message(self, text))
-        if len(self._tasks) >= _MESSAGES_AT_ONCE:
+        self._regulate()
+
+    def _regulate(self) -> None:
+        if self._slow or len(self._tasks) >= _MESSAGES_AT_ONCE:
             self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
 
     def _flush(self) -> None:
         if self._transport.is_closing():
             return
-        for data in self._core.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:
-                self._transport.close()
-                return
-        if self._core.state is State.CLOSED or (self._core.close_expected() and self._core.eof_sent):
+        waiting = self._core.data_to_send()
+        if (
+            waiting == [b""] and self._core.state is State.CONNECTING
+        ):  # it makes nothing of the request, and says so not
+            waiting = [_BAD_REQUEST, b""]
+        over = b"" in waiting
+        self._transport.writelines(waiting)
+        if over or self._core.state is State.CLOSED:
             self._transport.close()
+        elif not self._core.close_expected():
+            return
+        # A client that neither reads nor answers would keep its connection for good.
+        if self._ending is None:
+            self._ending = self._loop.call_later(_CLOSE_SECONDS, self._transport.abort)
 
     def _how_it_ended(self) -> tuple[int, str]:
         received = self._core.close_rcvd
@@ -228,5 +280,14 @@ class Socket(asyncio.Protocol):
             if not self._open:
                 self._transport.abort()  # nobody would answer the upgrade any more
             self._loop.call_exception_handler({"message": "a WebSocket's task failed", "exception": task.exception()})
-        if len(self._tasks) < _MESSAGES_AT_ONCE and not self._transport.is_closing():
-            self._transport.resume_reading()
+        if not self._transport.is_closing():
+            self._regulate()
+
+
+def _refusal(answer: Refused) -> Response:
+    body = answer.body.encode()
+    headers = Headers(
+        [("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "application/json")]
+    )
+    known = {status.value: status.phrase for status in http.HTTPStatus}
+    return Response(answer.status, known.get(answer.status, "Refused"), headers, body)

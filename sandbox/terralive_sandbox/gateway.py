@@ -36,6 +36,10 @@ class IntegrationError(Exception):
         self.timed_out = timed_out
 
 
+class NotEmulatedError(IntegrationError):
+    """The sandbox leaves this kind of integration out; the text names it."""
+
+
 class ForbiddenError(Exception):
     """The caller may not; the text is API Gateway's `message`."""
 
@@ -141,9 +145,9 @@ class Gateway:
         integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
         match = _FUNCTION_ARN.search(integration.integration_uri or "") if integration is not None else None
         if integration is None or match is None or integration.integration_type != "AWS_PROXY":
-            raise IntegrationError("NotEmulatedBySandbox: only AWS_PROXY integrations with a Lambda function are")
+            raise NotEmulatedError("NotEmulatedBySandbox: only AWS_PROXY integrations with a Lambda function are")
         if target.api.protocol_type == "HTTP" and integration.payload_format_version != "2.0":
-            raise IntegrationError("NotEmulatedBySandbox: only payload format 2.0 is")
+            raise NotEmulatedError("NotEmulatedBySandbox: only payload format 2.0 is")
         arn = match[0]
         try:
             function = self._functions.find(arn)

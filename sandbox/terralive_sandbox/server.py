@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import secrets
 import signal
@@ -23,7 +24,7 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from . import httpapi, identity, moto_gaps, sigv4
+from . import http1, httpapi, identity, moto_gaps, sigv4
 from . import info as info_file
 from .admin import Admin
 from .answers import Answer, Headers, error_answer
@@ -31,6 +32,7 @@ from .asynchronous import AsynchronousInvocations
 from .awsapi import AwsApi
 from .connections import Connections
 from .control import ControlPlane
+from .faults import FaultRules
 from .frames import Socket
 from .gateway import Gateway
 from .info import SandboxInfo
@@ -74,11 +76,12 @@ class Sandbox:
         self._functions = Functions(endpoint, region, self._control, self._log_writer.write, time_scale=time_scale)
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
-        self.connections = Connections(self._gateway)
+        self.faults = FaultRules(lambda seed: random.Random(seed).random)  # noqa: S311 - chance that can be repeated
+        self.connections = Connections(self._gateway, self.faults)
         deliver = Deliveries(self._functions, self._asynchronous).deliver
         self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliver)], scale=time_scale)
         moto_gaps.apply(deliver, self._clock.changed)
-        self._admin = Admin(self.info, self.connections)
+        self._admin = Admin(self.info, self.connections, self.faults)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
     async def close(self) -> None:
@@ -169,8 +172,8 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
     sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale)
     try:
         config = uvicorn.Config(
-            cast("Callable[..., Awaitable[None]]", sandbox), http="h11", lifespan="off", log_level="warning",
-            access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
+            cast("Callable[..., Awaitable[None]]", sandbox), http=http1.protocol(time_scale), lifespan="off",
+            log_level="warning", access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
             ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
         )  # fmt: skip
         server = _Server(config)

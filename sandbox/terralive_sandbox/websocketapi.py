@@ -9,13 +9,22 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
+from terralive_stub.limits import MESSAGE_BYTES
+
 from .identity import Caller
 
-_EXPRESSION = re.compile(r"\$\{?request\.body\.([A-Za-z0-9_.\-]+)\}?")
+_VARIABLE = re.compile(r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)")
+_SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SUCCESS = range(200, 300)
+_HTTP_STATUS = range(200, 600)
+
+
+class MalformedAnswerError(Exception):
+    """A function's answer is not what a proxy integration has to give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +41,45 @@ class Connection:
     headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
     query: str = field(repr=False, default="")
     caller: Caller | None = None
+    trace_id: str = ""
+    stage_variables: Mapping[str, str] = field(default_factory=dict)
 
 
 def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
     """The route key of a message: the expression's value if there is such a route, else `$default`, else None."""
-    match = _EXPRESSION.fullmatch(expression)
-    key: object = None
-    if match is not None:
-        try:
-            key = json.loads(body)
-        except (ValueError, RecursionError):
-            key = None
-        for name in match[1].split("."):
-            key = key.get(name) if isinstance(key, dict) else None
-    if isinstance(key, str) and not key.startswith("$") and key in routes:
+    key = evaluate(expression, body)
+    if key is not None and (key == "$default" or not key.startswith("$")) and key in routes:
         return key
     return "$default" if "$default" in routes else None
+
+
+def evaluate(expression: str, body: str) -> str | None:
+    r"""The value of a route selection expression; None where its variables meet a body that is no JSON.
+
+    Text around variables stands for itself, a variable that leads nowhere is empty, any value is made text, and `\$`
+    is a dollar sign. Paths are names with dots between them: no page shows another kind of JSON path for routes.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
+    """
+    try:
+        needs_json = any(match[0] != "\\$" for match in _VARIABLE.finditer(expression))
+        value = json.loads(body) if needs_json else None
+        return _VARIABLE.sub(lambda m: "$" if m[0] == "\\$" else _text(value, m[1] or m[2]), expression)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text(value: object, path: str) -> str:
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def connect_event(connection: Connection, request_id: str, now: float) -> dict[str, object]:
     """`$connect`: the only event with headers, query and, with IAM authorization, the caller."""
     headers: dict[str, list[str]] = {}
-    for name, value in connection.headers:
+    for name, value in (*connection.headers, *_added(connection)):
         headers.setdefault(name, []).append(value)
     query: dict[str, list[str]] = {}
     for name, value in parse_qsl(connection.query, keep_blank_values=True):
@@ -66,7 +92,7 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
         event["queryStringParameters"] = {name: values[-1] for name, values in query.items()}
         event["multiValueQueryStringParameters"] = query
     context = _context(connection, "$connect", "CONNECT", request_id, now)
-    identity: dict[str, object] = {"userAgent": connection.user_agent, "sourceIp": connection.source_ip}
+    identity = _identity(connection)
     if connection.caller is not None:
         caller = connection.caller
         identity |= {
@@ -82,7 +108,7 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
             "cognitoIdentityPoolId": None,
         }
     context["identity"] = identity
-    return event | {"requestContext": context, "isBase64Encoded": False}
+    return _with_variables(connection, event | {"requestContext": context, "isBase64Encoded": False})
 
 
 def message_event(
@@ -90,24 +116,86 @@ def message_event(
 ) -> dict[str, object]:
     context = _context(connection, route, "MESSAGE", request_id, now)
     context["messageId"] = message_id
-    return {"requestContext": context, "body": body, "isBase64Encoded": False}
+    return _with_variables(connection, {"requestContext": context, "body": body, "isBase64Encoded": False})
 
 
 def disconnect_event(connection: Connection, code: int, reason: str, request_id: str, now: float) -> dict[str, object]:
-    headers = {"Host": connection.domain, "x-api-key": "", "x-restapi": ""}
+    headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
     context |= {"disconnectStatusCode": code, "disconnectReason": reason}
-    return {
+    event: dict[str, object] = {
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
         "requestContext": context,
         "isBase64Encoded": False,
     }
+    return _with_variables(connection, event)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a function answered; `subprotocol` is the `Sec-WebSocket-Protocol` among its headers."""
+
+    status: int
+    body: bytes = b""
+    subprotocol: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.status in _SUCCESS
+
+
+def answer(body: bytes) -> Answer:
+    """Read a proxy integration's answer.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
+
+    Raises:
+        MalformedAnswerError: it has no status code, or one that is no HTTP status; API Gateway answers 502.
+    """
+    try:
+        value = json.loads(body)
+        status = int(value["statusCode"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise MalformedAnswerError("a malformed proxy response: statusCode is missing or no number") from error
+    if status not in _HTTP_STATUS:
+        raise MalformedAnswerError(f"a malformed proxy response: statusCode is {status}")
+    headers = value.get("headers")
+    named = headers.items() if isinstance(headers, dict) else ()
+    subprotocol = next((str(v) for k, v in named if str(k).lower() == "sec-websocket-protocol"), None)
+    if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
+        raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
+    content = value.get("body") or ""
+    if not isinstance(content, str):
+        raise MalformedAnswerError("a malformed proxy response: body is no string")
+    data = content.encode("utf-8", "replace")
+    if len(data) > MESSAGE_BYTES:
+        raise MalformedAnswerError("the answer's body is larger than a message may be")
+    return Answer(status, data, subprotocol)
 
 
 def failure(message: str, connection_id: str, request_id: str) -> str:
     """What a client gets when its message has no route or its integration failed."""
     return json.dumps({"message": message, "connectionId": connection_id, "requestId": request_id})
+
+
+def _identity(connection: Connection) -> dict[str, object]:
+    agent = {"userAgent": connection.user_agent} if connection.user_agent else {}
+    return {**agent, "sourceIp": connection.source_ip}
+
+
+def _added(connection: Connection) -> tuple[tuple[str, str], ...]:
+    """What API Gateway adds to a client's headers; a client of the sandbox would come by TLS on AWS."""
+    return (
+        ("X-Amzn-Trace-Id", connection.trace_id),
+        ("X-Forwarded-For", connection.source_ip),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Proto", "https"),
+    )
+
+
+def _with_variables(connection: Connection, event: dict[str, object]) -> dict[str, object]:
+    return {**event, "stageVariables": dict(connection.stage_variables)} if connection.stage_variables else event
 
 
 def _context(connection: Connection, route: str, kind: str, request_id: str, now: float) -> dict[str, object]:
@@ -120,7 +208,7 @@ def _context(connection: Connection, route: str, kind: str, request_id: str, now
         "stage": connection.stage,
         "connectedAt": int(connection.connected_at * 1000),
         "requestTimeEpoch": int(now * 1000),
-        "identity": {"userAgent": connection.user_agent, "sourceIp": connection.source_ip},
+        "identity": _identity(connection),
         "requestId": request_id,
         "domainName": connection.domain,
         "connectionId": connection.id,

@@ -120,8 +120,10 @@ def test_the_connect_event_names_the_caller_and_no_other_event_does() -> None:
     assert (context["eventType"], context["routeKey"], context["stage"]) == ("CONNECT", "$connect", "stub")
     assert context["identity"]["userArn"] == "arn:aws:sts::123456789012:assumed-role/r/f"
     assert context["connectedAt"] == 1500
-    assert event["headers"] == {"Host": "h", "X-A": "2"}
-    assert event["multiValueHeaders"] == {"Host": ["h"], "X-A": ["1", "2"]}
+    assert isinstance(event["headers"], dict)
+    assert isinstance(event["multiValueHeaders"], dict)
+    assert (event["headers"]["Host"], event["headers"]["X-A"]) == ("h", "2")
+    assert (event["multiValueHeaders"]["Host"], event["multiValueHeaders"]["X-A"]) == (["h"], ["1", "2"])
     assert event["queryStringParameters"] == {"q": "2"}
     message = websocketapi.message_event(CONNECTION, "$default", "b", request_id="r", message_id="m", now=2.0)
     gone = websocketapi.disconnect_event(CONNECTION, 1006, "", "r", 2.0)
