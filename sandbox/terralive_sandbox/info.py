@@ -17,6 +17,7 @@ from pathlib import Path
 _EXECUTE_API = re.compile(
     r"(?P<scheme>https|wss)://(?P<api>[a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?P<rest>[/?].*)?"
 )
+_FUNCTION_URL = re.compile(r"https://(?P<id>[a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws(?P<rest>[/?].*)?")
 _HEALTH_SECONDS = 3.0
 
 
@@ -70,7 +71,9 @@ def environment(info: SandboxInfo) -> dict[str, str]:
 
 
 def local_url(info: SandboxInfo, url: str) -> str:
-    """Map an `execute-api` address to the loopback address that answers now; other addresses stay as they are."""
+    """Map an `execute-api` or function URL to the loopback address that answers now; others stay as they are."""
+    if (found := _FUNCTION_URL.fullmatch(url)) is not None:
+        return f"{info.endpoint}/_sandbox/url/{found['id']}{found['rest'] or '/'}"
     match = _EXECUTE_API.fullmatch(url)
     if match is None:
         return url

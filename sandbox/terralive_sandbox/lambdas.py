@@ -146,18 +146,21 @@ class Functions:
             raise InvokeError("ResourceNotFoundException", message, 404) from error
         return function
 
-    def allows(
-        self,
-        function: LambdaFunction,
-        service: str,
-        source_arn: str,
-        action: str = "lambda:InvokeFunction",
-        context: Mapping[str, str] | None = None,
-    ) -> bool:
-        """Whether the function's resource policy lets a principal invoke it on behalf of `source_arn`."""
-        given = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT} if source_arn else {}
-        request = AccessRequest(action, (function.function_arn,), (service,), {**given, **(context or {})})
-        return decide([json.dumps({"Statement": function.policy.statements})], request) is Decision.ALLOWED
+    def allows(self, function: LambdaFunction, service: str, source_arn: str, arn: str = "") -> bool:
+        """Whether the function's resource policy lets a service invoke it on behalf of `source_arn`.
+
+        `arn` is what is invoked, with its qualifier, where that is not the function itself.
+        """
+        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT}
+        decision = self.decides(function, "lambda:InvokeFunction", (service,), arn or function.function_arn, context)
+        return decision is Decision.ALLOWED
+
+    def decides(
+        self, function: LambdaFunction, action: str, principals: tuple[str, ...], arn: str, context: Mapping[str, str]
+    ) -> Decision:
+        """What the function's resource policy says of a request by any of these names (`*`: anybody)."""
+        document = json.dumps({"Statement": function.policy.statements})
+        return decide([document], AccessRequest(action, (arn,), principals, context))
 
     async def invoke(
         self, function: LambdaFunction, event: bytes, *, arn: str = "", request_id: str = "", client_context: str = ""

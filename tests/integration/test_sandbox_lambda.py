@@ -247,4 +247,4 @@ def test_a_role_is_assumed_only_by_whom_it_trusts(aws: Aws) -> None:
 
 def test_an_operation_that_is_not_emulated_says_so(aws: Aws) -> None:
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-        aws.lambda_.list_function_url_configs(FunctionName="f")
+        aws.lambda_.get_provisioned_concurrency_config(FunctionName="f", Qualifier="1")

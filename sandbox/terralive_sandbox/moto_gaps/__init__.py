@@ -12,7 +12,7 @@ from moto.core.config import default_user_config
 
 from terralive_sandbox.triggers.deliveries import Deliver
 
-from . import apigatewayv2, events, functions, sns
+from . import apigatewayv2, events, function_urls, functions, sns
 
 
 def configure() -> None:
@@ -32,5 +32,6 @@ def apply(deliver: Deliver, schedules_changed: Callable[[], None]) -> None:
     functions.functions_take_every_update()
     functions.functions_have_dead_letter_queues()
     functions.destinations_are_checked()
+    function_urls.apply()
     apigatewayv2.stages_can_be_changed()
     apigatewayv2.stages_can_be_tagged()

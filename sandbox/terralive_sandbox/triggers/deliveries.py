@@ -44,7 +44,7 @@ class Deliveries:
             function = self._functions.find(function_arn)
         except InvokeError as error:
             return Refusal("NO_RESOURCE", error.message)
-        if not self._functions.allows(function, service, source_arn):
+        if not self._functions.allows(function, service, source_arn, function_arn):
             message = (
                 f"User: {service} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn} "
                 "because no resource-based policy allows the lambda:InvokeFunction action"
