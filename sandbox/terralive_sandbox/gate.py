@@ -88,6 +88,8 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
             return []
         case _:
             fields = body or form
+            if service == "sqs":
+                operation = operation.removesuffix("Batch")  # needs what each entry needs
             return [AccessRequest(f"{service}:{operation}", _RESOURCES.get(service, _unknown)(fields, prefix))]
 
 
@@ -111,6 +113,8 @@ def _dynamodb(operation: str, body: Mapping[str, object], prefix: str) -> list[A
     batch = body.get("RequestItems")
     if isinstance(batch, dict):
         return [ask(operation, table) for table in batch]
+    if stream := str(body.get("StreamArn") or body.get("ShardIterator") or ""):
+        return [AccessRequest(f"dynamodb:{operation}", (stream.partition("|")[0],))]
     table = body.get("TableName") or body.get("ResourceArn")
     if table is None:
         return [AccessRequest(f"dynamodb:{operation}")]
@@ -120,6 +124,8 @@ def _dynamodb(operation: str, body: Mapping[str, object], prefix: str) -> list[A
 def _lambda_arns(request: Request, prefix: str) -> tuple[str, ...]:
     match = re.match(r"/[0-9-]+/functions/([^/]+)", request.path)
     if match is None:
+        if mapping := re.match(r"/[0-9-]+/event-source-mappings/([^/]*)", request.path):
+            return (f"{prefix}event-source-mapping:{mapping[1]}" if mapping[1] else "*",)
         tagged = re.match(r"/[0-9-]+/tags/([^/]+)", request.path)
         return (unquote(tagged[1]),) if tagged else ()
     name = unquote(match[1])

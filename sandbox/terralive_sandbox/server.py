@@ -40,6 +40,7 @@ from .lambdas import Functions
 from .logs import LogWriter
 from .triggers.clock import Clock
 from .triggers.deliveries import Deliveries
+from .triggers.mappings import Mappings
 
 Message: TypeAlias = MutableMapping[str, object]
 Scope: TypeAlias = MutableMapping[str, object]
@@ -80,12 +81,14 @@ class Sandbox:
         self.connections = Connections(self._gateway, self.faults)
         deliver = Deliveries(self._functions, self._asynchronous).deliver
         self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliver)], scale=time_scale)
-        moto_gaps.apply(deliver, self._clock.changed)
+        self._mappings = Mappings(self._control, self._functions)
+        moto_gaps.apply(deliver, self._clock.changed, self._mappings)
         self._admin = Admin(self.info, self.connections, self.faults)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
     async def close(self) -> None:
         self._clock.close()
+        self._mappings.close()
         self._asynchronous.close()
         self._log_writer.close()
         await self._functions.close()

@@ -133,8 +133,6 @@ def test_what_cannot_run_says_so_by_name(aws: Aws) -> None:
         aws.lambda_.invoke(FunctionName=name)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.lambda_.invoke(FunctionName="nobody")
-    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-        aws.lambda_.create_event_source_mapping(FunctionName=name, EventSourceArn="arn:aws:sqs:us-east-1:1:q")
 
 
 def test_a_role_needs_permission_to_invoke(aws: Aws) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from moto.core.config import default_user_config
 
 from terralive_sandbox.triggers.deliveries import Deliver
+from terralive_sandbox.triggers.sources import Watcher
 
-from . import apigatewayv2, events, function_urls, functions, sns
+from . import apigatewayv2, dynamodb, events, function_urls, functions, mappings, sns, sqs
 
 
 def configure() -> None:
@@ -20,8 +21,14 @@ def configure() -> None:
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 
-def apply(deliver: Deliver, schedules_changed: Callable[[], None]) -> None:
-    """Close the gaps. `deliver` invokes asynchronously, at once; `schedules_changed` wakes the clock."""
+def apply(deliver: Deliver, schedules_changed: Callable[[], None], watcher: Watcher) -> None:
+    """Close the gaps.
+
+    Args:
+        deliver: invokes asynchronously, at once.
+        schedules_changed: wakes the clock.
+        watcher: runs event source mappings.
+    """
     sns.topics_invoke_functions(deliver)
     events.patterns_match_as_in_aws()
     events.put_events_answers_as_aws_does()
@@ -35,3 +42,7 @@ def apply(deliver: Deliver, schedules_changed: Callable[[], None]) -> None:
     function_urls.apply()
     apigatewayv2.stages_can_be_changed()
     apigatewayv2.stages_can_be_tagged()
+    sqs.queues_are_safe_and_tell(watcher.arrived)
+    sqs.policies_are_compact()
+    dynamodb.streams_are_as_documented(watcher.arrived)
+    mappings.queues_and_streams_have_mappings(watcher)

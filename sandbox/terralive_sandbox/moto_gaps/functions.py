@@ -15,7 +15,7 @@ from .errors import not_emulated
 
 
 def other_triggers_say_that_they_are_missing() -> None:
-    """For these moto would start Docker; a mapping that silently never fires would be a made-up success."""
+    """For these moto would start Docker."""
 
     def refuse(what: str) -> Callable[..., None]:
         def refused(*args: object, **kwargs: object) -> None:
@@ -24,7 +24,6 @@ def other_triggers_say_that_they_are_missing() -> None:
 
         return refused
 
-    LambdaBackend.create_event_source_mapping = refuse("event source mappings")  # type: ignore[assignment,method-assign] # the gap
     LambdaFunction.invoke = refuse("this trigger of a Lambda function")  # type: ignore[assignment,method-assign] # the gap
 
 

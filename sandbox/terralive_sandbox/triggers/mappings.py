@@ -1,0 +1,58 @@
+"""Event source mappings at work: a poller each, on the event loop; idle ones cost nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.lambdas import Functions
+
+from .poller import Poller, Tools
+from .queue_poller import QueuePoller
+from .sources import SourceKind, SourceMapping
+from .stream_poller import StreamPoller
+
+
+class Mappings:
+    """Keeps the pollers as the control plane has the mappings. Build it on the event loop that runs them."""
+
+    def __init__(self, control: ControlPlane, functions: Functions) -> None:
+        self._tools = Tools(control, functions)
+        self._loop = asyncio.get_running_loop()
+        self._pollers: dict[str, Poller] = {}
+        # Read by any thread, replaced by the event loop.
+        self._sources: frozenset[str] = frozenset()
+        self._closed = False
+
+    def close(self) -> None:
+        """On the event loop."""
+        self._closed = True
+        for poller in self._pollers.values():
+            poller.cancel()
+
+    def changed(self, mappings: tuple[SourceMapping, ...]) -> None:
+        self._loop.call_soon_threadsafe(self._reconcile, mappings)
+
+    def arrived(self, source_arn: str) -> None:
+        if source_arn in self._sources:
+            self._loop.call_soon_threadsafe(self._wake, source_arn)
+
+    def _reconcile(self, mappings: tuple[SourceMapping, ...]) -> None:
+        if self._closed:
+            return
+        left = {mapping.uuid for mapping in mappings}
+        for uuid in self._pollers.keys() - left:
+            self._pollers.pop(uuid).finish()
+        for mapping in mappings:
+            poller = self._pollers.get(mapping.uuid)
+            if poller is None:
+                kind = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
+                self._pollers[mapping.uuid] = kind(mapping, self._tools)
+            elif poller.mapping != mapping:
+                poller.update(mapping)
+        self._sources = frozenset(mapping.source_arn for mapping in mappings)
+
+    def _wake(self, source_arn: str) -> None:
+        for poller in self._pollers.values():
+            if poller.mapping.source_arn == source_arn:
+                poller.wake()

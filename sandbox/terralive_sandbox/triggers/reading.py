@@ -1,0 +1,123 @@
+"""moto's queues and streams as Lambda reads them. Runs on the thread that owns moto's state; decides nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from moto.awslambda.models import lambda_backends
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import StreamRecord, StreamShard
+from moto.dynamodb.models.utilities import dynamo_json_dump
+from moto.sqs.exceptions import ReceiptHandleIsInvalid
+from moto.sqs.models import Message, Queue, sqs_backends
+
+from terralive_sandbox import identity
+
+from . import queues, streams
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one look at a queue found. `hidden_until` and `next_at` are seconds since 1970.
+
+    Attributes:
+        hidden_until: when these messages are visible again unless they are deleted.
+        next_at: when the next hidden or delayed message of the queue becomes visible, if there is one.
+    """
+
+    messages: tuple[queues.Message, ...]
+    hidden_until: float
+    next_at: float | None
+
+
+def find_queue(arn: str) -> Queue | None:
+    """The queue, if it exists in the sandbox's account."""
+    _, _, _, region, account, name = arn.split(":", 5)
+    found: Queue | None = sqs_backends[account][region].queues.get(name) if account == identity.ACCOUNT else None
+    return found
+
+
+def receive(queue_arn: str, count: int) -> Received | None:
+    """Receive up to `count` messages; they stay, hidden for the queue's visibility timeout. None: no such queue."""
+    queue = find_queue(queue_arn)
+    if queue is None:
+        return None
+    hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # set by name
+    found: list[Message] = []
+    if count:
+        found = sqs_backends[queue.account_id][queue.region].receive_message(queue.name, count, 0, hidden, ["All"])
+    hidden_messages = [max(m.visible_at, m.delayed_until) for m in list(queue._messages) if not m.visible or m.delayed]  # noqa: SLF001
+    # A message is visible only after its moment.
+    next_at = min(hidden_messages) / 1000 + 0.002 if hidden_messages else None
+    return Received(tuple(_message(message) for message in found), time.time() + hidden, next_at)
+
+
+def delete(queue_arn: str, receipt_handles: Iterable[str]) -> None:
+    """Delete messages; one that is gone already stays gone."""
+    queue = find_queue(queue_arn)
+    for handle in receipt_handles if queue else ():
+        with contextlib.suppress(ReceiptHandleIsInvalid):
+            queue.delete_message(handle)  # type: ignore[union-attr] # not reached without one
+
+
+def _message(message: Message) -> queues.Message:
+    trace = (message.system_attributes.get("AWSTraceHeader") or {}).get("StringValue")
+    system = {
+        "ApproximateReceiveCount": message.approximate_receive_count,
+        "AWSTraceHeader": trace,
+        "SentTimestamp": message.sent_timestamp,
+        "SequenceNumber": message.sequence_number,
+        "MessageGroupId": message.group_id,
+        "SenderId": message.sender_id,
+        "MessageDeduplicationId": message.deduplication_id,
+        "ApproximateFirstReceiveTimestamp": message.approximate_first_receive_timestamp,
+    }
+    return queues.Message(
+        message.id, str(message.receipt_handle), message.body, message.body_md5,
+        {name: str(value) for name, value in system.items() if value is not None}, message.message_attributes,
+    )  # fmt: skip
+
+
+def find_shard(stream_arn: str) -> StreamShard | None:
+    """The shard of a stream that is or was a table's latest; moto's streams have one."""
+    _, _, _, region, account, resource = stream_arn.split(":", 5)
+    if account != identity.ACCOUNT:
+        return None
+    table = dynamodb_backends[account][region].tables.get(resource.split("/")[1])
+    if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":
+        return None
+    shard: StreamShard | None = table.stream_shard
+    return shard
+
+
+def read(stream_arn: str, start: int, count: int) -> tuple[streams.Record, ...] | None:
+    """Up to `count` records from the one at `start` on. None: no such stream."""
+    shard = find_shard(stream_arn)
+    return None if shard is None else tuple(_record(one) for one in shard.items[start : start + count])
+
+
+def shard_id(stream_arn: str) -> str:
+    shard = find_shard(stream_arn)
+    return shard.id if shard else ""
+
+
+def _record(one: StreamRecord) -> streams.Record:
+    change = dict(one.record["dynamodb"])
+    created = change.pop("ApproximateCreationDateTime").replace(tzinfo=dt.UTC).timestamp()
+    return streams.Record(
+        one.record["eventID"], one.record["eventName"], change["SequenceNumber"], created,
+        json.loads(dynamo_json_dump(change)),
+    )  # fmt: skip
+
+
+def report(function_arn: str, uuid: str, result: str) -> None:
+    """Keep what a mapping's configuration says of its last batch."""
+    _, _, _, region, account, _ = function_arn.split(":", 5)
+    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001
+    if mapping is not None:
+        vars(mapping)["terralive_result"] = result
