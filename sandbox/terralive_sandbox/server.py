@@ -74,10 +74,13 @@ class Sandbox:
             access_key_id=key, secret_access_key=secret, account_id=identity.ACCOUNT, id=uuid.uuid4().hex,
         )  # fmt: skip
         self._log_writer = LogWriter(self._control.call, region)
-        self._functions = Functions(endpoint, region, self._control, self._log_writer.write, time_scale=time_scale)
+        self.faults = FaultRules(lambda seed: random.Random(seed).random)  # noqa: S311 - chance that can be repeated
+        self._functions = Functions(
+            endpoint, region, self._control, self._log_writer.write,
+            time_scale=time_scale, on_invoke=self.faults.on_invoke,
+        )  # fmt: skip
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
-        self.faults = FaultRules(lambda seed: random.Random(seed).random)  # noqa: S311 - chance that can be repeated
         self.connections = Connections(self._gateway, self.faults)
         deliver = Deliveries(self._functions, self._asynchronous).deliver
         self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliver)], scale=time_scale)

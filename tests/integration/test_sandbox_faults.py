@@ -145,6 +145,27 @@ def test_rules_are_listed_with_how_often_they_acted(room: Room) -> None:
     assert room.faults.clear("fault-unknown") == 0
 
 
+def test_functions_fail_or_are_throttled_whoever_invokes_them(room: Room) -> None:
+    name = room.function.rpartition(":")[2]
+    lambda_ = room.aws.lambda_
+    with room.client() as (connection, _):
+        room.faults.set(FaultRule(kind=Kind.FAIL, function=f"{name[:-2]}*", times=2))
+        answer = lambda_.invoke(FunctionName=name)
+        assert answer["FunctionError"] == "Unhandled"
+        assert json.loads(answer["Payload"].read())["errorType"] == "Sandbox.FaultInjected"
+        assert ask(connection, "by API Gateway")["message"] == "Internal server error"
+        assert "connectionId" in ask(connection, "the next is well again")
+    room.faults.set(FaultRule(kind=Kind.THROTTLE, function=name, times=1))
+    with pytest.raises(lambda_.exceptions.TooManyRequestsException):
+        lambda_.invoke(FunctionName=name)
+    room.faults.set(FaultRule(kind=Kind.UNAVAILABLE, function=name, times=1))
+    with pytest.raises(lambda_.exceptions.ServiceException):
+        lambda_.invoke(FunctionName=name)
+    room.faults.set(FaultRule(kind=Kind.FAIL, function="another"))
+    for rule in room.faults.listed():
+        assert (rule.acts, room.faults.clear(rule.id)) == (rule.rule.times or 0, 1)
+
+
 def test_bad_requests_for_faults_say_what_is_expected(room: Room) -> None:
     address = f"{room.aws.info.endpoint}/_sandbox/faults"
     mine = {"x-terralive-sandbox": room.aws.info.id}

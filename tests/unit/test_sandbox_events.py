@@ -108,6 +108,57 @@ def test_a_messages_route_is_what_the_expression_selects(body: str, expected: st
     assert websocketapi.route_of("$request.body.action", body, {"greet", "$default", "$connect"}) == expected
 
 
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("$request.body.action", "join"),
+        ("${request.body.action}", "join"),
+        ("${request.body.service}/${request.body.action}", "chat/join"),
+        ("${request.body.action}-${request.body.invalidPath}", "join-"),
+        ("action", "action"),
+        (r"\$default", "$default"),
+        ("${request.body.data.room}", "room1234"),
+        ("$request.body.data.seats", "12"),
+        ("$request.body.data.open", "true"),
+        ("$request.body.service.of.text", ""),
+    ],
+)
+def test_a_selection_expression_is_evaluated_as_documented(expression: str, value: str) -> None:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html."""
+    data = {"room": "room1234", "seats": 12, "open": True}
+    body = json.dumps({"service": "chat", "action": "join", "data": data})
+    assert websocketapi.evaluate(expression, body) == value
+    assert (websocketapi.evaluate(expression, "no JSON") is None) == ("request" in expression)
+
+
+@given(st.text() | LEAVES.map(json.dumps), st.sampled_from(["$request.body.a", "${request.body.}", "$", "\\", "${"]))
+def test_no_message_breaks_the_choice_of_its_route(body: str, expression: str) -> None:
+    assert websocketapi.route_of(expression, body, {"$default"}) == "$default"
+
+
+@given(st.binary() | st.recursive(LEAVES | st.floats(), lambda inner: st.dictionaries(
+    st.sampled_from(["statusCode", "headers", "body", "Sec-WebSocket-Protocol"]), inner)).map(
+        lambda value: json.dumps(value).encode()))  # fmt: skip
+def test_any_answer_of_a_function_is_understood_or_malformed(body: bytes) -> None:
+    try:
+        answer = websocketapi.answer(body)
+    except websocketapi.MalformedAnswerError:
+        return
+    assert 200 <= answer.status <= 599
+
+
+def test_a_functions_answer_is_read() -> None:
+    headers = {"SEC-websocket-PROTOCOL": "mine"}
+    body = json.dumps({"statusCode": "200", "headers": headers, "body": "\u00e4"}).encode()
+    assert websocketapi.answer(body) == websocketapi.Answer(200, "\u00e4".encode(), "mine")
+    for broken in (
+        b'{"statusCode": 200, "body": 1}',
+        b'{"statusCode": 200, "headers": {"sec-websocket-protocol": ""}}',
+    ):
+        with pytest.raises(websocketapi.MalformedAnswerError):
+            websocketapi.answer(broken)
+
+
 def test_without_a_default_route_a_message_has_none() -> None:
     assert websocketapi.route_of("$request.body.action", "x", {"greet"}) is None
     assert websocketapi.route_of("${request.body.a.b}", '{"a": {"b": "greet"}}', {"greet"}) == "greet"

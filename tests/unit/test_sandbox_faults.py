@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.faults import PASSES, Direction, Fate, FaultRule, FaultRules, InvalidRuleError, Kind
+from terralive_sandbox.faults import (
+    PASSES,
+    ConnectionChoice,
+    Direction,
+    Fate,
+    FaultRule,
+    FaultRules,
+    InvalidRuleError,
+    Kind,
+)
 
 IN, OUT = Direction.IN, Direction.OUT
 
@@ -116,3 +125,21 @@ def test_a_bad_rule_is_refused_with_what_is_expected(text: str, says: str) -> No
 )  # fmt: skip
 def test_a_rule_survives_its_json(rule: FaultRule) -> None:
     assert FaultRule.from_json(json.dumps(rule.to_json())) == rule
+
+
+def test_connections_are_chosen_by_id_api_and_stage() -> None:
+    everything = ConnectionChoice.from_json("")
+    assert everything.is_everything
+    assert everything.includes("c", "a", "s")
+    some = ConnectionChoice.from_json('{"connections": ["c"], "stage": "re*"}')
+    assert not some.is_everything
+    assert [some.includes(*c) for c in (("c", "a", "relay"), ("d", "a", "relay"), ("c", "a", "stub"))] == [
+        True,
+        False,
+        False,
+    ]
+    assert ConnectionChoice.from_json(json.dumps(some.to_json())) == some
+    assert not ConnectionChoice.from_json('{"connections": []}').includes("c", "a", "s")
+    for bad in ("[]", "{", '{"what": 1}', '{"connections": "c"}', '{"stage": null}'):
+        with pytest.raises(InvalidRuleError, match="The body is"):
+            ConnectionChoice.from_json(bad)

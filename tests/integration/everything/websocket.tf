@@ -1,0 +1,87 @@
+# WebSocket APIs: routes, responses, throttling.
+
+resource "aws_apigatewayv2_api" "websocket" {
+  name                       = "websocket-${local.suffix}"
+  description                = "revision ${var.revision}"
+  protocol_type              = "WEBSOCKET"
+  route_selection_expression = "$request.body.action"
+
+  tags = {
+    Revision = var.revision
+  }
+}
+
+resource "aws_apigatewayv2_integration" "websocket" {
+  api_id             = aws_apigatewayv2_api.websocket.id
+  integration_type   = "AWS_PROXY"
+  integration_method = "POST"
+  integration_uri    = local.function_invoke_arn
+}
+
+resource "aws_apigatewayv2_route" "websocket" {
+  for_each = toset(["$connect", "$disconnect", "$default", "chat"])
+
+  api_id                              = aws_apigatewayv2_api.websocket.id
+  route_key                           = each.key
+  authorization_type                  = each.key == "$connect" ? "AWS_IAM" : "NONE"
+  target                              = "integrations/${aws_apigatewayv2_integration.websocket.id}"
+  route_response_selection_expression = each.key == "chat" ? "$default" : null
+}
+
+resource "aws_apigatewayv2_route_response" "websocket" {
+  api_id             = aws_apigatewayv2_api.websocket.id
+  route_id           = aws_apigatewayv2_route.websocket["chat"].id
+  route_response_key = "$default"
+}
+
+resource "aws_apigatewayv2_integration" "websocket_mock" {
+  api_id                        = aws_apigatewayv2_api.websocket.id
+  integration_type              = "MOCK"
+  passthrough_behavior          = "WHEN_NO_MATCH"
+  template_selection_expression = "200"
+
+  request_templates = {
+    "200" = jsonencode({ statusCode = 200 })
+  }
+}
+
+resource "aws_apigatewayv2_integration_response" "websocket_mock" {
+  api_id                   = aws_apigatewayv2_api.websocket.id
+  integration_id           = aws_apigatewayv2_integration.websocket_mock.id
+  integration_response_key = "/200/"
+}
+
+resource "aws_apigatewayv2_stage" "websocket" {
+  api_id      = aws_apigatewayv2_api.websocket.id
+  name        = "live"
+  auto_deploy = true
+
+  default_route_settings {
+    throttling_burst_limit = 50 * var.revision
+    throttling_rate_limit  = 100
+  }
+
+  route_settings {
+    route_key              = "chat"
+    throttling_burst_limit = 5
+    throttling_rate_limit  = 10
+  }
+
+  stage_variables = {
+    revision = var.revision
+  }
+
+  tags = {
+    Revision = var.revision
+  }
+
+  depends_on = [aws_apigatewayv2_route.websocket]
+}
+
+resource "aws_lambda_permission" "websocket" {
+  statement_id  = "websocket-${local.suffix}"
+  action        = "lambda:InvokeFunction"
+  function_name = local.function_name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.websocket.execution_arn}/*/*"
+}
