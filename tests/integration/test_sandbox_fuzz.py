@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
@@ -17,6 +20,9 @@ from websockets.frames import Frame, Opcode
 from support.sandbox import Aws, running_sandbox
 from support.sockets import head_of, raw, two_way, upgrade_request
 from terralive_sandbox.info import SandboxInfo
+
+if TYPE_CHECKING:
+    from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
 ECHO = "def handler(event, context):\n    return {'statusCode': 200, 'body': event.get('body')}\n"
 
@@ -29,6 +35,7 @@ class Place:
     log: Path
     websocket: str
     http: str
+    management: ApiGatewayManagementApiClient
 
     @property
     def requests(self) -> tuple[bytes, ...]:
@@ -63,7 +70,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         api = aws.websocket_api(function, "$disconnect", "echo")
         two_way(aws, api, "echo")
         http = info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default")
-        yield Place(info, folder / "sandbox.log", info.websocket_url.format(api=api, stage="live"), http)
+        websocket = info.websocket_url.format(api=api, stage="live")
+        yield Place(info, folder / "sandbox.log", websocket, http, aws.connections(api, "live"))
         assert httpx.get(f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
         log = (folder / "sandbox.log").read_text(errors="replace")
         assert "Traceback" not in log, log[-4000:]
@@ -172,9 +180,21 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8
 ))  # fmt: skip
 
 
-@given(st.text(max_size=60) | JSON.map(lambda value: __import__("json").dumps(value)))
+@given(st.text(max_size=60) | JSON.map(json.dumps))
 @bounded(150)
 def test_any_message_is_answered_or_taken(place: Place, text: str) -> None:
     message = Frame(Opcode.TEXT, text.encode("utf-8", "replace")).serialize(mask=True)
     close = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
     told(place, message, close, upgrade=True)
+
+
+@given(st.text(min_size=1, max_size=20), st.binary(max_size=200), JSON)
+@bounded(60)
+def test_any_connection_and_any_rule_are_answered(place: Place, name: str, data: bytes, rule: object) -> None:
+    with pytest.raises(ClientError):
+        place.management.post_to_connection(ConnectionId=name, Data=data)
+    head = f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
+    for path in (b"", b"/drop-connections", b"/expire-connections"):
+        for body in (data, json.dumps(rule).encode()):
+            request = b"POST /_sandbox/faults%s %s %d\r\n\r\n%s" % (path, head, len(body), body)
+            assert told(place, request).split(b" ", 2)[1] in {b"200", b"400"}

@@ -34,6 +34,7 @@ from support.sockets import (
     two_way,
     upgrade_request,
 )
+from terralive_sandbox.faults_client import Faults
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.sigv4 import Credentials, sign_upgrade
@@ -65,6 +66,8 @@ def handler(event, context):
         return {"statusCode": 200}
     if event["body"] == "malformed":
         return None
+    if event["body"] == "fail":
+        raise ValueError("failed")
     try:
         return {"statusCode": 200, "body": "x" * json.loads(event["body"])["size"]}
     except (ValueError, KeyError, TypeError):
@@ -153,8 +156,10 @@ def test_an_answer_goes_back_only_where_the_route_has_a_response(desk: Desk) -> 
         assert isinstance(echoed, dict)
         assert isinstance(default, dict)
         assert (echoed["routeKey"], default["routeKey"]) == ("echo", "$default")
-        malformed = ask(connection, "malformed")
-    assert (malformed["message"], malformed["connectionId"]) == ("Internal server error", echoed["connectionId"])
+        for bad in ("malformed", "fail"):
+            answer = ask(connection, bad)
+            assert (answer["message"], answer["connectionId"]) == ("Internal server error", echoed["connectionId"])
+            assert set(answer) == {"message", "connectionId", "requestId"}
 
 
 def test_events_are_those_that_aws_publishes(desk: Desk) -> None:
@@ -272,6 +277,29 @@ def test_a_client_that_leaves_during_connect_is_disconnected(desk: Desk) -> None
     assert isinstance(event, dict)
     with pytest.raises(ClientError, match="GoneException"):
         desk.aws.connections(desk.api, "live").get_connection(ConnectionId=event["requestContext"]["connectionId"])
+
+
+def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
+    ended = {}
+    with client(desk.url(stage="other")) as connection:
+        ended[connection_id(connection)] = (4001, "enough")
+        connection.close(4001, "enough")
+    with client(desk.url(stage="other")) as connection:
+        name = connection_id(connection)
+        ended[name] = (1006, "Connection closed abnormally")
+        assert Faults(desk.aws.info).drop_connections([name]) == 1
+    with closing(desk.url(stage="other")) as (connection, _):
+        name = connection_id(connection)
+        ended[name] = (1001, "Going away")
+        assert Faults(desk.aws.info).expire_connections([name]) == 1
+    with closing(desk.url(stage="other")) as (connection, _):
+        ended[connection_id(connection)] = (1009, "Frame is too big")
+        connection.send("x" * (FRAME_BYTES + 1))
+    for name, (code, reason) in ended.items():
+        about = desk.event(name, "DISCONNECT")["requestContext"]
+        assert isinstance(about, dict)
+        assert (about["disconnectStatusCode"], about["disconnectReason"]) == (code, reason)
+        assert (about["stage"], "userArn" in about["identity"]) == ("other", False)
 
 
 # @connections
@@ -443,6 +471,24 @@ def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
             kept = [old for old in request if old.partition(":")[0] != line.partition(":")[0] and old]
             connection.sendall("\r\n".join([*kept, line, "", ""]).encode("latin-1"))
             assert head_of(connection).split(b" ")[1] == status
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        b"GET /_sandbox/http/%ff/%00 HTTP/1.1\r\nHost: h\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 x\r\nContent-Length: 0\r\n\r\n",
+        b"POST /@connections/ HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        b"GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=x HTTP/1.1\r\nHost: h\r\n\r\n",
+    ],
+)
+def test_bad_requests_get_an_answer_of_four_hundred(desk: Desk, sent: bytes) -> None:
+    with raw(desk.aws.info) as connection:
+        connection.sendall(sent)
+        status = head_of(connection).split(b" ")[1]
+    assert 400 <= int(status) < 500
 
 
 def test_a_half_closed_connection_ends(desk: Desk) -> None:

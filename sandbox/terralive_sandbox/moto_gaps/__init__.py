@@ -13,7 +13,7 @@ from moto.core.config import default_user_config
 from terralive_sandbox.triggers.deliveries import Deliver
 from terralive_sandbox.triggers.sources import Watcher
 
-from . import apigatewayv2, dynamodb, events, function_urls, functions, mappings, sns, sqs
+from . import apigatewayv2, apigatewayv2_deployments, dynamodb, events, function_urls, functions, mappings, sns, sqs
 
 
 def configure() -> None:
@@ -42,6 +42,7 @@ def apply(deliver: Deliver, schedules_changed: Callable[[], None], watcher: Watc
     function_urls.apply()
     apigatewayv2.stages_can_be_changed()
     apigatewayv2.stages_can_be_tagged()
+    apigatewayv2_deployments.apis_can_be_deployed()
     sqs.queues_are_safe_and_tell(watcher.arrived)
     sqs.policies_are_compact()
     dynamodb.streams_are_as_documented(watcher.arrived)

@@ -18,6 +18,7 @@ def stages_can_be_changed() -> None:
         "autoDeploy": "auto_deploy",
         "clientCertificateId": "client_certificate_id",
         "defaultRouteSettings": "default_route_settings",
+        "deploymentId": "deployment_id",
         "description": "description",
         "routeSettings": "route_settings",
     }

@@ -78,6 +78,20 @@ resource "aws_apigatewayv2_stage" "websocket" {
   depends_on = [aws_apigatewayv2_route.websocket]
 }
 
+# as most examples have it: a stage that does not deploy itself
+resource "aws_apigatewayv2_deployment" "websocket" {
+  api_id      = aws_apigatewayv2_api.websocket.id
+  description = "revision ${var.revision}"
+
+  depends_on = [aws_apigatewayv2_route.websocket]
+}
+
+resource "aws_apigatewayv2_stage" "websocket_deployed" {
+  api_id        = aws_apigatewayv2_api.websocket.id
+  name          = "deployed"
+  deployment_id = aws_apigatewayv2_deployment.websocket.id
+}
+
 resource "aws_lambda_permission" "websocket" {
   statement_id  = "websocket-${local.suffix}"
   action        = "lambda:InvokeFunction"
