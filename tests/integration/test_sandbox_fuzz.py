@@ -193,7 +193,9 @@ def test_any_message_is_answered_or_taken(place: Place, text: str) -> None:
 def test_any_connection_and_any_rule_are_answered(place: Place, name: str, data: bytes, rule: object) -> None:
     with pytest.raises(ClientError):
         place.management.post_to_connection(ConnectionId=name, Data=data)
-    head = f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
+    head = (
+        f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
+    )
     for path in (b"", b"/drop-connections", b"/expire-connections"):
         for body in (data, json.dumps(rule).encode()):
             request = b"POST /_sandbox/faults%s %s %d\r\n\r\n%s" % (path, head, len(body), body)
