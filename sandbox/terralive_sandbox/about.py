@@ -11,6 +11,6 @@ def banner() -> str:
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
         f"Functions run on Python {sys.version_info.major}.{sys.version_info.minor}, whatever python3.x they name.\n"
         "Not emulated (answered by a named error): other runtimes, images, layers, REST APIs, function URLs,\n"
-        "Kinesis and Kafka as event sources, EventBridge and S3 triggers, authorizers other than AWS_IAM,\n"
+        "Kinesis and Kafka as event sources, authorizers other than AWS_IAM,\n"
         "permissions boundaries, throttling."
     )

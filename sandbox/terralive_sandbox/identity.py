@@ -56,6 +56,14 @@ def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
     return caller, signed
 
 
+def owner_of(access_key_id: str) -> Caller | None:
+    """Whose key it is, of a request whose signature is verified already; None for an unknown key."""
+    try:
+        return _find(access_key_id)[0]
+    except sigv4.SignatureError:
+        return None
+
+
 def require(caller: Caller, request: AccessRequest) -> None:
     """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies allow the request."""
     decision = decide(caller.documents, request)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt
 
 
 class Decision(Enum):
@@ -119,6 +120,16 @@ def _same_text(expected: str, actual: str) -> bool:
     return expected.lower() == actual.lower()
 
 
+def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+    def holds(expected: str, actual: str) -> bool:
+        try:
+            return compare(float(actual), float(expected))
+        except ValueError:
+            return False
+
+    return holds
+
+
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "stringequals": _equals,
     "stringequalsignorecase": _same_text,
@@ -126,6 +137,11 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "arnequals": _like,
     "arnlike": _like,
     "bool": _same_text,
+    "numericequals": _number(eq),
+    "numericlessthan": _number(lt),
+    "numericlessthanequals": _number(le),
+    "numericgreaterthan": _number(gt),
+    "numericgreaterthanequals": _number(ge),
 }
 
 
@@ -148,7 +164,7 @@ def _condition_holds(
         return (key not in context) == (expected == ("true",))
     if_exists = operator.endswith("ifexists")
     operator = operator.removesuffix("ifexists")
-    negated = operator.removeprefix("string").removeprefix("arn").startswith("not")
+    negated = operator.removeprefix("string").removeprefix("arn").removeprefix("numeric").startswith("not")
     compare = _OPERATORS.get(operator.replace("not", "", 1) if negated else operator)
     if compare is None:
         return unknown

@@ -82,10 +82,10 @@ class Sandbox:
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self.connections = Connections(self._gateway, self.faults)
-        deliver = Deliveries(self._functions, self._asynchronous).deliver
-        self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliver)], scale=time_scale)
+        deliveries = Deliveries(self._functions, self._asynchronous)
+        self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliveries.deliver)], scale=time_scale)
         self._mappings = Mappings(self._control, self._functions)
-        moto_gaps.apply(deliver, self._clock.changed, self._mappings)
+        moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
         self._admin = Admin(self.info, self.connections, self.faults)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 

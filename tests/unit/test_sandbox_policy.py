@@ -53,7 +53,11 @@ def test_a_denial_wins_wherever_it_stands() -> None:
         ({"StringNotLike": {"a": "1*"}}, {"a": "12"}, False),
         ({"Null": {"a": "true"}}, {}, True),
         ({"Bool": {"aws:SecureTransport": True}}, {"aws:SecureTransport": "true"}, True),
-        ({"NumericLessThan": {"a": "1"}}, {"a": "0"}, False),
+        ({"NumericLessThan": {"s3:TlsVersion": "1.2"}}, {"s3:TlsVersion": "1.3"}, False),
+        ({"NumericLessThan": {"s3:TlsVersion": 1.2}}, {"s3:TlsVersion": "1"}, True),
+        ({"NumericNotEquals": {"a": 1}}, {"a": "2"}, True),
+        ({"NumericEquals": {"a": 1}}, {"a": "one"}, False),
+        ({"DateLessThan": {"a": "1"}}, {"a": "0"}, False),
     ],
 )
 def test_a_condition_that_does_not_hold_gives_no_permission(
@@ -65,7 +69,7 @@ def test_a_condition_that_does_not_hold_gives_no_permission(
 
 
 def test_a_denial_with_an_unknown_condition_denies() -> None:
-    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"NumericLessThan": {"a": "1"}}}
+    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"DateLessThan": {"a": "1"}}}
     assert verdict(READ, ALLOW, deny) is Decision.DENIED
 
 

@@ -10,10 +10,21 @@ from collections.abc import Callable
 
 from moto.core.config import default_user_config
 
-from terralive_sandbox.triggers.deliveries import Deliver
+from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.sources import Watcher
 
-from . import apigatewayv2, apigatewayv2_deployments, dynamodb, events, function_urls, functions, mappings, sns, sqs
+from . import (
+    apigatewayv2,
+    apigatewayv2_deployments,
+    dynamodb,
+    events,
+    function_urls,
+    functions,
+    mappings,
+    s3,
+    sns,
+    sqs,
+)
 
 
 def configure() -> None:
@@ -21,20 +32,26 @@ def configure() -> None:
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 
-def apply(deliver: Deliver, schedules_changed: Callable[[], None], watcher: Watcher) -> None:
+def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher: Watcher) -> None:
     """Close the gaps.
 
     Args:
-        deliver: invokes asynchronously, at once.
+        deliveries: invokes asynchronously, at once.
         schedules_changed: wakes the clock.
         watcher: runs event source mappings.
     """
+    deliver = deliveries.deliver
     sns.topics_invoke_functions(deliver)
+    sns.fifo_topics_take_queues_only()
     events.patterns_match_as_in_aws()
     events.put_events_answers_as_aws_does()
     events.rules_reach_their_targets(deliver)
     events.targets_are_checked()
     events.schedules_are_checked(schedules_changed)
+    s3.buckets_notify(deliveries)
+    s3.destinations_are_validated(deliveries)
+    s3.configurations_name_eventbridge()
+    s3.bucket_policies_have_conditions()
     functions.other_triggers_say_that_they_are_missing()
     functions.functions_take_every_update()
     functions.functions_have_dead_letter_queues()

@@ -44,9 +44,23 @@ class Service:
 
 
 def send(
-    sender: Role | Service, arn: str, body: str, attributes: Mapping[str, str], *, group: str | None = None
+    sender: Role | Service,
+    arn: str,
+    body: str,
+    attributes: Mapping[str, str],
+    *,
+    group: str | None = None,
+    subject: str | None = None,
 ) -> None:
-    """Send a message with string attributes to the queue or topic; `group` is that of a FIFO queue.
+    """Send a message with string attributes to the queue or topic.
+
+    Args:
+        sender: as whom.
+        arn: the queue or topic.
+        body: the message.
+        attributes: the message's, all of them strings.
+        group: the message's group in a FIFO queue.
+        subject: to a topic only.
 
     Raises:
         DestinationError: nothing was sent.
@@ -59,7 +73,7 @@ def send(
             sqs_backends[ACCOUNT][region].send_message(name, body, message_attributes=sent, group_id=group)
         else:
             given = {n: {"Type": "String", "Value": v} for n, v in attributes.items()}
-            sns_backends[ACCOUNT][region].publish(body, arn, message_attributes=given)
+            sns_backends[ACCOUNT][region].publish(body, arn, subject=subject, message_attributes=given)
     except (JsonRESTError, ServiceException) as error:
         raise DestinationError(f"{arn}: {error}") from error
 

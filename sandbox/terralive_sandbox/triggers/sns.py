@@ -25,31 +25,35 @@ class Notification:
 
 def sns_event(notification: Notification) -> dict[str, object]:
     """The event of https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html."""
-    region = notification.topic_arn.split(":")[3]
-    host = f"https://sns.{region}.amazonaws.com"
-    unsubscribe = f"{host}/?Action=Unsubscribe&SubscriptionArn={notification.subscription_arn}"
     return {
         "Records": [
             {
-                "EventSource": "aws:sns",
                 "EventVersion": "1.0",
                 "EventSubscriptionArn": notification.subscription_arn,
-                "Sns": {
-                    "Type": "Notification",
-                    "MessageId": notification.message_id,
-                    "TopicArn": notification.topic_arn,
-                    "Subject": notification.subject,
-                    "Message": notification.message,
-                    "Timestamp": notification.now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
-                    "SignatureVersion": "1",
-                    "Signature": "the-sandbox-does-not-sign",
-                    "SigningCertUrl": f"{host}/SimpleNotificationService-sandbox.pem",
-                    "UnsubscribeUrl": unsubscribe,
-                    "MessageAttributes": {
-                        name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")}
-                        for name, a in notification.attributes.items()
-                    },
-                },
+                "EventSource": "aws:sns",
+                "Sns": message_of(notification),
             }
         ]
+    }
+
+
+def message_of(notification: Notification) -> dict[str, object]:
+    """The message inside of an event."""
+    region = notification.topic_arn.split(":")[3]
+    host = f"https://sns.{region}.amazonaws.com"
+    return {
+        "SignatureVersion": "1",
+        "Timestamp": notification.now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "Signature": "the-sandbox-does-not-sign",
+        "SigningCertUrl": f"{host}/SimpleNotificationService-sandbox.pem",
+        "MessageId": notification.message_id,
+        "Message": notification.message,
+        "MessageAttributes": {
+            name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")}
+            for name, a in notification.attributes.items()
+        },
+        "Type": "Notification",
+        "UnsubscribeUrl": f"{host}/?Action=Unsubscribe&SubscriptionArn={notification.subscription_arn}",
+        "TopicArn": notification.topic_arn,
+        "Subject": notification.subject,
     }

@@ -1,0 +1,111 @@
+"""What S3 says of changes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from support.samples import assert_same_shape, sample
+from terralive_sandbox.triggers.buckets import (
+    Change,
+    Filter,
+    ambiguous,
+    bridge_detail,
+    bridge_type,
+    is_told,
+    notification,
+    trial_event,
+)
+from terralive_sandbox.triggers.rules import aws_event
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, dt.UTC)
+
+
+def change(event: str, key: str = "k") -> Change:
+    return Change(event, "b", "eu-west-1", key, NOW, "00AB", "AWS:AIDA", "123456789012", "R", "H")
+
+
+def test_a_put_is_told_as_in_awss_sample() -> None:
+    ours = notification(replace(change("ObjectCreated:Put"), size=3, etag="e", version_id="v"), "c")
+    assert_same_shape(ours, sample("s3-object-created-put"))
+    assert cast("Any", ours)["Records"][0]["eventTime"] == "2026-01-02T03:04:05.678Z"
+    assert_same_shape(trial_event("b", NOW, "R", "H"), sample("s3-test-event"))
+
+
+def test_eventbridge_is_told_as_in_awss_samples() -> None:
+    for name, made in {
+        "eventbridge-s3-object-created": replace(change("ObjectCreated:Put"), size=3, etag="e", version_id="v"),
+        "eventbridge-s3-object-deleted": replace(change("ObjectRemoved:DeleteMarkerCreated"), etag="e", version_id="v"),
+    }.items():
+        theirs: Any = sample(name)
+        ours: Any = aws_event(
+            bridge_type(made), "aws.s3", event_id="i", account="1", region="r", time=NOW, resources=["b"],
+            detail=bridge_detail(made),
+        )  # fmt: skip
+        assert_same_shape(ours, theirs)
+        assert ours["detail-type"] == theirs["detail-type"]
+        for field in ("reason", "deletion-type"):
+            assert ours["detail"].get(field) == theirs["detail"].get(field)
+
+
+@pytest.mark.parametrize(
+    ("key", "encoded"),
+    [("red flower.jpg", "red+flower.jpg"), ("a/b/c.txt", "a/b/c.txt"), ("é+(1)", "%C3%A9%2B%281%29")],
+)
+def test_a_key_is_encoded_like_a_form_but_for_its_slashes(key: str, encoded: str) -> None:
+    told: Any = notification(change("ObjectCreated:Put", key), "c")
+    assert told["Records"][0]["s3"]["object"]["key"] == encoded
+    detail: Any = bridge_detail(change("ObjectCreated:Put", key))
+    assert detail["object"]["key"] == key
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [
+        ("ObjectCreated:Copy", "Object Created"),
+        ("ObjectRemoved:Delete", "Object Deleted"),
+        ("ObjectTagging:Put", "Object Tags Added"),
+        ("ObjectTagging:Delete", "Object Tags Deleted"),
+        ("ObjectAcl:Put", "Object ACL Updated"),
+    ],
+)
+def test_eventbridge_calls_changes_by_names_of_its_own(event: str, kind: str) -> None:
+    assert bridge_type(change(event)) == kind
+
+
+CREATED = ("s3:ObjectCreated:*",)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        # the page's valid and invalid examples
+        (
+            [Filter(("s3:ObjectCreated:Put",), "images/", "jpg"), Filter(("s3:ObjectCreated:Put",), "images/", "png")],
+            False,
+        ),
+        ([Filter(CREATED, "images"), Filter(CREATED, "logs/")], False),
+        ([Filter(CREATED, "", ".jpg"), Filter(CREATED, "", ".png")], False),
+        ([Filter(CREATED, "images"), Filter(CREATED)], True),
+        ([Filter(CREATED, "", "jpg"), Filter(CREATED, "", "pg")], True),
+        ([Filter(CREATED, "images", "jpg"), Filter(CREATED, "", "jpg")], True),
+        ([Filter(CREATED), Filter(("s3:ObjectRemoved:*",))], False),
+        ([Filter(CREATED), Filter(("s3:ObjectCreated:Put",))], True),
+        ([Filter(("s3:ObjectCreated:Copy",)), Filter(("s3:ObjectCreated:Put",))], False),
+        ([], False),
+    ],
+)
+def test_two_rules_for_one_change_are_ambiguous(filters: list[Filter], expected: object) -> None:
+    assert ambiguous(filters) is expected
+    assert ambiguous(filters[::-1]) is expected
+
+
+def test_an_upload_in_parts_and_a_tagged_one_are_told_once() -> None:
+    assert is_told("ObjectCreated:Put", "PUT", [])
+    assert not is_told("ObjectCreated:Put", "POST", ["uploadId"])
+    assert is_told("ObjectCreated:CompleteMultipartUpload", "POST", ["uploadId"])
+    assert not is_told("ObjectTagging:Put", "PUT", [])
+    assert is_told("ObjectTagging:Put", "PUT", ["tagging"])
