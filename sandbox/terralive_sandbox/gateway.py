@@ -1,7 +1,7 @@
-"""API Gateway's shell around the pure parts: finds APIs in moto, checks callers, invokes functions.
+"""What every kind of API shares: finds APIs in moto, checks callers, throttles, invokes functions.
 
-https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html#apigateway-permissions
 """
 
 from __future__ import annotations
@@ -10,30 +10,47 @@ import asyncio
 import json
 import re
 import secrets
-import sys
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
 
 from terralive_stub.limits import INTEGRATION_SECONDS
 
-from . import httpapi, identity, sigv4
+from . import identity, sigv4
 from .identity import ACCOUNT, AccessDeniedError, Caller
 from .lambdas import Functions, InvokeError, Result
 from .policy import AccessRequest, Decision, decide
+from .throttle import ACCOUNT as ACCOUNT_LIMIT
+from .throttle import Throttle, limit
 
-_HTTP_INTEGRATION_SECONDS = 30
 _FUNCTION_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+")
+_STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
 
 
 class IntegrationError(Exception):
-    """An integration gave no usable answer; `timed_out` tells a 503 from a 500."""
+    """An integration gave no usable answer.
 
-    def __init__(self, why: str, *, timed_out: bool = False) -> None:
+    Attributes:
+        timed_out: it took too long.
+        ran: the function was invoked and failed.
+        too_large: the event is larger than Lambda takes.
+    """
+
+    def __init__(
+        self,
+        why: str,
+        *,
+        timed_out: bool = False,
+        ran: bool = False,
+        too_large: bool = False,
+    ) -> None:
         super().__init__(why)
         self.timed_out = timed_out
+        self.ran = ran
+        self.too_large = too_large
 
 
 class NotEmulatedError(IntegrationError):
@@ -57,11 +74,12 @@ class Target:
 
 
 class Gateway:
-    """Both kinds of API. `time_scale` shortens timeouts for tests."""
+    """All kinds of API. `time_scale` shortens timeouts for tests."""
 
     def __init__(self, region: str, functions: Functions, *, time_scale: float = 1.0) -> None:
         self.region = region
         self.time_scale = time_scale
+        self.throttle = Throttle()
         self._functions = functions
 
     def find(self, api_id: str, stage_name: str, protocol: str) -> Target | None:
@@ -71,13 +89,6 @@ class Gateway:
             return None
         stage = api.stages.get(stage_name)
         return None if stage is None else Target(api, stage)
-
-    def split_stage(self, api_id: str, path: str) -> tuple[str, str]:
-        """Stage and the path below it, of a path whose first segment may name a stage."""
-        first, _, rest = path.lstrip("/").partition("/")
-        if self.find(api_id, first, "HTTP") is not None:
-            return first, "/" + rest
-        return "$default", path or "/"
 
     def domain(self, api_id: str) -> str:
         return f"{api_id}.execute-api.{self.region}.amazonaws.com"
@@ -102,40 +113,20 @@ class Gateway:
             raise ForbiddenError(str(error)) from error
         return caller
 
-    async def http(self, target: Target, request: httpapi.HttpRequest, wire: sigv4.Request) -> httpapi.HttpResponse:
-        """Answer a request to an HTTP API. `wire` is the request as it came."""
-        found = httpapi.match(target.routes, request.method, request.path)
-        if found is None:
-            return httpapi.error(404, "Not Found")
-        route = target.routes[found.route_key]
-        authorizer: dict[str, object] | None = None
-        if route.authorization_type == "AWS_IAM":
-            arn = self.arn(target, f"{request.method}{request.path}")
-            try:
-                caller = await asyncio.to_thread(self.authorize, wire, "Invoke", arn)
-            except ForbiddenError as error:
-                sys.stderr.write(f"{found.route_key}: 403 {error}\n")
-                return httpapi.error(403, "Forbidden")
-            authorizer = {"iam": _authorizer(caller)}
-        elif route.authorization_type not in {None, "NONE"}:
-            return httpapi.error(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
-        api = httpapi.Api(
-            target.api.api_id, target.stage.name, self.domain(target.api.api_id), ACCOUNT,
-            target.stage.stage_variables or {}, authorizer,
-        )  # fmt: skip
-        event = httpapi.event(request, found, api, new_id(), time.time())
-        source = found.route_key if found.route_key == "$default" else found.route_key.replace(" ", "")
-        try:
-            result = await self.integrate(target, route, source, event, _HTTP_INTEGRATION_SECONDS)
-            return httpapi.response(result.body)
-        except (IntegrationError, httpapi.MalformedResponseError) as error:
-            sys.stderr.write(f"{target.api.api_id} {found.route_key}: {error}\n")
-            if isinstance(error, IntegrationError) and error.timed_out:
-                return httpapi.error(503, "Service Unavailable")
-            return httpapi.error(500, "Internal Server Error")
+    def allows(self, target: Target, route_key: str) -> bool:
+        """Take a token of a route's and the account's bucket; False where one is empty.
+
+        A route has the stage's default limit unless it has one of its own
+        (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html).
+        """
+        own = target.stage.route_settings.get(route_key) or {}
+        default = target.stage.default_route_settings or {}
+        rate, burst = (own.get(name, default.get(name)) for name in ("throttlingRateLimit", "throttlingBurstLimit"))
+        route = (target.api.api_id, target.stage.name, route_key), limit(rate, burst)
+        return self.throttle.allows([route, ("account", ACCOUNT_LIMIT)], time.monotonic())
 
     async def integrate(
-        self, target: Target, route: Route, source: str, event: dict[str, object], limit: float = INTEGRATION_SECONDS
+        self, target: Target, route: Route, source: str, event: Mapping[str, object], limit: float = INTEGRATION_SECONDS
     ) -> Result:
         """Invoke a route's function.
 
@@ -143,36 +134,58 @@ class Gateway:
             IntegrationError: there is none, it may not be invoked, it failed or took too long.
         """
         integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
-        match = _FUNCTION_ARN.search(integration.integration_uri or "") if integration is not None else None
-        if integration is None or match is None or integration.integration_type != "AWS_PROXY":
-            raise NotEmulatedError("NotEmulatedBySandbox: only AWS_PROXY integrations with a Lambda function are")
-        if target.api.protocol_type == "HTTP" and integration.payload_format_version != "2.0":
-            raise NotEmulatedError("NotEmulatedBySandbox: only payload format 2.0 is")
+        if integration is None:
+            raise IntegrationError("the route has no integration")
+        if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
+            kind = integration.integration_subtype or integration.integration_type
+            raise NotEmulatedError(f"NotEmulatedBySandbox: {kind} integrations")
+        milliseconds = int(integration.timeout_in_millis or limit * 1000)
+        return await self.invoke(
+            with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {}),
+            integration.credentials_arn, self.arn(target, source), event, min(limit, milliseconds / 1000),
+        )  # fmt: skip
+
+    async def invoke(
+        self, uri: str, credentials: str | None, source_arn: str, event: Mapping[str, object], seconds: float
+    ) -> Result:
+        """Invoke the function that an integration's URI names, on behalf of `source_arn` or with a role.
+
+        Raises:
+            IntegrationError: there is none, it may not be invoked, it failed or took longer than `seconds`.
+        """
+        match = _FUNCTION_ARN.search(uri)
+        if match is None:
+            raise NotEmulatedError(f"NotEmulatedBySandbox: an integration with {uri}")
         arn = match[0]
         try:
             function = self._functions.find(arn)
-            if integration.credentials_arn:
+            if credentials:
                 asked = AccessRequest("lambda:InvokeFunction", (arn,))
-                allowed = decide(identity.role_documents(integration.credentials_arn), asked) is Decision.ALLOWED
+                allowed = decide(identity.role_documents(credentials), asked) is Decision.ALLOWED
             else:
-                allowed = self._functions.allows(function, "apigateway.amazonaws.com", self.arn(target, source))
+                allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn)
             if not allowed:
                 raise IntegrationError(f"API Gateway may not invoke {arn}: aws_lambda_permission is missing")
-            milliseconds = int(integration.timeout_in_millis or limit * 1000)
-            seconds = min(limit, milliseconds / 1000) * self.time_scale
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds * self.time_scale):
                 # shielded: what ran too long for the gateway runs on, as on AWS
                 result = await asyncio.shield(self._functions.invoke(function, json.dumps(event).encode(), arn=arn))
         except InvokeError as error:
-            raise IntegrationError(f"{error.code}: {error.message}") from error
+            too_large = error.code == "RequestTooLargeException"
+            raise IntegrationError(f"{error.code}: {error.message}", too_large=too_large) from error
         except TimeoutError as error:
-            raise IntegrationError(f"{arn} took longer than {limit} s", timed_out=True) from error
+            raise IntegrationError(f"{arn} took longer than {seconds} s", timed_out=True) from error
         if result.function_error:
-            raise IntegrationError(f"{arn} failed: {result.body.decode('utf-8', 'replace')[:500]}")
+            raise IntegrationError(f"{arn} failed: {result.body.decode('utf-8', 'replace')[:500]}", ran=True)
         return result
 
 
-def _authorizer(caller: Caller) -> dict[str, object]:
+def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:
+    """https://docs.aws.amazon.com/apigateway/latest/developerguide/aws-api-gateway-stage-variables-reference.html."""
+    return _STAGE_VARIABLE.sub(lambda found: variables.get(found[1], ""), text)
+
+
+def authorizer(caller: Caller) -> dict[str, object]:
+    """How events show a caller with AWS_IAM authorization."""
     return {
         "accessKey": caller.access_key_id,
         "accountId": caller.account,

@@ -1,18 +1,25 @@
 """uvicorn's HTTP/1.1 protocol, made fit for clients that mean no good, or dawdle.
 
-It hands upgrade requests on with their header names as written, since `$connect`'s event shows them, and gives up on a
-request that takes too long to arrive. It decides nothing about what a request asks for.
+It hands requests on with their header names as written, since the events of `$connect` and of REST APIs show them, and
+gives up on a request that takes too long to arrive. It decides nothing about what a request asks for.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+NAMES = "terralive.header_names"
+"""Where a request's scope has its headers' names as written, in their order."""
+
 _REQUEST_SECONDS = 60.0
 _SHORTEST_SECONDS = 1.0  # of a time scale's making: any client needs a moment
+_Receive: TypeAlias = Callable[[], Awaitable[Any]]
+_Send: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
 class Http1(H11Protocol):
@@ -21,6 +28,25 @@ class Http1(H11Protocol):
     request_seconds = _REQUEST_SECONDS
 
     _deadline: asyncio.TimerHandle | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        super().__init__(*args, **kwargs)
+        names: tuple[str, ...] = ()
+        next_event, app = self.conn.next_event, self.app
+
+        def naming() -> Any:  # noqa: ANN401 - h11's own
+            nonlocal names
+            event = next_event()
+            if isinstance(event, h11.Request):
+                names = tuple(name.decode("latin-1") for name, _ in event.headers.raw_items())
+            return event
+
+        async def named(scope: MutableMapping[str, Any], receive: _Receive, send: _Send) -> None:
+            scope[NAMES] = names  # no later request is read before this one has its answer
+            await app(scope, receive, send)
+
+        self.conn.next_event = naming  # type: ignore[method-assign] # h11 asks nobody else
+        self.app = named
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's
         super().connection_made(transport)

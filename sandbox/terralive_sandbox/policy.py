@@ -13,9 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
+from ipaddress import ip_address, ip_network
 from operator import eq, ge, gt, le, lt
 
 
@@ -130,6 +132,12 @@ def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], boo
     return holds
 
 
+def _in_network(expected: str, actual: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(actual) in ip_network(expected, strict=False)
+    return False
+
+
 _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "stringequals": _equals,
     "stringequalsignorecase": _same_text,
@@ -142,6 +150,7 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "numericlessthanequals": _number(le),
     "numericgreaterthan": _number(gt),
     "numericgreaterthanequals": _number(ge),
+    "ipaddress": _in_network,
 }
 
 

@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from . import http1, httpapi, identity, moto_gaps, sigv4
+from . import http1, identity, moto_gaps, sigv4
 from . import info as info_file
 from .admin import Admin
 from .answers import Answer, Headers, error_answer
@@ -35,6 +35,7 @@ from .control import ControlPlane
 from .faults import FaultRules
 from .frames import Socket
 from .gateway import Gateway
+from .httpgateway import HttpGateway
 from .info import SandboxInfo
 from .lambdas import Functions
 from .logs import LogWriter
@@ -81,6 +82,7 @@ class Sandbox:
         )  # fmt: skip
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
+        self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
         deliveries = Deliveries(self._functions, self._asynchronous)
         self._clock = Clock(self._control, [moto_gaps.events.ScheduledRules(deliveries.deliver)], scale=time_scale)
@@ -120,6 +122,7 @@ class Sandbox:
                 for k, v in cast("list[tuple[bytes, bytes]]", scope["headers"])
             ),
             bytes(body),
+            cast("tuple[str, ...]", scope.get(http1.NAMES, ())),
         )
         client = cast("tuple[str, int] | None", scope.get("client"))
         try:
@@ -131,7 +134,9 @@ class Sandbox:
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Answer:
         if found := _HTTP.fullmatch(request.path):
-            return await self._http(found, request, source_ip)
+            return await self._http.answer(
+                found["api"], unquote(found["stage"]), found["path"] or "/", request, source_ip
+            )
         if found := _MANAGE.fullmatch(request.path):
             api, stage = found["api"] or "", found["stage"]
             status, headers, body = await self.connections.manage(
@@ -142,21 +147,10 @@ class Sandbox:
             return self._admin.answer(request)
         return await self._aws.answer(request)
 
-    async def _http(self, found: re.Match[str], request: sigv4.Request, source_ip: str) -> Answer:
-        stage, path = unquote(found["stage"]), found["path"] or "/"
-        if stage == "~":
-            stage, path = self._gateway.split_stage(found["api"], path)
-        target = self._gateway.find(found["api"], stage, "HTTP")
-        if target is None:
-            return error_answer(404, "", "Not Found")
-        asked = httpapi.HttpRequest(request.method, path, request.query, request.headers, request.body, source_ip)
-        response = await self._gateway.http(target, asked, request)
-        return response.status, list(response.headers), response.body
-
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     names = {name.lower() for name, _ in headers}
-    if "x-amzn-requestid" not in names:
+    if not names & {"x-amzn-requestid", "apigw-requestid"}:
         headers = [*headers, ("x-amzn-requestid", secrets.token_hex(16))]
     encoded = [
         (k.lower().encode("latin-1"), v.encode("latin-1", "replace"))

@@ -32,13 +32,22 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came over the wire; `path` is still percent-encoded, `headers` have lower-case names."""
+    """A request as it came over the wire; `path` is still percent-encoded, `headers` have lower-case names.
+
+    `names` are the headers' names as they were sent, in the same order; empty where nobody has kept them.
+    """
 
     method: str
     path: str
     query: str
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    names: tuple[str, ...] = ()
+
+    def sent_headers(self) -> tuple[tuple[str, str], ...]:
+        if len(self.names) != len(self.headers):
+            return self.headers
+        return tuple((name, value) for name, (_, value) in zip(self.names, self.headers, strict=True))
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)

@@ -23,6 +23,7 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 
 if TYPE_CHECKING:
+    from types_boto3_apigateway import APIGatewayClient
     from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
     from types_boto3_apigatewayv2 import ApiGatewayV2Client
     from types_boto3_dynamodb import DynamoDBClient
@@ -127,6 +128,11 @@ class Aws:
     @property
     def logs(self) -> Any:  # noqa: ANN401 - no stubs of CloudWatch Logs are installed
         return self._client("logs")
+
+    @property
+    def rest(self) -> APIGatewayClient:
+        client: APIGatewayClient = self._client("apigateway")
+        return client
 
     @property
     def apis(self) -> ApiGatewayV2Client:

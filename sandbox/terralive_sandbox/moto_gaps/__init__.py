@@ -14,6 +14,7 @@ from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.sources import Watcher
 
 from . import (
+    apigateway,
     apigatewayv2,
     apigatewayv2_deployments,
     dynamodb,
@@ -57,9 +58,9 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     functions.functions_have_dead_letter_queues()
     functions.destinations_are_checked()
     function_urls.apply()
-    apigatewayv2.stages_can_be_changed()
-    apigatewayv2.stages_can_be_tagged()
+    apigatewayv2.apply()
     apigatewayv2_deployments.apis_can_be_deployed()
+    apigateway.apply()
     sqs.queues_are_safe_and_tell(watcher.arrived)
     sqs.policies_are_compact()
     dynamodb.streams_are_as_documented(watcher.arrived)

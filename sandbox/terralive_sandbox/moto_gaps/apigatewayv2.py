@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 from moto.apigatewayv2.models import ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
+
+_Answer: TypeAlias = tuple[int, dict[str, str], str]
+
+
+def apply() -> None:
+    """Close all of them."""
+    stages_can_be_changed()
+    stages_can_be_tagged()
 
 
 def stages_can_be_changed() -> None:
@@ -20,7 +29,6 @@ def stages_can_be_changed() -> None:
         "defaultRouteSettings": "default_route_settings",
         "deploymentId": "deployment_id",
         "description": "description",
-        "routeSettings": "route_settings",
     }
 
     def update_stage(self: ApiGatewayV2Response) -> tuple[int, dict[str, str], str]:
@@ -30,12 +38,27 @@ def stages_can_be_changed() -> None:
         for key, attribute in fields.items():
             if key in changes:
                 setattr(stage, attribute, changes[key])
+        stage.route_settings = {**stage.route_settings, **changes.get("routeSettings", {})}
         # an empty value removes a variable
         variables = {**stage.stage_variables, **changes.get("stageVariables", {})}
         stage.stage_variables = {key: value for key, value in variables.items() if value}
         return 200, {}, json.dumps(stage.to_json())
 
-    ApiGatewayV2Response.update_stage = update_stage  # type: ignore[attr-defined] # the gap
+    def delete_route_settings(self: ApiGatewayV2Response) -> _Answer:
+        api, _, name, _, key = unquote(self.path).split("/", 7)[3:]
+        self.apigatewayv2_backend.get_stage(api, name).route_settings.pop(key, None)
+        return 204, {}, ""
+
+    def delete_access_log_settings(self: ApiGatewayV2Response) -> _Answer:
+        api, _, name = self.path.split("/")[3:6]
+        self.apigatewayv2_backend.get_stage(api, unquote(name)).access_log_settings = None
+        return 204, {}, ""
+
+    for path in ("routesettings/(?P<route_key>.+)$", "accesslogsettings$"):
+        stage = "{0}/v2/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)"
+        apigatewayv2_urls.url_paths[f"{stage}/{path}"] = ApiGatewayV2Response.dispatch
+    for operation in (update_stage, delete_route_settings, delete_access_log_settings):
+        setattr(ApiGatewayV2Response, operation.__name__, operation)
 
 
 def stages_can_be_tagged() -> None:

@@ -1,0 +1,136 @@
+"""The shell of HTTP APIs, and the one address under which HTTP and REST APIs are reached.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from . import httpapi, sigv4
+from .answers import Answer
+from .cors import Cors
+from .gateway import ForbiddenError, Gateway, IntegrationError, NotEmulatedError, Target, authorizer, new_id
+from .httpapi import HttpRequest, HttpResponse, Match
+from .identity import ACCOUNT
+from .restgateway import RestGateway
+
+_INTEGRATION_SECONDS = 30
+
+
+class _AnsweredError(Exception):
+    """The gateway has answered before any integration."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.response = httpapi.error(status, message)
+
+
+class HttpGateway:
+    """Answers requests to HTTP APIs, and hands those to REST APIs on."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._rest = RestGateway(gateway)
+
+    async def answer(self, api: str, stage: str, path: str, wire: sigv4.Request, source_ip: str) -> Answer:
+        """Answer a request. `wire` is the request as it came; stage `~` leaves open whether the path names one."""
+        is_rest = self._rest.knows(api)
+        if stage == "~":
+            first, _, rest = path.lstrip("/").partition("/")
+            if is_rest or self._gateway.find(api, first, "HTTP") is not None:
+                stage, path = first, "/" + rest
+            else:
+                stage = "$default"
+        request = HttpRequest(wire.method, path or "/", wire.query, wire.sent_headers(), wire.body, source_ip)
+        if is_rest:
+            response = await self._rest.answer(api, stage, request, wire)
+        else:
+            target = self._gateway.find(api, stage, "HTTP")
+            response = httpapi.error(404, "Not Found") if target is None else await self._http(target, request, wire)
+        return response.status, list(response.headers), response.body
+
+    async def _http(self, target: Target, request: HttpRequest, wire: sigv4.Request) -> HttpResponse:
+        request_id = new_id()
+        try:
+            answer = await self._route(target, request, wire, request_id)
+        except _AnsweredError as refused:
+            answer = refused.response
+        return HttpResponse(answer.status, (*answer.headers, ("apigw-requestid", request_id)), answer.body)
+
+    async def _route(self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str) -> HttpResponse:
+        if refusal := httpapi.too_large(request):
+            return refusal
+        configured: object = target.api.cors_configuration  # a mapping, whatever moto's annotation says
+        cors = Cors.of(configured) if isinstance(configured, dict) else None
+        asked = request.header("access-control-request-method") if request.method == "OPTIONS" else ""
+        found = httpapi.match(target.routes, request.method, request.path)
+        if found is None:
+            if cors is not None and request.method == "OPTIONS":
+                return HttpResponse(204, tuple(cors.preflight(request.header("origin"), asked)), b"")
+            return httpapi.error(404, "Not Found")
+        caller = await self._admit(target, found, request, wire)
+        response = await self._integrate(target, found, request, caller, request_id)
+        if cors is None:
+            return response
+        # A route that takes OPTIONS takes preflights too, and gets the configured headers on top
+        # (https://github.com/aws/serverless-application-model/issues/1603).
+        headers = cors.response(request.header("origin"), response.headers, asked)
+        return HttpResponse(response.status, tuple(headers), response.body)
+
+    async def _admit(
+        self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request
+    ) -> dict[str, object] | None:
+        """Throttle, then authorize; the caller where the route asks who it is.
+
+        Raises:
+            _AnsweredError: the gateway refuses.
+        """
+        if not self._gateway.allows(target, found.route_key):
+            raise _AnsweredError(429, "Too Many Requests")
+        route = target.routes[found.route_key]
+        if route.authorization_type in {None, "NONE"}:
+            return None
+        if route.authorization_type != "AWS_IAM":
+            raise _AnsweredError(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
+        arn = self._gateway.arn(target, f"{request.method}{request.path}")
+        try:
+            return authorizer(await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn))
+        except ForbiddenError as error:
+            _log(target, found, f"403 {error}")
+            raise _AnsweredError(403, "Forbidden") from error
+
+    async def _integrate(
+        self, target: Target, found: Match, request: HttpRequest, caller: dict[str, object] | None, request_id: str
+    ) -> HttpResponse:
+        gateway, route = self._gateway, target.routes[found.route_key]
+        api = httpapi.Api(
+            target.api.api_id, target.stage.name, gateway.domain(target.api.api_id), ACCOUNT,
+            target.stage.stage_variables or {}, caller,
+        )  # fmt: skip
+        integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
+        # The page: who uses no console must specify a version. Terraform's default is 1.0.
+        version_2 = integration is not None and integration.payload_format_version == "2.0"
+        make_event = httpapi.event if version_2 else httpapi.event_1
+        event = make_event(request, found, api, request_id, time.time())
+        source = found.route_key if found.route_key == "$default" else found.route_key.replace(" ", "")
+        try:
+            result = await gateway.integrate(target, route, source, event, _INTEGRATION_SECONDS)
+            return httpapi.response(result.body) if version_2 else httpapi.response_1(result.body)
+        except httpapi.MalformedResponseError as error:
+            _log(target, found, str(error))
+        except IntegrationError as error:
+            _log(target, found, str(error))
+            if error.timed_out:
+                return httpapi.error(503, "Service Unavailable")
+            if error.too_large:
+                return httpapi.error(413, "Request Entity Too Large")
+            if isinstance(error, NotEmulatedError):
+                return httpapi.error(501, str(error))
+        return httpapi.error(500, "Internal Server Error")
+
+
+def _log(target: Target, found: Match, why: str) -> None:
+    sys.stderr.write(f"{target.api.api_id} {found.route_key}: {why}\n")
