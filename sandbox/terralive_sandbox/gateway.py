@@ -163,7 +163,7 @@ class Gateway:
                 asked = AccessRequest("lambda:InvokeFunction", (arn,))
                 allowed = decide(identity.role_documents(credentials), asked) is Decision.ALLOWED
             else:
-                allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn)
+                allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
             if not allowed:
                 raise IntegrationError(f"API Gateway may not invoke {arn}: aws_lambda_permission is missing")
             async with asyncio.timeout(seconds * self.time_scale):

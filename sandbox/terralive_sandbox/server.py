@@ -24,7 +24,7 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from . import http1, identity, moto_gaps, sigv4
+from . import functionurls, http1, identity, moto_gaps, sigv4
 from . import info as info_file
 from .admin import Admin
 from .answers import Answer, Headers, error_answer
@@ -34,6 +34,7 @@ from .connections import Connections
 from .control import ControlPlane
 from .faults import FaultRules
 from .frames import Socket
+from .functionurls import FunctionUrls
 from .gateway import Gateway
 from .httpgateway import HttpGateway
 from .info import SandboxInfo
@@ -89,6 +90,7 @@ class Sandbox:
         self._mappings = Mappings(self._control, self._functions)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
         self._admin = Admin(self.info, self.connections, self.faults)
+        self._urls = FunctionUrls(self._functions)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
     async def close(self) -> None:
@@ -137,6 +139,8 @@ class Sandbox:
             return await self._http.answer(
                 found["api"], unquote(found["stage"]), found["path"] or "/", request, source_ip
             )
+        if found := functionurls.PATH.fullmatch(request.path):
+            return await self._urls.answer(found, request, source_ip)
         if found := _MANAGE.fullmatch(request.path):
             api, stage = found["api"] or "", found["stage"]
             status, headers, body = await self.connections.manage(
