@@ -10,6 +10,6 @@ def banner() -> str:
     return (
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
         f"Functions run on Python {sys.version_info.major}.{sys.version_info.minor}, whatever python3.x they name.\n"
-        "Not emulated (answered by a named error): other runtimes, images, layers, function URLs,\n"
+        "Not emulated (answered by a named error): other runtimes, images, layers, response streaming,\n"
         "Kinesis and Kafka as event sources, authorizers other than AWS_IAM, permissions boundaries."
     )

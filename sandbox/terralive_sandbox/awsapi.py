@@ -14,6 +14,7 @@ from .answers import Answer, error_answer
 from .asynchronous import AsynchronousInvocations
 from .control import ControlPlane
 from .lambdas import Functions, InvokeError
+from .policy import AccessRequest, Decision
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 
@@ -34,7 +35,7 @@ class AwsApi:
             caller, signed = await asyncio.wrap_future(self._control.call(identity.authenticate, request))
             operation = self._control.operation(request, service)
             for asked in gate.asks_for(request, signed, caller.account, operation):
-                identity.require(caller, asked)
+                identity.require(caller, asked, self._by_resource(caller, asked))
                 if asked.action == "sts:AssumeRole" and asked.resources:
                     identity.require_trust(caller, asked.resources[0])
         except sigv4.SignatureError as error:
@@ -57,6 +58,16 @@ class AwsApi:
             message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
             status, headers, body = gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
             return status, list(headers.items()), body
+
+    def _by_resource(self, caller: identity.Caller, asked: AccessRequest) -> Decision:
+        """What the policy of the function that is asked for says of the caller."""
+        if asked.action != "lambda:InvokeFunction" or not asked.resources:
+            return Decision.NEUTRAL
+        try:
+            function = self._functions.find(asked.resources[0])
+        except InvokeError:
+            return Decision.NEUTRAL
+        return self._functions.decides(function, asked.action, identity.principals(caller), asked.resources[0], {})
 
     async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html."""

@@ -105,7 +105,7 @@ class FunctionUrls:
             if caller is not None:
                 asked = AccessRequest(action, (url.function_arn,), context=context)
                 by_identity = decide(caller.documents, asked)
-            names = ("*",) if caller is None else (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
+            names = ("*",) if caller is None else identity.principals(caller)
             by_resource = self._functions.decides(function, action, names, url.function_arn, context)
             if Decision.DENIED in {by_identity, by_resource} or Decision.ALLOWED not in {by_identity, by_resource}:
                 raise _ForbiddenError(f"{names[0]} may not {action} on {url.function_arn}")

@@ -64,10 +64,10 @@ def owner_of(access_key_id: str) -> Caller | None:
         return None
 
 
-def require(caller: Caller, request: AccessRequest) -> None:
-    """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies allow the request."""
+def require(caller: Caller, request: AccessRequest, by_resource: Decision = Decision.NEUTRAL) -> None:
+    """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies or the resource's allow it."""
     decision = decide(caller.documents, request)
-    if decision is Decision.ALLOWED:
+    if Decision.DENIED not in {decision, by_resource} and Decision.ALLOWED in {decision, by_resource}:
         return
     resource = f" on resource: {request.resources[0]}" if request.resources else ""
     if decision is Decision.DENIED:
@@ -83,14 +83,22 @@ def require_trust(caller: Caller, role_arn: str) -> None:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
     """
     role = next((role for role in list(_iam().roles.values()) if role.arn == role_arn), None)
-    names = [caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account]
-    if ":assumed-role/" in caller.arn:
-        name = caller.arn.split("/")[1]
-        names += [r.arn for r in list(_iam().roles.values()) if r.name == name]
-    asked = AccessRequest("sts:AssumeRole", (role_arn,), tuple(names))
+    names = (*principals(caller), f"arn:aws:iam::{caller.account}:root", caller.account)
+    asked = AccessRequest("sts:AssumeRole", (role_arn,), names)
     if role is None or decide([role.assume_role_policy_document], asked) is not Decision.ALLOWED:
         message = f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
         raise AccessDeniedError(message)
+
+
+def principals(caller: Caller) -> tuple[str, ...]:
+    """The names by which a resource's policy may let the caller in by itself; the account's would not be enough.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+    """
+    if ":assumed-role/" not in caller.arn:
+        return (caller.arn,)
+    name = caller.arn.split("/")[1]
+    return (caller.arn, *(role.arn for role in list(_iam().roles.values()) if role.name == name))
 
 
 def role_documents(role_arn: str) -> tuple[str, ...]:

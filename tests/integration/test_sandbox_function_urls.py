@@ -94,7 +94,8 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
     caller = event["requestContext"]["authorizer"]["iam"]
     assert caller["userArn"] == aws.sts.get_caller_identity()["Arn"]
     assert event["requestContext"]["accountId"] == aws.info.account_id
-    nobody = aws.sts.assume_role(RoleArn=aws.role(), RoleSessionName="nobody")["Credentials"]
+    role = aws.role()
+    nobody = aws.sts.assume_role(RoleArn=role, RoleSessionName="nobody")["Credentials"]
     keys = (nobody["AccessKeyId"], nobody["SecretAccessKey"], nobody["SessionToken"])
     wrong_key = (aws.info.access_key_id, "x" * 40)
     refused = [
@@ -106,7 +107,7 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
     assert [(r.status_code, r.json(), r.headers["x-amzn-errortype"]) for r in refused] == [
         (403, {"Message": "Forbidden"}, "AccessDeniedException")
     ] * 4
-    allow(aws, arn, "AWS_IAM", aws.info.account_id)
+    allow(aws, arn, "AWS_IAM", role)
     assert httpx.get(url, headers=signed(aws, url, keys=keys)).status_code == 200
 
 

@@ -143,6 +143,19 @@ def test_a_role_needs_permission_to_invoke(aws: Aws) -> None:
         aws.assume(aws.role()).lambda_.invoke(FunctionName=arn)
 
 
+def test_a_functions_own_policy_lets_a_role_in_but_not_against_a_denial(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    open_to = aws.role()
+    denied = aws.role({"Effect": "Deny", "Action": "lambda:*", "Resource": "*"})
+    for role in (open_to, denied):
+        aws.lambda_.add_permission(
+            FunctionName=arn, StatementId=unique("allow"), Action="lambda:InvokeFunction", Principal=role
+        )
+    aws.assume(open_to).lambda_.invoke(FunctionName=arn)
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        aws.assume(denied).lambda_.invoke(FunctionName=arn)
+
+
 def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
     wrong = Aws(aws.info, {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40})
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
