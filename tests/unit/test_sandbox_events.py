@@ -222,6 +222,22 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
     assert asked("lambda", b"{}", path="/2015-03-31/functions/f/invocations", operation="Invoke") == [
         ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")
     ]
+    batch = b'{"QueueUrl": "http://127.0.0.1/1/q", "Entries": []}'
+    assert asked("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
+        ("sqs:SendMessage", "arn:aws:sqs:us-east-1:1:q")
+    ]
+    stream = f"{table}/stream/2026"
+    for name, fields in (
+        ("GetRecords", {"ShardIterator": f"{stream}|1|abc"}),
+        ("DescribeStream", {"StreamArn": stream}),
+    ):
+        body = json.dumps(fields).encode()
+        assert asked("dynamodb", body, ("x-amz-target", f"DynamoDBStreams_20120810.{name}")) == [
+            (f"dynamodb:{name}", stream)
+        ]
+    mappings = "/2015-03-31/event-source-mappings/"
+    for path, resource in ((mappings, "*"), (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u")):
+        assert asked("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
     assert asked("sts", b"Action=GetCallerIdentity", form) == []
     assert asked("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")

@@ -62,6 +62,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     apigatewayv2_deployments.apis_can_be_deployed()
     apigateway.apply()
     sqs.queues_are_safe_and_tell(watcher.arrived)
+    sqs.long_queues_stay_fast()
     sqs.policies_are_compact()
     dynamodb.streams_are_as_documented(watcher.arrived)
     mappings.queues_and_streams_have_mappings(watcher)

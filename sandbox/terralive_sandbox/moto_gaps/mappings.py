@@ -18,7 +18,7 @@ from moto.awslambda.responses import LambdaResponse
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox import identity
-from terralive_sandbox.triggers import reading, sources
+from terralive_sandbox.triggers import destinations, reading, sources
 from terralive_sandbox.triggers.filters import Filters
 from terralive_sandbox.triggers.sources import SourceKind, SourceMapping, Watcher
 
@@ -70,6 +70,7 @@ def queues_and_streams_have_mappings(watcher: Watcher) -> None:
         if "FunctionName" in spec:
             function, function_arn = _function(self, spec.pop("FunctionName"))
             _check_source(function, mapping.event_source_arn, kind)
+        _check_destination(_function(self, function_arn)[0], spec)
         update(self, uuid, spec)
         mapping.function_arn, mapping.last_modified = function_arn, time.time()
         tell(self)
@@ -153,6 +154,7 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     _judge(spec, kind, new=True)
     function, function_arn = _function(backend, str(spec["FunctionName"]))
     _check_source(function, source_arn, kind)
+    _check_destination(function, spec)
     for other in backend._event_source_mappings.values():  # noqa: SLF001
         if (other.event_source_arn, other.function_arn) == (source_arn, function_arn):
             text = sources.existing(source_arn, kind, function.function_name, other.uuid)
@@ -230,6 +232,18 @@ def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -
         raise JsonRESTError(_INVALID, text)
 
 
+def _check_destination(function: LambdaFunction, spec: Mapping[str, Any]) -> None:
+    """The function's role needs permission to tell the on-failure destination."""
+    arn = str(((spec.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination") or "")
+    try:
+        if arn:
+            destinations.require(destinations.Role(str(function.role)), arn)
+    except destinations.DestinationError as error:
+        what = "SendMessage on SQS" if arn.split(":")[2] == "sqs" else "Publish on SNS"
+        text = f"The provided execution role does not have permissions to call {what}"
+        raise JsonRESTError(_INVALID, text) from error
+
+
 def _existing(backend: LambdaBackend, uuid: str) -> EventSourceMapping:
     mapping = backend._event_source_mappings.get(uuid)  # noqa: SLF001
     if mapping is None:
@@ -245,7 +259,7 @@ def _function(backend: LambdaBackend, name: str) -> tuple[LambdaFunction, str]:
 
 def _arn(backend: LambdaBackend, name: str) -> str:
     """The ARN of what a request may call by name, partial ARN or ARN, each with or without a qualifier."""
-    last = name.rpartition("function:")[2]
+    last = name.rpartition(":function:")[2]
     return f"arn:aws:lambda:{backend.region_name}:{backend.account_id}:function:{last}"
 
 

@@ -55,6 +55,8 @@ class QueuePoller(Poller):
         if problem := self._problem():
             self._report(problem)
             return BLOCKED_SECONDS
+        # What a window outlasts is visible again, and somebody else's.
+        self._gathered = [held for held in self._gathered if held.hidden_until > time.time()]
         while True:
             # Nothing is received that could not run soon: it would only wait while hidden.
             free = len(self._running) < self._concurrency()

@@ -38,7 +38,9 @@ class Received:
 def find_queue(arn: str) -> Queue | None:
     """The queue, if it exists in the sandbox's account."""
     _, _, _, region, account, name = arn.split(":", 5)
-    found: Queue | None = sqs_backends[account][region].queues.get(name) if account == identity.ACCOUNT else None
+    if account != identity.ACCOUNT or region not in sqs_backends[account]:
+        return None
+    found: Queue | None = sqs_backends[account][region].queues.get(name)
     return found
 
 
@@ -86,7 +88,7 @@ def _message(message: Message) -> queues.Message:
 def find_shard(stream_arn: str) -> StreamShard | None:
     """The shard of a stream that is or was a table's latest; moto's streams have one."""
     _, _, _, region, account, resource = stream_arn.split(":", 5)
-    if account != identity.ACCOUNT:
+    if account != identity.ACCOUNT or region not in dynamodb_backends[account]:
         return None
     table = dynamodb_backends[account][region].tables.get(resource.split("/")[1])
     if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":

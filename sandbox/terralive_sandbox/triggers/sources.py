@@ -10,6 +10,7 @@ tests, which were run against AWS.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -19,6 +20,7 @@ from terralive_sandbox.policy import AccessRequest, Decision, decide
 
 from .filters import Filters, InvalidFilterError
 
+_ARN = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?(-iso([a-z])?)?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 _INVALID = "InvalidParameterValueException"
 _OTHER_SOURCES = {
     "kinesis": "Kinesis streams as event sources",
@@ -112,7 +114,13 @@ class Watcher(Protocol):
 
 def kind_of(source_arn: str) -> SourceKind:
     """Raises NotEmulatedError, RefusedError."""
-    service = "".join(source_arn.split(":")[2:3])
+    if re.fullmatch(_ARN, source_arn) is None:
+        raise RefusedError(
+            "ValidationException",
+            f"1 validation error detected: Value '{source_arn}' at 'eventSourceArn' failed to satisfy constraint: "
+            f"Member must satisfy regular expression pattern: {_ARN}",
+        )
+    service = source_arn.split(":")[2]
     if service == "sqs":
         return SourceKind.FIFO_QUEUE if source_arn.endswith(".fifo") else SourceKind.QUEUE
     if service == "dynamodb" and "/stream/" in source_arn:
