@@ -18,6 +18,11 @@ from .policy import AccessRequest, Decision
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 
+_DENIED = {
+    "sns": "AuthorizationError", "sqs": "AccessDenied", "s3": "AccessDenied", "iam": "AccessDenied",
+    "sts": "AccessDenied",
+}  # fmt: skip
+
 
 class AwsApi:
     """Every request that is signed for an AWS service and is not the gateway's."""
@@ -42,9 +47,8 @@ class AwsApi:
             status, headers, body = gate.signature_refusal(request, service, error)
             return status, list(headers.items()), body
         except identity.AccessDeniedError as error:
-            code = {"sns": "AuthorizationError", "s3": "AccessDenied", "iam": "AccessDenied", "sts": "AccessDenied"}
             status = 400 if request.header("x-amz-target") else 403
-            name = code.get(service, "AccessDeniedException")
+            name = _DENIED.get(service, "AccessDeniedException")
             status, headers, body = gate.refusal(request, service, name, str(error), status)
             return status, list(headers.items()), body
         if request.path.startswith("/moto-api"):

@@ -2,7 +2,8 @@
 
 `asks_for` names the IAM actions and resources of a request as the service authorization reference does
 (https://docs.aws.amazon.com/service-authorization/latest/reference/). For services that it does not know, the action
-is the operation's name and the resource stays open.
+is the operation's name and the resource stays open. Action names compare in any case; here they are spelled as the
+service itself spells them in a refusal (`sqs:sendmessage`, `SNS:Publish`).
 """
 
 from __future__ import annotations
@@ -88,9 +89,13 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
             return []
         case _:
             fields = body or form
-            if service == "sqs":
-                operation = operation.removesuffix("Batch")  # needs what each entry needs
-            return [AccessRequest(f"{service}:{operation}", _RESOURCES.get(service, _unknown)(fields, prefix))]
+            return [AccessRequest(_action(service, operation), _RESOURCES.get(service, _unknown)(fields, prefix))]
+
+
+def _action(service: str, operation: str) -> str:
+    if service == "sqs":  # a batch needs what one message does
+        return f"sqs:{operation.removesuffix('Batch').lower()}"
+    return f"{'SNS' if service == 'sns' else service}:{operation}"
 
 
 def _dynamodb(operation: str, body: Mapping[str, object], prefix: str) -> list[AccessRequest]:
@@ -260,7 +265,7 @@ def signature_refusal(request: Request, service: str, error: SignatureError) -> 
     code, message = error.code, error.message
     if service == "s3" and code == "InvalidClientTokenId":
         code, message = "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
-    elif service != "s3" and service not in _XML_SERVICES and not _is_form(request):
+    elif service not in {"s3", *_XML_SERVICES} and not _is_form(request) and not request.header("x-amzn-query-mode"):
         code = _SIGNATURE_CODES.get(code, code)
     return refusal(request, service, code, message, 400 if request.header("x-amz-target") else 403)
 
@@ -269,7 +274,10 @@ def refusal(request: Request, service: str, code: str, message: str, status: int
     """An error in the wording of the service's protocol: status, headers, body."""
     if request.header("x-amz-target"):
         body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
-        return status, {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}, body
+        headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
+        if request.header("x-amzn-query-mode"):  # SQS: the codes that callers knew before it spoke JSON
+            headers["x-amzn-query-error"] = f"{code};Sender"
+        return status, headers, body
     if service == "s3" or service in _XML_SERVICES or _is_form(request):
         escaped = message.replace("&", "&amp;").replace("<", "&lt;")
         error = f"<Code>{code}</Code><Message>{escaped}</Message>"

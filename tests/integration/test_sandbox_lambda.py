@@ -61,7 +61,7 @@ def test_the_handler_is_its_role_with_the_functions_name_as_session(aws: Aws) ->
     assert identity.split(":")[-1].startswith("assumed-role/role-")
     assert identity.endswith(f"/{name}")
     assert "AuthorizationError" in refused
-    assert f"is not authorized to perform: sns:Publish on resource: {topic}" in refused
+    assert f"is not authorized to perform: SNS:Publish on resource: {topic}" in refused
 
 
 def test_a_handlers_exception_is_the_callers_function_error_with_its_log(aws: Aws) -> None:

@@ -19,9 +19,12 @@ from . import (
     apigatewayv2_deployments,
     dynamodb,
     events,
+    function_settings,
     function_urls,
     functions,
+    iam,
     mappings,
+    queue_settings,
     s3,
     sns,
     sqs,
@@ -58,6 +61,9 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     functions.functions_have_dead_letter_queues()
     functions.destinations_are_checked()
     function_urls.apply()
+    function_settings.functions_say_how_they_are_set()
+    iam.roles_keep_what_an_update_leaves_out()
+    queue_settings.queues_keep_their_attributes()
     apigatewayv2.apply()
     apigatewayv2_deployments.apis_can_be_deployed()
     apigateway.apply()

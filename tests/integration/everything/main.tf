@@ -44,6 +44,15 @@ resource "aws_iam_role" "shared" {
   })
 }
 
+# Lambda asks for these when a dead-letter queue, a destination or an event source mapping is made.
+resource "aws_iam_role_policy" "shared" {
+  name = "shared"
+  role = aws_iam_role.shared.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = [{
+    Effect = "Allow", Action = ["sqs:*", "sns:*", "dynamodb:*", "logs:*", "lambda:InvokeFunction"], Resource = "*"
+  }] })
+}
+
 resource "aws_lambda_function" "echo" {
   function_name    = "echo-${local.suffix}"
   role             = aws_iam_role.shared.arn
@@ -51,4 +60,5 @@ resource "aws_lambda_function" "echo" {
   source_code_hash = filebase64sha256(local.zip)
   handler          = "app.handler"
   runtime          = "python3.12"
+  depends_on       = [aws_iam_role_policy.shared]
 }
