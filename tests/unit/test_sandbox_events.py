@@ -211,8 +211,6 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
     table = "arn:aws:dynamodb:us-east-1:1:table/t"
     assert asked("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [("SNS:Publish", "arn:t")]
-    batch = ("x-amz-target", "AmazonSQS.SendMessageBatch")
-    assert asked("sqs", b'{"QueueUrl": "http://h/1/q"}', batch) == [("sqs:sendmessage", "arn:aws:sqs:us-east-1:1:q")]
     assert asked("dynamodb", b'{"TableName": "t"}', ("x-amz-target", "DynamoDB_20120810.GetItem")) == [
         ("dynamodb:GetItem", table)
     ]
@@ -226,7 +224,7 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
     ]
     batch = b'{"QueueUrl": "http://127.0.0.1/1/q", "Entries": []}'
     assert asked("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
-        ("sqs:SendMessage", "arn:aws:sqs:us-east-1:1:q")
+        ("sqs:sendmessage", "arn:aws:sqs:us-east-1:1:q")
     ]
     stream = f"{table}/stream/2026"
     for name, fields in (
