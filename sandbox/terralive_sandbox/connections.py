@@ -26,7 +26,16 @@ from terralive_stub.limits import MESSAGE_BYTES
 from . import sigv4, websocketapi
 from .faults import ConnectionChoice, Direction, FaultRules
 from .frames import Accepted, Refused, Socket
-from .gateway import ForbiddenError, Gateway, IntegrationError, NotEmulatedError, Target, new_connection_id, new_id
+from .gateway import (
+    ForbiddenError,
+    Gateway,
+    IntegrationError,
+    NotEmulatedError,
+    NotPermittedError,
+    Target,
+    new_connection_id,
+    new_id,
+)
 from .identity import Caller
 from .throttle import ACCOUNT, Limit, Throttle, limit
 from .transit import Transit
@@ -270,8 +279,9 @@ class Connections:
             _log("$connect", connection, error)
             if isinstance(error, NotEmulatedError):
                 return _refused(501, str(error))
-            timed_out = isinstance(error, IntegrationError) and error.timed_out
-            return _refused(504, "Gateway Timeout") if timed_out else _refused(502, "Internal server error")
+            if isinstance(error, IntegrationError) and error.timed_out:
+                return _refused(504, "Gateway Timeout")
+            return _refused(500 if isinstance(error, NotPermittedError) else 502, "Internal server error")
         if not answer.is_success:
             return _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
         return answer
@@ -280,6 +290,8 @@ class Connections:
         self._send(live, websocketapi.failure(problem, live.connection.id, request_id).encode())
 
     def _send(self, live: _Live, data: bytes) -> None:
+        if not live.socket.is_open:
+            return
         fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
         live.outgoing.send(data, fate)
 

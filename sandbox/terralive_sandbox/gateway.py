@@ -57,6 +57,10 @@ class NotEmulatedError(IntegrationError):
     """The sandbox leaves this kind of integration out; the text names it."""
 
 
+class NotPermittedError(IntegrationError):
+    """The function's resource policy does not let API Gateway invoke it."""
+
+
 class ForbiddenError(Exception):
     """The caller may not; the text is API Gateway's `message`."""
 
@@ -165,7 +169,7 @@ class Gateway:
             else:
                 allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
             if not allowed:
-                raise IntegrationError(f"API Gateway may not invoke {arn}: aws_lambda_permission is missing")
+                raise NotPermittedError(f"API Gateway may not invoke {arn}: aws_lambda_permission is missing")
             async with asyncio.timeout(seconds * self.time_scale):
                 # shielded: what ran too long for the gateway runs on, as on AWS
                 result = await asyncio.shield(self._functions.invoke(function, json.dumps(event).encode(), arn=arn))

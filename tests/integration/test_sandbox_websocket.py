@@ -205,6 +205,12 @@ def test_connect_passes_the_functions_refusal_on(desk: Desk) -> None:
         assert refusal(desk.url(f"answer={broken}")) == (502, "Internal server error")
     assert refusal(desk.url("raise=1")) == (502, "Internal server error")
     assert refusal(desk.url(stage="nowhere")) == (403, "Forbidden")
+    unpermitted = desk.another("$connect")
+    desk.aws.lambda_.remove_permission(
+        FunctionName=desk.function, StatementId=json.loads(
+            desk.aws.lambda_.get_policy(FunctionName=desk.function)["Policy"])["Statement"][-1]["Sid"],
+    )  # fmt: skip
+    assert refusal(desk.url(api=unpermitted)) == (500, "Internal server error")
     # nothing can be posted yet: the function saw 410 and passed it on
     assert refusal(desk.url("post=1"))[0] == 410
 
@@ -422,33 +428,36 @@ def test_the_largest_frame_and_message_pass_and_larger_ones_close(desk: Desk) ->
 
 
 def test_times_end_connections_requests_and_waits(tmp_path: Path) -> None:
-    """One sandbox whose ten minutes are 0.6 s, two hours 7.2 s, and 29 s too short for any function."""
-    with running_sandbox(tmp_path, time_scale=0.001) as info:
+    """One sandbox whose ten minutes are 0.3 s, two hours 3.6 s, and 29 s too short for any function."""
+    with running_sandbox(tmp_path, time_scale=0.0005) as info:
         aws = Aws(info)
-        slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(3)\n    return {}\n")
-        busy = info.websocket_url.format(api=aws.websocket_api(slow, "$default"), stage="live")
+        slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(2)\n    return {}\n")
+        address = info.websocket_url.format(api=aws.websocket_api(slow, "slow"), stage="live")
         refusing = info.websocket_url.format(api=aws.websocket_api(slow, "$connect"), stage="live")
-        over = threading.Event()
-        with client(busy) as kept, closing(busy) as (_, idle):
+        with closing(address) as (busy, lived), closing(address) as (idle, idled):
+            ends: list[str] = []
 
             def keep() -> None:
+                """Never idle: each message is answered, and the slow one too late."""
                 with contextlib.suppress(ConnectionClosed):
-                    while not over.wait(0.05):
-                        kept.send("x")
+                    ends.append(str(ask(busy, '{"action": "slow"}')["message"]))
+                    while True:
+                        ask(busy, "no route")
+                        time.sleep(0.02)
+                ends.append("busy")
 
             thread = threading.Thread(target=keep)
             thread.start()
-        try:
-            assert idle == [1001]
-            notice = json.loads(kept.recv(timeout=PATIENCE))
-            assert notice["message"] == "Endpoint request timed out"
-            assert refusal(refusing) == (504, "Gateway Timeout")
-            with raw(info) as dawdler:
-                dawdler.sendall(b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost:")
-                assert head_of(dawdler).startswith(b"HTTP/1.1 408")
-        finally:
-            over.set()
+            with contextlib.suppress(ConnectionClosed):
+                idle.recv(timeout=PATIENCE)
+            ends.append("idle")
             thread.join()
+        assert ends == ["Endpoint request timed out", "idle", "busy"]
+        assert (lived, idled) == ([1001], [1001])
+        assert refusal(refusing) == (504, "Gateway Timeout")
+        with raw(info) as dawdler:
+            dawdler.sendall(b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost:")
+            assert head_of(dawdler).startswith(b"HTTP/1.1 408")
 
 
 # bad input
