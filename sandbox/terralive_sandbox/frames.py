@@ -186,11 +186,12 @@ class Socket(asyncio.Protocol):
         response = self._core.accept(request)
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
             answer = await self._peer.connect(self, request)
+            if self._transport.is_closing():  # the client has left meanwhile
+                if isinstance(answer, Accepted):
+                    await self._peer.disconnected(self, _ABNORMAL, "Connection closed abnormally")
+                return
             if isinstance(answer, Refused):
                 response = _refusal(answer)
-            elif self._transport.is_closing():  # the client has left meanwhile
-                await self._peer.disconnected(self, _ABNORMAL, "")
-                return
             elif answer.subprotocol is not None:
                 response.headers["Sec-WebSocket-Protocol"] = answer.subprotocol
         self._core.send_response(response)

@@ -24,7 +24,11 @@ from terralive_sandbox.info import SandboxInfo
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
 
-ECHO = "def handler(event, context):\n    return {'statusCode': 200, 'body': event.get('body')}\n"
+ECHO = """
+def handler(event, context):
+    connects = event["requestContext"].get("eventType") == "CONNECT"
+    return {"statusCode": 401 if connects else 200, "body": event.get("body")}
+"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Place:
     info: SandboxInfo
     log: Path
     websocket: str
+    refusing: str
     http: str
     management: ApiGatewayManagementApiClient
 
@@ -71,7 +76,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         two_way(aws, api, "echo")
         http = info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default")
         websocket = info.websocket_url.format(api=api, stage="live")
-        yield Place(info, folder / "sandbox.log", websocket, http, aws.connections(api, "live"))
+        refusing = info.websocket_url.format(api=aws.websocket_api(function, "$connect"), stage="live")
+        yield Place(info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live"))
         assert httpx.get(f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
         log = (folder / "sandbox.log").read_text(errors="replace")
         assert "Traceback" not in log, log[-4000:]
@@ -100,6 +106,16 @@ def told(place: Place, *parts: bytes, upgrade: bool = False) -> bytes:
             while more := connection.recv(65536):
                 received += more
     return received
+
+
+def test_clients_leave_before_they_are_refused(place: Place) -> None:
+    for _ in range(5):
+        told(place, upgrade_request(place.refusing))
+        with raw(place.info) as gone:
+            gone.sendall(upgrade_request(place.refusing))
+    with raw(place.info) as stays:
+        stays.sendall(upgrade_request(place.refusing))
+        assert head_of(stays).startswith(b"HTTP/1.1 401")
 
 
 MUTATIONS = st.lists(
