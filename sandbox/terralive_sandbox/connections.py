@@ -37,7 +37,7 @@ from .gateway import (
     new_id,
 )
 from .identity import Caller
-from .throttle import ACCOUNT, Limit, Throttle, limit
+from .throttle import Limit
 from .transit import Transit
 from .websocketapi import Answer, Connection, MalformedAnswerError
 
@@ -66,7 +66,6 @@ class Connections:
     def __init__(self, gateway: Gateway, faults: FaultRules) -> None:
         self._gateway = gateway
         self._faults = faults
-        self._throttle = Throttle()
         self.time_scale = gateway.time_scale
         self._sockets: set[Socket] = set()
         self._live: dict[Socket, _Live] = {}
@@ -92,8 +91,8 @@ class Connections:
             target = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if target is None:
             return _refused(403, "Forbidden")
-        asked = ("new connections", _NEW_CONNECTIONS)
-        if not self._throttle.allows([asked, *_limits(target, "$connect")], time.monotonic()):
+        new = ("new connections", _NEW_CONNECTIONS)
+        if not self._gateway.throttle.allows([new], time.monotonic()) or not self._gateway.allows(target, "$connect"):
             return _refused(429, _THROTTLED)
         received = tuple((name, _latin(value)) for name, value in request.headers.raw_items())
         lowered = tuple((name.lower(), value) for name, value in received)
@@ -231,7 +230,7 @@ class Connections:
         if target is None or key is None:
             self._tell(live, "Forbidden", request_id)
             return
-        if not self._throttle.allows(_limits(target, key), time.monotonic()):
+        if not self._gateway.allows(target, key):
             self._tell(live, _THROTTLED, request_id)
             return
         route = target.routes[key]
@@ -297,18 +296,6 @@ class Connections:
 
     def _target(self, connection: Connection) -> Target | None:
         return self._gateway.find(connection.api, connection.stage, "WEBSOCKET")
-
-
-def _limits(target: Target, route_key: str) -> list[tuple[tuple[str, str, str], Limit]]:
-    """The buckets that a request takes from: the route's, as the stage has it for all routes or for this one.
-
-    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html
-    """
-    default = target.stage.default_route_settings or {}
-    own = (target.stage.route_settings or {}).get(route_key) or {}
-    everywhere = limit(default.get("throttlingRateLimit"), default.get("throttlingBurstLimit"), ACCOUNT)
-    here = limit(own.get("throttlingRateLimit"), own.get("throttlingBurstLimit"), everywhere)
-    return [((target.api.api_id, target.stage.name, route_key), here)]
 
 
 def _shown(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
