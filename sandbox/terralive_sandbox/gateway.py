@@ -143,6 +143,8 @@ class Gateway:
         if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
             kind = integration.integration_subtype or integration.integration_type
             raise NotEmulatedError(f"NotEmulatedBySandbox: {kind} integrations")
+        if target.api.protocol_type == "HTTP" and (integration.request_parameters or integration.response_parameters):
+            raise NotEmulatedError("NotEmulatedBySandbox: parameter mappings of HTTP APIs")
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
         return await self.invoke(
             with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {}),

@@ -14,6 +14,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from support.sandbox import Aws, running_sandbox, unique
 from terralive_sandbox.info import SandboxInfo, local_url
@@ -381,3 +382,70 @@ def test_a_rest_integration_that_takes_too_long_times_out(tmp_path: Path) -> Non
         slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(5)\n")
         answer = rest_api(aws, slow, "GET /").ask("GET", "/")
         assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
+
+
+# APIs of one piece
+
+
+def document(aws: Aws, function: str, any_path: str = "/{proxy+}", **more: object) -> dict[str, Any]:
+    """An OpenAPI document with a method for everybody, one for signed requests and one for all methods."""
+    integration = {"type": "aws_proxy", "httpMethod": "POST", "payloadFormatVersion": "2.0"}
+    integration["uri"] = lambda_uri(aws, function)
+    operation = {"x-amazon-apigateway-integration": integration}
+    scheme = {"type": "apiKey", "name": "Authorization", "in": "header"}
+    return {
+        "openapi": "3.0.1",
+        "info": {"title": unique("openapi"), "version": "1"},
+        "paths": {
+            "/open": {"get": {**operation, "responses": {"200": {"description": "fine"}}}, "summary": "no method"},
+            "/signed": {"get": {**operation, "security": [{"sigv4": []}]}},
+            any_path: {"x-amazon-apigateway-any-method": operation},
+        },
+        "components": {"securitySchemes": {
+            "sigv4": {**scheme, "x-amazon-apigateway-authtype": "awsSigv4"}, "token": scheme,
+        }},
+        **more,
+    }  # fmt: skip
+
+
+def test_a_rest_api_is_what_its_openapi_document_says(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /gone")
+    more: dict[str, Any] = {
+        "x-amazon-apigateway-binary-media-types": ["image/*"],
+        "x-amazon-apigateway-gateway-responses": {"MISSING_AUTHENTICATION_TOKEN": {"statusCode": "404"}},
+    }
+    body = json.dumps(document(aws, told, **more)).encode()
+    aws.rest.put_rest_api(restApiId=api.id, mode="overwrite", body=body)
+    assert api.ask("GET", "/gone").json()["resource"] == "/gone"
+    api.redeploy()
+    assert api.ask("GET", "/open").json()["resource"] == "/open"
+    assert api.ask("PUT", "/gone").json()["resource"] == "/{proxy+}"
+    assert api.ask("GET", "/signed").status_code == 404
+    assert api.ask("POST", "/x", content=b"\xff", headers={"content-type": "image/png"}).json()["body"] == "/w=="
+    guarded = document(aws, told, security=[{"token": []}])
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.rest.put_rest_api(restApiId=api.id, mode="overwrite", body=json.dumps(guarded).encode())
+
+
+def test_an_http_api_is_what_its_openapi_document_says(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "GET /gone")
+    aws.apis.reimport_api(ApiId=api, Body=json.dumps(document(aws, told, "/$default")))
+    aws.apis.create_stage(ApiId=api, StageName="$default", AutoDeploy=True)
+    assert httpx.get(at(aws, api, "$default", "/open")).json()["routeKey"] == "GET /open"
+    assert httpx.post(at(aws, api, "$default", "/gone")).json()["routeKey"] == "$default"
+    assert httpx.get(at(aws, api, "$default", "/signed")).status_code == 403
+    guarded = document(aws, told, security=[{"token": []}])
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.apis.reimport_api(ApiId=api, Body=json.dumps(guarded))
+
+
+def test_an_api_of_one_call_answers(aws: Aws, told: str) -> None:
+    api = aws.apis.create_api(Name=unique("quick"), ProtocolType="HTTP", Target=told)["ApiId"]
+    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(api)}/*/$default")
+    assert httpx.get(at(aws, api, "$default", "/a")).json()["routeKey"] == "$default"
+    integration = aws.apis.get_integrations(ApiId=api)["Items"][0]["IntegrationId"]
+    aws.apis.update_integration(
+        ApiId=api, IntegrationId=integration, RequestParameters={"overwrite:header.x": "$request.path"}
+    )
+    mapped = httpx.get(at(aws, api, "$default", "/a"))
+    assert (mapped.status_code, "NotEmulatedBySandbox" in mapped.text) == (501, True)

@@ -16,8 +16,37 @@ _Answer: TypeAlias = tuple[int, dict[str, str], str]
 
 def apply() -> None:
     """Close all of them."""
+    apis_can_be_created_quickly()
     stages_can_be_changed()
     stages_can_be_tagged()
+
+
+def apis_can_be_created_quickly() -> None:
+    """With a target an API has a route, an integration and a `$default` stage from the start; moto drops the target.
+
+    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html#apis-prop-createapiinput-target
+    """
+    create = ApiGatewayV2Response.create_api
+
+    def create_api(self: ApiGatewayV2Response) -> _Answer:
+        status, headers, body = create(self)
+        given, made = json.loads(self.body), json.loads(body)
+        if given.get("target"):
+            api = self.apigatewayv2_backend.get_api(made["apiId"])
+            is_function = ":lambda:" in given["target"]
+            integration = api.create_integration(
+                connection_type="INTERNET", description="", integration_method="POST" if is_function else "ANY",
+                integration_type="AWS_PROXY" if is_function else "HTTP_PROXY", integration_uri=given["target"],
+                credentials_arn=given.get("credentialsArn"), payload_format_version="2.0" if is_function else "1.0",
+            )  # fmt: skip
+            api.create_route(
+                api_key_required=False, authorization_scopes=[], route_key=given.get("routeKey") or "$default",
+                target=f"integrations/{integration.id}", authorization_type="NONE",
+            )  # fmt: skip
+            api.create_stage({"stageName": "$default", "autoDeploy": True})
+        return status, headers, str(body)
+
+    ApiGatewayV2Response.create_api = create_api  # type: ignore[method-assign] # the gap
 
 
 def stages_can_be_changed() -> None:

@@ -171,3 +171,34 @@ resource "aws_lambda_permission" "rest" {
 output "rest_url" {
   value = aws_api_gateway_stage.rest.invoke_url
 }
+
+# from a document
+resource "aws_api_gateway_rest_api" "rest_document" {
+  name = "rest-document-${local.suffix}"
+  body = jsonencode({
+    openapi = "3.0.1"
+    info    = { title = "rest-document-${local.suffix}", version = "1.0" }
+    paths = {
+      "/items/{id}" = {
+        x-amazon-apigateway-any-method = {
+          responses                       = {}
+          x-amazon-apigateway-integration = { type = "aws_proxy", httpMethod = "POST", uri = local.function_invoke_arn }
+        }
+      }
+    }
+  })
+}
+
+resource "aws_api_gateway_deployment" "rest_document" {
+  rest_api_id = aws_api_gateway_rest_api.rest_document.id
+  triggers    = { redeployment = sha1("${aws_api_gateway_rest_api.rest_document.body}${var.revision}") }
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "aws_api_gateway_stage" "rest_document" {
+  rest_api_id   = aws_api_gateway_rest_api.rest_document.id
+  deployment_id = aws_api_gateway_deployment.rest_document.id
+  stage_name    = "live"
+}
