@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from moto.awslambda.models import LambdaFunction
-from moto.ec2.models import ec2_backends
 
 _LOGGING = "terralive_logging_config"
 _VPC = "terralive_vpc"
@@ -59,6 +58,8 @@ def _vpc_of(function: LambdaFunction) -> str:
     config = function._vpc_config  # noqa: SLF001 - the gap
     if not config or not config.get("SubnetIds"):
         return ""
+    from moto.ec2.models import ec2_backends  # noqa: PLC0415 - half a second and 20 MB that few functions need
+
     subnets = ec2_backends[function.account_id][function.region].describe_subnets(subnet_ids=config["SubnetIds"])
     return str(subnets[0].vpc_id)
 
