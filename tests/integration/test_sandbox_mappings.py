@@ -78,6 +78,7 @@ def test_messages_reach_the_function_as_documented_and_are_gone_when_it_has_succ
         extra={
             "Records[].messageAttributes.raw": "the sample has one attribute, a string",
             "Records[].messageAttributes.count": "likewise",
+            "Records[].md5OfMessageAttributes": "the event types of AWS's own libraries have it",
         },
     )
 

@@ -30,10 +30,11 @@ class Message:
     body_md5: str
     system: Mapping[str, str]
     attributes: Mapping[str, Mapping[str, object]]
+    attributes_md5: str = ""
 
 
 def record(message: Message, queue_arn: str) -> dict[str, object]:
-    """A message as it stands in the event."""
+    """A message as it stands in the event; AWS's event types have the sum of its attributes, the samples do not."""
     return {
         "messageId": message.id,
         "receiptHandle": message.receipt_handle,
@@ -41,6 +42,7 @@ def record(message: Message, queue_arn: str) -> dict[str, object]:
         "attributes": dict(message.system),
         "messageAttributes": {name: _attribute(value) for name, value in message.attributes.items()},
         "md5OfBody": message.body_md5,
+        **({"md5OfMessageAttributes": message.attributes_md5} if message.attributes else {}),
         "eventSource": "aws:sqs",
         "eventSourceARN": queue_arn,
         "awsRegion": queue_arn.split(":")[3],

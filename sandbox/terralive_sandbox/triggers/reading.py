@@ -82,6 +82,7 @@ def _message(message: Message) -> queues.Message:
     return queues.Message(
         message.id, str(message.receipt_handle), message.body, message.body_md5,
         {name: str(value) for name, value in system.items() if value is not None}, message.message_attributes,
+        message.attribute_md5,
     )  # fmt: skip
 
 
