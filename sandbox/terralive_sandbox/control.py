@@ -24,7 +24,7 @@ T = TypeVar("T")
 Answer = tuple[int, list[tuple[str, str]], bytes]
 
 _QUEUE_THREADS = 32
-_REST_SERVICES = {"lambda", "s3", "apigateway"}
+_REST_SERVICES = {"lambda", "s3", "apigateway", "scheduler"}
 _DATA_MODELS = {"apigateway": "apigatewayv2"}
 
 

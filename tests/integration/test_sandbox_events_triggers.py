@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from botocore.exceptions import ClientError
@@ -245,6 +247,70 @@ def test_a_schedule_fires_until_it_is_disabled_or_deleted(tmp_path_factory: pyte
         while (last := recorder.next()) != "off":
             assert time.monotonic() < end, last
         assert recorder.next() == "off"
+
+
+def test_scheduler_fires_with_the_rights_of_its_role(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with running_sandbox(tmp_path_factory.mktemp("scheduler"), time_scale=0.01) as info:
+        aws = Aws(info)
+        recorder = Recorder(aws)
+        letters, letters_arn = queue_for(aws, "nobody.amazonaws.com", "none")
+        invoke = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": recorder.arn}
+        write = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": letters_arn}
+        allowed, forbidden = aws.role(invoke), aws.role(write)
+
+        def schedule(name: str, expression: str, role: str, **others: Any) -> str:  # noqa: ANN401 - boto3's
+            target = {"Arn": recorder.arn, "RoleArn": role, **others.pop("Target", {})}
+            created = aws.scheduler.create_schedule(
+                Name=name, ScheduleExpression=expression, FlexibleTimeWindow={"Mode": "OFF"}, Target=target, **others
+            )
+            return str(created["ScheduleArn"])
+
+        arn = schedule("plain", "rate(100 minutes)", allowed)
+        event = recorder.next()
+        assert event.pop("detail") == "{}"
+        assert (event["source"], event["resources"]) == ("aws.scheduler", [arn])
+        text = '{"arn": "<aws.scheduler.schedule-arn>", "at": "<aws.scheduler.scheduled-time>"}'
+        arn = schedule("texts", "rate(100 minutes)", allowed, Target={"Input": text})
+        made = recorder.next()
+        assert made["arn"] == arn
+        soon = dt.datetime.now(dt.UTC)
+        while soon <= dt.datetime.now(
+            dt.UTC
+        ):  # again, should this machine have been too busy to make it before its time
+            soon = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(seconds=2)
+            name = unique("once")
+            schedule(
+                name, f"at({soon.astimezone(ZoneInfo('Asia/Tokyo')):%Y-%m-%dT%H:%M:%S})", allowed,
+                Target={"Input": '{"at": "<aws.scheduler.scheduled-time>"}'},
+                ScheduleExpressionTimezone="Asia/Tokyo", ActionAfterCompletion="DELETE",
+            )  # fmt: skip
+        assert recorder.next() == {"at": f"{soon:%Y-%m-%dT%H:%M:%SZ}"}
+        assert name not in [one["Name"] for one in aws.scheduler.list_schedules()["Schedules"]]
+        schedule("off", "rate(1 minute)", allowed, State="DISABLED", Target={"Input": '"off"'})
+        arn = schedule("refused", "rate(100 minutes)", forbidden, Target={"DeadLetterConfig": {"Arn": letters_arn}})
+        attributes = received(aws, letters, 1)[0]["MessageAttributes"]
+        assert attributes["ERROR_CODE"]["StringValue"] == "AccessDeniedException"
+        assert attributes["SCHEDULE_ARN"]["StringValue"] == arn
+        for name in ("plain", "texts", "refused"):
+            aws.scheduler.delete_schedule(Name=name)
+        aws.scheduler.update_schedule(
+            Name="off", ScheduleExpression="rate(1 minute)", FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": recorder.arn, "RoleArn": allowed, "Input": '"on"'},
+        )  # fmt: skip
+        assert [recorder.next(), recorder.next()] == ["on", "on"]
+
+        closed = aws.iam.create_role(RoleName="closed", AssumeRolePolicyDocument='{"Statement": []}')["Role"]["Arn"]
+        with pytest.raises(ClientError, match="must allow AWS EventBridge Scheduler to assume the role"):
+            schedule("s", "rate(1 hour)", closed)
+        with pytest.raises(ClientError, match=r"ValidationException.*Invalid Schedule Expression rate\(1 hours\)\."):
+            schedule("s", "rate(1 hours)", allowed)
+        with pytest.raises(ClientError, match="Invalid Schedule Expression Timezone"):
+            schedule("s", "rate(1 hour)", allowed, ScheduleExpressionTimezone="Mars/Olympus")
+        with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*aws-sdk:sqs:sendMessage"):
+            schedule("s", "rate(1 hour)", allowed, Target={"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage"})
+        other = {"Effect": "Allow", "Action": "scheduler:*", "Resource": "arn:aws:scheduler:*:*:schedule/mine/*"}
+        with pytest.raises(ClientError, match=r"scheduler:GetSchedule on resource: .*:schedule/default/off"):
+            aws.assume(aws.role(other)).scheduler.get_schedule(Name="off")
 
 
 def records(events: list[Any]) -> list[Any]:

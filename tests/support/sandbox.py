@@ -116,6 +116,10 @@ class Aws:
         return client
 
     @property
+    def scheduler(self) -> Any:  # noqa: ANN401 - no stubs of EventBridge Scheduler are installed
+        return self._client("scheduler")
+
+    @property
     def s3(self) -> S3Client:
         client: S3Client = self._client("s3")
         return client

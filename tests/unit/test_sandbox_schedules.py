@@ -143,3 +143,18 @@ def test_an_agenda_keeps_to_when_an_entry_starts_and_ends() -> None:
     fired = [moment for hour in range(9) for _, moment in agenda.due([entry], START + hour * dt.timedelta(minutes=30))]
     fired += [moment for _, moment in agenda.due([entry], at("2026-01-01T09:00"))]
     assert fired == [at("2026-01-01T03:30")]
+
+
+def test_what_fires_at_once_fires_when_it_starts_and_then_by_its_rate() -> None:
+    entry = Entry("s", "rate(1 hour)", at_once=True)
+    agenda = Agenda()
+    assert agenda.due([entry], START) == [(entry, START)]
+    assert agenda.next_at() == START + dt.timedelta(hours=1)
+
+
+def test_a_time_of_its_own_ignores_start_and_end() -> None:
+    entry = Entry("s", "at(2026-01-01T10:00:00)", zone="America/New_York", ends=at("2026-01-01T01:00"))
+    agenda = Agenda()
+    assert agenda.due([entry], START) == []
+    assert agenda.due([entry], at("2026-01-01T15:00")) == [(entry, at("2026-01-01T15:00"))]
+    assert agenda.next_at() is None

@@ -27,6 +27,7 @@ from . import (
     openapi,
     queue_settings,
     s3,
+    scheduler,
     sns,
     sqs,
 )
@@ -53,6 +54,8 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     events.rules_reach_their_targets(deliver)
     events.targets_are_checked()
     events.schedules_are_checked(schedules_changed)
+    scheduler.schedules_are_checked(schedules_changed)
+    scheduler.lists_are_short()
     s3.buckets_notify(deliveries)
     s3.destinations_are_validated(deliveries)
     s3.configurations_name_eventbridge()

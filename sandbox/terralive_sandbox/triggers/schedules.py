@@ -65,13 +65,17 @@ Schedule: TypeAlias = Rate | Cron | At
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that fires by a schedule; `key` names it, `zone` is that of cron() and at()."""
+    """Something that fires by a schedule; `key` names it, `zone` is that of cron() and at().
+
+    `starts` and `ends` bound what repeats. With `at_once`, rate() fires first when it starts, not an interval later.
+    """
 
     key: str
     expression: str
     zone: str = "UTC"
     starts: dt.datetime | None = None
     ends: dt.datetime | None = None
+    at_once: bool = False
 
 
 def parse(expression: str) -> Schedule:
@@ -235,8 +239,7 @@ class Agenda:
         planned: dict[Entry, _Planned] = {}
         fires: list[tuple[Entry, dt.datetime]] = []
         for entry in entries:
-            since = max(filter(None, (now, entry.starts)))
-            plan = self._planned.get(entry) or _Planned(since, self._next(entry, now, since))
+            plan = self._planned.get(entry) or self._first(entry, now)
             if plan.at is not None and plan.at <= now:
                 fires.append((entry, plan.at))
                 plan = _Planned(plan.since, self._next(entry, now, plan.since))
@@ -248,7 +251,15 @@ class Agenda:
         """When `due` is to be asked again, at the latest."""
         return min((plan.at for plan in self._planned.values() if plan.at is not None), default=None)
 
+    def _first(self, entry: Entry, now: dt.datetime) -> _Planned:
+        since = max(filter(None, (now, entry.starts)))
+        if entry.at_once and isinstance(parse(entry.expression), Rate):
+            return _Planned(since, since)
+        return _Planned(since, self._next(entry, now, since))
+
     def _next(self, entry: Entry, after: dt.datetime, since: dt.datetime) -> dt.datetime | None:
-        after = max(filter(None, (after, entry.starts)))
-        at = next_time(parse(entry.expression), after, since=since, zone=entry.zone, scale=self._scale)
-        return None if at is None or (entry.ends is not None and at > entry.ends) else at
+        schedule = parse(entry.expression)
+        once = isinstance(schedule, At)
+        after = after if once else max(filter(None, (after, entry.starts)))
+        at = next_time(schedule, after, since=since, zone=entry.zone, scale=self._scale)
+        return None if at is None or (not once and entry.ends is not None and at > entry.ends) else at

@@ -172,3 +172,48 @@ resource "aws_lambda_permission" "events_sns" {
   principal     = "sns.amazonaws.com"
   source_arn    = aws_sns_topic.events.arn
 }
+
+resource "aws_scheduler_schedule_group" "events" {
+  name = "events-${local.suffix}"
+  tags = { revision = var.revision }
+}
+
+resource "aws_scheduler_schedule" "events" {
+  name                         = "events-${local.suffix}"
+  group_name                   = aws_scheduler_schedule_group.events.name
+  description                  = "revision ${var.revision}"
+  schedule_expression          = "cron(0 ${var.revision} * * ? *)"
+  schedule_expression_timezone = "Europe/Berlin"
+  start_date                   = "2100-01-01T00:00:00Z"
+  end_date                     = "2101-01-0${var.revision}T00:00:00Z"
+  state                        = var.revision == 1 ? "ENABLED" : "DISABLED"
+  flexible_time_window {
+    mode                      = "FLEXIBLE"
+    maximum_window_in_minutes = 15 * var.revision
+  }
+  target {
+    arn      = local.function_arn
+    role_arn = local.role_arn
+    input    = jsonencode({ at = "<aws.scheduler.scheduled-time>", revision = var.revision })
+    dead_letter_config {
+      arn = aws_sqs_queue.events.arn
+    }
+    retry_policy {
+      maximum_event_age_in_seconds = 3600
+      maximum_retry_attempts       = var.revision
+    }
+  }
+}
+
+resource "aws_scheduler_schedule" "events_once" {
+  name                = "events-once-${local.suffix}"
+  schedule_expression = "at(2100-0${var.revision}-01T12:00:00)"
+  flexible_time_window {
+    mode = "OFF"
+  }
+  target {
+    arn      = aws_sqs_queue.events.arn
+    role_arn = local.role_arn
+    input    = jsonencode({ revision = var.revision })
+  }
+}
