@@ -86,6 +86,9 @@ def parse(request: Request) -> Signed:
             )  # fmt: skip
         else:
             header = request.header("authorization")
+            if header is None and (request.header("content-type") or "").startswith("multipart/form-data"):
+                message = "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
+                raise SignatureError("NotEmulatedBySandbox", message)
             if header is None:
                 raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
             match = _HEADER.fullmatch(header)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import httpx
 import pytest
 from botocore.exceptions import ClientError
 
@@ -456,6 +457,10 @@ def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws)
     for text, ask in refused:
         with pytest.raises(ClientError, match=f"AccessDenied.*{text}"):
             ask()
+
+    presigned = aws.s3.generate_presigned_post(bucket, "open/form")
+    answer = httpx.post(presigned["url"], data=presigned["fields"], files={"file": b"x"})
+    assert "NotEmulatedBySandbox" in answer.text
 
     def denied(condition: object, key: str) -> dict[str, object]:
         resource = f"arn:aws:s3:::{bucket}/{key}"

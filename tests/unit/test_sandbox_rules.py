@@ -95,6 +95,9 @@ def test_an_entry_becomes_an_event_with_the_fields_of_the_page() -> None:
     entry = {"Source": "shop", "DetailType": "order", "Detail": '{"a": 1}', "Resources": ["r"], "Time": 1.5}
     event = event_of(entry, "id", "123456789012", "eu-west-1", NOW)
     assert list(event) == list(EVENT)
+    theirs = sample("eventbridge-event")
+    detail = json.dumps(theirs["detail"])
+    assert_same_shape(event_of({**entry, "Detail": detail}, "id", "1", "r", NOW), theirs)
     assert event["time"] == "1970-01-01T00:00:01Z"
     without = event_of({**entry, "Time": None, "Resources": None}, "id", "123456789012", "eu-west-1", NOW)
     assert (without["time"], without["resources"]) == ("2026-01-02T03:04:05Z", [])
