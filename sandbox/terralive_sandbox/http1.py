@@ -28,6 +28,7 @@ class Http1(H11Protocol):
     request_seconds = _REQUEST_SECONDS
 
     _deadline: asyncio.TimerHandle | None = None
+    _half_closed = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args, **kwargs)
@@ -59,10 +60,18 @@ class Http1(H11Protocol):
             self.transport.close()
         self._watch()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's always closes
+        """A client that has sent all it will send still reads its answer."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        self._half_closed = answering and self.conn.their_state is not h11.SEND_BODY
+        return self._half_closed
+
     def on_response_complete(self) -> None:
         try:
             super().on_response_complete()
         except h11.LocalProtocolError:
+            self.transport.close()
+        if self._half_closed:
             self.transport.close()
         if self._deadline is not None:  # the next request has its own time, from its first byte
             self._deadline.cancel()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,9 +18,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from support.sandbox import Aws, running_sandbox
+from support.sandbox import Aws, running_sandbox, unique
 from support.sockets import head_of, raw, two_way, upgrade_request
-from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.info import SandboxInfo, local_url
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
@@ -39,7 +40,7 @@ class Place:
     log: Path
     websocket: str
     refusing: str
-    http: str
+    http: tuple[str, ...]
     management: ApiGatewayManagementApiClient
 
     @property
@@ -54,8 +55,11 @@ class Place:
         return (
             upgrade_request(self.websocket),
             upgrade_request(f"{self.websocket}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}"),
-            f"POST /_sandbox{self.http.partition('/_sandbox')[2]}/a?b=c HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\n".encode()
-            + b"Content-Length: 3\r\n\r\nabc",
+            *(
+                f"POST {urlsplit(address).path}a/b?c=d HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\n".encode()
+                + b"Accept: */*\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\r\nabc"
+                for address in self.http
+            ),
             b"POST /_sandbox/faults HTTP/1.1\r\n" + admin + b'Content-Length: 15\r\n\r\n{"kind":"drop"}',
             b"POST /_sandbox/faults/drop-connections HTTP/1.1\r\n" + admin + b"Content-Length: 2\r\n\r\n{}",
             b"DELETE /_sandbox/faults HTTP/1.1\r\n" + admin + b"\r\n",
@@ -74,7 +78,20 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         function = aws.function(ECHO)
         api = aws.websocket_api(function, "$disconnect", "echo")
         two_way(aws, api, "echo")
-        http = info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default")
+        for action, settings in (
+            ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
+            ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
+        ):
+            aws.lambda_.add_permission(
+                FunctionName=function, StatementId=unique("url"), Action=action, Principal="*", **settings
+            )
+        http = (
+            info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default") + "/",
+            info.http_url.format(api=rest_api(aws, function), stage="dev") + "/",
+            local_url(
+                info, aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")["FunctionUrl"]
+            ),
+        )
         websocket = info.websocket_url.format(api=api, stage="live")
         refusing = info.websocket_url.format(api=aws.websocket_api(function, "$connect"), stage="live")
         yield Place(info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live"))
@@ -82,6 +99,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         log = (folder / "sandbox.log").read_text(errors="replace")
         assert "Traceback" not in log, log[-4000:]
         assert "exception" not in log.lower(), log[-4000:]
+
+
+def rest_api(aws: Aws, function: str) -> str:
+    """A REST API with all requests to one function; its id."""
+    api = aws.rest.create_rest_api(name=unique("rest"))["id"]
+    root = aws.rest.get_resources(restApiId=api)["items"][0]["id"]
+    resource = aws.rest.create_resource(restApiId=api, parentId=root, pathPart="{proxy+}")["id"]
+    uri = f"arn:aws:apigateway:{aws.info.region}:lambda:path/2015-03-31/functions/{function}/invocations"
+    aws.rest.put_method(restApiId=api, resourceId=resource, httpMethod="ANY", authorizationType="NONE")
+    aws.rest.put_integration(
+        restApiId=api, resourceId=resource, httpMethod="ANY", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
+    )
+    aws.rest.create_deployment(restApiId=api, stageName="dev")
+    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api)}/*/*")
+    return api
 
 
 def bounded(examples: int) -> settings:
@@ -148,6 +180,17 @@ def test_a_request_with_a_few_bytes_changed_is_answered(
     place: Place, data: st.DataObject, mutations: list[tuple[int, int, bytes]]
 ) -> None:
     told(place, mutated(data.draw(st.sampled_from(place.requests)), mutations))
+
+
+def test_those_requests_unchanged_are_answered(place: Place) -> None:
+    upgrades, others = place.requests[:2], place.requests[2:]
+    statuses = [told(place, request).split(b" ", 2)[1] for request in others]
+    assert statuses[:3] == [b"200"] * 3, "HTTP API, REST API, function URL"
+    assert all(b"200" <= status < b"500" for status in statuses)
+    for request in upgrades:
+        with raw(place.info) as connection:
+            connection.sendall(request)
+            assert head_of(connection).startswith(b"HTTP/1.1 101")
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3))
