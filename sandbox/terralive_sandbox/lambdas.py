@@ -347,7 +347,7 @@ def _fingerprint(function: LambdaFunction) -> str:
     state = (
         function.code_sha_256, function.handler, function.run_time, function.role, function.timeout,
         function.memory_size, sorted(function.environment_vars.items()), [str(layer) for layer in function.layers],
-        id(function),
+        function.logs_group_name, id(function),
     )  # fmt: skip
     return hashlib.sha256(repr(state).encode()).hexdigest()
 

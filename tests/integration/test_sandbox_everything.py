@@ -1,5 +1,7 @@
 """Every resource type together, through the real Terraform and AWS provider: nothing differs from what was asked for.
 
+The lists that tell what is there are held against botocore's models on the way (support.shapes).
+
 `everything/` holds the configuration, a file an area. `TERRALIVE_EVERYTHING=rest,http` applies these files alone.
 """
 
@@ -11,10 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import boto3
 import pytest
 
-from support.sandbox import code, unique
+from support.sandbox import Aws, code, unique
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_terraform.mirror import terraform_environment
 
@@ -80,10 +81,10 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(sandbox: Sandbo
 
 def left_with(info: SandboxInfo, suffix: str) -> list[str]:
     """The lists that still name something with `suffix`."""
-    session = boto3.Session(info.access_key_id, info.secret_access_key, region_name=info.region)
+    aws = Aws(info)
     found = []
     for service, operations in LISTS.items():
-        client = session.client(service, endpoint_url=info.endpoint)  # type: ignore[call-overload] # by name
+        client = aws._client(service)
         for operation in operations:
             if client.can_paginate(operation):
                 pages = list(client.get_paginator(operation).paginate())

@@ -66,6 +66,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     functions.destinations_are_checked()
     function_urls.apply()
     function_settings.functions_say_how_they_are_set()
+    function_settings.event_invoke_configs_change_and_are_listed()
     iam.roles_keep_what_an_update_leaves_out()
     queue_settings.queues_keep_their_attributes()
     apigatewayv2.apply()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import unquote
 
 from moto.awslambda.models import LambdaFunction
+from moto.awslambda.responses import LambdaResponse
+from moto.core.responses import ActionResult
 
 _LOGGING = "terralive_logging_config"
 _VPC = "terralive_vpc"
@@ -45,6 +48,25 @@ def functions_say_how_they_are_set() -> None:
     LambdaFunction.update_configuration = updated  # type: ignore[assignment,method-assign] # the gap
     LambdaFunction.get_configuration = described  # type: ignore[method-assign] # the gap
     LambdaFunction.get_code = code  # type: ignore[method-assign] # the gap
+
+
+def event_invoke_configs_change_and_are_listed() -> None:
+    """An update leaves alone what it does not name, and a list has the time as a number, as the other answers do.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionEventInvokeConfig.html
+    """
+
+    def update(self: LambdaResponse) -> ActionResult:
+        name = unquote(self.path.rsplit("/", 2)[1])
+        before = self.backend.get_function_event_invoke_config(name)
+        kept = {key: value for key, value in before.items() if key not in {"FunctionArn", "LastModified"}}
+        return ActionResult(self.backend.put_function_event_invoke_config(name, {**kept, **self.json_body}))
+
+    def every(self: LambdaResponse) -> ActionResult:
+        return ActionResult(self.backend.list_function_event_invoke_configs(unquote(self.path.rsplit("/", 3)[1])))
+
+    LambdaResponse.update_function_event_invoke_config = update  # type: ignore[method-assign,assignment] # the gap
+    LambdaResponse.list_function_event_invoke_configs = every  # type: ignore[method-assign,assignment] # the gap
 
 
 def _log_to(function: LambdaFunction, config: dict[str, Any]) -> None:
