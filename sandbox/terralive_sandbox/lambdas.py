@@ -129,11 +129,6 @@ class Functions:
         self._reaper: asyncio.Task[None] | None = None
         self._closed = False
 
-    @property
-    def private_tmp(self) -> bool:
-        """Whether every execution environment has a `/tmp` of its own."""
-        return bool(self._namespace)
-
     def find(self, name_or_arn: str, qualifier: str | None = None) -> LambdaFunction:
         """Raises InvokeError(ResourceNotFoundException)."""
         match = _ARN.fullmatch(name_or_arn)

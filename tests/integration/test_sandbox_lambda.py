@@ -218,6 +218,10 @@ def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
     assert json.loads(answer["Payload"].read()) == ["one", f"{arn}:live"]
     assert answer["ExecutedVersion"] == "1"
     assert invoke(aws, arn) == ["two", arn]
+    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*aliases"):
+        aws.lambda_.update_alias(
+            FunctionName=arn, Name="live", RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}}, FunctionVersion="1"
+        )
 
 
 def test_reserved_concurrency_of_zero_throttles(aws: Aws) -> None:

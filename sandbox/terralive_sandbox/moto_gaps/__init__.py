@@ -64,6 +64,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     functions.functions_take_every_update()
     functions.functions_have_dead_letter_queues()
     functions.destinations_are_checked()
+    functions.aliases_have_one_version()
     function_urls.apply()
     function_settings.functions_say_how_they_are_set()
     function_settings.event_invoke_configs_change_and_are_listed()

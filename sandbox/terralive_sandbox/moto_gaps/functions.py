@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.awslambda.exceptions import InvalidParameterValueException
-from moto.awslambda.models import LambdaBackend, LambdaFunction
+from moto.awslambda.models import LambdaAlias, LambdaBackend, LambdaFunction
 from moto.core.utils import iso_8601_datetime_with_nanoseconds
 
 from terralive_sandbox.triggers.destinations import DestinationError, Role, require
@@ -108,6 +108,24 @@ def destinations_are_checked() -> None:
         return put(self, function_name, config)
 
     LambdaBackend.put_function_event_invoke_config = checked  # type: ignore[method-assign] # the gap
+
+
+def aliases_have_one_version() -> None:
+    """A weighted alias would always be its first version: the rest is refused.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+    """
+    for name in ("create_alias", "update_alias"):
+        setattr(LambdaBackend, name, _unweighted(getattr(LambdaBackend, name)))
+
+
+def _unweighted(write: Callable[..., LambdaAlias]) -> Callable[..., LambdaAlias]:
+    def checked(self: LambdaBackend, *args: Any, routing_config: Any = None, **kwargs: Any) -> LambdaAlias:  # noqa: ANN401 - moto's
+        if (routing_config or {}).get("AdditionalVersionWeights"):
+            raise not_emulated("aliases with more than one version")
+        return write(self, *args, routing_config=routing_config, **kwargs)
+
+    return checked
 
 
 def _require(role: str, arn: str, message: str) -> None:
