@@ -102,8 +102,15 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
 
 def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
     name = unique("cli")
-    queue = cli.sqs("create-queue", "--queue-name", name)["QueueUrl"]
     arn = f"arn:aws:sqs:{cli.info.region}:{cli.info.account_id}:{name}"
+    sns = {
+        "Effect": "Allow",
+        "Principal": {"Service": "sns.amazonaws.com"},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
+    }
+    attributes = json.dumps({"Policy": json.dumps({"Version": "2012-10-17", "Statement": [sns]})})
+    queue = cli.sqs("create-queue", "--queue-name", name, "--attributes", attributes)["QueueUrl"]
     topic = cli.json("sns", "create-topic", "--name", name)["TopicArn"]
     cli.run("sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", arn)
     sent = cli.sqs("send-message", "--queue-url", queue, "--message-body", "direct")
