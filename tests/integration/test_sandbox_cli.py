@@ -171,7 +171,7 @@ def test_messages_reach_a_websocket_connection(cli: Cli) -> None:
         socket.send("who am I")
         connection = socket.recv(timeout=60)
         assert isinstance(connection, str)
-        here = ("--connection-id", connection, "--endpoint-url", endpoint)
+        here = (f"--connection-id={connection}", "--endpoint-url", endpoint)  # an id may begin with a dash
         (cli.folder / "message.txt").write_text("hello by the CLI")
         cli.run("apigatewaymanagementapi", "post-to-connection", "--data", "fileb://message.txt", *here)
         assert socket.recv(timeout=60) == "hello by the CLI"
