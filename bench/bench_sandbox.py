@@ -21,7 +21,7 @@ import threading
 import time
 import uuid
 import zipfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -116,9 +116,15 @@ def processes() -> dict[int, tuple[int, float]]:
     return {int(pid): (int(parent), int(rss) / 1024) for pid, parent, rss in rows}
 
 
-def descendants(pid: int, every: dict[int, tuple[int, float]]) -> list[int]:
-    children = [child for child, (parent, _) in every.items() if parent == pid]
-    return [*children, *(below for child in children for below in descendants(child, every))]
+def descendants(pid: int, every: dict[int, tuple[int, float]]) -> int:
+    """How many processes have come from this one."""
+    children: dict[int, list[int]] = defaultdict(list)
+    for child, (parent, _) in every.items():
+        children[parent].append(child)
+    below = list(children[pid])
+    for child in below:  # grows meanwhile
+        below += children[child]
+    return len(below)
 
 
 def milliseconds(durations: list[float]) -> tuple[float, float]:
@@ -300,7 +306,7 @@ async def invoke(client: httpx.AsyncClient, info: SandboxInfo, count: Count, end
 async def watch(pid: int, samples: list[tuple[float, int]], ends: float) -> None:
     while time.monotonic() < ends:
         every = await asyncio.to_thread(processes)
-        samples.append((every[pid][1], len(descendants(pid, every))))
+        samples.append((every[pid][1], descendants(pid, every)))
         await asyncio.sleep(1)
 
 
