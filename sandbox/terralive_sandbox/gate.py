@@ -83,8 +83,8 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
         case "lambda":
             operation = {"Invoke": "InvokeFunction"}.get(operation, operation)
             return [AccessRequest(f"lambda:{operation}", _lambda_arns(request, prefix))]
-        case "s3" | "events" | "scheduler":
-            return _by_operation(service, request, operation, body, prefix)
+        case "s3" | "events":
+            return _s3(request, operation) if service == "s3" else _events(operation, body, prefix)
         case "sts" if operation == "GetCallerIdentity":
             return []
         case _:
@@ -139,16 +139,6 @@ def _lambda_arns(request: Request, prefix: str) -> tuple[str, ...]:
     return (f"{arn}:{qualifier}",) if qualifier else (arn,)
 
 
-def _by_operation(
-    service: str, request: Request, operation: str, body: Mapping[str, object], prefix: str
-) -> list[AccessRequest]:
-    if service == "s3":
-        return _s3(request, operation)
-    if service == "events":
-        return _events(operation, body, prefix)
-    return [AccessRequest(f"scheduler:{operation}", _scheduler(request, prefix))]
-
-
 def _s3(request: Request, operation: str) -> list[AccessRequest]:
     """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html."""
     path = re.sub(r"^([^/]+)/$", r"\1", unquote(request.path).lstrip("/"))
@@ -189,17 +179,6 @@ def _events(operation: str, body: Mapping[str, object], prefix: str) -> list[Acc
 
     needed = sorted(resources())
     return [AccessRequest(f"events:{operation}", (arn,)) for arn in needed] or [AccessRequest(f"events:{operation}")]
-
-
-def _scheduler(request: Request, prefix: str) -> tuple[str, ...]:
-    """https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridgescheduler.html."""
-    kind, _, name = unquote(request.path).strip("/").partition("/")
-    if kind == "tags":
-        return (name,)
-    if kind == "schedule-groups":
-        return (f"{prefix}schedule-group/{name}",) if name else ()
-    group = dict(parse_qsl(request.query)).get("groupName") or _json(request.body).get("GroupName") or "default"
-    return (f"{prefix}schedule/{group}/{name}",) if name else ()
 
 
 def _after_version(path: str) -> str:

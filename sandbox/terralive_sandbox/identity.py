@@ -101,13 +101,6 @@ def principals(caller: Caller) -> tuple[str, ...]:
     return (caller.arn, *(role.arn for role in list(_iam().roles.values()) if role.name == name))
 
 
-def trusts(role_arn: str, service: str) -> bool:
-    """Whether a role exists and lets a service assume it."""
-    role = next((role for role in list(_iam().roles.values()) if role.arn == role_arn), None)
-    asked = AccessRequest("sts:AssumeRole", (role_arn,), (service,), {"aws:SourceAccount": ACCOUNT})
-    return role is not None and decide([role.assume_role_policy_document], asked) is Decision.ALLOWED
-
-
 def role_documents(role_arn: str) -> tuple[str, ...]:
     """The policies of a role; empty for one that does not exist."""
     backend = _iam()

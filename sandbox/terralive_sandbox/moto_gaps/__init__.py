@@ -27,7 +27,6 @@ from . import (
     openapi,
     queue_settings,
     s3,
-    scheduler,
     sns,
     sqs,
 )
@@ -50,15 +49,12 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     sns.topics_invoke_functions(deliver)
     sns.fifo_topics_take_queues_only()
     events.patterns_match_as_in_aws()
-    events.put_events_answers_as_aws_does()
-    events.rules_reach_their_targets(deliver)
+    events.put_events_reaches_targets(deliver)
     events.targets_are_checked()
     events.schedules_are_checked(schedules_changed)
-    scheduler.schedules_are_checked(schedules_changed)
-    scheduler.lists_are_short()
+    events.others_say_that_they_are_missing()
     s3.buckets_notify(deliveries)
     s3.destinations_are_validated(deliveries)
-    s3.configurations_name_eventbridge()
     s3.bucket_policies_have_conditions()
     functions.other_triggers_say_that_they_are_missing()
     functions.functions_take_every_update()

@@ -1,4 +1,4 @@
-"""EventBridge: buses match as AWS does, rules invoke functions and fire on schedules, what cannot be reached says so.
+"""EventBridge: buses match as AWS does, rules reach functions, queues and topics, and fire on schedules.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
 """
@@ -11,23 +11,24 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
-from moto.logs.models import logs_backends
+from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from terralive_sandbox.identity import ACCOUNT
 from terralive_sandbox.triggers import patterns, rules, schedules
 from terralive_sandbox.triggers.deliveries import Deliver, Refusal
 from terralive_sandbox.triggers.destinations import DestinationError, Service, send
 
-from .errors import not_emulated
+from .errors import not_emulated, refusing
 
 _SERVICE = "events.amazonaws.com"
 _ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
+_TARGETS = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 _parse = lru_cache(maxsize=1024)(patterns.parse)
 
 
@@ -57,8 +58,11 @@ def _matches(pattern: EventPattern, event: Mapping[str, object]) -> bool:
     return bool(text) and patterns.matches(_parse(text), event)
 
 
-def put_events_answers_as_aws_does() -> None:
-    """https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html."""
+def put_events_reaches_targets(deliver: Deliver) -> None:
+    """In moto entries that AWS refuses pass, disabled rules get events too, and functions and topics none.
+
+    https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
+    """
 
     def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not 1 <= len(events) <= rules.ENTRIES:
@@ -81,38 +85,27 @@ def put_events_answers_as_aws_does() -> None:
             answers.append({"EventId": event_id})
             accepted.append((self._normalize_event_bus_arn(entry.get("EventBusName")), event))
         for bus, event in accepted:
-            publish(self, bus, event)
+            _publish(deliver, self.event_buses.get(bus), event)
         return answers
 
     EventsBackend.put_events = put_events  # type: ignore[method-assign] # the gap
 
 
-def publish(backend: EventsBackend, bus_name: str, event: rules.Event) -> None:
-    """Give an event to a bus. One that does not exist takes it like any other, and nobody ever sees it again."""
-    bus: EventBus | None = backend.event_buses.get(bus_name)
+def _publish(deliver: Deliver, bus: EventBus | None, event: rules.Event) -> None:
+    """A bus that does not exist takes an event like any other, and nobody ever sees it again."""
     if bus is None:
-        sys.stderr.write(f"an event of {event['source']} is lost: there is no event bus {bus_name}\n")
+        sys.stderr.write(f"an event of {event['source']} is lost: there is no such event bus\n")
         return
     for rule in list(bus.rules.values()):
-        rule.send_to_targets(cast("Any", event))
+        if rule.state in _ENABLED and _matches(rule.event_pattern, event):
+            _fire(deliver, rule, event)
 
 
-def rules_reach_their_targets(deliver: Deliver) -> None:
-    """In moto disabled rules get events too, and functions and topics none."""
-
-    def send_to_targets(self: Rule, original_event: Any, transform_input: bool = True) -> None:  # noqa: ANN401, FBT002 - moto's signature
-        del transform_input  # is False for replays and for S3, where AWS does transform
-        if self.state in _ENABLED and _matches(self.event_pattern, original_event):
-            fire(deliver, self, original_event)
-
-    Rule.send_to_targets = send_to_targets  # type: ignore[method-assign] # the gap
-
-
-def fire(deliver: Deliver, rule: Rule, event: rules.Event) -> None:
+def _fire(deliver: Deliver, rule: Rule, event: rules.Event) -> None:
     """Send an event to all targets of a rule."""
     source = rules.Source(rule.arn, rule.name, dt.datetime.now(dt.UTC))
     for target in list(rule.targets):
-        refused = _send(deliver, rule, target, event, rules.payload(target, event, source))
+        refused = _send(deliver, rule, target, rules.payload(target, event, source))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if refused is not None and queue:
             # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq: what
@@ -124,27 +117,16 @@ def fire(deliver: Deliver, rule: Rule, event: rules.Event) -> None:
             _hand_over(rule, queue, json.dumps(event), attributes)
 
 
-def _send(deliver: Deliver, rule: Rule, target: Mapping[str, Any], event: rules.Event, text: str) -> Refusal | None:
+def _send(deliver: Deliver, rule: Rule, target: Mapping[str, Any], text: str) -> Refusal | None:
     arn = str(target["Arn"])
-    _, _, kind, region, _, name = arn.split(":", 5)
-    match kind:
-        case "lambda":
-            try:
-                value = json.loads(text)
-            except ValueError:
-                sys.stderr.write(f"{rule.arn} made no JSON for {arn} of its input template: {text}\n")
-                return Refusal("INVALID_JSON", "The input of the target is not valid JSON.")
-            return deliver(arn, value, _SERVICE, rule.arn)
-        case "sqs" | "sns":
-            return _hand_over(rule, arn, text, {}, target.get("SqsParameters", {}).get("MessageGroupId"))
-        case "logs":
-            return _log(region, name.removeprefix("log-group:").removesuffix(":*"), text)
-        case _ if name.startswith("event-bus/"):
-            publish(events_backends[ACCOUNT][region], name.removeprefix("event-bus/"), event)
-        case _:  # an archive's own rule: PutTargets lets nothing else pass
-            archive = json.loads(text)["archive-arn"].rpartition("archive/")[2]
-            rule._send_to_events_archive(archive, cast("Any", event))  # noqa: SLF001 - moto's
-    return None
+    if not arn.startswith("arn:aws:lambda:"):
+        return _hand_over(rule, arn, text, {}, target.get("SqsParameters", {}).get("MessageGroupId"))
+    try:
+        value = json.loads(text)
+    except ValueError:
+        sys.stderr.write(f"{rule.arn} made no JSON for {arn} of its input template: {text}\n")
+        return Refusal("INVALID_JSON", "The input of the target is not valid JSON.")
+    return deliver(arn, value, _SERVICE, rule.arn)
 
 
 def _hand_over(
@@ -156,18 +138,6 @@ def _hand_over(
     except DestinationError as error:
         sys.stderr.write(f"{rule.arn}: {error}\n")
         return Refusal(error.code, str(error))
-    return None
-
-
-def _log(region: str, group: str, text: str) -> Refusal | None:
-    """The log group's own policy, which AWS wants, is not looked at."""
-    logs = logs_backends[ACCOUNT][region]
-    if group not in logs.groups:
-        return Refusal("NO_RESOURCE", "The specified log group does not exist.")
-    stream = str(uuid.uuid4())
-    now = int(dt.datetime.now(dt.UTC).timestamp() * 1000)
-    logs.create_log_stream(group, stream)
-    logs.put_log_events(group, stream, [{"timestamp": now, "message": text}])
     return None
 
 
@@ -183,10 +153,7 @@ def targets_are_checked() -> None:
         except rules.RuleError as error:
             raise JsonRESTError(error.code, error.message) from error
         for target in targets:
-            _, _, kind, _, _, resource = (target["Arn"].split(":", 5) + [""] * 6)[:6]
-            if kind not in {"lambda", "sqs", "sns", "logs"} and not (
-                kind == "events" and resource.startswith(("event-bus/", ":"))
-            ):
+            if not target["Arn"].startswith(_TARGETS):
                 raise not_emulated(f"the target {target['Arn']} of EventBridge rules")
         put(self, name, event_bus_arn, targets)
 
@@ -194,40 +161,26 @@ def targets_are_checked() -> None:
 
 
 def schedules_are_checked(changed: Callable[[], None]) -> None:
-    """In moto any cron(…) is one, and none ever fires. `changed` is told of every change of rules."""
-    put, delete = EventsBackend.put_rule, EventsBackend.delete_rule
-    enable, disable = EventsBackend.enable_rule, EventsBackend.disable_rule
+    """In moto any cron(…) is one, and none ever fires. `changed` is told of what may fire sooner than before."""
+    put, enable = EventsBackend.put_rule, EventsBackend.enable_rule
 
     def put_rule(self: EventsBackend, *args: Any, **kwargs: Any) -> Rule:  # noqa: ANN401 - moto's signature
         if expression := kwargs.get("scheduled_expression"):
             try:
-                schedule = schedules.parse(expression)
-            except schedules.InvalidScheduleError:
-                schedule = None
-            if schedule is None or isinstance(schedule, schedules.At):
-                raise ValidationException("Parameter ScheduleExpression is not valid.")
+                schedules.parse(expression)
+            except schedules.InvalidScheduleError as error:
+                raise ValidationException("Parameter ScheduleExpression is not valid.") from error
         rule = put(self, *args, **kwargs)
         changed()
         return rule
-
-    def delete_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> None:
-        delete(self, name, event_bus_arn)
-        changed()
 
     def enable_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> bool:
         known = enable(self, name, event_bus_arn)
         changed()
         return known
 
-    def disable_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> bool:
-        known = disable(self, name, event_bus_arn)
-        changed()
-        return known
-
     EventsBackend.put_rule = put_rule  # type: ignore[method-assign] # the gap
-    EventsBackend.delete_rule = delete_rule  # type: ignore[method-assign] # the gap
     EventsBackend.enable_rule = enable_rule  # type: ignore[method-assign] # the gap
-    EventsBackend.disable_rule = disable_rule  # type: ignore[method-assign] # the gap
 
 
 class ScheduledRules:
@@ -249,13 +202,16 @@ class ScheduledRules:
         _, _, _, region, _, name = entry.key.split(":", 5)
         rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
         event = rules.aws_event(
-            "Scheduled Event",
-            "aws.events",
-            event_id=str(uuid.uuid4()),
-            account=ACCOUNT,
-            region=region,
-            time=at,
-            resources=[rule.arn],
-            detail={},
-        )
-        fire(self._deliver, rule, event)
+            "Scheduled Event", "aws.events", event_id=str(uuid.uuid4()), account=ACCOUNT, region=region, time=at,
+            resources=[rule.arn], detail={},
+        )  # fmt: skip
+        _fire(self._deliver, rule, event)
+
+
+def others_say_that_they_are_missing() -> None:
+    """What moto would take in, to do nothing with it."""
+    EventsBackend.create_archive = refusing("EventBridge archives and replays")  # type: ignore[method-assign] # the gap
+    EventsBackend.create_api_destination = refusing("EventBridge API destinations")  # type: ignore[method-assign] # the gap
+    scheduler = refusing("EventBridge Scheduler (rules can have a schedule)")
+    EventBridgeSchedulerBackend.create_schedule = scheduler  # type: ignore[method-assign] # the gap
+    EventBridgeSchedulerBackend.update_schedule = scheduler  # type: ignore[method-assign] # the gap

@@ -17,7 +17,7 @@ _LONGEST_SLEEP_SECONDS = 30.0
 
 
 class Timetable(Protocol):
-    """A service's schedules. Both are called on the thread that owns moto's state."""
+    """What is scheduled. Both are called on the thread that owns moto's state."""
 
     def entries(self) -> Sequence[Entry]:
         """All that are enabled now."""
@@ -27,23 +27,24 @@ class Timetable(Protocol):
 
 
 class Clock:
-    """Looks at the timetables and fires what is due. Build it on the event loop.
+    """Looks at the timetable and fires what is due. Build it on the event loop.
 
     Args:
         control: the thread that owns moto's state.
-        timetables: what to follow.
+        timetable: what to follow.
         scale: what intervals of rate() are multiplied by.
     """
 
-    def __init__(self, control: ControlPlane, timetables: Sequence[Timetable], *, scale: float = 1.0) -> None:
+    def __init__(self, control: ControlPlane, timetable: Timetable, *, scale: float = 1.0) -> None:
         self._control = control
-        self._agendas = [(timetable, Agenda(scale)) for timetable in timetables]
+        self._timetable = timetable
+        self._agenda = Agenda(scale)
         self._loop = asyncio.get_running_loop()
         self._changes = asyncio.Event()
         self._task = self._loop.create_task(self._run())
 
     def changed(self) -> None:
-        """Schedules were made, changed or removed. Any thread."""
+        """Something may fire sooner than before. Any thread."""
         self._loop.call_soon_threadsafe(self._changes.set)
 
     def close(self) -> None:
@@ -63,10 +64,9 @@ class Clock:
 
     def _tick(self) -> dt.datetime | None:
         now = dt.datetime.now(dt.UTC)
-        for timetable, agenda in self._agendas:
-            for entry, at in agenda.due(timetable.entries(), now):
-                try:
-                    timetable.fire(entry, at)
-                except Exception:  # noqa: BLE001 - one schedule's failure is not another's
-                    traceback.print_exc()
-        return min(filter(None, (agenda.next_at() for _, agenda in self._agendas)), default=None)
+        for entry, at in self._agenda.due(self._timetable.entries(), now):
+            try:
+                self._timetable.fire(entry, at)
+            except Exception:  # noqa: BLE001 - one schedule's failure is not another's
+                traceback.print_exc()
+        return self._agenda.next_at()

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from terralive_sandbox.asynchronous import AsynchronousInvocations
-from terralive_sandbox.identity import role_documents
 from terralive_sandbox.lambdas import Functions, InvokeError
-from terralive_sandbox.policy import AccessRequest, Decision, decide
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +58,6 @@ class Deliveries:
             hint = ": aws_lambda_permission is missing" if refused.code == "NO_PERMISSIONS" else f": {refused.message}"
             sys.stderr.write(f"{source_arn} may not invoke {function_arn}{hint}\n")
             return refused
-        self._loop.call_soon_threadsafe(self._accept, function_arn, json.dumps(event).encode(), source_arn)
-        return None
-
-    def deliver_as(self, role_arn: str, function_arn: str, event: object, source_arn: str) -> Refusal | None:
-        """The same with a role's rights in place of the function's resource policy."""
-        try:
-            self._functions.find(function_arn)
-        except InvokeError as error:
-            return Refusal(error.code, error.message)
-        asked = AccessRequest("lambda:InvokeFunction", (function_arn,))
-        if decide(role_documents(role_arn), asked) is not Decision.ALLOWED:
-            message = (
-                f"User: {role_arn} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn}"
-            )
-            return Refusal("AccessDeniedException", message)
         self._loop.call_soon_threadsafe(self._accept, function_arn, json.dumps(event).encode(), source_arn)
         return None
 

@@ -1,10 +1,9 @@
-"""When a schedule fires next: rate(), cron() in EventBridge's dialect, and Scheduler's at(). Pure.
+"""When a rule's schedule fires next: rate(), and cron() in EventBridge's dialect. Pure.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-    https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 
-A sandbox's time scale shortens the intervals of rate() alone. cron() and at() name times of the day, which a scale says
-nothing about: they fire when a clock on the wall shows them.
+A sandbox's time scale shortens the intervals of rate() alone. cron() names times of the day, in UTC, which a scale
+says nothing about: they fire when a clock on the wall shows them.
 
 No library is used: croniter speaks Unix cron, and those that speak AWS's dialect are unmaintained.
 """
@@ -18,7 +17,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
-from zoneinfo import ZoneInfo
 
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
 _WEEKDAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
@@ -42,13 +40,6 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class At:
-    """Once, at a time without a zone."""
-
-    moment: dt.datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Cron:
     """Times of the day on certain days; `day_of_month` or `day_of_week` is `?`, which is any."""
 
@@ -60,22 +51,15 @@ class Cron:
     years: tuple[int, ...]
 
 
-Schedule: TypeAlias = Rate | Cron | At
+Schedule: TypeAlias = Rate | Cron
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that fires by a schedule; `key` names it, `zone` is that of cron() and at().
-
-    `starts` and `ends` bound what repeats. With `at_once`, rate() fires first when it starts, not an interval later.
-    """
+    """Something that fires by a schedule; `key` names it."""
 
     key: str
     expression: str
-    zone: str = "UTC"
-    starts: dt.datetime | None = None
-    ends: dt.datetime | None = None
-    at_once: bool = False
 
 
 def parse(expression: str) -> Schedule:
@@ -87,8 +71,6 @@ def parse(expression: str) -> Schedule:
         return Rate(dt.timedelta(seconds=value * _SECONDS[found["unit"]]))
     kind, inside = expression[:-1].partition("(")[::2]
     try:
-        if kind == "at":
-            return At(dt.datetime.strptime(expression, "at(%Y-%m-%dT%H:%M:%S)"))  # noqa: DTZ007 - its zone stands apart
         fields = inside.upper().split()
         if kind != "cron" or not expression.endswith(")") or len(fields) != _CRON_FIELDS:
             raise InvalidScheduleError(expression)
@@ -105,33 +87,23 @@ def parse(expression: str) -> Schedule:
     return cron
 
 
-def next_time(
-    schedule: Schedule, after: dt.datetime, *, since: dt.datetime, zone: str = "UTC", scale: float = 1.0
-) -> dt.datetime | None:
-    """The first time later than `after`; None if there is none.
+def next_time(schedule: Schedule, after: dt.datetime, *, since: dt.datetime, scale: float = 1.0) -> dt.datetime | None:
+    """The first time later than `after`; None if there is none. All times are in UTC.
 
     Args:
         schedule: what to follow.
-        after: with a time zone.
-        since: when the schedule was made, with a time zone.
-        zone: that of cron() and at().
+        after: now, or the time before.
+        since: when the schedule was made.
         scale: what rate()'s interval is multiplied by.
     """
     if isinstance(schedule, Rate):
         interval = schedule.interval * scale
         return since + interval * max(1, math.floor((after - since) / interval) + 1)
-    local = ZoneInfo(zone)
-    candidates = [schedule.moment] if isinstance(schedule, At) else _times(schedule, after.astimezone(local))
-    for naive in candidates:
-        moment = naive.replace(tzinfo=local).astimezone(dt.UTC)
-        # A time that a clock skips in spring is left out (Scheduler's page); in autumn the first of two counts.
-        if moment.astimezone(local).replace(tzinfo=None) == naive and moment > after:
-            return moment
-    return None
+    return next((moment for moment in _times(schedule, after) if moment > after), None)
 
 
 def _times(cron: Cron, after: dt.datetime) -> Iterable[dt.datetime]:
-    """Times without a zone, from the day of `after` on; the caller drops those that are past."""
+    """From the day of `after` on, some of them past."""
     for year in cron.years:
         for month in cron.months:
             if (year, month) < (after.year, after.month):
@@ -141,7 +113,7 @@ def _times(cron: Cron, after: dt.datetime) -> Iterable[dt.datetime]:
                     continue
                 for hour in cron.hours:
                     for minute in cron.minutes:
-                        yield dt.datetime(year, month, day, hour, minute)  # noqa: DTZ001 - as the docstring says
+                        yield dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)
 
 
 def _days(cron: Cron, year: int, month: int) -> set[int]:
@@ -239,7 +211,7 @@ class Agenda:
         planned: dict[Entry, _Planned] = {}
         fires: list[tuple[Entry, dt.datetime]] = []
         for entry in entries:
-            plan = self._planned.get(entry) or self._first(entry, now)
+            plan = self._planned.get(entry) or _Planned(now, self._next(entry, now, now))
             if plan.at is not None and plan.at <= now:
                 fires.append((entry, plan.at))
                 plan = _Planned(plan.since, self._next(entry, now, plan.since))
@@ -251,15 +223,5 @@ class Agenda:
         """When `due` is to be asked again, at the latest."""
         return min((plan.at for plan in self._planned.values() if plan.at is not None), default=None)
 
-    def _first(self, entry: Entry, now: dt.datetime) -> _Planned:
-        since = max(filter(None, (now, entry.starts)))
-        if entry.at_once and isinstance(parse(entry.expression), Rate):
-            return _Planned(since, since)
-        return _Planned(since, self._next(entry, now, since))
-
     def _next(self, entry: Entry, after: dt.datetime, since: dt.datetime) -> dt.datetime | None:
-        schedule = parse(entry.expression)
-        once = isinstance(schedule, At)
-        after = after if once else max(filter(None, (after, entry.starts)))
-        at = next_time(schedule, after, since=since, zone=entry.zone, scale=self._scale)
-        return None if at is None or (not once and entry.ends is not None and at > entry.ends) else at
+        return next_time(parse(entry.expression), after, since=since, scale=self._scale)

@@ -44,12 +44,6 @@ resource "aws_cloudwatch_event_target" "events_queue" {
   input_path     = "$.detail"
 }
 
-resource "aws_cloudwatch_event_target" "events_log" {
-  rule           = aws_cloudwatch_event_rule.events_pattern.name
-  event_bus_name = aws_cloudwatch_event_bus.events.name
-  arn            = aws_cloudwatch_log_group.events.arn
-}
-
 resource "aws_cloudwatch_event_rule" "events_rate" {
   name                = "events-rate-${local.suffix}"
   schedule_expression = "rate(${var.revision + 1} hours)"
@@ -67,28 +61,14 @@ resource "aws_cloudwatch_event_target" "events_cron" {
   input = jsonencode({ revision = var.revision })
 }
 
-resource "aws_cloudwatch_event_rule" "events_forward" {
-  name          = "events-forward-${local.suffix}"
+resource "aws_cloudwatch_event_rule" "events_prefix" {
+  name          = "events-prefix-${local.suffix}"
   event_pattern = jsonencode({ source = [{ prefix = "shop" }] })
 }
 
-resource "aws_cloudwatch_event_target" "events_forward" {
-  rule     = aws_cloudwatch_event_rule.events_forward.name
-  arn      = aws_cloudwatch_event_bus.events.arn
-  role_arn = local.role_arn
-}
-
 resource "aws_cloudwatch_event_target" "events_topic" {
-  rule = aws_cloudwatch_event_rule.events_forward.name
+  rule = aws_cloudwatch_event_rule.events_prefix.name
   arn  = aws_sns_topic.events.arn
-}
-
-resource "aws_cloudwatch_event_archive" "events" {
-  name             = "events-${local.suffix}"
-  event_source_arn = aws_cloudwatch_event_bus.events.arn
-  description      = "revision ${var.revision}"
-  retention_days   = 7
-  event_pattern    = jsonencode({ source = ["shop"] })
 }
 
 resource "aws_lambda_permission" "events" {
@@ -98,10 +78,6 @@ resource "aws_lambda_permission" "events" {
   function_name = local.function_name
   principal     = "events.amazonaws.com"
   source_arn    = each.value
-}
-
-resource "aws_cloudwatch_log_group" "events" {
-  name = "/aws/events/${local.suffix}"
 }
 
 resource "aws_sqs_queue" "events" {
@@ -171,49 +147,4 @@ resource "aws_lambda_permission" "events_sns" {
   function_name = local.function_name
   principal     = "sns.amazonaws.com"
   source_arn    = aws_sns_topic.events.arn
-}
-
-resource "aws_scheduler_schedule_group" "events" {
-  name = "events-${local.suffix}"
-  tags = { revision = var.revision }
-}
-
-resource "aws_scheduler_schedule" "events" {
-  name                         = "events-${local.suffix}"
-  group_name                   = aws_scheduler_schedule_group.events.name
-  description                  = "revision ${var.revision}"
-  schedule_expression          = "cron(0 ${var.revision} * * ? *)"
-  schedule_expression_timezone = "Europe/Berlin"
-  start_date                   = "2100-01-01T00:00:00Z"
-  end_date                     = "2101-01-0${var.revision}T00:00:00Z"
-  state                        = var.revision == 1 ? "ENABLED" : "DISABLED"
-  flexible_time_window {
-    mode                      = "FLEXIBLE"
-    maximum_window_in_minutes = 15 * var.revision
-  }
-  target {
-    arn      = local.function_arn
-    role_arn = local.role_arn
-    input    = jsonencode({ at = "<aws.scheduler.scheduled-time>", revision = var.revision })
-    dead_letter_config {
-      arn = aws_sqs_queue.events.arn
-    }
-    retry_policy {
-      maximum_event_age_in_seconds = 3600
-      maximum_retry_attempts       = var.revision
-    }
-  }
-}
-
-resource "aws_scheduler_schedule" "events_once" {
-  name                = "events-once-${local.suffix}"
-  schedule_expression = "at(2100-0${var.revision}-01T12:00:00)"
-  flexible_time_window {
-    mode = "OFF"
-  }
-  target {
-    arn      = aws_sqs_queue.events.arn
-    role_arn = local.role_arn
-    input    = jsonencode({ revision = var.revision })
-  }
 }
