@@ -13,13 +13,9 @@ from terralive_sandbox.triggers.buckets import (
     Change,
     Filter,
     ambiguous,
-    bridge_detail,
-    bridge_type,
-    is_told,
     notification,
     trial_event,
 )
-from terralive_sandbox.triggers.rules import aws_event
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, dt.UTC)
 
@@ -35,22 +31,6 @@ def test_a_put_is_told_as_in_awss_sample() -> None:
     assert_same_shape(trial_event("b", NOW, "R", "H"), sample("s3-test-event"))
 
 
-def test_eventbridge_is_told_as_in_awss_samples() -> None:
-    for name, made in {
-        "eventbridge-s3-object-created": replace(change("ObjectCreated:Put"), size=3, etag="e", version_id="v"),
-        "eventbridge-s3-object-deleted": replace(change("ObjectRemoved:DeleteMarkerCreated"), etag="e", version_id="v"),
-    }.items():
-        theirs: Any = sample(name)
-        ours: Any = aws_event(
-            bridge_type(made), "aws.s3", event_id="i", account="1", region="r", time=NOW, resources=["b"],
-            detail=bridge_detail(made),
-        )  # fmt: skip
-        assert_same_shape(ours, theirs)
-        assert ours["detail-type"] == theirs["detail-type"]
-        for field in ("reason", "deletion-type"):
-            assert ours["detail"].get(field) == theirs["detail"].get(field)
-
-
 @pytest.mark.parametrize(
     ("key", "encoded"),
     [("red flower.jpg", "red+flower.jpg"), ("a/b/c.txt", "a/b/c.txt"), ("é+(1)", "%C3%A9%2B%281%29")],
@@ -58,22 +38,6 @@ def test_eventbridge_is_told_as_in_awss_samples() -> None:
 def test_a_key_is_encoded_like_a_form_but_for_its_slashes(key: str, encoded: str) -> None:
     told: Any = notification(change("ObjectCreated:Put", key), "c")
     assert told["Records"][0]["s3"]["object"]["key"] == encoded
-    detail: Any = bridge_detail(change("ObjectCreated:Put", key))
-    assert detail["object"]["key"] == key
-
-
-@pytest.mark.parametrize(
-    ("event", "kind"),
-    [
-        ("ObjectCreated:Copy", "Object Created"),
-        ("ObjectRemoved:Delete", "Object Deleted"),
-        ("ObjectTagging:Put", "Object Tags Added"),
-        ("ObjectTagging:Delete", "Object Tags Deleted"),
-        ("ObjectAcl:Put", "Object ACL Updated"),
-    ],
-)
-def test_eventbridge_calls_changes_by_names_of_its_own(event: str, kind: str) -> None:
-    assert bridge_type(change(event)) == kind
 
 
 CREATED = ("s3:ObjectCreated:*",)
@@ -101,11 +65,3 @@ CREATED = ("s3:ObjectCreated:*",)
 def test_two_rules_for_one_change_are_ambiguous(filters: list[Filter], expected: object) -> None:
     assert ambiguous(filters) is expected
     assert ambiguous(filters[::-1]) is expected
-
-
-def test_an_upload_in_parts_and_a_tagged_one_are_told_once() -> None:
-    assert is_told("ObjectCreated:Put", "PUT", [])
-    assert not is_told("ObjectCreated:Put", "POST", ["uploadId"])
-    assert is_told("ObjectCreated:CompleteMultipartUpload", "POST", ["uploadId"])
-    assert not is_told("ObjectTagging:Put", "PUT", [])
-    assert is_told("ObjectTagging:Put", "PUT", ["tagging"])

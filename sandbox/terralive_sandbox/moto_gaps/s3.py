@@ -1,4 +1,4 @@
-"""S3: buckets notify functions, queues, topics and EventBridge of what S3 would, and say so in their configuration.
+"""S3: buckets notify functions, queues and topics of objects that are created and removed.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/EventNotifications.html
 """
@@ -11,25 +11,19 @@ import json
 import re
 import secrets
 import sys
-import uuid
-from typing import Any, cast
+from typing import Any
 
 from flask import has_request_context, request
-from moto.core.responses import ActionResult
-from moto.events.models import events_backends
 from moto.iam.access_control import PermissionResult
 from moto.s3 import notifications
 from moto.s3.exceptions import InvalidArgumentError, S3ClientError
 from moto.s3.models import FakeBucket, Notification, NotificationConfiguration, S3Backend
-from moto.s3.responses import S3Response
 
 from terralive_sandbox import identity
 from terralive_sandbox.policy import AccessRequest, Decision, decide
-from terralive_sandbox.triggers import buckets, rules
+from terralive_sandbox.triggers import buckets
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.destinations import DestinationError, Service, require, send
-
-from . import events
 
 _SERVICE = "s3.amazonaws.com"
 _EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
@@ -76,13 +70,13 @@ class _Notifier:
         """Stands for moto's `send_event`; deletions are told by `delete_object`, which knows of versions."""
         del account_id
         event = str(getattr(event_name, "value", event_name)).removeprefix("s3:")
-        if event.startswith("ObjectRemoved:"):
+        if not event.startswith("ObjectCreated:"):
             return
-        if has_request_context() and not buckets.is_told(event, request.method, list(request.args)):
+        # moto says Put of an object that comes in parts, too.
+        if event == "ObjectCreated:Put" and has_request_context() and "uploadId" in request.args:
             return
-        created = event.startswith("ObjectCreated:")
         self.tell(
-            bucket, event, key.name, size=key.size if created else None, etag=key.etag.strip('"'),
+            bucket, event, key.name, size=key.size, etag=key.etag.strip('"'),
             version=key.version_id if bucket.is_versioned else None,
         )  # fmt: skip
 
@@ -107,12 +101,6 @@ class _Notifier:
         for told in (*configuration.queue, *configuration.topic):
             if told.matches(f"s3:{event}", key):
                 _send(told.arn, buckets.notification(change, told.id), change.bucket_arn)
-        if configuration.event_bridge is not None and (kind := buckets.bridge_type(change)):
-            bridged = rules.aws_event(
-                kind, "aws.s3", event_id=str(uuid.uuid4()), account=change.account, region=change.region,
-                time=now, resources=[change.bucket_arn], detail=buckets.bridge_detail(change),
-            )  # fmt: skip
-            events.publish(events_backends[identity.ACCOUNT][change.region], "default", bridged)
 
 
 def _send(arn: str, message: object, bucket_arn: str) -> None:
@@ -166,7 +154,12 @@ def destinations_are_validated(deliveries: Deliveries) -> None:
 
 
 def _validate(deliveries: Deliveries, bucket: FakeBucket, configuration: NotificationConfiguration) -> None:
+    if configuration.event_bridge is not None:
+        raise NotImplementedError("EventBridge as a destination (only functions, queues and topics are)")
     others = [*configuration.queue, *configuration.topic]
+    for event in (event for told in (*configuration.cloud_function, *others) for event in told.events):
+        if not event.startswith(("s3:ObjectCreated:", "s3:ObjectRemoved:")):
+            raise NotImplementedError(f"notifications of {event}")
     if buckets.ambiguous([_filter(told) for told in (*configuration.cloud_function, *others)]):
         raise InvalidArgumentError(
             "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes "
@@ -191,26 +184,6 @@ def _not_valid(arn: str, why: str) -> InvalidArgumentError:
 def _filter(told: Notification) -> buckets.Filter:
     ends = {rule["Name"].lower(): rule["Value"] for rule in told.filters.get("S3Key", {}).get("FilterRule", [])}
     return buckets.Filter(tuple(told.events), ends.get("prefix", ""), ends.get("suffix", ""))
-
-
-def configurations_name_eventbridge() -> None:
-    """That a bucket tells EventBridge moto leaves out of its answer, so that every plan would change it."""
-    get = S3Response.get_bucket_notification
-
-    def get_bucket_notification(self: S3Response) -> Any:  # noqa: ANN401 - whatever moto answers
-        configuration = self.backend.get_bucket_notification_configuration(self.bucket_name)
-        if configuration is not None and configuration.event_bridge is not None:
-            serialized = self.serialized
-
-            def with_eventbridge(answer: ActionResult) -> Any:  # noqa: ANN401 - likewise
-                return serialized(
-                    ActionResult({**cast("dict[str, object]", answer.result), "EventBridgeConfiguration": {}})
-                )
-
-            self.serialized = with_eventbridge  # type: ignore[assignment,method-assign] # this request's only
-        return get(self)
-
-    S3Response.get_bucket_notification = get_bucket_notification  # type: ignore[method-assign] # the gap
 
 
 def bucket_policies_have_conditions() -> None:

@@ -1,7 +1,6 @@
-"""What S3 says of a change in a bucket, to functions, queues and topics, and to EventBridge. Pure.
+"""What S3 says of a change in a bucket, to functions, queues and topics. Pure.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
 """
 
@@ -12,26 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import quote_plus
-
-_REASONS = {
-    "ObjectCreated:Put": "PutObject",
-    "ObjectCreated:Post": "POST Object",
-    "ObjectCreated:Copy": "CopyObject",
-    "ObjectCreated:CompleteMultipartUpload": "CompleteMultipartUpload",
-    "ObjectRemoved:Delete": "DeleteObject",
-    "ObjectRemoved:DeleteMarkerCreated": "DeleteObject",
-}
-_DELETIONS = {
-    "ObjectRemoved:Delete": "Permanently Deleted",
-    "ObjectRemoved:DeleteMarkerCreated": "Delete Marker Created",
-}
-_DETAIL_TYPES = {
-    "ObjectCreated": "Object Created",
-    "ObjectRemoved": "Object Deleted",
-    "ObjectAcl:Put": "Object ACL Updated",
-    "ObjectTagging:Put": "Object Tags Added",
-    "ObjectTagging:Delete": "Object Tags Deleted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,31 +101,6 @@ def trial_event(bucket: str, time: dt.datetime, request_id: str, host_id: str) -
     }
 
 
-def bridge_type(change: Change) -> str:
-    """EventBridge's `detail-type`."""
-    return _DETAIL_TYPES.get(change.event) or _DETAIL_TYPES.get(change.event.partition(":")[0], "")
-
-
-def bridge_detail(change: Change) -> dict[str, object]:
-    """EventBridge's `detail`; the key stands there as it is, not encoded."""
-    thing: dict[str, object] = {"key": change.key}
-    thing |= {"size": change.size} if change.size is not None else {}
-    thing |= {"etag": change.etag} if change.etag is not None else {}
-    thing |= {"version-id": change.version_id} if change.version_id is not None else {}
-    if change.event in _REASONS:
-        thing["sequencer"] = change.sequencer
-    detail: dict[str, object] = {
-        "version": "0",
-        "bucket": {"name": change.bucket},
-        "object": thing,
-        "request-id": change.request_id,
-        "requester": change.account,
-        "source-ip-address": change.source_ip,
-    }
-    detail |= {"reason": _REASONS[change.event]} if change.event in _REASONS else {}
-    return detail | ({"deletion-type": _DELETIONS[change.event]} if change.event in _DELETIONS else {})
-
-
 def ambiguous(filters: Sequence[Filter]) -> bool:
     """Whether one change could match two of them, which S3 refuses."""
     return any(
@@ -162,22 +116,6 @@ def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
         return wide == narrow or (wide.endswith(":*") and narrow.startswith(wide[:-1]))
 
     return any(covers(one, other) or covers(other, one) for one in some for other in others)
-
-
-def is_told(event: str, method: str, parameters: Sequence[str]) -> bool:
-    """Whether an event of moto's is one of S3's for this request.
-
-    moto also says ObjectTagging:Put of every new object, and ObjectCreated:Put of one that comes in parts.
-    """
-    match event:
-        case "ObjectTagging:Put" | "ObjectTagging:Delete":
-            return "tagging" in parameters
-        case "ObjectAcl:Put":
-            return "acl" in parameters
-        case "ObjectCreated:Put":
-            return not (method == "POST" and "uploadId" in parameters)
-        case _:
-            return True
 
 
 def stamp(moment: dt.datetime) -> str:

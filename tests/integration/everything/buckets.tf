@@ -1,4 +1,4 @@
-# S3: a bucket that notifies functions, queues, topics and EventBridge, and what teams set on buckets.
+# S3: a bucket that notifies functions, queues and topics, and what teams set on buckets.
 
 resource "aws_s3_bucket" "buckets" {
   bucket        = "buckets-${local.suffix}"
@@ -14,8 +14,7 @@ resource "aws_s3_bucket_versioning" "buckets" {
 }
 
 resource "aws_s3_bucket_notification" "buckets" {
-  bucket      = aws_s3_bucket.buckets.id
-  eventbridge = true
+  bucket = aws_s3_bucket.buckets.id
   lambda_function {
     lambda_function_arn = local.function_arn
     events              = ["s3:ObjectCreated:*"]
