@@ -27,19 +27,20 @@ from . import sigv4, websocketapi
 from .faults import ConnectionChoice, Direction, FaultRules
 from .frames import Accepted, Refused, Socket
 from .gateway import (
+    Failure,
     ForbiddenError,
     Gateway,
     IntegrationError,
-    NotEmulatedError,
-    NotPermittedError,
     Target,
+    left_out_of,
     new_connection_id,
     new_id,
 )
 from .identity import Caller
+from .proxyanswers import MalformedAnswerError
 from .throttle import Limit
 from .transit import Transit
-from .websocketapi import Answer, Connection, MalformedAnswerError
+from .websocketapi import Answer, Connection
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
 Response = tuple[int, dict[str, str], bytes]
@@ -153,7 +154,7 @@ class Connections:
         target = self._gateway.find(api_id, stage, "WEBSOCKET") if stage is not None else None
         if target is None:
             return _GONE if stage is None else _problem(403, "ForbiddenException", "Forbidden")
-        arn = self._gateway.arn(target, f"{request.method}/@connections/{connection_id}")
+        arn = self._gateway.arn(api_id, f"{stage}/{request.method}/@connections/{connection_id}")
         try:
             await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
         except ForbiddenError as error:
@@ -242,9 +243,13 @@ class Connections:
             answer = websocketapi.answer(result.body)
         except (IntegrationError, MalformedAnswerError) as error:
             _log(key, connection, error)
-            timed_out = isinstance(error, IntegrationError) and error.timed_out
-            why = str(error) if isinstance(error, NotEmulatedError) else "Internal server error"
-            self._tell(live, "Endpoint request timed out" if timed_out else why, request_id)
+            failure = error.failure if isinstance(error, IntegrationError) else None
+            if failure is Failure.NOT_EMULATED:
+                self._tell(live, str(error), request_id)
+            elif failure is Failure.TIMED_OUT:
+                self._tell(live, "Endpoint request timed out", request_id)
+            else:
+                self._tell(live, "Internal server error", request_id)
             return
         # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-response.html
         if route.route_response_selection_expression and route.route_responses and answer.body:
@@ -257,14 +262,14 @@ class Connections:
         """
         if route is None:
             return None
-        if route.api_key_required:
-            return _refused(501, "NotEmulatedBySandbox: API keys")
-        if route.authorization_type in {None, "NONE"}:
-            return None
+        if missing := left_out_of(route):
+            return _refused(501, f"NotEmulatedBySandbox: {missing}")
         if route.authorization_type != "AWS_IAM":
-            return _refused(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
+            return None
         try:
-            return self._gateway.authorize(signed, "Invoke", self._gateway.arn(target, "$connect"))
+            return self._gateway.authorize(
+                signed, "Invoke", self._gateway.arn(target.api.api_id, f"{target.stage.name}/$connect")
+            )
         except ForbiddenError as error:
             return _refused(403, str(error))
 
@@ -276,11 +281,16 @@ class Connections:
             answer = websocketapi.answer(result.body)
         except (IntegrationError, MalformedAnswerError) as error:
             _log("$connect", connection, error)
-            if isinstance(error, NotEmulatedError):
-                return _refused(501, str(error))
-            if isinstance(error, IntegrationError) and error.timed_out:
-                return _refused(504, "Gateway Timeout")
-            return _refused(500 if isinstance(error, NotPermittedError) else 502, "Internal server error")
+            failure = error.failure if isinstance(error, IntegrationError) else None
+            match failure:
+                case Failure.NOT_EMULATED:
+                    return _refused(501, str(error))
+                case Failure.TIMED_OUT:
+                    return _refused(504, "Gateway Timeout")
+                case Failure.NOT_PERMITTED:
+                    return _refused(500, "Internal server error")
+                case _:
+                    return _refused(502, "Internal server error")
         if not answer.is_success:
             return _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
         return answer

@@ -18,11 +18,11 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from . import httpapi, identity, sigv4
 from .answers import Answer
 from .cors import Cors
-from .gateway import authorizer
 from .identity import ACCOUNT, Caller
 from .lambdas import Functions, InvokeError
 from .moto_gaps.function_urls import FunctionUrl, urls_of
 from .policy import AccessRequest, Decision, decide
+from .proxyanswers import MalformedAnswerError
 
 PATH = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 both, unless an account had function URLs before (AWS: urls-auth).
@@ -70,7 +70,7 @@ class FunctionUrls:
         domain = f"{url.id}.lambda-url.{url.region}.on.aws"
         api = httpapi.Api(
             url.id, "$default", domain, ACCOUNT if caller is not None else "anonymous", {},
-            authorizer(caller) if caller is not None else None,
+            caller,
         )  # fmt: skip
         event = httpapi.event(request, httpapi.Match("$default"), api, request_id, time.time())
         base = [("x-amzn-requestid", request_id)]
@@ -83,7 +83,7 @@ class FunctionUrls:
         if not result.function_error:
             try:
                 response = httpapi.response(result.body)
-            except httpapi.MalformedResponseError as error:
+            except MalformedAnswerError as error:
                 sys.stderr.write(f"function URL of {url.function_arn}: malformed response: {error}\n")
             else:
                 return response.status, [*response.headers, *base], response.body

@@ -14,7 +14,9 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 
+from moto.apigateway.models import Method
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
 
 from terralive_stub.limits import INTEGRATION_SECONDS
@@ -30,35 +32,24 @@ _FUNCTION_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+")
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
 
 
+class Failure(Enum):
+    """Why an integration gave no answer."""
+
+    NOT_EMULATED = auto()
+    NOT_CONFIGURED = auto()
+    NOT_PERMITTED = auto()  # the function's resource policy does not let API Gateway invoke it
+    TOO_LARGE = auto()  # the event is larger than Lambda takes
+    REFUSED = auto()  # by Lambda, for another reason
+    TIMED_OUT = auto()
+    FUNCTION_FAILED = auto()
+
+
 class IntegrationError(Exception):
-    """An integration gave no usable answer.
+    """An integration gave no answer; the text names what is not emulated, else it is for the log."""
 
-    Attributes:
-        timed_out: it took too long.
-        ran: the function was invoked and failed.
-        too_large: the event is larger than Lambda takes.
-    """
-
-    def __init__(
-        self,
-        why: str,
-        *,
-        timed_out: bool = False,
-        ran: bool = False,
-        too_large: bool = False,
-    ) -> None:
-        super().__init__(why)
-        self.timed_out = timed_out
-        self.ran = ran
-        self.too_large = too_large
-
-
-class NotEmulatedError(IntegrationError):
-    """The sandbox leaves this kind of integration out; the text names it."""
-
-
-class NotPermittedError(IntegrationError):
-    """The function's resource policy does not let API Gateway invoke it."""
+    def __init__(self, failure: Failure, text: str) -> None:
+        super().__init__(f"NotEmulatedBySandbox: {text}" if failure is Failure.NOT_EMULATED else text)
+        self.failure = failure
 
 
 class ForbiddenError(Exception):
@@ -97,8 +88,9 @@ class Gateway:
     def domain(self, api_id: str) -> str:
         return f"{api_id}.execute-api.{self.region}.amazonaws.com"
 
-    def arn(self, target: Target, resource: str) -> str:
-        return f"arn:aws:execute-api:{self.region}:{ACCOUNT}:{target.api.api_id}/{target.stage.name}/{resource}"
+    def arn(self, api_id: str, resource: str) -> str:
+        """Of what a caller asks for; `resource` starts with the stage's name."""
+        return f"arn:aws:execute-api:{self.region}:{ACCOUNT}:{api_id}/{resource}"
 
     def authorize(self, request: sigv4.Request, action: str, arn: str) -> Caller:
         """Verify a caller's signature and policy.
@@ -139,17 +131,16 @@ class Gateway:
         """
         integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
         if integration is None:
-            raise IntegrationError("the route has no integration")
+            raise IntegrationError(Failure.NOT_CONFIGURED, "the route has no integration")
         if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
             kind = integration.integration_subtype or integration.integration_type
-            raise NotEmulatedError(f"NotEmulatedBySandbox: {kind} integrations")
+            raise IntegrationError(Failure.NOT_EMULATED, f"{kind} integrations")
         if target.api.protocol_type == "HTTP" and (integration.request_parameters or integration.response_parameters):
-            raise NotEmulatedError("NotEmulatedBySandbox: parameter mappings of HTTP APIs")
+            raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
-        return await self.invoke(
-            with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {}),
-            integration.credentials_arn, self.arn(target, source), event, min(limit, milliseconds / 1000),
-        )  # fmt: skip
+        uri = with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {})
+        source_arn = self.arn(target.api.api_id, f"{target.stage.name}/{source}")
+        return await self.invoke(uri, integration.credentials_arn, source_arn, event, min(limit, milliseconds / 1000))
 
     async def invoke(
         self, uri: str, credentials: str | None, source_arn: str, event: Mapping[str, object], seconds: float
@@ -161,7 +152,7 @@ class Gateway:
         """
         match = _FUNCTION_ARN.search(uri)
         if match is None:
-            raise NotEmulatedError(f"NotEmulatedBySandbox: an integration with {uri}")
+            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
         arn = match[0]
         try:
             function = self._functions.find(arn)
@@ -171,17 +162,19 @@ class Gateway:
             else:
                 allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
             if not allowed:
-                raise NotPermittedError(f"API Gateway may not invoke {arn}: aws_lambda_permission is missing")
+                why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
+                raise IntegrationError(Failure.NOT_PERMITTED, why)
             async with asyncio.timeout(seconds * self.time_scale):
                 # shielded: what ran too long for the gateway runs on, as on AWS
                 result = await asyncio.shield(self._functions.invoke(function, json.dumps(event).encode(), arn=arn))
         except InvokeError as error:
-            too_large = error.code == "RequestTooLargeException"
-            raise IntegrationError(f"{error.code}: {error.message}", too_large=too_large) from error
+            failure = Failure.TOO_LARGE if error.code == "RequestTooLargeException" else Failure.REFUSED
+            raise IntegrationError(failure, f"{error.code}: {error.message}") from error
         except TimeoutError as error:
-            raise IntegrationError(f"{arn} took longer than {seconds} s", timed_out=True) from error
+            raise IntegrationError(Failure.TIMED_OUT, f"{arn} took longer than {seconds} s") from error
         if result.function_error:
-            raise IntegrationError(f"{arn} failed: {result.body.decode('utf-8', 'replace')[:500]}", ran=True)
+            text = result.body.decode("utf-8", "replace")[:500]
+            raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
         return result
 
 
@@ -190,17 +183,12 @@ def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:
     return _STAGE_VARIABLE.sub(lambda found: variables.get(found[1], ""), text)
 
 
-def authorizer(caller: Caller) -> dict[str, object]:
-    """How events show a caller with AWS_IAM authorization."""
-    return {
-        "accessKey": caller.access_key_id,
-        "accountId": caller.account,
-        "callerId": caller.user_id,
-        "cognitoIdentity": None,
-        "principalOrgId": None,
-        "userArn": caller.arn,
-        "userId": caller.user_id,
-    }
+def left_out_of(access: Route | Method) -> str:
+    """What of a route's or method's access control is not emulated."""
+    if access.api_key_required in {True, "true"}:
+        return "API keys"
+    kind = access.authorization_type
+    return "" if kind in {None, "NONE", "AWS_IAM"} else f"{kind} authorizers"
 
 
 def new_id() -> str:

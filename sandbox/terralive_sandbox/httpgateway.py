@@ -12,20 +12,17 @@ import time
 from . import httpapi, sigv4
 from .answers import Answer
 from .cors import Cors
-from .gateway import ForbiddenError, Gateway, IntegrationError, NotEmulatedError, Target, authorizer, new_id
-from .httpapi import HttpRequest, HttpResponse, Match
-from .identity import ACCOUNT
+from .gateway import Failure, ForbiddenError, Gateway, IntegrationError, Target, left_out_of, new_id
+from .httpapi import HttpRequest, HttpResponse, Match, RefusedError
+from .identity import ACCOUNT, Caller
+from .proxyanswers import MalformedAnswerError
 from .restgateway import RestGateway
 
 _INTEGRATION_SECONDS = 30
-
-
-class _AnsweredError(Exception):
-    """The gateway has answered before any integration."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.response = httpapi.error(status, message)
+_FAILURES = {
+    Failure.TIMED_OUT: httpapi.error(503, "Service Unavailable"),
+    Failure.TOO_LARGE: httpapi.error(413, "Request Entity Too Large"),
+}
 
 
 class HttpGateway:
@@ -56,13 +53,13 @@ class HttpGateway:
         request_id = new_id()
         try:
             answer = await self._route(target, request, wire, request_id)
-        except _AnsweredError as refused:
+        except RefusedError as refused:
             answer = refused.response
+            sys.stderr.write(f"{target.api.api_id} {request.method} {request.path}: {answer.status} {refused}\n")
         return HttpResponse(answer.status, (*answer.headers, ("apigw-requestid", request_id)), answer.body)
 
     async def _route(self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str) -> HttpResponse:
-        if refusal := httpapi.too_large(request):
-            return refusal
+        httpapi.check_size(request)
         configured: object = target.api.cors_configuration  # a mapping, whatever moto's annotation says
         cors = Cors.of(configured) if isinstance(configured, dict) else None
         asked = request.header("access-control-request-method") if request.method == "OPTIONS" else ""
@@ -70,7 +67,7 @@ class HttpGateway:
         if found is None:
             if cors is not None and request.method == "OPTIONS":
                 return HttpResponse(204, tuple(cors.preflight(request.header("origin"), asked)), b"")
-            return httpapi.error(404, "Not Found")
+            raise RefusedError(httpapi.error(404, "Not Found"))
         caller = await self._admit(target, found, request, wire)
         response = await self._integrate(target, found, request, caller, request_id)
         if cors is None:
@@ -80,30 +77,27 @@ class HttpGateway:
         headers = cors.response(request.header("origin"), response.headers, asked)
         return HttpResponse(response.status, tuple(headers), response.body)
 
-    async def _admit(
-        self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request
-    ) -> dict[str, object] | None:
+    async def _admit(self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request) -> Caller | None:
         """Throttle, then authorize; the caller where the route asks who it is.
 
         Raises:
-            _AnsweredError: the gateway refuses.
+            RefusedError: the caller may not, or not now.
         """
         if not self._gateway.allows(target, found.route_key):
-            raise _AnsweredError(429, "Too Many Requests")
+            raise RefusedError(httpapi.error(429, "Too Many Requests"))
         route = target.routes[found.route_key]
-        if route.authorization_type in {None, "NONE"}:
-            return None
+        if missing := left_out_of(route):
+            raise httpapi.left_out(missing)
         if route.authorization_type != "AWS_IAM":
-            raise _AnsweredError(501, f"NotEmulatedBySandbox: {route.authorization_type} authorizers")
-        arn = self._gateway.arn(target, f"{request.method}{request.path}")
+            return None
+        arn = self._gateway.arn(target.api.api_id, f"{target.stage.name}/{request.method}{request.path}")
         try:
-            return authorizer(await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn))
+            return await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn)
         except ForbiddenError as error:
-            _log(target, found, f"403 {error}")
-            raise _AnsweredError(403, "Forbidden") from error
+            raise RefusedError(httpapi.error(403, "Forbidden"), str(error)) from error
 
     async def _integrate(
-        self, target: Target, found: Match, request: HttpRequest, caller: dict[str, object] | None, request_id: str
+        self, target: Target, found: Match, request: HttpRequest, caller: Caller | None, request_id: str
     ) -> HttpResponse:
         gateway, route = self._gateway, target.routes[found.route_key]
         api = httpapi.Api(
@@ -119,18 +113,10 @@ class HttpGateway:
         try:
             result = await gateway.integrate(target, route, source, event, _INTEGRATION_SECONDS)
             return httpapi.response(result.body) if version_2 else httpapi.response_1(result.body)
-        except httpapi.MalformedResponseError as error:
-            _log(target, found, str(error))
+        except MalformedAnswerError as error:
+            raise RefusedError(httpapi.error(500, "Internal Server Error"), str(error)) from error
         except IntegrationError as error:
-            _log(target, found, str(error))
-            if error.timed_out:
-                return httpapi.error(503, "Service Unavailable")
-            if error.too_large:
-                return httpapi.error(413, "Request Entity Too Large")
-            if isinstance(error, NotEmulatedError):
-                return httpapi.error(501, str(error))
-        return httpapi.error(500, "Internal Server Error")
-
-
-def _log(target: Target, found: Match, why: str) -> None:
-    sys.stderr.write(f"{target.api.api_id} {found.route_key}: {why}\n")
+            if error.failure is Failure.NOT_EMULATED:
+                raise RefusedError(httpapi.error(501, str(error))) from error
+            response = _FAILURES.get(error.failure) or httpapi.error(500, "Internal Server Error")
+            raise RefusedError(response, str(error)) from error

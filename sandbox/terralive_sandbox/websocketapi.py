@@ -8,23 +8,18 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl
 
 from terralive_stub.limits import MESSAGE_BYTES
 
+from . import httpapi, proxyanswers
 from .identity import Caller
+from .proxyanswers import MalformedAnswerError
 
 _VARIABLE = re.compile(r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)")
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SUCCESS = range(200, 300)
-_HTTP_STATUS = range(200, 600)
-
-
-class MalformedAnswerError(Exception):
-    """A function's answer is not what a proxy integration has to give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,36 +73,16 @@ def _text(value: object, path: str) -> str:
 
 def connect_event(connection: Connection, request_id: str, now: float) -> dict[str, object]:
     """`$connect`: the only event with headers, query and, with IAM authorization, the caller."""
-    headers: dict[str, list[str]] = {}
-    for name, value in (*connection.headers, *_added(connection)):
-        headers.setdefault(name, []).append(value)
-    query: dict[str, list[str]] = {}
-    for name, value in parse_qsl(connection.query, keep_blank_values=True):
-        query.setdefault(name, []).append(value)
-    event: dict[str, object] = {
-        "headers": {name: values[-1] for name, values in headers.items()},
-        "multiValueHeaders": headers,
-    }
+    headers = httpapi.multi_values((*connection.headers, *_added(connection)))
+    query = httpapi.query_values(connection.query)
+    event: dict[str, object] = {"headers": httpapi.last_values(headers), "multiValueHeaders": headers}
     if query:
-        event["queryStringParameters"] = {name: values[-1] for name, values in query.items()}
+        event["queryStringParameters"] = httpapi.last_values(query)
         event["multiValueQueryStringParameters"] = query
     context = _context(connection, "$connect", "CONNECT", request_id, now)
-    identity = _identity(connection)
     if connection.caller is not None:
-        caller = connection.caller
-        identity |= {
-            "accessKey": caller.access_key_id,
-            "accountId": caller.account,
-            "caller": caller.user_id,
-            "user": caller.user_id,
-            "userArn": caller.arn,
-            "principalOrgId": None,
-            "cognitoAuthenticationProvider": None,
-            "cognitoAuthenticationType": None,
-            "cognitoIdentityId": None,
-            "cognitoIdentityPoolId": None,
-        }
-    context["identity"] = identity
+        named = httpapi.identity_1(connection.source_ip, connection.user_agent, connection.caller)
+        context["identity"] = {**named, **_identity(connection)}
     return _with_variables(connection, event | {"requestContext": context, "isBase64Encoded": False})
 
 
@@ -151,24 +126,18 @@ def answer(body: bytes) -> Answer:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
 
     Raises:
-        MalformedAnswerError: it has no status code, or one that is no HTTP status; API Gateway answers 502.
+        MalformedAnswerError: it has no status code, or a part of it has the wrong type; API Gateway answers 502.
     """
-    try:
-        value = json.loads(body)
-        status = int(value["statusCode"])
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise MalformedAnswerError("a malformed proxy response: statusCode is missing or no number") from error
-    if status not in _HTTP_STATUS:
-        raise MalformedAnswerError(f"a malformed proxy response: statusCode is {status}")
+    value = proxyanswers.parsed(body)
+    if not isinstance(value, dict) or "statusCode" not in value:
+        raise MalformedAnswerError("a malformed proxy response: statusCode is missing")
+    status = proxyanswers.status(value["statusCode"])
     headers = value.get("headers")
     named = headers.items() if isinstance(headers, dict) else ()
     subprotocol = next((str(v) for k, v in named if str(k).lower() == "sec-websocket-protocol"), None)
     if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
         raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
-    content = value.get("body") or ""
-    if not isinstance(content, str):
-        raise MalformedAnswerError("a malformed proxy response: body is no string")
-    data = content.encode("utf-8", "replace")
+    data = proxyanswers.encoded(value.get("body") or None)
     if len(data) > MESSAGE_BYTES:
         raise MalformedAnswerError("the answer's body is larger than a message may be")
     return Answer(status, data, subprotocol)
@@ -203,7 +172,7 @@ def _context(connection: Connection, route: str, kind: str, request_id: str, now
         "routeKey": route,
         "eventType": kind,
         "extendedRequestId": request_id,
-        "requestTime": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now)),
+        "requestTime": httpapi.access_log_time(now),
         "messageDirection": "IN",
         "stage": connection.stage,
         "connectedAt": int(connection.connected_at * 1000),

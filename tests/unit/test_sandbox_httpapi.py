@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from support.samples import assert_same_shape, sample
 from terralive_sandbox import httpapi
 from terralive_sandbox.cors import Cors
-from terralive_sandbox.httpapi import Api, HttpRequest, MalformedResponseError, Match
+from terralive_sandbox.httpapi import Api, HttpRequest, Match, RefusedError
+from terralive_sandbox.identity import Caller
+from terralive_sandbox.proxyanswers import MalformedAnswerError
 
 NOW = 1583348638.39
 API = Api("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")
-IAM = {"accessKey": "ASIA1", "accountId": "1", "callerId": "AROA1:f", "userArn": "arn", "userId": "AROA1:f"}
+CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
 
 
 def request(method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str) -> HttpRequest:
@@ -89,13 +91,16 @@ def test_the_event_of_format_1_is_the_published_one() -> None:
 
 
 def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
-    api = Api("id", "dev", API.domain, API.account, authorizer=IAM)
+    api = Api("id", "dev", API.domain, API.account, caller=CALLER)
     asked = request(path="/a%20b/")
     event = httpapi.event(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
     context = event["requestContext"]
     assert isinstance(context, dict)
     assert event["rawPath"] == context["http"]["path"] == "/dev/a b/"
-    assert context["authorizer"] == {"iam": IAM}
+    assert context["authorizer"]["iam"] == {
+        "accessKey": "ASIA1", "accountId": "1", "callerId": "AROA1:f", "cognitoIdentity": None, "principalOrgId": None,
+        "userArn": "arn", "userId": "AROA1:f",
+    }  # fmt: skip
     assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
     older = httpapi.event_1(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
     assert (older["path"], older["resource"], older["pathParameters"]) == ("/dev/a b/", "/{x+}", {"x": "a b/"})
@@ -167,7 +172,7 @@ def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
         ("a", "1"), ("b", "x"), ("b", "y"), ("set-cookie", "a=1"), ("set-cookie", "b=2"),
     ]  # fmt: skip
     for malformed in ('"text"', '{"a": 1}', "null", ""):
-        with pytest.raises(MalformedResponseError):
+        with pytest.raises(MalformedAnswerError):
             httpapi.response_1(malformed.encode())
 
 
@@ -188,17 +193,17 @@ def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
     ],
 )
 def test_malformed_answers_are_none(answer: str) -> None:
-    with pytest.raises(MalformedResponseError):
+    with pytest.raises(MalformedAnswerError):
         httpapi.response(answer.encode())
 
 
 def test_requests_beyond_the_limits_are_refused() -> None:
-    assert httpapi.too_large(request()) is None
-    body = httpapi.too_large(request(body=b"x" * (httpapi.BODY_BYTES + 1)))
-    headers = httpapi.too_large(request(cookie="x" * httpapi.HEADER_BYTES))
-    assert body is not None
-    assert headers is not None
-    assert (body.status, headers.status) == (413, 431)
+    httpapi.check_size(request())
+    too_large = request(body=b"x" * (httpapi.BODY_BYTES + 1)), request(cookie="x" * httpapi.HEADER_BYTES)
+    for asked, status in zip(too_large, (413, 431), strict=True):
+        with pytest.raises(RefusedError) as refused:
+            httpapi.check_size(asked)
+        assert refused.value.response.status == status
 
 
 # CORS
@@ -289,7 +294,7 @@ def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
     for read in (httpapi.response, httpapi.response_1):
         try:
             response = read(answer)
-        except MalformedResponseError:
+        except MalformedAnswerError:
             continue
         assert 200 <= response.status <= 599
         for name, value in response.headers:

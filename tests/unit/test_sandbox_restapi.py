@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from support.samples import assert_same_shape, sample
 from terralive_sandbox import restapi
-from terralive_sandbox.httpapi import Api, HttpRequest, HttpResponse, MalformedResponseError
+from terralive_sandbox.httpapi import Api, HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.identity import Caller
 from terralive_sandbox.policy import AccessRequest, Decision, decide
-from terralive_sandbox.restapi import Found, GatewayResponse, LeftOutError, MockResponse, RefusedError, Resource
+from terralive_sandbox.proxyanswers import MalformedAnswerError
+from terralive_sandbox.restapi import Found, Resource
 
 NOW = 1519166937.665
 API = Api("gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012")
@@ -69,8 +71,8 @@ def test_the_event_is_the_published_one() -> None:
 
 def test_the_context_names_the_caller_as_published() -> None:
     published = sample("apigateway-rest-proxy-iam")
-    caller = {"accessKey": "A", "accountId": "1", "callerId": "AIDA", "userId": "AIDA", "userArn": "arn"}
-    api = Api("qr2gd9cfmf", "test", API.domain, API.account, authorizer=caller)
+    caller = Caller("A", "arn", "AIDA", (), "1")
+    api = Api("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
     ours = event(request(user_agent="x"), Found(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"), api)
     later = ["domainName", "domainPrefix", "extendedRequestId", "identity.principalOrgId"]
     assert_same_shape(
@@ -164,7 +166,7 @@ def test_an_answer_may_leave_everything_out_and_add_nothing() -> None:
         '"text"',
     ]
     for text in malformed:
-        with pytest.raises(MalformedResponseError):
+        with pytest.raises(MalformedAnswerError):
             restapi.response(text.encode(), "", ())
 
 
@@ -177,57 +179,32 @@ def test_headers_that_are_the_gateways_are_remapped() -> None:
     }  # fmt: skip
 
 
-def test_refusals_are_api_gateways_unless_configured() -> None:
-    plain = restapi.refusal(restapi.missing_token(), {})
+def test_refusals_are_api_gateways() -> None:
+    plain = restapi.missing_token().response
     assert (plain.status, plain.body) == (403, b'{"message":"Missing Authentication Token"}')
     assert dict(plain.headers)["x-amzn-errortype"] == "MissingAuthenticationTokenException"
-    own = GatewayResponse(
-        404, {"gatewayresponse.header.Access-Control-Allow-Origin": "'*'"}, '{"m":$context.error.messageString}'
-    )
-    for configured in ({"MISSING_AUTHENTICATION_TOKEN": own}, {"DEFAULT_4XX": own}):
-        changed = restapi.refusal(restapi.missing_token(), configured)
-        assert (changed.status, changed.body) == (404, b'{"m":"Missing Authentication Token"}')
-        assert dict(changed.headers)["access-control-allow-origin"] == "*"
-    assert restapi.refusal(restapi.failed(502), {"DEFAULT_4XX": own}).status == 502
     arn = "arn:aws:execute-api:us-east-1:123456789012:a/s/GET/"
-    assert json.loads(restapi.refusal(restapi.denied("me", arn, explicitly=True), {}).body) == {
+    assert json.loads(restapi.denied("me", arn, explicitly=True).response.body) == {
         "Message": "User: me is not authorized to perform: execute-api:Invoke on resource: "
         "arn:aws:execute-api:us-east-1:********9012:a/s/GET/ with an explicit deny"
     }
 
 
 def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None:
-    cors = MockResponse(
-        200, None,
-        {
-            "method.response.header.Access-Control-Allow-Origin": "'https://a'",
-            "method.response.header.X": "stageVariables.x",
-        },
-        {"application/json": None},
-    )  # fmt: skip
-    gone = MockResponse(410, "4\\d\\d", {}, {"application/json": '{"gone": true}'})
-    options = request("OPTIONS")
-    response = restapi.mock(options, {"application/json": "{statusCode:200}"}, [gone, cors], {"x": "y"})
-    assert (response.status, response.body) == (200, b"")
-    assert dict(response.headers) == {
-        "content-type": "application/json", "access-control-allow-origin": "https://a", "x": "y",
-    }  # fmt: skip
-    other = restapi.mock(options, {"application/json": '{"statusCode": 404}'}, [gone, cors], {})
-    assert (other.status, other.body) == (410, b'{"gone": true}')
-    for templates in ({}, {"application/json": "{}"}, {"text/plain": '{"statusCode": 200}'}):
-        with pytest.raises(RefusedError, match="Internal server error"):
-            restapi.mock(options, templates, [cors], {})
-    for templates in ({"application/json": '#set($s = 200) {"statusCode": $s}'},):
-        with pytest.raises(LeftOutError):
-            restapi.mock(options, templates, [cors], {})
-
-
-def test_required_parameters_are_named() -> None:
-    found = Found(PROXY, "ANY", {"proxy": "x"})
-    required = ["method.request.querystring.q", "method.request.header.X-H", "method.request.path.proxy"]
-    restapi.validate(request(query="q=1", x_h="1"), found, required)
-    with pytest.raises(RefusedError, match=r"Missing required request parameters: \[q, X-H\]"):
-        restapi.validate(request(), found, required)
+    origin = {"method.response.header.Access-Control-Allow-Origin": "'https://a'"}
+    response = restapi.mock("{statusCode:200}", 204, origin, "")
+    assert (response.status, response.body) == (204, b"")
+    assert dict(response.headers) == {"content-type": "application/json", "access-control-allow-origin": "https://a"}
+    plain = '{"statusCode": 200}'
+    for template, parameters, body in (
+        ("", {}, ""),
+        ('#set($s = 200) {"statusCode": $s}', {}, ""),
+        (plain, {"method.response.header.X": "stageVariables.x"}, ""),
+        (plain, {"method.response.header.X": "'a\r\nb: c'"}, ""),
+        (plain, {}, '{"gone": true}'),
+    ):
+        with pytest.raises(RefusedError, match="NotEmulatedBySandbox"):
+            restapi.mock(template, 200, parameters, body)
 
 
 def test_requests_beyond_the_limits_are_refused() -> None:
@@ -235,7 +212,7 @@ def test_requests_beyond_the_limits_are_refused() -> None:
     for asked in (request(body=b"x" * (10 * 1024 * 1024 + 1)), request(cookie="x" * 10240)):
         with pytest.raises(RefusedError) as refused:
             restapi.check_size(asked)
-        assert refused.value.status == 413
+        assert refused.value.response.status == 413
 
 
 def test_a_policys_shorthand_and_addresses_are_understood() -> None:
@@ -274,7 +251,7 @@ ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries({}, optional=dict.fromk
 def test_any_answer_is_a_response_or_malformed(given_answer: bytes, accept: str, binary: list[str]) -> None:
     try:
         response = restapi.response(given_answer, accept, binary)
-    except MalformedResponseError:
+    except MalformedAnswerError:
         return
     assert 200 <= response.status <= 599
     for name, value in response.headers:
@@ -294,5 +271,5 @@ def test_any_request_becomes_an_event(asked: HttpRequest, paths: list[str], temp
     resources = [Resource(str(i), path, frozenset({"ANY"})) for i, path in enumerate(paths)]
     found = restapi.match(resources, asked.method, asked.path)
     json.dumps(event(asked, found or Found(PROXY, "ANY")), allow_nan=False)
-    with contextlib.suppress(RefusedError, LeftOutError):
-        restapi.mock(asked, {"application/json": template}, [MockResponse(200, None, {"a": template}, {})], {})
+    with contextlib.suppress(RefusedError):
+        restapi.mock('{"statusCode": 200}', 200, {f"method.response.header.{template}": f"'{template}'"}, "")

@@ -24,7 +24,6 @@ from . import (
     functions,
     iam,
     mappings,
-    openapi,
     queue_settings,
     s3,
     sns,
@@ -69,8 +68,6 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     apigatewayv2.apply()
     apigatewayv2_deployments.apis_can_be_deployed()
     apigateway.apply()
-    openapi.rest_apis_are_read()
-    openapi.http_apis_are_read()
     sqs.queues_are_safe_and_tell(watcher.arrived)
     sqs.long_queues_stay_fast()
     sqs.policies_are_compact()

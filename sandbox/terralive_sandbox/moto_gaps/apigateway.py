@@ -5,55 +5,51 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from moto.apigateway import urls as apigateway_urls
-from moto.apigateway.models import (
-    APIGatewayBackend,
-    Deployment,
-    GatewayResponse,
-    Integration,
-    RequestValidator,
-    Resource,
-    RestAPI,
-)
+from moto.apigateway.models import APIGatewayBackend, Deployment, Integration, Method, Resource, RestAPI
 from moto.apigateway.responses import APIGatewayResponse
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 
-from .errors import not_emulated
+from .errors import not_emulated, refusing
 
 Operations: TypeAlias = list[dict[str, Any]]
 Fields: TypeAlias = Mapping[str, tuple[str, Callable[[str], object]]]
 _JsonAnswer: TypeAlias = tuple[int, dict[str, str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What of an API a deployment serves, as it was when the deployment was made."""
-
-    resources: Mapping[str, Resource]
-    gateway_responses: Mapping[str, GatewayResponse]
-    validators: Mapping[str, RequestValidator]
-    binary_types: tuple[str, ...]
-    policy: str | None
-
-
-def snapshot_of(deployment: Deployment) -> Snapshot:
-    """The snapshot that `deployments_take_a_snapshot` has put there."""
-    snapshot: Snapshot = deployment.snapshot  # type: ignore[attr-defined] # the gap
+def snapshot_of(deployment: Deployment) -> RestAPI:
+    """The API as it was when the deployment was made, which is what its stages serve."""
+    snapshot: RestAPI = deployment.snapshot  # type: ignore[attr-defined] # the gap
     return snapshot
 
 
 def apply() -> None:
     """Close all of them, after API Gateway v2's: moto serves its paths from a copy in the older API's table."""
     apigateway_urls.url_paths.update(apigatewayv2_urls.url_paths)
+    what_is_left_out_is_named()
     deployments_take_a_snapshot()
     rest_apis_keep_everything()
     everything_below_can_be_updated()
     integrations_have_defaults()
     rest_apis_can_be_tagged()
+
+
+def what_is_left_out_is_named() -> None:
+    """A method that lost its validator, or an API its configured refusals, would answer what AWS never answers."""
+    put_method = APIGatewayBackend.put_method
+
+    def put(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:  # noqa: ANN401 - moto's
+        if settings.get("request_validator_id"):
+            raise not_emulated("request validators of REST APIs")
+        return put_method(self, *where, **settings)
+
+    APIGatewayBackend.put_method = put  # type: ignore[method-assign] # the gap
+    documents = refusing("OpenAPI documents of REST APIs; declare resources, methods and integrations")
+    APIGatewayBackend.import_rest_api = APIGatewayBackend.put_rest_api = documents  # type: ignore[method-assign] # the gap
+    APIGatewayBackend.put_gateway_response = refusing("gateway responses of REST APIs")  # type: ignore[method-assign] # the gap
 
 
 def deployments_take_a_snapshot() -> None:
@@ -70,8 +66,9 @@ def deployments_take_a_snapshot() -> None:
             before.deployment_id = deployment.id
             before.variables.update(stage_variables or {})
             self.stages[name] = before
-        taken = copy.deepcopy((self.resources, self.gateway_responses, self.request_validators))
-        deployment.snapshot = Snapshot(*taken, tuple(self.binaryMediaTypes), self.policy)  # type: ignore[attr-defined] # the gap
+        snapshot = copy.copy(self)
+        snapshot.resources, snapshot.binaryMediaTypes = copy.deepcopy((self.resources, self.binaryMediaTypes))
+        deployment.snapshot = snapshot  # type: ignore[attr-defined] # the gap
         return deployment
 
     def to_json(self: Deployment) -> dict[str, Any]:  # the stage's name is none of its members
@@ -144,15 +141,6 @@ def everything_below_can_be_updated() -> None:
         },
         lambda a, p: a.get_integration_response(p[2], p[4], p[6], p[9]),
     )
-    _update(
-        "gateway_response",
-        {
-            "statusCode": ("status_code", str),
-            "responseParameters": ("response_parameters", str),
-            "responseTemplates": ("response_templates", str),
-        },
-        lambda a, p: a.get_gateway_response(p[2], p[4]),
-    )
 
 
 def integrations_have_defaults() -> None:
@@ -208,12 +196,8 @@ def _boolean(text: str) -> bool:
 
 _METHOD: Fields = {
     "authorizationType": ("authorization_type", str),
-    "authorizerId": ("authorizer_id", str),
-    "authorizationScopes": ("authorization_scopes", str),
     "apiKeyRequired": ("api_key_required", _boolean),
     "operationName": ("operation_name", str),
-    "requestValidatorId": ("request_validator_id", str),
-    "requestModels": ("request_models", str),
     "requestParameters": ("request_parameters", _boolean),
 }
 _INTEGRATION: Fields = {
@@ -229,7 +213,7 @@ _INTEGRATION: Fields = {
     "requestParameters": ("request_parameters", str),
     "requestTemplates": ("request_templates", str),
 }
-_LISTS = {"binaryMediaTypes", "cacheKeyParameters", "authorizationScopes"}
+_LISTS = {"binaryMediaTypes", "cacheKeyParameters"}
 
 
 def _resource(backend: APIGatewayBackend, parts: list[str]) -> Resource:

@@ -4,49 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 from moto.apigatewayv2.models import ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 
+from .errors import not_emulated, refusing
+
 _Answer: TypeAlias = tuple[int, dict[str, str], str]
 
 
 def apply() -> None:
     """Close all of them."""
-    apis_can_be_created_quickly()
+    apis_of_one_call_are_refused()
     stages_can_be_changed()
     stages_can_be_tagged()
 
 
-def apis_can_be_created_quickly() -> None:
-    """With a target an API has a route, an integration and a `$default` stage from the start; moto drops the target.
-
-    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis.html#apis-prop-createapiinput-target
-    """
+def apis_of_one_call_are_refused() -> None:
+    """Moto drops quick create's target, and reads little of what an OpenAPI document says of a route."""
     create = ApiGatewayV2Response.create_api
 
-    def create_api(self: ApiGatewayV2Response) -> _Answer:
-        status, headers, body = create(self)
-        given, made = json.loads(self.body), json.loads(body)
-        if given.get("target"):
-            api = self.apigatewayv2_backend.get_api(made["apiId"])
-            is_function = ":lambda:" in given["target"]
-            integration = api.create_integration(
-                connection_type="INTERNET", description="", integration_method="POST" if is_function else "ANY",
-                integration_type="AWS_PROXY" if is_function else "HTTP_PROXY", integration_uri=given["target"],
-                credentials_arn=given.get("credentialsArn"), payload_format_version="2.0" if is_function else "1.0",
-            )  # fmt: skip
-            api.create_route(
-                api_key_required=False, authorization_scopes=[], route_key=given.get("routeKey") or "$default",
-                target=f"integrations/{integration.id}", authorization_type="NONE",
-            )  # fmt: skip
-            api.create_stage({"stageName": "$default", "autoDeploy": True})
-        return status, headers, str(body)
+    def create_api(self: ApiGatewayV2Response) -> Any:  # noqa: ANN401 - moto's
+        if json.loads(self.body).get("target"):
+            raise not_emulated("quick create of HTTP APIs; declare their route, integration and stage")
+        return create(self)
 
     ApiGatewayV2Response.create_api = create_api  # type: ignore[method-assign] # the gap
+    documents = refusing("OpenAPI documents of HTTP APIs; declare routes and integrations")
+    ApiGatewayV2Backend.reimport_api = documents  # type: ignore[method-assign] # the gap
 
 
 def stages_can_be_changed() -> None:

@@ -1,4 +1,4 @@
-# HTTP APIs: CORS, routes of both payload formats, IAM, stages with variables and throttling; one by quick create's parts.
+# HTTP APIs: CORS, routes of both payload formats, IAM, stages with variables and throttling.
 
 resource "aws_apigatewayv2_api" "http" {
   name          = "http-${local.suffix}"
@@ -107,30 +107,4 @@ output "http_url" {
 
 output "http_plain_url" {
   value = aws_apigatewayv2_api.http_plain.api_endpoint
-}
-
-# from one call, and from a document
-resource "aws_apigatewayv2_api" "http_quick" {
-  name          = "http-quick-${local.suffix}"
-  protocol_type = "HTTP"
-  target        = local.function_arn
-}
-
-resource "aws_apigatewayv2_api" "http_document" {
-  name          = "http-document-${local.suffix}"
-  protocol_type = "HTTP"
-  version       = tostring(var.revision)
-  body = jsonencode({
-    openapi = "3.0.1"
-    info    = { title = "http-document-${local.suffix}", version = tostring(var.revision) }
-    paths = {
-      "/items/{id}" = {
-        get = {
-          x-amazon-apigateway-integration = {
-            type = "AWS_PROXY", httpMethod = "POST", uri = local.function_invoke_arn, payloadFormatVersion = "2.0"
-          }
-        }
-      }
-    }
-  })
 }

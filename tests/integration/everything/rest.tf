@@ -1,4 +1,4 @@
-# REST APIs: proxy integrations, a preflight's MOCK, stages with variables and throttling, refusals, a policy.
+# REST APIs: proxy integrations, a preflight's MOCK, stages with variables and throttling, a policy.
 
 resource "aws_api_gateway_rest_api" "rest" {
   name               = "rest-${local.suffix}"
@@ -35,19 +35,12 @@ resource "aws_api_gateway_resource" "rest_proxy" {
   path_part   = "{proxy+}"
 }
 
-resource "aws_api_gateway_request_validator" "rest" {
-  name                        = "parameters"
-  rest_api_id                 = aws_api_gateway_rest_api.rest.id
-  validate_request_parameters = true
-}
-
 resource "aws_api_gateway_method" "rest_items" {
-  rest_api_id          = aws_api_gateway_rest_api.rest.id
-  resource_id          = aws_api_gateway_resource.rest_items.id
-  http_method          = "GET"
-  authorization        = var.revision == 1 ? "NONE" : "AWS_IAM"
-  request_validator_id = aws_api_gateway_request_validator.rest.id
-  request_parameters   = { "method.request.querystring.q" = var.revision == 1 }
+  rest_api_id        = aws_api_gateway_rest_api.rest.id
+  resource_id        = aws_api_gateway_resource.rest_items.id
+  http_method        = "GET"
+  authorization      = var.revision == 1 ? "NONE" : "AWS_IAM"
+  request_parameters = { "method.request.querystring.q" = var.revision == 1 }
 }
 
 resource "aws_api_gateway_integration" "rest_items" {
@@ -111,20 +104,13 @@ resource "aws_api_gateway_integration_response" "rest_cors" {
   depends_on          = [aws_api_gateway_integration.rest_cors]
 }
 
-resource "aws_api_gateway_gateway_response" "rest" {
-  rest_api_id         = aws_api_gateway_rest_api.rest.id
-  response_type       = "DEFAULT_4XX"
-  response_parameters = { "gatewayresponse.header.Access-Control-Allow-Origin" = "'*'" }
-  response_templates  = { "application/json" = "{\"message\":$context.error.messageString}" }
-}
-
 resource "aws_api_gateway_deployment" "rest" {
   rest_api_id = aws_api_gateway_rest_api.rest.id
   description = "revision ${var.revision}"
   triggers = {
     redeployment = sha1(jsonencode([
       aws_api_gateway_method.rest_items.authorization, aws_api_gateway_integration.rest_items.timeout_milliseconds,
-      aws_api_gateway_integration.rest_proxy.id, aws_api_gateway_gateway_response.rest.id,
+      aws_api_gateway_integration.rest_proxy.id,
       aws_api_gateway_integration_response.rest_cors.response_parameters, aws_api_gateway_rest_api_policy.rest.policy,
     ]))
   }
@@ -170,35 +156,4 @@ resource "aws_lambda_permission" "rest" {
 
 output "rest_url" {
   value = aws_api_gateway_stage.rest.invoke_url
-}
-
-# from a document
-resource "aws_api_gateway_rest_api" "rest_document" {
-  name = "rest-document-${local.suffix}"
-  body = jsonencode({
-    openapi = "3.0.1"
-    info    = { title = "rest-document-${local.suffix}", version = "1.0" }
-    paths = {
-      "/items/{id}" = {
-        x-amazon-apigateway-any-method = {
-          responses                       = {}
-          x-amazon-apigateway-integration = { type = "aws_proxy", httpMethod = "POST", uri = local.function_invoke_arn }
-        }
-      }
-    }
-  })
-}
-
-resource "aws_api_gateway_deployment" "rest_document" {
-  rest_api_id = aws_api_gateway_rest_api.rest_document.id
-  triggers    = { redeployment = sha1("${aws_api_gateway_rest_api.rest_document.body}${var.revision}") }
-  lifecycle {
-    create_before_destroy = true
-  }
-}
-
-resource "aws_api_gateway_stage" "rest_document" {
-  rest_api_id   = aws_api_gateway_rest_api.rest_document.id
-  deployment_id = aws_api_gateway_deployment.rest_document.id
-  stage_name    = "live"
 }
