@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from . import sigv4
 from .answers import Answer, error_answer, json_answer
 from .connections import Connections
-from .faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError, Listed
+from .faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
 from .info import SandboxInfo
 
 _FAULTS = "/_sandbox/faults"
@@ -44,10 +44,9 @@ class Admin:
             case "POST", "/_sandbox/faults/expire-connections":
                 value = {"expired": self._connections.expire(ConnectionChoice.from_json(request.body))}
             case "POST", "/_sandbox/faults":
-                rule = FaultRule.from_json(request.body)
-                value = _shown(Listed(self._faults.set(rule), rule, 0))
+                value = {"id": self._faults.set(FaultRule.from_json(request.body))}
             case "GET", "/_sandbox/faults":
-                value = {"faults": [_shown(listed) for listed in self._faults.listed()]}
+                value = {"faults": self._faults.listed()}
             case "DELETE", "/_sandbox/faults":
                 value = {"cleared": self._faults.clear()}
             case "DELETE", path if path.startswith(f"{_FAULTS}/"):
@@ -55,7 +54,3 @@ class Admin:
             case method, path:
                 return error_answer(404, "NotEmulatedBySandbox", f"There is no {method} {path} here.")
         return json_answer(200, value)
-
-
-def _shown(listed: Listed) -> dict[str, object]:
-    return {"id": listed.id, **listed.rule.to_json(), "acts": listed.acts}

@@ -24,7 +24,7 @@ from websockets.http11 import Request as Upgrade
 from terralive_stub.limits import MESSAGE_BYTES
 
 from . import sigv4, websocketapi
-from .faults import ConnectionChoice, Direction, FaultRules
+from .faults import PASSES, ConnectionChoice, Direction, FaultRules
 from .frames import Accepted, Refused, Socket
 from .gateway import (
     Failure,
@@ -121,9 +121,7 @@ class Connections:
             return
         live.last_active = time.time()
         fate = self._faults.on_message(Direction.IN, live.connection.api, live.connection.stage)
-        if fate.refused:
-            self._tell(live, _THROTTLED, new_id())
-        elif fate.passes:
+        if fate == PASSES:
             await self._handle(live, text)
         else:
             live.incoming.send(text, fate)
@@ -171,7 +169,7 @@ class Connections:
             case "POST":
                 fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
                 # "… or the WebSocket client side buffer is full", botocore's model of the API says
-                if fate.refused or not live.socket.has_room:
+                if not live.socket.has_room:
                     return _problem(429, "LimitExceededException", _THROTTLED)
                 live.last_active = time.time()
                 live.outgoing.send(request.body, fate)

@@ -1,8 +1,8 @@
-"""Faults on demand, pure: which rule, if any, meets a message or an invocation. Time and chance come in.
+"""Faults on demand, pure: which rule, if any, meets a message or an invocation. The time stays outside.
 
 A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that function. It acts by
 chance (each rule draws from its own source, started from its seed, so a run can be repeated) or on the next few only.
-Nothing here delays, drops or fails anything: `Fate` and `InvokeFault` say what whoever asks has to do.
+Nothing here delays, drops or fails anything: `Fate` and `Kind` say what whoever asks has to do, on the event loop.
 """
 
 from __future__ import annotations
@@ -10,33 +10,32 @@ from __future__ import annotations
 import fnmatch
 import json
 import math
-import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from enum import Enum, StrEnum
-from typing import TypeAlias
-
-Chance: TypeAlias = Callable[[], float]
-"""A number from 0 to below 1 at each call."""
-
-_LONGEST_SECONDS = 3600.0
-_MOST_RULES = 1000
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from random import Random
+from typing import Any, TypeAlias
 
 
 class Kind(StrEnum):
-    """What a rule does. The first five are for messages, the last three for invocations of functions."""
+    """What a rule does. The first four are for messages, the last two for invocations of functions."""
 
     DELAY = "delay"
     DUPLICATE = "duplicate"
     REORDER = "reorder"
     DROP = "drop"
-    REFUSE = "refuse"
     FAIL = "fail"
-    UNAVAILABLE = "unavailable"
     THROTTLE = "throttle"
 
 
-_OF_FUNCTIONS = frozenset({Kind.FAIL, Kind.UNAVAILABLE, Kind.THROTTLE})
+_OF_FUNCTIONS = {Kind.FAIL, Kind.THROTTLE}
+FAILURE = json.dumps(
+    {
+        "errorMessage": "A fault rule of the sandbox made this invocation fail; the function was not run.",
+        "errorType": "Sandbox.FaultInjected",
+    }
+).encode()
+"""What a function that is made to fail answers."""
 
 
 class Direction(StrEnum):
@@ -56,11 +55,9 @@ class FaultRule:
 
     Attributes:
         kind: what happens. `delay`: a message comes `seconds` later. `duplicate`: twice. `reorder`: after the next one
-            of its connection, or after `seconds` if none comes. `drop`: never, and nobody is told. `refuse`: as if
-            throttled (in: the client is told `Too Many Requests`; out: the caller gets 429 LimitExceededException).
-            `fail`: the function ends in an error without being run. `unavailable`: Lambda answers 500
-            ServiceException. `throttle`: 429 TooManyRequestsException.
-        function: the functions that it is about, by name or glob; only with the last three kinds, which need it.
+            of its connection, or after `seconds` if none comes. `drop`: never, and nobody is told. `fail`: the function
+            ends in an error without being run. `throttle`: Lambda answers 429 TooManyRequestsException.
+        function: the functions that it is about, by name or glob; only with the last two kinds, which need it.
         api: the API that it is about, by id or glob.
         stage: the stage, by name or glob.
         direction: in, out, or both where it is None.
@@ -80,124 +77,43 @@ class FaultRule:
     seconds: float = 1.0
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Raises InvalidRuleError."""
-        for_functions = self.kind in _OF_FUNCTIONS
-        if for_functions == (self.function is None):
-            what = "needs `function`, a name or glob" if for_functions else "is about messages and takes no `function`"
-            raise InvalidRuleError(f"`{self.kind.value}` {what}.")
-        if for_functions and (self.api, self.stage, self.direction) != ("*", "*", None):
-            raise InvalidRuleError(f"`{self.kind.value}` takes no `api`, `stage` or `direction`.")
-        if not 0 <= self.probability <= 1:
-            raise InvalidRuleError("`probability` is a number from 0 to 1.")
-        if not (math.isfinite(self.seconds) and 0 <= self.seconds <= _LONGEST_SECONDS):
-            raise InvalidRuleError(f"`seconds` is a number from 0 to {_LONGEST_SECONDS:.0f}.")
-        if self.times is not None and self.times < 1:
-            raise InvalidRuleError("`times` is a whole number from 1, or null.")
-
     @classmethod
     def from_json(cls, text: bytes | str) -> FaultRule:
-        """Read the object that `to_json` writes; what is left out has its default.
+        """Read a JSON object of these attributes; what is left out or null has its default.
 
         Raises:
             InvalidRuleError: it is anything else.
         """
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InvalidRuleError(_expected()) from error
-        if not isinstance(value, dict) or not value.keys() <= _TYPES.keys():
-            raise InvalidRuleError(_expected())
-        for name, found in value.items():
-            accepted = _TYPES[name]
-            if not isinstance(found, accepted) or isinstance(found, bool):
-                raise InvalidRuleError(f"`{name}` has the wrong type. {_expected()}")
-        try:
-            direction = value.pop("direction", None)
-            return cls(
-                kind=Kind(value.pop("kind")), direction=None if direction is None else Direction(direction), **value
-            )
-        except InvalidRuleError:
-            raise
-        except (KeyError, ValueError) as error:
-            raise InvalidRuleError(_expected()) from error
-
-    def to_json(self) -> dict[str, object]:
-        """The rule as a JSON object, without what is left at None."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: v.value if isinstance(v, Enum) else v for name, v in values.items() if v is not None}
-
-
-_NONE = type(None)
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "kind": (str,), "function": (str, _NONE), "api": (str,), "stage": (str,), "direction": (str, _NONE),
-    "probability": (int, float), "times": (int, _NONE), "seconds": (int, float), "seed": (int,),
-}  # fmt: skip
-
-
-def _expected() -> str:
-    kinds = ", ".join(kind.value for kind in Kind)
-    return (
-        f'The body is {{"kind": one of {kinds}; and if wanted "function", "api", "stage" (names or globs), '
-        '"direction" ("in" or "out"), "probability", "times", "seconds", "seed"}.'
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one message, as rules have it: by default it passes once, at once.
-
-    Attributes:
-        copies: how often it arrives; 0 is lost.
-        delay: seconds until it arrives.
-        held: at most these seconds it waits for the next message of its connection, to arrive after that.
-        refused: it is answered as if throttled.
-    """
-
-    copies: int = 1
-    delay: float = 0.0
-    held: float | None = None
-    refused: bool = False
-
-    @property
-    def passes(self) -> bool:
-        return self == PASSES
-
-
-PASSES = Fate()
+        value = _read(text, _RULE)
+        if "kind" not in value:
+            raise InvalidRuleError(f"`kind` is {_RULE['kind'][0]}.")
+        kind = value["kind"] = Kind(value["kind"])
+        if (kind in _OF_FUNCTIONS) != ("function" in value):
+            needs = "needs `function`" if kind in _OF_FUNCTIONS else "is about messages and takes no `function`"
+            raise InvalidRuleError(f"`{kind}` {needs}.")
+        if kind in _OF_FUNCTIONS and value.keys() & {"api", "stage", "direction"}:
+            raise InvalidRuleError(f"`{kind}` takes no `api`, `stage` or `direction`.")
+        if "direction" in value:
+            value["direction"] = Direction(value["direction"])
+        return cls(**value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionChoice:
     """Some connections: those of `connections` where that is given, of an API and stage by id, name or glob."""
 
-    connections: tuple[str, ...] | None = None
+    connections: list[str] | None = None
     api: str = "*"
     stage: str = "*"
 
     @classmethod
     def from_json(cls, text: bytes | str) -> ConnectionChoice:
-        """Read the object that `to_json` writes, or nothing, which is every connection.
+        """Read a JSON object of these attributes, or nothing, which is every connection.
 
         Raises:
             InvalidRuleError: it is anything else.
         """
-        expected = 'The body is empty or an object with "connections" ([id, …]), "api", "stage" (names or globs).'
-        try:
-            value = json.loads(text or "{}")
-        except (ValueError, RecursionError) as error:
-            raise InvalidRuleError(expected) from error
-        if not isinstance(value, dict) or not value.keys() <= {"connections", "api", "stage"}:
-            raise InvalidRuleError(expected)
-        ids = value.get("connections")
-        names = (value.get("api", "*"), value.get("stage", "*"), *(ids if isinstance(ids, list) else ()))
-        if not (ids is None or isinstance(ids, list)) or not all(isinstance(name, str) for name in names):
-            raise InvalidRuleError(expected)
-        return cls(connections=None if ids is None else tuple(ids), api=names[0], stage=names[1])
-
-    def to_json(self) -> dict[str, object]:
-        chosen = {} if self.connections is None else {"connections": list(self.connections)}
-        return {**chosen, "api": self.api, "stage": self.stage}
+        return cls(**_read(text or "{}", _CHOICE))
 
     @property
     def is_everything(self) -> bool:
@@ -208,139 +124,142 @@ class ConnectionChoice:
         return named and _matches(self.api, api) and _matches(self.stage, stage)
 
 
-@dataclass(frozen=True, slots=True)
-class InvokeFault:
-    """An invocation that is not to run.
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
 
-    Either the function seems to have failed (`is_function_error`, `body` is the error document of its answer), or
-    Lambda refuses it (`status`, `code`, `message`).
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_between(least: float, value: object, most: float) -> bool:
+    return (isinstance(value, float) or _is_whole(value)) and least <= value <= most  # type: ignore[operator] # a number
+
+
+# What each attribute is, in words and as a check.
+_Table: TypeAlias = Mapping[str, tuple[str, Callable[[object], bool]]]
+_CHOICE: _Table = {
+    "connections": ("a list of ids", lambda value: isinstance(value, list) and all(map(_is_name, value))),
+    "api": ("an id or glob", _is_name),
+    "stage": ("a name or glob", _is_name),
+}
+_RULE: _Table = {
+    "kind": (f"one of {', '.join(Kind)}", lambda value: value in list(Kind)),
+    "function": ("a name or glob", _is_name),
+    "api": ("an id or glob", _is_name),
+    "stage": ("a name or glob", _is_name),
+    "direction": ("in or out", lambda value: value in list(Direction)),
+    "probability": ("a number from 0 to 1", lambda value: _is_between(0, value, 1)),
+    "times": ("a whole number from 1", lambda value: _is_whole(value) and _is_between(1, value, math.inf)),
+    "seconds": ("a number from 0 to 3600", lambda value: _is_between(0, value, 3600)),
+    "seed": ("a whole number", _is_whole),
+}
+
+
+def _read(text: bytes | str, table: _Table) -> dict[str, Any]:
+    expected = f"The body is an object of {', '.join(f'{name} ({what})' for name, (what, _) in table.items())}."
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRuleError(expected) from error
+    if not isinstance(value, dict) or not value.keys() <= table.keys():
+        raise InvalidRuleError(expected)
+    given = {name: item for name, item in value.items() if item is not None}
+    for name, item in given.items():
+        what, holds = table[name]
+        if not holds(item):
+            raise InvalidRuleError(f"`{name}` is {what}. {expected}")
+    return given
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What becomes of one message, as rules have it: by default it passes once, at once.
+
+    Attributes:
+        copies: how often it arrives; 0 is lost.
+        delay: seconds until it arrives.
+        held: at most these seconds it waits for the next message of its connection, to arrive after that.
     """
 
-    kind: Kind
+    copies: int = 1
+    delay: float = 0.0
+    held: float | None = None
 
-    @property
-    def is_function_error(self) -> bool:
-        return self.kind is Kind.FAIL
 
-    @property
-    def status(self) -> int:
-        return 429 if self.kind is Kind.THROTTLE else 500
-
-    @property
-    def code(self) -> str:
-        return "TooManyRequestsException" if self.kind is Kind.THROTTLE else "ServiceException"
-
-    @property
-    def message(self) -> str:
-        return "Rate Exceeded." if self.kind is Kind.THROTTLE else "A fault rule of the sandbox says so."
-
-    @property
-    def body(self) -> bytes:
-        text = "A fault rule of the sandbox made this invocation fail; the function was not run."
-        return json.dumps({"errorMessage": text, "errorType": "Sandbox.FaultInjected"}).encode()
+PASSES = Fate()
 
 
 @dataclass(eq=False, slots=True)
 class _Entry:
     rule: FaultRule
-    chance: Chance = field(repr=False)
+    chance: Random
     acts: int = 0
 
     def meets(self) -> bool:
         """Whether it acts now; a draw, so ask once a message."""
         if self.rule.times is not None and self.acts >= self.rule.times:
             return False
-        if self.chance() >= self.rule.probability:
+        if self.chance.random() >= self.rule.probability:
             return False
         self.acts += 1
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A rule that is set, with its id and how often it has acted."""
-
-    id: str
-    rule: FaultRule
-    acts: int
-
-
 class FaultRules:
-    """The rules that are set. May be asked from any thread.
+    """The rules that are set."""
 
-    Args:
-        chance: starts a source of chance from a seed.
-    """
-
-    def __init__(self, chance: Callable[[int], Chance]) -> None:
-        self._start = chance
-        # Guards the two below it, and what their entries count.
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._count = 0
 
     def set(self, rule: FaultRule) -> str:
-        """Add a rule; its id.
-
-        Raises:
-            InvalidRuleError: there are too many.
-        """
-        with self._lock:
-            if len(self._entries) >= _MOST_RULES:
-                raise InvalidRuleError(f"There are {_MOST_RULES} rules already; clear some.")
-            self._count += 1
-            self._entries[f"fault-{self._count}"] = _Entry(rule, self._start(rule.seed))
-            return f"fault-{self._count}"
+        """Add a rule; its id."""
+        self._count += 1
+        self._entries[f"fault-{self._count}"] = _Entry(rule, Random(rule.seed))  # noqa: S311 - no secret is made
+        return f"fault-{self._count}"
 
     def clear(self, rule_id: str | None = None) -> int:
         """Forget one rule, or all; how many they were."""
-        with self._lock:
-            if rule_id is not None:
-                return 0 if self._entries.pop(rule_id, None) is None else 1
-            count = len(self._entries)
-            self._entries.clear()
-            return count
+        gone = [name for name in self._entries if rule_id in {name, None}]
+        for name in gone:
+            del self._entries[name]
+        return len(gone)
 
-    def listed(self) -> tuple[Listed, ...]:
-        with self._lock:
-            return tuple(Listed(name, entry.rule, entry.acts) for name, entry in self._entries.items())
+    def listed(self) -> list[dict[str, object]]:
+        """Each rule with its id and how often it has acted, to be shown as JSON."""
+        return [{"id": name, **asdict(entry.rule), "acts": entry.acts} for name, entry in self._entries.items()]
 
     def on_message(self, direction: Direction, api: str, stage: str) -> Fate:
         """Every rule that meets the message takes part in its fate; ask once a message."""
         if not self._entries:  # the way of every message of a sandbox without faults
             return PASSES
-        copies, delay, held, refused = 1, 0.0, None, False
-        with self._lock:
-            for entry in self._entries.values():
-                rule = entry.rule
-                if rule.function is not None or rule.direction not in {None, direction}:
-                    continue
-                if not (_matches(rule.api, api) and _matches(rule.stage, stage) and entry.meets()):
-                    continue
-                match rule.kind:
-                    case Kind.DELAY:
-                        delay += rule.seconds
-                    case Kind.DUPLICATE:
-                        copies *= 2
-                    case Kind.REORDER:
-                        held = max(rule.seconds, held or 0.0)
-                    case Kind.DROP:
-                        copies = 0
-                    case _:
-                        refused = True
-        return Fate(copies, delay, held, refused)
+        copies, delay, held = 1, 0.0, None
+        for entry in self._entries.values():
+            rule = entry.rule
+            if rule.function is not None or rule.direction not in {None, direction}:
+                continue
+            if not (_matches(rule.api, api) and _matches(rule.stage, stage) and entry.meets()):
+                continue
+            match rule.kind:
+                case Kind.DELAY:
+                    delay += rule.seconds
+                case Kind.DUPLICATE:
+                    copies *= 2
+                case Kind.REORDER:
+                    held = max(rule.seconds, held or 0.0)
+                case _:
+                    copies = 0
+        return Fate(copies, delay, held)
 
-    def on_invoke(self, function_name: str) -> InvokeFault | None:
-        """The fault that an invocation of this function meets, if any; ask once an invocation, also once a retry."""
-        if not self._entries:
-            return None
-        with self._lock:
-            for entry in self._entries.values():
-                rule = entry.rule
-                if rule.function is not None and _matches(rule.function, function_name) and entry.meets():
-                    return InvokeFault(rule.kind)
+    def on_invoke(self, function_name: str) -> Kind | None:
+        """`fail` or `throttle` if an invocation of this function meets it; ask once an invocation or retry."""
+        for entry in self._entries.values():
+            rule = entry.rule
+            if rule.function is not None and _matches(rule.function, function_name) and entry.meets():
+                return rule.kind
         return None
 
 
 def _matches(pattern: str, name: str) -> bool:
-    return pattern == name or fnmatch.fnmatchcase(name, pattern)
+    return fnmatch.fnmatchcase(name, pattern)

@@ -43,7 +43,7 @@ from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from . import identity
 from .control import ControlPlane
 from .execution import ExecutionEnvironment, Setup
-from .faults import InvokeFault
+from .faults import FAILURE, Kind
 from .isolation import namespace_command, private_tmp
 from .logs import FunctionLog, LogStream, Write
 from .placement import Fleet, settle
@@ -109,7 +109,7 @@ class Functions:
         write_log: Write,
         *,
         time_scale: float = 1.0,
-        on_invoke: Callable[[str], InvokeFault | None] = lambda _: None,
+        on_invoke: Callable[[str], Kind | None] = lambda _: None,
     ) -> None:
         self.region = region
         self.time_scale = time_scale
@@ -181,10 +181,11 @@ class Functions:
                 client_context=client_context,
             )  # fmt: skip
 
-        if (fault := self._on_invoke(function.function_name)) is not None:
-            if not fault.is_function_error:
-                raise InvokeError(fault.code, fault.message, fault.status)
-            return Result(fault.body, function_error=True, executed_version=str(function.version), log_tail=b"")
+        match self._on_invoke(function.function_name):
+            case Kind.THROTTLE:
+                raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429)
+            case Kind.FAIL:
+                return Result(FAILURE, function_error=True, executed_version=str(function.version), log_tail=b"")
         with self._counted(function):
             state = await self._state(function)
             placed = await state.fleet.run(invocation)

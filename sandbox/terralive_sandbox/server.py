@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import re
 import secrets
 import signal
@@ -76,7 +75,7 @@ class Sandbox:
             access_key_id=key, secret_access_key=secret, account_id=identity.ACCOUNT, id=uuid.uuid4().hex,
         )  # fmt: skip
         self._log_writer = LogWriter(self._control.call, region)
-        self.faults = FaultRules(lambda seed: random.Random(seed).random)  # noqa: S311 - chance that can be repeated
+        self.faults = FaultRules()
         self._functions = Functions(
             endpoint, region, self._control, self._log_writer.write,
             time_scale=time_scale, on_invoke=self.faults.on_invoke,

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection
 
+from support.faults import Faults
 from support.samples import assert_same_shape, sample
 from support.sandbox import Aws, running_sandbox, unique
 from support.sockets import (
@@ -34,7 +35,6 @@ from support.sockets import (
     two_way,
     upgrade_request,
 )
-from terralive_sandbox.faults_client import Faults
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.sigv4 import Credentials, sign_upgrade
@@ -293,11 +293,11 @@ def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
     with client(desk.url(stage="other")) as connection:
         name = connection_id(connection)
         ended[name] = (1006, "Connection closed abnormally")
-        assert Faults(desk.aws.info).drop_connections([name]) == 1
+        assert Faults(desk.aws.info).drop_connections(name) == 1
     with closing(desk.url(stage="other")) as (connection, _):
         name = connection_id(connection)
         ended[name] = (1001, "Going away")
-        assert Faults(desk.aws.info).expire_connections([name]) == 1
+        assert Faults(desk.aws.info).expire_connections(name) == 1
     with closing(desk.url(stage="other")) as (connection, _):
         ended[connection_id(connection)] = (1009, "Frame is too big")
         connection.send("x" * (FRAME_BYTES + 1))
