@@ -36,20 +36,20 @@ def message(body: str) -> dict[str, object]:
 def test_a_pattern_for_json_drops_plain_bodies_and_the_other_way_round(
     body: str, pattern: object, passes: bool
 ) -> None:
-    assert filters(pattern).pass_message(message(body)) is passes
+    assert filters(pattern).passes(message(body)) is passes
 
 
 def test_one_matching_filter_is_enough_and_none_lets_everything_through() -> None:
     either = filters({"body": {"a": [1]}}, {"body": {"a": [2]}})
-    assert [either.pass_message(message(f'{{"a": {a}}}')) for a in (1, 2, 3)] == [True, True, False]
-    assert Filters.parse({}).pass_message(message("anything"))
-    assert Filters.parse({"Filters": []}).pass_record({"eventName": "INSERT"})
+    assert [either.passes(message(f'{{"a": {a}}}')) for a in (1, 2, 3)] == [True, True, False]
+    assert Filters.parse({}).passes(message("anything"))
+    assert Filters.parse({"Filters": []}).passes({"eventName": "INSERT"})
 
 
 def test_a_streams_record_is_matched_by_its_name_and_its_image() -> None:
     record = {"eventName": "INSERT", "dynamodb": {"Keys": {"Id": {"N": "101"}}}}
-    assert filters({"eventName": ["INSERT"], "dynamodb": {"Keys": {"Id": {"N": ["101"]}}}}).pass_record(record)
-    assert not filters({"dynamodb": {"Keys": {"Id": {"N": [101]}}}}).pass_record(record)
+    assert filters({"eventName": ["INSERT"], "dynamodb": {"Keys": {"Id": {"N": ["101"]}}}}).passes(record)
+    assert not filters({"dynamodb": {"Keys": {"Id": {"N": [101]}}}}).passes(record)
 
 
 @pytest.mark.parametrize("criteria", [{"Filters": [{}]}, {"Filters": [{"Pattern": "{"}]}, {"Filters": ["x"]}])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction
@@ -18,10 +18,11 @@ from moto.awslambda.responses import LambdaResponse
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox import identity
-from terralive_sandbox.triggers import destinations, reading, sources
+from terralive_sandbox.triggers import reading, sources
 from terralive_sandbox.triggers.filters import Filters
 from terralive_sandbox.triggers.sources import SourceKind, SourceMapping, Watcher
 
+from . import mapping_checks as checks
 from .errors import not_emulated
 
 _INVALID = "InvalidParameterValueException"
@@ -48,63 +49,47 @@ _REMOVABLE = ("FilterCriteria", "ScalingConfig", "KMSKeyArn", "ProvisionedPoller
 
 
 def queues_and_streams_have_mappings(watcher: Watcher) -> None:
-    """Replace how moto makes, describes and changes mappings; `watcher` hears of each change."""
-    update, delete = LambdaBackend.update_event_source_mapping, LambdaBackend.delete_event_source_mapping
+    """Replace how moto makes, describes and changes mappings; `watcher` hears of each change.
 
-    def tell(backend: LambdaBackend) -> None:
-        watcher.changed(tuple(_settings(mapping) for mapping in backend._event_source_mappings.values()))  # noqa: SLF001
+    Answers to changes name the state that follows; the next question already gets the one after it.
+    """
 
-    def create_mapping(self: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
-        mapping = _create(self, spec)
-        self._event_source_mappings[mapping.uuid] = mapping
-        tell(self)
-        return mapping
+    def changed(backend: LambdaBackend, mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, Any], str]:
+        watcher.changed(tuple(_settings(one) for one in backend._event_source_mappings.values()))  # noqa: SLF001
+        return 202, {"status": 202}, json.dumps({**mapping.get_configuration(), "State": state})
 
-    def update_mapping(self: LambdaBackend, uuid: str, spec: dict[str, Any]) -> EventSourceMapping:
-        mapping = _existing(self, uuid)
-        kind = sources.kind_of(mapping.event_source_arn)
-        # A FIFO queue's window and a batch's size are judged together, whichever of them changes.
-        both = {"BatchSize": mapping.batch_size, "MaximumBatchingWindowInSeconds": mapping.max_batch_window}
-        _judge({**both, **spec}, kind, new=False)
-        function_arn = mapping.function_arn
-        if "FunctionName" in spec:
-            function, function_arn = _function(self, spec.pop("FunctionName"))
-            _check_source(function, mapping.event_source_arn, kind)
-        _check_destination(_function(self, function_arn)[0], spec)
-        update(self, uuid, spec)
-        mapping.function_arn, mapping.last_modified = function_arn, time.time()
-        tell(self)
-        return mapping
+    def create(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
+        mapping = _create(self.backend, self.json_body)
+        self.backend._event_source_mappings[mapping.uuid] = mapping  # noqa: SLF001
+        return changed(self.backend, mapping, "Creating")
 
-    def delete_mapping(self: LambdaBackend, uuid: str) -> EventSourceMapping:
-        mapping = _existing(self, uuid)
-        delete(self, uuid)
-        tell(self)
-        return mapping
+    def update(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
+        mapping = _existing(self.backend, self.path.rpartition("/")[2])
+        enabled = mapping.enabled
+        _update(self.backend, mapping, self.json_body)
+        state = "Updating" if mapping.enabled == enabled else "Enabling" if mapping.enabled else "Disabling"
+        return changed(self.backend, mapping, state)
 
-    def list_mappings(
-        self: LambdaBackend, event_source_arn: str | None, function_name: str | None
-    ) -> list[EventSourceMapping]:
-        arn = _arn(self, function_name) if function_name else None
-        return [
-            mapping
-            for mapping in self._event_source_mappings.values()
-            if (not event_source_arn or mapping.event_source_arn == event_source_arn)
-            and (not arn or mapping.function_arn == arn)
-        ]
+    def delete(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
+        mapping = _existing(self.backend, self.path.rpartition("/")[2])
+        self.backend.delete_event_source_mapping(mapping.uuid)
+        return changed(self.backend, mapping, "Deleting")
 
-    LambdaBackend.create_event_source_mapping = create_mapping  # type: ignore[method-assign] # the gap
-    LambdaBackend.update_event_source_mapping = update_mapping  # type: ignore[method-assign] # the gap
-    LambdaBackend.delete_event_source_mapping = delete_mapping  # type: ignore[method-assign] # the gap
-    LambdaBackend.list_event_source_mappings = list_mappings  # type: ignore[method-assign] # the gap
-    LambdaBackend.get_event_source_mapping = _existing  # type: ignore[assignment,method-assign] # the gap
+    listed = LambdaBackend.list_event_source_mappings
+
+    def list_mappings(self: LambdaBackend, source_arn: str, function_name: str) -> Iterable[EventSourceMapping]:
+        return listed(self, source_arn, _arn(self, function_name) if function_name else "")
+
+    LambdaResponse.create_event_source_mapping = create  # type: ignore[method-assign] # the gap
+    LambdaResponse.update_event_source_mapping = update  # type: ignore[method-assign] # the gap
+    LambdaResponse.delete_event_source_mapping = delete  # type: ignore[method-assign] # the gap
+    LambdaBackend.list_event_source_mappings = list_mappings  # type: ignore[assignment,method-assign] # the gap
     EventSourceMapping.get_configuration = _configuration_of(EventSourceMapping.get_configuration)  # type: ignore[method-assign] # the gap
-    _changes_are_under_way()
 
 
 def _configuration_of(configuration: Any) -> Any:  # noqa: ANN401 - moto's method
     def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
-        kind = sources.kind_of(self.event_source_arn)
+        kind = checks.kind_of(self.event_source_arn)
         answer = {**(_STREAM_DEFAULTS if kind is SourceKind.STREAM else _QUEUE_DEFAULTS), **configuration(self)}
         answer["StateTransitionReason"] = "User action" if kind is SourceKind.STREAM else "USER_INITIATED"
         if result := vars(self).get("terralive_result"):
@@ -115,34 +100,6 @@ def _configuration_of(configuration: Any) -> Any:  # noqa: ANN401 - moto's metho
     return get_configuration
 
 
-def _changes_are_under_way() -> None:
-    """Answers to changes name the state that follows; the next question already gets the one after it."""
-
-    def under_way(mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, str | int], str]:
-        return 202, {"status": 202}, json.dumps({**mapping.get_configuration(), "State": state})
-
-    def create(self: LambdaResponse) -> tuple[int, dict[str, str | int], str]:
-        return under_way(self.backend.create_event_source_mapping(self.json_body), "Creating")
-
-    def update(self: LambdaResponse) -> tuple[int, dict[str, str | int], str]:
-        uuid = self.path.rpartition("/")[2]
-        mapping = _existing(self.backend, uuid)
-        enabled = mapping.enabled
-        self.backend.update_event_source_mapping(uuid, self.json_body)
-        state = "Updating" if mapping.enabled == enabled else "Enabling" if mapping.enabled else "Disabling"
-        return under_way(mapping, state)
-
-    def delete(self: LambdaResponse) -> tuple[int, dict[str, str | int], str]:
-        uuid = self.path.rpartition("/")[2]
-        mapping = _existing(self.backend, uuid)
-        self.backend.delete_event_source_mapping(uuid)
-        return under_way(mapping, "Deleting")
-
-    LambdaResponse.create_event_source_mapping = create  # type: ignore[method-assign] # the gap
-    LambdaResponse.update_event_source_mapping = update  # type: ignore[method-assign] # the gap
-    LambdaResponse.delete_event_source_mapping = delete  # type: ignore[method-assign] # the gap
-
-
 def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     if spec.get("SelfManagedEventSource"):
         raise not_emulated("self-managed Kafka as an event source")
@@ -150,17 +107,16 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
         if not spec.get(name):
             raise JsonRESTError(_INVALID, f"Missing {name}")
     source_arn = str(spec["EventSourceArn"])
-    kind = _kind(source_arn)
-    _judge(spec, kind, new=True)
+    kind = checks.kind_of(source_arn)
+    checks.check(spec, kind, new=True)
     function, function_arn = _function(backend, str(spec["FunctionName"]))
     _check_source(function, source_arn, kind)
-    _check_destination(function, spec)
     for other in backend._event_source_mappings.values():  # noqa: SLF001
         if (other.event_source_arn, other.function_arn) == (source_arn, function_arn):
-            text = sources.existing(source_arn, kind, function.function_name, other.uuid)
-            raise _error("ResourceConflictException", text, 409)
-    where = {"RegionName": backend.region_name, "AccountId": backend.account_id, "FunctionArn": function_arn}
-    mapping = EventSourceMapping({**spec, **where})  # type: ignore[abstract] # moto's base class
+            raise _error("ResourceConflictException", _twice(kind, function.function_name, other), 409)
+    where = {"RegionName": backend.region_name, "AccountId": backend.account_id}
+    named = {"FunctionName": function_arn, "FunctionArn": function_arn}
+    mapping = EventSourceMapping({**spec, **where, **named})  # type: ignore[abstract] # moto's base class
     mapping.last_modified = time.time()
     # What a mapping reads first is settled when it is made, not when its poller has started.
     latest = reading.find_shard(source_arn) if spec.get("StartingPosition") == "LATEST" else None
@@ -168,13 +124,35 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     return mapping
 
 
+def _update(backend: LambdaBackend, mapping: EventSourceMapping, spec: dict[str, Any]) -> None:
+    kind = checks.kind_of(mapping.event_source_arn)
+    # A FIFO queue's window and a batch's size are judged together, whichever of them changes.
+    both = {"BatchSize": mapping.batch_size, "MaximumBatchingWindowInSeconds": mapping.max_batch_window}
+    checks.check({**both, **spec}, kind, new=False)
+    if "FunctionName" in spec:
+        function, mapping.function_arn = _function(backend, spec.pop("FunctionName"))
+        mapping.function_name = mapping.function_arn
+        _check_source(function, mapping.event_source_arn, kind)
+    backend.update_event_source_mapping(mapping.uuid, spec)
+    mapping.last_modified = time.time()
+
+
+def _twice(kind: SourceKind, function_name: str, other: EventSourceMapping) -> str:
+    """What Lambda says of a second mapping of the same source to the same function."""
+    source, function = f'(" {other.event_source_arn} ")', f'function (" {function_name} ")'
+    if kind is SourceKind.STREAM:
+        text = f"The event source arn {source} and {function} provided mapping already exists."
+    else:
+        text = f"An event source mapping with SQS arn {source} and {function} already exists."
+    return f"{text} Please update or delete the existing mapping with UUID {other.uuid}"
+
+
 def _settings(mapping: EventSourceMapping) -> SourceMapping:
-    on_failure = ((mapping.destination_config or {}).get("OnFailure") or {}).get("Destination")
     return SourceMapping(
         uuid=mapping.uuid,
         function_arn=mapping.function_arn,
         source_arn=mapping.event_source_arn,
-        kind=sources.kind_of(mapping.event_source_arn),
+        kind=checks.kind_of(mapping.event_source_arn),
         enabled=bool(mapping.enabled),
         batch_size=mapping.batch_size,
         window=int(mapping.max_batch_window or 0),
@@ -184,31 +162,12 @@ def _settings(mapping: EventSourceMapping) -> SourceMapping:
         maximum_retries=_limit(mapping.max_retry_attempts),
         maximum_age=_limit(mapping.max_record_age),
         bisects=bool(mapping.bisect_on_error),
-        on_failure=on_failure or None,
         start=int(vars(mapping)["terralive_start"]),
     )
 
 
 def _limit(value: int | None) -> int | None:
     return None if value is None or value < 0 else int(value)
-
-
-def _judge(spec: Mapping[str, object], kind: SourceKind, *, new: bool) -> None:
-    try:
-        sources.check(spec, kind, new=new)
-    except sources.NotEmulatedError as error:
-        raise not_emulated(str(error)) from error
-    except sources.RefusedError as error:
-        raise JsonRESTError(error.code, error.message) from error
-
-
-def _kind(source_arn: str) -> SourceKind:
-    try:
-        return sources.kind_of(source_arn)
-    except sources.NotEmulatedError as error:
-        raise not_emulated(str(error)) from error
-    except sources.RefusedError as error:
-        raise JsonRESTError(error.code, error.message) from error
 
 
 def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -> None:
@@ -230,18 +189,6 @@ def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -
     if hidden < timeout:
         text = f"Queue visibility timeout: {hidden} seconds is less than Function timeout: {timeout} seconds"
         raise JsonRESTError(_INVALID, text)
-
-
-def _check_destination(function: LambdaFunction, spec: Mapping[str, Any]) -> None:
-    """The function's role needs permission to tell the on-failure destination."""
-    arn = str(((spec.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination") or "")
-    try:
-        if arn:
-            destinations.require(destinations.Role(str(function.role)), arn)
-    except destinations.DestinationError as error:
-        what = "SendMessage on SQS" if arn.split(":")[2] == "sqs" else "Publish on SNS"
-        text = f"The provided execution role does not have permissions to call {what}"
-        raise JsonRESTError(_INVALID, text) from error
 
 
 def _existing(backend: LambdaBackend, uuid: str) -> EventSourceMapping:

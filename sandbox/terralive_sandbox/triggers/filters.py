@@ -36,18 +36,16 @@ class Filters:
                 raise InvalidFilterError(f"{error}") from error
         return cls(tuple(parsed))
 
-    def pass_record(self, record: Mapping[str, object]) -> bool:
-        """Whether the function gets a stream's record, given as it would stand in the event."""
-        return not self.patterns or any(patterns.matches(pattern, record) for pattern in self.patterns)
+    def passes(self, record: Mapping[str, object]) -> bool:
+        """Whether the function gets a record, given as it would stand in the event.
 
-    def pass_message(self, record: Mapping[str, object]) -> bool:
-        """Whether the function gets a queue's message, given as it would stand in the event.
-
-        A pattern with fields for the body describes a JSON body only, one with values for the body a plain string
-        only. The page does not say what a body is that is JSON but no object; it passes for a plain string here.
+        Of a message's body, a pattern with fields describes a JSON body only, one with values a plain string only. The
+        page does not say what a body is that is JSON but no object; it passes for a plain string here.
         """
         if not self.patterns:
             return True
+        if "body" not in record:
+            return any(patterns.matches(pattern, record) for pattern in self.patterns)
         body = _parsed(record.get("body"))
         readable = {**record, "body": body}
         return any(

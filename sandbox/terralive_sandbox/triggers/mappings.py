@@ -7,7 +7,7 @@ import asyncio
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions
 
-from .poller import Poller, Tools
+from .poller import Poller
 from .queue_poller import QueuePoller
 from .sources import SourceKind, SourceMapping
 from .stream_poller import StreamPoller
@@ -17,7 +17,8 @@ class Mappings:
     """Keeps the pollers as the control plane has the mappings. Build it on the event loop that runs them."""
 
     def __init__(self, control: ControlPlane, functions: Functions) -> None:
-        self._tools = Tools(control, functions)
+        self._control = control
+        self._functions = functions
         self._loop = asyncio.get_running_loop()
         self._pollers: dict[str, Poller] = {}
         # Read by any thread, replaced by the event loop.
@@ -47,7 +48,7 @@ class Mappings:
             poller = self._pollers.get(mapping.uuid)
             if poller is None:
                 kind = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
-                self._pollers[mapping.uuid] = kind(mapping, self._tools)
+                self._pollers[mapping.uuid] = kind(mapping, self._control, self._functions)
             elif poller.mapping != mapping:
                 poller.update(mapping)
         self._sources = frozenset(mapping.source_arn for mapping in mappings)

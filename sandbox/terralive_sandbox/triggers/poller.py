@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import traceback
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from typing import ParamSpec, TypeVar
 
 from terralive_sandbox import identity
 from terralive_sandbox.control import ControlPlane
-from terralive_sandbox.lambdas import Functions, InvokeError
+from terralive_sandbox.lambdas import Functions, InvokeError, Result
 
-from . import reading, sources
+from . import batches, reading, sources
+from .batches import Record
 from .sources import SourceMapping
 
 # A poller is woken by what arrives; this is for what nothing tells of.
@@ -21,35 +24,28 @@ BLOCKED_SECONDS = 1.0
 OK = "OK"
 FAILED = "PROBLEM: Function call failed"
 
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What pollers work with."""
-
-    control: ControlPlane
-    functions: Functions
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Poller(ABC):
     """One mapping at work. All methods belong to the event loop."""
 
-    def __init__(self, mapping: SourceMapping, tools: Tools) -> None:
-        self._mapping = mapping
-        self._control = tools.control
-        self._functions = tools.functions
-        self._time_scale = tools.functions.time_scale
+    def __init__(self, mapping: SourceMapping, control: ControlPlane, functions: Functions) -> None:
+        self.mapping = mapping
+        self._control = control
+        self._functions = functions
+        self._time_scale = functions.time_scale
+        self._gathered: list[Record] = []
+        self._window_ends = 0.0
         self._woken = asyncio.Event()
         self._deleted = False
         self._reported = ""
         self._task = asyncio.create_task(self._run())
 
-    @property
-    def mapping(self) -> SourceMapping:
-        return self._mapping
-
     def update(self, mapping: SourceMapping) -> None:
         """Go on with other settings, from the same place."""
-        self._mapping = mapping
+        self.mapping = mapping
         self.wake()
 
     def wake(self) -> None:
@@ -68,7 +64,10 @@ class Poller(ABC):
         while not self._deleted:
             self._woken.clear()
             try:
-                wait = await self._turn()
+                problem = self._problem() if self.mapping.enabled else None
+                if problem:
+                    self._report(problem)
+                wait = BLOCKED_SECONDS if problem else await self._turn()
             except Exception:  # noqa: BLE001 - a mapping must not end because of one bad turn
                 traceback.print_exc()
                 wait = BLOCKED_SECONDS
@@ -82,9 +81,41 @@ class Poller(ABC):
     async def _turn(self) -> float | None:
         """Do what is due; return the seconds after which the next turn comes even if nothing wakes (None: never)."""
 
+    def _gather(self, records: Iterable[Record]) -> list[Record]:
+        """Keep what passes the filters for the next batches; return the rest."""
+        unwanted = []
+        for record in records:
+            if not self.mapping.filters.passes(record.fields):
+                unwanted.append(record)
+                continue
+            if not self._gathered:
+                self._window_ends = time.monotonic() + self.mapping.window * self._time_scale
+            self._gathered.append(record)
+        return unwanted
+
+    def _take_batch(self, *, everything: bool = False) -> list[Record]:
+        """The next batch, if it is full or has waited long enough."""
+        count, full = batches.fitting([len(record.text) for record in self._gathered], self.mapping.batch_size)
+        if not (full or everything or time.monotonic() >= self._window_ends):
+            return []
+        batch, self._gathered = self._gathered[:count], self._gathered[count:]
+        return batch
+
+    def _wait(self) -> float:
+        """Seconds until the window of what is gathered ends."""
+        return max(self._window_ends - time.monotonic(), 0.0) if self._gathered else IDLE_SECONDS
+
+    async def _invoke(self, mapping: SourceMapping, batch: Iterable[Record]) -> Result:
+        """Raises InvokeError."""
+        function = self._functions.find(mapping.function_arn)
+        return await self._functions.invoke(function, batches.event(tuple(batch)), arn=mapping.function_arn)
+
+    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.wrap_future(self._control.call(function, *args, **kwargs))
+
     def _problem(self) -> str | None:
         """Why nothing may be read now. AWS's texts for LastProcessingResult are not documented."""
-        mapping = self._mapping
+        mapping = self.mapping
         try:
             function = self._functions.find(mapping.function_arn)
         except InvokeError as error:
@@ -95,4 +126,4 @@ class Poller(ABC):
     def _report(self, result: str) -> None:
         if result != self._reported:
             self._reported = result
-            self._control.call(reading.report, self._mapping.function_arn, self._mapping.uuid, result)
+            self._control.call(reading.report, self.mapping.function_arn, self.mapping.uuid, result)

@@ -1,12 +1,16 @@
-"""moto's queues and streams as Lambda reads them. Runs on the thread that owns moto's state; decides nothing."""
+"""moto's queues and streams as Lambda reads them. Runs on the thread that owns moto's state; decides nothing.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+"""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime as dt
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from moto.awslambda.models import lambda_backends
@@ -18,20 +22,18 @@ from moto.sqs.models import Message, Queue, sqs_backends
 
 from terralive_sandbox import identity
 
-from . import queues, streams
+from .batches import Record
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What one look at a queue found. `hidden_until` and `next_at` are seconds since 1970.
+    """What one look at a queue found.
 
     Attributes:
-        hidden_until: when these messages are visible again unless they are deleted.
-        next_at: when the next hidden or delayed message of the queue becomes visible, if there is one.
+        next_at: when the next hidden or delayed message becomes visible (seconds since 1970), if there is one.
     """
 
-    messages: tuple[queues.Message, ...]
-    hidden_until: float
+    messages: tuple[Record, ...]
     next_at: float | None
 
 
@@ -50,28 +52,27 @@ def receive(queue_arn: str, count: int) -> Received | None:
     if queue is None:
         return None
     hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # set by name
-    found: list[Message] = []
-    if count:
-        found = sqs_backends[queue.account_id][queue.region].receive_message(queue.name, count, 0, hidden, ["All"])
+    found = sqs_backends[queue.account_id][queue.region].receive_message(queue.name, count, 0, hidden, ["All"])
     hidden_messages = [max(m.visible_at, m.delayed_until) for m in list(queue._messages) if not m.visible or m.delayed]  # noqa: SLF001
     # A message is visible only after its moment.
     next_at = min(hidden_messages) / 1000 + 0.002 if hidden_messages else None
-    return Received(tuple(_message(message) for message in found), time.time() + hidden, next_at)
+    visible_again = time.time() + hidden
+    return Received(tuple(Record.of(m.id, _message(m, queue_arn), visible_again) for m in found), next_at)
 
 
-def delete(queue_arn: str, receipt_handles: Iterable[str]) -> None:
+def delete(queue_arn: str, messages: Iterable[Record]) -> None:
     """Delete messages; one that is gone already stays gone."""
     queue = find_queue(queue_arn)
-    for handle in receipt_handles if queue else ():
+    for message in messages if queue else ():
         with contextlib.suppress(ReceiptHandleIsInvalid):
-            queue.delete_message(handle)  # type: ignore[union-attr] # not reached without one
+            queue.delete_message(str(message.fields["receiptHandle"]))  # type: ignore[union-attr] # not reached without one
 
 
-def _message(message: Message) -> queues.Message:
-    trace = (message.system_attributes.get("AWSTraceHeader") or {}).get("StringValue")
+def _message(message: Message, queue_arn: str) -> dict[str, object]:
+    """AWS's event types have the sum of the attributes, its samples do not."""
     system = {
         "ApproximateReceiveCount": message.approximate_receive_count,
-        "AWSTraceHeader": trace,
+        "AWSTraceHeader": (message.system_attributes.get("AWSTraceHeader") or {}).get("StringValue"),
         "SentTimestamp": message.sent_timestamp,
         "SequenceNumber": message.sequence_number,
         "MessageGroupId": message.group_id,
@@ -79,11 +80,27 @@ def _message(message: Message) -> queues.Message:
         "MessageDeduplicationId": message.deduplication_id,
         "ApproximateFirstReceiveTimestamp": message.approximate_first_receive_timestamp,
     }
-    return queues.Message(
-        message.id, str(message.receipt_handle), message.body, message.body_md5,
-        {name: str(value) for name, value in system.items() if value is not None}, message.message_attributes,
-        message.attribute_md5,
-    )  # fmt: skip
+    return {
+        "messageId": message.id,
+        "receiptHandle": str(message.receipt_handle),
+        "body": message.body,
+        "attributes": {name: str(value) for name, value in system.items() if value is not None},
+        "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()},
+        "md5OfBody": message.body_md5,
+        **({"md5OfMessageAttributes": message.attribute_md5} if message.message_attributes else {}),
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn,
+        "awsRegion": queue_arn.split(":")[3],
+    }
+
+
+def _attribute(value: Mapping[str, object]) -> dict[str, object]:
+    binary = value.get("BinaryValue")
+    if binary is None:
+        held = {"stringValue": value.get("StringValue")}
+    else:
+        held = {"binaryValue": base64.b64encode(binary).decode() if isinstance(binary, bytes) else binary}
+    return {**held, "stringListValues": [], "binaryListValues": [], "dataType": value.get("DataType")}
 
 
 def find_shard(stream_arn: str) -> StreamShard | None:
@@ -98,24 +115,26 @@ def find_shard(stream_arn: str) -> StreamShard | None:
     return shard
 
 
-def read(stream_arn: str, start: int, count: int) -> tuple[streams.Record, ...] | None:
+def read(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
     """Up to `count` records from the one at `start` on. None: no such stream."""
     shard = find_shard(stream_arn)
-    return None if shard is None else tuple(_record(one) for one in shard.items[start : start + count])
+    return None if shard is None else tuple(_change(one, stream_arn) for one in shard.items[start : start + count])
 
 
-def shard_id(stream_arn: str) -> str:
-    shard = find_shard(stream_arn)
-    return shard.id if shard else ""
-
-
-def _record(one: StreamRecord) -> streams.Record:
+def _change(one: StreamRecord, stream_arn: str) -> Record:
+    """The page's sample has an older `eventVersion`; AWS sends 1.1."""
     change = dict(one.record["dynamodb"])
     created = change.pop("ApproximateCreationDateTime").replace(tzinfo=dt.UTC).timestamp()
-    return streams.Record(
-        one.record["eventID"], one.record["eventName"], change["SequenceNumber"], created,
-        json.loads(dynamo_json_dump(change)),
-    )  # fmt: skip
+    fields = {
+        "eventID": one.record["eventID"],
+        "eventName": one.record["eventName"],
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": stream_arn.split(":")[3],
+        "dynamodb": {"ApproximateCreationDateTime": int(created), **json.loads(dynamo_json_dump(change))},
+        "eventSourceARN": stream_arn,
+    }
+    return Record.of(change["SequenceNumber"], fields, created)
 
 
 def report(function_arn: str, uuid: str, result: str) -> None:

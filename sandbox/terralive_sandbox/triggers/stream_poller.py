@@ -6,141 +6,90 @@ changes stay in order, is accepted and changes nothing.
 
 from __future__ import annotations
 
-import asyncio
-import datetime as dt
-import json
 import sys
 import time
-import uuid
 
-from terralive_sandbox.lambdas import InvokeError
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.lambdas import Functions, InvokeError
 
-from . import queues, reading, streams
-from .destinations import DestinationError, Role, send
-from .poller import BLOCKED_SECONDS, FAILED, IDLE_SECONDS, OK, Poller, Tools
+from . import reading, streams
+from .poller import BLOCKED_SECONDS, FAILED, OK, Poller
 from .sources import SourceMapping
-from .streams import Batch, Discarded, LastRun, Limits
+from .streams import Batch
 
 
 class StreamPoller(Poller):
     """One mapping of a stream."""
 
-    def __init__(self, mapping: SourceMapping, tools: Tools) -> None:
-        super().__init__(mapping, tools)
+    def __init__(self, mapping: SourceMapping, control: ControlPlane, functions: Functions) -> None:
+        super().__init__(mapping, control, functions)
         self._position = mapping.start
-        self._gathered: list[streams.Record] = []
-        self._window_ends = 0.0
+        # What the function has now; after splitting several.
         self._batches: list[Batch] = []
         self._failures = 0
         self._not_before = 0.0
-        self._last: LastRun | None = None
 
     async def _turn(self) -> float | None:
-        if not self._mapping.enabled:
+        if not self.mapping.enabled:
             return None
-        if problem := self._problem():
-            self._report(problem)
-            return BLOCKED_SECONDS
         if not self._batches:
-            wait = await self._gather()
-            if not self._batches:
-                return wait
-        if (left := self._not_before - time.monotonic()) > 0:
-            return left
-        await self._attempt()
+            batch = self._take_batch()
+            if not batch:
+                return await self._read()
+            self._batches = [Batch(tuple(batch))]
+        if time.monotonic() >= self._not_before:
+            await self._attempt()
         return max(self._not_before - time.monotonic(), 0.0)
 
-    async def _gather(self) -> float:
-        """Read on until there is a batch, or nothing more; return the seconds after which to look again."""
-        mapping = self._mapping
-        while room := mapping.batch_size - len(self._gathered):
-            read = await asyncio.wrap_future(
-                self._control.call(reading.read, mapping.source_arn, self._position, max(room, 0))
-            )
-            if read is None:
-                self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
-                return BLOCKED_SECONDS
-            if not read:
-                break
-            self._position += len(read)
-            for one in read:
-                if mapping.filters.pass_record(streams.record(one, mapping.source_arn)):
-                    if not self._gathered:
-                        self._window_ends = time.monotonic() + mapping.window * self._time_scale
-                    self._gathered.append(one)
-        if not self._gathered:
-            return IDLE_SECONDS
-        sizes = [len(self._text(one)) for one in self._gathered]
-        count, full = queues.fitting(sizes, mapping.batch_size)
-        if not full and (left := self._window_ends - time.monotonic()) > 0:
-            return left
-        self._batches.append(Batch(tuple(self._gathered[:count])))
-        self._gathered = self._gathered[count:]
-        return 0.0
-
-    def _text(self, one: streams.Record) -> bytes:
-        return json.dumps(streams.record(one, self._mapping.source_arn), separators=(",", ":")).encode()
+    async def _read(self) -> float:
+        mapping = self.mapping
+        room = mapping.batch_size - len(self._gathered)
+        records = await self._call(reading.read, mapping.source_arn, self._position, room)
+        if records is None:
+            self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
+            return BLOCKED_SECONDS
+        self._position += len(records)
+        self._gather(records)
+        return 0.0 if records else self._wait()
 
     async def _attempt(self) -> None:
-        mapping = self._mapping
+        mapping = self.mapping
         age = None if mapping.maximum_age is None else mapping.maximum_age * self._time_scale
-        limits = Limits(mapping.maximum_retries, age, mapping.bisects)
-        fresh = streams.without_expired(self._batches[0], limits, time.time())
-        self._batches[:1] = fresh.batches
-        if fresh.discarded:
-            await self._give_up(fresh.discarded)
-        if not fresh.batches:
+        batch = streams.without_expired(self._batches[0], age, time.time())
+        self._discard(len(self._batches[0].records) - len(batch.records), "too old")
+        if not batch.records:
+            self._batches.pop(0)
             return
-        batch = self._batches[0]
-        event = queues.event([self._text(one) for one in batch.records])
-        request_id = str(uuid.uuid4())
+        self._batches[0] = batch
         try:
-            function = self._functions.find(mapping.function_arn)
-            result = await self._functions.invoke(function, event, arn=mapping.function_arn, request_id=request_id)
+            result = await self._invoke(mapping, batch.records)
         except InvokeError as error:  # not run: no retry is used up, only time
             self._report(f"PROBLEM: {error.message}")
             self._pause()
             return
-        self._last = LastRun(request_id, result.executed_version, result.function_error)
         if result.function_error:
             first: int | None = 0
         else:
             first = streams.first_failed(result.body, batch) if mapping.reports_failures else None
+        self._report(OK if first is None else FAILED)
         if first is None:
-            self._report(OK)
             self._failures = 0
             self._batches.pop(0)
             return
-        self._report(FAILED)
-        step = streams.after_failure(batch, first, limits)
-        self._batches[:1] = step.batches
-        if step.discarded:
-            self._failures = 0
-            await self._give_up(step.discarded)
-        elif len(step.batches) > 1 or first:
-            self._failures = 0
-        else:
+        following = streams.after_failure(batch, first, mapping.maximum_retries, bisects=mapping.bisects)
+        self._batches[:1] = following
+        if not following:
+            self._discard(len(batch.records) - first, "retries are used up")
+        if len(following) == 1 and not first:
             self._pause()
+        else:
+            self._failures = 0
 
     def _pause(self) -> None:
         self._failures += 1
         self._not_before = time.monotonic() + streams.pause(self._failures) * self._time_scale
 
-    async def _give_up(self, gone: Discarded) -> None:
-        """Tell the on-failure destination; the stream goes on, whether that works or not."""
-        mapping = self._mapping
-        count = len(gone.batch.records)
-        sys.stderr.write(f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {gone.condition.value}\n")
-        if mapping.on_failure is None:
-            return
-        shard = await asyncio.wrap_future(self._control.call(reading.shard_id, mapping.source_arn))
-        document = streams.failure_document(
-            gone, function_arn=mapping.function_arn, stream_arn=mapping.source_arn, shard_id=shard, last=self._last,
-            now=dt.datetime.now(dt.UTC),
-        )  # fmt: skip
-        try:
-            sender = Role(self._functions.find(mapping.function_arn).role)
-            sending = self._control.call(send, sender, mapping.on_failure, json.dumps(document), {})
-            await asyncio.wrap_future(sending)
-        except (InvokeError, DestinationError) as error:
-            sys.stderr.write(f"{mapping.source_arn}: the on-failure destination was not told: {error}\n")
+    def _discard(self, count: int, why: str) -> None:
+        if count:
+            mapping = self.mapping
+            sys.stderr.write(f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {why}\n")

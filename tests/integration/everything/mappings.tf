@@ -24,7 +24,6 @@ resource "aws_iam_role_policy" "mappings" {
         Action   = ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"]
         Resource = "${aws_dynamodb_table.mappings.arn}/stream/*"
       },
-      { Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.mappings_dead.arn },
     ]
   })
 }
@@ -115,11 +114,6 @@ resource "aws_lambda_event_source_mapping" "stream" {
   parallelization_factor         = 2
   function_response_types        = ["ReportBatchItemFailures"]
   tags                           = { a = "b" }
-  destination_config {
-    on_failure {
-      destination_arn = aws_sqs_queue.mappings_dead.arn
-    }
-  }
   filter_criteria {
     filter {
       pattern = jsonencode({ eventName = ["INSERT"] })
