@@ -40,15 +40,14 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     """Close the gaps.
 
     Args:
-        deliveries: invokes asynchronously, at once.
+        deliveries: hands on what happens, at once.
         schedules_changed: wakes the clock.
         watcher: runs event source mappings.
     """
-    deliver = deliveries.deliver
-    sns.topics_invoke_functions(deliver)
+    sns.topics_invoke_functions(deliveries)
     sns.fifo_topics_take_queues_only()
     events.patterns_match_as_in_aws()
-    events.put_events_reaches_targets(deliver)
+    events.put_events_reaches_targets(deliveries)
     events.targets_are_checked()
     events.schedules_are_checked(schedules_changed)
     events.others_say_that_they_are_missing()

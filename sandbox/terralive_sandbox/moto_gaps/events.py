@@ -21,12 +21,11 @@ from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from terralive_sandbox.identity import ACCOUNT
 from terralive_sandbox.triggers import patterns, rules, schedules
-from terralive_sandbox.triggers.deliveries import Deliver, Refusal
-from terralive_sandbox.triggers.destinations import DestinationError, Service, send
+from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.destinations import DestinationError, Service
 
 from .errors import not_emulated, refusing
 
-_SERVICE = "events.amazonaws.com"
 _ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
 _TARGETS = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 _parse = lru_cache(maxsize=1024)(patterns.parse)
@@ -58,7 +57,7 @@ def _matches(pattern: EventPattern, event: Mapping[str, object]) -> bool:
     return bool(text) and patterns.matches(_parse(text), event)
 
 
-def put_events_reaches_targets(deliver: Deliver) -> None:
+def put_events_reaches_targets(deliveries: Deliveries) -> None:
     """In moto entries that AWS refuses pass, disabled rules get events too, and functions and topics none.
 
     https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
@@ -85,60 +84,48 @@ def put_events_reaches_targets(deliver: Deliver) -> None:
             answers.append({"EventId": event_id})
             accepted.append((self._normalize_event_bus_arn(entry.get("EventBusName")), event))
         for bus, event in accepted:
-            _publish(deliver, self.event_buses.get(bus), event)
+            _publish(deliveries, self.event_buses.get(bus), event)
         return answers
 
     EventsBackend.put_events = put_events  # type: ignore[method-assign] # the gap
 
 
-def _publish(deliver: Deliver, bus: EventBus | None, event: rules.Event) -> None:
+def _publish(deliveries: Deliveries, bus: EventBus | None, event: rules.Event) -> None:
     """A bus that does not exist takes an event like any other, and nobody ever sees it again."""
     if bus is None:
         sys.stderr.write(f"an event of {event['source']} is lost: there is no such event bus\n")
         return
     for rule in list(bus.rules.values()):
         if rule.state in _ENABLED and _matches(rule.event_pattern, event):
-            _fire(deliver, rule, event)
+            _fire(deliveries, rule, event)
 
 
-def _fire(deliver: Deliver, rule: Rule, event: rules.Event) -> None:
+def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     """Send an event to all targets of a rule."""
     source = rules.Source(rule.arn, rule.name, dt.datetime.now(dt.UTC))
+    sender = Service("events.amazonaws.com", rule.arn)
     for target in list(rule.targets):
-        refused = _send(deliver, rule, target, rules.payload(target, event, source))
+        refused = _send(deliveries, sender, target, rules.payload(target, event, source))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if refused is not None and queue:
             # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq: what
             # would fail again is not tried again, whatever RetryPolicy says, and goes there at once.
             attributes = {
                 "RULE_ARN": rule.arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": refused.code,
-                "ERROR_MESSAGE": refused.message, "RETRY_ATTEMPTS": "0",
+                "ERROR_MESSAGE": str(refused), "RETRY_ATTEMPTS": "0",
             }  # fmt: skip
-            _hand_over(rule, queue, json.dumps(event), attributes)
+            deliveries.send(sender, queue, json.dumps(event), attributes)
 
 
-def _send(deliver: Deliver, rule: Rule, target: Mapping[str, Any], text: str) -> Refusal | None:
+def _send(deliveries: Deliveries, sender: Service, target: Mapping[str, Any], text: str) -> DestinationError | None:
     arn = str(target["Arn"])
-    if not arn.startswith("arn:aws:lambda:"):
-        return _hand_over(rule, arn, text, {}, target.get("SqsParameters", {}).get("MessageGroupId"))
-    try:
-        value = json.loads(text)
-    except ValueError:
-        sys.stderr.write(f"{rule.arn} made no JSON for {arn} of its input template: {text}\n")
-        return Refusal("INVALID_JSON", "The input of the target is not valid JSON.")
-    return deliver(arn, value, _SERVICE, rule.arn)
-
-
-def _hand_over(
-    rule: Rule, arn: str, text: str, attributes: Mapping[str, str], group: str | None = None
-) -> Refusal | None:
-    """To a queue or a topic, whose own policy has to let EventBridge."""
-    try:
-        send(Service(_SERVICE, rule.arn), arn, text, attributes, group=group)
-    except DestinationError as error:
-        sys.stderr.write(f"{rule.arn}: {error}\n")
-        return Refusal(error.code, str(error))
-    return None
+    if arn.startswith("arn:aws:lambda:"):
+        try:
+            json.loads(text)
+        except ValueError:
+            sys.stderr.write(f"{sender.source_arn} made no JSON for {arn} of its input template: {text}\n")
+            return DestinationError("The input of the target is not valid JSON.", "INVALID_JSON")
+    return deliveries.send(sender, arn, text, group=target.get("SqsParameters", {}).get("MessageGroupId"))
 
 
 def targets_are_checked() -> None:
@@ -186,8 +173,8 @@ def schedules_are_checked(changed: Callable[[], None]) -> None:
 class ScheduledRules:
     """The rules that fire by a schedule, all of them on default buses; keys are their ARNs."""
 
-    def __init__(self, deliver: Deliver) -> None:
-        self._deliver = deliver
+    def __init__(self, deliveries: Deliveries) -> None:
+        self._deliveries = deliveries
 
     def entries(self) -> Sequence[schedules.Entry]:
         return [
@@ -205,7 +192,7 @@ class ScheduledRules:
             "Scheduled Event", "aws.events", event_id=str(uuid.uuid4()), account=ACCOUNT, region=region, time=at,
             resources=[rule.arn], detail={},
         )  # fmt: skip
-        _fire(self._deliver, rule, event)
+        _fire(self._deliveries, rule, event)
 
 
 def others_say_that_they_are_missing() -> None:

@@ -10,7 +10,6 @@ import datetime as dt
 import json
 import re
 import secrets
-import sys
 from typing import Any
 
 from flask import has_request_context, request
@@ -23,7 +22,7 @@ from terralive_sandbox import identity
 from terralive_sandbox.policy import AccessRequest, Decision, decide
 from terralive_sandbox.triggers import buckets
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.destinations import DestinationError, Service, require, send
+from terralive_sandbox.triggers.destinations import Service
 
 _SERVICE = "s3.amazonaws.com"
 _EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
@@ -94,20 +93,17 @@ class _Notifier:
             event, bucket.name, bucket.region_name, key, now, f"{self._sequence:018X}", _principal(),
             identity.ACCOUNT, *_request_ids(), size=size, etag=etag, version_id=version,
         )  # fmt: skip
-        for told in configuration.cloud_function:
+        for told in _all(configuration):
             if told.matches(f"s3:{event}", key):
-                message = buckets.notification(change, told.id)
-                self._deliveries.deliver(told.arn, message, _SERVICE, change.bucket_arn)
-        for told in (*configuration.queue, *configuration.topic):
-            if told.matches(f"s3:{event}", key):
-                _send(told.arn, buckets.notification(change, told.id), change.bucket_arn)
+                _send(self._deliveries, bucket, told.arn, buckets.notification(change, told.id))
 
 
-def _send(arn: str, message: object, bucket_arn: str) -> None:
-    try:
-        send(Service(_SERVICE, bucket_arn), arn, json.dumps(message), {}, subject="Amazon S3 Notification")
-    except DestinationError as error:
-        sys.stderr.write(f"{bucket_arn}: {error}\n")
+def _all(configuration: NotificationConfiguration) -> list[Notification]:
+    return [*configuration.cloud_function, *configuration.queue, *configuration.topic]
+
+
+def _send(deliveries: Deliveries, bucket: FakeBucket, arn: str, message: object) -> None:
+    deliveries.send(Service(_SERVICE, bucket.arn), arn, json.dumps(message), subject="Amazon S3 Notification")
 
 
 def _caller() -> identity.Caller | None:
@@ -147,7 +143,7 @@ def destinations_are_validated(deliveries: Deliveries) -> None:
             _validate(deliveries, bucket, configuration)
             now = dt.datetime.now(dt.UTC)
             for arn in sorted({told.arn for told in (*configuration.queue, *configuration.topic)}):
-                _send(arn, buckets.trial_event(bucket.name, now, *_request_ids()), bucket.arn)
+                _send(deliveries, bucket, arn, buckets.trial_event(bucket.name, now, *_request_ids()))
 
     FakeBucket.set_notification_configuration = configure  # type: ignore[method-assign] # the gap
     notifications.send_test_event = validate_and_try
@@ -156,29 +152,19 @@ def destinations_are_validated(deliveries: Deliveries) -> None:
 def _validate(deliveries: Deliveries, bucket: FakeBucket, configuration: NotificationConfiguration) -> None:
     if configuration.event_bridge is not None:
         raise NotImplementedError("EventBridge as a destination (only functions, queues and topics are)")
-    others = [*configuration.queue, *configuration.topic]
-    for event in (event for told in (*configuration.cloud_function, *others) for event in told.events):
+    told = _all(configuration)
+    for event in (event for one in told for event in one.events):
         if not event.startswith(("s3:ObjectCreated:", "s3:ObjectRemoved:")):
             raise NotImplementedError(f"notifications of {event}")
-    if buckets.ambiguous([_filter(told) for told in (*configuration.cloud_function, *others)]):
+    if buckets.ambiguous([_filter(one) for one in told]):
         raise InvalidArgumentError(
             "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes "
             "are overlapping for the same event type.", "", ""
         )  # fmt: skip
-    for told in configuration.cloud_function:
-        if refused := deliveries.refusal(told.arn, _SERVICE, bucket.arn):
-            raise _not_valid(told.arn, refused.message)
-    for told in others:
-        try:
-            require(Service(_SERVICE, bucket.arn), told.arn)
-        except DestinationError as error:
-            raise _not_valid(told.arn, str(error)) from error
-
-
-def _not_valid(arn: str, why: str) -> InvalidArgumentError:
-    sys.stderr.write(f"S3 cannot notify {arn}: {why}\n")
-    message = "Unable to validate the following destination configurations"
-    return InvalidArgumentError(message, arn, why)
+    for one in told:
+        if refused := deliveries.refusal(Service(_SERVICE, bucket.arn), one.arn):
+            message = "Unable to validate the following destination configurations"
+            raise InvalidArgumentError(message, one.arn, str(refused))
 
 
 def _filter(told: Notification) -> buckets.Filter:

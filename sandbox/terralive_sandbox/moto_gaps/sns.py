@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 
 from moto.sns.exceptions import SNSInvalidParameter
 from moto.sns.models import SNSBackend, Subscription
 
-from terralive_sandbox.triggers.deliveries import Deliver
-from terralive_sandbox.triggers.destinations import DestinationError, Service, require, send
+from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.destinations import Service
 from terralive_sandbox.triggers.sns import Notification, message_of, sns_event
 
-_SERVICE = "sns.amazonaws.com"
 
-
-def topics_invoke_functions(deliver: Deliver) -> None:
+def topics_invoke_functions(deliveries: Deliveries) -> None:
     """What moto sends functions is a constant event without topic, id or attributes, and it waits.
 
     A queue that does not let the topic send gets nothing either (its policy; moto does not look).
@@ -42,29 +39,22 @@ def topics_invoke_functions(deliver: Deliver) -> None:
         notification = Notification(
             self.arn, self.topic.arn, text, message_id, subject, message_attributes or {}, dt.datetime.now(dt.UTC)
         )
+        sender = Service("sns.amazonaws.com", self.topic.arn)
+        refused = None
         if self.protocol == "lambda":
-            if deliver(self.endpoint, sns_event(notification), _SERVICE, self.topic.arn):
-                _to_dead_letters(self, notification)
-            return
-        if self.protocol == "sqs":
-            try:
-                require(Service(_SERVICE, self.topic.arn), self.endpoint)
-            except DestinationError as error:
-                sys.stderr.write(f"{self.arn}: {error}; aws_sqs_queue_policy is missing, or the queue\n")
-                _to_dead_letters(self, notification)
-                return
-        publish(self, message, message_id, subject, message_attributes, group_id, deduplication_id, message_structure)
+            refused = deliveries.send(sender, self.endpoint, json.dumps(sns_event(notification)))
+        elif self.protocol == "sqs":
+            refused = deliveries.refusal(sender, self.endpoint)
+        if refused is not None:
+            queue = json.loads(self.attributes.get("RedrivePolicy") or "{}").get("deadLetterTargetArn")
+            if queue:
+                deliveries.send(sender, queue, json.dumps(message_of(notification)))
+        elif self.protocol != "lambda":
+            publish(
+                self, message, message_id, subject, message_attributes, group_id, deduplication_id, message_structure
+            )
 
     Subscription.publish = publish_to_subscriber  # type: ignore[method-assign] # the gap
-
-
-def _to_dead_letters(subscription: Subscription, notification: Notification) -> None:
-    queue = json.loads(subscription.attributes.get("RedrivePolicy") or "{}").get("deadLetterTargetArn")
-    if queue:
-        try:
-            send(Service(_SERVICE, subscription.topic.arn), queue, json.dumps(message_of(notification)), {})
-        except DestinationError as error:
-            sys.stderr.write(f"{subscription.arn}: its dead-letter queue took nothing: {error}\n")
 
 
 def fifo_topics_take_queues_only() -> None:

@@ -71,8 +71,6 @@ def failed(answer: bytes, ids: Sequence[str]) -> frozenset[str]:
         return frozenset()
     if not isinstance(failures, list):
         return every
-    names = [
-        str(item["itemIdentifier"]) if isinstance(item, dict) and item.get("itemIdentifier") else ""
-        for item in failures
-    ]
-    return frozenset(names) if every.issuperset(names) else every
+    names = [item.get("itemIdentifier") if isinstance(item, dict) else None for item in failures]
+    texts = frozenset(name for name in names if isinstance(name, str))
+    return texts if texts <= every and all(isinstance(name, str) for name in names) else every

@@ -1,68 +1,87 @@
-"""A service invokes a function on its own behalf: if its resource policy lets it, and asynchronously."""
+"""Services hand on what happens to functions, queues and topics; each by its own policy has to let them."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Mapping
 
 from terralive_sandbox.asynchronous import AsynchronousInvocations
 from terralive_sandbox.lambdas import Functions, InvokeError
 
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a destination does not take what a service has for it; trying again would not help.
-
-    Attributes:
-        code: as EventBridge names it in a dead letter.
-        message: in AWS's words, where they are known.
-    """
-
-    code: str
-    message: str
-
-
-Deliver: TypeAlias = Callable[[str, object, str, str], Refusal | None]
-"""`(function_arn, event, service principal, source_arn)`; returns at once, and may be called from any thread."""
+from . import destinations
+from .destinations import DestinationError, Service
 
 
 class Deliveries:
-    """Hands events of services to functions. Build it on the event loop that runs them."""
+    """Build it on the event loop that runs the functions. Its methods run on the thread that owns moto's state.
+
+    What they return is why a destination takes nothing, so that trying again would not help. It is said in the log
+    as well, since a service's caller never learns of it.
+    """
 
     def __init__(self, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
         self._functions = functions
         self._asynchronous = asynchronous
         self._loop = asyncio.get_running_loop()
 
-    def refusal(self, function_arn: str, service: str, source_arn: str) -> Refusal | None:
-        """Whether there is such a function, and its resource policy lets the service invoke it for `source_arn`."""
+    def refusal(self, sender: Service, arn: str) -> DestinationError | None:
+        """Whether there is such a destination, and its policy lets the service send there."""
         try:
-            function = self._functions.find(function_arn)
+            self._require(sender, arn)
+        except DestinationError as error:
+            return _logged(sender, arn, error)
+        return None
+
+    def send(
+        self,
+        sender: Service,
+        arn: str,
+        text: str,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        group: str | None = None,
+        subject: str | None = None,
+    ) -> DestinationError | None:
+        """Send a message, or invoke a function asynchronously with JSON text; the rest is for messages only."""
+        try:
+            if not _is_function(arn):
+                destinations.send(sender, arn, text, attributes or {}, group=group, subject=subject)
+                return None
+            self._require(sender, arn)
+        except DestinationError as error:
+            return _logged(sender, arn, error)
+        self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
+        return None
+
+    def _require(self, sender: Service, arn: str) -> None:
+        if not _is_function(arn):
+            destinations.require(sender, arn)
+            return
+        try:
+            function = self._functions.find(arn)
         except InvokeError as error:
-            return Refusal("NO_RESOURCE", error.message)
-        if not self._functions.allows(function, service, source_arn, function_arn):
-            message = (
-                f"User: {service} is not authorized to perform: lambda:InvokeFunction on resource: {function_arn} "
-                "because no resource-based policy allows the lambda:InvokeFunction action"
+            raise DestinationError(error.message, "NO_RESOURCE") from error
+        if not self._functions.allows(function, sender.principal, sender.source_arn, arn):
+            raise DestinationError(
+                f"User: {sender.principal} is not authorized to perform: lambda:InvokeFunction on resource: {arn} "
+                "because no resource-based policy allows the lambda:InvokeFunction action",
+                "NO_PERMISSIONS",
             )
-            return Refusal("NO_PERMISSIONS", message)
-        return None
 
-    def deliver(self, function_arn: str, event: object, service: str, source_arn: str) -> Refusal | None:
-        """Invoke asynchronously; a refusal is also said in the log, as the service's caller never learns of it."""
-        if refused := self.refusal(function_arn, service, source_arn):
-            hint = ": aws_lambda_permission is missing" if refused.code == "NO_PERMISSIONS" else f": {refused.message}"
-            sys.stderr.write(f"{source_arn} may not invoke {function_arn}{hint}\n")
-            return refused
-        self._loop.call_soon_threadsafe(self._accept, function_arn, json.dumps(event).encode(), source_arn)
-        return None
-
-    def _accept(self, function_arn: str, payload: bytes, source_arn: str) -> None:
+    def _accept(self, sender: Service, function_arn: str, payload: bytes) -> None:
         try:
             self._asynchronous.accept(function_arn, payload)
         except InvokeError as error:
-            sys.stderr.write(f"{source_arn} -> {function_arn}: {error.message}\n")
+            sys.stderr.write(f"{sender.source_arn} -> {function_arn}: {error.message}\n")
+
+
+def _is_function(arn: str) -> bool:
+    return arn.startswith("arn:aws:lambda:")
+
+
+def _logged(sender: Service, arn: str, error: DestinationError) -> DestinationError:
+    missing = "aws_lambda_permission" if _is_function(arn) else "the policy of the queue or topic"
+    hint = f": {missing} is missing" if error.code == "NO_PERMISSIONS" else ""
+    sys.stderr.write(f"{sender.source_arn} -> {arn}: {error}{hint}\n")
+    return error
