@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import sys
 import time
@@ -23,9 +22,10 @@ from websockets.http11 import Request as Upgrade
 
 from terralive_stub.limits import MESSAGE_BYTES
 
-from . import sigv4, websocketapi
+from . import httpapi, sigv4, websocketapi
+from .answers import Answer, error_answer, json_answer
 from .faults import PASSES, ConnectionChoice, Direction, FaultRules
-from .frames import Accepted, Refused, Socket
+from .frames import Socket
 from .gateway import (
     Failure,
     ForbiddenError,
@@ -36,17 +36,16 @@ from .gateway import (
     new_connection_id,
     new_id,
 )
+from .httpapi import RefusedError
 from .identity import Caller
-from .proxyanswers import MalformedAnswerError
 from .throttle import Limit
 from .transit import Transit
-from .websocketapi import Answer, Connection
+from .websocketapi import Connection
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-Response = tuple[int, dict[str, str], bytes]
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 _NEW_CONNECTIONS = Limit(500, 500)
-_GONE: Response = (410, {"x-amzn-errortype": "GoneException"}, b'{"message": null}')
+_GONE = error_answer(410, "GoneException", "")
 _THROTTLED = "Too Many Requests"
 
 
@@ -68,39 +67,27 @@ class Connections:
         self._gateway = gateway
         self._faults = faults
         self.time_scale = gateway.time_scale
-        self._sockets: set[Socket] = set()
         self._live: dict[Socket, _Live] = {}
         self._by_id: dict[str, _Live] = {}
         self._handling: set[asyncio.Task[None]] = set()
 
     # a socket's peer
 
-    def opened(self, socket: Socket) -> None:
-        self._sockets.add(socket)
-
-    def closed(self, socket: Socket) -> None:
-        self._sockets.discard(socket)
-        live = self._live.get(socket)
-        if live is not None:
-            self._by_id.pop(live.connection.id, None)
-
-    async def connect(self, socket: Socket, request: Upgrade) -> Accepted | Refused:
+    async def connect(self, socket: Socket, request: Upgrade) -> str | None:
         path, _, query = request.path.partition("?")
         found = PATH.fullmatch(path)
         target = None
         if found is not None:
             target = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if target is None:
-            return _refused(403, "Forbidden")
+            raise _refused(403, "Forbidden")
         new = ("new connections", _NEW_CONNECTIONS)
         if not self._gateway.throttle.allows([new], time.monotonic()) or not self._gateway.allows(target, "$connect"):
-            return _refused(429, _THROTTLED)
+            raise _refused(429, _THROTTLED)
         received = tuple((name, _latin(value)) for name, value in request.headers.raw_items())
         lowered = tuple((name.lower(), value) for name, value in received)
         route = target.routes.get("$connect")
         caller = self._authorize(target, route, sigv4.Request("GET", path, query, lowered))
-        if isinstance(caller, Refused):
-            return caller
         connection = Connection(
             new_connection_id(), target.api.api_id, target.stage.name, self._gateway.domain(target.api.api_id),
             socket.source_ip, next((v for k, v in lowered if k == "user-agent"), ""), time.time(), _shown(received),
@@ -108,12 +95,12 @@ class Connections:
         )  # fmt: skip
         subprotocol = None
         if route is not None and route.target:
-            answer = await self._ask(target, route, connection)
-            if isinstance(answer, Refused):
-                return answer
-            subprotocol = answer.subprotocol
-        self._add(socket, connection)
-        return Accepted(subprotocol)
+            subprotocol = await self._ask(target, route, connection)
+        live = _Live(
+            socket, connection, Transit(lambda text: self._handle_later(live, text)), Transit(socket.send), time.time()
+        )
+        self._live[socket] = self._by_id[connection.id] = live
+        return subprotocol
 
     async def message(self, socket: Socket, text: str) -> None:
         live = self._live.get(socket)
@@ -127,69 +114,66 @@ class Connections:
             live.incoming.send(text, fate)
 
     async def disconnected(self, socket: Socket, code: int, reason: str) -> None:
-        live = self._live.pop(socket, None)
-        if live is None:
-            return
-        connection = live.connection
-        self._by_id.pop(connection.id, None)
+        connection = self._live.pop(socket).connection
+        del self._by_id[connection.id]
         target = self._target(connection)
         route = target.routes.get("$disconnect") if target is not None else None
         if target is None or route is None or not route.target:
             return
         event = websocketapi.disconnect_event(connection, code, reason, new_id(), time.time())
         try:
-            await self._gateway.integrate(target, route, "$disconnect", event)
+            await self._gateway.integrate(target, route, event, bytes)
         except IntegrationError as error:
             _log("$disconnect", connection, error)
 
     # the @connections API
 
-    async def manage(self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request) -> Response:
+    async def manage(self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request) -> Answer:
         """POST, GET or DELETE of one connection. Without a stage (`AWS_ENDPOINT_URL` alone) the connection's own."""
         live = self._by_id.get(connection_id)
         if stage is None and live is not None:
             api_id, stage = live.connection.api, live.connection.stage
         target = self._gateway.find(api_id, stage, "WEBSOCKET") if stage is not None else None
         if target is None:
-            return _GONE if stage is None else _problem(403, "ForbiddenException", "Forbidden")
+            return _GONE if stage is None else error_answer(403, "ForbiddenException", "Forbidden")
         arn = self._gateway.arn(api_id, f"{stage}/{request.method}/@connections/{connection_id}")
         try:
             await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
         except ForbiddenError as error:
-            return _problem(403, "ForbiddenException", str(error))
+            return error_answer(403, "ForbiddenException", str(error))
         live = self._by_id.get(connection_id)  # it may have ended meanwhile
         if live is None or (live.connection.api, live.connection.stage) != (api_id, stage) or not live.socket.is_open:
             return _GONE
         return self._act(live, request)
 
-    def _act(self, live: _Live, request: sigv4.Request) -> Response:
+    def _act(self, live: _Live, request: sigv4.Request) -> Answer:
         match request.method:
             case "POST" if len(request.body) > MESSAGE_BYTES:
-                return _problem(413, "PayloadTooLargeException", "Message too long")
+                return error_answer(413, "PayloadTooLargeException", "Message too long")
             case "POST":
                 fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
                 # "… or the WebSocket client side buffer is full", botocore's model of the API says
                 if not live.socket.has_room:
-                    return _problem(429, "LimitExceededException", _THROTTLED)
+                    return error_answer(429, "LimitExceededException", _THROTTLED)
                 live.last_active = time.time()
                 live.outgoing.send(request.body, fate)
-                return 200, {}, b""
+                return 200, [], b""
             case "DELETE":
                 live.socket.close(1000, "Connection Closed Normally")
-                return 204, {}, b""
+                return 204, [], b""
             case "GET":
-                return 200, {}, _describe(live)
+                return json_answer(200, _described(live))
             case _:
-                return _problem(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+                return error_answer(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
     # faults
 
     def drop(self, choice: ConnectionChoice) -> int:
         """Cut connections without a word; how many."""
-        sockets = list(self._sockets) if choice.is_everything else [live.socket for live in self._chosen(choice)]
-        for socket in sockets:
-            socket.drop()
-        return len(sockets)
+        chosen = self._chosen(choice)
+        for live in chosen:
+            live.socket.drop()
+        return len(chosen)
 
     def expire(self, choice: ConnectionChoice) -> int:
         """Close connections as if their two hours were over; how many."""
@@ -199,20 +183,10 @@ class Connections:
         return len(chosen)
 
     def _chosen(self, choice: ConnectionChoice) -> list[_Live]:
-        return [
-            live
-            for live in self._by_id.values()
-            if choice.includes(live.connection.id, live.connection.api, live.connection.stage)
-        ]
+        live = [one for one in self._by_id.values() if one.socket.is_open]
+        return [one for one in live if choice.includes(one.connection.id, one.connection.api, one.connection.stage)]
 
     # inside
-
-    def _add(self, socket: Socket, connection: Connection) -> None:
-        live = _Live(
-            socket, connection, Transit(lambda text: self._handle_later(live, text)), Transit(socket.send), time.time()
-        )
-        self._live[socket] = live
-        self._by_id[connection.id] = live
 
     def _handle_later(self, live: _Live, text: str) -> None:
         task = asyncio.get_running_loop().create_task(self._handle(live, text))
@@ -237,14 +211,12 @@ class Connections:
             connection, key, text, request_id=request_id, message_id=new_id(), now=time.time()
         )
         try:
-            result = await self._gateway.integrate(target, route, key, event)
-            answer = websocketapi.answer(result.body)
-        except (IntegrationError, MalformedAnswerError) as error:
+            answer = await self._gateway.integrate(target, route, event, websocketapi.answer)
+        except IntegrationError as error:
             _log(key, connection, error)
-            failure = error.failure if isinstance(error, IntegrationError) else None
-            if failure is Failure.NOT_EMULATED:
+            if error.failure is Failure.NOT_EMULATED:
                 self._tell(live, str(error), request_id)
-            elif failure is Failure.TIMED_OUT:
+            elif error.failure is Failure.TIMED_OUT:
                 self._tell(live, "Endpoint request timed out", request_id)
             else:
                 self._tell(live, "Internal server error", request_id)
@@ -253,7 +225,7 @@ class Connections:
         if route.route_response_selection_expression and route.route_responses and answer.body:
             self._send(live, answer.body)
 
-    def _authorize(self, target: Target, route: Route | None, signed: sigv4.Request) -> Caller | Refused | None:
+    def _authorize(self, target: Target, route: Route | None, signed: sigv4.Request) -> Caller | None:
         """Who connects, where the route wants to know.
 
         https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
@@ -261,7 +233,7 @@ class Connections:
         if route is None:
             return None
         if missing := left_out_of(route):
-            return _refused(501, f"NotEmulatedBySandbox: {missing}")
+            raise httpapi.left_out(missing)
         if route.authorization_type != "AWS_IAM":
             return None
         try:
@@ -269,29 +241,31 @@ class Connections:
                 signed, "Invoke", self._gateway.arn(target.api.api_id, f"{target.stage.name}/$connect")
             )
         except ForbiddenError as error:
-            return _refused(403, str(error))
+            raise _refused(403, str(error)) from error
 
-    async def _ask(self, target: Target, route: Route, connection: Connection) -> Answer | Refused:
-        """What `$connect`'s function says. No page names the statuses of its failures: these are AWS's."""
+    async def _ask(self, target: Target, route: Route, connection: Connection) -> str | None:
+        """The subprotocol that `$connect`'s function accepts the connection with.
+
+        Raises:
+            RefusedError: it does not. No page names the statuses of its failures: these are AWS's.
+        """
         event = websocketapi.connect_event(connection, new_id(), time.time())
         try:
-            result = await self._gateway.integrate(target, route, "$connect", event)
-            answer = websocketapi.answer(result.body)
-        except (IntegrationError, MalformedAnswerError) as error:
+            answer = await self._gateway.integrate(target, route, event, websocketapi.answer)
+        except IntegrationError as error:
             _log("$connect", connection, error)
-            failure = error.failure if isinstance(error, IntegrationError) else None
-            match failure:
+            match error.failure:
                 case Failure.NOT_EMULATED:
-                    return _refused(501, str(error))
+                    raise _refused(501, str(error)) from error
                 case Failure.TIMED_OUT:
-                    return _refused(504, "Gateway Timeout")
+                    raise _refused(504, "Gateway Timeout") from error
                 case Failure.NOT_PERMITTED:
-                    return _refused(500, "Internal server error")
+                    raise _refused(500, "Internal server error") from error
                 case _:
-                    return _refused(502, "Internal server error")
+                    raise _refused(502, "Internal server error") from error
         if not answer.is_success:
-            return _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
-        return answer
+            raise _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
+        return answer.subprotocol
 
     def _tell(self, live: _Live, problem: str, request_id: str) -> None:
         self._send(live, websocketapi.failure(problem, live.connection.id, request_id).encode())
@@ -316,26 +290,20 @@ def _latin(value: str) -> str:
     return value.encode("latin-1", "surrogateescape").decode("latin-1")
 
 
-def _describe(live: _Live) -> bytes:
+def _described(live: _Live) -> dict[str, object]:
     def text(at: float) -> str:
         return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     connection = live.connection
-    return json.dumps(
-        {
-            "connectedAt": text(connection.connected_at),
-            "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
-            "lastActiveAt": text(live.last_active),
-        }
-    ).encode()
+    return {
+        "connectedAt": text(connection.connected_at),
+        "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
+        "lastActiveAt": text(live.last_active),
+    }
 
 
-def _refused(status: int, message: str) -> Refused:
-    return Refused(status, json.dumps({"message": message}))
-
-
-def _problem(status: int, code: str, message: str) -> Response:
-    return status, {"x-amzn-errortype": code}, json.dumps({"message": message}).encode()
+def _refused(status: int, message: str) -> RefusedError:
+    return RefusedError(httpapi.error(status, message))
 
 
 def _log(route_key: str, connection: Connection, error: Exception) -> None:

@@ -115,10 +115,6 @@ class ConnectionChoice:
         """
         return cls(**_read(text or "{}", _CHOICE))
 
-    @property
-    def is_everything(self) -> bool:
-        return self == ConnectionChoice()
-
     def includes(self, connection_id: str, api: str, stage: str) -> bool:
         named = self.connections is None or connection_id in self.connections
         return named and _matches(self.api, api) and _matches(self.stage, stage)

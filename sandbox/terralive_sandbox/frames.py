@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import http
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Protocol as Seam
 from typing import cast
 
@@ -25,6 +24,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from terralive_stub.limits import CONNECTION_SECONDS, FRAME_BYTES, IDLE_SECONDS, MESSAGE_BYTES
+
+from .httpapi import HttpResponse, RefusedError
 
 _CLOSE_SECONDS = 5.0
 _MESSAGES_AT_ONCE = 128
@@ -37,34 +38,19 @@ _NO_CODE = 1005
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The upgrade goes ahead, with this `Sec-WebSocket-Protocol` if there is one."""
-
-    subprotocol: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The upgrade is answered with an HTTP status from 300 and a JSON body."""
-
-    status: int
-    body: str
-
-
 class Peer(Seam):
     """What decides about a socket's connection; called on the event loop."""
 
     time_scale: float
 
-    async def connect(self, socket: Socket, request: Request) -> Accepted | Refused: ...
-    async def message(self, socket: Socket, text: str) -> None: ...
-    async def disconnected(self, socket: Socket, code: int, reason: str) -> None:
-        """Called once for each connection that was accepted, after `closed`."""
+    async def connect(self, socket: Socket, request: Request) -> str | None:
+        """Let a connection in, with this `Sec-WebSocket-Protocol` if any, or raise RefusedError (status 300 and up)."""
         ...
 
-    def opened(self, socket: Socket) -> None: ...
-    def closed(self, socket: Socket) -> None: ...
+    async def message(self, socket: Socket, text: str) -> None: ...
+    async def disconnected(self, socket: Socket, code: int, reason: str) -> None:
+        """Called once for each connection that was let in."""
+        ...
 
 
 class Socket(asyncio.Protocol):
@@ -94,7 +80,6 @@ class Socket(asyncio.Protocol):
         peer_name = transport.get_extra_info("peername")
         if peer_name:
             self.source_ip = str(peer_name[0])
-        self._peer.opened(self)
 
     def data_received(self, data: bytes) -> None:
         self._core.receive_data(data)
@@ -120,7 +105,6 @@ class Socket(asyncio.Protocol):
         for timer in (self._lifetime, self._idle, self._ending):
             if timer is not None:
                 timer.cancel()
-        self._peer.closed(self)
         if self._open:
             self._open = False
             code, reason = self._reason or self._how_it_ended()
@@ -185,15 +169,17 @@ class Socket(asyncio.Protocol):
     async def _accept_or_refuse(self, request: Request) -> None:
         response = self._core.accept(request)
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
-            answer = await self._peer.connect(self, request)
-            if self._transport.is_closing():  # the client has left meanwhile
-                if isinstance(answer, Accepted):
+            try:
+                subprotocol = await self._peer.connect(self, request)
+            except RefusedError as refused:
+                response = _refusal(refused.response)
+            else:
+                if subprotocol is not None:
+                    response.headers["Sec-WebSocket-Protocol"] = subprotocol
+                if self._transport.is_closing():
                     await self._peer.disconnected(self, _ABNORMAL, "Connection closed abnormally")
+            if self._transport.is_closing():  # the client has left meanwhile
                 return
-            if isinstance(answer, Refused):
-                response = _refusal(answer)
-            elif answer.subprotocol is not None:
-                response.headers["Sec-WebSocket-Protocol"] = answer.subprotocol
         self._core.send_response(response)
         if self._core.state is State.OPEN:
             self._open = True
@@ -285,10 +271,7 @@ class Socket(asyncio.Protocol):
             self._regulate()
 
 
-def _refusal(answer: Refused) -> Response:
-    body = answer.body.encode()
-    headers = Headers(
-        [("Connection", "close"), ("Content-Length", str(len(body))), ("Content-Type", "application/json")]
-    )
+def _refusal(answer: HttpResponse) -> Response:
+    headers = Headers([("Connection", "close"), ("Content-Length", str(len(answer.body))), *answer.headers])
     known = {status.value: status.phrase for status in http.HTTPStatus}
-    return Response(answer.status, known.get(answer.status, "Refused"), headers, body)
+    return Response(answer.status, known.get(answer.status, "Refused"), headers, answer.body)

@@ -12,9 +12,10 @@ import re
 import secrets
 import time
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TypeAlias, TypeVar
 
 from moto.apigateway.models import Method
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
@@ -23,11 +24,14 @@ from terralive_stub.limits import INTEGRATION_SECONDS
 
 from . import identity, sigv4
 from .identity import ACCOUNT, AccessDeniedError, Caller
-from .lambdas import Functions, InvokeError, Result
+from .lambdas import Functions, InvokeError
 from .policy import AccessRequest, Decision, decide
+from .proxyanswers import MalformedAnswerError
 from .throttle import ACCOUNT as ACCOUNT_LIMIT
 from .throttle import Throttle, limit
 
+T = TypeVar("T")
+Event: TypeAlias = Mapping[str, object]
 _FUNCTION_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+")
 _STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
 
@@ -42,6 +46,7 @@ class Failure(Enum):
     REFUSED = auto()  # by Lambda, for another reason
     TIMED_OUT = auto()
     FUNCTION_FAILED = auto()
+    MALFORMED = auto()  # the function's answer is not what a proxy integration has to give
 
 
 class IntegrationError(Exception):
@@ -122,13 +127,9 @@ class Gateway:
         return self.throttle.allows([route, ("account", ACCOUNT_LIMIT)], time.monotonic())
 
     async def integrate(
-        self, target: Target, route: Route, source: str, event: Mapping[str, object], limit: float = INTEGRATION_SECONDS
-    ) -> Result:
-        """Invoke a route's function.
-
-        Raises:
-            IntegrationError: there is none, it may not be invoked, it failed or took too long.
-        """
+        self, target: Target, route: Route, event: Event, read: Callable[[bytes], T], limit: float = INTEGRATION_SECONDS
+    ) -> T:
+        """Invoke a route's function; its answer as `read` has it. Raises as `invoke` does."""
         integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
         if integration is None:
             raise IntegrationError(Failure.NOT_CONFIGURED, "the route has no integration")
@@ -139,16 +140,23 @@ class Gateway:
             raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
         uri = with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {})
-        source_arn = self.arn(target.api.api_id, f"{target.stage.name}/{source}")
-        return await self.invoke(uri, integration.credentials_arn, source_arn, event, min(limit, milliseconds / 1000))
+        source = self.arn(target.api.api_id, f"{target.stage.name}/{route.route_key.replace(' ', '')}")
+        return await self.invoke(uri, integration.credentials_arn, source, event, read, min(limit, milliseconds / 1000))
 
-    async def invoke(
-        self, uri: str, credentials: str | None, source_arn: str, event: Mapping[str, object], seconds: float
-    ) -> Result:
+    async def invoke(  # noqa: PLR0917 - the parts of an invocation
+        self,
+        uri: str,
+        credentials: str | None,
+        source_arn: str,
+        event: Event,
+        read: Callable[[bytes], T],
+        seconds: float,
+    ) -> T:
         """Invoke the function that an integration's URI names, on behalf of `source_arn` or with a role.
 
         Raises:
-            IntegrationError: there is none, it may not be invoked, it failed or took longer than `seconds`.
+            IntegrationError: there is none, it may not be invoked, it failed, took longer than `seconds`, or `read`
+                found its answer malformed.
         """
         match = _FUNCTION_ARN.search(uri)
         if match is None:
@@ -175,7 +183,10 @@ class Gateway:
         if result.function_error:
             text = result.body.decode("utf-8", "replace")[:500]
             raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
-        return result
+        try:
+            return read(result.body)
+        except MalformedAnswerError as error:
+            raise IntegrationError(Failure.MALFORMED, f"malformed Lambda proxy response: {error}") from error
 
 
 def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:

@@ -15,7 +15,6 @@ from .cors import Cors
 from .gateway import Failure, ForbiddenError, Gateway, IntegrationError, Target, left_out_of, new_id
 from .httpapi import HttpRequest, HttpResponse, Match, RefusedError
 from .identity import ACCOUNT, Caller
-from .proxyanswers import MalformedAnswerError
 from .restgateway import RestGateway
 
 _INTEGRATION_SECONDS = 30
@@ -109,12 +108,9 @@ class HttpGateway:
         version_2 = integration is not None and integration.payload_format_version == "2.0"
         make_event = httpapi.event if version_2 else httpapi.event_1
         event = make_event(request, found, api, request_id, time.time())
-        source = found.route_key if found.route_key == "$default" else found.route_key.replace(" ", "")
         try:
-            result = await gateway.integrate(target, route, source, event, _INTEGRATION_SECONDS)
-            return httpapi.response(result.body) if version_2 else httpapi.response_1(result.body)
-        except MalformedAnswerError as error:
-            raise RefusedError(httpapi.error(500, "Internal Server Error"), str(error)) from error
+            read = httpapi.response if version_2 else httpapi.response_1
+            return await gateway.integrate(target, route, event, read, _INTEGRATION_SECONDS)
         except IntegrationError as error:
             if error.failure is Failure.NOT_EMULATED:
                 raise RefusedError(httpapi.error(501, str(error))) from error

@@ -21,7 +21,6 @@ from .httpapi import HttpRequest, HttpResponse, RefusedError
 from .identity import ACCOUNT, Caller
 from .moto_gaps.apigateway import snapshot_of
 from .policy import AccessRequest, Decision, decide
-from .proxyanswers import MalformedAnswerError
 from .restapi import Found
 from .throttle import ACCOUNT as ACCOUNT_LIMIT
 from .throttle import limit
@@ -157,10 +156,10 @@ class RestGateway:
         credentials = with_stage_variables(integration.credentials or "", about.variables)
         seconds = min(_INTEGRATION_SECONDS, int(integration.timeout_in_millis or 29_000) / 1000)
         try:
-            result = await self._gateway.invoke(uri, credentials, source, event, seconds)
-            response = restapi.response(result.body, request.header("accept"), api.binaryMediaTypes)
-        except MalformedAnswerError as error:
-            raise restapi.failed(502, f"malformed Lambda proxy response: {error}") from error
+            response = await self._gateway.invoke(
+                uri, credentials, source, event,
+                lambda answer: restapi.response(answer, request.header("accept"), api.binaryMediaTypes), seconds,
+            )  # fmt: skip
         except IntegrationError as error:
             raise _failed(error) from error
         trace = ("x-amzn-trace-id", httpapi.trace_id(called.request_id, time.time()))
@@ -176,7 +175,7 @@ def _failed(error: IntegrationError) -> RefusedError:
             return restapi.refused(413, "RequestTooLargeException", "Request Too Long", why)
         case Failure.TIMED_OUT:
             return restapi.refused(504, "InternalServerErrorException", "Endpoint request timed out", why)
-        case Failure.FUNCTION_FAILED:
+        case Failure.FUNCTION_FAILED | Failure.MALFORMED:
             return restapi.failed(502, why)
         case _:
             return restapi.failed(500, why)

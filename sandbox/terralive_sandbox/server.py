@@ -142,10 +142,7 @@ class Sandbox:
             return await self._urls.answer(found, request, source_ip)
         if found := _MANAGE.fullmatch(request.path):
             api, stage = found["api"] or "", found["stage"]
-            status, headers, body = await self.connections.manage(
-                api, unquote(stage) if stage else None, unquote(found["id"]), request
-            )
-            return status, [*headers.items(), ("content-type", "application/json")], body
+            return await self.connections.manage(api, unquote(stage) if stage else None, unquote(found["id"]), request)
         if request.path.startswith("/_sandbox/"):
             return self._admin.answer(request)
         return await self._aws.answer(request)
