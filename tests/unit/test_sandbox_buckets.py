@@ -21,7 +21,7 @@ NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, dt.UTC)
 
 
 def change(event: str, key: str = "k") -> Change:
-    return Change(event, "b", "eu-west-1", key, NOW, "00AB", "AWS:AIDA", "123456789012", "R", "H")
+    return Change(event, "b", "eu-west-1", key, NOW, "00AB", "AWS:AIDA", "R", "H")
 
 
 def test_a_put_is_told_as_in_awss_sample() -> None:

@@ -24,7 +24,6 @@ from . import (
     functions,
     iam,
     mappings,
-    queue_settings,
     s3,
     sns,
     sqs,
@@ -63,12 +62,10 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     function_settings.functions_say_how_they_are_set()
     function_settings.event_invoke_configs_change_and_are_listed()
     iam.roles_keep_what_an_update_leaves_out()
-    queue_settings.queues_keep_their_attributes()
     apigatewayv2.apply()
     apigatewayv2_deployments.apis_can_be_deployed()
     apigateway.apply()
     sqs.queues_are_safe_and_tell(watcher.arrived)
-    sqs.long_queues_stay_fast()
-    sqs.policies_are_compact()
+    sqs.queues_keep_their_attributes()
     dynamodb.streams_are_as_documented(watcher.arrived)
     mappings.queues_and_streams_have_mappings(watcher)

@@ -30,7 +30,6 @@ _INVALID = "InvalidParameterValueException"
 _QUEUE_DEFAULTS: Mapping[str, object] = {
     "FunctionResponseTypes": [],
     "MaximumBatchingWindowInSeconds": 0,
-    "StateTransitionReason": "USER_INITIATED",
 }
 _STREAM_DEFAULTS: Mapping[str, object] = {
     "BisectBatchOnFunctionError": False,
@@ -41,7 +40,6 @@ _STREAM_DEFAULTS: Mapping[str, object] = {
     "MaximumRecordAgeInSeconds": -1,
     "MaximumRetryAttempts": -1,
     "ParallelizationFactor": 1,
-    "StateTransitionReason": "User action",
     "TumblingWindowInSeconds": 0,
 }
 # Settings that an empty value takes away.
@@ -130,9 +128,9 @@ def _update(backend: LambdaBackend, mapping: EventSourceMapping, spec: dict[str,
     both = {"BatchSize": mapping.batch_size, "MaximumBatchingWindowInSeconds": mapping.max_batch_window}
     checks.check({**both, **spec}, kind, new=False)
     if "FunctionName" in spec:
-        function, mapping.function_arn = _function(backend, spec.pop("FunctionName"))
-        mapping.function_name = mapping.function_arn
+        function, arn = _function(backend, spec.pop("FunctionName"))
         _check_source(function, mapping.event_source_arn, kind)
+        mapping.function_name = mapping.function_arn = arn
     backend.update_event_source_mapping(mapping.uuid, spec)
     mapping.last_modified = time.time()
 

@@ -91,7 +91,7 @@ class _Notifier:
         self._sequence = max(self._sequence + 1, int(now.timestamp() * 1_000_000))
         change = buckets.Change(
             event, bucket.name, bucket.region_name, key, now, f"{self._sequence:018X}", _principal(),
-            identity.ACCOUNT, *_request_ids(), size=size, etag=etag, version_id=version,
+            *_request_ids(), size=size, etag=etag, version_id=version,
         )  # fmt: skip
         for told in _all(configuration):
             if told.matches(f"s3:{event}", key):

@@ -1,4 +1,4 @@
-"""SQS: what moto's queues lack when several threads and Lambda's pollers use them."""
+"""SQS: what moto's queues lack when several threads and Lambda's pollers use them, and attributes that they forget."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from threading import Condition, RLock
 from typing import Any
 
-from moto.core.utils import unix_time_millis
 from moto.sqs.models import Message, Queue, SQSBackend
 
 _DEDUPLICATION_MILLISECONDS = 300_000
@@ -61,41 +60,28 @@ def queues_are_safe_and_tell(arrived: Callable[[str], None]) -> None:
     _receive_one_at_a_time()
 
 
-def long_queues_stay_fast() -> None:
-    """The clock is read once, not several times for each message of a queue and for each that is sent to it."""
+def queues_keep_their_attributes() -> None:
+    """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html.
 
-    def messages(self: Queue) -> list[Message]:
-        now = unix_time_millis()
-        return [m for m in self._messages if m.visible_at < now and m.delayed_until <= now]
+    A policy goes only where it is set to nothing (moto drops it with any other attribute that is set), and
+    RedriveAllowPolicy is an attribute too. Terraform takes moto's blanks in a redrive policy for a difference.
+    """
+    set_attributes, attributes = Queue._set_attributes, vars(Queue)["attributes"].fget  # noqa: SLF001 - the gap
+    Queue.BASE_ATTRIBUTES.append("RedriveAllowPolicy")
+    Queue.redrive_allow_policy = None  # type: ignore[attr-defined] # the gap
 
-    def visible(self: Queue) -> int:
-        return len(messages(self))
+    def keep(self: Queue, changes: dict[str, Any], now: float | None = None) -> None:
+        kept = {"Policy": self.policy} if "_policy_json" in vars(self) else {}
+        set_attributes(self, {**kept, **changes}, now)
 
-    def hidden(self: Queue) -> int:
-        now = unix_time_millis()
-        return sum(m.visible_at >= now for m in self._messages)
-
-    def delayed(self: Queue) -> int:
-        now = unix_time_millis()
-        return sum(m.delayed_until > now for m in self._messages)
-
-    Queue.messages = property(messages)  # type: ignore[assignment,method-assign] # the gap
-    Queue.approximate_number_of_messages = property(visible)  # type: ignore[assignment,method-assign] # the gap
-    Queue.approximate_number_of_messages_not_visible = property(hidden)  # type: ignore[assignment,method-assign] # the gap
-    Queue.approximate_number_of_messages_delayed = property(delayed)  # type: ignore[assignment,method-assign] # the gap
-
-
-def policies_are_compact() -> None:
-    """Terraform takes moto's blanks in a redrive policy for a difference."""
-    described = vars(Queue)["attributes"].fget
-
-    def attributes(self: Queue) -> dict[str, Any]:
-        found: dict[str, Any] = described(self)
+    def described(self: Queue) -> dict[str, Any]:
+        found: dict[str, Any] = attributes(self)
         if self.redrive_policy:
             found["RedrivePolicy"] = json.dumps(self.redrive_policy, separators=(",", ":"))
-        return found
+        return {name: value for name, value in found.items() if name != "RedriveAllowPolicy" or value}
 
-    Queue.attributes = property(attributes)  # type: ignore[assignment,method-assign] # the gap
+    Queue._set_attributes = keep  # type: ignore[assignment,method-assign] # noqa: SLF001 - the gap
+    Queue.attributes = property(described)  # type: ignore[assignment,method-assign] # the gap
 
 
 def _receive_one_at_a_time() -> None:

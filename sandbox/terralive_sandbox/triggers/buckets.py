@@ -40,7 +40,6 @@ class Change:
     time: dt.datetime
     sequencer: str
     principal: str
-    account: str
     request_id: str
     host_id: str
     size: int | None = None
