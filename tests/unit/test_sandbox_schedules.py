@@ -26,7 +26,7 @@ def times(expression: str, count: int, after: dt.datetime = START) -> list[str]:
     found: list[str] = []
     now: dt.datetime | None = after
     while now is not None and len(found) < count:
-        now = next_time(schedule, now, since=after)
+        now = next_time(schedule, now)
         found += [now.strftime("%Y-%m-%d %H:%M")] if now else []
     return found
 
@@ -92,7 +92,7 @@ def test_the_next_time_is_the_first_minute_that_fits(
     minutes: list[int], hours: list[int], weekdays: list[str], after: dt.datetime
 ) -> None:
     fields = [",".join(map(str, minutes)), ",".join(map(str, hours)), "?", "*", ",".join(weekdays), "*"]
-    found = next_time(parse(f"cron({' '.join(fields)})"), after.replace(tzinfo=dt.UTC), since=START)
+    found = next_time(parse(f"cron({' '.join(fields)})"), after.replace(tzinfo=dt.UTC))
     minute = after.replace(second=0, microsecond=0) + MINUTE
     while not (
         minute.minute in minutes and minute.hour in hours and calendar.day_abbr[minute.weekday()].upper() in weekdays

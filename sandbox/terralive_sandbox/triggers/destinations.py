@@ -1,4 +1,4 @@
-"""Where failures go: queues and topics that a function, a mapping, a rule or a subscription names for them.
+"""Messages to the queues and topics that functions, rules, buckets and subscriptions name.
 
 Sent only if the sender may: a function's role by its own policies, a service by the queue's or topic's policy.
 Everything here runs on the thread that owns moto's state (`ControlPlane.call`).

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import eq, ge, gt, le, lt
 from typing import TypeAlias
 
 Test: TypeAlias = Callable[[object], bool]
@@ -145,11 +146,11 @@ def _test(operator: str, operand: object) -> Test:
         case "exists":
             if operand is not True:
                 raise InvalidPatternError("exists match pattern must be either true or false.")
-            test: Test = _is_there
+            return lambda _: True
         case "prefix" | "suffix" if isinstance(operand, dict):
             if operand.keys() != {"equals-ignore-case"}:
                 raise InvalidPatternError(f"Unsupported {operator} pattern: {next(iter(operand), '')}")
-            test = _text_test(operator, operand["equals-ignore-case"], ignore_case=True)
+            test: Test = _text_test(operator, operand["equals-ignore-case"], ignore_case=True)
         case "prefix" | "suffix" | "wildcard" | "equals-ignore-case":
             test = _text_test(operator, operand, ignore_case=operator == "equals-ignore-case")
         case "anything-but":
@@ -161,11 +162,6 @@ def _test(operator: str, operand: object) -> Test:
         case _:
             raise InvalidPatternError(f"Unrecognized match type {operator}")
     return test
-
-
-def _is_there(value: object) -> bool:
-    del value
-    return True
 
 
 def _equal_to(expected: object) -> Test:
@@ -227,12 +223,8 @@ def _anything_but(operand: object) -> Test:
 
 
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    "=": lambda value, bound: value == bound,
-    "<": lambda value, bound: value < bound,
-    "<=": lambda value, bound: value <= bound,
-    ">": lambda value, bound: value > bound,
-    ">=": lambda value, bound: value >= bound,
-}
+    "=": eq, "<": lt, "<=": le, ">": gt, ">=": ge,
+}  # fmt: skip
 
 
 def _numeric(operand: object) -> Test:

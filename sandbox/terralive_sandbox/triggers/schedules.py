@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import calendar
 import datetime as dt
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -33,13 +32,6 @@ class InvalidScheduleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """At a regular interval from when it was made."""
-
-    interval: dt.timedelta
-
-
-@dataclass(frozen=True, slots=True)
 class Cron:
     """Times of the day on certain days; `day_of_month` or `day_of_week` is `?`, which is any."""
 
@@ -51,7 +43,8 @@ class Cron:
     years: tuple[int, ...]
 
 
-Schedule: TypeAlias = Rate | Cron
+Schedule: TypeAlias = dt.timedelta | Cron
+"""rate()'s interval, or cron()."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,7 @@ def parse(expression: str) -> Schedule:
         value = int(found["value"])
         if not value or (value == 1) == bool(found["plural"]):
             raise InvalidScheduleError(expression)
-        return Rate(dt.timedelta(seconds=value * _SECONDS[found["unit"]]))
+        return dt.timedelta(seconds=value * _SECONDS[found["unit"]])
     kind, inside = expression[:-1].partition("(")[::2]
     try:
         fields = inside.upper().split()
@@ -87,18 +80,10 @@ def parse(expression: str) -> Schedule:
     return cron
 
 
-def next_time(schedule: Schedule, after: dt.datetime, *, since: dt.datetime, scale: float = 1.0) -> dt.datetime | None:
-    """The first time later than `after`; None if there is none. All times are in UTC.
-
-    Args:
-        schedule: what to follow.
-        after: now, or the time before.
-        since: when the schedule was made.
-        scale: what rate()'s interval is multiplied by.
-    """
-    if isinstance(schedule, Rate):
-        interval = schedule.interval * scale
-        return since + interval * max(1, math.floor((after - since) / interval) + 1)
+def next_time(schedule: Schedule, after: dt.datetime, scale: float = 1.0) -> dt.datetime | None:
+    """The first time later than `after`, None if there is none; `scale` is what rate()'s interval is multiplied by."""
+    if isinstance(schedule, dt.timedelta):
+        return after + schedule * scale
     return next((moment for moment in _times(schedule, after) if moment > after), None)
 
 
@@ -189,12 +174,6 @@ def _numbers(field: str, low: int, high: int, names: dict[str, int] | None = Non
     return tuple(sorted(values))
 
 
-@dataclass(slots=True)
-class _Planned:
-    since: dt.datetime
-    at: dt.datetime | None
-
-
 class Agenda:
     """Remembers when each of the entries fires next. What it missed while the machine slept is not made up for.
 
@@ -204,24 +183,26 @@ class Agenda:
 
     def __init__(self, scale: float = 1.0) -> None:
         self._scale = scale
-        self._planned: dict[Entry, _Planned] = {}
+        self._planned: dict[Entry, dt.datetime | None] = {}
 
     def due(self, entries: Iterable[Entry], now: dt.datetime) -> list[tuple[Entry, dt.datetime]]:
         """What fires now, with its time; entries that are not among `entries` are forgotten."""
-        planned: dict[Entry, _Planned] = {}
+        planned: dict[Entry, dt.datetime | None] = {}
         fires: list[tuple[Entry, dt.datetime]] = []
         for entry in entries:
-            plan = self._planned.get(entry) or _Planned(now, self._next(entry, now, now))
-            if plan.at is not None and plan.at <= now:
-                fires.append((entry, plan.at))
-                plan = _Planned(plan.since, self._next(entry, now, plan.since))
-            planned[entry] = plan
+            at = self._planned[entry] if entry in self._planned else self._next(entry, now)
+            if at is not None and at <= now:
+                fires.append((entry, at))
+                at = self._next(entry, at)
+                if at is not None and at <= now:
+                    at = self._next(entry, now)
+            planned[entry] = at
         self._planned = planned
         return fires
 
     def next_at(self) -> dt.datetime | None:
         """When `due` is to be asked again, at the latest."""
-        return min((plan.at for plan in self._planned.values() if plan.at is not None), default=None)
+        return min((at for at in self._planned.values() if at is not None), default=None)
 
-    def _next(self, entry: Entry, after: dt.datetime, since: dt.datetime) -> dt.datetime | None:
-        return next_time(parse(entry.expression), after, since=since, scale=self._scale)
+    def _next(self, entry: Entry, after: dt.datetime) -> dt.datetime | None:
+        return next_time(parse(entry.expression), after, self._scale)
