@@ -18,42 +18,36 @@ from .policy import AccessRequest
 from .sigv4 import Request, SignatureError, Signed
 
 _TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
-# Where an operation's action has another name.
+# The actions of operations that have another name.
 _S3_ACTIONS = {
-    "CompleteMultipartUpload": "PutObject",
-    "CopyObject": "PutObject",
-    "CreateMultipartUpload": "PutObject",
-    "DeleteBucketCors": "PutBucketCORS",
-    "DeleteBucketEncryption": "PutEncryptionConfiguration",
-    "DeleteBucketLifecycle": "PutLifecycleConfiguration",
-    "DeleteBucketOwnershipControls": "PutBucketOwnershipControls",
-    "DeleteBucketReplication": "PutReplicationConfiguration",
-    "DeleteBucketTagging": "PutBucketTagging",
-    "DeletePublicAccessBlock": "PutBucketPublicAccessBlock",
-    "GetBucketAccelerateConfiguration": "GetAccelerateConfiguration",
-    "GetBucketEncryption": "GetEncryptionConfiguration",
-    "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
-    "GetBucketNotificationConfiguration": "GetBucketNotification",
-    "GetBucketReplication": "GetReplicationConfiguration",
-    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "HeadBucket": "ListBucket",
-    "HeadObject": "GetObject",
-    "ListBuckets": "ListAllMyBuckets",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListObjectVersions": "ListBucketVersions",
-    "ListObjects": "ListBucket",
-    "ListObjectsV2": "ListBucket",
-    "ListParts": "ListMultipartUploadParts",
-    "PutBucketAccelerateConfiguration": "PutAccelerateConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
-    "PutBucketNotificationConfiguration": "PutBucketNotification",
-    "PutBucketReplication": "PutReplicationConfiguration",
-    "PutObjectLockConfiguration": "PutBucketObjectLockConfiguration",
-    "PutPublicAccessBlock": "PutBucketPublicAccessBlock",
-    "UploadPart": "PutObject",
-    "UploadPartCopy": "PutObject",
+    operation: action
+    for action, operations in {
+        "GetAccelerateConfiguration": ["GetBucketAccelerateConfiguration"],
+        "GetBucketNotification": ["GetBucketNotificationConfiguration"],
+        "GetBucketObjectLockConfiguration": ["GetObjectLockConfiguration"],
+        "GetBucketPublicAccessBlock": ["GetPublicAccessBlock"],
+        "GetEncryptionConfiguration": ["GetBucketEncryption"],
+        "GetLifecycleConfiguration": ["GetBucketLifecycleConfiguration"],
+        "GetObject": ["HeadObject"],
+        "GetReplicationConfiguration": ["GetBucketReplication"],
+        "ListAllMyBuckets": ["ListBuckets"],
+        "ListBucket": ["HeadBucket", "ListObjects", "ListObjectsV2"],
+        "ListBucketMultipartUploads": ["ListMultipartUploads"],
+        "ListBucketVersions": ["ListObjectVersions"],
+        "ListMultipartUploadParts": ["ListParts"],
+        "PutAccelerateConfiguration": ["PutBucketAccelerateConfiguration"],
+        "PutBucketCORS": ["DeleteBucketCors"],
+        "PutBucketNotification": ["PutBucketNotificationConfiguration"],
+        "PutBucketObjectLockConfiguration": ["PutObjectLockConfiguration"],
+        "PutBucketOwnershipControls": ["DeleteBucketOwnershipControls"],
+        "PutBucketPublicAccessBlock": ["PutPublicAccessBlock", "DeletePublicAccessBlock"],
+        "PutBucketTagging": ["DeleteBucketTagging"],
+        "PutEncryptionConfiguration": ["PutBucketEncryption", "DeleteBucketEncryption"],
+        "PutLifecycleConfiguration": ["PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
+        "PutObject": ["CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"],
+        "PutReplicationConfiguration": ["PutBucketReplication", "DeleteBucketReplication"],
+    }.items()
+    for operation in operations
 }
 _XML_SERVICES = {"iam", "sts", "sns", "ec2", "rds", "cloudformation", "autoscaling", "elasticloadbalancing"}
 

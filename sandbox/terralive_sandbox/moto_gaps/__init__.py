@@ -16,7 +16,6 @@ from terralive_sandbox.triggers.sources import Watcher
 from . import (
     apigateway,
     apigatewayv2,
-    apigatewayv2_deployments,
     dynamodb,
     events,
     function_settings,
@@ -63,7 +62,6 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     function_settings.event_invoke_configs_change_and_are_listed()
     iam.roles_keep_what_an_update_leaves_out()
     apigatewayv2.apply()
-    apigatewayv2_deployments.apis_can_be_deployed()
     apigateway.apply()
     sqs.queues_are_safe_and_tell(watcher.arrived)
     sqs.queues_keep_their_attributes()

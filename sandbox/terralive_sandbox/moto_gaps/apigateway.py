@@ -87,10 +87,8 @@ def rest_apis_keep_everything() -> None:
     fields: Fields = {
         "name": ("name", str),
         "description": ("description", str),
-        "apiKeySource": ("api_key_source", str),
         "policy": ("policy", str),
         "disableExecuteApiEndpoint": ("disableExecuteApiEndpoint", _boolean),
-        "minimumCompressionSize": ("minimum_compression_size", int),
         "binaryMediaTypes": ("binaryMediaTypes", str),
     }
     create, shown = APIGatewayResponse.create_rest_api, RestAPI.to_dict
@@ -127,18 +125,13 @@ def everything_below_can_be_updated() -> None:
     _update("method", _METHOD, lambda a, p: _resource(a, p).get_method(p[6]))
     _update(
         "method_response",
-        {"responseModels": ("response_models", str), "responseParameters": ("response_parameters", _boolean)},
+        {"responseParameters": ("response_parameters", _boolean)},
         lambda a, p: a.get_method_response(p[2], p[4], p[6], p[8]),
     )
     _update("integration", _INTEGRATION, lambda a, p: a.get_integration(p[2], p[4], p[6]))
     _update(
         "integration_response",
-        {
-            "responseParameters": ("response_parameters", str),
-            "responseTemplates": ("response_templates", str),
-            "selectionPattern": ("selection_pattern", str),
-            "contentHandling": ("content_handling", str),
-        },
+        {"responseParameters": ("response_parameters", str), "responseTemplates": ("response_templates", str)},
         lambda a, p: a.get_integration_response(p[2], p[4], p[6], p[9]),
     )
 
@@ -165,8 +158,6 @@ def rest_apis_can_be_tagged() -> None:
     def tagged(self: APIGatewayResponse) -> Any:  # noqa: ANN401 - an API or a stage, moto's
         parts = unquote(self.path.split("/tags/")[1]).split("/")
         where = dict(zip(parts[1::2], parts[2::2], strict=False))
-        if where.keys() - {"restapis", "stages"}:
-            raise not_emulated(f"tags of {'/'.join(parts[1::2])}")
         api = self.backend.get_rest_api(where["restapis"])
         return self.backend.get_stage(api.id, where["stages"]) if "stages" in where else api
 
@@ -197,7 +188,6 @@ def _boolean(text: str) -> bool:
 _METHOD: Fields = {
     "authorizationType": ("authorization_type", str),
     "apiKeyRequired": ("api_key_required", _boolean),
-    "operationName": ("operation_name", str),
     "requestParameters": ("request_parameters", _boolean),
 }
 _INTEGRATION: Fields = {
@@ -205,15 +195,10 @@ _INTEGRATION: Fields = {
     "httpMethod": ("http_method", str),
     "credentials": ("credentials", str),
     "passthroughBehavior": ("passthrough_behaviour", str),
-    "contentHandling": ("content_handling", str),
     "timeoutInMillis": ("timeout_in_millis", int),
-    "connectionType": ("connection_type", str),
-    "cacheNamespace": ("cache_namespace", str),
-    "cacheKeyParameters": ("cache_key_parameters", str),
     "requestParameters": ("request_parameters", str),
     "requestTemplates": ("request_templates", str),
 }
-_LISTS = {"binaryMediaTypes", "cacheKeyParameters"}
 
 
 def _resource(backend: APIGatewayBackend, parts: list[str]) -> Resource:
@@ -239,7 +224,7 @@ def _patch(target: object, operations: Operations, fields: Fields) -> None:
             raise not_emulated(f"an update of {operation['path']}")
         attribute, convert = fields[name]
         value, removes = operation.get("value"), operation["op"] == "remove"
-        if name in _LISTS:
+        if name == "binaryMediaTypes":
             element = keys[0] if keys else value
             kept = [item for item in getattr(target, attribute) or [] if item != element]
             added = [] if removes else [value if keys and operation["op"] == "replace" else element]

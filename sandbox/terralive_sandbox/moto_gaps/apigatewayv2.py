@@ -1,18 +1,29 @@
-"""API Gateway v2's control plane: stages that change and have tags."""
+"""API Gateway v2's control plane: stages that change and have tags, deployments, and what is left out.
+
+Deployments, which moto lacks, are kept and named by stages, as Terraform makes one where stages do not deploy
+themselves; what an API serves is live at once all the same (README).
+https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deployments.html
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import time
+import uuid
 from typing import Any, TypeAlias
 from urllib.parse import unquote
+from weakref import WeakKeyDictionary
 
 from moto.apigatewayv2 import urls as apigatewayv2_urls
-from moto.apigatewayv2.models import ApiGatewayV2Backend, Stage
+from moto.apigatewayv2.exceptions import BadRequestException
+from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
+from moto.core.exceptions import JsonRESTError
 
 from .errors import not_emulated, refusing
 
+_DEPLOYMENTS: WeakKeyDictionary[Api, dict[str, dict[str, object]]] = WeakKeyDictionary()
 _Answer: TypeAlias = tuple[int, dict[str, str], str]
 
 
@@ -21,6 +32,7 @@ def apply() -> None:
     apis_of_one_call_are_refused()
     stages_can_be_changed()
     stages_can_be_tagged()
+    apis_can_be_deployed()
 
 
 def apis_of_one_call_are_refused() -> None:
@@ -66,15 +78,9 @@ def stages_can_be_changed() -> None:
         self.apigatewayv2_backend.get_stage(api, name).route_settings.pop(key, None)
         return 204, {}, ""
 
-    def delete_access_log_settings(self: ApiGatewayV2Response) -> _Answer:
-        api, _, name = self.path.split("/")[3:6]
-        self.apigatewayv2_backend.get_stage(api, unquote(name)).access_log_settings = None
-        return 204, {}, ""
-
-    for path in ("routesettings/(?P<route_key>.+)$", "accesslogsettings$"):
-        stage = "{0}/v2/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)"
-        apigatewayv2_urls.url_paths[f"{stage}/{path}"] = ApiGatewayV2Response.dispatch
-    for operation in (update_stage, delete_route_settings, delete_access_log_settings):
+    path = "{0}/v2/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)/routesettings/(?P<route_key>.+)$"
+    apigatewayv2_urls.url_paths[path] = ApiGatewayV2Response.dispatch
+    for operation in (update_stage, delete_route_settings):
         setattr(ApiGatewayV2Response, operation.__name__, operation)
 
 
@@ -113,3 +119,76 @@ def stages_can_be_tagged() -> None:
     ApiGatewayV2Backend.tag_resource = tag_resource  # type: ignore[method-assign] # the gap
     ApiGatewayV2Backend.untag_resource = untag_resource  # type: ignore[method-assign] # the gap
     ApiGatewayV2Backend.get_tags = get_tags  # type: ignore[method-assign] # the gap
+
+
+def apis_can_be_deployed() -> None:
+    """Create, describe, change and delete; a stage keeps the deployment that it names."""
+    path = "{0}/v2/apis/(?P<api_id>[^/]+)/deployments"
+    for end in ("$", "/(?P<deployment_id>[^/]+)$"):
+        apigatewayv2_urls.url_paths[path + end] = ApiGatewayV2Response.dispatch
+    for method in (create_deployment, get_deployment, update_deployment, delete_deployment):
+        setattr(ApiGatewayV2Response, method.__name__, method)
+    make, show = Stage.__init__, Stage.to_json
+
+    def made(self: Stage, api: Api, config: dict[str, Any]) -> None:
+        make(self, api, config)
+        self.deployment_id = config.get("deploymentId")  # type: ignore[attr-defined] # the gap
+
+    def shown(self: Stage) -> dict[str, Any]:
+        deployment = self.deployment_id  # type: ignore[attr-defined] # the gap
+        return show(self) | ({"deploymentId": deployment} if deployment else {})
+
+    Stage.__init__ = made  # type: ignore[method-assign] # the gap
+    Stage.to_json = shown  # type: ignore[method-assign] # the gap
+
+
+def create_deployment(self: ApiGatewayV2Response) -> _Answer:
+    api, wanted = _api(self, -2), json.loads(self.body or "{}")
+    if not api.routes:
+        raise BadRequestException("Unable to deploy API because no routes exist in this API")
+    name = uuid.uuid4().hex[:10]
+    deployment = {
+        "deploymentId": name,
+        "createdDate": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "autoDeployed": False,
+        "deploymentStatus": "DEPLOYED",
+        **_described(wanted),
+    }
+    _DEPLOYMENTS.setdefault(api, {})[name] = deployment
+    if wanted.get("stageName"):
+        stage = self.apigatewayv2_backend.get_stage(api.api_id, wanted["stageName"])
+        stage.deployment_id = name  # type: ignore[attr-defined] # the gap
+    return 201, {}, json.dumps(deployment)
+
+
+def get_deployment(self: ApiGatewayV2Response) -> _Answer:
+    return 200, {}, json.dumps(_deployment(self))
+
+
+def update_deployment(self: ApiGatewayV2Response) -> _Answer:
+    deployment = _deployment(self)
+    deployment.update(_described(json.loads(self.body or "{}")))
+    return 200, {}, json.dumps(deployment)
+
+
+def delete_deployment(self: ApiGatewayV2Response) -> _Answer:
+    del _DEPLOYMENTS[_api(self, -3)][str(_deployment(self)["deploymentId"])]
+    return 204, {}, ""
+
+
+def _described(wanted: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in wanted.items() if name == "description"}
+
+
+def _api(response: ApiGatewayV2Response, at: int) -> Api:
+    return response.apigatewayv2_backend.get_api(response.path.split("/")[at])
+
+
+def _deployment(response: ApiGatewayV2Response) -> dict[str, object]:
+    name = response.path.split("/")[-1]
+    found = _DEPLOYMENTS.get(_api(response, -3), {}).get(name)
+    if found is None:
+        error = JsonRESTError("NotFoundException", f"Unable to find Deployment by name {name}")
+        error.code = 404
+        raise error
+    return found
