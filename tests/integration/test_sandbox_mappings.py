@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.ama
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -170,6 +171,18 @@ def test_what_stops_a_mapping_loses_no_message(aws: Aws) -> None:
         eventually(queue.is_empty)
         eventually(lambda: bodies(aws, function) == [["while disabled"], ["without permission"]])
         assert aws.lambda_.update_event_source_mapping(UUID=uuid, Enabled=False)["State"] == "Disabling"
+
+
+def test_mappings_of_another_region_leave_those_of_this_one_alone(aws: Aws) -> None:
+    function, queue = reader(aws), Queue(aws)
+    there = Aws(replace(aws.info, region="eu-west-1"))
+    elsewhere, other = there.function(READER, statements=[READ_QUEUES]), Queue(there)
+    with mapping(aws, function, queue.arn):
+        with mapping(there, elsewhere, other.arn):
+            queue.send("while both are there")
+            eventually(queue.is_empty)
+        queue.send("afterwards")
+        eventually(queue.is_empty)
 
 
 def test_mappings_are_refused_as_lambda_refuses_them(aws: Aws) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction
+from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction, lambda_backends
 from moto.awslambda.responses import LambdaResponse
 from moto.core.exceptions import JsonRESTError
 
@@ -52,26 +52,27 @@ def queues_and_streams_have_mappings(watcher: Watcher) -> None:
     Answers to changes name the state that follows; the next question already gets the one after it.
     """
 
-    def changed(backend: LambdaBackend, mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, Any], str]:
-        watcher.changed(tuple(_settings(one) for one in backend._event_source_mappings.values()))  # noqa: SLF001
+    def changed(mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, Any], str]:
+        backends = list(lambda_backends[identity.ACCOUNT].values())
+        watcher.changed(tuple(_settings(one) for each in backends for one in each._event_source_mappings.values()))  # noqa: SLF001
         return 202, {"status": 202}, json.dumps({**mapping.get_configuration(), "State": state})
 
     def create(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
         mapping = _create(self.backend, self.json_body)
         self.backend._event_source_mappings[mapping.uuid] = mapping  # noqa: SLF001
-        return changed(self.backend, mapping, "Creating")
+        return changed(mapping, "Creating")
 
     def update(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
         mapping = _existing(self.backend, self.path.rpartition("/")[2])
         enabled = mapping.enabled
         _update(self.backend, mapping, self.json_body)
         state = "Updating" if mapping.enabled == enabled else "Enabling" if mapping.enabled else "Disabling"
-        return changed(self.backend, mapping, state)
+        return changed(mapping, state)
 
     def delete(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
         mapping = _existing(self.backend, self.path.rpartition("/")[2])
         self.backend.delete_event_source_mapping(mapping.uuid)
-        return changed(self.backend, mapping, "Deleting")
+        return changed(mapping, "Deleting")
 
     listed = LambdaBackend.list_event_source_mappings
 

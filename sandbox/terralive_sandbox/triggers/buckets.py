@@ -45,11 +45,6 @@ class Change:
     size: int | None = None
     etag: str | None = None
     version_id: str | None = None
-    source_ip: str = "127.0.0.1"
-
-    @property
-    def bucket_arn(self) -> str:
-        return f"arn:aws:s3:::{self.bucket}"
 
 
 def notification(change: Change, configuration_id: str) -> dict[str, object]:
@@ -57,11 +52,13 @@ def notification(change: Change, configuration_id: str) -> dict[str, object]:
 
     The minor version has grown since; a reader that follows the page ignores what it does not know.
     """
-    thing: dict[str, object] = {"key": quote_plus(change.key, safe="/*")}
-    thing |= {"size": change.size} if change.size is not None else {}
-    thing |= {"eTag": change.etag} if change.etag is not None else {}
-    thing |= {"versionId": change.version_id} if change.version_id is not None else {}
-    thing["sequencer"] = change.sequencer
+    thing = {
+        "key": quote_plus(change.key, safe="/*"),
+        "size": change.size,
+        "eTag": change.etag,
+        "versionId": change.version_id,
+        "sequencer": change.sequencer,
+    }
     return {
         "Records": [
             {
@@ -71,7 +68,7 @@ def notification(change: Change, configuration_id: str) -> dict[str, object]:
                 "eventTime": stamp(change.time),
                 "eventName": change.event,
                 "userIdentity": {"principalId": change.principal},
-                "requestParameters": {"sourceIPAddress": change.source_ip},
+                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
                 "responseElements": {"x-amz-request-id": change.request_id, "x-amz-id-2": change.host_id},
                 "s3": {
                     "s3SchemaVersion": "1.0",
@@ -79,9 +76,9 @@ def notification(change: Change, configuration_id: str) -> dict[str, object]:
                     "bucket": {
                         "name": change.bucket,
                         "ownerIdentity": {"principalId": "A1SANDBOXOWNER"},
-                        "arn": change.bucket_arn,
+                        "arn": f"arn:aws:s3:::{change.bucket}",
                     },
-                    "object": thing,
+                    "object": {name: value for name, value in thing.items() if value is not None},
                 },
             }
         ]
