@@ -185,13 +185,7 @@ def event(request: HttpRequest, found: Match, api: Api, request_id: str, now: fl
             headers[name] = f"{headers[name]},{value}" if name in headers else value
     query = {name: ",".join(values) for name, values in query_values(request.query).items()}
     raw_path = full_path(request, api)
-    result: dict[str, object] = {"version": "2.0", "routeKey": found.route_key, "rawPath": raw_path}
-    result["rawQueryString"] = request.query
-    if cookies:
-        result["cookies"] = cookies
-    result["headers"] = headers
-    if query:
-        result["queryStringParameters"] = query
+    body, encoded = body_fields(request.body, text=_is_text(request))
     context: dict[str, object] = {
         "accountId": api.account,
         "apiId": api.id,
@@ -222,16 +216,27 @@ def event(request: HttpRequest, found: Match, api: Api, request_id: str, now: fl
                 "userId": api.caller.user_id,
             }
         }
-    result["requestContext"] = context
-    if found.parameters:
-        result["pathParameters"] = dict(found.parameters)
-    if api.variables:
-        result["stageVariables"] = dict(api.variables)
-    body, encoded = body_fields(request.body, text=_is_text(request))
-    if body is not None:
-        result["body"] = body
-    result["isBase64Encoded"] = encoded
-    return result
+    return what_is_there(
+        {
+            "version": "2.0",
+            "routeKey": found.route_key,
+            "rawPath": raw_path,
+            "rawQueryString": request.query,
+            "cookies": cookies,
+            "headers": headers,
+            "queryStringParameters": query,
+            "requestContext": context,
+            "pathParameters": dict(found.parameters),
+            "stageVariables": dict(api.variables),
+            "body": body,
+            "isBase64Encoded": encoded,
+        }
+    )
+
+
+def what_is_there(event: Mapping[str, object]) -> dict[str, object]:
+    """An event without the parts that are empty."""
+    return {name: value for name, value in event.items() if value not in ({}, [], None)}
 
 
 def event_1(request: HttpRequest, found: Match, api: Api, request_id: str, now: float) -> dict[str, object]:

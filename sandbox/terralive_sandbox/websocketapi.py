@@ -73,38 +73,36 @@ def _text(value: object, path: str) -> str:
 
 def connect_event(connection: Connection, request_id: str, now: float) -> dict[str, object]:
     """`$connect`: the only event with headers, query and, with IAM authorization, the caller."""
-    headers = httpapi.multi_values((*connection.headers, *_added(connection)))
-    query = httpapi.query_values(connection.query)
-    event: dict[str, object] = {"headers": httpapi.last_values(headers), "multiValueHeaders": headers}
-    if query:
-        event["queryStringParameters"] = httpapi.last_values(query)
-        event["multiValueQueryStringParameters"] = query
     context = _context(connection, "$connect", "CONNECT", request_id, now)
     if connection.caller is not None:
         named = httpapi.identity_1(connection.source_ip, connection.user_agent, connection.caller)
         context["identity"] = {**named, **_identity(connection)}
-    return _with_variables(connection, event | {"requestContext": context, "isBase64Encoded": False})
+    headers = httpapi.multi_values((*connection.headers, *_added(connection)))
+    query = httpapi.query_values(connection.query)
+    return _event(
+        connection, context, headers=httpapi.last_values(headers), multiValueHeaders=headers,
+        queryStringParameters=httpapi.last_values(query), multiValueQueryStringParameters=query,
+    )  # fmt: skip
 
 
 def message_event(
     connection: Connection, route: str, body: str, *, request_id: str, message_id: str, now: float
 ) -> dict[str, object]:
     context = _context(connection, route, "MESSAGE", request_id, now)
-    context["messageId"] = message_id
-    return _with_variables(connection, {"requestContext": context, "body": body, "isBase64Encoded": False})
+    return _event(connection, {**context, "messageId": message_id}, body=body)
 
 
 def disconnect_event(connection: Connection, code: int, reason: str, request_id: str, now: float) -> dict[str, object]:
     headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
     context |= {"disconnectStatusCode": code, "disconnectReason": reason}
-    event: dict[str, object] = {
-        "headers": headers,
-        "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "requestContext": context,
-        "isBase64Encoded": False,
-    }
-    return _with_variables(connection, event)
+    return _event(connection, context, headers=headers, multiValueHeaders=httpapi.multi_values(headers.items()))
+
+
+def _event(connection: Connection, context: Mapping[str, object], **parts: object) -> dict[str, object]:
+    variables = dict(connection.stage_variables)
+    event = {**parts, "requestContext": context, "stageVariables": variables, "isBase64Encoded": False}
+    return httpapi.what_is_there(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +159,6 @@ def _added(connection: Connection) -> tuple[tuple[str, str], ...]:
         ("X-Forwarded-Port", "443"),
         ("X-Forwarded-Proto", "https"),
     )
-
-
-def _with_variables(connection: Connection, event: dict[str, object]) -> dict[str, object]:
-    return {**event, "stageVariables": dict(connection.stage_variables)} if connection.stage_variables else event
 
 
 def _context(connection: Connection, route: str, kind: str, request_id: str, now: float) -> dict[str, object]:

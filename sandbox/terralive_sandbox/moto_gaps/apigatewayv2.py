@@ -8,7 +8,6 @@ https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deploym
 from __future__ import annotations
 
 import json
-import re
 import time
 import uuid
 from typing import Any, TypeAlias
@@ -31,7 +30,7 @@ def apply() -> None:
     """Close all of them."""
     apis_of_one_call_are_refused()
     stages_can_be_changed()
-    stages_can_be_tagged()
+    stages_have_deployments_and_tags()
     apis_can_be_deployed()
 
 
@@ -73,7 +72,7 @@ def stages_can_be_changed() -> None:
         stage.stage_variables = {key: value for key, value in variables.items() if value}
         return 200, {}, json.dumps(stage.to_json())
 
-    def delete_route_settings(self: ApiGatewayV2Response) -> _Answer:
+    def delete_route_settings(self: ApiGatewayV2Response) -> _Answer:  # Terraform does so before it changes them
         api, _, name, _, key = unquote(self.path).split("/", 7)[3:]
         self.apigatewayv2_backend.get_stage(api, name).route_settings.pop(key, None)
         return 204, {}, ""
@@ -84,59 +83,33 @@ def stages_can_be_changed() -> None:
         setattr(ApiGatewayV2Response, operation.__name__, operation)
 
 
-def stages_can_be_tagged() -> None:
-    """Not only APIs have tags: https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html."""
-    path = "{0}/v2/tags/(?P<arn>[^/]+)/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)$"
-    apigatewayv2_urls.url_paths[path] = ApiGatewayV2Response.dispatch
-    tag, untag, get = (
-        ApiGatewayV2Backend.tag_resource,
-        ApiGatewayV2Backend.untag_resource,
-        ApiGatewayV2Backend.get_tags,
-    )
-
-    def stage_of(backend: ApiGatewayV2Backend, arn: str) -> Stage | None:
-        found = re.search(r"/apis/([^/]+)/stages/([^/]+)$", arn)
-        return backend.get_stage(found[1], found[2]) if found else None
-
-    def tag_resource(self: ApiGatewayV2Backend, resource_arn: str, tags: dict[str, str]) -> None:
-        stage = stage_of(self, resource_arn)
-        if stage is None:
-            tag(self, resource_arn, tags)
-        else:
-            stage.tags = {**stage.tags, **tags}
-
-    def untag_resource(self: ApiGatewayV2Backend, resource_arn: str, tag_keys: list[str]) -> None:
-        stage = stage_of(self, resource_arn)
-        if stage is None:
-            untag(self, resource_arn, tag_keys)
-        else:
-            stage.tags = {key: value for key, value in stage.tags.items() if key not in tag_keys}
-
-    def get_tags(self: ApiGatewayV2Backend, resource_id: str) -> dict[str, str]:
-        stage = stage_of(self, resource_id)
-        return get(self, resource_id) if stage is None else stage.tags
-
-    ApiGatewayV2Backend.tag_resource = tag_resource  # type: ignore[method-assign] # the gap
-    ApiGatewayV2Backend.untag_resource = untag_resource  # type: ignore[method-assign] # the gap
-    ApiGatewayV2Backend.get_tags = get_tags  # type: ignore[method-assign] # the gap
-
-
 def apis_can_be_deployed() -> None:
-    """Create, describe, change and delete; a stage keeps the deployment that it names."""
+    """Create, describe, change and delete."""
     path = "{0}/v2/apis/(?P<api_id>[^/]+)/deployments"
     for end in ("$", "/(?P<deployment_id>[^/]+)$"):
         apigatewayv2_urls.url_paths[path + end] = ApiGatewayV2Response.dispatch
     for method in (create_deployment, get_deployment, update_deployment, delete_deployment):
         setattr(ApiGatewayV2Response, method.__name__, method)
+
+
+def stages_have_deployments_and_tags() -> None:
+    """Moto keeps neither; https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html."""
+    path = "{0}/v2/tags/(?P<arn>[^/]+)/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)$"
+    apigatewayv2_urls.url_paths[path] = ApiGatewayV2Response.dispatch
     make, show = Stage.__init__, Stage.to_json
 
     def made(self: Stage, api: Api, config: dict[str, Any]) -> None:
         make(self, api, config)
         self.deployment_id = config.get("deploymentId")  # type: ignore[attr-defined] # the gap
+        arn, backend = f"{api.arn}/stages/{self.name}", api.backend
+        backend.tagger.delete_all_tags_for_resource(arn)  # an earlier stage of this name had them
+        backend.tag_resource(arn, self.tags)
+        self.current_tags = lambda: backend.get_tags(arn)  # type: ignore[attr-defined] # the gap
 
     def shown(self: Stage) -> dict[str, Any]:
         deployment = self.deployment_id  # type: ignore[attr-defined] # the gap
-        return show(self) | ({"deploymentId": deployment} if deployment else {})
+        named = {"deploymentId": deployment} if deployment else {}
+        return {**show(self), **named, "tags": self.current_tags()}  # type: ignore[attr-defined] # the gap
 
     Stage.__init__ = made  # type: ignore[method-assign] # the gap
     Stage.to_json = shown  # type: ignore[method-assign] # the gap
