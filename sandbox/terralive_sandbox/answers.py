@@ -14,10 +14,5 @@ def json_answer(status: int, value: object) -> Answer:
 
 
 def error_answer(status: int, code: str, message: str) -> Answer:
-    body = (
-        json.dumps({"message": message, "Message": message}).encode()
-        if code
-        else json.dumps({"message": message}).encode()
-    )
-    headers = [("content-type", "application/json")]
-    return status, [*headers, ("x-amzn-errortype", code)] if code else headers, body
+    headers = [("content-type", "application/json"), ("x-amzn-errortype", code)]
+    return status, headers, json.dumps({"message": message, "Message": message}).encode()

@@ -44,13 +44,11 @@ class AwsApi:
                 if asked.action == "sts:AssumeRole" and asked.resources:
                     identity.require_trust(caller, asked.resources[0])
         except sigv4.SignatureError as error:
-            status, headers, body = gate.signature_refusal(request, service, error)
-            return status, list(headers.items()), body
+            return gate.signature_refusal(request, service, error)
         except identity.AccessDeniedError as error:
             status = 400 if request.header("x-amz-target") else 403
             name = _DENIED.get(service, "AccessDeniedException")
-            status, headers, body = gate.refusal(request, service, name, str(error), status)
-            return status, list(headers.items()), body
+            return gate.refusal(request, service, name, str(error), status)
         if request.path.startswith("/moto-api"):
             return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
         if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
@@ -60,8 +58,7 @@ class AwsApi:
         except NotImplementedError as error:
             asked_for = operation or request.header("x-amz-target") or f"{request.method} {request.path}"
             message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
-            status, headers, body = gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
-            return status, list(headers.items()), body
+            return gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
 
     def _by_resource(self, caller: identity.Caller, asked: AccessRequest) -> Decision:
         """What the policy of the function that is asked for says of the caller."""

@@ -1,7 +1,7 @@
 """Faults on demand, pure: which rule, if any, meets a message or an invocation. The time stays outside.
 
-A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that function. It acts by
-chance (each rule draws from its own source, started from its seed, so a run can be repeated) or on the next few only.
+A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that function. It acts
+on all of them or on the next few only.
 Nothing here delays, drops or fails anything: `Fate` and `Kind` say what whoever asks has to do, on the event loop.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from random import Random
+from types import UnionType
 from typing import Any, TypeAlias
 
 
@@ -61,10 +60,8 @@ class FaultRule:
         api: the API that it is about, by id or glob.
         stage: the stage, by name or glob.
         direction: in, out, or both where it is None.
-        probability: how likely it acts, from 0 to 1.
         times: after how many acts it is over; None is never.
         seconds: of `delay` and `reorder`.
-        seed: where its chance starts.
     """
 
     kind: Kind
@@ -72,10 +69,8 @@ class FaultRule:
     api: str = "*"
     stage: str = "*"
     direction: Direction | None = None
-    probability: float = 1.0
     times: int | None = None
     seconds: float = 1.0
-    seed: int = 0
 
     @classmethod
     def from_json(cls, text: bytes | str) -> FaultRule:
@@ -124,16 +119,12 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_between(least: float, value: object, most: float) -> bool:
-    return (isinstance(value, float) or _is_whole(value)) and least <= value <= most  # type: ignore[operator] # a number
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 # What each attribute is, in words and as a check.
-_Table: TypeAlias = Mapping[str, tuple[str, Callable[[object], bool]]]
+_Table: TypeAlias = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _CHOICE: _Table = {
     "connections": ("a list of ids", lambda value: isinstance(value, list) and all(map(_is_name, value))),
     "api": ("an id or glob", _is_name),
@@ -145,10 +136,8 @@ _RULE: _Table = {
     "api": ("an id or glob", _is_name),
     "stage": ("a name or glob", _is_name),
     "direction": ("in or out", lambda value: value in list(Direction)),
-    "probability": ("a number from 0 to 1", lambda value: _is_between(0, value, 1)),
-    "times": ("a whole number from 1", lambda value: _is_whole(value) and _is_between(1, value, math.inf)),
-    "seconds": ("a number from 0 to 3600", lambda value: _is_between(0, value, 3600)),
-    "seed": ("a whole number", _is_whole),
+    "times": ("a whole number from 1", lambda value: _is_number(value, int) and value >= 1),
+    "seconds": ("a number from 0 to 3600", lambda value: _is_number(value, int | float) and 0 <= value <= 3600),  # noqa: PLR2004
 }
 
 
@@ -189,14 +178,11 @@ PASSES = Fate()
 @dataclass(eq=False, slots=True)
 class _Entry:
     rule: FaultRule
-    chance: Random
     acts: int = 0
 
-    def meets(self) -> bool:
-        """Whether it acts now; a draw, so ask once a message."""
+    def acts_now(self) -> bool:
+        """Whether it has acts left; takes one."""
         if self.rule.times is not None and self.acts >= self.rule.times:
-            return False
-        if self.chance.random() >= self.rule.probability:
             return False
         self.acts += 1
         return True
@@ -212,7 +198,7 @@ class FaultRules:
     def set(self, rule: FaultRule) -> str:
         """Add a rule; its id."""
         self._count += 1
-        self._entries[f"fault-{self._count}"] = _Entry(rule, Random(rule.seed))  # noqa: S311 - no secret is made
+        self._entries[f"fault-{self._count}"] = _Entry(rule)
         return f"fault-{self._count}"
 
     def clear(self, rule_id: str | None = None) -> int:
@@ -235,7 +221,7 @@ class FaultRules:
             rule = entry.rule
             if rule.function is not None or rule.direction not in {None, direction}:
                 continue
-            if not (_matches(rule.api, api) and _matches(rule.stage, stage) and entry.meets()):
+            if not (_matches(rule.api, api) and _matches(rule.stage, stage) and entry.acts_now()):
                 continue
             match rule.kind:
                 case Kind.DELAY:
@@ -252,7 +238,7 @@ class FaultRules:
         """`fail` or `throttle` if an invocation of this function meets it; ask once an invocation or retry."""
         for entry in self._entries.values():
             rule = entry.rule
-            if rule.function is not None and _matches(rule.function, function_name) and entry.meets():
+            if rule.function is not None and _matches(rule.function, function_name) and entry.acts_now():
                 return rule.kind
         return None
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import unescape
 
+from .answers import Answer, error_answer
 from .policy import AccessRequest
 from .sigv4 import Request, SignatureError, Signed
 
@@ -82,8 +83,7 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
         case "sts" if operation == "GetCallerIdentity":
             return []
         case _:
-            fields = body or form
-            return [AccessRequest(_action(service, operation), _RESOURCES.get(service, _unknown)(fields, prefix))]
+            return [AccessRequest(_action(service, operation), _resources(service, body or form, prefix))]
 
 
 def _action(service: str, operation: str) -> str:
@@ -169,7 +169,7 @@ def _events(operation: str, body: Mapping[str, object], prefix: str) -> list[Acc
             return {f"{prefix}rule/{rule}" if name == "default" else f"{prefix}rule/{name}/{rule}"}
         if operation.endswith(("EventBus", "Permission")):
             return {bus(body.get("Name") or body.get("EventBusName"))}
-        return {f"{prefix}archive/{archive}"} if (archive := body.get("ArchiveName")) else set()
+        return set()
 
     needed = sorted(resources())
     return [AccessRequest(f"events:{operation}", (arn,)) for arn in needed] or [AccessRequest(f"events:{operation}")]
@@ -179,52 +179,30 @@ def _after_version(path: str) -> str:
     return re.sub(r"^/v2(?=/)", "", unquote(path))
 
 
-def _unknown(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    del fields, prefix
-    return ()
+def _resources(service: str, fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
+    """Of a service whose requests name the resource in their fields; none where it cannot be told."""
 
+    def given(*names: str) -> str:
+        return next((str(fields[name]) for name in names if fields.get(name)), "")
 
-def _sns(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    arn = fields.get("TopicArn") or fields.get("TargetArn") or fields.get("ResourceArn")
-    if arn:
-        return (str(arn),)
-    if "SubscriptionArn" in fields:
-        return (str(fields["SubscriptionArn"]).rpartition(":")[0],)
-    return (prefix + str(fields["Name"]),) if "Name" in fields else ()
-
-
-def _sqs(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    name = str(fields.get("QueueUrl") or fields.get("QueueName") or "").rpartition("/")[2]
-    return (prefix + name,) if name else ()
-
-
-def _logs(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    group = fields.get("logGroupName")
-    if not group:
-        return ()
-    arn = f"{prefix}log-group:{group}"
-    stream = fields.get("logStreamName")
-    return (arn, f"{arn}:log-stream:{stream}") if stream else (arn, f"{arn}:")
-
-
-def _sts(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    del prefix
-    return (str(fields["RoleArn"]),) if "RoleArn" in fields else ()
-
-
-def _secrets(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    name = str(fields.get("SecretId") or fields.get("Name") or "")
-    return () if not name else (name,) if name.startswith("arn:") else (f"{prefix}secret:{name}-AbCdEf",)
-
-
-def _ssm(fields: Mapping[str, object], prefix: str) -> tuple[str, ...]:
-    name = fields.get("Name") or fields.get("Path")
-    return (f"{prefix}parameter/{str(name).lstrip('/')}",) if name else ()
-
-
-_RESOURCES: Mapping[str, Callable[[Mapping[str, object], str], tuple[str, ...]]] = {
-    "sns": _sns, "sqs": _sqs, "logs": _logs, "sts": _sts, "secretsmanager": _secrets, "ssm": _ssm,
-}  # fmt: skip
+    arn = ""
+    match service:
+        case "sns":
+            topic = f"{prefix}{name}" if (name := given("Name")) else ""
+            arn = given("TopicArn", "TargetArn", "ResourceArn") or given("SubscriptionArn").rpartition(":")[0] or topic
+        case "sqs" if name := given("QueueUrl", "QueueName").rpartition("/")[2]:
+            arn = f"{prefix}{name}"
+        case "logs" if group := given("logGroupName"):
+            arn = f"{prefix}log-group:{group}"
+            stream = given("logStreamName")
+            return (arn, f"{arn}:log-stream:{stream}") if stream else (arn, f"{arn}:")
+        case "sts":
+            arn = given("RoleArn")
+        case "secretsmanager" if name := given("SecretId", "Name"):
+            arn = name if name.startswith("arn:") else f"{prefix}secret:{name}-AbCdEf"
+        case "ssm" if name := given("Name", "Path"):
+            arn = f"{prefix}parameter/{name.lstrip('/')}"
+    return (arn,) if arn else ()
 
 
 def _is_form(request: Request) -> bool:
@@ -248,7 +226,7 @@ _SIGNATURE_CODES = {
 }
 
 
-def signature_refusal(request: Request, service: str, error: SignatureError) -> tuple[int, dict[str, str], bytes]:
+def signature_refusal(request: Request, service: str, error: SignatureError) -> Answer:
     """A request whose signature does not hold, by the names that the service's protocol has for it.
 
     https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON)
@@ -264,13 +242,13 @@ def signature_refusal(request: Request, service: str, error: SignatureError) -> 
     return refusal(request, service, code, message, 400 if request.header("x-amz-target") else 403)
 
 
-def refusal(request: Request, service: str, code: str, message: str, status: int) -> tuple[int, dict[str, str], bytes]:
+def refusal(request: Request, service: str, code: str, message: str, status: int) -> Answer:
     """An error in the wording of the service's protocol: status, headers, body."""
     if request.header("x-amz-target"):
         body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
-        headers = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
+        headers = [("content-type", "application/x-amz-json-1.1"), ("x-amzn-errortype", code)]
         if request.header("x-amzn-query-mode"):  # SQS: the codes that callers knew before it spoke JSON
-            headers["x-amzn-query-error"] = f"{code};Sender"
+            headers.append(("x-amzn-query-error", f"{code};Sender"))
         return status, headers, body
     if service == "s3" or service in _XML_SERVICES or _is_form(request):
         escaped = message.replace("&", "&amp;").replace("<", "&lt;")
@@ -279,6 +257,5 @@ def refusal(request: Request, service: str, code: str, message: str, status: int
             xml = f"<Error>{error}</Error>"
         else:
             xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
-        return status, {"content-type": "text/xml"}, xml.encode()
-    body = json.dumps({"message": message, "Message": message}).encode()
-    return status, {"content-type": "application/json", "x-amzn-errortype": code}, body
+        return status, [("content-type", "text/xml")], xml.encode()
+    return error_answer(status, code, message)
