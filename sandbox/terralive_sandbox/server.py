@@ -157,7 +157,9 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
         for k, v in headers
         if k.lower() != "content-length"
     ]
-    if status not in {204, 304}:
+    if status in {204, 304}:  # these have no body, whatever a function gives: the client takes it for the next answer
+        body = b""
+    else:
         encoded.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,6 +157,35 @@ def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, told: str) -> No
     simple = httpx.get(at(aws, api, "$default"), headers=tell(message="hi"))
     assert (simple.status_code, simple.headers["content-type"]) == (200, "application/json")
     assert simple.json() == {"message": "hi"}
+
+
+def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told: str) -> None:
+    rest = Rest(aws)
+    rest.method("ANY", "/", lambda_uri(aws, told))
+    rest.deploy()
+    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(rest.id)}/*/*")
+    url = aws.lambda_.create_function_url_config(FunctionName=told, AuthType="NONE")["FunctionUrl"]
+    for action, condition in (
+        ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
+        ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
+    ):
+        aws.lambda_.add_permission(
+            FunctionName=told, StatementId=unique("url"), Action=action, Principal="*",
+            **condition,  # type: ignore[arg-type] # a literal of the stubs
+        )  # fmt: skip
+    for address in (
+        at(aws, aws.http_api(told, "$default"), "$default"), at(aws, rest.id, "dev"), local_url(aws.info, url),
+    ):  # fmt: skip
+        parts = urlsplit(address)
+        connection = HTTPConnection(parts.netloc, timeout=30)
+        connection.connect()
+        connection.auto_open = 0  # a second connection would hide that the first one broke
+        for method, status in (("GET", 204), ("GET", 304), ("HEAD", 200), ("DELETE", 204), ("GET", 200)):
+            connection.request(method, parts.path, headers=tell(statusCode=status, body="{}"))
+            answer = connection.getresponse()
+            whole = b"{}" if (method, status) == ("GET", 200) else b""
+            assert (answer.status, answer.read()) == (status, whole)
+        connection.close()
 
 
 def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
