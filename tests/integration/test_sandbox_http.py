@@ -171,7 +171,7 @@ def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told:
     ):
         aws.lambda_.add_permission(
             FunctionName=told, StatementId=unique("url"), Action=action, Principal="*",
-            **condition,  # type: ignore[arg-type] # a literal of the stubs
+            **condition,
         )  # fmt: skip
     for address in (
         at(aws, aws.http_api(told, "$default"), "$default"), at(aws, rest.id, "dev"), local_url(aws.info, url),
