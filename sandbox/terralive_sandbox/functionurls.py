@@ -18,6 +18,7 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from . import httpapi, identity, sigv4
 from .answers import Answer
 from .cors import Cors
+from .gateway import authenticate
 from .identity import ACCOUNT, Caller
 from .lambdas import Functions, InvokeError
 from .moto_gaps.function_urls import FunctionUrl, urls_of
@@ -68,10 +69,7 @@ class FunctionUrls:
     ) -> Answer:
         request_id = str(uuid.uuid4())
         domain = f"{url.id}.lambda-url.{url.region}.on.aws"
-        api = httpapi.Api(
-            url.id, "$default", domain, ACCOUNT if caller is not None else "anonymous", {},
-            caller,
-        )  # fmt: skip
+        api = httpapi.Api(url.id, "$default", domain, "anonymous" if caller is None else ACCOUNT, caller=caller)
         event = httpapi.event(request, httpapi.Match("$default"), api, request_id, time.time())
         base = [("x-amzn-requestid", request_id)]
         try:
@@ -95,11 +93,9 @@ class FunctionUrls:
         caller = None
         if url.auth_type != "NONE":
             try:
-                caller, signed = identity.authenticate(wire)
+                caller = authenticate(wire, "lambda")
             except sigv4.SignatureError as error:
                 raise _ForbiddenError(error.message) from error
-            if signed.service != "lambda":
-                raise _ForbiddenError("Credential should be scoped to correct service: 'lambda'.")
         for action in _ACTIONS:
             by_identity = Decision.NEUTRAL
             if caller is not None:

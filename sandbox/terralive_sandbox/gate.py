@@ -217,7 +217,7 @@ def _json(body: bytes) -> Mapping[str, object]:
     return parsed if isinstance(parsed, dict) else {}
 
 
-_SIGNATURE_CODES = {
+SIGNATURE_CODES = {
     "ExpiredToken": "ExpiredTokenException",
     "IncompleteSignature": "IncompleteSignatureException",
     "InvalidClientTokenId": "UnrecognizedClientException",
@@ -238,7 +238,7 @@ def signature_refusal(request: Request, service: str, error: SignatureError) -> 
     if service == "s3" and code == "InvalidClientTokenId":
         code, message = "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
     elif service not in {"s3", *_XML_SERVICES} and not _is_form(request) and not request.header("x-amzn-query-mode"):
-        code = _SIGNATURE_CODES.get(code, code)
+        code = SIGNATURE_CODES.get(code, code)
     return refusal(request, service, code, message, 400 if request.header("x-amz-target") else 403)
 
 

@@ -104,9 +104,7 @@ class Gateway:
             ForbiddenError: API Gateway answers 403 with this text.
         """
         try:
-            caller, signed = identity.authenticate(request)
-            if signed.service != "execute-api":
-                raise ForbiddenError("Credential should be scoped to correct service: 'execute-api'.")
+            caller = authenticate(request, "execute-api")
             identity.require(caller, AccessRequest(f"execute-api:{action}", (arn,)))
         except sigv4.SignatureError as error:
             raise ForbiddenError(error.message) from error
@@ -192,6 +190,15 @@ class Gateway:
 def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/aws-api-gateway-stage-variables-reference.html."""
     return _STAGE_VARIABLE.sub(lambda found: variables.get(found[1], ""), text)
+
+
+def authenticate(request: sigv4.Request, service: str) -> Caller:
+    """Who signed a request for this service. Raises sigv4.SignatureError."""
+    caller, signed = identity.authenticate(request)
+    if signed.service != service:
+        text = f"Credential should be scoped to correct service: '{service}'."
+        raise sigv4.SignatureError("SignatureDoesNotMatch", text)
+    return caller
 
 
 def left_out_of(access: Route | Method) -> str:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 from moto.apigateway.models import APIGatewayBackend, Integration, Method, RestAPI, Stage, apigateway_backends
 
-from . import httpapi, identity, restapi, sigv4
-from .gateway import Failure, Gateway, IntegrationError, left_out_of, new_id, with_stage_variables
+from . import httpapi, restapi, sigv4
+from .gate import SIGNATURE_CODES
+from .gateway import Failure, Gateway, IntegrationError, authenticate, left_out_of, new_id, with_stage_variables
 from .httpapi import HttpRequest, HttpResponse, RefusedError
 from .identity import ACCOUNT, Caller
 from .moto_gaps.apigateway import snapshot_of
@@ -26,12 +27,6 @@ from .throttle import ACCOUNT as ACCOUNT_LIMIT
 from .throttle import limit
 
 _INTEGRATION_SECONDS = 29
-_SIGNATURE_ERRORS = {
-    "IncompleteSignature": "IncompleteSignatureException",
-    "SignatureDoesNotMatch": "InvalidSignatureException",
-    "InvalidClientTokenId": "UnrecognizedClientException",
-    "ExpiredToken": "ExpiredTokenException",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +125,10 @@ class RestGateway:
         decisions = set()
         names: tuple[str, ...] = ("anonymous",)
         if called.method.authorization_type == "AWS_IAM":
-            caller = _authenticate(wire)
+            try:
+                caller = authenticate(wire, "execute-api")
+            except sigv4.SignatureError as error:
+                raise restapi.refused(403, SIGNATURE_CODES.get(error.code, error.code), error.message) from error
             names = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
             decisions.add(decide(caller.documents, AccessRequest("execute-api:Invoke", (arn,), context=context)))
         elif not documents:
@@ -143,17 +141,15 @@ class RestGateway:
 
     async def _invoke(self, called: _Called, integration: Integration, caller: Caller | None) -> HttpResponse:
         api, stage, request = called.api, called.stage, called.request
-        about = httpapi.Api(
-            api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, stage.variables or {},
-            caller,
-        )  # fmt: skip
+        variables = stage.variables or {}
+        about = httpapi.Api(api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, variables, caller)
         event = restapi.event(
             request, called.found, about, api.binaryMediaTypes,
             request_id=called.request_id, extended_id=called.extended_id, now=time.time(),
         )  # fmt: skip
         source = self._gateway.arn(api.id, f"{stage.name}/{called.found.method}{called.found.resource.path}")
-        uri = with_stage_variables(integration.uri, about.variables)
-        credentials = with_stage_variables(integration.credentials or "", about.variables)
+        uri = with_stage_variables(integration.uri, variables)
+        credentials = with_stage_variables(integration.credentials or "", variables)
         seconds = min(_INTEGRATION_SECONDS, int(integration.timeout_in_millis or 29_000) / 1000)
         try:
             response = await self._gateway.invoke(
@@ -179,19 +175,6 @@ def _failed(error: IntegrationError) -> RefusedError:
             return restapi.failed(502, why)
         case _:
             return restapi.failed(500, why)
-
-
-def _authenticate(wire: sigv4.Request) -> Caller:
-    try:
-        caller, signed = identity.authenticate(wire)
-    except sigv4.SignatureError as error:
-        if error.code == "MissingAuthenticationToken":
-            raise restapi.missing_token() from error
-        raise restapi.refused(403, _SIGNATURE_ERRORS.get(error.code, error.code), error.message) from error
-    if signed.service != "execute-api":
-        text = "Credential should be scoped to correct service: 'execute-api'. "
-        raise restapi.refused(403, "InvalidSignatureException", text)
-    return caller
 
 
 def _resources(api: RestAPI) -> list[restapi.Resource]:
