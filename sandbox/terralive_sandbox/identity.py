@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
 from moto.sts.models import sts_backends
 
-from . import sigv4
+from . import sigv2, sigv4
 from .policy import AccessRequest, Decision, decide
 
 ACCOUNT = "123456789012"
@@ -48,11 +48,12 @@ def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
     Raises:
         sigv4.SignatureError: unsigned, unknown key, wrong signature or token, or expired.
     """
-    signed = sigv4.parse(request)
+    version = sigv2 if sigv2.is_presigned(request) else sigv4
+    signed = version.parse(request)
     caller, secret, token = _find(signed.access_key_id)
     if signed.token != token:
         raise sigv4.SignatureError("InvalidClientTokenId", "The security token included in the request is invalid.")
-    sigv4.verify(request, signed, secret, time.time())
+    version.verify(request, signed, secret, time.time())
     return caller, signed
 
 

@@ -124,15 +124,27 @@ def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
         at = timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
     except ValueError as error:
         raise SignatureError("IncompleteSignature", "X-Amz-Date is not an ISO 8601 basic time.") from error
-    if not at - MAX_SKEW_SECONDS <= now <= at + max(signed.expires, MAX_SKEW_SECONDS * (not signed.in_query)):
+    end = at + max(signed.expires, MAX_SKEW_SECONDS * (not signed.in_query))
+    if now > end and signed.in_query and signed.service == "s3":
+        raise request_expired()
+    if not at - MAX_SKEW_SECONDS <= now <= end:
         raise SignatureError("SignatureDoesNotMatch", f"Signature expired: {signed.timestamp} is not now.")
     expected = _signature(request, signed, secret)
     if not hmac.compare_digest(expected, signed.signature):
-        raise SignatureError(
-            "SignatureDoesNotMatch",
-            "The request signature we calculated does not match the signature you provided. "
-            "Check your AWS Secret Access Key and signing method.",
-        )
+        raise mismatch()
+
+
+def mismatch() -> SignatureError:
+    return SignatureError(
+        "SignatureDoesNotMatch",
+        "The request signature we calculated does not match the signature you provided. "
+        "Check your AWS Secret Access Key and signing method.",
+    )
+
+
+def request_expired() -> SignatureError:
+    """S3's word for a presigned URL whose time is over."""
+    return SignatureError("AccessDenied", "Request has expired")
 
 
 def _signature(request: Request, signed: Signed, secret: str) -> str:

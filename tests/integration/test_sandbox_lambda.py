@@ -2,14 +2,21 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any
 
+import boto3
+import httpx
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from support.sandbox import Aws, code, unique
 from support.waiting import eventually
 from terralive_sandbox.info import SandboxInfo
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 ECHO = """
 import json, os
@@ -165,6 +172,39 @@ def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
     unknown = Aws(aws.info, {"AccessKeyId": "AKIA" + "X" * 16, "SecretAccessKey": "x" * 40})
     with pytest.raises(ClientError, match="UnrecognizedClientException"):
         unknown.dynamodb.list_tables()
+
+
+def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
+    """By boto3's default, which is version 2 in us-east-1, and by version 4."""
+    bucket = unique("bucket")
+    aws.s3.create_bucket(Bucket=bucket)
+    mine = {"Action": "s3:*Object", "Effect": "Allow", "Resource": f"arn:aws:s3:::{bucket}/mine*"}
+    version_4: S3Client = boto3.client(
+        "s3", aws.info.region, endpoint_url=aws.info.endpoint, config=Config(signature_version="s3v4"),
+        aws_access_key_id=aws.info.access_key_id, aws_secret_access_key=aws.info.secret_access_key,
+    )  # fmt: skip
+
+    def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+        found = re.search("<Code>(.*)</Code><Message>(.*?)</Message>", answer.text)
+        return (answer.status_code, found[1], found[2]) if found is not None else (answer.status_code, "", answer.text)
+
+    for s3, parameter in ((aws.s3, "AWSAccessKeyId"), (aws.assume(aws.role(mine)).s3, "&x-amz-security-token"),
+                          (version_4, "X-Amz-Algorithm")):  # fmt: skip
+
+        def url(operation: str, name: str = "mine a+b", expires: int = 60, s3: S3Client = s3) -> str:
+            return s3.generate_presigned_url(operation, Params={"Bucket": bucket, "Key": name}, ExpiresIn=expires)
+
+        assert parameter in url("get_object")
+        text = unique("text").encode()
+        assert httpx.put(url("put_object"), content=text).status_code == 200
+        assert httpx.get(url("get_object")).content == text
+        assert refusal(httpx.get(url("get_object", expires=-1))) == (403, "AccessDenied", "Request has expired")
+        for changed in (url("get_object").replace("mine", "yours"), url("put_object")):
+            assert refusal(httpx.get(changed))[:2] == (403, "SignatureDoesNotMatch")
+        if "security-token" in parameter:
+            refused = refusal(httpx.get(url("get_object", "yours")))
+            assert refused[:2] == (403, "AccessDenied")
+            assert f"is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::{bucket}/yours" in refused[2]
 
 
 def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) -> None:

@@ -4,13 +4,13 @@ import time
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
-from botocore.auth import S3SigV4Auth, SigV4Auth, SigV4QueryAuth
+from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox import sigv4
+from terralive_sandbox import sigv2, sigv4
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI"
 SEGMENT = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="-_.~ =+@$:%"), max_size=8)
@@ -82,6 +82,44 @@ def test_a_signature_is_good_for_five_minutes() -> None:
     for now in (time.time() + 310, time.time() - 310):
         with pytest.raises(sigv4.SignatureError, match="expired"):
             check(good, now=now)
+
+
+@given(
+    st.sampled_from(["GET", "PUT", "DELETE", "HEAD"]), st.lists(SEGMENT, max_size=3),
+    st.dictionaries(st.sampled_from(["versionId", "select", "select-type", "uploads", "prefix"]), SEGMENT, max_size=3),
+    st.sampled_from([{}, {"content-type": "text/plain", "content-md5": "m"}, {"x-amz-acl": "private", "x-amz-b": "c"}]),
+    st.sampled_from(["", "t/+="]),
+)  # fmt: skip
+def test_what_botocore_presigns_by_version_2_is_accepted(
+    method: str, segments: list[str], query: dict[str, str], headers: dict[str, str], token: str
+) -> None:
+    path = "/".join(quote(s, safe="") for s in ["bucket", *segments])
+    url = f"http://127.0.0.1:4566/{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    request = AWSRequest(method, url, headers=headers)
+    HmacV1QueryAuth(Credentials(KEY, SECRET, token or None), expires=60).add_auth(request)
+    signed_url = urlsplit(str(request.url))
+    sent = sigv4.Request(method, signed_url.path, signed_url.query, tuple(headers.items()))
+    assert sigv2.is_presigned(sent)
+    signed = sigv2.parse(sent)
+    sigv2.verify(sent, signed, SECRET, time.time())
+    assert (signed.access_key_id, signed.service, signed.token) == (KEY, "s3", token)
+    with pytest.raises(sigv4.SignatureError, match="Request has expired"):
+        sigv2.verify(sent, signed, SECRET, time.time() + 90)
+    for changed in (
+        sigv4.Request(method, signed_url.path + "x", signed_url.query, sent.headers),
+        sigv4.Request(method, signed_url.path, signed_url.query + "&acl", sent.headers),
+        sigv4.Request("POST", signed_url.path, signed_url.query, sent.headers),
+        sigv4.Request(method, signed_url.path, signed_url.query, (*sent.headers, ("x-amz-other", "1"))),
+    ):
+        with pytest.raises(sigv4.SignatureError, match="does not match"):
+            sigv2.verify(changed, signed, SECRET, time.time())
+
+
+@given(st.text(max_size=20))
+def test_a_malformed_url_of_version_2_is_refused_by_name(text: str) -> None:
+    sent = sigv4.Request("GET", "/b/k", f"AWSAccessKeyId=A&Signature={text}&Expires={text}", ())
+    with pytest.raises(sigv4.SignatureError):
+        sigv2.verify(sent, sigv2.parse(sent), SECRET, 0)
 
 
 @given(st.text(max_size=60))
