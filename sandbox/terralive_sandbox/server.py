@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -85,7 +86,8 @@ class Sandbox:
         self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
         deliveries = Deliveries(self._functions, self._asynchronous)
-        self._clock = Clock(self._control, moto_gaps.events.ScheduledRules(deliveries), scale=time_scale)
+        fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
+        self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
         self._mappings = Mappings(self._control, self._functions)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
         self._admin = Admin(self.info, self.connections, self.faults)

@@ -15,7 +15,7 @@ from terralive_sandbox.identity import Caller
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_sandbox.proxyanswers import MalformedAnswerError
 from terralive_sandbox.sigv4 import Request, Signed
-from terralive_sandbox.triggers.sns import Notification, sns_event
+from terralive_sandbox.triggers.sns import sns_event, sns_message
 
 CONNECTION = websocketapi.Connection(
     "L0SM9cOFvHcCIhw=", "abcdef", "stub", "abcdef.execute-api.us-east-1.amazonaws.com", "127.0.0.1", "agent", 1.5,
@@ -186,11 +186,11 @@ def test_the_connect_event_names_the_caller_and_no_other_event_does() -> None:
 
 
 def test_the_sns_event_is_that_of_the_documentation() -> None:
-    notification = Notification(
-        "arn:aws:sns:us-east-2:1:t:s", "arn:aws:sns:us-east-2:1:t", "m", "id", "s",
-        {"a": {"Type": "String", "Value": "b"}}, dt.datetime(2019, 1, 2, 12, 45, 7, tzinfo=dt.UTC),
+    message = sns_message(
+        "arn:aws:sns:us-east-2:1:t:s", "id", "m", "s", {"a": {"Type": "String", "Value": "b"}},
+        now=dt.datetime(2019, 1, 2, 12, 45, 7, tzinfo=dt.UTC),
     )  # fmt: skip
-    records = sns_event(notification)["Records"]
+    records = sns_event("arn:aws:sns:us-east-2:1:t:s", message)["Records"]
     assert isinstance(records, list)
     assert set(records[0]) == {"EventSource", "EventVersion", "EventSubscriptionArn", "Sns"}
     assert records[0]["Sns"]["Timestamp"] == "2019-01-02T12:45:07.000Z"

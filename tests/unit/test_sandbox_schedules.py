@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.schedules import Agenda, Entry, InvalidScheduleError, next_time, parse
+from terralive_sandbox.triggers.schedules import Agenda, InvalidScheduleError, next_time, parse
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # a Thursday
 MINUTE = dt.timedelta(minutes=1)
@@ -113,17 +113,16 @@ def test_a_weekday_near_a_day_stays_in_its_month_and_is_near(day: int, after: dt
 
 def test_an_agenda_fires_once_a_time_and_forgets_what_is_gone() -> None:
     agenda = Agenda(scale=0.5)
-    every_minute, daily = Entry("rule", "rate(1 minute)"), Entry("daily", "cron(0 12 * * ? *)")
-    assert agenda.due([every_minute, daily], START) == []
+    daily = {"daily": "cron(0 12 * * ? *)"}
+    both = {"rule": "rate(1 minute)", **daily}
+    assert agenda.due(both, START) == []
     assert agenda.next_at() == START + dt.timedelta(seconds=30)
-    assert agenda.due([every_minute, daily], START + dt.timedelta(seconds=29)) == []
-    assert agenda.due([every_minute, daily], START + dt.timedelta(seconds=31)) == [
-        (every_minute, START + dt.timedelta(seconds=30))
-    ]
-    assert agenda.due([every_minute, daily], START + dt.timedelta(seconds=32)) == []
+    assert agenda.due(both, START + dt.timedelta(seconds=29)) == []
+    assert agenda.due(both, START + dt.timedelta(seconds=31)) == [("rule", START + dt.timedelta(seconds=30))]
+    assert agenda.due(both, START + dt.timedelta(seconds=32)) == []
     after_sleep = START + dt.timedelta(hours=13)
-    assert [entry for entry, _ in agenda.due([every_minute, daily], after_sleep)] == [every_minute, daily]
-    assert agenda.due([daily], after_sleep) == []
+    assert [key for key, _ in agenda.due(both, after_sleep)] == list(both)
+    assert agenda.due(daily, after_sleep) == []
     assert agenda.next_at() == at("2026-01-02T12:00")
-    assert agenda.due([], after_sleep) == []
+    assert agenda.due({}, after_sleep) == []
     assert agenda.next_at() is None

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from moto.core.config import default_user_config
 
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.sources import Watcher
+from terralive_sandbox.triggers.mappings import Mappings
 
 from . import (
     apigateway,
@@ -34,13 +34,13 @@ def configure() -> None:
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 
-def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher: Watcher) -> None:
+def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers: Mappings) -> None:
     """Close the gaps.
 
     Args:
         deliveries: hands on what happens, at once.
         schedules_changed: wakes the clock.
-        watcher: runs event source mappings.
+        pollers: run event source mappings.
     """
     sns.topics_invoke_functions(deliveries)
     sns.fifo_topics_take_queues_only()
@@ -63,7 +63,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], watcher
     iam.roles_keep_what_an_update_leaves_out()
     apigatewayv2.apply()
     apigateway.apply()
-    sqs.queues_are_safe_and_tell(watcher.arrived)
+    sqs.queues_are_safe_and_tell(pollers.arrived)
     sqs.queues_keep_their_attributes()
-    dynamodb.streams_are_as_documented(watcher.arrived)
-    mappings.queues_and_streams_have_mappings(watcher)
+    dynamodb.streams_are_as_documented(pollers.arrived)
+    mappings.queues_and_streams_have_mappings(pollers)

@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -170,29 +170,25 @@ def schedules_are_checked(changed: Callable[[], None]) -> None:
     EventsBackend.enable_rule = enable_rule  # type: ignore[method-assign] # the gap
 
 
-class ScheduledRules:
-    """The rules that fire by a schedule, all of them on default buses; keys are their ARNs."""
+def scheduled_rules() -> Mapping[str, str]:
+    """The rules that fire by a schedule, all of them on default buses: ARN -> expression."""
+    return {
+        rule.arn: rule.scheduled_expression
+        for backend in list(events_backends[ACCOUNT].values())
+        for rule in backend.event_buses["default"].rules.values()
+        if rule.scheduled_expression and rule.state in _ENABLED
+    }
 
-    def __init__(self, deliveries: Deliveries) -> None:
-        self._deliveries = deliveries
 
-    def entries(self) -> Sequence[schedules.Entry]:
-        return [
-            schedules.Entry(rule.arn, rule.scheduled_expression)
-            for backend in list(events_backends[ACCOUNT].values())
-            for rule in backend.event_buses["default"].rules.values()
-            if rule.scheduled_expression and rule.state in _ENABLED
-        ]
-
-    def fire(self, entry: schedules.Entry, at: dt.datetime) -> None:
-        """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html: the event."""
-        _, _, _, region, _, name = entry.key.split(":", 5)
-        rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
-        event = rules.aws_event(
-            "Scheduled Event", "aws.events", event_id=str(uuid.uuid4()), account=ACCOUNT, region=region, time=at,
-            resources=[rule.arn], detail={},
-        )  # fmt: skip
-        _fire(self._deliveries, rule, event)
+def fire_scheduled(deliveries: Deliveries, rule_arn: str, at: dt.datetime) -> None:
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html: the event."""
+    _, _, _, region, _, name = rule_arn.split(":", 5)
+    rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
+    event = rules.aws_event(
+        "Scheduled Event", "aws.events", event_id=str(uuid.uuid4()), account=ACCOUNT, region=region, time=at,
+        resources=[rule.arn], detail={},
+    )  # fmt: skip
+    _fire(deliveries, rule, event)
 
 
 def others_say_that_they_are_missing() -> None:

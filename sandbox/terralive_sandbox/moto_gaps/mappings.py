@@ -20,7 +20,8 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox import identity
 from terralive_sandbox.triggers import reading, sources
 from terralive_sandbox.triggers.filters import Filters
-from terralive_sandbox.triggers.sources import SourceKind, SourceMapping, Watcher
+from terralive_sandbox.triggers.mappings import Mappings
+from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
 
 from . import mapping_checks as checks
 from .errors import not_emulated
@@ -46,15 +47,15 @@ _STREAM_DEFAULTS: Mapping[str, object] = {
 _REMOVABLE = ("FilterCriteria", "ScalingConfig", "KMSKeyArn", "ProvisionedPollerConfig", "MetricsConfig")
 
 
-def queues_and_streams_have_mappings(watcher: Watcher) -> None:
-    """Replace how moto makes, describes and changes mappings; `watcher` hears of each change.
+def queues_and_streams_have_mappings(pollers: Mappings) -> None:
+    """Replace how moto makes, describes and changes mappings; `pollers` hear of each change.
 
     Answers to changes name the state that follows; the next question already gets the one after it.
     """
 
     def changed(mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, Any], str]:
         backends = list(lambda_backends[identity.ACCOUNT].values())
-        watcher.changed(tuple(_settings(one) for each in backends for one in each._event_source_mappings.values()))  # noqa: SLF001
+        pollers.changed(tuple(_settings(one) for each in backends for one in each._event_source_mappings.values()))  # noqa: SLF001
         return 202, {"status": 202}, json.dumps({**mapping.get_configuration(), "State": state})
 
     def create(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:

@@ -10,7 +10,7 @@ from moto.sns.models import SNSBackend, Subscription
 
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.destinations import Service
-from terralive_sandbox.triggers.sns import Notification, message_of, sns_event
+from terralive_sandbox.triggers.sns import sns_event, sns_message
 
 
 def topics_invoke_functions(deliveries: Deliveries) -> None:
@@ -36,19 +36,17 @@ def topics_invoke_functions(deliveries: Deliveries) -> None:
         if matcher is not None and not matcher.matches(message_attributes, message):
             return
         text = self._parse_message_structure(message, self.protocol) if message_structure == "json" else message
-        notification = Notification(
-            self.arn, self.topic.arn, text, message_id, subject, message_attributes or {}, dt.datetime.now(dt.UTC)
-        )
+        told = sns_message(self.arn, message_id, text, subject, message_attributes or {}, now=dt.datetime.now(dt.UTC))
         sender = Service("sns.amazonaws.com", self.topic.arn)
         refused = None
         if self.protocol == "lambda":
-            refused = deliveries.send(sender, self.endpoint, json.dumps(sns_event(notification)))
+            refused = deliveries.send(sender, self.endpoint, json.dumps(sns_event(self.arn, told)))
         elif self.protocol == "sqs":
             refused = deliveries.refusal(sender, self.endpoint)
         if refused is not None:
             queue = json.loads(self.attributes.get("RedrivePolicy") or "{}").get("deadLetterTargetArn")
             if queue:
-                deliveries.send(sender, queue, json.dumps(message_of(notification)))
+                deliveries.send(sender, queue, json.dumps(told))
         elif self.protocol != "lambda":
             publish(
                 self, message, message_id, subject, message_attributes, group_id, deduplication_id, message_structure

@@ -5,39 +5,37 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import traceback
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 from terralive_sandbox.control import ControlPlane
 
-from .schedules import Agenda, Entry
+from .schedules import Agenda
 
 # A laptop that was asleep, or a clock that was set: what is due is looked at this often anyway.
 _LONGEST_SLEEP_SECONDS = 30.0
 
 
-class Timetable(Protocol):
-    """What is scheduled. Both are called on the thread that owns moto's state."""
-
-    def entries(self) -> Sequence[Entry]:
-        """All that are enabled now."""
-
-    def fire(self, entry: Entry, at: dt.datetime) -> None:
-        """`entry` fires; `at` is its time by the schedule."""
-
-
 class Clock:
-    """Looks at the timetable and fires what is due. Build it on the event loop.
+    """Fires what is due, on the thread that owns moto's state. Build it on the event loop.
 
     Args:
         control: the thread that owns moto's state.
-        timetable: what to follow.
+        scheduled: every key that is enabled now, with its expression.
+        fire: the key's time has come; which time by the schedule, is told as well.
         scale: what intervals of rate() are multiplied by.
     """
 
-    def __init__(self, control: ControlPlane, timetable: Timetable, *, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        control: ControlPlane,
+        scheduled: Callable[[], Mapping[str, str]],
+        fire: Callable[[str, dt.datetime], None],
+        *,
+        scale: float = 1.0,
+    ) -> None:
         self._control = control
-        self._timetable = timetable
+        self._scheduled = scheduled
+        self._fire = fire
         self._agenda = Agenda(scale)
         self._loop = asyncio.get_running_loop()
         self._changes = asyncio.Event()
@@ -64,9 +62,9 @@ class Clock:
 
     def _tick(self) -> dt.datetime | None:
         now = dt.datetime.now(dt.UTC)
-        for entry, at in self._agenda.due(self._timetable.entries(), now):
+        for key, at in self._agenda.due(self._scheduled(), now):
             try:
-                self._timetable.fire(entry, at)
+                self._fire(key, at)
             except Exception:  # noqa: BLE001 - one schedule's failure is not another's
                 traceback.print_exc()
         return self._agenda.next_at()

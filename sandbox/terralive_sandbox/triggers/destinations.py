@@ -52,15 +52,7 @@ def send(
     group: str | None = None,
     subject: str | None = None,
 ) -> None:
-    """Send a message with string attributes to the queue or topic.
-
-    Args:
-        sender: as whom.
-        arn: the queue or topic.
-        body: the message.
-        attributes: the message's, all of them strings.
-        group: the message's group in a FIFO queue.
-        subject: to a topic only.
+    """Send a message with string attributes; `group` is for FIFO queues, `subject` for topics.
 
     Raises:
         DestinationError: nothing was sent.

@@ -32,9 +32,11 @@ class Mappings:
             poller.cancel()
 
     def changed(self, mappings: tuple[SourceMapping, ...]) -> None:
+        """These are all mappings now. Any thread."""
         self._loop.call_soon_threadsafe(self._reconcile, mappings)
 
     def arrived(self, source_arn: str) -> None:
+        """There may be something new to read. Any thread."""
         if source_arn in self._sources:
             self._loop.call_soon_threadsafe(self._wake, source_arn)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import calendar
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -45,14 +45,6 @@ class Cron:
 
 Schedule: TypeAlias = dt.timedelta | Cron
 """rate()'s interval, or cron()."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Something that fires by a schedule; `key` names it."""
-
-    key: str
-    expression: str
 
 
 def parse(expression: str) -> Schedule:
@@ -175,7 +167,7 @@ def _numbers(field: str, low: int, high: int, names: dict[str, int] | None = Non
 
 
 class Agenda:
-    """Remembers when each of the entries fires next. What it missed while the machine slept is not made up for.
+    """Remembers when each key's expression fires next. What it missed while the machine slept is not made up for.
 
     Args:
         scale: what intervals of rate() are multiplied by.
@@ -183,26 +175,24 @@ class Agenda:
 
     def __init__(self, scale: float = 1.0) -> None:
         self._scale = scale
-        self._planned: dict[Entry, dt.datetime | None] = {}
+        self._planned: dict[tuple[str, str], dt.datetime | None] = {}
 
-    def due(self, entries: Iterable[Entry], now: dt.datetime) -> list[tuple[Entry, dt.datetime]]:
-        """What fires now, with its time; entries that are not among `entries` are forgotten."""
-        planned: dict[Entry, dt.datetime | None] = {}
-        fires: list[tuple[Entry, dt.datetime]] = []
-        for entry in entries:
-            at = self._planned[entry] if entry in self._planned else self._next(entry, now)
+    def due(self, scheduled: Mapping[str, str], now: dt.datetime) -> list[tuple[str, dt.datetime]]:
+        """The keys that fire now, with their time; what is not `scheduled` any more is forgotten."""
+        planned: dict[tuple[str, str], dt.datetime | None] = {}
+        fires: list[tuple[str, dt.datetime]] = []
+        for key, expression in scheduled.items():
+            schedule = parse(expression)
+            at = self._planned.get((key, expression)) or next_time(schedule, now, self._scale)
             if at is not None and at <= now:
-                fires.append((entry, at))
-                at = self._next(entry, at)
+                fires.append((key, at))
+                at = next_time(schedule, at, self._scale)
                 if at is not None and at <= now:
-                    at = self._next(entry, now)
-            planned[entry] = at
+                    at = next_time(schedule, now, self._scale)
+            planned[key, expression] = at
         self._planned = planned
         return fires
 
     def next_at(self) -> dt.datetime | None:
         """When `due` is to be asked again, at the latest."""
         return min((at for at in self._planned.values() if at is not None), default=None)
-
-    def _next(self, entry: Entry, after: dt.datetime) -> dt.datetime | None:
-        return next_time(parse(entry.expression), after, self._scale)

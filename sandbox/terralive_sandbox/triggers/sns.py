@@ -1,4 +1,4 @@
-"""What a function that is subscribed to a topic gets. Pure.
+"""What a topic sends to functions and dead-letter queues. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 """
@@ -7,53 +7,38 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
-class Notification:
-    """One message on its way from a topic to a function."""
-
-    subscription_arn: str
-    topic_arn: str
-    message: str
-    message_id: str
-    subject: str | None
-    attributes: Mapping[str, Mapping[str, object]]
-    now: dt.datetime
+def sns_event(subscription_arn: str, message: Mapping[str, object]) -> dict[str, object]:
+    """The event of a subscribed function."""
+    record = {"EventVersion": "1.0", "EventSubscriptionArn": subscription_arn, "EventSource": "aws:sns", "Sns": message}
+    return {"Records": [record]}
 
 
-def sns_event(notification: Notification) -> dict[str, object]:
-    """The event of https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html."""
-    return {
-        "Records": [
-            {
-                "EventVersion": "1.0",
-                "EventSubscriptionArn": notification.subscription_arn,
-                "EventSource": "aws:sns",
-                "Sns": message_of(notification),
-            }
-        ]
-    }
-
-
-def message_of(notification: Notification) -> dict[str, object]:
+def sns_message(
+    subscription_arn: str,
+    message_id: str,
+    text: str,
+    subject: str | None,
+    attributes: Mapping[str, Mapping[str, object]],
+    *,
+    now: dt.datetime,
+) -> dict[str, object]:
     """The message inside of an event."""
-    region = notification.topic_arn.split(":")[3]
-    host = f"https://sns.{region}.amazonaws.com"
+    topic_arn = subscription_arn.rpartition(":")[0]
+    host = f"https://sns.{topic_arn.split(':')[3]}.amazonaws.com"
     return {
         "SignatureVersion": "1",
-        "Timestamp": notification.now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "Timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
         "Signature": "the-sandbox-does-not-sign",
         "SigningCertUrl": f"{host}/SimpleNotificationService-sandbox.pem",
-        "MessageId": notification.message_id,
-        "Message": notification.message,
+        "MessageId": message_id,
+        "Message": text,
         "MessageAttributes": {
-            name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")}
-            for name, a in notification.attributes.items()
+            name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")} for name, a in attributes.items()
         },
         "Type": "Notification",
-        "UnsubscribeUrl": f"{host}/?Action=Unsubscribe&SubscriptionArn={notification.subscription_arn}",
-        "TopicArn": notification.topic_arn,
-        "Subject": notification.subject,
+        "UnsubscribeUrl": f"{host}/?Action=Unsubscribe&SubscriptionArn={subscription_arn}",
+        "TopicArn": topic_arn,
+        "Subject": subject,
     }

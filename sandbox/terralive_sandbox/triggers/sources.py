@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
 
 from terralive_sandbox.policy import AccessRequest, Decision, decide
 
@@ -54,16 +53,6 @@ class SourceMapping:
     maximum_age: int | None = None
     bisects: bool = False
     start: int = 0
-
-
-class Watcher(Protocol):
-    """Whom the control plane tells; every method may be called from any thread and returns at once."""
-
-    def changed(self, mappings: tuple[SourceMapping, ...]) -> None:
-        """These are all mappings now."""
-
-    def arrived(self, source_arn: str) -> None:
-        """There may be something new to read."""
 
 
 def kind_of(source_arn: str) -> SourceKind | None:
