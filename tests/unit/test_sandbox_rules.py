@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.samples import assert_same_shape, sample
-from terralive_sandbox.triggers.rules import RuleError, Source, aws_event, check_targets, event_of, payload, size_of
+from terralive_sandbox.triggers.rules import RuleError, Source, aws_event, event_of, payload
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, dt.UTC)
 SOURCE = Source("arn:aws:events:us-east-2:123456789012:rule/example", "example", NOW)
@@ -119,19 +119,6 @@ def test_an_entry_that_is_refused_says_why(change: dict[str, object], code: str)
     with pytest.raises(RuleError) as raised:
         event_of({**entry, **change}, "id", "1", "r", NOW)
     assert raised.value.code == code
-
-
-def test_an_entrys_size_is_counted_as_aws_counts_it() -> None:
-    assert size_of({"Source": "é", "DetailType": "ab", "Detail": "{}"}) == 6
-    assert size_of({"Source": "a", "DetailType": "b", "Detail": "{}", "Time": 0, "Resources": ["abc"]}) == 21
-
-
-def test_a_rule_has_five_targets_at_most() -> None:
-    five = [{"Id": str(n)} for n in range(5)]
-    check_targets(five, ["0", "1"])
-    with pytest.raises(RuleError) as raised:
-        check_targets([{"Id": "new"}], ["0", "1", "2", "3", "4"])
-    assert raised.value.code == "LimitExceededException"
 
 
 def test_a_scheduled_event_is_like_awss_sample() -> None:

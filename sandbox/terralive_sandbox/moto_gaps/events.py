@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from moto.core.exceptions import JsonRESTError
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
 from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
 from moto.events.responses import EventsHandler
@@ -70,8 +69,6 @@ def put_events_reaches_targets(deliveries: Deliveries) -> None:
                 "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to satisfy "
                 f"constraint: Member must have length {bound}"
             )
-        if sum(rules.size_of(entry) for entry in events) > rules.REQUEST_BYTES:
-            raise ValidationException("Total size of the entries in the request is over the limit.")
         answers: list[dict[str, Any]] = []
         accepted: list[tuple[str, rules.Event]] = []
         for entry in events:
@@ -133,12 +130,6 @@ def targets_are_checked() -> None:
     put = EventsBackend.put_targets
 
     def put_targets(self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
-        bus = self.event_buses.get(self._normalize_event_bus_arn(event_bus_arn))
-        rule = bus.rules.get(name) if bus else None
-        try:
-            rules.check_targets(targets, [target["Id"] for target in rule.targets] if rule else [])
-        except rules.RuleError as error:
-            raise JsonRESTError(error.code, error.message) from error
         for target in targets:
             if not target["Arn"].startswith(_TARGETS):
                 raise not_emulated(f"the target {target['Arn']} of EventBridge rules")

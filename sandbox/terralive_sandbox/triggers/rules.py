@@ -3,7 +3,6 @@
 https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutTargets.html
 """
 
 from __future__ import annotations
@@ -18,17 +17,14 @@ from typing import TypeAlias
 Event: TypeAlias = dict[str, object]
 """An event as EventBridge hands it on: JSON."""
 
-# 256 KB until January 2026: https://aws.amazon.com/blogs/compute/ ("more room to build with larger payloads").
-REQUEST_BYTES = 1024 * 1024
 ENTRIES = 10
-TARGETS_OF_A_RULE = 5
 
 _PATH_STEP = re.compile(r"\.(?P<name>[A-Za-z0-9_/:-]+)|\.?\[(?P<index>\d+)\]|(?:\.\*|\.?\[\*\])")
 _TOKEN = re.compile(r'<(?P<variable>[A-Za-z0-9_.-]+)>|(?P<escape>\\.)|(?P<quote>")', re.DOTALL)
 
 
 class RuleError(Exception):
-    """EventBridge refuses; `code` is its exception's or its entry's name."""
+    """EventBridge refuses an entry; `code` is its name for why."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -100,34 +96,6 @@ def aws_event(
         "resources": list(resources),
         "detail": detail,
     }
-
-
-def size_of(entry: Mapping[str, object]) -> int:
-    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevent-size.html."""
-    resources = entry.get("Resources")
-    texts = [entry.get("Source"), entry.get("DetailType"), entry.get("Detail")]
-    texts += resources if isinstance(resources, list) else []
-    return sum(len(str(text).encode()) for text in texts if text) + (14 if entry.get("Time") is not None else 0)
-
-
-def check_targets(targets: Sequence[Mapping[str, object]], existing: Sequence[str]) -> None:
-    """What PutTargets refuses of any kind of target; `existing` are the ids that the rule has.
-
-    Raises:
-        RuleError: with the code of PutTargets.
-    """
-    if len({*existing, *(str(target["Id"]) for target in targets)}) > TARGETS_OF_A_RULE:
-        raise RuleError("LimitExceededException", "The requested resource exceeds the maximum number allowed.")
-    for target in targets:
-        name = target["Id"]
-        if sum(1 for key in ("Input", "InputPath", "InputTransformer") if target.get(key) is not None) > 1:
-            message = f"Only one of Input, InputPath, or InputTransformer must be provided for target {name}."
-            raise RuleError("ValidationException", message)
-        if isinstance(given := target.get("Input"), str):
-            try:
-                json.loads(given)
-            except ValueError as error:
-                raise RuleError("ValidationException", f"JSON syntax error in input for target {name}") from error
 
 
 def payload(target: Mapping[str, object], event: Event, source: Source) -> str:
