@@ -77,7 +77,10 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
             return [AccessRequest(f"apigateway:{request.method}", (arn,))]
         case "lambda":
             operation = {"Invoke": "InvokeFunction"}.get(operation, operation)
-            return [AccessRequest(f"lambda:{operation}", _lambda_arns(request, prefix))]
+            asked = [AccessRequest(f"lambda:{operation}", _lambda_arns(request, prefix))]
+            if operation in {"CreateFunction", "UpdateFunctionConfiguration"}:
+                asked += _passes("lambda", [_json(request.body)], "Role")
+            return asked
         case "s3" | "events":
             return _s3(request, operation) if service == "s3" else _events(operation, body, prefix)
         case "sts" if operation == "GetCallerIdentity":
@@ -90,6 +93,17 @@ def _action(service: str, operation: str) -> str:
     if service == "sqs":  # a batch needs what one message does
         return f"sqs:{operation.removesuffix('Batch').lower()}"
     return f"{'SNS' if service == 'sns' else service}:{operation}"
+
+
+def _passes(service: str, fields: object, name: str) -> list[AccessRequest]:
+    """Who gives a service a role needs permission for that, or anybody could get what the role may.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
+    """
+    given = fields if isinstance(fields, list) else []
+    roles = sorted({str(one[name]) for one in given if isinstance(one, dict) and one.get(name)})
+    context = {"iam:PassedToService": f"{service}.amazonaws.com"}
+    return [AccessRequest("iam:PassRole", (role,), context=context) for role in roles]
 
 
 def _dynamodb(operation: str, body: Mapping[str, object], prefix: str) -> list[AccessRequest]:
@@ -171,8 +185,9 @@ def _events(operation: str, body: Mapping[str, object], prefix: str) -> list[Acc
             return {bus(body.get("Name") or body.get("EventBusName"))}
         return set()
 
-    needed = sorted(resources())
-    return [AccessRequest(f"events:{operation}", (arn,)) for arn in needed] or [AccessRequest(f"events:{operation}")]
+    passed = _passes("events", body.get("Targets"), "RoleArn") if operation == "PutTargets" else []
+    needed = [AccessRequest(f"events:{operation}", (arn,)) for arn in sorted(resources())]
+    return [*(needed or [AccessRequest(f"events:{operation}")]), *passed]
 
 
 def _after_version(path: str) -> str:

@@ -163,6 +163,46 @@ def test_a_functions_own_policy_lets_a_role_in_but_not_against_a_denial(aws: Aws
         aws.assume(denied).lambda_.invoke(FunctionName=arn)
 
 
+def test_giving_a_service_a_role_needs_permission_to_pass_it(aws: Aws) -> None:
+    given = aws.role()
+    deploy = {"Effect": "Allow", "Action": ["lambda:*", "events:*"], "Resource": "*"}
+
+    def passing(service: str) -> Aws:
+        condition = {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
+        permission = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": given, "Condition": condition}
+        return aws.assume(aws.role(deploy, permission))
+
+    def create(by: Aws) -> str:
+        return by.lambda_.create_function(
+            FunctionName=unique("f"), Runtime="python3.12", Handler="app.handler", Role=given,
+            Code={"ZipFile": code("")},
+        )["FunctionArn"]  # fmt: skip
+
+    def target(by: Aws) -> None:
+        by.events.put_targets(Rule=rule, Targets=[{"Id": "1", "Arn": arn, "RoleArn": given}])
+
+    arn = create(passing("lambda"))
+    rule = unique("rule")
+    aws.events.put_rule(Name=rule, EventPattern='{"source": ["test"]}')
+    target(passing("events"))
+    other = passing("other")
+    other.lambda_.update_function_configuration(FunctionName=arn, Timeout=9)
+    for attempt in (
+        lambda: create(other),
+        lambda: create(passing("events")),
+        lambda: other.lambda_.update_function_configuration(FunctionName=arn, Role=given),
+        lambda: target(passing("lambda")),
+    ):
+        with pytest.raises(ClientError) as refused:
+            attempt()
+        error = refused.value.response["Error"]
+        assert error["Code"] == "AccessDeniedException"
+        assert error["Message"].endswith(
+            f"is not authorized to perform: iam:PassRole on resource: {given} "
+            "because no identity-based policy allows the iam:PassRole action"
+        )
+
+
 def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
     wrong = Aws(aws.info, {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40})
     with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
