@@ -109,6 +109,4 @@ class Output:
                 self._rest[stream] = b""
 
     def _say(self, stream: str, line: bytes) -> None:
-        # Python's runtime separates the lines of a stack trace with carriage returns, to keep it one log event.
-        for part in line.rstrip(b"\r").split(b"\r"):
-            self._emit(self._request_id, part.decode("utf-8", "replace"), stream)
+        self._emit(self._request_id, line.rstrip(b"\r").decode("utf-8", "replace"), stream)

@@ -293,12 +293,17 @@ class Pool:
             cwd=self._function.path,
             environment=worker_environment(environment, self._function, runtime_api, self._local),
             guardian=self._api.guardian,
-            emit=lambda request_id, line, stream: self._sink(LogLine(request_id, self._function.name, line, stream)),
+            emit=self._publish,
             on_exit=lambda status: self._exited(worker, worker_id, status),
         )
         worker = _Worker(key, credentials, self._generation, process)
         self._workers.append(worker)
         self._after.append(process.start)
+
+    def _publish(self, request_id: str, line: str, stream: str) -> None:
+        # Python's runtime separates the lines of a stack trace with carriage returns, to keep it one log event.
+        for part in line.split("\r"):
+            self._sink(LogLine(request_id, self._function.name, part, stream))
 
     def _stop(self, worker: _Worker) -> None:
         worker.go(WorkerState.STOPPING)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -116,6 +117,17 @@ class Process:
     def thaw(self) -> None:
         """Let them go on."""
         self._signal(signal.SIGCONT)
+
+    def peak_memory_mb(self) -> int | None:
+        """The most memory that the process has held so far, where the system tells (Linux)."""
+        with self._lock:
+            status = Path(f"/proc/{self._popen.pid}/status") if self._popen is not None else None
+            try:
+                text = status.read_text() if status is not None else ""
+            except OSError:
+                return None
+        found = re.search(r"^VmHWM:\s+(\d+) kB", text, re.MULTILINE)
+        return int(found[1]) // 1024 if found else None
 
     def _signal(self, number: signal.Signals) -> None:
         with self._lock:

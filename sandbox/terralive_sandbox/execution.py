@@ -63,11 +63,12 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an invocation ended; `handler_ms` is 0 where no handler was reached."""
+    """How an invocation ended; `handler_ms` is 0 where no handler was reached, `peak_mb` None where nobody knows it."""
 
     outcome: Outcome
     handler_ms: float = 0.0
     timed_out: bool = False
+    peak_mb: int | None = None
 
 
 class InitTimeoutError(Exception):
@@ -143,9 +144,8 @@ class ExecutionEnvironment:
         finally:
             self._ending = None
         elapsed = (time.monotonic() - began) * 1000
-        if isinstance(ended, Outcome):
-            return Ending(ended, elapsed)
-        return Ending(ended.outcome(invocation.request_id), elapsed)
+        outcome = ended if isinstance(ended, Outcome) else ended.outcome(invocation.request_id)
+        return Ending(outcome, elapsed, peak_mb=self._process.peak_memory_mb())
 
     def end(self) -> None:
         """Kill the process and all it started; returns without waiting."""

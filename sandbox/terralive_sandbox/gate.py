@@ -142,7 +142,7 @@ def _lambda_arns(request: Request, prefix: str) -> tuple[str, ...]:
         tagged = re.match(r"/[0-9-]+/tags/([^/]+)", request.path)
         return (unquote(tagged[1]),) if tagged else ()
     name = unquote(match[1])
-    arn = name if name.startswith("arn:") else f"{prefix}function:{name.rpartition(':function:')[2]}"
+    arn = name if name.startswith("arn:") else f"{prefix}function:{name.rpartition('function:')[2]}"
     qualifier = dict(parse_qsl(request.query)).get("Qualifier")
     return (f"{arn}:{qualifier}",) if qualifier else (arn,)
 

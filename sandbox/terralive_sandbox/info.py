@@ -18,7 +18,7 @@ _EXECUTE_API = re.compile(
     r"(?P<scheme>https|wss)://(?P<api>[a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?P<rest>[/?].*)?"
 )
 _FUNCTION_URL = re.compile(r"https://(?P<id>[a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws(?P<rest>[/?].*)?")
-_HEALTH_SECONDS = 3.0
+_HEALTH_SECONDS = 10.0  # one that is gone refuses at once; a busy one may take its time
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A `/tmp` of its own for an execution environment, where this machine can give it one.
+"""A `/tmp` of its own and code that it cannot change for an execution environment, where this machine can give it that.
 
 In Lambda every execution environment has a `/tmp` that no other one sees
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html), and most code names it outright.
@@ -36,12 +36,14 @@ def namespace_command() -> tuple[str, ...]:
     return command if works else ()
 
 
-def private_tmp(command: Sequence[str], scratch: Path, namespace: Sequence[str], *needed: Path) -> list[str]:
-    """The command line that runs `command` with `scratch` in the place of `/tmp`; what is `needed` stays in sight."""
+def isolated(command: Sequence[str], code: Path, scratch: Path, namespace: Sequence[str]) -> list[str]:
+    """The command line that runs `command` with `scratch` in the place of `/tmp`, and `code` for reading only."""
     if not namespace:
         return list(command)
-    kept = {path for path in (*_interpreter(), *needed) if path.is_relative_to(_TMP)}
-    steps = []
+    kept = {path for path in _interpreter() if path.is_relative_to(_TMP)}
+    # Where a user's own mounts cannot be made read-only, the code stays writable.
+    folder = shlex.quote(str(code))
+    steps = [f"{{ mount --bind {folder} {folder} && mount -o remount,bind,ro {folder} || true; }}"]
     for path in sorted(kept):
         inside = shlex.quote(str(scratch / path.relative_to(_TMP)))
         steps.append(f"mkdir -p {inside} && mount --bind {shlex.quote(str(path))} {inside}")

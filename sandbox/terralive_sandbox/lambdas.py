@@ -19,7 +19,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 import uuid
@@ -44,10 +43,11 @@ from . import identity
 from .control import ControlPlane
 from .execution import ExecutionEnvironment, Setup
 from .faults import FAILURE, Kind
-from .isolation import namespace_command, private_tmp
+from .isolation import isolated, namespace_command
 from .logs import FunctionLog, LogStream, Write
 from .placement import Fleet, settle
 from .policy import AccessRequest, Decision, decide
+from .pythonruntime import make_python
 
 _TAIL_BYTES = 4096
 _CREDENTIAL_SECONDS = 6 * 3600
@@ -56,7 +56,11 @@ _REAP_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 _ACCOUNT_CONCURRENCY = 1000
-_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:(?P<name>[^:]+)(?::(?P<qualifier>[^:]+))?")
+_NAME = re.compile(
+    r"(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
+    r"(?P<name>[\w-]+)(?::(?P<qualifier>[\w$-]+))?"
+)
+_ROOT = "terralive-sandbox-"
 
 
 class InvokeError(Exception):
@@ -120,7 +124,10 @@ class Functions:
         self._api = RuntimeApi()
         self._namespace = namespace_command()
         # A private /tmp must not hide the code.
-        self._root = Path(tempfile.mkdtemp(prefix="terralive-sandbox-", dir="/var/tmp" if self._namespace else None))  # noqa: S108
+        parent = Path("/var/tmp" if self._namespace else tempfile.gettempdir())  # noqa: S108
+        _remove_left_overs(parent)
+        self._root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-", dir=parent))
+        self._python = make_python(self._root / "python")
         self._local = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MOTO_", "TERRALIVE_"))}
         self._states: dict[str, _State] = {}
         self._retired: list[_State] = []
@@ -130,16 +137,19 @@ class Functions:
         self._closed = False
 
     def find(self, name_or_arn: str, qualifier: str | None = None) -> LambdaFunction:
-        """Raises InvokeError(ResourceNotFoundException)."""
-        match = _ARN.fullmatch(name_or_arn)
-        name = match["name"] if match else name_or_arn
-        qualifier = qualifier or (match["qualifier"] if match else None)
-        try:
-            function: LambdaFunction = lambda_backends[identity.ACCOUNT][self.region].get_function(name, qualifier)
-        except JsonRESTError as error:
-            message = f"Function not found: {name_or_arn}"
-            raise InvokeError("ResourceNotFoundException", message, 404) from error
-        return function
+        """Find a function by its name, its ARN or a part of it, each with or without a qualifier.
+
+        Raises:
+            InvokeError: ResourceNotFoundException.
+        """
+        found = _NAME.fullmatch(name_or_arn)
+        here = (None, self.region), (None, identity.ACCOUNT)
+        if found is not None and found["region"] in here[0] and found["account"] in here[1]:
+            backend = lambda_backends[identity.ACCOUNT][self.region]
+            with contextlib.suppress(JsonRESTError):
+                function: LambdaFunction = backend.get_function(found["name"], qualifier or found["qualifier"])
+                return function
+        raise InvokeError("ResourceNotFoundException", f"Function not found: {name_or_arn}", 404)
 
     def allows(self, function: LambdaFunction, service: str, source_arn: str, arn: str = "") -> bool:
         """Whether the function's resource policy lets a service invoke it on behalf of `source_arn`.
@@ -259,7 +269,7 @@ class Functions:
             raise InvokeError("InvalidZipFileException", message, 502) from error
         local = LocalFunction(
             name=function.function_name, address=function.function_name, runtime=runtime,
-            handler=str(function.handler), path=folder, python=Path(sys.executable),
+            handler=str(function.handler), path=folder, python=self._python,
         )  # fmt: skip
         fleet = Fleet(
             lambda: self._make_environment(function, local),
@@ -284,10 +294,8 @@ class Functions:
             return found
 
         launch = _launch(local)
-        setup = Setup(
-            private_tmp(launch.command, scratch, self._namespace), launch.own_port, local.path, scratch, variables, log,
-            time.time(),
-        )  # fmt: skip
+        command = isolated(launch.command, local.path, scratch, self._namespace)
+        setup = Setup(command, launch.own_port, local.path, scratch, variables, log, time.time())
         return ExecutionEnvironment(setup, self._api)
 
     def _variables(self, function: LambdaFunction, stream: str, keys: identity.Keys) -> dict[str, str]:
@@ -298,6 +306,7 @@ class Functions:
             "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
             "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+            **_log_settings(function),
             "AWS_LAMBDA_LOG_GROUP_NAME": function.logs_group_name,
             "AWS_LAMBDA_LOG_STREAM_NAME": stream,
             "AWS_ACCESS_KEY_ID": keys.access_key_id,
@@ -332,6 +341,14 @@ class Functions:
             self._clear_away()
 
 
+def _log_settings(function: LambdaFunction) -> dict[str, str]:
+    """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html."""
+    config = function.get_configuration().get("LoggingConfig") or {}
+    if config.get("LogFormat") != "JSON":
+        return {}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": str(config.get("ApplicationLogLevel") or "INFO")}
+
+
 def _launch(local: LocalFunction) -> Launch:
     if local.runtime.startswith("provided"):
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
@@ -343,18 +360,30 @@ def _fingerprint(function: LambdaFunction) -> str:
     state = (
         function.code_sha_256, function.handler, function.run_time, function.role, function.timeout,
         function.memory_size, sorted(function.environment_vars.items()), [str(layer) for layer in function.layers],
-        function.logs_group_name, id(function),
+        function.logs_group_name, sorted(_log_settings(function).items()), id(function),
     )  # fmt: skip
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
+def _remove_left_overs(parent: Path) -> None:
+    """What sandboxes that were killed have left."""
+    for folder in parent.glob(f"{_ROOT}*"):
+        pid = folder.name.removeprefix(_ROOT).partition("-")[0]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (PermissionError, ValueError):
+            continue  # somebody else's
+
+
 def _unpack(code: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
-        archive.extractall(folder)
         for entry in archive.infolist():
+            path = Path(archive.extract(entry, folder))
             mode = (entry.external_attr >> 16) & 0o777
             if mode:
-                (folder / entry.filename).chmod(mode | 0o700 if entry.is_dir() else mode | 0o600)
+                path.chmod(mode | 0o700 if entry.is_dir() else mode | 0o600)
 
 
 def invoke_headers(result: Result, *, tail: bool) -> dict[str, str]:

@@ -26,6 +26,8 @@ from .policy import AccessRequest, Decision, decide
 
 KEPT_LINES = 10_000
 _TOGETHER_SECONDS = 0.05
+# What the service itself says; other errors are the runtime's to log.
+_SERVICE_ERRORS = frozenset({"Sandbox.Timedout", "Runtime.ExitError", "Runtime.InvalidEntrypoint"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,29 @@ class LogStream:
     group: str
     name: str
     documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the REPORT line says; `init_ms` of a cold start, `peak_mb` where the system tells it."""
+
+    handler_ms: float
+    memory_mb: int
+    init_ms: float | None = None
+    peak_mb: int | None = None
+
+    def __str__(self) -> str:
+        billed = int(self.handler_ms + (self.init_ms or 0)) + 1
+        parts = [
+            f"Duration: {self.handler_ms:.2f} ms",
+            f"Billed Duration: {billed} ms",
+            f"Memory Size: {self.memory_mb} MB",
+        ]
+        if self.peak_mb is not None:
+            parts.append(f"Max Memory Used: {self.peak_mb} MB")
+        if self.init_ms is not None:
+            parts.append(f"Init Duration: {self.init_ms:.2f} ms")
+        return "\t".join(parts)
 
 
 Write: TypeAlias = Callable[[LogStream, str], None]
@@ -98,6 +123,7 @@ class FunctionLog:
     def line(self, request_id: str, line: str, kind: str = "") -> None:
         """Take a line of output; `kind` says whether it came from stdout or stderr, which a log does not tell."""
         del kind
+        line = line.replace("\r", "\n")  # by which Python's runtime keeps a stack trace one event
         with self._lock:
             if request_id in self._lines:
                 self._lines[request_id].append(line)
@@ -108,36 +134,19 @@ class FunctionLog:
             self._lines[request_id] = []
         self.line(request_id, f"START RequestId: {request_id} Version: {version}")
 
-    def end(
-        self, request_id: str, outcome: Outcome, handler_ms: float, memory: int, init_ms: float | None
-    ) -> tuple[str, ...]:
+    def end(self, request_id: str, outcome: Outcome, report: Report) -> tuple[str, ...]:
         """Close an invocation's log and give all its lines."""
-        if not outcome.ok:
+        if outcome.error_type in _SERVICE_ERRORS:
             self.line(request_id, _error_line(outcome))
-        billed = int(handler_ms + (init_ms or 0)) + 1
         self.line(request_id, f"END RequestId: {request_id}")
-        init = f"\tInit Duration: {init_ms:.2f} ms" if init_ms is not None else ""
-        self.line(
-            request_id,
-            f"REPORT RequestId: {request_id}\tDuration: {handler_ms:.2f} ms\tBilled Duration: {billed} ms\t"
-            f"Memory Size: {memory} MB\tMax Memory Used: {memory} MB{init}",
-        )
+        self.line(request_id, f"REPORT RequestId: {request_id}\t{report}")
         with self._lock:
             return tuple(self._lines.pop(request_id, ()))
 
 
 def _error_line(outcome: Outcome) -> str:
-    try:
-        document = json.loads(outcome.body)
-    except ValueError:
-        return outcome.error_type
-    if not isinstance(document, dict):
-        return outcome.error_type
-    if outcome.error_type == "Sandbox.Timedout":
-        return str(document.get("errorMessage"))
-    trace = document.get("stackTrace")
-    lines = "".join(f"\n{line}" for line in trace) if isinstance(trace, list) else ""
-    return f"[ERROR] {document.get('errorType')}: {document.get('errorMessage')}{lines}"
+    message = str(json.loads(outcome.body)["errorMessage"])
+    return message if outcome.error_type == "Sandbox.Timedout" else f"{message}\n{outcome.error_type}"
 
 
 def put(region: str, stream: LogStream, lines: list[tuple[int, str]]) -> None:

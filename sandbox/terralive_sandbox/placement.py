@@ -18,6 +18,7 @@ from terralive_stub.invocation import Invocation
 from terralive_stub.limits import INIT_SECONDS
 
 from .execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
+from .logs import Report
 
 # One that has answered asks for more at once, unless it is still busy with something of its own.
 _ANSWERED_SECONDS = 0.2
@@ -123,7 +124,9 @@ class Fleet:
         self, environment: ExecutionEnvironment, invocation: Invocation, ending: Ending, init_ms: float | None
     ) -> tuple[str, ...]:
         request_id = invocation.request_id
-        return environment.log.end(request_id, ending.outcome, ending.handler_ms, self._memory, init_ms)
+        return environment.log.end(
+            request_id, ending.outcome, Report(ending.handler_ms, self._memory, init_ms, ending.peak_mb)
+        )
 
     async def _waiting(self) -> ExecutionEnvironment | None:
         """Take an environment that waits; the latest used first, so that the others can grow old and end."""

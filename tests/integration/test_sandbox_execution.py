@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
+import signal
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -136,18 +139,17 @@ def log_lines(aws: Aws, arn: str, until: str) -> list[str]:
 
 def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_timeout(aws: Aws) -> None:
     slow = aws.function("import time\ntime.sleep(60)\ndef handler(event, context):\n    return 1\n", timeout=1)
-    # slow the first time only: what its environment has left in the code's folder tells
+    # slow the first time only: the second time is ten seconds later
     second = aws.function(
         """
-        import pathlib, time
-        been = pathlib.Path(__file__).with_name("been")
-        if not been.exists():
-            been.touch()
+        import os, time
+        if time.time() < float(os.environ["UNTIL"]):
             time.sleep(60)
         def handler(event, context):
             return "came up"
         """,
         timeout=20,
+        environment={"UNTIL": str(time.time() + 10)},
     )
     with ThreadPoolExecutor(2) as pool:
         too_slow, came_up = pool.map(lambda arn: invoke(aws, arn), (slow, second))
@@ -418,3 +420,82 @@ def test_credentials_are_changed_before_they_are_old(tmp_path: Path) -> None:
         first, who = invoke(aws, arn)
         eventually(lambda: invoke(aws, arn)[0] != first)
         assert invoke(aws, arn)[1] == who
+
+
+def test_a_function_has_what_lambdas_runtime_brings_and_its_own_code_to_read(aws: Aws) -> None:
+    arn = aws.function(
+        """
+        import importlib, os, pathlib
+        def attempt(action):
+            try:
+                return str(action())
+            except Exception as error:
+                return type(error).__name__
+        def handler(event, context):
+            return {
+                **{name: attempt(lambda: importlib.import_module(name).__name__) for name in event},
+                "write": attempt(lambda: pathlib.Path(__file__).with_name("new").write_text("x")),
+                "private": os.environ["TMPDIR"] == "/tmp",
+            }
+        """
+    )
+    seen = invoke(aws, arn, ["boto3", "dateutil", "moto", "pytest", "terralive_relay"])
+    private = seen.pop("private")
+    assert seen.pop("write") == ("OSError" if private else "1")
+    assert seen == {
+        "boto3": "boto3",
+        "dateutil": "dateutil",
+        "moto": "ModuleNotFoundError",
+        "pytest": "ModuleNotFoundError",
+        "terralive_relay": "ModuleNotFoundError",
+    }
+
+
+def test_an_error_is_one_event_in_the_log_and_json_is_logged_where_it_is_asked_for(aws: Aws) -> None:
+    arn = aws.function("def handler(event, context):\n    raise ValueError('broken')\n")
+    aws.lambda_.invoke(FunctionName=arn)
+    (line,) = [line for line in log_lines(aws, arn, "REPORT") if "broken" in line]
+    assert line.startswith("[ERROR] ValueError: broken\nTraceback (most recent call last):\n")
+    aws.lambda_.update_function_configuration(
+        FunctionName=arn, LoggingConfig={"LogFormat": "JSON", "ApplicationLogLevel": "WARN"}
+    )
+    aws.lambda_.invoke(FunctionName=arn)
+
+    def errors() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in log_lines(aws, arn, "REPORT") if line.startswith("{")]
+
+    eventually(lambda: [error["errorMessage"] for error in errors()] == ["broken"])
+
+
+def test_a_function_is_found_by_any_form_of_its_name_in_this_region_and_account(aws: Aws) -> None:
+    arn = aws.function(HANDLER)
+    name = arn.rpartition(":")[2]
+    for form in (name, f"{name}:$LATEST", f"{aws.info.account_id}:function:{name}", arn, f"{arn}:$LATEST"):
+        assert json.loads(aws.lambda_.invoke(FunctionName=form)["Payload"].read())["name"] == name
+    elsewhere = arn.replace(aws.info.region, "eu-west-3"), arn.replace(aws.info.account_id, "999999999999")
+    for form in elsewhere:
+        with pytest.raises(ClientError, match="ResourceNotFoundException"):
+            aws.lambda_.invoke(FunctionName=form)
+
+
+def test_odd_names_in_a_zip_stay_in_the_functions_folder(aws: Aws) -> None:
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in ("/outside.py", "../above.py", "./app.py"):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, "import os\ndef handler(event, context):\n    return sorted(os.listdir('.'))\n")
+    arn = aws.function(HANDLER)
+    aws.lambda_.update_function_code(FunctionName=arn, ZipFile=buffer.getvalue())
+    assert invoke(aws, arn) == ["above.py", "app.py", "outside.py"]
+
+
+def test_what_a_killed_sandbox_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path / "one") as info:
+        aws = Aws(info)
+        folder = Path(invoke(aws, aws.function("import os\ndef handler(event, context):\n    return os.getcwd()\n")))
+        assert folder.parent.exists()
+        os.kill(info.pid, signal.SIGKILL)
+    assert folder.parent.exists()
+    with running_sandbox(tmp_path / "two"):
+        assert not folder.parent.exists()
