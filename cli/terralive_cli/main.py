@@ -142,6 +142,7 @@ def _destroy() -> None:
 
 @command("sandbox", "Run AWS in one local process.", program=False, changes=False)
 @click.option("--env", "env", is_flag=True, help="Print the exports that point an SDK or Terraform at it, and end.")
+@click.option("--url", default="", help="Print the address that answers here for one of AWS's, and end.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The loopback port.  [default: a free one]")
 def _sandbox() -> None:
     """Run AWS in one local process for this project, in the foreground."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from support.commands import Command
+from support.commands import Command, run
 from support.plain import add, plain_project
 from support.projects import Live, Project
 from support.waiting import eventually
@@ -217,3 +217,14 @@ def test_a_message_that_the_local_handler_hands_back_comes_again_and_is_gone_the
         return set(queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()) == {"0"}
 
     eventually(is_empty)
+
+
+def test_the_command_line_tells_which_address_answers_and_how_an_sdk_gets_here(live: Live) -> None:
+    address = live.ready["outputs"]["RestUrl"]
+    told = run(["sandbox", "--url", f"{address}/a"], live.project.root)
+    assert told.noise, told.story()
+    (line,) = told.noise
+    assert httpx.get(line.rpartition(" ")[2], timeout=30).text == "from the local handler: /a"
+    exports = run(["sandbox", "--env"], live.project.root).noise
+    assert any("unset AWS_SESSION_TOKEN AWS_PROFILE" in line for line in exports)
+    assert any(f"export AWS_ENDPOINT_URL={live.project.sandbox['endpoint']}" in line for line in exports)

@@ -16,22 +16,30 @@ from terralive_cli.events import Note, Ready, SandboxAccess, Stopped
 from terralive_cli.target import FOLDER, sandbox_file, start_sandbox
 from terralive_cli.ui import Ui
 from terralive_sandbox.about import banner
-from terralive_sandbox.info import attach, environment
+from terralive_sandbox.info import attach, environment, local_url
 from terralive_stub.errors import ConfigurationError, TerraliveError
 
 _LOOK_SECONDS: Final = 1.0
 
 
-def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
-    """Run a sandbox until Ctrl-C, or (`env`) print what points an SDK at the one that runs."""
+# What a developer's shell may have set, and what would take an SDK elsewhere than to the sandbox.
+_ELSEWHERE: Final = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
+
+
+def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int = 0) -> int:
+    """Run a sandbox until Ctrl-C, or say of the one that runs what points an SDK at it (`env`) or answers for a URL."""
     running = attach(sandbox_file(config.project))
-    if env:
+    if env or url:
         if running is None:
             raise ConfigurationError(
                 "no-sandbox",
-                "No sandbox runs for this project.",
+                f"No sandbox runs for the project in {config.project}.",
                 hint="Start one in another terminal: `terralive sandbox`.",
             )
+        if url:
+            click.echo(local_url(running, url))
+            return 0
+        click.echo(f"unset {' '.join(_ELSEWHERE)}")
         for name, value in environment(running).items():
             click.echo(f"export {name}={shlex.quote(value)}")
         return 0
@@ -47,6 +55,10 @@ def run(config: Config, ui: Ui, *, env: bool = False, port: int = 0) -> int:
         info = process.info
         access = SandboxAccess(info.endpoint, info.region, info.access_key_id, info.secret_access_key)
         ui.emit(Note(message=banner()))
+        ui.emit(Note(message=f"What it refuses, and why, stands in {config.project / FOLDER / 'sandbox.log'}."))
+        ui.emit(
+            Note(message='In another terminal: `eval "$(terralive sandbox --env)"` points SDKs and Terraform here.')
+        )
         ui.emit(Ready(stage=config.stage, functions=(), sandbox=access))
         while process.is_running():
             time.sleep(_LOOK_SECONDS)
