@@ -14,6 +14,7 @@ from .answers import Answer, error_answer
 from .asynchronous import AsynchronousInvocations
 from .control import ControlPlane
 from .lambdas import Functions, InvokeError
+from .madeup import is_made_up
 from .policy import AccessRequest, Decision
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
@@ -38,25 +39,26 @@ class AwsApi:
         operation = None
         try:
             caller, signed = await asyncio.wrap_future(self._control.call(identity.authenticate, request))
-            operation = self._control.operation(request, service)
+            operation = self._control.operation(request, service) or gate.operation_of(request)
+            if is_made_up(service, operation or request.path):
+                raise NotImplementedError("moto would make its answer up.")  # noqa: TRY301 - as moto says it
             for asked in gate.asks_for(request, signed, caller.account, operation):
                 identity.require(caller, asked, self._by_resource(caller, asked))
                 if asked.action == "sts:AssumeRole" and asked.resources:
                     identity.require_trust(caller, asked.resources[0])
+            if request.path.startswith("/moto-api"):
+                return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
+            if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
+                return await self._invoke(unquote(found["name"]), request)
+            return await asyncio.wrap_future(self._control.answer(request, service))
         except sigv4.SignatureError as error:
             return gate.signature_refusal(request, service, error)
         except identity.AccessDeniedError as error:
             status = 400 if request.header("x-amz-target") else 403
             name = _DENIED.get(service, "AccessDeniedException")
             return gate.refusal(request, service, name, str(error), status)
-        if request.path.startswith("/moto-api"):
-            return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
-        if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
-            return await self._invoke(unquote(found["name"]), request)
-        try:
-            return await asyncio.wrap_future(self._control.answer(request, service))
         except NotImplementedError as error:
-            asked_for = operation or request.header("x-amz-target") or f"{request.method} {request.path}"
+            asked_for = operation or f"{request.method} {request.path}"
             message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
             return gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
 

@@ -12,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from flask import Flask
+from moto.backends import SERVICE_NAMES
 from moto.core.request import Request as MotoRequest
 from moto.core.routing import get_service_router
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -33,7 +35,7 @@ class ControlPlane:
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._application = DomainDispatcherApplication(create_backend_app)
+        self._application = DomainDispatcherApplication(_backend_app)
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-control")
         self._queues = ThreadPoolExecutor(_QUEUE_THREADS, thread_name_prefix="sandbox-queues")
 
@@ -44,7 +46,7 @@ class ControlPlane:
     def answer(self, request: Request, service: str) -> Future[Answer]:
         """Answer as moto does; the future raises NotImplementedError for an operation that moto lacks."""
         threads = self._queues if service == "sqs" else self._owner
-        return threads.submit(self._answer, request)
+        return threads.submit(self._answer, request, service)
 
     def operation(self, request: Request, service: str) -> str | None:
         """The operation's name of a request whose protocol carries it in method and path."""
@@ -89,7 +91,7 @@ class ControlPlane:
                 environ[key] = f"{environ[key]},{value}" if key in environ else value
         return environ
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request, service: str) -> Answer:
         started: list[tuple[int, list[tuple[str, str]]]] = []
 
         def start_response(
@@ -102,6 +104,14 @@ class ControlPlane:
         chunks: Iterable[bytes] = self._application(self._environ(request), start_response)
         body = b"".join(chunks)
         status, headers = started[-1]
-        if status == 404 and body.startswith(b"<!doctype html>"):  # noqa: PLR2004 - Flask's own page: no such path
+        # Flask's own page, or moto's answer without a word where only another service of that name has the path.
+        no_path = body.startswith(b"<!doctype html>") or (not body and service != "s3" and request.method != "HEAD")
+        if status == 404 and no_path:  # noqa: PLR2004 - see above
             raise NotImplementedError("moto does not know this path")
         return status, [(k, v) for k, v in headers if k.lower() not in {"content-length", "connection"}], body
+
+
+def _backend_app(service: SERVICE_NAMES | None) -> Flask:
+    if service is None:
+        raise NotImplementedError("moto does not know this service.")
+    return create_backend_app(service)

@@ -50,7 +50,12 @@ _S3_ACTIONS = {
     }.items()
     for operation in operations
 }
-_XML_SERVICES = {"iam", "sts", "sns", "ec2", "rds", "cloudformation", "autoscaling", "elasticloadbalancing"}
+_XML_SERVICES = {
+    "iam", "sts", "sns", "ec2", "rds", "cloudformation", "cloudfront", "autoscaling", "elasticloadbalancing", "route53",
+}  # fmt: skip
+_PREFIXES = {"sns": "SNS", "monitoring": "cloudwatch"}  # of actions, where it is not the name that is signed for
+# https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
+_CBOR_PATH = re.compile(r"/service/[^/]+/operation/([^/]+)")
 
 
 def asks_for(request: Request, signed: Signed, account: str, rest_operation: str | None) -> list[AccessRequest]:
@@ -63,11 +68,9 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
         rest_operation: the operation's name, for services whose protocol carries it in method and path.
     """
     service, region = signed.service, signed.region
-    form = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if _is_form(request) else {}
-    form = form or dict(parse_qsl(request.query))
-    target = request.header("x-amz-target")
-    body = _json(request.body) if target else {}
-    operation = (target or "").rpartition(".")[2] or form.get("Action") or rest_operation or "Unknown"
+    form = _form(request)
+    body = _json(request.body) if request.header("x-amz-target") else {}
+    operation = rest_operation or operation_of(request) or "Unknown"
     prefix = f"arn:aws:{service}:{region}:{account}:"
     match service:
         case "dynamodb":
@@ -89,10 +92,19 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
             return [AccessRequest(_action(service, operation), _resources(service, body or form, prefix))]
 
 
+def operation_of(request: Request) -> str | None:
+    """The operation's name, if the request itself has it: all but REST's protocols do."""
+    if target := request.header("x-amz-target"):
+        return target.rpartition(".")[2]
+    if _speaks_cbor(request) and (found := _CBOR_PATH.search(request.path)):
+        return found[1]
+    return _form(request).get("Action")
+
+
 def _action(service: str, operation: str) -> str:
     if service == "sqs":  # a batch needs what one message does
         return f"sqs:{operation.removesuffix('Batch').lower()}"
-    return f"{'SNS' if service == 'sns' else service}:{operation}"
+    return f"{_PREFIXES.get(service, service)}:{operation}"
 
 
 def _passes(service: str, fields: object, name: str) -> list[AccessRequest]:
@@ -220,6 +232,15 @@ def _resources(service: str, fields: Mapping[str, object], prefix: str) -> tuple
     return (arn,) if arn else ()
 
 
+def _speaks_cbor(request: Request) -> bool:
+    return request.header("smithy-protocol") == "rpc-v2-cbor"
+
+
+def _form(request: Request) -> dict[str, str]:
+    form = dict(parse_qsl(request.body.decode("utf-8", "replace"))) if _is_form(request) else {}
+    return form or dict(parse_qsl(request.query))
+
+
 def _is_form(request: Request) -> bool:
     return (request.header("content-type") or "").startswith("application/x-www-form-urlencoded")
 
@@ -265,6 +286,9 @@ def refusal(request: Request, service: str, code: str, message: str, status: int
         if request.header("x-amzn-query-mode"):  # SQS: the codes that callers knew before it spoke JSON
             headers.append(("x-amzn-query-error", f"{code};Sender"))
         return status, headers, body
+    if _speaks_cbor(request):
+        headers = [("content-type", "application/cbor"), ("smithy-protocol", "rpc-v2-cbor")]
+        return status, headers, b"\xa2" + b"".join(map(_cbor, ("__type", code, "message", message)))
     if service == "s3" or service in _XML_SERVICES or _is_form(request):
         escaped = message.replace("&", "&amp;").replace("<", "&lt;")
         error = f"<Code>{code}</Code><Message>{escaped}</Message>"
@@ -274,3 +298,9 @@ def refusal(request: Request, service: str, code: str, message: str, status: int
             xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
         return status, [("content-type", "text/xml")], xml.encode()
     return error_answer(status, code, message)
+
+
+def _cbor(text: str) -> bytes:
+    """A text of up to 64 KB: https://www.rfc-editor.org/rfc/rfc8949.html#section-3.1."""
+    encoded = text.encode()[:0xFFFF]
+    return b"\x79" + len(encoded).to_bytes(2, "big") + encoded

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import httpx
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from support.sandbox import Aws, code, unique
@@ -343,3 +346,43 @@ def test_a_role_is_assumed_only_by_whom_it_trusts(aws: Aws) -> None:
 def test_an_operation_that_is_not_emulated_says_so(aws: Aws) -> None:
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
         aws.lambda_.get_provisioned_concurrency_config(FunctionName="f", Qualifier="1")
+
+
+MADE_UP: tuple[tuple[str, str, dict[str, object]], ...] = (
+    # (service, operation, parameters): one a protocol, and what shares its service with a control plane
+    ("athena", "start_query_execution", {"QueryString": "SELECT 1"}),
+    ("bedrock-runtime", "invoke_model", {"modelId": "anthropic.claude-v2:1", "body": b"{}"}),
+    ("comprehend", "detect_sentiment", {"Text": "fine", "LanguageCode": "en"}),
+    ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b""}),
+    ("stepfunctions", "start_execution", {"stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:s"}),
+    ("textract", "detect_document_text", {"Document": {"Bytes": b"x"}}),
+)
+UNKNOWN: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("translate", "translate_text", {"Text": "a", "SourceLanguageCode": "en", "TargetLanguageCode": "de"}),  # CBOR
+    ("kendra", "list_indices", {}),  # JSON
+    ("connectcases", "list_domains", {}),  # REST
+)
+
+
+def test_services_that_moto_lacks_or_would_make_up_are_refused_in_their_own_protocol(aws: Aws) -> None:
+    for refused, because in ((MADE_UP, "moto would make its answer up"), (UNKNOWN, "moto does not know this service")):
+        for service, operation, parameters in refused:
+            with pytest.raises(ClientError, match=f"NotEmulatedBySandbox.*{because}") as error:
+                getattr(aws.client(service), operation)(**parameters)
+            assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.client("bedrock-agent-runtime").retrieve(knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"})
+    made = httpx.post(aws.info.endpoint, headers=signed_headers(aws, "made-up"))
+    assert (made.status_code, made.headers["x-amzn-errortype"]) == (501, "NotEmulatedBySandbox")
+    with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+        aws.assume(aws.role()).client("polly").describe_voices()
+    assert aws.client("athena").list_work_groups()["WorkGroups"]
+    assert "Endpoints" in aws.client("sagemaker").list_endpoints()
+    with pytest.raises(ClientError, match=r"AccessDenied.*not authorized to perform: translate:TranslateText"):
+        aws.assume(aws.role()).client("translate").translate_text(**UNKNOWN[0][2])
+
+
+def signed_headers(aws: Aws, service: str) -> dict[str, str]:
+    request = AWSRequest("POST", aws.info.endpoint)
+    SigV4Auth(Credentials(aws.info.access_key_id, aws.info.secret_access_key), service, "us-east-1").add_auth(request)
+    return dict(request.headers.items())

@@ -239,6 +239,10 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
     mappings = "/2015-03-31/event-source-mappings/"
     for path, resource in ((mappings, "*"), (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u")):
         assert asked("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
+    cbor = ("smithy-protocol", "rpc-v2-cbor")
+    assert asked("monitoring", b"", cbor, path="/service/GraniteServiceVersion20100801/operation/PutMetricData") == [
+        ("cloudwatch:PutMetricData",)
+    ]
     assert asked("sts", b"Action=GetCallerIdentity", form) == []
     assert asked("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")
