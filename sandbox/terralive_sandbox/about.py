@@ -10,6 +10,7 @@ def banner() -> str:
     return (
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
         f"Functions run on Python {sys.version_info.major}.{sys.version_info.minor}, whatever python3.x they name.\n"
-        "Not emulated (answered by a named error): other runtimes, images, layers, response streaming,\n"
-        "Kinesis and Kafka as event sources, authorizers other than AWS_IAM, permissions boundaries."
+        "Not emulated (answered by a named error): other runtimes, images, layers, response streaming, EventBridge\n"
+        "Scheduler, Kinesis and Kafka as event sources, authorizers other than AWS_IAM, permissions boundaries.\n"
+        "More about it, and where it differs from AWS: docs/SANDBOX.md."
     )

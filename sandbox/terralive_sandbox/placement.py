@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from terralive_relay import outcomes
@@ -70,40 +71,36 @@ class Fleet:
 
         A failed init is tried once more as a part of the invocation, within the function's timeout.
         """
-        environment = await self._waiting()
-        init_ms = None
-        if environment is None:
+        if (waiting := await self._waiting()) is not None:
+            with self._held(waiting):
+                return await self._run(waiting, invocation(self._timeout), self._timeout, None)
+        with self._held(await self._start()) as environment:
             began = time.monotonic()
-            environment = await self._start()
             try:
                 failure = await environment.initialise(INIT_SECONDS)
             except InitTimeoutError:
                 failure = _TOO_LONG
             init_ms = (time.monotonic() - began) * 1000
-            if failure is not None:
-                status = "timeout" if failure is _TOO_LONG else f"error\tError Type: {_error_type(failure)}"
-                environment.log.line("", f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}")
-                return await self._run_with_init(invocation(self._timeout))
-        try:
-            return await self._run(environment, invocation(self._timeout), self._timeout, init_ms)
-        finally:
-            self._release(environment)
+            if failure is None:
+                return await self._run(environment, invocation(self._timeout), self._timeout, init_ms)
+            status = "timeout" if failure is _TOO_LONG else f"error\tError Type: {_error_type(failure)}"
+            environment.log.line("", f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}")
+        with self._held(await self._start()) as environment:
+            return await self._run_with_init(environment, invocation(self._timeout))
 
-    async def _run_with_init(self, invocation: Invocation) -> Placed:
-        environment = await self._start()
+    async def _run_with_init(self, environment: ExecutionEnvironment, invocation: Invocation) -> Placed:
         environment.log.start(invocation.request_id, self._version)
         began = time.monotonic()
         try:
             failure = await environment.initialise(self._timeout)
-            left = self._timeout - (time.monotonic() - began)
-            if failure is None:
-                return await self._run(environment, invocation, max(left, 0.001), None, started=True)
-            ending = Ending(failure.outcome(invocation.request_id), (time.monotonic() - began) * 1000)
         except InitTimeoutError:
             outcome = outcomes.timed_out(invocation.request_id, self._timeout, time.time())
             ending = Ending(outcome, self._timeout * 1000, timed_out=True)
-        finally:
-            self._release(environment)
+        else:
+            elapsed = time.monotonic() - began
+            if failure is None:
+                return await self._run(environment, invocation, max(self._timeout - elapsed, 0.001), None, started=True)
+            ending = Ending(failure.outcome(invocation.request_id), elapsed * 1000)
         return Placed(ending, self._close_log(environment, invocation, ending, None))
 
     async def _run(
@@ -149,12 +146,16 @@ class Fleet:
         self._environments.append(environment)
         return environment
 
-    def _release(self, environment: ExecutionEnvironment) -> None:
-        environment.claimed = False
-        if environment.phase is Phase.GONE:
-            self._forget(environment)
-        elif self._retired or environment.phase in {Phase.INIT, Phase.RUNNING}:  # the latter: its caller was cancelled
-            self._end(environment)
+    @contextmanager
+    def _held(self, environment: ExecutionEnvironment) -> Iterator[ExecutionEnvironment]:
+        """Keep a claimed environment for one invocation; one that cannot take another one goes."""
+        try:
+            yield environment
+        finally:
+            environment.claimed = False
+            # INIT and RUNNING: who waited for it has given up
+            if self._retired or environment.phase in {Phase.GONE, Phase.INIT, Phase.RUNNING}:
+                self._end(environment)
 
     def reap(self, before: float) -> None:
         """End environments that wait since before this moment of the loop's clock."""
@@ -183,9 +184,6 @@ class Fleet:
 
     def _end(self, environment: ExecutionEnvironment) -> None:
         environment.end()
-        self._forget(environment)
-
-    def _forget(self, environment: ExecutionEnvironment) -> None:
         if environment in self._environments:
             self._environments.remove(environment)
 

@@ -122,6 +122,11 @@ def test_code_that_does_not_come_up_is_tried_twice_and_then_the_callers_error(aw
     lines = log_lines(aws, arn, "REPORT RequestId")
     assert lines.count("coming up") == 2
     assert any(line.startswith("INIT_REPORT Init Duration") and "Phase: init" in line for line in lines)
+    good = code("import os\ndef handler(event, context):\n    return os.getcwd()\n")
+    aws.lambda_.update_function_code(FunctionName=arn, ZipFile=good)
+    folder = Path(invoke(aws, arn))
+    name = arn.rpartition(":")[2]
+    eventually(lambda: [found.name for found in folder.parent.glob(f"{name}-*")] == [folder.name])
 
 
 def log_lines(aws: Aws, arn: str, until: str) -> list[str]:
