@@ -18,6 +18,7 @@ from .madeup import is_made_up
 from .policy import AccessRequest, Decision
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
+_KINDS = ("Event", "RequestResponse", "DryRun")
 
 _DENIED = {
     "sns": "AuthorizationError", "sqs": "AccessDenied", "s3": "AccessDenied", "iam": "AccessDenied",
@@ -82,6 +83,12 @@ class AwsApi:
             context = _client_context(request.header("x-amz-client-context"))
             function = self._functions.find(name, qualifier)
             arn = function.function_arn if qualifier is None else f"{_unqualified(function.function_arn)}:{qualifier}"
+            if kind not in _KINDS:
+                message = (
+                    f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
+                    f"Member must satisfy enum value set: [{', '.join(_KINDS)}]"
+                )
+                return error_answer(400, "ValidationException", message)
             if kind == "DryRun":
                 return 204, base, b""
             if not _is_json(request.body):

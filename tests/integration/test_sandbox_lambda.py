@@ -368,18 +368,18 @@ def test_services_that_moto_lacks_or_would_make_up_are_refused_in_their_own_prot
     for refused, because in ((MADE_UP, "moto would make its answer up"), (UNKNOWN, "moto does not know this service")):
         for service, operation, parameters in refused:
             with pytest.raises(ClientError, match=f"NotEmulatedBySandbox.*{because}") as error:
-                getattr(aws.client(service), operation)(**parameters)
+                getattr(aws._client(service), operation)(**parameters)
             assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-        aws.client("bedrock-agent-runtime").retrieve(knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"})
+        aws._client("bedrock-agent-runtime").retrieve(knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"})
     made = httpx.post(aws.info.endpoint, headers=signed_headers(aws, "made-up"))
     assert (made.status_code, made.headers["x-amzn-errortype"]) == (501, "NotEmulatedBySandbox")
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-        aws.assume(aws.role()).client("polly").describe_voices()
-    assert aws.client("athena").list_work_groups()["WorkGroups"]
-    assert "Endpoints" in aws.client("sagemaker").list_endpoints()
+        aws.assume(aws.role())._client("polly").describe_voices()
+    assert aws._client("athena").list_work_groups()["WorkGroups"]
+    assert "Endpoints" in aws._client("sagemaker").list_endpoints()
     with pytest.raises(ClientError, match=r"AccessDenied.*not authorized to perform: translate:TranslateText"):
-        aws.assume(aws.role()).client("translate").translate_text(**UNKNOWN[0][2])
+        aws.assume(aws.role())._client("translate").translate_text(**UNKNOWN[0][2])
 
 
 def signed_headers(aws: Aws, service: str) -> dict[str, str]:

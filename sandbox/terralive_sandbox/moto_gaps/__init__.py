@@ -18,6 +18,7 @@ from . import (
     apigatewayv2,
     dynamodb,
     events,
+    function_rules,
     function_settings,
     function_urls,
     functions,
@@ -60,6 +61,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers
     function_urls.apply()
     function_settings.functions_say_how_they_are_set()
     function_settings.event_invoke_configs_change_and_are_listed()
+    function_rules.functions_are_checked()
     iam.roles_keep_what_an_update_leaves_out()
     apigatewayv2.apply()
     apigateway.apply()
