@@ -106,3 +106,20 @@ def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> Non
     same = ("CodeSha256", "Timeout", "MemorySize", "Runtime", "Environment")
     assert [after["Configuration"][name] for name in same] == [before["Configuration"][name] for name in same]  # type: ignore[literal-required]
     assert aws.lambda_.invoke(FunctionName=arn)["Payload"].read() == b'"works"'
+
+
+def test_a_queue_takes_text_only(sandbox: SandboxInfo) -> None:
+    sqs = Aws(sandbox).sqs
+    queue = sqs.create_queue(QueueName=unique("text"))["QueueUrl"]
+    empty = r"MissingParameter.*The request must contain the parameter MessageBody\."
+    bell = "Invalid binary character '#x7' was found in the message body, the set of allowed characters is "
+    for body, error in (("", empty), ("a\x07", f"InvalidMessageContents.*{bell}"), ("\uffff", "#xFFFF")):
+        with pytest.raises(ClientError, match=error):
+            sqs.send_message(QueueUrl=queue, MessageBody=body)
+    text = "\t\r\n \x7f\ufffd\U0001f600"
+    entries = [{"Id": "bell", "MessageBody": "a\x07"}, {"Id": "text", "MessageBody": text}]
+    sent = sqs.send_message_batch(QueueUrl=queue, Entries=entries)  # type: ignore[arg-type] # of the entries' type
+    assert [one["Id"] for one in sent["Successful"]] == ["text"]
+    assert [(one["Id"], one["Code"]) for one in sent["Failed"]] == [("bell", "InvalidMessageContents")]
+    received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
+    assert [message["Body"] for message in received] == [text]

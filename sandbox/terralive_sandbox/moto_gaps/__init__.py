@@ -67,5 +67,6 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers
     apigateway.apply()
     sqs.queues_are_safe_and_tell(pollers.arrived)
     sqs.queues_keep_their_attributes()
+    sqs.messages_have_a_body()
     dynamodb.streams_are_as_documented(pollers.arrived)
     mappings.queues_and_streams_have_mappings(pollers)

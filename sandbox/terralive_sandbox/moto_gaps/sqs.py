@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
 from collections.abc import Callable
 from threading import Condition, RLock
 from typing import Any
 
+from moto.sqs.exceptions import MissingParameter, SQSException
 from moto.sqs.models import Message, Queue, SQSBackend
 
 _DEDUPLICATION_MILLISECONDS = 300_000
 # moto looks for messages whose delay or visibility timeout has ended once a second while it waits.
 _LOOK_AGAIN_SECONDS = 1.0
+_NOT_ALLOWED = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # Guards every queue: a receive moves messages to another queue, so one lock a queue could deadlock.
 _STATE = RLock()
 
@@ -82,6 +85,47 @@ def queues_keep_their_attributes() -> None:
 
     Queue._set_attributes = keep  # type: ignore[assignment,method-assign] # noqa: SLF001 - the gap
     Queue.attributes = property(described)  # type: ignore[assignment,method-assign] # the gap
+
+
+def messages_have_a_body() -> None:
+    """Of text, as https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html has it.
+
+    In a batch such a message fails alone: botocore's model has no such error of the whole.
+    """
+    validate, send_batch = SQSBackend._validate_message, SQSBackend.send_message_batch  # noqa: SLF001 - the gap
+
+    def checked(self: SQSBackend, queue: Queue, message_body: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's
+        if not message_body:
+            raise MissingParameter("MessageBody")
+        if fault := _fault(message_body):
+            raise fault
+        validate(self, queue, message_body, *args, **kwargs)
+
+    def batch(
+        self: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]
+    ) -> tuple[list[Message], list[dict[str, Any]]]:
+        faults = {key: fault for key, entry in entries.items() if (fault := _fault(entry["MessageBody"]))}
+        rest = {key: entry for key, entry in entries.items() if key not in faults}
+        sent, failed = send_batch(self, queue_name, rest)
+        alone = [
+            {"Id": entries[key]["Id"], "SenderFault": True, "Code": fault.code, "Message": fault.message}
+            for key, fault in faults.items()
+        ]
+        return sent, [*failed, *alone]
+
+    SQSBackend._validate_message = checked  # type: ignore[method-assign] # noqa: SLF001 - the gap
+    SQSBackend.send_message_batch = batch  # type: ignore[method-assign] # the gap
+
+
+def _fault(body: str) -> SQSException | None:
+    found = _NOT_ALLOWED.search(body)
+    if found is None:
+        return None
+    message = (
+        f"Invalid binary character '#x{ord(found[0]):X}' was found in the message body, the set of allowed "
+        "characters is #x9 | #xA | #xD | [#x20-#xD7FF] | [#xE000-#xFFFD] | [#x10000-#x10FFFF]"
+    )
+    return SQSException("InvalidMessageContents", message)
 
 
 def _receive_one_at_a_time() -> None:
