@@ -6,8 +6,11 @@ STAMP = .venv/.terralive-ready
 # OpenTofu serves where there is no terraform.
 WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)"
 
-# Most of a Terraform run is waiting. A file's tests share what they have deployed, so a file stays in one process.
-IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist loadfile
+# Most of a Terraform run is waiting: a process more than there are cores. A file's tests share what they have deployed,
+# so a file stays in one process; the longest files begin.
+PROCESSES = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+IN_PARALLEL = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
+LONGEST = tests/integration/test_sandbox_everything.py
 
 .PHONY: help demo live test check format docs bench clean preflight
 .DEFAULT_GOAL := help
@@ -42,7 +45,7 @@ live: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes
 
 test: preflight $(STAMP)
-	@$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) tests/e2e tests/integration tests/contract tests/unit
+	@$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) $(LONGEST) tests/e2e tests/integration tests/contract tests/unit
 
 check: preflight $(STAMP)
 	$(BIN)/ruff check
