@@ -66,6 +66,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers
     apigatewayv2.apply()
     apigateway.apply()
     sqs.queues_are_safe_and_tell(pollers.arrived)
+    sqs.long_queues_stay_fast()
     sqs.queues_keep_their_attributes()
     sqs.messages_have_a_body()
     dynamodb.streams_are_as_documented(pollers.arrived)

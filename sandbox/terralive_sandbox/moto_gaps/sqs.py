@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import json
 import re
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from threading import Condition, RLock
 from typing import Any
 
+from moto.sqs import models
 from moto.sqs.exceptions import MissingParameter, SQSException
 from moto.sqs.models import Message, Queue, SQSBackend
 
@@ -61,6 +63,15 @@ def queues_are_safe_and_tell(arrived: Callable[[str], None]) -> None:
     SQSBackend.change_message_visibility = change_message_visibility  # type: ignore[method-assign] # the gap
     SQSBackend.purge_queue = purge_queue  # type: ignore[method-assign] # the gap
     _receive_one_at_a_time()
+
+
+def long_queues_stay_fast() -> None:
+    """Let the time be cheap: moto asks for it once a message of a queue, and several times a message that is sent."""
+
+    def unix_time_millis(at: dt.datetime | None = None) -> float:
+        return time.time() * 1000 if at is None else at.timestamp() * 1000
+
+    models.unix_time_millis = unix_time_millis  # type: ignore[assignment,attr-defined] # the gap
 
 
 def queues_keep_their_attributes() -> None:
