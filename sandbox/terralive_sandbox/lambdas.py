@@ -44,7 +44,7 @@ from .control import ControlPlane
 from .execution import ExecutionEnvironment, Setup
 from .faults import FAILURE, Kind
 from .isolation import isolated, namespace_command
-from .logs import FunctionLog, LogStream, Write
+from .logs import FunctionLog, LogStream, Write, logging_config
 from .placement import Fleet, settle
 from .policy import AccessRequest, Decision, decide
 from .pythonruntime import make_python
@@ -343,10 +343,10 @@ class Functions:
 
 def _log_settings(function: LambdaFunction) -> dict[str, str]:
     """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html."""
-    config = function.get_configuration().get("LoggingConfig") or {}
+    config = logging_config(function)
     if config.get("LogFormat") != "JSON":
         return {}
-    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": str(config.get("ApplicationLogLevel") or "INFO")}
+    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": config.get("ApplicationLogLevel") or "INFO"}
 
 
 def _launch(local: LocalFunction) -> Launch:

@@ -10,12 +10,13 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TypeAlias
 
+from moto.awslambda.models import LambdaFunction
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import logs_backends
 
@@ -25,6 +26,7 @@ from .identity import ACCOUNT
 from .policy import AccessRequest, Decision, decide
 
 KEPT_LINES = 10_000
+LOGGING_CONFIG = "terralive_logging_config"
 _TOGETHER_SECONDS = 0.05
 # What the service itself says; other errors are the runtime's to log.
 _SERVICE_ERRORS = frozenset({"Sandbox.Timedout", "Runtime.ExitError", "Runtime.InvalidEntrypoint"})
@@ -60,6 +62,12 @@ class Report:
         if self.init_ms is not None:
             parts.append(f"Init Duration: {self.init_ms:.2f} ms")
         return "\t".join(parts)
+
+
+def logging_config(function: LambdaFunction) -> Mapping[str, str]:
+    """How and where a function logs, as the API has it; the control plane keeps it with moto's function."""
+    config: Mapping[str, str] = vars(function)[LOGGING_CONFIG]
+    return config
 
 
 Write: TypeAlias = Callable[[LogStream, str], None]

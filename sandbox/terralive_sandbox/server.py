@@ -179,6 +179,7 @@ async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, t
             cast("Callable[..., Awaitable[None]]", sandbox), http=http1.protocol(time_scale), lifespan="off",
             log_level="warning", access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
             ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
+            proxy_headers=False,  # who asks is whose socket it is, whatever X-Forwarded-For claims
         )  # fmt: skip
         server = _Server(config)
         for number in (signal.SIGINT, signal.SIGTERM):

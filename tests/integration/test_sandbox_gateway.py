@@ -52,7 +52,10 @@ def test_the_event_is_payload_format_2(aws: Aws) -> None:
     assert (event["body"], event["isBase64Encoded"]) == ('{"k": 1}', False)
     assert event["requestContext"]["stage"] == "dev"
     assert event["requestContext"]["http"]["method"] == "POST"
-    binary = httpx.post(http(aws, api, "dev") + "/items/1", content=b"\x00\xff").json()
+    spoofed = {"x-forwarded-for": "198.51.100.7"}
+    binary = httpx.post(http(aws, api, "dev") + "/items/1", content=b"\x00\xff", headers=spoofed).json()
+    assert binary["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
+    assert binary["headers"]["x-forwarded-for"] == "198.51.100.7, 127.0.0.1"
     assert (binary["body"], binary["isBase64Encoded"]) == (base64.b64encode(b"\x00\xff").decode(), True)
 
 

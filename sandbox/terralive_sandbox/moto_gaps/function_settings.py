@@ -9,7 +9,8 @@ from moto.awslambda.models import LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
 
-_LOGGING = "terralive_logging_config"
+from terralive_sandbox.logs import LOGGING_CONFIG, logging_config
+
 _VPC = "terralive_vpc"
 
 
@@ -36,7 +37,7 @@ def functions_say_how_they_are_set() -> None:
         return self.get_configuration()
 
     def described(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
-        return {**describe(self, on_create), "LoggingConfig": vars(self)[_LOGGING], "VpcConfig": _vpc_config(self)}
+        return {**describe(self, on_create), "LoggingConfig": logging_config(self), "VpcConfig": _vpc_config(self)}
 
     def code(self: LambdaFunction) -> dict[str, Any]:
         found = get_code(self)
@@ -72,7 +73,7 @@ def event_invoke_configs_change_and_are_listed() -> None:
 def _log_to(function: LambdaFunction, config: dict[str, Any]) -> None:
     group = config.get("LogGroup") or f"/aws/lambda/{function.function_name}"
     function.logs_group_name = group
-    vars(function)[_LOGGING] = {"LogFormat": "Text", **config, "LogGroup": group}
+    vars(function)[LOGGING_CONFIG] = {"LogFormat": "Text", **config, "LogGroup": group}
 
 
 def _vpc_of(function: LambdaFunction) -> str:
