@@ -22,12 +22,12 @@ from support.sources import (
     Queue,
     batches,
     bodies,
-    eventually,
     keys,
     mapping,
     put,
     stream_table,
 )
+from support.waiting import eventually
 from terralive_sandbox.info import SandboxInfo
 
 

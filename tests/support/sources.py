@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from .sandbox import Aws, unique
+from .waiting import eventually
 
 # Does with a record what its body, or its item's `do`, says.
 READER = """
@@ -45,14 +46,6 @@ READ_STREAMS: Mapping[str, object] = {
     "Action": ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"],
     "Resource": "*",
 }
-
-
-def eventually(check: Callable[[], bool], seconds: float = 60) -> None:
-    """Poll a condition that another process makes true; a bound, not a hope."""
-    end = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.05)
 
 
 class Queue:
