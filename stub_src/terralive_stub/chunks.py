@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from terralive_stub.invocation import Invocation, Outcome
@@ -25,6 +25,8 @@ RAW: Final = "raw"
 ZLIB: Final = "zlib"
 _WORTH_COMPRESSING: Final = 1024
 _SAMPLE_BYTES: Final = 16 * 1024
+_MOST_PARTIALS: Final = 4096
+_STANDS_STILL_SECONDS: Final = 5.0
 
 
 def pack_invocation(invocation: Invocation, *, remaining_ms: int) -> bytes:
@@ -143,8 +145,10 @@ def _compress(payload: bytes) -> tuple[str, bytes]:
 
 @dataclass(slots=True)
 class _Partial:
-    first: Chunk
-    touched: float
+    first: Chunk  # without its data
+    touched: float  # when something of it came last
+    asked: float  # when its peer was told last what is missing
+    admitted: bool = True  # else it waits for room, and nothing of it is kept
     data: dict[int, bytes] = field(default_factory=dict)
 
     def matches(self, chunk: Chunk) -> bool:
@@ -159,8 +163,9 @@ Key = tuple[Kind, str, str]
 class Assembler:
     """Puts payloads together from their chunks.
 
-    Invariants: no more than `most_bytes` are announced by the unfinished payloads together (the one least recently
-    added to gives way), and what a payload announces is checked before anything of it is kept.
+    Invariants: what a payload announces is checked before anything of it is kept; no more than `most_bytes` are
+    announced by the payloads of which something is kept. A payload for which there is no room waits (its peer is asked
+    for all of it later), so that many at once finish one after the other; one that makes no progress gives way.
     """
 
     most_bytes: int = 16 * PAYLOAD_BYTES
@@ -182,22 +187,32 @@ class Assembler:
         if partial is None:
             if chunk.parts == 1:
                 return _decompress(chunk.encoding, chunk.data)
-            self._make_room(chunk.size)
-            partial = self._partials[key] = _Partial(chunk, now)
-        partial.data[chunk.part] = chunk.data
+            if len(self._partials) >= _MOST_PARTIALS:
+                raise ProtocolError(f"{_MOST_PARTIALS} payloads are unfinished already")
+            partial = self._partials[key] = _Partial(
+                replace(chunk, data=b""), now, now, admitted=self._has_room(chunk.size, now)
+            )
         partial.touched = now
+        if not partial.admitted:
+            return None
+        partial.data[chunk.part] = chunk.data
         if len(partial.data) < chunk.parts:
             return None
         del self._partials[key]
         return _decompress(chunk.encoding, b"".join(partial.data[part] for part in range(chunk.parts)))
 
     def stalled(self, now: float, *, after: float) -> Iterator[tuple[Chunk, tuple[int, ...]]]:
-        """Name the payloads to which nothing was added for `after` seconds: any chunk, and the parts that miss."""
-        for partial in self._partials.values():
-            if now - partial.touched >= after:
-                partial.touched = now
-                missing = tuple(part for part in range(partial.first.parts) if part not in partial.data)
-                yield partial.first, missing
+        """Name the payloads to which nothing was added for `after` seconds: any chunk, and the parts that miss.
+
+        One that still waits for room is named without parts.
+        """
+        for partial in list(self._partials.values()):
+            if now - partial.asked >= after and now - partial.touched >= after:
+                partial.asked = now
+                if not partial.admitted:
+                    partial.admitted = self._has_room(partial.first.size, now)
+                missing = (part for part in range(partial.first.parts) if part not in partial.data)
+                yield partial.first, tuple(missing) if partial.admitted else ()
 
     def discard(self, request_id: str) -> None:
         for key in [key for key in self._partials if key[1] == request_id]:
@@ -210,12 +225,15 @@ class Assembler:
             del self._partials[key]
         return tuple(key[1] for key in old)
 
-    def _make_room(self, size: int) -> None:
-        held = sum(partial.first.size for partial in self._partials.values())
-        for key in sorted(self._partials, key=lambda item: self._partials[item].touched):
-            if held + size <= self.most_bytes:
-                return
+    def _has_room(self, size: int, now: float) -> bool:
+        """Make room among the payloads that stand still, if that is needed."""
+        kept = [key for key, partial in self._partials.items() if partial.admitted]
+        held = sum(self._partials[key].first.size for key in kept)
+        for key in sorted(kept, key=lambda item: self._partials[item].touched):
+            if held + size <= self.most_bytes or now - self._partials[key].touched < _STANDS_STILL_SECONDS:
+                break
             held -= self._partials.pop(key).first.size
+        return held + size <= self.most_bytes
 
 
 def _check(chunk: Chunk) -> None:

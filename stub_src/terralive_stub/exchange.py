@@ -247,8 +247,10 @@ class Exchange:
         )
 
     def _welcome(self, identity: Identity, hello: Hello, before: Lease | None, now_ms: int) -> None:
-        if before is not None and before.relay != hello.relay and before.live(now_ms):
-            self._post_relay(before.connection, TakenOver(hello.owner, hello.machine))
+        if before is not None and before.connection != identity.connection and not hello.renewal:
+            if before.relay != hello.relay and before.live(now_ms):
+                self._post_relay(before.connection, TakenOver(hello.owner, hello.machine))
+            # Its end may have come without a sign: a broker with the old lease would go on posting into nothing.
             self.gateway.close(Door.RELAY, before.connection)
         self._tell(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 

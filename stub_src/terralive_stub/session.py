@@ -15,6 +15,8 @@ Invariants:
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
@@ -41,7 +43,7 @@ ACK_SECONDS: Final = 3.0
 SECONDS_PER_MEGABYTE: Final = 1.0  # of payload, added to the wait for an acknowledgement
 PROBE_SECONDS: Final = 5.0  # how often an acknowledged invocation is asked for
 STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing ones are asked for
-RECONNECT_SECONDS: Final = (0.0, 0.2, 0.5, 1.0, 2.0)  # before attempt 1, 2, …; the last one repeats
+RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)  # at most, before attempt 1, 2, …; the last one repeats
 LOST_SECONDS: Final = 20.0  # a relay that acknowledged and is gone for so long will not come back
 CONNECT_SECONDS: Final = 10.0
 REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
@@ -85,11 +87,15 @@ class StubSession:
 
     Args:
         app, stage: for the texts of errors.
+        jitter: gives a number from 0 to 1. Every wait before a reconnect is such a part of its most ("full jitter"): a
+            thousand stubs that lost their connections at one moment do not come back at one moment.
+            https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
-    def __init__(self, *, app: str, stage: str) -> None:
+    def __init__(self, *, app: str, stage: str, jitter: Callable[[], float] = random.random) -> None:
         self._app = app
         self._stage = stage
+        self._jitter = jitter
         self._link = _Link.DOWN
         self._opened = self._traffic = self._began = 0.0
         self._phase = _Phase.IDLE
@@ -105,8 +111,13 @@ class StubSession:
         self._ask_at: float | None = None
         self._heard = 0.0  # when a relay last said that it owns the invocation
 
-    def begin(self, invocation: Invocation, now: float, *, deadline: float) -> list[Effect]:
-        """Start an invocation; the one before has finished or was ended by Lambda's timeout."""
+    def begin(self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0) -> list[Effect]:
+        """Start an invocation; the one before has finished or was ended by Lambda's timeout.
+
+        `asleep_s`: how long the clock of `now` has stood still since then, as it may in a frozen environment.
+        """
+        self._opened -= asleep_s
+        self._traffic -= asleep_s
         self._invocation = invocation
         self._began = now
         self._deadline = deadline
@@ -134,9 +145,21 @@ class StubSession:
         if self._ended:
             return []
         self._ack_by = self._ask_at = None
-        delay = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS) - 1)]
+        self._connect_at = now + self._backoff()
+        return self.tick(now)
+
+    def _backoff(self) -> float:
+        most = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS) - 1)]
         self._failures += 1
-        self._connect_at = now + delay
+        return most * self._jitter()
+
+    def gateway_failed(self, now: float) -> list[Effect]:
+        """API Gateway says that a message of this connection was lost: say it again a little later.
+
+        Not a payload of many chunks: the relay asks for those that it lacks.
+        """
+        if self._ask_at is None and (self._phase is _Phase.OWNED or len(self._offered) == 1):
+            self._ask_at = now + self._backoff()
         return self.tick(now)
 
     def refused(self, now: float, why: str) -> list[Effect]:
@@ -168,12 +191,11 @@ class StubSession:
                 effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
             case NoRelay():
                 effects = self._no_relay(message, now)
-            case Unknown() if self._phase is _Phase.OWNED:
-                effects = self._refuse(
-                    Refusal.RELAY_LOST,
-                    "The relay that had taken this invocation was restarted: whether its handler ran to its end is "
-                    "not known. It was not run again.",
-                )
+            case Unknown():
+                fate = "The relay that had taken this invocation was restarted: whether its handler ran to its end is "
+                if self._phase is _Phase.OFFERED:
+                    fate = "This relay ran an earlier attempt of this invocation so long ago that its result is "
+                effects = self._refuse(Refusal.RELAY_LOST, f"{fate}not known. It was not run again.")
             case Problem(reference=reference, message=text):
                 effects = self._refuse(Refusal.PROTOCOL, f"The broker refused this invocation ({reference}): {text}")
             case _:

@@ -17,7 +17,7 @@ from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.session import Connect, Effect, Finish, Send, StubSession
 from terralive_stub.sigv4 import Credentials, sign_upgrade
 from terralive_stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
-from terralive_stub.wire import ProtocolError, decode, encode
+from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
 
 _THAW_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
@@ -44,19 +44,24 @@ class Stub:
     _connection: Connection | None = None
     _numbers: int = 0
     _finished_at: float = 0.0
+    _finished_wall: float = 0.0
 
     def handle(self, invocation: Invocation) -> Outcome:
         """Run one invocation to its end. Does not return where Lambda's own timeout is the right answer."""
         self._catch_up()
         now = time.monotonic()
         deadline = now + invocation.deadline_ms / 1000 - time.time()
-        effects = self.session.begin(invocation, now, deadline=deadline)
+        effects = self.session.begin(invocation, now, deadline=deadline, asleep_s=self._asleep(now))
         while True:
             outcome = self._do(effects)
             if outcome is not None:
-                self._finished_at = time.monotonic()
+                self._finished_at, self._finished_wall = time.monotonic(), time.time()
                 return outcome
             effects = self._wait()
+
+    def _asleep(self, now: float) -> float:
+        """How far the wall clock has outrun the monotonic one, which stands still in a paused virtual machine."""
+        return max(0.0, time.time() - self._finished_wall - (now - self._finished_at)) if self._finished_wall else 0.0
 
     def close(self) -> None:
         if self._connection is not None:
@@ -77,7 +82,8 @@ class Stub:
 
     def _courtesy(self) -> float:
         """After an idle time the reader may hold the connection's end in its hands, not yet in the inbox."""
-        return _READER_SECONDS if time.monotonic() - self._finished_at > _IDLE_SECONDS else 0.0
+        now = time.monotonic()
+        return _READER_SECONDS if now - self._finished_at + self._asleep(now) > _IDLE_SECONDS else 0.0
 
     def _wait(self) -> list[Effect]:
         now = time.monotonic()
@@ -96,8 +102,9 @@ class Stub:
             return self.session.connection_lost(now, item.why)
         try:
             message = decode(item.text)
+        except GatewayError:
+            return self.session.gateway_failed(now)
         except ProtocolError:
-            # API Gateway's own error texts ("Internal server error") come here too: what they are about is sent again.
             return self.session.tick(now)
         return self.session.received(message, now)
 

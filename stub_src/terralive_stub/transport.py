@@ -23,10 +23,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as well.
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
 _FORBIDDEN: Final = frozenset({401, 403})
-# Linux (so Lambda) ends a connection whose peer acknowledges nothing for 5 s; a send on it would block for minutes.
-_SOCKET_OPTIONS: Final = (
-    ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 5000),) if hasattr(socket, "TCP_USER_TIMEOUT") else ()
-)
+_UNACKNOWLEDGED_SECONDS: Final = 5
 
 
 class RefusedError(Exception):
@@ -46,6 +43,16 @@ class Lost:
 
 
 Inbox = queue.SimpleQueue[Received | Lost]
+
+
+def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
+    """Have the system end a connection whose peer acknowledges nothing for so long; a send would block for minutes.
+
+    Linux (so Lambda) can; elsewhere only pings find out. https://man7.org/linux/man-pages/man7/tcp.7.html
+    """
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return ()
+    return ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_s * 1000),)
 
 
 def send_text(connection: WebSocket, text: str) -> None:
@@ -87,7 +94,7 @@ class Connection:
             self._socket = websocket.create_connection(
                 url,
                 timeout=timeout_s,
-                sockopt=_SOCKET_OPTIONS,
+                sockopt=socket_options(_UNACKNOWLEDGED_SECONDS),
                 header=headers,
                 suppress_origin=True,
                 enable_multithread=True,

@@ -36,6 +36,13 @@ class ProtocolError(Exception):
     """A message that no speaker of this protocol sends. The session that got it stays usable."""
 
 
+class GatewayError(ProtocolError):
+    """API Gateway's own word that one of this connection's messages got lost; it does not say which.
+
+    `{"message": "Internal server error", "connectionId": …, "requestId": …}` where the broker failed or was throttled.
+    """
+
+
 class Kind(StrEnum):
     """What a chunk is a part of."""
 
@@ -53,6 +60,7 @@ class Hello:
     owner: str
     machine: str
     takeover: bool = False
+    renewal: bool = False  # its old connection is alive, and it closes that one itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +144,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Some parts of a payload have not come; please send them again."""
+    """Some parts of a payload have not come; please send them again. No parts: please wait, there is no room yet."""
 
     ACTION: ClassVar[str] = "missing"
     kind: Kind
@@ -275,6 +283,7 @@ def decode(text: str) -> Message:
     """Read one message.
 
     Raises:
+        GatewayError: it is API Gateway's own error.
         ProtocolError: not JSON, not an object, another version, an unknown action, a missing or ill-typed field.
     """
     if len(text) > MESSAGE_BYTES:
@@ -285,6 +294,8 @@ def decode(text: str) -> Message:
         raise ProtocolError(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ProtocolError("not a JSON object")
+    if "v" not in document and isinstance(document.get("message"), str) and "connectionId" in document:
+        raise GatewayError(f"API Gateway: {document['message']!r:.80}")
     version = document.get("v")
     if type(version) is not int or version != VERSION:
         found = repr(version)[:40] if isinstance(version, int | str | None) else type(version).__name__

@@ -108,7 +108,45 @@ def test_no_announcement_makes_the_assembler_hold_more_than_its_bound() -> None:
     for size in (CHUNK_BYTES + 1, 400_000):  # small at first, then the same ones "packed anew", larger
         for number in range(50):
             assembler.add(chunk(number, size), float(number))
-            assert sum(partial.first.size for partial in assembler._partials.values()) <= 1_000_000
+            kept = sum(partial.first.size for partial in assembler._partials.values() if partial.data)
+            assert kept <= 1_000_000
+
+
+def test_payloads_that_find_no_room_wait_and_finish_one_after_the_other() -> None:
+    """As when many functions send megabytes at once: none of them pushes another out."""
+    payloads = [payload_of(4 * CHUNK_BYTES, number, noisy=True) for number in range(8)]
+    sent = [split(Kind.INVOKE, f"id{number}", "fn", payload) for number, payload in enumerate(payloads)]
+    assembler, now, finished = Assembler(most_bytes=9 * CHUNK_BYTES), 0.0, dict[str, bytes]()
+    to_send = [chunk for parts in zip(*sent, strict=True) for chunk in parts]  # all of them side by side
+    told_to_wait = 0
+    while to_send:
+        for chunk in to_send:
+            payload = assembler.add(chunk, now)
+            if payload is not None:
+                finished[chunk.request_id] = payload
+        now += 1.0
+        asked = list(assembler.stalled(now, after=1.0))
+        told_to_wait += sum(not parts for _, parts in asked)
+        to_send = [sent[int(first.request_id[2:])][part] for first, parts in asked for part in parts]
+    assert told_to_wait
+    assert finished == {f"id{number}": payload for number, payload in enumerate(payloads)}
+
+
+def test_a_payload_that_stands_still_gives_way() -> None:
+    dead, alive = (split(Kind.INVOKE, name, "fn", payload_of(2 * CHUNK_BYTES, 1, noisy=True)) for name in "ab")
+    assembler = Assembler(most_bytes=3 * CHUNK_BYTES)
+    assembler.add(dead[0], 0.0)
+    assembler.add(alive[0], 1.0)
+    assert ("b", ()) in [(first.request_id, parts) for first, parts in assembler.stalled(2.0, after=1.0)]
+    assert ("b", (0, 1)) in [(first.request_id, parts) for first, parts in assembler.stalled(6.0, after=1.0)]
+
+
+def test_what_is_unfinished_is_bounded_in_number_too() -> None:
+    assembler = Assembler(most_bytes=0)
+    (first, *_) = split(Kind.INVOKE, "id", "fn", payload_of(2 * CHUNK_BYTES, 1, noisy=True))
+    flood = (assembler.add(replace(first, request_id=str(number)), 0.0) for number in range(100_000))
+    with pytest.raises(ProtocolError, match="unfinished"):
+        list(flood)
 
 
 def test_missing_parts_are_named_and_unfinished_payloads_are_forgotten() -> None:

@@ -7,14 +7,23 @@ import random
 
 from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.session import ACK_SECONDS, PROBE_SECONDS, Connect, Effect, Finish, Send, StubSession
+from terralive_stub.session import (
+    ACK_SECONDS,
+    PROBE_SECONDS,
+    RECONNECT_SECONDS,
+    Connect,
+    Effect,
+    Finish,
+    Send,
+    StubSession,
+)
 from terralive_stub.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 
 HTTP = json.dumps({"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}).encode()
 
 
 def begun(event: bytes = b"{}", *, deadline: float = 60.0) -> tuple[StubSession, list[Effect]]:
-    session = StubSession(app="orders", stage="dev")
+    session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
     assert session.begin(Invocation("r1", "fn", "arn", 0, event), 0.0, deadline=deadline) == [Connect()]
     return session, session.connected(0.1)
 
@@ -146,6 +155,52 @@ def test_missing_chunks_of_a_result_are_asked_for() -> None:
     chunks = result(random.Random(1).randbytes(2 * CHUNK_BYTES))
     session.received(chunks[1], 1.0)
     assert session.tick(3.5) == [Send(Missing(Kind.RESULT, "r1", "fn", (0, 2)))]
+
+
+def test_a_relay_without_room_for_megabytes_is_waited_for_and_then_sent_all_of_it() -> None:
+    session, _ = begun(random.Random(1).randbytes(2 * CHUNK_BYTES))
+    ack_by = ACK_SECONDS + 1
+    for second in range(1, 10):
+        assert session.received(Missing(Kind.INVOKE, "r1", "fn", ()), float(second)) == []
+        assert session.tick(second + ack_by - 1) == []
+    assert len(session.received(Missing(Kind.INVOKE, "r1", "fn", (0, 1, 2)), 13.0)) == 3
+
+
+def test_a_message_that_the_broker_lost_is_said_again_before_anything_is_given_up() -> None:
+    session, offered = begun()
+    session._jitter = lambda: 1.0
+    assert session.gateway_failed(0.2) == []
+    (again,) = session.tick(0.2 + RECONNECT_SECONDS[0])
+    assert isinstance(again, Send)
+    assert isinstance(again.message, Chunk)
+    session.received(Ack("r1", "fn"), 0.5)
+    assert session.tick(0.5 + PROBE_SECONDS) == [Send(Resume("r1", "fn"))]
+    session.gateway_failed(5.6)
+    assert session.tick(6.7) == [Send(Resume("r1", "fn"))]
+    assert offered
+
+
+def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
+    chance = random.Random(1)
+    waits = set()
+    for _ in range(1000):
+        session = StubSession(app="orders", stage="dev", jitter=chance.random)
+        session.begin(Invocation("r1", "fn", "arn", 0, b"{}"), 0.0, deadline=60.0)
+        session.connection_lost(0.0, "reset")
+        waits.add(round(session.next_tick(0.0) / RECONNECT_SECONDS[0], 2))
+    assert len(waits) > 90
+
+
+def test_a_clock_that_stood_still_in_a_frozen_environment_does_not_make_an_old_connection_look_young() -> None:
+    session = owned()
+    session.received(result()[0], 1.0)
+    call = Invocation("r2", "fn", "arn", 0, b"{}")
+    assert session.begin(call, 2.0, deadline=60.0, asleep_s=3600.0) == [Connect()]
+
+
+def test_a_retry_whose_result_the_relay_has_forgotten_is_named_and_not_run_again() -> None:
+    session, _ = begun()
+    assert error_of(session.received(Unknown("r1", "fn"), 1.0)) == "Terralive.RelayLost"
 
 
 def test_undelivered_at_the_deadline_is_a_named_error_before_it() -> None:
