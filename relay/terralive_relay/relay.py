@@ -19,17 +19,32 @@ from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded,
 from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool, PoolResult
 from terralive_relay.runtime_api import RuntimeApi
-from terralive_relay.session import Drop, Effect, Identity, RelaySession, Run, Send, Stop, StopReason, Tell
+from terralive_relay.session import (
+    RENEW_SECONDS,
+    Close,
+    Effect,
+    Identity,
+    RelaySession,
+    Renew,
+    Run,
+    Send,
+    Stop,
+    StopReason,
+    Tell,
+)
+from terralive_relay.surroundings import Change, Clocks, Network, address_towards
 from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
 from terralive_relay.watch import Watcher
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
 from terralive_stub.invocation import Invocation
 from terralive_stub.refusals import Refusal, error_outcome
 from terralive_stub.sigv4 import Credentials
-from terralive_stub.wire import ProtocolError, decode, encode
+from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
 
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 1.0
+_BROKER_FAILED_SECONDS: Final = 60.0  # at most one warning in so long
 _FORBIDDEN_SECONDS: Final = 20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
 
 
@@ -73,6 +88,7 @@ class Relay:
         credentials: gives the caller's AWS credentials of this moment.
         sink: takes every event; must not block.
         backoff_scale: shortens the waits between connections in tests.
+        renew_after_s: the age at which a connection is replaced.
 
     Raises:
         ConfigurationError: a function's runtime cannot run here.
@@ -85,11 +101,12 @@ class Relay:
         sink: Sink,
         *,
         backoff_scale: float = 1.0,
+        renew_after_s: float = RENEW_SECONDS,
     ) -> None:
         self._settings = settings
         self._sink = sink
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._session = RelaySession(settings.identity)
+        self._session = RelaySession(settings.identity, renew_after_s)
         self._transport = Transport(
             settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
         )
@@ -108,6 +125,10 @@ class Relay:
         self._failure: TerraliveError | None = None
         self._forbidden_since: float | None = None
         self._why_not = ""  # the last reason for having no connection
+        self._clocks = Clocks(time.monotonic(), time.time())
+        self._network = Network()
+        self._looked_at = 0.0
+        self._broker_failed_at = -_BROKER_FAILED_SECONDS
 
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
@@ -173,6 +194,7 @@ class Relay:
     def _step(self) -> bool:
         """Do the next thing; False when it is time to leave."""
         now = time.monotonic()
+        self._do(self._look_around(now))
         try:
             item = self._inbox.get(timeout=max(0.0, self._session.next_tick(now) - now))
         except queue.Empty:
@@ -182,6 +204,20 @@ class Relay:
             return False
         self._do(self._take(item))
         return True
+
+    def _look_around(self, now: float) -> list[Effect]:
+        if now - self._looked_at < _LOOK_SECONDS:
+            return []
+        self._looked_at = now
+        slept = self._clocks.gap(now, time.time())
+        peer = self._transport.peer()
+        if peer and peer != self._network.peer:
+            self._network = Network(peer)
+        change = self._network.look(address_towards(self._network.peer)) if self._network.peer else Change.NONE
+        if change is Change.NONE and not slept:
+            return []
+        self._transport.hurry()
+        return self._session.network_changed() if change is Change.MOVED else self._session.woke(now)
 
     def _leave(self) -> None:
         """Say goodbye, and hear that it was understood, so that no stub waits for this relay to come back."""
@@ -198,15 +234,15 @@ class Relay:
     def _take(self, item: Happening | _Finished) -> list[Effect]:
         now = time.monotonic()
         match item:
-            case Opened():
+            case Opened(connection=connection):
                 self._forbidden_since = None
-                return self._session.connected(now)
-            case Closed(why=why, retry_in_s=retry_in_s, forbidden=forbidden):
+                return self._session.opened(connection, now)
+            case Closed(connection=connection, why=why, retry_in_s=retry_in_s, forbidden=forbidden):
                 self._why_not = why
                 self._mind_refusals(why, now, forbidden=forbidden)
-                return self._session.lost(now, why, retry_in_s)
-            case Text(text=text):
-                return self._read(text, now)
+                return self._session.closed(connection, now, why, retry_in_s)
+            case Text(connection=connection, text=text):
+                return self._read(connection, text, now)
             case _Finished(request_id=request_id, result=result):
                 return self._session.finished(
                     request_id, result.outcome, result.handler_ms, now, send=not result.timed_out
@@ -227,27 +263,34 @@ class Relay:
                 )
             )
 
-    def _read(self, text: str, now: float) -> list[Effect]:
+    def _read(self, connection: int, text: str, now: float) -> list[Effect]:
         try:
-            return self._session.received(decode(text), now, int(time.time() * 1000))
+            return self._session.received(connection, decode(text), now, int(time.time() * 1000))
+        except GatewayError:
+            if now - self._broker_failed_at >= _BROKER_FAILED_SECONDS:  # what was lost is said again: no more than news
+                self._broker_failed_at = now
+                text = "the debug stack's broker failed or was throttled (its log group tells more); going on"
+                self._sink(Warned("broker-failed", text))
+            return []
         except ProtocolError as error:
-            # Also API Gateway's own error texts ("Internal server error"): what they are about is sent again.
             self._sink(Warned("malformed-message", f"a message was not understood and is ignored: {error}"))
             return []
 
     def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(message=message):
-                    self._transport.send(encode(message))
+                case Send(connection=connection, message=message):
+                    self._transport.send(connection, encode(message))
                 case Run(invocation=invocation):
                     self._start(invocation)
                 case Tell(event=event):
                     if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
                         self._ready.set()
                     self._sink(event)
-                case Drop(why=why):
-                    self._transport.drop(why)
+                case Renew():
+                    self._transport.renew()
+                case Close(connection=connection, why=why):
+                    self._transport.close(connection, why)
                 case Stop():
                     self._stop_by_itself(effect)
 

@@ -8,10 +8,16 @@ Invariants:
     2. A finished invocation's result is kept until the stub has said that it arrived, and repeated whenever it asks.
     3. Everything that is sent about an invocation goes to the connection that asked for it last.
     4. Nothing but the functions of the configuration runs.
+    5. The lease moves to another connection before the one that had it is closed, unless that one has died.
+
+Connections have numbers. The active one holds the lease or asks for it. Ahead of API Gateway's limit of two hours a
+candidate opens beside it; once the lease is the candidate's, the active one retires and is heard for a few seconds
+more, since brokers may still have messages under way to it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -28,7 +34,7 @@ from terralive_relay.events import (
 )
 from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.limits import CONNECTION_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.refusals import Refusal, error_outcome
 from terralive_stub.wire import (
     Ack,
@@ -56,7 +62,12 @@ STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the miss
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
 KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
 KEEP_BYTES: Final = 128 * 1024 * 1024
+RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a connection is replaced
+RENEW_AGAIN_SECONDS: Final = 60.0  # after an attempt that failed
+RETIRED_SECONDS: Final = 5.0
+WAKE_SECONDS: Final = 3.0  # for an answer after this machine slept; the connection has probably died meanwhile
 REMEMBER_IDS: Final = 100_000
+_SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +83,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    connection: int
     message: Message
 
 
@@ -86,9 +98,15 @@ class Tell:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
-    """Give up this connection and open another."""
+class Renew:
+    """Open a connection beside the present one."""
 
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close a connection. Where it was the only one, the transport opens another."""
+
+    connection: int
     why: str
 
 
@@ -109,7 +127,7 @@ class Stop:
     since_ms: int = 0
 
 
-Effect: TypeAlias = Send | Run | Tell | Drop | Stop
+Effect: TypeAlias = Send | Run | Tell | Renew | Close | Stop
 
 
 @dataclass(slots=True)
@@ -128,10 +146,16 @@ class RelaySession:
     """See the module's docstring."""
 
     identity: Identity
+    renew_after_s: float = RENEW_SECONDS
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
     _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
     _arrived: OrderedDict[str, None] = field(default_factory=OrderedDict)  # those of them that their stubs have
     _assembler: Assembler = field(default_factory=Assembler)
+    _active: int | None = None
+    _candidate: int | None = None
+    _candidate_by: float | None = None
+    _retired: dict[int, float] = field(default_factory=dict)  # connections that are to be closed, and when
+    _renew_at: float | None = None
     _leased: bool = False
     _was_leased: bool = False
     _lost_at: float | None = None
@@ -141,30 +165,60 @@ class RelaySession:
     _heartbeat_s: float = 20.0
     _kept_bytes: int = 0
 
-    def connected(self, now: float) -> list[Effect]:
+    def opened(self, connection: int, now: float) -> list[Effect]:
         """The transport has a new connection."""
-        self._answer_by = now + ANSWER_SECONDS
-        mine = self.identity
-        takeover = mine.takeover and not self._was_leased
-        return [Send(Hello(mine.relay, mine.functions, mine.owner, mine.machine, takeover))]
+        if self._active is None:
+            self._active = connection
+            self._answer_by = now + ANSWER_SECONDS
+            return [self._hello(connection)]
+        self._candidate = connection
+        self._candidate_by = now + ANSWER_SECONDS
+        return [self._hello(connection, renewal=True)]
 
-    def lost(self, now: float, why: str, retry_in_s: float) -> list[Effect]:
-        """The transport's connection is gone; it opens another in `retry_in_s`."""
+    def closed(self, connection: int, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
+        """A connection has ended, or did not open; unless there is another one, one is opened in `retry_in_s`."""
+        if self._retired.pop(connection, None) is not None:
+            return []
+        if connection == self._active:
+            self._active = None
+        elif connection == self._candidate:
+            self._candidate = self._candidate_by = None
+        if self._active is not None:
+            return []
+        if self._candidate is not None:  # the old one died while the lease was moving: the new one is on its way
+            self._active, self._answer_by = self._candidate, self._candidate_by
+            self._candidate = self._candidate_by = None
+            self._leased = False
+            self._heartbeat_at = None
+            return []
         if self._lost_at is None:
             self._lost_at = now
             self._told.clear()
         news = why not in self._told  # the first loss, and every other reason why it is not back
         self._told.add(why)
         self._leased = False
-        self._answer_by = self._heartbeat_at = None
+        self._answer_by = self._heartbeat_at = self._renew_at = None
         return [Tell(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))] if news else []
 
-    def received(self, message: Message, now: float, now_ms: int) -> list[Effect]:
+    def woke(self, now: float) -> list[Effect]:
+        """This machine, or this process, stood still for a while: find out at once whether the connection lives."""
+        if self._active is None:
+            return []
+        self._heartbeat_at = now + self._heartbeat_s
+        self._answer_by = now + WAKE_SECONDS
+        return [self._say(Heartbeat(self.identity.relay))] if self._leased else [self._hello(self._active)]
+
+    def network_changed(self) -> list[Effect]:
+        """This machine has another address: nothing will come over the old connections."""
+        alive = [self._active, self._candidate, *self._retired]
+        return [Close(number, "this machine's network has changed") for number in alive if number is not None]
+
+    def received(self, connection: int, message: Message, now: float, now_ms: int) -> list[Effect]:
         """Take one decoded message."""
         effects: list[Effect] = []
         match message:
             case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self.identity.relay:
-                effects = self._welcome(now, heartbeat_ms / 1000)
+                effects = self._welcome(connection, now, heartbeat_ms / 1000)
             case Refused(owner=owner, machine=machine, since_ms=since_ms):
                 reason = StopReason.TAKEN_OVER if self._was_leased else StopReason.HELD
                 effects = [Stop(reason, owner, machine, since_ms)]
@@ -173,7 +227,7 @@ class RelaySession:
             case Released(relay=relay) if relay == self.identity.relay:
                 self._leased = False
             case Problem():
-                effects = self._problem(message, now)
+                effects = self._problem(connection, message, now)
             case Chunk(kind=Kind.INVOKE):
                 effects = self._invoke(message, now, now_ms)
             case Resume() | Done() | Missing(kind=Kind.RESULT):
@@ -214,62 +268,108 @@ class RelaySession:
 
     def tick(self, now: float) -> list[Effect]:
         """Do what has become due; `next_tick` tells when."""
+        effects = self._mind_connections(now)
+        self._forget(now)
+        effects += [
+            Tell(
+                Warned(
+                    "invocation-incomplete",
+                    f"{request_id} did not arrive whole and was not run; its stub has given up or will send it again",
+                )
+            )
+            for request_id in self._assembler.expire(now, after=ABANDON_SECONDS)
+        ]
+        if self._leased:  # only a relay with the lease may ask
+            effects += [
+                self._say(Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer))
+                for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
+            ]
+        return effects
+
+    def _mind_connections(self, now: float) -> list[Effect]:
         effects: list[Effect] = []
-        if self._answer_by is not None and now >= self._answer_by:
+        silent = "the debug stack did not answer in time"
+        if self._active is not None and self._answer_by is not None and now >= self._answer_by:
             self._answer_by = None
-            return [Drop("the debug stack did not answer in time")]
-        if self._heartbeat_at is not None and now >= self._heartbeat_at:
+            effects.append(Close(self._active, silent))
+        elif self._heartbeat_at is not None and now >= self._heartbeat_at:
             self._heartbeat_at = now + self._heartbeat_s
             self._answer_by = now + ANSWER_SECONDS
-            effects.append(Send(Heartbeat(self.identity.relay)))
-        self._assembler.expire(now, after=ABANDON_SECONDS)
-        if not self._leased:
-            self._forget(now)
-            return effects  # only a relay with the lease may ask
-        effects += [
-            Send(Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer))
-            for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
-        ]
-        self._forget(now)
+            effects.append(self._say(Heartbeat(self.identity.relay)))
+        if self._candidate is not None and self._candidate_by is not None and now >= self._candidate_by:
+            self._candidate_by = None
+            effects.append(Close(self._candidate, silent))
+        if self._leased and self._renew_at is not None and now >= self._renew_at:
+            self._renew_at = now + RENEW_AGAIN_SECONDS
+            if self._candidate is None:
+                effects.append(Renew())
+        for connection, due in self._retired.items():
+            if now >= due:
+                self._retired[connection] = math.inf
+                effects.append(Close(connection, "renewed"))
         return effects
 
     def next_tick(self, now: float) -> float:
         """When `tick` has something to do, at the latest."""
-        return min([now + STALL_SECONDS, *(due for due in (self._answer_by, self._heartbeat_at) if due is not None)])
+        due = (self._answer_by, self._heartbeat_at, self._candidate_by, self._renew_at, *self._retired.values())
+        return min([now + STALL_SECONDS, *(at for at in due if at is not None)])
 
     def goodbye(self) -> list[Effect]:
         """Give the lease back; `released` tells when the debug stack knows, and the connection may be closed."""
-        return [Send(Goodbye(self.identity.relay))] if self._leased else []
+        return [self._say(Goodbye(self.identity.relay))] if self._leased else []
 
     @property
     def released(self) -> bool:
         return not self._leased
 
-    def _problem(self, problem: Problem, now: float) -> list[Effect]:
-        if problem.reference == "no-lease" and self._leased:
-            self._leased = False
-            return self.connected(now)  # the lease ran out while this machine slept: ask for it again
-        if problem.reference == "no-lease" and self._answer_by is not None:
-            return []  # about what was sent before; the Hello is on its way
+    def _say(self, message: Message) -> Send:
+        """On the active connection; where there is none, it is to be said again after the next Welcome."""
+        return Send(self._active or 0, message)
+
+    def _hello(self, connection: int, *, renewal: bool = False) -> Send:
+        mine = self.identity
+        takeover = mine.takeover and not self._was_leased
+        return Send(connection, Hello(mine.relay, mine.functions, mine.owner, mine.machine, takeover, renewal))
+
+    def _problem(self, connection: int, problem: Problem, now: float) -> list[Effect]:
+        if problem.reference == "no-lease":
+            if connection != self._active:
+                return []  # the lease has moved on: what this is about is said again on the other connection
+            if self._leased:  # the lease ran out while this machine slept: ask for it again
+                self._leased = False
+                self._answer_by = now + ANSWER_SECONDS
+                return [self._hello(connection)]
+            if self._answer_by is not None:
+                return []  # about what was sent before; the Hello is on its way
         return [Tell(Warned(problem.reference, problem.message))]
 
-    def _welcome(self, now: float, heartbeat_s: float) -> list[Effect]:
-        self._answer_by = None
-        self._heartbeat_s = heartbeat_s
-        if self._heartbeat_at is None:
-            self._heartbeat_at = now + heartbeat_s
-        if self._leased:
+    def _welcome(self, connection: int, now: float, heartbeat_s: float) -> list[Effect]:
+        moved = connection == self._candidate
+        if moved and self._active is not None:
+            self._retired[self._active] = now + RETIRED_SECONDS
+            self._active, self._candidate, self._candidate_by = self._candidate, None, None
+        elif connection != self._active:
             return []
+        self._answer_by = None
+        self._heartbeat_s = max(_SHORTEST_HEARTBEAT_SECONDS, heartbeat_s)
+        if self._heartbeat_at is None:
+            self._heartbeat_at = now + self._heartbeat_s
+        if self._leased and not moved:
+            return []
+        self._renew_at = now + self.renew_after_s
+        # What was on its way while the lease moved may have been refused, or have gone down with a connection.
+        standing = [
+            effect
+            for request_id, entry in self._entries.items()
+            if not entry.gone and request_id not in self._arrived
+            for effect in self._stand(request_id, entry)
+        ]
+        if self._leased:
+            return standing
         self._leased = self._was_leased = True
         away = f"back after {now - self._lost_at:.1f} s" if self._lost_at is not None else ""
         self._lost_at = None
-        waiting = [
-            effect
-            for request_id in self._finished
-            if request_id not in self._arrived
-            for effect in self._result(request_id, self._entries[request_id])
-        ]
-        return [Tell(ConnectionChanged(ConnectionState.CONNECTED, away)), *waiting]
+        return [Tell(ConnectionChanged(ConnectionState.CONNECTED, away)), *standing]
 
     def _invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
         if chunk.function not in self.identity.functions:
@@ -292,13 +392,13 @@ class RelaySession:
         entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
         trigger = describe_trigger(invocation.event)
         started = InvocationStarted(chunk.request_id, chunk.function, trigger.name, trigger.summary)
-        return [Send(self._ack(chunk.request_id, entry)), Tell(started), Run(invocation)]
+        return [self._say(self._ack(chunk.request_id, entry)), Tell(started), Run(invocation)]
 
     def _about_result(self, message: Resume | Done | Missing) -> list[Effect]:
         entry = self._entries.get(message.request_id)
         if entry is None or entry.function != message.function:
             unknown = Unknown(message.request_id, message.function, message.peer)
-            return [Send(unknown)] if isinstance(message, Resume) else []
+            return [self._say(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
             if message.request_id in self._finished:
                 self._arrived[message.request_id] = None
@@ -312,20 +412,20 @@ class RelaySession:
     def _stand(self, request_id: str, entry: _Entry) -> list[Effect]:
         """Say how an invocation stands: running, finished, or forgotten."""
         if entry.gone:
-            return [Send(Unknown(request_id, entry.function, entry.peer))]
+            return [self._say(Unknown(request_id, entry.function, entry.peer))]
         if entry.payload is None:
-            return [Send(self._ack(request_id, entry))]
+            return [self._say(self._ack(request_id, entry))]
         return self._result(request_id, entry)
 
     @staticmethod
     def _ack(request_id: str, entry: _Entry) -> Ack:
         return Ack(request_id, entry.function, entry.peer)
 
-    @staticmethod
-    def _result(request_id: str, entry: _Entry) -> list[Effect]:
+    def _result(self, request_id: str, entry: _Entry) -> list[Effect]:
         if entry.payload is None:
             return []
-        return [Send(chunk) for chunk in split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)]
+        chunks = split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)
+        return [self._say(chunk) for chunk in chunks]
 
     def _forget(self, now: float) -> None:
         """Keep memory bounded: old results first, those that have arrived before those that have not; then old ids.

@@ -1,10 +1,14 @@
-"""The relay's WebSocket: it keeps one connection open, whatever happens, and delivers what happens to a callback.
+"""The relay's WebSocket connections: one is kept open, whatever happens; what happens is delivered to a callback.
 
-Threads, both daemons: `relay-transport` owns the loop (a fresh `WebSocketApp` per attempt, jittered backoff, explicit
-states) and blocks in the socket or in the wait before the next attempt; `relay-writer` is the only one that sends
-messages, since websocket-client's lock guards frames and a message may be several. websocket-client's own ping thread
-sends control frames between them, as RFC 6455 allows. Callbacks only enqueue: a slow one would kill a healthy
-connection through a missed pong.
+A second one opens beside it when the session asks for that (`renew`). Where the last one ends, another follows after a
+jittered backoff. Connections have numbers, and whoever sends names the connection: a message for one that has ended is
+dropped, never sent on another.
+
+Threads, all daemons: `relay-transport` owns the loop and blocks on its wishes (a connection has ended, open another,
+hurry, stop) or in the wait before the next attempt; `relay-connection-N` runs websocket-client's loop of one connection
+and blocks in its socket; `relay-writer` is the only one that sends messages, since websocket-client's lock guards
+frames and a message may be several. websocket-client's own ping thread sends control frames between them, as RFC 6455
+allows. Callbacks only enqueue: a slow one would kill a healthy connection through a missed pong.
 
 This module decides nothing about the protocol; `session.py` does.
 """
@@ -26,32 +30,38 @@ import websocket
 from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
 from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.transport import send_text
+from terralive_stub.transport import send_text, socket_options
 
 PING_INTERVAL_SECONDS: Final = 20
 PING_TIMEOUT_SECONDS: Final = 10  # must be shorter than the interval
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0)  # before attempt 2, 3, …; half of it is jitter
+UNACKNOWLEDGED_SECONDS: Final = 10  # by TCP: then the connection is dead (where the system can be told so)
+BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)  # before attempt 2, 3, …; half of it is jitter
 STEADY_SECONDS: Final = 30.0  # a connection that lasted so long starts the backoff anew
 _FORBIDDEN: Final = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    pass
+    connection: int
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The connection ended, or did not open. `forbidden`: the gateway refused this caller (401, 403)."""
+    """A connection ended, or did not open. `retry_in_s`: until the next attempt; None where another one is there.
 
+    `forbidden`: the gateway refused this caller (401, 403).
+    """
+
+    connection: int
     why: str
-    retry_in_s: float
+    retry_in_s: float | None
     forbidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
+    connection: int
     text: str
 
 
@@ -64,6 +74,12 @@ class _State(Enum):
     STOPPING = auto()
 
 
+class _Wish(Enum):
+    RENEW = auto()
+    HURRY = auto()
+    STOP = auto()
+
+
 class Transport:
     """See the module's docstring.
 
@@ -71,7 +87,8 @@ class Transport:
         url: the debug stack's WebSocket address, through the door for relays.
         region: its region.
         credentials: gives the caller's credentials of this moment; may raise, which counts as a failed attempt.
-        happened: called from the transport's thread with everything that happens, in order; must not block.
+        happened: called with everything that happens, in order for each connection, from the transport's threads; must
+            not block.
         backoff_scale: shortens the waits in tests.
         ping_interval_s, ping_timeout_s: how soon a silent peer is noticed; the interval must be the longer one.
     """
@@ -94,139 +111,234 @@ class Transport:
         self._scale = backoff_scale
         self._ping = (ping_interval_s, ping_timeout_s)
         self._state = _State.NEW
-        self._stopping = threading.Event()
+        self._wishes: queue.SimpleQueue[_Wish | _Line] = queue.SimpleQueue()  # a line: it has ended
         self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards _app, _open, _raw, _number and _why, which three threads touch
-        self._app: WebSocketApp | None = None
-        self._open = False  # the upgrade is through: before that, a frame would spoil it
-        self._raw: socket.socket | None = None
-        self._number = 0
-        self._why = ""
+        self._lock = threading.Lock()  # guards _lines, which only the loop changes
+        self._lines: dict[int, _Line] = {}
+        self._attempt = 0
         self._jitter = random.Random()  # noqa: S311  # jitter is no secret
         self._loop = threading.Thread(target=self._run, name="relay-transport", daemon=True)
         self._writer = threading.Thread(target=self._write, name="relay-writer", daemon=True)
 
     def start(self) -> None:
+        websocket.setdefaulttimeout(CONNECT_TIMEOUT_SECONDS)
         self._state = _State.RUNNING
         self._writer.start()
         self._loop.start()
 
-    def send(self, text: str) -> None:
-        """Queue a message for the connection of this moment; it is dropped if that connection ends first."""
-        self._outbox.put((self._number, text))
+    def send(self, connection: int, text: str) -> None:
+        """Queue a message for a connection; it is dropped if that one has ended."""
+        self._outbox.put((connection, text))
 
-    def drop(self, why: str) -> None:
-        """Give up the present connection; the loop opens another."""
+    def close(self, connection: int, why: str) -> None:
+        """End a connection; `Closed` follows, and where it was the only one, the next attempt."""
+        line = self._line(connection)
+        if line is not None:
+            line.hang_up(why)
+
+    def renew(self) -> None:
+        """Open another connection beside the present one."""
+        self._wishes.put(_Wish.RENEW)
+
+    def hurry(self) -> None:
+        """Where the next attempt is being waited for, make it now."""
+        self._wishes.put(_Wish.HURRY)
+
+    def peer(self) -> str:
+        """The IP address that the newest open connection leads to, or ""."""
         with self._lock:
-            self._why = why
-            app = self._app
-        if app is not None:
-            _hang_up(app)
+            lines = list(self._lines.values())
+        return next((line.peer for line in reversed(lines) if line.peer), "")
 
     def stop(self, *, flush_s: float = 1.0) -> None:
-        """Send what is queued, close, and end both threads."""
+        """Send what is queued, close, and end all threads."""
         if self._state is not _State.RUNNING:
             return
         self._state = _State.STOPPING
         self._outbox.put(None)
         self._writer.join(flush_s)
-        self._stopping.set()
-        self.drop("stopped")
+        self._wishes.put(_Wish.STOP)
         self._loop.join(CONNECT_TIMEOUT_SECONDS + 1)
 
+    def _line(self, connection: int) -> _Line | None:
+        with self._lock:
+            return self._lines.get(connection)
+
     def _run(self) -> None:
-        attempt = 0
-        while not self._stopping.is_set():
-            opened = time.monotonic()
-            forbidden = self._connect_once()
-            if self._stopping.is_set():
+        number = 0
+        due: float | None = time.monotonic()  # when to open one
+        while True:
+            try:
+                wish = self._wishes.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+            except queue.Empty:
+                number, due = number + 1, None
+                self._open(number)
+                continue
+            if isinstance(wish, _Line):
+                due = self._ended(wish, due)
+            elif wish is _Wish.STOP:
                 break
-            attempt = 0 if time.monotonic() - opened > STEADY_SECONDS else attempt
-            delay = BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)] * self._scale
-            delay *= 0.5 + self._jitter.random() / 2
-            attempt += 1
-            with self._lock:
-                why = self._why
-            self._happened(Closed(why or "the connection was closed", delay, forbidden))
-            self._stopping.wait(delay)
-
-    def _connect_once(self) -> bool:
-        """Open a connection and stay in it until it ends; True if the gateway refused this caller."""
-        forbidden = False
+            elif due is not None or wish is _Wish.RENEW:
+                due = time.monotonic()
         with self._lock:
-            self._number += 1
-            self._why = ""
-        try:
-            headers = sign_upgrade(self._url, self._region, self._credentials(), time.time())
-        except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
-            self._note(f"no credentials: {error}")
-            return False
-        del headers["Host"]  # the library sends it, the same one
+            lines = list(self._lines.values())
+        for line in lines:
+            line.hang_up("stopped")
+        for line in lines:
+            line.join(CONNECT_TIMEOUT_SECONDS)
 
-        def on_error(_: WebSocketApp, error: Exception) -> None:
-            nonlocal forbidden
-            if isinstance(error, WebSocketBadStatusException):
-                forbidden = error.status_code in _FORBIDDEN
-                body = (error.resp_body or b"").decode(errors="replace")[:300]
-                self._note(f"HTTP {error.status_code} {body}".strip())
-            else:
-                self._note(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
-
-        def on_close(_: WebSocketApp, code: int | None, reason: str | None) -> None:
-            if code is not None:
-                self._note(f"API Gateway closed the connection ({code}{f' {reason}' if reason else ''})")
-
-        app = WebSocketApp(
-            self._url,
-            header=headers,
-            on_open=self._opened,
-            on_data=lambda _, data, opcode, __: self._took(data, opcode),
-            on_error=on_error,
-            on_close=on_close,
-        )
+    def _open(self, number: int) -> None:
+        line = _Line(number, self._happened, self._wishes.put)
         with self._lock:
-            self._app = app
-        if self._stopping.is_set():
-            return False
-        websocket.setdefaulttimeout(CONNECT_TIMEOUT_SECONDS)
-        interval, timeout = self._ping
-        app.run_forever(ping_interval=interval, ping_timeout=timeout, suppress_origin=True)
-        with self._lock:
-            self._app = None
-            self._open = False
-            raw, self._raw = self._raw, None
-        if raw is not None:
-            raw.close()  # after a close frame the library leaves it open, and the gateway waiting
-        return forbidden
+            self._lines[number] = line
+        line.start(self._url, self._region, self._credentials, self._ping)
 
-    def _opened(self, app: WebSocketApp) -> None:
+    def _ended(self, line: _Line, due: float | None) -> float | None:
+        """Tell of a connection's end; give when the next one is to be opened, if it is."""
         with self._lock:
-            self._open = True
-            self._raw = app.sock.sock if app.sock is not None else None
-        if self._stopping.is_set():  # stop() came while this connection was being made, when there was none to end
-            _hang_up(app)
-            return
-        self._happened(Opened())
-
-    def _took(self, data: str | bytes, opcode: int) -> None:
-        if opcode == ABNF.OPCODE_TEXT:
-            self._happened(Text(data if isinstance(data, str) else data.decode(errors="replace")))
-
-    def _note(self, why: str) -> None:
-        with self._lock:
-            self._why = self._why or why
+            del self._lines[line.number]
+            last = not self._lines
+        if not last:
+            self._happened(Closed(line.number, line.why, None, line.forbidden))
+            return due
+        now = time.monotonic()
+        self._attempt = 0 if now - line.began > STEADY_SECONDS else self._attempt
+        delay = BACKOFF_SECONDS[min(self._attempt, len(BACKOFF_SECONDS) - 1)] * self._scale
+        delay *= 0.5 + self._jitter.random() / 2
+        self._attempt += 1
+        self._happened(Closed(line.number, line.why, delay, line.forbidden))
+        return now + delay if due is None else min(due, now + delay)
 
     def _write(self) -> None:
         while (item := self._outbox.get()) is not None:
             number, text = item
+            line = self._line(number)
+            if line is not None:
+                line.write(text)
+
+
+class _Line:
+    """One connection, in a thread of its own, from its first attempt to its end."""
+
+    def __init__(self, number: int, happened: Callable[[Happening], None], ended: Callable[[_Line], None]) -> None:
+        self.number = number
+        self.forbidden = False
+        self.began = time.monotonic()
+        self.peer = ""
+        self._happened = happened
+        self._ended = ended
+        self._lock = threading.Lock()  # guards what is below, which three threads touch
+        self._app: WebSocketApp | None = None
+        self._open = False  # the upgrade is through: before that, a frame would spoil it
+        self._raw: socket.socket | None = None
+        self._hung_up = False
+        self._why = ""
+        self._thread: threading.Thread | None = None
+
+    @property
+    def why(self) -> str:
+        with self._lock:
+            return self._why or "the connection was closed"
+
+    def start(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+        self._thread = threading.Thread(
+            target=self._run, args=(url, region, credentials, ping), name=f"relay-connection-{self.number}", daemon=True
+        )
+        self._thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def hang_up(self, why: str) -> None:
+        """End the connection, or the attempt to make one, from any thread."""
+        with self._lock:
+            self._why = self._why or why
+            self._hung_up = True
+            app = self._app
+        if app is not None:
+            _hang_up(app)
+
+    def write(self, text: str) -> None:
+        """Send a message if the connection is open; only one thread may call this."""
+        with self._lock:
+            app = self._app if self._open else None
+        if app is None or app.sock is None:
+            return
+        try:
+            send_text(app.sock, text)
+        except (OSError, WebSocketException) as error:
+            self.hang_up(f"{type(error).__name__}: {error}")
+
+    def _run(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+        try:
+            self._stay(url, region, credentials, ping)
+        finally:
             with self._lock:
-                app = self._app if number == self._number and self._open else None
-            if app is None or app.sock is None:
-                continue
-            try:
-                send_text(app.sock, text)
-            except (OSError, WebSocketException) as error:
-                self.drop(f"{type(error).__name__}: {error}")
+                self._app = None
+                self._open = False
+                raw, self._raw = self._raw, None
+            self.peer = ""
+            if raw is not None:
+                raw.close()  # after a close frame the library leaves it open, and the gateway waiting
+            self._ended(self)
+
+    def _stay(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+        """Open the connection and stay in it until it ends."""
+        try:
+            headers = sign_upgrade(url, region, credentials(), time.time())
+        except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
+            self._note(f"no credentials: {error}")
+            return
+        del headers["Host"]  # the library sends it, the same one
+        app = WebSocketApp(
+            url,
+            header=headers,
+            on_open=self._opened,
+            on_data=lambda _, data, opcode, __: self._took(data, opcode),
+            on_error=lambda _, error: self._failed(error),
+            on_close=lambda _, code, reason: self._closed(code, reason),
+        )
+        with self._lock:
+            self._app = app
+            if self._hung_up:
+                return
+        interval, timeout = ping
+        options = list(socket_options(UNACKNOWLEDGED_SECONDS))
+        app.run_forever(ping_interval=interval, ping_timeout=timeout, suppress_origin=True, sockopt=options)
+
+    def _opened(self, app: WebSocketApp) -> None:
+        raw = app.sock.sock if app.sock is not None else None
+        with self._lock:
+            self._open = True
+            self._raw = raw
+            hung_up = self._hung_up
+        if hung_up:  # that came while this connection was being made, when there was none to end
+            _hang_up(app)
+            return
+        with contextlib.suppress(OSError):
+            self.peer = raw.getpeername()[0] if raw is not None else ""
+        self._happened(Opened(self.number))
+
+    def _took(self, data: str | bytes, opcode: int) -> None:
+        if opcode == ABNF.OPCODE_TEXT:
+            self._happened(Text(self.number, data if isinstance(data, str) else data.decode(errors="replace")))
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, WebSocketBadStatusException):
+            self.forbidden = error.status_code in _FORBIDDEN
+            body = (error.resp_body or b"").decode(errors="replace")[:300]
+            self._note(f"HTTP {error.status_code} {body}".strip())
+        else:
+            self._note(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+
+    def _closed(self, code: int | None, reason: str | None) -> None:
+        if code is not None:
+            self._note(f"API Gateway closed the connection ({code}{f' {reason}' if reason else ''})")
+
+    def _note(self, why: str) -> None:
+        with self._lock:
+            self._why = self._why or why
 
 
 def _hang_up(app: WebSocketApp) -> None:

@@ -34,8 +34,10 @@ class Observed:
     def next(self, seconds: float = 10.0) -> Happening:
         return self.happenings.get(timeout=seconds)
 
-    def opened(self) -> None:
-        assert isinstance(self.next(), Opened)
+    def opened(self) -> int:
+        happening = self.next()
+        assert isinstance(happening, Opened)
+        return happening.connection
 
     def closed(self, seconds: float = 10.0) -> Closed:
         happening = self.next(seconds)
@@ -105,13 +107,13 @@ def test_messages_pass_both_ways_and_stopping_leaves_no_thread_and_no_socket() -
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:
         with transport(port, seen) as relay:
-            seen.opened()
+            number = seen.opened()
             connection = gateway.connection()
-            relay.send("one")
-            relay.send("two")
+            relay.send(number, "one")
+            relay.send(number, "two")
             assert [gateway.text(), gateway.text()] == ["one", "two"]
             connection.send("three")
-            assert seen.next() == Text("three")
+            assert seen.next() == Text(number, "three")
         assert ours() == []
     gc.collect()  # an unclosed socket is a ResourceWarning, which fails the test
 
@@ -120,9 +122,9 @@ def test_what_was_queued_before_stopping_still_leaves() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:
         with transport(port, seen) as relay:
-            seen.opened()
+            connection = seen.opened()
             for number in range(50):
-                relay.send(f"{number}")
+                relay.send(connection, f"{number}")
         assert [gateway.text() for _ in range(50)] == [str(number) for number in range(50)]
 
 
@@ -137,8 +139,7 @@ def test_no_frame_is_larger_than_api_gateway_lets_through() -> None:
 
     seen = Observed()
     with server(measure) as port, transport(port, seen) as relay:
-        seen.opened()
-        relay.send("x" * MESSAGE_BYTES)
+        relay.send(seen.opened(), "x" * MESSAGE_BYTES)
         assert arrived.wait(10)
     assert sum(sizes) == MESSAGE_BYTES
     assert max(sizes) + 14 <= FRAME_BYTES
@@ -155,7 +156,7 @@ def test_a_refused_upgrade_is_told_as_forbidden_and_tried_again_with_growing_wai
     assert all(happening.forbidden for happening in told)
     assert "403" in told[0].why
     assert "Forbidden" in told[0].why
-    waits = [happening.retry_in_s for happening in told]
+    waits = [happening.retry_in_s or 0.0 for happening in told]
     assert waits[0] < waits[2] < waits[3] * 2
     assert waits[0] <= 0.1 * 0.05
 
@@ -174,10 +175,10 @@ def test_an_abrupt_end_is_told_and_followed_by_another_connection() -> None:
     with server(gateway) as port, transport(port, seen) as relay:
         seen.opened()
         gateway.connection().socket.shutdown(socket.SHUT_RDWR)
-        assert seen.closed().retry_in_s > 0
-        seen.opened()
+        assert seen.closed().retry_in_s
+        number = seen.opened()
         gateway.connection()
-        relay.send("again")
+        relay.send(number, "again")
         assert gateway.text() == "again"
 
 
@@ -227,20 +228,20 @@ def test_a_peer_that_falls_silent_is_found_out_by_its_missing_pong() -> None:
 def test_a_message_for_an_old_connection_is_not_sent_on_the_new_one() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port, transport(port, seen) as relay:
-        seen.opened()
+        old = seen.opened()
         gateway.connection().socket.shutdown(socket.SHUT_RDWR)
         seen.closed()
-        relay.send("for the old one")
-        seen.opened()
-        relay.send("for the new one")
+        relay.send(old, "for the old one")
+        new = seen.opened()
+        relay.send(old, "for the old one")
+        relay.send(new, "for the new one")
         assert gateway.text() == "for the new one"
 
 
 def test_a_dropped_connection_is_replaced_and_its_reason_kept() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port, transport(port, seen) as relay:
-        seen.opened()
-        relay.drop("the debug stack did not answer in time")
+        relay.close(seen.opened(), "the debug stack did not answer in time")
         assert seen.closed().why == "the debug stack did not answer in time"
         seen.opened()
 
@@ -294,6 +295,36 @@ def test_stopping_while_waiting_for_the_next_attempt_ends_at_once() -> None:
     seen = Observed()
     began = time.monotonic()
     with transport(port, seen, scale=1000):
-        assert seen.closed().retry_in_s > 10
+        assert (seen.closed().retry_in_s or 0) > 10
     assert ours() == []
     assert time.monotonic() - began < 10
+
+
+def test_a_second_connection_opens_beside_the_first_and_either_may_end_alone() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen) as relay:
+        first = seen.opened()
+        gateway.connection()
+        relay.renew()
+        second = seen.opened()
+        beside = gateway.connection()
+        relay.send(first, "over the first")
+        relay.send(second, "over the second")
+        assert {gateway.text(), gateway.text()} == {"over the first", "over the second"}
+        relay.close(first, "renewed")
+        assert seen.closed() == Closed(first, "renewed", None)
+        beside.send("still here")
+        assert seen.next() == Text(second, "still here")
+        relay.close(second, "gone")
+        assert seen.closed().retry_in_s is not None
+        assert seen.opened() not in {first, second}
+    assert ours() == []
+
+
+def test_a_wait_before_the_next_attempt_can_be_cut_short() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen, scale=1000) as relay:
+        relay.close(seen.opened(), "asleep")
+        assert (seen.closed().retry_in_s or 0) > 10
+        relay.hurry()
+        seen.opened()

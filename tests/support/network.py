@@ -14,18 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from support.protocol import FakeTable
-from terralive_relay.session import Drop, Identity, RelaySession, Run, Stop
+from terralive_relay.session import Close, Identity, RelaySession, Renew, Run, Stop
 from terralive_relay.session import Effect as RelayEffect
 from terralive_relay.session import Send as RelaySend
 from terralive_stub.exchange import Door, Exchange, Gone, Lease
 from terralive_stub.exchange import Identity as Caller
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.session import LAST_QUESTION_SECONDS, Connect, Effect, Finish, Send, StubSession
-from terralive_stub.wire import Ack, Chunk, ProtocolError, decode, encode
+from terralive_stub.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
 
 EPOCH_MS = 1_700_000_000_000
 RELAY_CLOCK_MS = 7 * 3_600_000  # the relay's machine goes wrong by hours
 INTERNAL_ERROR = '{"message": "Internal server error", "connectionId": "c", "requestId": "x"}'
+CONNECTION_S = 7200.0
 PING_NOTICES_S = 30.0
 IDENTITY_TROUBLE = "API Gateway answered 500"
 
@@ -108,6 +109,7 @@ class Network:
         if not welcome:
             raise PermissionError
         self.links[link.name] = link
+        self.at(self.now + CONNECTION_S, lambda: self.cut(link))
         return link
 
     def send(self, link: Link, text: str) -> None:
@@ -248,7 +250,7 @@ class StubActor:
         self._boot()
 
     def _boot(self) -> None:
-        self.session = StubSession(app="orders", stage="dev")
+        self.session = StubSession(app="orders", stage="dev", jitter=self._network.chance.random)
         self.link: Link | None = None
         self._inbox: list[Item] = []
         self._opening = False
@@ -290,8 +292,8 @@ class StubActor:
                 continue
             try:
                 message = decode(text)
-            except ProtocolError:
-                self._do(self.session.tick(self._network.now))
+            except GatewayError:
+                self._do(self.session.gateway_failed(self._network.now))
                 continue
             mine = self.invocation is not None and getattr(message, "request_id", "") == self.invocation.request_id
             if mine and isinstance(message, Ack | Chunk):
@@ -378,16 +380,28 @@ class StubActor:
 class RelayActor:
     """One life of one relay process, its transport and its workers."""
 
-    def __init__(self, network: Network, life: str, person: str, functions: tuple[str, ...], *, takeover: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        life: str,
+        person: str,
+        functions: tuple[str, ...],
+        *,
+        takeover: bool,
+        renew_after_s: float = 6300.0,
+    ) -> None:
         self._network = network
         self._arn = f"arn:aws:sts::1:assumed-role/Developer-{person}/session"
         self.life, self.person = life, person
-        self.session = RelaySession(Identity(life, functions, person, f"{person}s-laptop", takeover))
+        identity = Identity(life, functions, person, f"{person}s-laptop", takeover)
+        self.session = RelaySession(identity, renew_after_s)
         self.stopped: Stop | None = None
         self.dead = False
         self.asleep = False
         self.away_until = 0.0
-        self.link: Link | None = None
+        self.lines: dict[int, Link | None] = {}  # None: it is opening
+        self.losses = 0  # how often there was no connection at all
+        self._numbers = itertools.count(1)
         self._inbox: list[Callable[[], None]] = []
         self._turn = 0
         self._attempt = 0
@@ -398,11 +412,15 @@ class RelayActor:
     def running(self) -> bool:
         return not self.dead and self.stopped is None
 
+    @property
+    def links(self) -> list[Link]:
+        return [link for link in self.lines.values() if link is not None]
+
     def kill(self) -> None:
-        """`kill -9`: the kernel closes its connection, its guardian ends its workers."""
+        """`kill -9`: the kernel closes its connections, its guardian ends its workers."""
         self.dead = True
-        if self.link is not None:
-            self._network.cut(self.link)
+        for link in self.links:
+            self._network.cut(link)
 
     def sleep(self, seconds: float) -> None:
         """The process stands still (a laptop's lid, a debugger, swapping); time and its peers do not."""
@@ -415,7 +433,19 @@ class RelayActor:
             waiting, self._inbox = self._inbox, []
             for do in waiting:
                 self._soon(do)
-            self._wake(self._turn)
+            if self.running:
+                self._do(self.session.woke(self._network.now))
+
+    def change_network(self) -> None:
+        """Another address: what was open is dead, and the shell has noticed."""
+        for link in self.links:
+            self._network.silence(link, None)
+        self._soon(lambda: self._do(self.session.network_changed()))
+
+    def renew(self) -> None:
+        """The active connection's time is almost over."""
+        if self.running and not self.asleep:
+            self._do([Renew()])
 
     def _soon(self, do: Callable[[], None]) -> None:
         if not self.running:
@@ -430,13 +460,15 @@ class RelayActor:
 
     def _feed(self, item: Item) -> None:
         link, text = item
-        if not self.running or link is not self.link:
+        number = next((number for number, mine in self.lines.items() if mine is link), None)
+        if not self.running or number is None:
             return
         if text is None:
-            self._lost("reset")
+            self._ended(number, "reset")
             return
         try:
-            effects = self.session.received(decode(text), self._network.now, self._network.now_ms + RELAY_CLOCK_MS)
+            now_ms = self._network.now_ms + RELAY_CLOCK_MS
+            effects = self.session.received(number, decode(text), self._network.now, now_ms)
         except ProtocolError:
             return
         self._do(effects)
@@ -444,17 +476,24 @@ class RelayActor:
     def _do(self, effects: list[RelayEffect]) -> None:
         for effect in effects:
             match effect:
-                case RelaySend(message=message):
-                    if self.link is not None:
-                        self._network.send(self.link, encode(message))
+                case RelaySend(connection=connection, message=message):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        self._network.send(link, encode(message))
                 case Run(invocation=invocation):
                     self._start(invocation)
-                case Drop(why=why):
-                    self._lost(why)
+                case Renew():
+                    self._connect()
+                case Close(connection=connection, why=why):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        link.at_client = False
+                        self._network.cut(link)
+                        self._ended(connection, why)
                 case Stop():
                     self.stopped = effect
-                    if self.link is not None:
-                        self._network.cut(self.link)
+                    for link in self.links:
+                        self._network.cut(link)
                 case _:
                     pass
         self._wake_later()
@@ -475,11 +514,11 @@ class RelayActor:
         takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
         left = (invocation.deadline_ms - network.now_ms - RELAY_CLOCK_MS) / 1000
         if takes < left:
-            network.at(network.now + takes, lambda: self._soon(lambda: self._ended(invocation)))
+            network.at(network.now + takes, lambda: self._soon(lambda: self._finished(invocation)))
         else:
             network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
 
-    def _ended(self, invocation: Invocation) -> None:
+    def _finished(self, invocation: Invocation) -> None:
         if self.running:
             outcome = self._network.handlers.finish(self.life, invocation)
             self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=True))
@@ -490,27 +529,31 @@ class RelayActor:
             self._network.handlers.given[invocation.request_id].append(outcome)
             self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=False))
 
-    def _lost(self, why: str) -> None:
-        if self.link is not None:
-            self._network.cut(self.link)
-            self.link.at_client = False
-        self.link = None
-        delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 5.0]) if self._attempt else 0.1
+    def _ended(self, number: int, why: str) -> None:
+        del self.lines[number]
+        if self.lines:
+            self._do(self.session.closed(number, self._network.now, why, None))
+            return
+        self.losses += 1
+        delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0]) if self._attempt else 0.1
         self._attempt += 1
-        self._do(self.session.lost(self._network.now, why, delay))
+        self._do(self.session.closed(number, self._network.now, why, delay))
         self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
 
     def _connect(self) -> None:
         network = self._network
-        network.at(network.now + network.latency(), lambda: self._soon(self._connected))
+        number = next(self._numbers)
+        self.lines[number] = None
+        network.at(network.now + network.latency(), lambda: self._soon(lambda: self._connected(number)))
 
-    def _connected(self) -> None:
+    def _connected(self, number: int) -> None:
         if not self.running:
             return
         away = self._network.now < self.away_until
-        self.link = None if away else self._network.open(self, Door.RELAY, self._arn)
-        if self.link is None:
-            self._lost(IDENTITY_TROUBLE)
+        link = None if away else self._network.open(self, Door.RELAY, self._arn)
+        if link is None:
+            self._ended(number, IDENTITY_TROUBLE)
             return
+        self.lines[number] = link
         self._attempt = 0
-        self._do(self.session.connected(self._network.now))
+        self._do(self.session.opened(number, self._network.now))

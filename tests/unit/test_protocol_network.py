@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from support.network import Faults, Link, Network, RelayActor, StubActor
+from support.network import CONNECTION_S, Faults, Link, Network, RelayActor, StubActor
 from terralive_stub.exchange import Door
 
 FUNCTIONS = ("fn", "other")
@@ -126,8 +126,8 @@ class ProtocolNetwork(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([2.0, 15.0, 80.0]))
     def relay_has_no_network(self, seconds: float) -> None:
         self.stage.relay.away_until = self.network.now + seconds
-        if self.stage.relay.link is not None:
-            self.network.silence(self.stage.relay.link, None)
+        for link in self.stage.relay.links:
+            self.network.silence(link, None)
 
     @rule(stub=st.integers(0, 2), seconds=st.sampled_from([1.0, 20.0]))
     def stub_has_no_network(self, stub: int, seconds: float) -> None:
@@ -140,6 +140,16 @@ class ProtocolNetwork(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([2.0, 15.0, 80.0]))
     def relay_stands_still(self, seconds: float) -> None:
         self.stage.relay.sleep(seconds)
+
+    @precondition(lambda self: self.stage.relay.running)
+    @rule()
+    def relay_changes_its_network(self) -> None:
+        self.stage.relay.change_network()
+
+    @precondition(lambda self: self.stage.relay.running)
+    @rule()
+    def relay_renews_its_connection(self) -> None:
+        self.stage.relay.renew()
 
     @rule(person=st.sampled_from(["ana", "ben"]), takeover=st.booleans())
     def relay_is_killed_and_started_again(self, *, person: str, takeover: bool) -> None:
@@ -188,3 +198,40 @@ def test_lost_connections_alone_cost_no_invocation_and_run_no_handler_twice(seed
             assert outcome is not None
             assert outcome.ok, outcome.body
             assert sum(runs for (_, name), runs in network.handlers.runs.items() if name == request_id) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_two_hour_limit_costs_no_invocation_a_refusal_or_a_second_try(seed: int) -> None:
+    """Invocations without a pause over seven hours: the relay is never without a connection."""
+    stage = Stage(seed)
+    network = stage.network
+    network.run(1.0)
+    first = stage.open_links(Door.RELAY)
+    for _ in range(2500):
+        calls = [stage.invoke(stub, handler_s=network.chance.choice([0.0, 0.3, 8.0])) for stub in stage.stubs]
+        network.run(10.0)
+        for stub, call in zip(stage.stubs, calls, strict=True):
+            outcome = stub.ended[call]
+            assert outcome is not None
+            assert outcome.ok, outcome.body
+    assert stage.relay.losses == 0
+    assert network.now > 3 * CONNECTION_S
+    assert not set(first) & set(stage.open_links(Door.RELAY))
+    assert sum(network.handlers.runs.values()) == len(network.handlers.runs)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_once_a_relay_is_back_no_broker_goes_on_posting_to_the_connection_that_died_without_a_sign(seed: int) -> None:
+    stage = Stage(seed)
+    network = stage.network
+    network.run(1.0)
+    for stub in stage.stubs:
+        stage.invoke(stub)
+    network.run(5.0)  # every broker knows the lease
+    stage.relay.change_network()
+    network.run(2.0)
+    for _ in range(20):
+        for stub in stage.stubs:
+            call = stage.invoke(stub)
+            network.run(1.0)
+            assert call in stub.ended, "it took more than one try"

@@ -13,10 +13,15 @@ from terralive_relay.session import (
     ANSWER_SECONDS,
     KEEP_BYTES,
     KEEP_SECONDS,
-    Drop,
+    RENEW_AGAIN_SECONDS,
+    RENEW_SECONDS,
+    RETIRED_SECONDS,
+    WAKE_SECONDS,
+    Close,
     Effect,
     Identity,
     RelaySession,
+    Renew,
     Run,
     Send,
     Stop,
@@ -50,12 +55,13 @@ from terralive_stub.wire import (
 NOW_MS = 1_700_000_000_000
 WELCOME = Welcome("life", 60_000, 20_000)
 OK = Outcome(b'"ok"')
+HELLO = Hello("life", ("fn",), "ana", "laptop")
 
 
 def live(*, takeover: bool = False) -> RelaySession:
     session = RelaySession(Identity("life", ("fn",), "ana", "laptop", takeover))
-    assert session.connected(0.0) == [Send(Hello("life", ("fn",), "ana", "laptop", takeover))]
-    assert session.received(WELCOME, 0.1, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
+    assert session.opened(1, 0.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover))]
+    assert session.received(1, WELCOME, 0.1, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
     return session
 
 
@@ -65,7 +71,7 @@ def invoke(event: bytes = b"{}", *, peer: str = "c1", remaining_ms: int = 3000) 
 
 
 def hear(session: RelaySession, *messages: Message, now: float = 1.0) -> list[Effect]:
-    return [effect for message in messages for effect in session.received(message, now, NOW_MS)]
+    return [effect for message in messages for effect in session.received(1, message, now, NOW_MS)]
 
 
 def sent(effects: list[Effect]) -> list[Message]:
@@ -113,22 +119,22 @@ def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> Non
 def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_arrived() -> None:
     session = live()
     hear(session, *invoke())
-    session.lost(2.0, "reset", 0.1)
+    session.closed(1, 2.0, "reset", 0.1)
     assert sent(session.finished("r1", OK, 5.0, 2.5, send=True)) == []
-    session.connected(4.0)
-    back, *waiting = session.received(WELCOME, 4.1, NOW_MS)
+    session.opened(1, 4.0)
+    back, *waiting = session.received(1, WELCOME, 4.1, NOW_MS)
     assert back == Tell(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
     assert outcome_in(waiting, peer="c1") == OK
     hear(session, Done("r1", "fn", "c1"))
-    session.lost(5.0, "reset", 0.1)
-    session.connected(5.5)
-    assert sent(session.received(WELCOME, 5.6, NOW_MS)) == []
+    session.closed(1, 5.0, "reset", 0.1)
+    session.opened(1, 5.5)
+    assert sent(session.received(1, WELCOME, 5.6, NOW_MS)) == []
 
 
 def test_a_lost_connection_is_told_once() -> None:
     session = live()
-    assert len(session.lost(1.0, "reset", 0.1)) == 1
-    assert session.lost(1.2, "reset", 0.5) == []
+    assert len(session.closed(1, 1.0, "reset", 0.1)) == 1
+    assert session.closed(1, 1.2, "reset", 0.5) == []
 
 
 def test_missing_parts_of_a_result_are_sent_again() -> None:
@@ -150,7 +156,7 @@ def test_missing_parts_of_an_invocation_are_asked_for() -> None:
 def test_nothing_is_asked_for_without_the_lease() -> None:
     session = live()
     hear(session, invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))[0])
-    session.lost(1.5, "reset", 0.1)
+    session.closed(1, 1.5, "reset", 0.1)
     assert session.tick(3.0) == []
 
 
@@ -177,7 +183,7 @@ def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
 
 
 def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
-    assert hear(live(), Resume("r1", "fn", "c1")) == [Send(Unknown("r1", "fn", "c1"))]
+    assert hear(live(), Resume("r1", "fn", "c1")) == [Send(1, Unknown("r1", "fn", "c1"))]
 
 
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
@@ -199,7 +205,7 @@ def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
 
 def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
     fresh = RelaySession(Identity("life", ("fn",), "ana", "laptop"))
-    fresh.connected(0.0)
+    fresh.opened(1, 0.0)
     assert hear(fresh, Refused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
     assert hear(live(), Refused("ben", "pc", 7)) == [Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)]
     assert hear(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
@@ -207,17 +213,17 @@ def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
 
 def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
     session = live(takeover=True)
-    session.lost(1.0, "reset", 0.1)
-    assert session.connected(2.0) == [Send(Hello("life", ("fn",), "ana", "laptop", takeover=False))]
+    session.closed(1, 1.0, "reset", 0.1)
+    assert session.opened(1, 2.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover=False))]
 
 
 def test_heartbeats_are_sent_and_an_unanswered_one_costs_the_connection() -> None:
     session = live()
-    assert session.tick(20.2) == [Send(Heartbeat("life"))]
-    session.received(WELCOME, 20.3, NOW_MS)
-    assert session.tick(40.3) == [Send(Heartbeat("life"))]
+    assert session.tick(20.2) == [Send(1, Heartbeat("life"))]
+    session.received(1, WELCOME, 20.3, NOW_MS)
+    assert session.tick(40.3) == [Send(1, Heartbeat("life"))]
     (drop,) = session.tick(40.3 + ANSWER_SECONDS)
-    assert isinstance(drop, Drop)
+    assert isinstance(drop, Close)
 
 
 def test_a_lease_that_ran_out_during_sleep_is_asked_for_again_once_and_quietly() -> None:
@@ -228,7 +234,7 @@ def test_a_lease_that_ran_out_during_sleep_is_asked_for_again_once_and_quietly()
 
 def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
     session = live()
-    assert session.goodbye() == [Send(Goodbye("life"))]
+    assert session.goodbye() == [Send(1, Goodbye("life"))]
     assert not session.released
     hear(session, Released("life"))
     assert session.released
@@ -236,10 +242,10 @@ def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
 
 def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> None:
     session = RelaySession(Identity("r", ("fn",), "ana", "laptop"))
-    session.connected(0.0)
+    session.opened(1, 0.0)
 
     reasons = ["closed (1001)", "SSO session has expired", "SSO session has expired", "closed (1001)"]
-    told = [session.lost(float(at), why, 1.0) for at, why in enumerate(reasons)]
+    told = [session.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
 
     assert [len(effects) for effects in told] == [1, 1, 0, 0]
 
@@ -316,3 +322,82 @@ def test_a_tick_costs_the_same_whatever_is_remembered() -> None:
     entries.looked_at = 0
     session.tick(2.0)
     assert entries.looked_at <= 2
+
+
+def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> None:
+    session = live()
+    session.received(1, WELCOME, RENEW_SECONDS, NOW_MS)
+    assert session.tick(0.1 + RENEW_SECONDS)[-1] == Renew()
+    assert session.opened(2, 6400.0) == [Send(2, Hello("life", ("fn",), "ana", "laptop", renewal=True))]
+    (ack, _, _) = session.received(1, invoke()[0], 6400.1, NOW_MS)
+    assert ack == Send(1, Ack("r1", "fn", "c1"))  # the first one has the lease until the second one is welcome
+    assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1"))]
+    done = session.finished("r1", OK, 1.0, 6400.3, send=True)
+    assert {effect.connection for effect in done if isinstance(effect, Send)} == {2}
+    late = split(Kind.INVOKE, "r2", "fn", pack_invocation(Invocation("r2", "fn", "arn", 0, b"{}"), remaining_ms=99))
+    assert runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1  # a broker had not heard of it yet
+    assert Close(1, "renewed") in session.tick(6400.2 + RETIRED_SECONDS)
+    assert session.closed(1, 6406.0, "renewed", None) == []
+    assert session.next_tick(6406.0) > 6406.0
+
+
+def test_what_was_refused_while_the_lease_moved_is_said_again() -> None:
+    session = live()
+    hear(session, *invoke())
+    session.finished("r1", OK, 1.0, 2.0, send=True)
+    session.opened(2, 3.0)
+    assert session.received(1, Problem("no-lease", ""), 3.1, NOW_MS) in ([], [Send(1, HELLO)])
+    effects = session.received(2, WELCOME, 3.2, NOW_MS)
+    assert outcome_in(effects, peer="c1") == OK
+
+
+def test_a_second_connection_that_fails_costs_nothing_and_is_tried_again() -> None:
+    session = live()
+    session.tick(0.1 + RENEW_SECONDS)
+    assert session.closed(2, 6400.0, "HTTP 429", None) == []
+    session.received(1, WELCOME, 6400.0, NOW_MS)
+    assert Renew() in session.tick(6400.0 + RENEW_AGAIN_SECONDS)
+    session.opened(3, 6500.0)
+    assert Close(3, "the debug stack did not answer in time") in session.tick(6500.0 + ANSWER_SECONDS)
+    assert not session.released
+
+
+def test_a_first_connection_that_dies_while_the_lease_moves_is_no_loss() -> None:
+    session = live()
+    session.opened(2, 3.0)
+    assert session.closed(1, 3.1, "reset", None) == []
+    assert session.received(2, WELCOME, 3.2, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
+
+
+def test_after_sleep_a_dead_connection_is_found_out_within_seconds() -> None:
+    session = live()
+    assert session.woke(10.0) == [Send(1, Heartbeat("life"))]
+    (close,) = session.tick(10.0 + WAKE_SECONDS)
+    assert isinstance(close, Close)
+    session.closed(1, 14.0, "did not answer", 0.1)
+    assert session.woke(15.0) == []
+
+
+def test_a_changed_network_costs_every_connection_at_once() -> None:
+    session = live()
+    session.opened(2, 3.0)
+    assert [effect.connection for effect in session.network_changed() if isinstance(effect, Close)] == [1, 2]
+
+
+def test_an_invocation_that_never_arrives_whole_is_told_and_forgotten() -> None:
+    session = live()
+    hear(session, invoke(random.Random(1).randbytes(3 * CHUNK_BYTES))[0])
+    told = [effect.event for effect in session.tick(40.0) if isinstance(effect, Tell)]
+    (warned,) = [event for event in told if isinstance(event, Warned)]
+    assert warned.reference == "invocation-incomplete"
+    assert "r1" in warned.message
+
+
+def test_a_heartbeat_of_no_time_at_all_does_not_make_the_relay_spin() -> None:
+    session = live()
+    session.received(1, Welcome("life", 60_000, 0), 1.0, NOW_MS)
+    beats = 0
+    for step in range(100):
+        beats += len([effect for effect in session.tick(1.0 + step / 10) if isinstance(effect, Send)])
+        session.received(1, Welcome("life", 60_000, 0), 1.0 + step / 10, NOW_MS)
+    assert beats <= 11

@@ -1,0 +1,38 @@
+"""A laptop that slept, and one whose network changed: what shows of it between two looks."""
+
+from __future__ import annotations
+
+import pytest
+
+from terralive_relay.surroundings import Change, Clocks, Network, address_towards
+
+
+@pytest.mark.parametrize(
+    ("monotonic", "wall", "gap"),
+    [
+        (1.0, 1.0, False),
+        (3.0, 3.0, False),  # a busy machine
+        (1.0, 3600.0, True),  # it slept: the monotonic clock stood still
+        (60.0, 60.0, True),  # the process was stopped
+        (1.0, -3600.0, False),  # somebody set the clock back
+    ],
+)
+def test_a_gap_shows_on_either_clock(*, monotonic: float, wall: float, gap: bool) -> None:
+    clocks = Clocks(100.0, 1_000_000.0)
+    assert clocks.gap(100.0 + monotonic, 1_000_000.0 + wall) is gap
+    assert clocks.gap(100.0 + monotonic + 1, 1_000_000.0 + wall + 1) is False
+
+
+def test_another_address_is_a_move_and_the_same_one_after_a_while_without_any_a_return() -> None:
+    network = Network("203.0.113.7")
+    seen = [
+        network.look(address) for address in ("10.0.0.1", "10.0.0.1", "", "", "10.0.0.1", "10.0.0.2", "", "10.0.0.3")
+    ]
+    none, moved, back = Change.NONE, Change.MOVED, Change.BACK
+    assert seen == [none, none, none, none, back, moved, none, moved]
+
+
+def test_the_way_to_a_peer_is_asked_of_the_system_without_sending_anything() -> None:
+    assert address_towards("127.0.0.1") == "127.0.0.1"
+    assert address_towards("::1") in {"::1", ""}
+    assert address_towards("no address") == ""
