@@ -136,8 +136,11 @@ class Network:
 
     def close(self, door: Door, connection: str) -> None:
         del door
-        if connection in self.links:
-            self.cut(self.links[connection])
+        link = self.links.get(connection)
+        if link is not None and link.at_gateway:
+            if link.carries:
+                self.at(self.now + self.latency(), lambda: self.client_notices(link))
+            self.gateway_notices(link)
 
     def _carry(self, link: Link, text: str) -> None:
         for _ in range(2 if self.happens(self.faults.duplicate) else 1):
