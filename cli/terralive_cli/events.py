@@ -122,13 +122,18 @@ class Connection(Event):
 
 @dataclass(frozen=True, slots=True)
 class InvocationEvent(Event):
-    """An invocation begins; `summary` is a few words of it (`GET /orders`)."""
+    """An invocation begins; `summary` is a few words of it (`GET /orders`).
+
+    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first sent (0: not known).
+    """
 
     type = "invocation"
     request_id: str
     function: str
     trigger: str
     summary: str = ""
+    attempt: int = 1
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""What terralive has to remember of a stage on this machine: one small JSON file in the stage's work folder.
+"""What terralive has to remember of a stage on this machine: a small JSON file, and the relay's journal.
 
-It holds nothing that a cleanup job on another machine could not do without, and no secret.
+They hold nothing that a cleanup job on another machine could not do without, and no secret.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _NAME: Final = "stage.json"
+_JOURNAL: Final = "invocations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,5 +56,11 @@ def note_app(work: Path, record: StageRecord, *, empty: bool) -> StageRecord:
 
 
 def forget(work: Path) -> None:
-    """Remove a stage's record."""
+    """Remove a stage's record and journal."""
     (work / _NAME).unlink(missing_ok=True)
+    journal(work).unlink(missing_ok=True)
+
+
+def journal(work: Path) -> Path:
+    """Where the relays of a stage remember the request ids that they have run."""
+    return work / _JOURNAL

@@ -42,7 +42,12 @@ def from_relay(event: RelayEvent) -> Event:
             return Connection(state=event.state.value, reason=event.reason, retry_in_s=event.retry_in_s)
         case InvocationStarted():
             return InvocationEvent(
-                request_id=event.request_id, function=event.function, trigger=event.trigger, summary=event.summary
+                request_id=event.request_id,
+                function=event.function,
+                trigger=event.trigger,
+                summary=event.summary,
+                attempt=event.attempt,
+                age_s=event.age_s,
             )
         case LogLine():
             return Log(request_id=event.request_id, function=event.function, line=event.line, stream=event.stream)

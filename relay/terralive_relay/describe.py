@@ -6,6 +6,7 @@ Both are bytes of other people's making, so nothing here raises.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,6 +28,14 @@ class Trigger:
 
     name: str
     summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How often an invocation was tried as far as the event says, and when it was first sent (ms; 0: not known)."""
+
+    attempt: int = 1
+    sent_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,29 @@ def describe_trigger(event: bytes) -> Trigger:
     return Trigger("invoke")
 
 
+def describe_delivery(event: bytes, trace_id: str) -> Delivery:
+    """Tell how old an invocation is, and a queue's message also how often it was received.
+
+    A trace begins when Lambda accepts an event, and its id says when (`Root=1-<seconds, in hex>-…`,
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html); all attempts are in the same trace
+    (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). A message of SQS brings both numbers itself
+    (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html), a record of a DynamoDB stream its time.
+    """
+    root = re.search(r"Root=1-([0-9a-fA-F]{8})-", trace_id)
+    sent_ms = int(root[1], 16) * 1000 if root else 0
+    records = _load(event).get("Records")
+    attempt = 1
+    for record in records if isinstance(records, list) else []:
+        attributes = _object(_object(record).get("attributes"))
+        attempt = max(attempt, _number(attributes.get("ApproximateReceiveCount")))
+        times = (
+            _number(attributes.get("SentTimestamp")),
+            _number(_object(_object(record).get("dynamodb")).get("ApproximateCreationDateTime")) * 1000,
+        )
+        sent_ms = min([at for at in (sent_ms, *times) if at], default=0)
+    return Delivery(attempt, sent_ms)
+
+
 def describe_error(outcome: Outcome) -> ErrorText:
     """Read an error's document; its shape differs from runtime to runtime (`stackTrace`, `trace`, none)."""
     if outcome.ok:
@@ -79,6 +111,13 @@ def _load(data: bytes) -> dict[str, object]:
         return _object(json.loads(data))
     except (ValueError, RecursionError):
         return {}
+
+
+def _number(value: object) -> int:
+    try:
+        return min(max(int(float(value)), 0), 2**53) if isinstance(value, str | int | float) else 0
+    except (ValueError, OverflowError):
+        return 0
 
 
 def _object(value: object) -> dict[str, object]:

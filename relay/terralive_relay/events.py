@@ -30,12 +30,17 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True)
 class InvocationStarted:
-    """`trigger`: a guess from the event's shape (`http`, `sns`, `sqs`, …, `invoke`); `summary`: a few words of it."""
+    """`trigger`: a guess from the event's shape (`http`, `sns`, `sqs`, …, `invoke`); `summary`: a few words of it.
+
+    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first sent (0: not known).
+    """
 
     request_id: str
     function: str
     trigger: str
     summary: str = ""
+    attempt: int = 1
+    age_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

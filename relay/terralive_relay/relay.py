@@ -13,10 +13,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeAlias
 
 from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded, Sink, Warned
 from terralive_relay.functions import LocalFunction
+from terralive_relay.journal import Journal
 from terralive_relay.pool import Pool, PoolResult
 from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.session import (
@@ -24,6 +26,7 @@ from terralive_relay.session import (
     Close,
     Effect,
     Identity,
+    Note,
     RelaySession,
     Renew,
     Run,
@@ -58,6 +61,7 @@ class RelaySettings:
         stage: the stage's name, for messages.
         identity: what the relay says of itself.
         functions: what it serves.
+        journal: the file that remembers request ids over restarts.
     """
 
     url: str
@@ -65,6 +69,7 @@ class RelaySettings:
     stage: str
     identity: Identity
     functions: tuple[LocalFunction, ...]
+    journal: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,9 @@ class Relay:
         self._settings = settings
         self._sink = sink
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._session = RelaySession(settings.identity, renew_after_s)
+        self._journal = Journal(settings.journal, int(time.time() * 1000)) if settings.journal is not None else None
+        seen = self._journal.seen if self._journal is not None else {}
+        self._session = RelaySession(settings.identity, renew_after_s, seen)
         self._transport = Transport(
             settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
         )
@@ -175,6 +182,8 @@ class Relay:
         self._thread.join()
         self._transport.stop()
         self._api.close()
+        if self._journal is not None:
+            self._journal.close()
         self._sink(ConnectionChanged(ConnectionState.CLOSED))
 
     def _run(self) -> None:
@@ -279,20 +288,28 @@ class Relay:
     def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Send(connection=connection, message=message):
-                    self._transport.send(connection, encode(message))
+                case Send() | Renew() | Close():
+                    self._connect(effect)
                 case Run(invocation=invocation):
                     self._start(invocation)
+                case Note(request_id=request_id, seen=seen):
+                    if self._journal is not None:
+                        self._journal.note(request_id, seen)
                 case Tell(event=event):
                     if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
                         self._ready.set()
                     self._sink(event)
-                case Renew():
-                    self._transport.renew()
-                case Close(connection=connection, why=why):
-                    self._transport.close(connection, why)
                 case Stop():
                     self._stop_by_itself(effect)
+
+    def _connect(self, effect: Send | Renew | Close) -> None:
+        match effect:
+            case Send(connection=connection, message=message):
+                self._transport.send(connection, encode(message))
+            case Renew():
+                self._transport.renew()
+            case Close(connection=connection, why=why):
+                self._transport.close(connection, why)
 
     def _start(self, invocation: Invocation) -> None:
         pool = self._pools[invocation.function_name]

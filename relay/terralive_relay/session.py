@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from terralive_relay.describe import describe_error, describe_trigger
+from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -32,6 +33,7 @@ from terralive_relay.events import (
     RelayEvent,
     Warned,
 )
+from terralive_relay.journal import Seen
 from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.limits import CONNECTION_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
@@ -68,6 +70,7 @@ RETIRED_SECONDS: Final = 5.0
 WAKE_SECONDS: Final = 3.0  # for an answer after this machine slept; the connection has probably died meanwhile
 REMEMBER_IDS: Final = 100_000
 _SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
+_NOT_THERE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,14 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Run:
     invocation: Invocation
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Remember a request id beyond this life."""
+
+    request_id: str
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +138,7 @@ class Stop:
     since_ms: int = 0
 
 
-Effect: TypeAlias = Send | Run | Tell | Renew | Close | Stop
+Effect: TypeAlias = Send | Run | Note | Tell | Renew | Close | Stop
 
 
 @dataclass(slots=True)
@@ -138,6 +149,7 @@ class _Entry:
     peer: str
     payload: bytes | None = None
     gone: bool = False
+    answered: bool = False  # by Lambda itself: the handler had no time left
     finished_at: float = 0.0
 
 
@@ -147,6 +159,7 @@ class RelaySession:
 
     identity: Identity
     renew_after_s: float = RENEW_SECONDS
+    seen: Mapping[str, Seen] = field(default_factory=dict)  # by earlier lives
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
     _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
     _arrived: OrderedDict[str, None] = field(default_factory=OrderedDict)  # those of them that their stubs have
@@ -248,6 +261,7 @@ class RelaySession:
                 f"({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
             )
         entry.payload = pack_outcome(outcome)
+        entry.answered = not send
         entry.finished_at = now
         self._finished[request_id] = None
         self._kept_bytes += len(entry.payload)
@@ -377,8 +391,9 @@ class RelaySession:
         entry = self._entries.get(chunk.request_id)
         if entry is not None:
             entry.peer = chunk.peer
-            self._arrived.pop(chunk.request_id, None)  # Lambda's retry: its stub is another one
-            return self._stand(chunk.request_id, entry) if chunk.part == 0 else []
+            if chunk.part != 0:
+                return []
+            return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry)]
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
@@ -391,8 +406,31 @@ class RelaySession:
             return [Tell(warned)]
         entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
         trigger = describe_trigger(invocation.event)
-        started = InvocationStarted(chunk.request_id, chunk.function, trigger.name, trigger.summary)
-        return [self._say(self._ack(chunk.request_id, entry)), Tell(started), Run(invocation)]
+        delivery = describe_delivery(invocation.event, invocation.trace_id)
+        before = self.seen.get(chunk.request_id, Seen(0, now_ms))
+        first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
+        started = InvocationStarted(
+            chunk.request_id,
+            chunk.function,
+            trigger.name,
+            trigger.summary,
+            attempt=max(before.attempts + 1, delivery.attempt),
+            age_s=(now_ms - first_ms) / 1000,
+        )
+        note = Note(chunk.request_id, Seen(before.attempts + 1, before.first_ms))
+        return [self._say(self._ack(chunk.request_id, entry)), note, Tell(started), Run(invocation)]
+
+    def _retried(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
+        """Tell of a retry of Lambda's: the caller of the attempt before has had its answer, or can have none."""
+        arrived = self._arrived.pop(request_id, _NOT_THERE) is not _NOT_THERE  # this attempt's stub has not got it yet
+        if not (arrived or entry.answered or entry.gone):
+            return []
+        entry.answered = False
+        what = "that attempt's result is forgotten" if entry.gone else "that attempt's result was given again"
+        text = (
+            f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
+        )
+        return [Tell(Warned("retry-not-run", text, entry.function))]
 
     def _about_result(self, message: Resume | Done | Missing) -> list[Effect]:
         entry = self._entries.get(message.request_id)

@@ -23,7 +23,7 @@ from moto.awslambda.models import LambdaFunction
 from terralive_stub.limits import ASYNCHRONOUS_PAYLOAD_BYTES
 
 from .control import ControlPlane
-from .lambdas import Functions, InvokeError, Result
+from .lambdas import Functions, InvokeError, Result, new_trace
 from .triggers.destinations import DestinationError, Role, send
 
 _FUNCTION_RETRY_SECONDS = (60.0, 120.0)
@@ -37,13 +37,14 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """One accepted event; `attempts` counts runs of the handler."""
+    """One accepted event, all of whose attempts are in one trace; `attempts` counts runs of the handler."""
 
     arn: str
     payload: bytes
     request_id: str
     accepted: float
     client_context: str = ""
+    trace_id: str = ""
     attempts: int = 0
 
 
@@ -91,7 +92,7 @@ class AsynchronousInvocations:
             message += f" (limit {ASYNCHRONOUS_PAYLOAD_BYTES} bytes)"
             raise InvokeError("RequestTooLargeException", message, 413)
         self._functions.find(name_or_arn)
-        event = _Event(name_or_arn, payload, request_id or str(uuid.uuid4()), time.time(), client_context)
+        event = _Event(name_or_arn, payload, request_id or str(uuid.uuid4()), time.time(), client_context, new_trace())
         task = asyncio.create_task(self._work(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -131,7 +132,7 @@ class AsynchronousInvocations:
         try:
             result = await self._functions.invoke(
                 function, event.payload, arn=event.arn if event.arn.startswith("arn:") else "",
-                request_id=event.request_id, client_context=event.client_context,
+                request_id=event.request_id, client_context=event.client_context, trace_id=event.trace_id,
             )  # fmt: skip
         except InvokeError as error:
             return _Attempt(refusal=error)

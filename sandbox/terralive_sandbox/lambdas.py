@@ -93,6 +93,14 @@ class _State:
     folder: Path
 
 
+def new_trace() -> str:
+    """A tracing header for a trace that begins now.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    return f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Sampled=0"
+
+
 class Functions:
     """All functions of the sandbox's account.
 
@@ -168,9 +176,10 @@ class Functions:
         return decide([document], AccessRequest(action, (arn,), principals, context))
 
     async def invoke(
-        self, function: LambdaFunction, event: bytes, *, arn: str = "", request_id: str = "", client_context: str = ""
-    ) -> Result:
-        """Run a function and wait for its end.
+        self, function: LambdaFunction, event: bytes, *,
+        arn: str = "", request_id: str = "", client_context: str = "", trace_id: str = "",
+    ) -> Result:  # fmt: skip
+        """Run a function and wait for its end. Without an id or a trace it gets new ones.
 
         Raises:
             InvokeError: it cannot be run at all.
@@ -187,7 +196,7 @@ class Functions:
             return Invocation(
                 request_id, function.function_name, arn or function.function_arn,
                 int((time.time() + seconds) * 1000), event or b"{}",
-                trace_id=f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Sampled=0",
+                trace_id=trace_id or new_trace(),
                 client_context=client_context,
             )  # fmt: skip
 

@@ -8,7 +8,13 @@ from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
-from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, Warned
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    InvocationFinished,
+    InvocationStarted,
+    Warned,
+)
 from terralive_relay.session import (
     ANSWER_SECONDS,
     KEEP_BYTES,
@@ -20,6 +26,7 @@ from terralive_relay.session import (
     Close,
     Effect,
     Identity,
+    Note,
     RelaySession,
     Renew,
     Run,
@@ -329,7 +336,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
     session.received(1, WELCOME, RENEW_SECONDS, NOW_MS)
     assert session.tick(0.1 + RENEW_SECONDS)[-1] == Renew()
     assert session.opened(2, 6400.0) == [Send(2, Hello("life", ("fn",), "ana", "laptop", renewal=True))]
-    (ack, _, _) = session.received(1, invoke()[0], 6400.1, NOW_MS)
+    ack = session.received(1, invoke()[0], 6400.1, NOW_MS)[0]
     assert ack == Send(1, Ack("r1", "fn", "c1"))  # the first one has the lease until the second one is welcome
     assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1"))]
     done = session.finished("r1", OK, 1.0, 6400.3, send=True)
@@ -401,3 +408,44 @@ def test_a_heartbeat_of_no_time_at_all_does_not_make_the_relay_spin() -> None:
         beats += len([effect for effect in session.tick(1.0 + step / 10) if isinstance(effect, Send)])
         session.received(1, Welcome("life", 60_000, 0), 1.0 + step / 10, NOW_MS)
     assert beats <= 11
+
+
+def started(effects: list[Effect]) -> InvocationStarted:
+    (event,) = [
+        effect.event for effect in effects if isinstance(effect, Tell) and isinstance(effect.event, InvocationStarted)
+    ]
+    return event
+
+
+def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> None:
+    first = live()
+    (note,) = [effect for effect in hear(first, *invoke()) if isinstance(effect, Note)]
+    second = RelaySession(Identity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen})
+    second.opened(1, 0.0)
+    second.received(1, WELCOME, 0.1, NOW_MS)
+    effects = second.received(1, invoke()[0], 63.0, NOW_MS + 63_000)
+    assert (started(effects).attempt, started(effects).age_s) == (2, 63.0)
+    assert runs(effects) == 1
+
+
+def test_an_invocation_that_nobody_took_at_first_is_shown_with_its_age() -> None:
+    """Its trace began when Lambda accepted the event."""
+    trace = f"Root=1-{NOW_MS // 1000 - 185:08x}-000000000000000000000000;Sampled=0"
+    call = Invocation("r1", "fn", "arn", 0, b"{}", trace_id=trace)
+    (chunk,) = split(Kind.INVOKE, "r1", "fn", pack_invocation(call, remaining_ms=3000), peer="c1")
+    event = started(hear(live(), chunk))
+    assert (event.attempt, event.age_s) == (1, 185.0)
+
+
+def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None:
+    session = live()
+    hear(session, *invoke())
+    session.finished("r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, send=True)
+    hear(session, Done("r1", "fn", "c1"))
+    effects = hear(session, *invoke(peer="c2"), now=61.0)
+    (warned,) = [effect.event for effect in effects if isinstance(effect, Tell)]
+    assert isinstance(warned, Warned)
+    assert "tries r1 again after 60 s" in warned.message
+    assert runs(effects) == 0
+    assert outcome_in([effect for effect in effects if isinstance(effect, Send)], peer="c2").error_type == "ValueError"
+    assert not [effect for effect in hear(session, *invoke(peer="c3"), now=61.1) if isinstance(effect, Tell)]

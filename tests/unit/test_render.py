@@ -66,6 +66,8 @@ EVENTS: list[tuple[Event, str]] = [
     (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
     (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
     (InvocationEvent("a1b2", "orders-api", "sns"), "orders-api  sns"),
+    (InvocationEvent("a1b2", "orders-api", "sqs", "", 3, 63.4), "orders-api  sqs  attempt 3, first sent 63 s ago"),
+    (InvocationEvent("a1b2", "orders-api", "sns", "", 1, 7400.0), "orders-api  sns  sent 2 h ago"),
     (Log("a1b2", "orders-api", "hello [red]world[/red]"), "orders-api  │ hello [red]world[/red]"),
     (Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3), "orders-api  done in 12 ms"),
     (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),

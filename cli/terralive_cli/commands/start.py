@@ -8,7 +8,7 @@ import time
 import uuid
 from typing import Final
 
-from terralive_cli import approval, failures
+from terralive_cli import approval, failures, record
 from terralive_cli.config import Config
 from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
 from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
@@ -68,7 +68,8 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
         machine=socket.gethostname(),
         takeover=takeover,
     )
-    settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions)
+    journal = record.journal(target.work)
+    settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions, journal)
     relay = Relay(settings, target.caller.credentials, lambda event: ui.emit(from_relay(event)))
     try:
         relay.start()

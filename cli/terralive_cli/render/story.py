@@ -36,6 +36,7 @@ _STARTS: Final = {"synth": "synthesising", "init": "preparing Terraform", "plan"
 _RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
 _ERROR_LOG: Final = "[ERROR] "  # how Lambda's Python runtime logs an error of the handler's, with its traceback
 _QUIET_SECONDS: Final = 5.0
+_LATE_SECONDS: Final = 50.0  # Lambda's first retry comes after a minute
 _SHOWN_PATHS: Final = 3
 _MILLISECONDS: Final = 1000.0
 _SECONDS_OF_MINUTE: Final = 60.0
@@ -108,9 +109,7 @@ class Storyteller:
             case Connection():
                 return _lines(event, *_connection(event))
             case InvocationEvent():
-                self._running[event.request_id] = event.function
-                what = event.summary or event.trigger
-                return [self._column(event, event.request_id, event.function, Span(what, Style.STRONG))]
+                return [self._invocation(event)]
             case Log():
                 return self._log(event)
             case Result():
@@ -137,6 +136,15 @@ class Storyteller:
         together = sum(1 for name in self._running.values() if name == function)
         mark = (Span(f"#{request_id[:4]} ", Style.FAINT),) if together > 1 and request_id else ()
         return Line((*mark, *spans), event.at, self._label(function))
+
+    def _invocation(self, event: InvocationEvent) -> Line:
+        self._running[event.request_id] = event.function
+        spans = [Span(event.summary or event.trigger, Style.STRONG)]
+        if event.attempt > 1:
+            spans.append(Span(f"  attempt {event.attempt}, first sent {_ago(event.age_s)}", Style.CAUTION))
+        elif event.age_s >= _LATE_SECONDS:
+            spans.append(Span(f"  sent {_ago(event.age_s)}", Style.CAUTION))
+        return self._column(event, event.request_id, event.function, *spans)
 
     def _log(self, event: Log) -> list[Line]:
         if event.line.startswith(_ERROR_LOG) and event.request_id in self._running:
@@ -223,6 +231,12 @@ class Storyteller:
 
 class _Say(Protocol):
     def __call__(self, text: str, style: Style = Style.PLAIN, *, live: bool = False) -> list[Line]: ...
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 100:  # noqa: PLR2004 - two digits of the smaller unit read best
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 100 * 60 else f"{seconds / 3600:.0f} h ago"
 
 
 def _few(paths: tuple[str, ...]) -> str:
