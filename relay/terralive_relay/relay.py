@@ -16,25 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
 from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded, Sink, Warned
 from terralive_relay.functions import LocalFunction
 from terralive_relay.journal import Journal
+from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.pool import Pool, PoolResult
 from terralive_relay.runtime_api import RuntimeApi
-from terralive_relay.session import (
-    RENEW_SECONDS,
-    Close,
-    Effect,
-    Identity,
-    Note,
-    RelaySession,
-    Renew,
-    Run,
-    Send,
-    Stop,
-    StopReason,
-    Tell,
-)
+from terralive_relay.session import RelaySession
 from terralive_relay.surroundings import Change, Clocks, Network, address_towards
 from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
 from terralive_relay.watch import Watcher

@@ -8,6 +8,7 @@ from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
+from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -15,27 +16,16 @@ from terralive_relay.events import (
     InvocationStarted,
     Warned,
 )
-from terralive_relay.session import (
+from terralive_relay.invocations import KEEP_BYTES, KEEP_SECONDS, _Entry
+from terralive_relay.leasing import (
     ANSWER_SECONDS,
-    KEEP_BYTES,
-    KEEP_SECONDS,
     RENEW_AGAIN_SECONDS,
     RENEW_SECONDS,
     RETIRED_SECONDS,
     WAKE_SECONDS,
-    Close,
-    Effect,
     Identity,
-    Note,
-    RelaySession,
-    Renew,
-    Run,
-    Send,
-    Stop,
-    StopReason,
-    Tell,
-    _Entry,
 )
+from terralive_relay.session import RelaySession
 from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
@@ -295,7 +285,7 @@ def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
     run_through(session, "waiting", body=bytes(size), thanks=False)
     for number in range(KEEP_BYTES // size + 3):
         run_through(session, f"r{number}", body=bytes(size))
-    assert session._kept_bytes <= KEEP_BYTES
+    assert session._invocations._kept_bytes <= KEEP_BYTES
     assert sent(hear(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
     assert outcome_in(hear(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(size)
 
@@ -323,7 +313,7 @@ class CountingDict(OrderedDict[str, _Entry]):
 
 def test_a_tick_costs_the_same_whatever_is_remembered() -> None:
     session = live()
-    entries = session._entries = CountingDict()
+    entries = session._invocations._entries = CountingDict()
     for number in range(500):
         run_through(session, f"r{number}", now=1.0 + number / 1000, thanks=number % 2 == 0)
     entries.looked_at = 0

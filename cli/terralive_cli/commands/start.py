@@ -16,8 +16,8 @@ from terralive_cli.mapping import doubts
 from terralive_cli.target import Target, opened
 from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
+from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings, held_by
-from terralive_relay.session import Identity
 from terralive_stub.exchange import LeaseState
 
 _CONNECT_SECONDS: Final = 60.0

@@ -1,0 +1,233 @@
+"""The relay's invocations: which were run, and what is kept of their results. (message, now) -> effects; no I/O.
+
+Invariants:
+    1. A request id is given to a handler at most once in a relay's life, whatever is repeated, delayed or reordered.
+    2. A finished invocation's result is kept until the stub has said that it arrived, and repeated whenever it asks.
+    3. Everything that is sent about an invocation goes to the connection that asked for it last.
+    4. Nothing but the functions of the configuration runs.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
+from terralive_relay.effects import Effect, Note, Run, Send, Tell
+from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
+from terralive_relay.journal import Seen
+from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.invocation import Outcome
+from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.refusals import Refusal, error_outcome
+from terralive_stub.wire import Ack, Chunk, Done, Kind, Message, Missing, ProtocolError, Resume, Unknown
+
+STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the missing ones are asked for
+ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
+KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
+KEEP_BYTES: Final = 128 * 1024 * 1024
+REMEMBER_IDS: Final = 100_000
+_NOT_THERE: Final = object()
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One invocation. `payload` is None while its handler runs, and after it has been forgotten (`gone`)."""
+
+    function: str
+    peer: str
+    payload: bytes | None = None
+    gone: bool = False
+    answered: bool = False  # by Lambda itself: the handler had no time left
+    finished_at: float = 0.0
+
+
+@dataclass(slots=True)
+class Invocations:
+    """See the module's docstring.
+
+    Args:
+        functions: the names of those that are served.
+        say: makes the effect that sends a message.
+        seen: request ids that earlier lives have run.
+    """
+
+    functions: tuple[str, ...]
+    say: Callable[[Message], Send]
+    seen: Mapping[str, Seen]
+    _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
+    _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
+    _arrived: OrderedDict[str, None] = field(default_factory=OrderedDict)  # those of them that their stubs have
+    _assembler: Assembler = field(default_factory=Assembler)
+    _kept_bytes: int = 0
+
+    def invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
+        """Take a part of an invocation; run it when it is whole.
+
+        Raises:
+            ProtocolError: it contradicts itself, or names what is not this relay's.
+        """
+        if chunk.function not in self.functions:
+            raise ProtocolError(f"{chunk.function!r:.140} is not a function of this project's configuration")
+        entry = self._entries.get(chunk.request_id)
+        if entry is not None:
+            if entry.function != chunk.function:
+                raise ProtocolError(f"{chunk.function!r:.140} names another function's invocation")
+            entry.peer = chunk.peer
+            if chunk.part != 0:
+                return []
+            return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry)]
+        payload = self._assembler.add(chunk, now)
+        if payload is None:
+            return []
+        invocation = unpack_invocation(payload, now_ms=now_ms)
+        if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
+            raise ProtocolError("an invocation's payload names another invocation than its chunks")
+        self._assembler.discard(chunk.request_id)
+        if invocation.deadline_ms <= now_ms:  # no entry: Lambda's retry has the same id, and may run
+            warned = Warned("invocation-expired", f"{chunk.request_id} came too late and was not run", chunk.function)
+            return [Tell(warned)]
+        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
+        trigger = describe_trigger(invocation.event)
+        delivery = describe_delivery(invocation.event, invocation.trace_id)
+        before = self.seen.get(chunk.request_id, Seen(0, now_ms))
+        first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
+        started = InvocationStarted(
+            chunk.request_id,
+            chunk.function,
+            trigger.name,
+            trigger.summary,
+            attempt=max(before.attempts + 1, delivery.attempt),
+            age_s=(now_ms - first_ms) / 1000,
+        )
+        note = Note(chunk.request_id, Seen(before.attempts + 1, before.first_ms))
+        return [self.say(self._ack(chunk.request_id, entry)), note, Tell(started), Run(invocation)]
+
+    def finished(
+        self, request_id: str, outcome: Outcome, handler_ms: float, now: float, *, answered: bool, send: bool
+    ) -> list[Effect]:
+        """A handler has ended. `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now."""
+        entry = self._entries[request_id]
+        if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
+            outcome = error_outcome(
+                Refusal.TOO_LARGE,
+                f"Response payload size ({len(outcome.body)} bytes) exceeded maximum allowed payload size "
+                f"({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
+            )
+        entry.payload = pack_outcome(outcome)
+        entry.answered = answered
+        entry.finished_at = now
+        self._finished[request_id] = None
+        self._kept_bytes += len(entry.payload)
+        error = describe_error(outcome)
+        told = Tell(
+            InvocationFinished(
+                request_id=request_id,
+                function=entry.function,
+                ok=outcome.ok,
+                error_type=error.type,
+                handler_ms=handler_ms,
+                error_message=error.message,
+                stack=error.stack,
+            )
+        )
+        self._forget(now)
+        return [*(self._result(request_id, entry) if send else []), told]
+
+    def about_result(self, message: Resume | Done | Missing) -> list[Effect]:
+        """Answer a stub's question about an invocation that was acknowledged."""
+        entry = self._entries.get(message.request_id)
+        if entry is None or entry.function != message.function:
+            unknown = Unknown(message.request_id, message.function, message.peer)
+            return [self.say(unknown)] if isinstance(message, Resume) else []
+        if isinstance(message, Done):
+            if message.request_id in self._finished:
+                self._arrived[message.request_id] = None
+            return []
+        entry.peer = message.peer
+        if isinstance(message, Resume):
+            return self._stand(message.request_id, entry)
+        chunks = self._result(message.request_id, entry)
+        return [chunks[part] for part in message.parts if part < len(chunks)]
+
+    def standing(self) -> list[Effect]:
+        """Say again how everything stands whose result has not arrived.
+
+        What was on its way while the lease moved may have been refused, or have gone down with a connection.
+        """
+        return [
+            effect
+            for request_id, entry in self._entries.items()
+            if not entry.gone and request_id not in self._arrived
+            for effect in self._stand(request_id, entry)
+        ]
+
+    def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
+        """Ask for what is missing, and forget what is old."""
+        self._forget(now)
+        text = "did not arrive whole and was not run; its stub has given up or will send it again"
+        effects: list[Effect] = [
+            Tell(Warned("invocation-incomplete", f"{request_id} {text}"))
+            for request_id in self._assembler.expire(now, after=ABANDON_SECONDS)
+        ]
+        if may_ask:
+            effects += [
+                self.say(Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer))
+                for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
+            ]
+        return effects
+
+    def _retried(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
+        """Tell of a retry of Lambda's: the caller of the attempt before has had its answer, or can have none."""
+        arrived = self._arrived.pop(request_id, _NOT_THERE) is not _NOT_THERE  # this attempt's stub has not got it yet
+        if not (arrived or entry.answered or entry.gone):
+            return []
+        entry.answered = False
+        what = "that attempt's result is forgotten" if entry.gone else "that attempt's result was given again"
+        text = (
+            f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
+        )
+        return [Tell(Warned("retry-not-run", text, entry.function))]
+
+    def _stand(self, request_id: str, entry: _Entry) -> list[Effect]:
+        """Say how an invocation stands: running, finished, or forgotten."""
+        if entry.gone:
+            return [self.say(Unknown(request_id, entry.function, entry.peer))]
+        if entry.payload is None:
+            return [self.say(self._ack(request_id, entry))]
+        return self._result(request_id, entry)
+
+    @staticmethod
+    def _ack(request_id: str, entry: _Entry) -> Ack:
+        return Ack(request_id, entry.function, entry.peer)
+
+    def _result(self, request_id: str, entry: _Entry) -> list[Effect]:
+        if entry.payload is None:
+            return []
+        chunks = split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)
+        return [self.say(chunk) for chunk in chunks]
+
+    def _forget(self, now: float) -> None:
+        """Keep memory bounded: old results first, those that have arrived before those that have not; then old ids.
+
+        `_finished` holds the ids with a stored result, `_arrived` those whose result has reached its stub, both in
+        the order in which that happened: what is to be forgotten stands at the front, so a tick costs what it forgets.
+        """
+        while self._kept_bytes > KEEP_BYTES and self._arrived:
+            self._drop_result(next(iter(self._arrived)))
+        while self._finished:
+            request_id = next(iter(self._finished))
+            if self._kept_bytes <= KEEP_BYTES and now - self._entries[request_id].finished_at < KEEP_SECONDS:
+                break
+            self._drop_result(request_id)
+        while len(self._entries) > REMEMBER_IDS and next(iter(self._entries.values())).gone:
+            self._entries.popitem(last=False)
+
+    def _drop_result(self, request_id: str) -> None:
+        entry = self._entries[request_id]
+        self._kept_bytes -= len(entry.payload or b"")
+        entry.payload, entry.gone = None, True
+        self._finished.pop(request_id, None)
+        self._arrived.pop(request_id, None)
