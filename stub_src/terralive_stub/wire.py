@@ -20,6 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
@@ -30,6 +31,12 @@ from terralive_stub.limits import MESSAGE_BYTES
 VERSION: Final = 1
 TEXT_CHARACTERS: Final = 4096
 LIST_ITEMS: Final = 4096
+NAME_CHARACTERS: Final = 256
+
+Name: TypeAlias = str
+"""What a machine made: an id of AWS's, a function's name, a word of this protocol's. Printable ASCII without spaces, at
+most 256 characters: it goes into table keys, HTTP headers and log lines, and every answer that repeats it still fits.
+"""
 
 
 class ProtocolError(Exception):
@@ -55,8 +62,8 @@ class Hello:
     """A relay asks for the stage's lease. `relay` names one life of one relay process."""
 
     ACTION: ClassVar[str] = "hello"
-    relay: str
-    functions: tuple[str, ...]
+    relay: Name
+    functions: tuple[Name, ...]
     owner: str
     machine: str
     takeover: bool = False
@@ -68,7 +75,7 @@ class Welcome:
     """The lease is this relay's until `expires_ms` (broker's clock, ms since the epoch) unless it is renewed."""
 
     ACTION: ClassVar[str] = "welcome"
-    relay: str
+    relay: Name
     expires_ms: int
     heartbeat_ms: int
 
@@ -97,7 +104,7 @@ class Heartbeat:
     """Renews the lease and keeps the connection from idling; answered by a Welcome."""
 
     ACTION: ClassVar[str] = "heartbeat"
-    relay: str
+    relay: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ class Goodbye:
     """The relay leaves: from now on stubs fail at once instead of waiting for it; answered by Released."""
 
     ACTION: ClassVar[str] = "goodbye"
-    relay: str
+    relay: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,7 @@ class Released:
     """The lease has been given back. Closing before that could make the relay look lost instead of gone."""
 
     ACTION: ClassVar[str] = "released"
-    relay: str
+    relay: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,14 +129,14 @@ class Chunk:
 
     ACTION: ClassVar[str] = "chunk"
     kind: Kind
-    request_id: str
-    function: str
+    request_id: Name
+    function: Name
     part: int
     parts: int
     size: int
-    encoding: str
+    encoding: Name
     data: bytes = field(repr=False)
-    peer: str = ""
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,21 +144,24 @@ class Ack:
     """The invocation is fully received and owned by this relay, which is running it."""
 
     ACTION: ClassVar[str] = "ack"
-    request_id: str
-    function: str
-    peer: str = ""
+    request_id: Name
+    function: Name
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Some parts of a payload have not come; please send them again. No parts: please wait, there is no room yet."""
+    """Some parts of a payload have not come; please send them again. No parts: please wait, there is no room yet.
+
+    Each part is named once: it may be 96,000 bytes.
+    """
 
     ACTION: ClassVar[str] = "missing"
     kind: Kind
-    request_id: str
-    function: str
+    request_id: Name
+    function: Name
     parts: tuple[int, ...]
-    peer: str = ""
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +169,9 @@ class Resume:
     """A stub asks how an acknowledged invocation stands: answered by Ack, by the result, or by Unknown."""
 
     ACTION: ClassVar[str] = "resume"
-    request_id: str
-    function: str
-    peer: str = ""
+    request_id: Name
+    function: Name
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +179,9 @@ class Done:
     """The result has arrived."""
 
     ACTION: ClassVar[str] = "done"
-    request_id: str
-    function: str
-    peer: str = ""
+    request_id: Name
+    function: Name
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +189,9 @@ class Unknown:
     """This relay has never owned that invocation (it was restarted since)."""
 
     ACTION: ClassVar[str] = "unknown"
-    request_id: str
-    function: str
-    peer: str = ""
+    request_id: Name
+    function: Name
+    peer: Name = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,13 +203,13 @@ class NoRelay:
     """
 
     ACTION: ClassVar[str] = "no-relay"
-    request_id: str
+    request_id: Name
     owner: str
     machine: str
     since_ms: int
     until_ms: int
     retry_ms: int
-    reason: str
+    reason: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +217,8 @@ class Undeliverable:
     """A relay's answer found the stub's connection gone; the stub will come back and ask."""
 
     ACTION: ClassVar[str] = "undeliverable"
-    request_id: str
-    peer: str
+    request_id: Name
+    peer: Name
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +226,9 @@ class Problem:
     """The broker refuses a message; `reference` is kebab-case as in every terralive error."""
 
     ACTION: ClassVar[str] = "problem"
-    reference: str
+    reference: Name
     message: str
-    request_id: str = ""
+    request_id: Name = ""
 
 
 Message: TypeAlias = (
@@ -261,6 +271,8 @@ _TYPES: Final[dict[str, type[Message]]] = {
         Problem,
     )
 }
+
+_NAME: Final = re.compile("[!-~]*")
 
 
 def encode(message: Message) -> str:
@@ -322,6 +334,12 @@ def _text(value: object, where: str) -> str:
     return value
 
 
+def _name(value: object, where: str) -> Name:
+    if not isinstance(value, str) or len(value) > NAME_CHARACTERS or not _NAME.fullmatch(value):
+        raise ProtocolError(f"{where} must be a name of at most {NAME_CHARACTERS} printable ASCII characters")
+    return value
+
+
 def _number(value: object, where: str) -> int:
     if type(value) is not int or not 0 <= value < 2**53:
         raise ProtocolError(f"{where} must be a whole number from 0 to 2^53")
@@ -356,12 +374,20 @@ def _kind(value: object, where: str) -> Kind:
         raise ProtocolError(f"{where} must be one of {', '.join(Kind)}") from None
 
 
+def _numbers(value: object, where: str) -> tuple[int, ...]:
+    numbers = tuple(_number(item, where) for item in _items(value, where))
+    if len(set(numbers)) < len(numbers):
+        raise ProtocolError(f"{where} names a number twice")
+    return numbers
+
+
 _READERS: Final[dict[str, Callable[[object, str], object]]] = {
     "str": _text,
+    "Name": _name,
     "int": _number,
     "bool": _flag,
     "bytes": _bytes,
     "Kind": _kind,
-    "tuple[str, ...]": lambda value, where: tuple(_text(item, where) for item in _items(value, where)),
-    "tuple[int, ...]": lambda value, where: tuple(_number(item, where) for item in _items(value, where)),
+    "tuple[Name, ...]": lambda value, where: tuple(_name(item, where) for item in _items(value, where)),
+    "tuple[int, ...]": _numbers,
 }
