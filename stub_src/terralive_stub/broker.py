@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Literal, TypedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 import boto3
 from botocore.config import Config
@@ -34,23 +35,8 @@ if TYPE_CHECKING:
 
 # Fail fast and try again: the gateway gives an integration 29 s, a stub waits 3 s for an acknowledgement.
 _CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+_KINDS: Final = frozenset({"CONNECT", "DISCONNECT", "MESSAGE"})
 _LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {"pk": {"S": "lease"}, "sk": {"S": "lease"}}
-
-
-class RequestContextIdentity(TypedDict, total=False):
-    userArn: str
-
-
-class RequestContext(TypedDict):
-    eventType: Literal["CONNECT", "DISCONNECT", "MESSAGE"]
-    connectionId: str
-    stage: str
-    identity: RequestContextIdentity
-
-
-class WebSocketEvent(TypedDict, total=False):
-    requestContext: RequestContext
-    body: str
 
 
 class Response(TypedDict):
@@ -171,35 +157,51 @@ class ManagementApi:
             print(f"could not close a connection: {error.response['Error'].get('Code')}")  # noqa: T201  # Lambda's log
 
 
+@dataclass(frozen=True, slots=True)
 class Broker:
     """What a warm environment keeps."""
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        session = boto3.Session()
-        self.exchange = Exchange(
-            DynamoDBTable(session.client("dynamodb", config=_CONFIG), environ["TABLE_NAME"]),
-            ManagementApi(session, environ["MANAGEMENT_ENDPOINT"]),
-        )
+    exchange: Exchange
 
-    def handle(self, event: WebSocketEvent, now_ms: int) -> Response:
-        context = event["requestContext"]
-        connection = context["connectionId"]
-        if context["eventType"] == "CONNECT":
-            arn = context["identity"].get("userArn") or ""
-            welcome = self.exchange.connect(connection, context["stage"], arn, now_ms)
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        session = boto3.Session()
+        table = DynamoDBTable(session.client("dynamodb", config=_CONFIG), environ["TABLE_NAME"])
+        return cls(Exchange(table, ManagementApi(session, environ["MANAGEMENT_ENDPOINT"])))
+
+    def handle(self, event: Mapping[str, object], now_ms: int) -> Response:
+        """Act on one event; 400 for what API Gateway never sends."""
+        context = _object(event, "requestContext")
+        connection = _text(context, "connectionId")
+        kind = _text(context, "eventType")
+        if not connection or kind not in _KINDS:
+            return {"statusCode": 400}
+        if kind == "CONNECT":
+            arn = _text(_object(context, "identity"), "userArn")
+            welcome = self.exchange.connect(connection, _text(context, "stage"), arn, now_ms)
             return {"statusCode": 200 if welcome else 403}
-        if context["eventType"] == "DISCONNECT":
+        if kind == "DISCONNECT":
             self.exchange.disconnect(connection, now_ms)
         else:
-            self.exchange.message(connection, event.get("body") or "", now_ms)
+            self.exchange.message(connection, _text(event, "body"), now_ms)
         return {"statusCode": 200}
+
+
+def _object(document: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(document: Mapping[str, object], name: str) -> str:
+    value = document.get(name)
+    return value if isinstance(value, str) else ""
 
 
 _broker: list[Broker] = []
 
 
-def handler(event: WebSocketEvent, context: object) -> Response:  # noqa: ARG001  # Lambda passes both
+def handler(event: Mapping[str, object], context: object) -> Response:  # noqa: ARG001  # Lambda passes both
     """Lambda's entry; the clients are made in the first invocation, so that importing this module needs no AWS."""
     if not _broker:
-        _broker.append(Broker(os.environ))
+        _broker.append(Broker.from_environment(os.environ))
     return _broker[0].handle(event, int(time.time() * 1000))

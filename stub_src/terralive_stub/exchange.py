@@ -364,12 +364,14 @@ class Exchange:
         known = self._identities.get(connection)
         if known is None:
             known = self.table.get_identity(connection)
-            if known is not None:
-                self._remember(known)
+        if known is not None:
+            self._remember(known)
         return known
 
     def _remember(self, identity: Identity) -> None:
+        """Cache it as the last one used; of too many the one that was not used for longest is forgotten."""
         self._identities[identity.connection] = identity
+        self._identities.move_to_end(identity.connection)
         while len(self._identities) > _CACHED_IDENTITIES:
             self._identities.popitem(last=False)
 
