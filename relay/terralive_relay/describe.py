@@ -13,6 +13,7 @@ from typing import Final
 from terralive_stub.invocation import Outcome
 
 _READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
+_SUMMARY_CHARACTERS: Final = 200
 _RECORD_SOURCES: Final = {
     "aws:sns": "sns",
     "aws:sqs": "sqs",
@@ -47,7 +48,15 @@ class ErrorText:
 
 def describe_trigger(event: bytes) -> Trigger:
     """Guess an invocation's trigger from its event's shape (AWS documents one shape a service, and no marker)."""
-    document = _load(event)
+    trigger = _trigger(_load(event))
+    return Trigger(_short(trigger.name), _short(trigger.summary))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 1]}…"
+
+
+def _trigger(document: dict[str, object]) -> Trigger:
     context = _object(document.get("requestContext"))
     http = _object(context.get("http"))
     if http:

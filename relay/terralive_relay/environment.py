@@ -121,4 +121,4 @@ def _local_search_path(value: str, function: LocalFunction) -> str:
 
 def _digest(variables: Mapping[str, str]) -> str:
     text = "\0".join(f"{name}={value}" for name, value in sorted(variables.items()))
-    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -83,7 +83,7 @@ def response(status: int, headers: Mapping[str, str], body: bytes, *, keep_alive
     lines.append(f"Content-Length: {len(body)}")
     if not keep_alive:
         lines.append("Connection: close")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "replace") + body
 
 
 def _fields(stream: Stream) -> dict[str, str]:

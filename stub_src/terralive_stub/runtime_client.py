@@ -13,6 +13,7 @@ from terralive_stub.invocation import Invocation, Outcome
 
 _PATH: Final = "/2018-06-01/runtime/invocation/"
 _ACCEPTED: Final = 202
+_HEADER_CHARACTERS: Final = 256
 
 
 class RuntimeClient:
@@ -56,11 +57,17 @@ class RuntimeClient:
         headers = {"Content-Type": "application/json"}
         if not outcome.ok:
             headers["Content-Type"] = "application/vnd.aws.lambda.error+json"
-            headers["Lambda-Runtime-Function-Error-Type"] = outcome.error_type
+            headers["Lambda-Runtime-Function-Error-Type"] = _header(outcome.error_type)
         self._http.request("POST", path, body=outcome.body, headers=headers)
         answer = self._http.getresponse()
         answer.read()
         return answer.status == _ACCEPTED
+
+
+def _header(value: str) -> str:
+    """What of an error's type a header can hold: it comes from the relay, and `http.client` raises for the rest."""
+    shown = "".join(character for character in value if character.isascii() and character.isprintable())
+    return shown[:_HEADER_CHARACTERS].strip() or "Unhandled"
 
 
 def _utf8(value: str) -> str:

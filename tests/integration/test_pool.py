@@ -644,3 +644,18 @@ def test_credentials_are_in_no_line_and_no_description(make_pool: MakePool, sink
     asked = invocation(environment=ROLE)
     got = result(pool.submit(asked))
     assert "role-secret" not in repr((pool, asked, got, pool.__dict__["_workers"])) + "".join(sink.lines())
+
+
+@pytest.mark.parametrize("value", ["\x00", "\ud800"])
+def test_an_environment_that_no_process_can_have_is_a_named_error_and_the_next_invocation_runs(
+    value: str, make_pool: MakePool, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, PID))
+    outcome = pool.submit(invocation(environment={"TABLE": value})).result(30).outcome
+    assert document(outcome)["errorType"] == "Runtime.InvalidEntrypoint"
+    assert pool.submit(invocation(environment={"TABLE": "orders"})).result(30).outcome.ok
+
+
+def test_headers_that_no_http_can_carry_cost_the_handler_nothing(make_pool: MakePool, tmp_path: Path) -> None:
+    pool = make_pool(local_function(tmp_path, PID))
+    assert pool.submit(invocation(trace_id="\ud800\r\nLambda-Runtime-Deadline-Ms: 0")).result(30).outcome.ok

@@ -182,6 +182,12 @@ def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_conne
     assert 0 < stack.ran[0].deadline_ms <= 25_000  # as time left
 
 
+def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(world: Lambda) -> None:
+    world.stack.outcomes["r1"] = Outcome(b'{"errorType":"Odd","errorMessage":""}', "Odd\r\nb: \u202e\x00")
+    assert world.invoke("r1")[0] in {"Oddb:", "Unhandled"}
+    assert world.invoke("r2")[0] == ""
+
+
 def test_the_upgrade_is_signed_with_the_roles_credentials(world: Lambda) -> None:
     world.invoke("r1")
     (headers,) = world.stack.headers

@@ -164,3 +164,8 @@ def test_the_keys_hold_no_secret() -> None:
 def test_deployed_code_in_the_sandbox_is_not_told_that_it_runs_live() -> None:
     got = worker_environment(LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False)
     assert "TERRALIVE" not in got
+
+
+def test_a_value_that_is_no_text_has_a_key_too() -> None:
+    """JSON can name half a surrogate pair; the pool must not raise for it."""
+    assert environment_key(LAMBDA | {"TABLE": "\ud800"}) != environment_key(LAMBDA)
