@@ -301,3 +301,56 @@ def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
 
     assert sum("line 2, in handler" in text for text in told) == 1
     assert "failed in 1 ms  KeyError: 'x'" in told
+
+
+@pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "\x1b[2K\x1b[1A",  # rubs the line above out
+        "\x1b]0;title\x07",
+        "\x1b]52;c;Y3VybCBldmlsfHNo\x1b\\",  # the clipboard
+        "\x1b]52;c;Y3VybCBldmls\n",  # without an end
+        "\x9b2J",
+        "\x9d0;title\x9c",
+        "\x1bc",
+        "\x1b\x1b[31m[2J",  # taking the inner one out makes another
+        "\r\b\x00\x07\x7f",
+        "\u202e\u2066",
+        "\ud800",
+    ],
+)
+def test_nobodys_words_command_the_terminal(output: Output, command: str) -> None:
+    """Owners come from other machines, and a path from anybody who can send a request."""
+    said = f"ana{command}!"
+    shown = show(
+        output,
+        Connection("taken-over", f"{said} on {said}"),
+        InvocationEvent("a1", "api", "http", f"GET /{said}"),
+        Log("a1", "api", said),
+        Result("a1", "api", ok=False, error_type=said, handler_ms=1, error_message=said, stack=(said,)),
+        Warning_("problem", said),
+        Error("stage-held", said, said),
+    )
+
+    assert [character for character in shown if not (character.isprintable() or character == "\n")] == []
+    assert "\x1b" not in shown
+    assert "Somebody else has taken over this stage" in shown
+
+
+def test_other_scripts_are_shown_as_they_are() -> None:
+    assert "מרים ベン Ä 🎉" in show(Output.PLAIN, Note("מרים ベン Ä 🎉"))
+
+
+def test_a_warnings_further_lines_cannot_be_taken_for_lines_of_ours() -> None:
+    shown = show(Output.PLAIN, Warning_("problem", "first\nError: all is lost"))
+
+    assert shown.splitlines() == ["Warning: first", "  Error: all is lost"]
+
+
+def test_a_handlers_colours_stay_and_its_other_commands_do_not() -> None:
+    shown = show(Output.RICH, Log("a1", "api", "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07"), screen=Screen())
+
+    assert "\x1b[31mred" in shown
+    assert "2J" not in shown
+    assert "title" not in shown

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from typing import Final, TextIO
+from typing import TextIO
 
 from terralive_cli.events import Error, Event
+from terralive_cli.render.printable import printable
 from terralive_cli.render.story import Line, Storyteller
-
-# What a handler may have printed for a terminal: colours, cursor movements (ECMA-48 control sequences).
-_ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
 
 class Plain:
@@ -33,5 +30,5 @@ class Plain:
 
 def plain_text(line: Line, width: int = 0) -> str:
     """Give a line as text, with its function's name padded to `width`."""
-    text = _ESCAPES.sub("", line.text).rstrip()
+    text = printable(line.text).rstrip()
     return f"{line.column.ljust(width)}  {text}" if line.column else text

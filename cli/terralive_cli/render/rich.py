@@ -13,6 +13,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from terralive_cli.events import Error, Event
+from terralive_cli.render.printable import coloured, printable
 from terralive_cli.render.story import Line, Storyteller, Style
 
 _LOOKS: Final = {
@@ -91,9 +92,9 @@ def rich_text(line: Line, width: int = 0) -> Text:
         text.append(f"{shorten(line.column, wide).ljust(wide)}  ", _colour(line.column))
     for span in line.spans:
         if span.style is Style.RAW:
-            text.append_text(Text.from_ansi(span.text))
+            text.append_text(Text.from_ansi(coloured(span.text)))
         else:
-            text.append(span.text, _LOOKS[span.style])
+            text.append(printable(span.text), _LOOKS[span.style])
     return text
 
 

@@ -118,9 +118,7 @@ class Storyteller:
                 text = f"{_few(event.paths)} changed; the next invocation runs the new code"
                 return [Line((Span(text, Style.CAUTION),), event.at, self._label(event.function))]
             case Warning_():
-                return [
-                    Line((Span("Warning: ", Style.CAUTION), Span(event.message)), event.at, self._label(event.function))
-                ]
+                return self._warning(event)
             case Error():
                 return _lines(event, *_error(event))
             case Stopped():
@@ -151,6 +149,11 @@ class Storyteller:
             self._logged_errors.add(event.request_id)
         spans = (Span("│ ", Style.FAINT), Span(event.line, Style.RAW))
         return [self._column(event, event.request_id, event.function, *spans)]
+
+    def _warning(self, event: Warning_) -> list[Line]:
+        first, *more = event.message.splitlines() or [""]
+        lines = [(Span("Warning: ", Style.CAUTION), Span(first)), *((Span(f"  {text}"),) for text in more)]
+        return [Line(spans, event.at, self._label(event.function)) for spans in lines]
 
     def _result(self, event: Result) -> list[Line]:
         took = duration(event.handler_ms / _MILLISECONDS)
