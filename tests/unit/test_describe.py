@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.messages import JSON
-from terralive_relay.describe import Trigger, describe_error, describe_trigger
+from terralive_relay.describe import Trigger, describe_delivery, describe_error, describe_trigger
 from terralive_stub.invocation import Outcome
 
 _KEYS = (
@@ -23,6 +23,11 @@ _KEYS = (
     "eventSource",
     "source",
     "detail-type",
+    "attributes",
+    "ApproximateReceiveCount",
+    "SentTimestamp",
+    "dynamodb",
+    "ApproximateCreationDateTime",
     "errorType",
     "errorMessage",
     "stackTrace",
@@ -31,10 +36,11 @@ _KEYS = (
 EVENTS = st.recursive(JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner))
 
 
-@given(EVENTS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100))
-def test_any_event_and_any_error_can_be_described(data: bytes) -> None:
+@given(EVENTS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100), st.text())
+def test_any_event_and_any_error_can_be_described(data: bytes, trace_id: str) -> None:
     trigger = describe_trigger(data)
     assert len(trigger.name) + len(trigger.summary) <= 400
+    describe_delivery(data, trace_id)
     describe_error(Outcome(data, "Unhandled"))
 
 
