@@ -22,8 +22,11 @@ from hypothesis import strategies as st
 
 from support.messages import JSON, MESSAGES, NAMES, NUMBERS, TEXTS, UNREADABLE
 from support.protocol import FakeGateway, FakeTable
+from terralive_relay.effects import Effect, Run, Send, Tell
 from terralive_relay.events import Warned
-from terralive_relay.session import Effect, Identity, RelaySession, Run, Send, Tell
+from terralive_relay.invocations import Invocations
+from terralive_relay.leasing import Identity
+from terralive_relay.session import RelaySession
 from terralive_stub import session as stub
 from terralive_stub.broker import Broker
 from terralive_stub.chunks import (
@@ -113,6 +116,10 @@ class RelaySide:
         self._do(self.session.opened(self.connection, self.now))
         self.hear(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
 
+    @property
+    def kept(self) -> Invocations:
+        return self.session._invocations
+
     def hear(self, text: str) -> list[Message]:
         self.now += 0.01
         try:
@@ -165,7 +172,7 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
         before = len(relay.ran)
         assert len(relay.hear(text)) <= 2, "one message must not cost many"
         assert len(relay.ran) - before <= 1
-        assert len(relay.session._entries) == len(relay.ran)
+        assert len(relay.kept._entries) == len(relay.ran)
         relay.tick()
     relay.connect()
     relay.finish("running", OK)
@@ -183,8 +190,8 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
         assert relay.hear(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
         assert relay.hear(encode(Done(name, "fn", "c1"))) == []
         assert relay.hear(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
-    session = relay.session
-    assert [len(kept) for kept in (session._entries, session._finished, session._assembler._partials)] == [0, 0, 0]
+    kept = relay.kept
+    assert [len(held) for held in (kept._entries, kept._finished, kept._assembler._partials)] == [0, 0, 0]
 
 
 def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
@@ -192,7 +199,7 @@ def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
     relay.connect()
     for number in range(300):
         relay.hear(encode(endless(number)))
-    assembler = relay.session._assembler
+    assembler = relay.kept._assembler
     kept = [partial for partial in assembler._partials.values() if partial.data]
     assert sum(partial.first.size for partial in kept) <= assembler.most_bytes
     relay.invoke("fresh")
