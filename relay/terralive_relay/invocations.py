@@ -28,6 +28,7 @@ STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the miss
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
 KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
 KEEP_BYTES: Final = 128 * 1024 * 1024
+AGAIN_SECONDS: Final = 0.5  # before a result is sent to the same connection once more
 REMEMBER_IDS: Final = 100_000
 _NOT_THERE: Final = object()
 
@@ -42,6 +43,7 @@ class _Entry:
     gone: bool = False
     answered: bool = False  # by Lambda itself: the handler had no time left
     finished_at: float = 0.0
+    sent: tuple[str, float] = ("", 0.0)  # to whom its result went last, and when
 
 
 @dataclass(slots=True)
@@ -78,7 +80,7 @@ class Invocations:
             entry.peer = chunk.peer
             if chunk.part != 0:
                 return []
-            return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry)]
+            return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry, now)]
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
@@ -134,9 +136,9 @@ class Invocations:
             )
         )
         self._forget(now)
-        return [*(self._result(request_id, entry) if send else []), told]
+        return [*(self._result(request_id, entry, now) if send else []), told]
 
-    def about_result(self, message: Resume | Done | Missing) -> list[Effect]:
+    def about_result(self, message: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's question about an invocation that was acknowledged."""
         entry = self._entries.get(message.request_id)
         if entry is None or entry.function != message.function:
@@ -148,11 +150,11 @@ class Invocations:
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):
-            return self._stand(message.request_id, entry)
-        chunks = self._result(message.request_id, entry)
+            return self._stand(message.request_id, entry, now)
+        chunks = self._result(message.request_id, entry, now)
         return [chunks[part] for part in message.parts if part < len(chunks)]
 
-    def standing(self) -> list[Effect]:
+    def standing(self, now: float) -> list[Effect]:
         """Say again how everything stands whose result has not arrived.
 
         What was on its way while the lease moved may have been refused, or have gone down with a connection.
@@ -161,7 +163,7 @@ class Invocations:
             effect
             for request_id, entry in self._entries.items()
             if not entry.gone and request_id not in self._arrived
-            for effect in self._stand(request_id, entry)
+            for effect in self._stand(request_id, entry, now, forced=True)
         ]
 
     def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
@@ -191,21 +193,25 @@ class Invocations:
         )
         return [Tell(Warned("retry-not-run", text, entry.function))]
 
-    def _stand(self, request_id: str, entry: _Entry) -> list[Effect]:
+    def _stand(self, request_id: str, entry: _Entry, now: float, *, forced: bool = False) -> list[Effect]:
         """Say how an invocation stands: running, finished, or forgotten."""
         if entry.gone:
             return [self.say(Unknown(request_id, entry.function, entry.peer))]
         if entry.payload is None:
             return [self.say(self._ack(request_id, entry))]
-        return self._result(request_id, entry)
+        return self._result(request_id, entry, now, forced=forced)
 
     @staticmethod
     def _ack(request_id: str, entry: _Entry) -> Ack:
         return Ack(request_id, entry.function, entry.peer)
 
-    def _result(self, request_id: str, entry: _Entry) -> list[Effect]:
-        if entry.payload is None:
+    def _result(self, request_id: str, entry: _Entry, now: float, *, forced: bool = False) -> list[Effect]:
+        """Send a result; not what is on its way already, or a flood of small questions would fill our memory."""
+        if entry.payload is None or (
+            not forced and entry.sent[0] == entry.peer and now - entry.sent[1] < AGAIN_SECONDS
+        ):
             return []
+        entry.sent = (entry.peer, now)
         chunks = split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)
         return [self.say(chunk) for chunk in chunks]
 

@@ -8,6 +8,7 @@ Invariants:
     1. The lease moves to another connection before the one that had it is closed, unless that one has died.
     2. An answer that does not come in time costs the connection; a relay without one does not believe in its lease.
     3. A takeover is asked for once in a life, so that two relays cannot take turns.
+    4. Every connection that has opened is active, candidate or retired, or `Close` was asked for it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a conn
 RENEW_AGAIN_SECONDS: Final = 60.0  # after an attempt that failed
 RETIRED_SECONDS: Final = 5.0
 WAKE_SECONDS: Final = 3.0  # for an answer after this machine slept; the connection has probably died meanwhile
-_SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
+_HEARTBEAT_SECONDS: Final = (1.0, 20.0)  # at least and at most, whatever a broker says
+_MOST_NEWS: Final = 5  # reasons that are told while a relay is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +75,10 @@ class Leasing:
             self._active = connection
             self._answer_by = now + ANSWER_SECONDS
             return [self._hello(connection)]
+        before = [Close(self._candidate, "another one has opened")] if self._candidate is not None else []
         self._candidate = connection
         self._candidate_by = now + ANSWER_SECONDS
-        return [self._hello(connection, renewal=True)]
+        return [*before, self._hello(connection, renewal=True)]
 
     def closed(self, connection: int, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
         """A connection has ended, or did not open; unless there is another one, one is opened in `retry_in_s`."""
@@ -96,7 +99,8 @@ class Leasing:
         if self._lost_at is None:
             self._lost_at = now
             self._told.clear()
-        news = why not in self._told  # the first loss, and every other reason why it is not back
+        # The first loss, and other reasons why it is not back.
+        news = why not in self._told and len(self._told) < _MOST_NEWS
         self._told.add(why)
         self._leased = False
         self._answer_by = self._heartbeat_at = self._renew_at = None
@@ -191,7 +195,8 @@ class Leasing:
         elif connection != self._active:
             return [], False
         self._answer_by = None
-        self._heartbeat_s = max(_SHORTEST_HEARTBEAT_SECONDS, heartbeat_s)
+        shortest, longest = _HEARTBEAT_SECONDS
+        self._heartbeat_s = min(longest, max(shortest, heartbeat_s))
         if self._heartbeat_at is None:
             self._heartbeat_at = now + self._heartbeat_s
         if self._leased:

@@ -36,7 +36,7 @@ from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0
 _LOOK_SECONDS: Final = 1.0
-_BROKER_FAILED_SECONDS: Final = 60.0  # at most one warning in so long
+_SAME_WARNING_SECONDS: Final = 60.0
 _FORBIDDEN_SECONDS: Final = 20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
 
 
@@ -124,7 +124,7 @@ class Relay:
         self._clocks = Clocks(time.monotonic(), time.time())
         self._network = Network()
         self._looked_at = 0.0
-        self._broker_failed_at = -_BROKER_FAILED_SECONDS
+        self._warned: dict[str, float] = {}  # when, by reference
 
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
@@ -167,8 +167,9 @@ class Relay:
         self._watcher.close()
         for pool in self._pools.values():
             pool.close()  # completes every invocation under way; the session still sends those outcomes
-        self._inbox.put(_Halt())
-        self._thread.join()
+        if self._thread.ident is not None:  # else start() has failed before it
+            self._inbox.put(_Halt())
+            self._thread.join()
         self._transport.stop()
         self._api.close()
         if self._journal is not None:
@@ -264,15 +265,17 @@ class Relay:
     def _read(self, connection: int, text: str, now: float) -> list[Effect]:
         try:
             return self._session.received(connection, decode(text), now, int(time.time() * 1000))
-        except GatewayError:
-            if now - self._broker_failed_at >= _BROKER_FAILED_SECONDS:  # what was lost is said again: no more than news
-                self._broker_failed_at = now
-                text = "the debug stack's broker failed or was throttled (its log group tells more); going on"
-                self._sink(Warned("broker-failed", text))
-            return []
+        except GatewayError:  # what was lost is said again: no more than news
+            text = "the debug stack's broker failed or was throttled (its log group tells more); going on"
+            self._warn_rarely("broker-failed", text, now)
         except ProtocolError as error:
-            self._sink(Warned("malformed-message", f"a message was not understood and is ignored: {error}"))
-            return []
+            self._warn_rarely("malformed-message", f"a message was not understood and is ignored: {error}", now)
+        return []
+
+    def _warn_rarely(self, reference: str, text: str, now: float) -> None:
+        if now - self._warned.get(reference, -_SAME_WARNING_SECONDS) >= _SAME_WARNING_SECONDS:
+            self._warned[reference] = now
+            self._sink(Warned(reference, text))
 
     def _do(self, effects: list[Effect]) -> None:
         for effect in effects:

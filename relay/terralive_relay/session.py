@@ -77,11 +77,11 @@ class RelaySession:
         match message:
             case Welcome() | Refused() | TakenOver() | Released() | Problem():
                 effects, say_again = self._leasing.received(connection, message, now)
-                return [*effects, *(self._invocations.standing() if say_again else [])]
+                return [*effects, *(self._invocations.standing(now) if say_again else [])]
             case Chunk(kind=Kind.INVOKE):
                 return self._invocations.invoke(message, now, now_ms)
             case Resume() | Done() | Missing(kind=Kind.RESULT):
-                return self._invocations.about_result(message)
+                return self._invocations.about_result(message, now)
             case Undeliverable():
                 return []  # the stub comes back by itself and asks
             case _:

@@ -192,10 +192,12 @@ class Assembler:
             partial = self._partials[key] = _Partial(
                 replace(chunk, data=b""), now, now, admitted=self._has_room(chunk.size, now)
             )
-        partial.touched = now
         if not partial.admitted:
+            partial.touched = now
             return None
-        partial.data[chunk.part] = chunk.data
+        if chunk.part not in partial.data:  # a repeated part is no progress
+            partial.touched = now
+            partial.data[chunk.part] = chunk.data
         if len(partial.data) < chunk.parts:
             return None
         del self._partials[key]

@@ -139,7 +139,7 @@ def test_missing_parts_of_a_result_are_sent_again() -> None:
     hear(session, *invoke())
     body = random.Random(1).randbytes(2 * CHUNK_BYTES)
     chunks = sent(session.finished("r1", Outcome(body), 5.0, 2.0, send=True))
-    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"))) == [chunks[1]]
+    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [chunks[1]]
 
 
 def test_missing_parts_of_an_invocation_are_asked_for() -> None:
