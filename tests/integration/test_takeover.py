@@ -5,6 +5,7 @@ The debug stack behind it is a WebSocket server that answers as broker and relay
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import queue
@@ -15,8 +16,8 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+from support.twohosts import CLOUD, Link, hosts
 from terralive_relay.launch import PYTHON_BOOTSTRAP
 from terralive_relay.runtime_api import RuntimeApi, Verdict
 from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
@@ -47,7 +49,14 @@ ENVIRONMENT = {
     "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]abc",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+# A wall clock that a test can set forward: the process asks for the time as ever.
+CLOCK = """
+import time
+from pathlib import Path
 
+ahead, told = Path(__file__).with_name("ahead"), time.time
+time.time = lambda: told() + (float(ahead.read_text()) if ahead.exists() else 0)
+"""
 
 ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
 
@@ -112,9 +121,9 @@ class Lambda:
         self.answers.put(("init", error_type, body))
         return Verdict.ACCEPTED
 
-    def invoke(self, request_id: str, event: bytes = b'{"a": 1}') -> tuple[str, bytes]:
+    def invoke(self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0) -> tuple[str, bytes]:
         """The error's type, or "", and the body."""
-        deadline_ms = int((time.time() + 25) * 1000)
+        deadline_ms = int((time.time() + clock_ahead_s + 25) * 1000)
         self.invocations.put(Invocation(request_id, "orders", ARN, deadline_ms, event))
         answered, error_type, body = self.answers.get(timeout=30)
         assert answered == request_id, body
@@ -122,26 +131,35 @@ class Lambda:
 
 
 @contextmanager
-def execution_environment(folder: Path, runtime: str, mode: str) -> Iterator[Lambda]:
+def execution_environment(folder: Path, runtime: str, mode: str, link: Link | None = None) -> Iterator[Lambda]:
+    """Run the stub beside a debug stack, or, where there is a link, at its other end."""
     if runtime == "awslambdaric":
         pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
     world = Lambda()
-    with serve(world.stack, "127.0.0.1", 0, compression=None, max_size=2**20) as server:
+    with link.cloud.entered() if link else nullcontext():
+        server = serve(
+            world.stack, CLOUD if link else "127.0.0.1", 0, compression=None, max_size=2**20, close_timeout=1
+        )
+    with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
-        artifact = build_stub_zip(StubCoordinates(url, "eu-west-1", "orders", "dev", mode), folder)
+        host, port = server.socket.getsockname()
+        artifact = build_stub_zip(
+            StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode), folder
+        )
         with zipfile.ZipFile(artifact.path) as archive:
             archive.extractall(folder / "task")
-        api = RuntimeApi()
-        _, address = api.register(world, own_port=True)
-        process = subprocess.Popen(
-            RUNTIMES[runtime],
-            cwd=folder / "task",
-            env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
+        (folder / "task" / "sitecustomize.py").write_text(CLOCK)
+        with link.laptop.entered() if link else nullcontext():
+            api = RuntimeApi()
+            _, address = api.register(world, own_port=True)
+            process = subprocess.Popen(
+                RUNTIMES[runtime],
+                cwd=folder / "task",
+                env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(folder / "task")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
         world.pid = process.pid
         try:
             yield world
@@ -205,23 +223,76 @@ def test_the_handlers_error_reaches_the_caller_by_its_own_name(world: Lambda, mo
     assert world.invoke("r2")[0] == ""
 
 
-@pytest.mark.parametrize("farewell", ["reset", "close frame"])
-def test_a_connection_that_ends_while_lambda_has_frozen_the_stub_costs_one_reconnect(
-    world: Lambda, farewell: str
-) -> None:
-    assert world.invoke("r1")[0] == ""
-    os.kill(world.pid, signal.SIGSTOP)
+def closes(connection: ServerConnection) -> None:
+    connection.protocol.send_close(1001, "Going away")
+    connection.socket.sendall(b"".join(connection.protocol.data_to_send()))
+
+
+def ends(connection: ServerConnection) -> None:
+    connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def ends_within_a_message(connection: ServerConnection) -> None:
+    connection.socket.sendall(b'\x81\x7e\x03\xe8{"action": "res')  # a text frame of 1,000 bytes (RFC 6455, section 5.2)
+    connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def resets(connection: ServerConnection) -> None:
+    """By connect(2) to AF_UNSPEC, which is 0: closing would wait for the server's own thread, which reads this."""
+    assert ctypes.CDLL(None).connect(connection.socket.fileno(), bytes(16), 16) == 0
+
+
+@contextmanager
+def frozen(world: Lambda) -> Iterator[ServerConnection]:
+    """Lambda stops the stub's process between invocations. Gives the connection that it had."""
     (connection,) = world.stack.connections
-    if farewell == "reset":
-        connection.socket.shutdown(socket.SHUT_RDWR)
-    else:
-        connection.protocol.send_close(1001, "Going away")
-        connection.socket.sendall(b"".join(connection.protocol.data_to_send()))
-    os.kill(world.pid, signal.SIGCONT)
-    error, body = world.invoke("r2")
+    os.kill(world.pid, signal.SIGSTOP)
+    try:
+        yield connection
+    finally:
+        os.kill(world.pid, signal.SIGCONT)
+
+
+def costs_one_reconnect(world: Lambda, *, clock_ahead_s: float = 0) -> None:
+    error, body = world.invoke("r2", clock_ahead_s=clock_ahead_s)
     assert (error, json.loads(body)) == ("", {"a": 1})
     assert len(world.stack.connections) == 2
     assert [invocation.request_id for invocation in world.stack.ran] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize("farewell", [closes, ends, ends_within_a_message, resets])
+def test_a_connection_that_ends_while_lambda_has_frozen_the_stub_costs_one_reconnect(
+    world: Lambda, farewell: Callable[[ServerConnection], None]
+) -> None:
+    assert world.invoke("r1")[0] == ""
+    with frozen(world) as connection:
+        farewell(connection)
+    costs_one_reconnect(world)
+
+
+@pytest.mark.parametrize("dead_to", ["gateway", "both"])
+def test_a_connection_that_dies_without_a_sign_while_lambda_has_frozen_the_stub_costs_one_reconnect(
+    tmp_path: Path, dead_to: str
+) -> None:
+    """The gateway has given it up unheard, so what is sent is answered by a reset; or nothing ever answers."""
+    with hosts() as (link,), execution_environment(tmp_path, "bootstrap", "takeover", link) as world:
+        assert world.invoke("r1")[0] == ""
+        with frozen(world) as connection:
+            if dead_to == "gateway":
+                link.swallow()
+                resets(connection)
+                link.clean()
+            else:
+                link.move()
+        costs_one_reconnect(world)
+
+
+def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_still_is_not_used(tmp_path: Path) -> None:
+    with execution_environment(tmp_path, "bootstrap", "takeover") as world:
+        assert world.invoke("r1")[0] == ""
+        with frozen(world):
+            (tmp_path / "task" / "ahead").write_text("7200")
+        costs_one_reconnect(world, clock_ahead_s=7200)
 
 
 def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> None:
