@@ -74,7 +74,7 @@ class Aws:
         self._session = boto3.Session(
             given["AccessKeyId"], given["SecretAccessKey"], given.get("SessionToken"), region_name=info.region
         )
-        self._config = Config(retries={"total_max_attempts": 1})
+        self._config = Config(retries={"total_max_attempts": 1}, read_timeout=150)
         self._clients: dict[tuple[str, str], Any] = {}
 
     def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401 - each caller names the type
@@ -168,20 +168,21 @@ class Aws:
 
     def function(
         self,
-        source: str,
+        source: str | bytes,
         *,
+        handler: str = "app.handler",
         statements: Sequence[Mapping[str, object]] = (),
         timeout: int = 10,
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> str:
-        """A Python function of app.handler; its ARN. Its role may write logs and what `statements` say."""
+        """A Python function of app.py's source, or of a zip; its ARN. Its role may write logs, and what is said."""
         return self.lambda_.create_function(
             FunctionName=name or unique("function"),
             Runtime="python3.12",
-            Handler="app.handler",
+            Handler=handler,
             Role=self.role(_LOG_POLICY, *statements),
-            Code={"ZipFile": code(source)},
+            Code={"ZipFile": source if isinstance(source, bytes) else code(source)},
             Timeout=timeout,
             MemorySize=256,
             Environment={"Variables": dict(environment or {})},
