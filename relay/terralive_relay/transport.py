@@ -295,7 +295,7 @@ class _Line:
             url,
             header=headers,
             on_open=self._opened,
-            on_data=lambda _, data, opcode, __: self._took(data, opcode),
+            on_message=lambda _, data: self._took(data),
             on_error=lambda _, error: self._failed(error),
             on_close=lambda _, code, reason: self._closed(code, reason),
         )
@@ -320,9 +320,10 @@ class _Line:
             self.peer = raw.getpeername()[0] if raw is not None else ""
         self._happened(Opened(self.number))
 
-    def _took(self, data: str | bytes, opcode: int) -> None:
-        if opcode == ABNF.OPCODE_TEXT:
-            self._happened(Text(self.number, data if isinstance(data, str) else data.decode(errors="replace")))
+    def _took(self, data: str | bytes) -> None:
+        # From `on_message`: `on_data` names the last frame's opcode, which is no text's where a message has several.
+        if isinstance(data, str):
+            self._happened(Text(self.number, data))
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, WebSocketBadStatusException):

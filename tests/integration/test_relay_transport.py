@@ -118,6 +118,15 @@ def test_messages_pass_both_ways_and_stopping_leaves_no_thread_and_no_socket() -
     gc.collect()  # an unclosed socket is a ResourceWarning, which fails the test
 
 
+def test_a_message_that_comes_in_several_frames_is_one_message() -> None:
+    """API Gateway's frames end at 32 KB, its messages at 128."""
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen):
+        number = seen.opened()
+        gateway.connection().send(["one ", "and ", "two"])
+        assert seen.next() == Text(number, "one and two")
+
+
 def test_what_was_queued_before_stopping_still_leaves() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:
