@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
@@ -11,13 +10,10 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from support import debug_stack
 from support.sandbox import Aws, unique
-from terralive_sandbox.info import SandboxInfo, environment
+from terralive_sandbox.info import SandboxInfo
 from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_terraform.debug_settings import DebugStackSettings, Endpoints
-from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.runner import Terraform
-from terralive_terraform.synth import synthesise_debug_stack
 
 PAGE = Path(__file__).parents[2] / "docs" / "PERMISSIONS.md"
 
@@ -46,29 +42,11 @@ def test_the_documented_policy_deploys_connects_and_destroys(sandbox: SandboxInf
     iam.put_user_policy(UserName=user, PolicyName="terralive", PolicyDocument=documented_policy())
     key = iam.create_access_key(UserName=user)["AccessKey"]
     mine = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    access = {
-        **environment(sandbox),
-        "AWS_ACCESS_KEY_ID": mine.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": mine.secret_access_key,
-    }
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    settings = DebugStackSettings(
-        app=unique("rights"),
-        stage="dev-ana",
-        region=sandbox.region,
-        owner="ana",
-        created="2026-01-01",
-        version="0",
-        endpoints=Endpoints(sandbox.websocket_url, sandbox.management_url),
-    )
-    made = synthesise_debug_stack(settings, tmp_path / "stack")
-    run_with = terraform_environment({**clean, **access}, tmp_path)
-    terraform = Terraform(made.directory, environment=run_with, on_progress=lambda _: None)
-    terraform.ensure_init()
+    access = {"AWS_ACCESS_KEY_ID": mine.access_key_id, "AWS_SECRET_ACCESS_KEY": mine.secret_access_key}
 
-    terraform.apply(terraform.plan(tmp_path / "plans" / "a.tfplan").file)
+    terraform = debug_stack.deploy(sandbox, tmp_path, unique("rights"), access)
 
-    outputs = {name: str(output.value) for name, output in terraform.outputs().items()}
+    outputs = debug_stack.outputs(terraform)
     assert not terraform.plan(tmp_path / "plans" / "b.tfplan").has_changes
     assert status_at(outputs["relay_url"], sandbox, mine) == 101
     assert status_at(outputs["stub_url"], sandbox, mine) == 403
