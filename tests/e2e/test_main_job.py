@@ -15,8 +15,11 @@ import httpx
 import pytest
 
 from support.commands import Command, run
+from support.costs import cost, counted, of_several
 from support.processes import descendants, running
 from support.projects import Live, Project
+from support.sandbox import Aws
+from terralive_sandbox.info import attach
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -46,6 +49,26 @@ def test_a_get_runs_the_local_api_handler_whose_message_runs_the_local_sns_handl
     sns = live.eventually("invocation", function=live.name_of("sns"), trigger="sns")
     result = live.eventually("result", request_id=sns["request_id"])
     assert (result["ok"], result["error_type"]) == (True, "")
+
+
+def test_a_warm_invocation_costs_four_messages_four_broker_runs_and_no_table_access(
+    project: Project, live: Live
+) -> None:
+    info = attach(project.root / ".terralive" / "sandbox.json")
+    assert info is not None
+    (api,) = (one for one in project.client("apigatewayv2").get_apis()["Items"] if one["ProtocolType"] == "WEBSOCKET")
+    event = {"Records": [{"Sns": {"Message": "x" * 1000}}]}
+
+    def invoke_once() -> None:
+        assert invoke(project, live.name_of("sns"), event) == {"error": None, "payload": None}
+
+    with counted(Aws(info), api["ApiId"], f"{api['Name']}-broker") as so_far:
+        for _ in range(5):
+            invoke_once()  # until every environment of the broker that takes part knows the connections and the lease
+        found = of_several(cost(so_far, invoke_once) for _ in range(5))
+
+    incoming, outgoing = (found[f"stub {way}"] + found[f"relay {way}"] for way in ("in", "out"))
+    assert (incoming, outgoing, found["runs"], found["reads"], found["writes"]) == (4, 4, 4, 0, 0)
 
 
 @pytest.mark.usefixtures("original_handlers")
