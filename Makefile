@@ -64,7 +64,7 @@ docs: $(STAMP)
 bench: preflight $(STAMP)
 	@set -e; for file in bench/bench_*.py; do \
 		[ -e "$$file" ] || { echo "No benchmarks yet."; break; }; \
-		echo "$$file"; $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
+		echo "$$file"; PYTHONPATH=tests $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
 	done
 
 clean:
