@@ -44,12 +44,13 @@ SECONDS_PER_MEGABYTE: Final = 1.0  # of payload, added to the wait for an acknow
 PROBE_SECONDS: Final = 5.0  # how often an acknowledged invocation is asked for
 STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing ones are asked for
 RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)  # at most, before attempt 1, 2, …; the last one repeats
-LOST_SECONDS: Final = 20.0  # a relay that acknowledged and is gone for so long will not come back
+LOST_SECONDS: Final = 60.0  # a relay that acknowledged and is gone for so long (a lease's time) will not come back
 CONNECT_SECONDS: Final = 10.0
 REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
 LAST_QUESTION_SECONDS: Final = 1.5  # before the deadline: whether the handler still runs
 MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
 _MEGABYTE: Final = 1024 * 1024
+_MOST_PATIENCE: Final = 4.0  # times the first wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class StubSession:
         self._offered: tuple[Chunk, ...] = ()
         self._ended = True
         self._connect_at: float | None = None
-        self._failures = 0
+        self._failures = self._offers = 0
         self._why = ""
         self._ack_by: float | None = None
         self._ask_at: float | None = None
@@ -123,7 +124,7 @@ class StubSession:
         self._deadline = deadline
         self._phase = _Phase.OFFERED
         self._ended = False
-        self._failures = 0
+        self._failures = self._offers = 0
         self._why = ""
         self._assembler = Assembler()
         self._ack_by = self._ask_at = self._connect_at = None
@@ -267,6 +268,7 @@ class StubSession:
     def _offer(self, now: float) -> list[Effect]:
         invocation = self._invocation
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
+        self._offers += 1
         chunks = self._offered = self._chunks(now)
         self._ask_at = None
         self._ack_by = now + self._patience(invocation, now)
@@ -275,6 +277,7 @@ class StubSession:
     def _patience(self, invocation: Invocation, now: float) -> float:
         """How long to wait for an acknowledgement: not so long that there is no time for a second try."""
         wanted = ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
+        wanted *= min(_MOST_PATIENCE, 1 + (self._offers - 1) / 2)  # a link may be slow, not dead
         return min(wanted, max(MARGIN_SECONDS, (self._deadline - now) / 2))
 
     def _ask(self, now: float) -> list[Effect]:

@@ -18,6 +18,7 @@ from terralive_stub.wire import (
     Problem,
     Refused,
     Released,
+    Resume,
     TakenOver,
     Undeliverable,
     Welcome,
@@ -181,6 +182,24 @@ def test_a_relay_that_lost_its_connection_is_waited_for_a_while(stage: Stage) ->
     assert answer.retry_ms > 0
     stage.now += RETURN_MS
     (answer,) = stage.say("stub1", invoke())
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms == 0
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_relay_that_has_taken_an_invocation_is_worth_waiting_for_unless_it_said_goodbye(
+    stage: Stage, *, noticed: bool
+) -> None:
+    if noticed:
+        stage.exchange.disconnect("relay1", stage.now)
+    stage.now += LEASE_MS + 1
+    (answer,) = stage.say("stub1", Resume("r1", "fn"))
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms > 0
+    stage.connect("relay2", ANA)
+    stage.say("relay2", Hello("relay2", ("fn",), "ana", "laptop"))
+    stage.say("relay2", Goodbye("relay2"))
+    (answer,) = stage.say("stub1", Resume("r1", "fn"))
     assert isinstance(answer, NoRelay)
     assert answer.retry_ms == 0
 

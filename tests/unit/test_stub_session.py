@@ -9,6 +9,7 @@ from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_outcome, split, u
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.session import (
     ACK_SECONDS,
+    LOST_SECONDS,
     PROBE_SECONDS,
     RECONNECT_SECONDS,
     Connect,
@@ -230,7 +231,9 @@ def test_lambdas_default_timeout_leaves_time_for_a_second_try() -> None:
 def test_a_relay_that_never_comes_back_is_a_named_error() -> None:
     session = owned(deadline=600.0)
     session.connection_lost(1.0, "reset")
-    assert error_of(session.tick(21.0)) == "Terralive.RelayLost"
+    session.tick(59.0)
+    assert session.busy
+    assert error_of(session.tick(0.2 + LOST_SECONDS)) == "Terralive.RelayLost"
 
 
 def test_another_invocations_messages_change_nothing() -> None:
