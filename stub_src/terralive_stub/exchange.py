@@ -342,9 +342,7 @@ class Exchange:
         elif lease.state is LeaseState.LOST and now_ms < min(lease.expires_ms, lease.until_ms + RETURN_MS):
             retry_ms = RETRY_MS
         if not isinstance(message, Chunk) and lease.state is not LeaseState.RELEASED:
-            retry_ms = (
-                RETRY_MS  # its handler runs or has run, and the relay may be back: the stub knows how long to ask
-            )
+            retry_ms = RETRY_MS  # its handler runs or has run: how long that is worth asking for, the stub knows
         return NoRelay(
             message.request_id, lease.owner, lease.machine, lease.since_ms, until_ms or now_ms, retry_ms, reason
         )
