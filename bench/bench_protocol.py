@@ -51,7 +51,7 @@ HEARTBEAT_SECONDS = 20
 REST_SECONDS = 0.05  # between two invocations: what the one before leaves to do is no part of the next
 WARM_UPS = 10
 COUNTED = 5
-PATIENCE = 60.0
+PATIENCE = 240.0  # seconds, on a machine that is busy with other things
 
 
 @dataclass(frozen=True)
@@ -247,13 +247,14 @@ def main() -> None:
         running = SandboxProcess.start(folder / "sandbox.json", log_path=folder / "sandbox.log")
         stack.callback(running.stop)
         deploy = Deployer(running.info)
-        (folder / "app.py").write_text(HANDLER, "utf-8")
+        (folder / "code").mkdir()
+        (folder / "code" / "app.py").write_text(HANDLER, "utf-8")
         stages: dict[str, Stage] = {}
         for program in (relay, echo):
             kind = program.__name__
             outputs = debug_stack.outputs(debug_stack.deploy(running.info, folder / kind, kind))
             stages[kind] = Stage(running.info, outputs)
-            stack.enter_context(serving(program, stages[kind], folder))
+            stack.enter_context(serving(program, stages[kind], folder / "code"))
         live = stages["relay"]
         stub = build_stub_zip(
             StubCoordinates(live.outputs["stub_url"], running.info.region, "bench", "bench"), folder / "stub"

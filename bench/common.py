@@ -51,7 +51,7 @@ class Deployer:
     def zipped(self, name: str, archive: bytes, handler: str, **variables: str) -> str:
         """A function of a built zip; its ARN."""
         made = self.client("lambda").create_function(
-            FunctionName=name, Runtime="python3.12", Handler=handler, Role=self.role, Timeout=60,
+            FunctionName=name, Runtime="python3.12", Handler=handler, Role=self.role, Timeout=240,
             Code={"ZipFile": archive}, Environment={"Variables": variables},
         )  # fmt: skip
         self.client("lambda").add_permission(
