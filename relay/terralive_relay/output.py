@@ -98,8 +98,11 @@ class Output:
         for line in lines:
             self._say(stream, line)
         while len(rest) > _LONGEST_LINE:
-            self._say(stream, rest[:_LONGEST_LINE])
-            rest = rest[_LONGEST_LINE:]
+            cut = _LONGEST_LINE
+            while cut > _LONGEST_LINE - 4 and rest[cut] & 0xC0 == 0x80:  # noqa: PLR2004  # within a UTF-8 character
+                cut -= 1
+            self._say(stream, rest[:cut])
+            rest = rest[cut:]
         self._rest[stream] = rest
 
     def _finish_lines(self) -> None:
