@@ -37,7 +37,7 @@ from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_settings import STUB_STAGE, BackendSettings, DebugStackSettings
 from terralive_terraform.documents import Json
 from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.runner import OutputValue, Plan, Terraform
+from terralive_terraform.runner import DeployedFunction, OutputValue, Plan, Terraform
 from terralive_terraform.substitution import FunctionFacts, LiveSettings
 from terralive_terraform.synth import synthesise_debug_stack
 from terralive_terraform.version import require_terraform
@@ -189,7 +189,9 @@ class Deployment:
                 self._check(terraform, plan, ready)
                 self._apply(terraform, plan, phase, begin)
             values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
-            functions = instances(self._config, ready.prepared.functions, terraform.functions())
+            deployed = terraform.functions()
+            reserved = {address: one.reserved for address, one in deployed.items()}
+            functions = instances(self._config, ready.prepared.functions, _names(deployed), reserved)
             return LiveApp(functions, ready.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
@@ -344,7 +346,7 @@ class Deployment:
         refuse_replacements(plan.changes, {facts.address for facts in functions})
         by_instance = [facts for facts in functions if facts.address not in ready.code]
         if by_instance:
-            instances(self._config, by_instance, functions_after(terraform.functions(), plan.changes))
+            instances(self._config, by_instance, functions_after(_names(terraform.functions()), plan.changes))
 
     def _caution(self, functions: Sequence[FunctionFacts]) -> None:
         """Warn once, however often the app is planned."""
@@ -375,6 +377,10 @@ def app_of(config: Config) -> App:
         stack=program.stack,
         binary=program.binary,
     )
+
+
+def _names(deployed: Mapping[str, DeployedFunction]) -> dict[str, str]:
+    return {address: one.name for address, one in deployed.items()}
 
 
 def _today() -> str:

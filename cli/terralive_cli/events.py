@@ -149,7 +149,10 @@ class Log(Event):
 
 @dataclass(frozen=True, slots=True)
 class Result(Event):
-    """An invocation has ended; `error_message` and `stack` are the handler's own."""
+    """An invocation has ended; `error_message` and `stack` are the handler's own.
+
+    `waited_ms`: how long it waited for a worker, apart from `handler_ms`.
+    """
 
     type = "result"
     request_id: str
@@ -159,6 +162,7 @@ class Result(Event):
     handler_ms: float
     error_message: str = ""
     stack: tuple[str, ...] = ()
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from terralive_cli.config import Config, FunctionConfig
@@ -20,6 +21,7 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts
 
 _MAX_PATHS: Final = 3
+_NONE_RESERVED: Final[Mapping[str, int | None]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,8 @@ class LocalCode:
     watch: tuple[str, ...]
     max_workers: int
 
-    def instance(self, address: str, name: str) -> LocalFunction:
+    def instance(self, address: str, name: str, reserved: int | None = None) -> LocalFunction:
+        """Give one instance; `reserved`: its reserved concurrency in Lambda, over which nothing runs here either."""
         return LocalFunction(
             name=name,
             address=address,
@@ -43,7 +46,7 @@ class LocalCode:
             path=self.path,
             python=self.python,
             watch=self.watch,
-            max_workers=self.max_workers,
+            max_workers=self.max_workers if reserved is None else max(1, min(self.max_workers, reserved)),
         )
 
 
@@ -78,7 +81,10 @@ def map_functions(config: Config, functions: Sequence[FunctionFacts]) -> Mapped:
 
 
 def instances(
-    config: Config, functions: Sequence[FunctionFacts], names: Mapping[str, str]
+    config: Config,
+    functions: Sequence[FunctionFacts],
+    names: Mapping[str, str],
+    reserved: Mapping[str, int | None] = _NONE_RESERVED,
 ) -> tuple[LocalFunction, ...]:
     """Give the local code of each instance of functions (`count`, `for_each`, modules with either).
 
@@ -86,6 +92,7 @@ def instances(
         config: the configuration.
         functions: the live ones.
         names: the deployed functions' names by their addresses; "" for one that is not deployed yet.
+        reserved: their reserved concurrency, where they have one.
 
     Raises:
         ConfigurationError: `instance-unmapped`; also what `map_functions` raises.
@@ -99,7 +106,7 @@ def instances(
             continue
         found = _local_code(config, facts, address, name)
         if isinstance(found, LocalCode):
-            mapped.append(found.instance(address, name))
+            mapped.append(found.instance(address, name, reserved.get(address)))
         else:
             wrong.append(f"{address}: {found}")
     if wrong:

@@ -60,6 +60,7 @@ def from_relay(event: RelayEvent) -> Event:
                 handler_ms=event.handler_ms,
                 error_message=event.error_message,
                 stack=event.stack,
+                waited_ms=event.waited_ms,
             )
         case Reloaded():
             return Reload(function=event.function, paths=event.paths)

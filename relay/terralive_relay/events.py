@@ -55,7 +55,10 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class InvocationFinished:
-    """`error_message` and `stack` are the handler's own, for the terminal; empty for a success."""
+    """`error_message` and `stack` are the handler's own, for the terminal; empty for a success.
+
+    `waited_ms`: until a worker took it, apart from `handler_ms`.
+    """
 
     request_id: str
     function: str
@@ -64,6 +67,7 @@ class InvocationFinished:
     handler_ms: float
     error_message: str = ""
     stack: tuple[str, ...] = ()
+    waited_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,15 @@ class Invocations:
         return [self.say(self._ack(chunk.request_id, entry)), note, Tell(started), Run(invocation)]
 
     def finished(
-        self, request_id: str, outcome: Outcome, handler_ms: float, now: float, *, answered: bool, send: bool
+        self,
+        request_id: str,
+        outcome: Outcome,
+        handler_ms: float,
+        now: float,
+        *,
+        answered: bool,
+        send: bool,
+        waited_ms: float = 0.0,
     ) -> list[Effect]:
         """A handler has ended. `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now."""
         entry = self._entries[request_id]
@@ -133,6 +141,7 @@ class Invocations:
                 handler_ms=handler_ms,
                 error_message=error.message,
                 stack=error.stack,
+                waited_ms=waited_ms,
             )
         )
         self._forget(now)

@@ -18,11 +18,15 @@ W = TypeVar("W")
 
 @dataclass(frozen=True)
 class Plan(Generic[N, W]):
-    """`assign` idle workers, `start` a worker for each of these, `retire` idle ones first."""
+    """`assign` idle workers, `start` a worker for each of these, `retire` idle ones first.
+
+    `queued` wait for a worker that has work, because of the limit.
+    """
 
     assign: tuple[tuple[N, W], ...]
     start: tuple[N, ...]
     retire: tuple[W, ...]
+    queued: tuple[N, ...] = ()
 
 
 def plan(
@@ -55,6 +59,7 @@ def plan(
             unserved.append(need)
     start: list[N] = []
     retire: list[W] = []
+    queued: list[N] = []
     for need in unserved:
         if (worker := _best(need, coming, fit)) is not None:
             coming.remove(worker)
@@ -64,7 +69,9 @@ def plan(
         elif idle:
             retire.append(idle.pop(0))
             start.append(need)
-    return Plan(tuple(assign), tuple(start), tuple(retire))
+        else:
+            queued.append(need)
+    return Plan(tuple(assign), tuple(start), tuple(retire), tuple(queued))
 
 
 def _best(need: N, workers: Sequence[W], fit: Callable[[N, W], int]) -> W | None:

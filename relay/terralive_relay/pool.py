@@ -30,7 +30,7 @@ from typing import Final
 
 from terralive_relay import outcomes
 from terralive_relay.environment import credentials_key, environment_key, worker_environment
-from terralive_relay.events import LogLine, Sink
+from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.functions import LocalFunction
 from terralive_relay.launch import launch_of
 from terralive_relay.plan import plan
@@ -49,11 +49,15 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class PoolResult:
-    """What became of an invocation. `handler_ms` is 0 where no worker ever took it."""
+    """What became of an invocation. `handler_ms` is 0 where no worker ever took it.
+
+    `waited_ms`: until a worker took it; a new worker's start is part of that.
+    """
 
     outcome: Outcome
     handler_ms: float
     timed_out: bool = False
+    waited_ms: float = 0.0
 
 
 @dataclass(eq=False)
@@ -67,11 +71,13 @@ class _Pending:
     due: float  # on the monotonic clock; infinite where deadlines are not enforced
     allowed_s: float
     future: Future[PoolResult] = field(default_factory=Future)
+    submitted: float = field(default_factory=time.monotonic)
     handed_over: float = 0.0
 
     def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
-        elapsed = (time.monotonic() - self.handed_over) * 1000 if self.handed_over else 0.0
-        self.future.set_result(PoolResult(outcome, elapsed, timed_out))
+        now = time.monotonic()
+        taken = self.handed_over or now
+        self.future.set_result(PoolResult(outcome, (now - taken) * 1000, timed_out, (taken - self.submitted) * 1000))
 
 
 @dataclass(eq=False)
@@ -158,6 +164,7 @@ class Pool:
         self._credentials_seen: dict[str, float] = {}
         self._kept: _KeptFailure | None = None
         self._after: list[Callable[[], object]] = []
+        self._told_of_queue = False
         self._closed = False
         self._clock = threading.Thread(target=self._watch_clock, name=f"pool-clock-{function.name}", daemon=True)
         self._clock.start()
@@ -264,6 +271,17 @@ class Pool:
             self._stop(worker)
         for pending in decided.start:
             self._start(pending.environment, pending.key, pending.credentials)
+        if decided.queued and not self._told_of_queue:
+            self._told_of_queue = True
+            self._after.append(self._tell_of_queue)
+
+    def _tell_of_queue(self) -> None:
+        most = self._function.max_workers
+        text = (
+            f"An invocation waits until one of {most} busy worker{'s' if most > 1 else ''} is free, and its time runs "
+            f"meanwhile. More run at once with max_workers in [functions.'{self._function.address}'] of terralive.toml."
+        )
+        self._sink(Warned("workers-all-busy", text, self._function.name))
 
     def _fit(self, pending: _Pending, worker: _Worker) -> int:
         if worker.generation != self._generation or worker.key != pending.key or worker.init_failed:

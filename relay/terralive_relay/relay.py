@@ -244,7 +244,12 @@ class Relay:
                 return self._read(connection, text, now)
             case _Finished(request_id=request_id, result=result):
                 return self._session.finished(
-                    request_id, result.outcome, result.handler_ms, now, send=not result.timed_out
+                    request_id,
+                    result.outcome,
+                    result.handler_ms,
+                    now,
+                    send=not result.timed_out,
+                    waited_ms=result.waited_ms,
                 )
 
     def _mind_refusals(self, why: str, now: float, *, forbidden: bool) -> None:

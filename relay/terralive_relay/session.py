@@ -87,10 +87,14 @@ class RelaySession:
             case _:
                 raise ProtocolError(f"a relay does not expect {message.ACTION!r}")
 
-    def finished(self, request_id: str, outcome: Outcome, handler_ms: float, now: float, *, send: bool) -> list[Effect]:
+    def finished(
+        self, request_id: str, outcome: Outcome, handler_ms: float, now: float, *, send: bool, waited_ms: float = 0.0
+    ) -> list[Effect]:
         """A handler has ended. `send=False`: Lambda's own timeout has answered the caller already."""
         hears = send and self._leasing.held
-        return self._invocations.finished(request_id, outcome, handler_ms, now, answered=not send, send=hears)
+        return self._invocations.finished(
+            request_id, outcome, handler_ms, now, answered=not send, send=hears, waited_ms=waited_ms
+        )
 
     def tick(self, now: float) -> list[Effect]:
         """Do what has become due; `next_tick` tells when. Only a relay with the lease may ask for anything."""

@@ -51,6 +51,14 @@ class OutputValue:
     sensitive: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class DeployedFunction:
+    """A Lambda function in the state. `reserved`: its reserved concurrency, None where it has none."""
+
+    name: str
+    reserved: int | None = None
+
+
 class Terraform:
     """Terraform in one folder.
 
@@ -157,9 +165,9 @@ class Terraform:
             if isinstance(item, dict)
         }
 
-    def functions(self) -> dict[str, str]:
-        """Give each deployed Lambda function's name by its address, also inside modules, `count` and `for_each`."""
-        return dict(function_names(self._state()))
+    def functions(self) -> dict[str, DeployedFunction]:
+        """Give each deployed Lambda function by its address, also inside modules, `count` and `for_each`."""
+        return dict(deployed_functions(self._state()))
 
     def is_empty(self) -> bool:
         """Tell whether the state holds no resource that somebody would have to destroy."""
@@ -264,11 +272,12 @@ def managed_instances(state: Json) -> Iterator[tuple[str, str, dict[str, Json]]]
             yield address, kind, attributes if isinstance(attributes, dict) else {}
 
 
-def function_names(state: Json) -> Iterator[tuple[str, str]]:
+def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
     for address, kind, attributes in managed_instances(state):
-        name = attributes.get("function_name")
+        name, reserved = attributes.get("function_name"), attributes.get("reserved_concurrent_executions")
         if kind == "aws_lambda_function" and isinstance(name, str):
-            yield address, name
+            # The provider's word for "none" is -1.
+            yield address, DeployedFunction(name, reserved if isinstance(reserved, int) and reserved >= 0 else None)
 
 
 def _diagnostics(events: Sequence[Progress]) -> list[Diagnostic]:

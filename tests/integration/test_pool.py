@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -17,6 +18,7 @@ from textwrap import dedent
 import pytest
 
 from support.workers import Recorder, document, invocation, local_function, until
+from terralive_relay.events import Warned
 from terralive_relay.functions import LocalFunction
 from terralive_relay.guardian import Guardian
 from terralive_relay.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
@@ -262,6 +264,69 @@ def test_what_is_no_text_is_shown_as_well_as_it_can_be(make_pool: MakePool, sink
     assert sink.lines(asked.request_id) == ["\ufffd\ufffd café"]
 
 
+@pytest.mark.parametrize("newline", ["\\n", ""])
+def test_ten_megabytes_of_output_stall_nothing(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, newline: str
+) -> None:
+    code = f"""
+        import os
+        def handler(event, context):
+            left = memoryview((b"x" * 99 + b"{newline or "x"}") * 100_000)
+            while left:
+                left = left[os.write(1, left):]
+            return "fine"
+        """
+    pool = make_pool(local_function(tmp_path, code))
+    asked = invocation()
+    assert value(pool.submit(asked)) == "fine"
+    lines = sink.lines(asked.request_id)
+    assert sum(map(len, lines)) == (9_900_000 if newline else 10_000_000)
+    assert len(lines) == (100_000 if newline else 39)  # CloudWatch's longest event has 256 KB
+
+
+def test_lines_belong_to_their_invocation_whoever_writes_at_the_same_time(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    code = """
+        import os
+        def handler(event, context):
+            for n in range(2000):
+                os.write(1 + n % 2, f"{context.aws_request_id} {n}\\n".encode())
+            os.write(1, f"{context.aws_request_id} ends without a newline".encode())
+        """
+    pool = make_pool(local_function(tmp_path, code, max_workers=8))
+    asked = [invocation() for _ in range(24)]
+    for future in [pool.submit(one) for one in asked]:
+        value(future)
+    for one in asked:
+        lines = sink.lines(one.request_id)
+        assert all(line.startswith(one.request_id + " ") for line in lines)
+        numbers = [int(line.split()[1]) for line in lines if not line.endswith("newline")]
+        assert [n for n in numbers if n % 2 == 0] == list(range(0, 2000, 2))
+        assert [n for n in numbers if n % 2] == list(range(1, 2000, 2))
+        assert f"{one.request_id} ends without a newline" in lines
+
+
+def test_every_byte_there_is_comes_out_as_text_and_the_next_lines_are_whole(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    code = "import os\ndef handler(event, context):\n    os.write(1, bytes(range(256)) * 4096)\n    print('after')"
+    pool = make_pool(local_function(tmp_path, code))
+    asked = invocation()
+    value(pool.submit(asked))
+    lines = sink.lines(asked.request_id)
+    assert lines[-1].endswith("after")
+    assert len([line for line in lines if line.startswith("\x0b\x0c")]) == 4096
+
+
+def test_a_long_line_is_cut_between_characters(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+    code = "def handler(event, context): print('x' + 'é' * 400_000)"
+    pool = make_pool(local_function(tmp_path, code))
+    asked = invocation()
+    value(pool.submit(asked))
+    assert "".join(sink.lines(asked.request_id)) == "x" + "é" * 400_000
+
+
 @pytest.mark.parametrize("how", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.closerange(3, 99)"])
 def test_a_handler_that_closes_what_is_not_its_own_still_answers(make_pool: MakePool, tmp_path: Path, how: str) -> None:
     code = f"import os, sys\ndef handler(event, context):\n    {how}\n    return 'fine'"
@@ -352,6 +417,39 @@ def test_invocations_run_side_by_side_up_to_the_limit_and_wait_beyond_it(make_po
     for name in names:
         Path(name).touch()
     assert [value(future) for future in futures] == names
+
+
+def test_who_waits_for_a_worker_is_told_how_long_and_the_first_time_why(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
+    names = [str(tmp_path / name) for name in ("first", "second", "third")]
+    futures = [pool.submit(invocation(name)) for name in names]
+    until(Path(names[0] + ".running").exists, "the first runs")
+    (told,) = sink.of_type(Warned)
+    assert (told.reference, told.function) == ("workers-all-busy", "orders")
+    assert "1 busy worker is free" in told.message
+    assert "max_workers in [functions.'aws_lambda_function.orders']" in told.message
+    time.sleep(0.2)
+    for name in names:
+        Path(name).touch()
+    waits = [result(future).waited_ms for future in futures]
+    assert min(waits[1:]) >= 200
+    assert len(sink.of_type(Warned)) == 1
+
+
+def test_what_waited_in_vain_is_told_as_waiting(make_pool: MakePool, tmp_path: Path) -> None:
+    pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
+    pool.submit(invocation(str(tmp_path / "first")))
+    got = result(pool.submit(invocation(str(tmp_path / "second"), seconds=0.3)))
+    assert (got.handler_ms, got.waited_ms >= 250) == (0, True)
+
+
+def test_workers_enough_are_no_reason_for_a_warning(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+    pool = make_pool(local_function(tmp_path, PID, max_workers=2))
+    for future in [pool.submit(invocation()) for _ in range(2)]:
+        value(future)
+    assert sink.of_type(Warned) == []
 
 
 def test_one_after_the_other_needs_only_one_worker(make_pool: MakePool, tmp_path: Path) -> None:
@@ -519,6 +617,26 @@ def test_credentials_not_seen_for_long_are_not_used_again(make_pool: MakePool, t
     pool = make_pool(local_function(tmp_path, code), credentials_s=0.0)
     rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
     assert [value(pool.submit(invocation(environment=role))) for role in (ROLE, rotated)] == ["ASIAROLE", "ASIAROTATED"]
+
+
+def test_a_workers_credentials_are_not_kept_alive_by_others(make_pool: MakePool, tmp_path: Path) -> None:
+    code = "import os\ndef handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']"
+    pool = make_pool(local_function(tmp_path, code), credentials_s=1.0)
+    rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
+    assert value(pool.submit(invocation(environment=ROLE))) == "ASIAROLE"
+    until(lambda: value(pool.submit(invocation(environment=rotated))) == "ASIAROTATED", "the new ones are used")
+
+
+def test_a_worker_started_ahead_with_credentials_of_long_ago_is_not_used(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    code = "import os\nprint('imported')\ndef handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']"
+    pool = make_pool(local_function(tmp_path, code), credentials_s=0.0)
+    assert value(pool.submit(invocation(environment=ROLE))) == "ASIAROLE"
+    pool.mark_stale()
+    sink.wait_for("imported", times=2)
+    rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
+    assert value(pool.submit(invocation(environment=rotated))) == "ASIAROTATED"
 
 
 def test_the_code_tree_stays_clean(make_pool: MakePool, tmp_path: Path) -> None:

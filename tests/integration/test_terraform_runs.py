@@ -17,7 +17,7 @@ from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_settings import DebugStackSettings, Endpoints
 from terralive_terraform.mirror import terraform_environment
 from terralive_terraform.progress import Progress, ResourceCompleted, ResourceStarted
-from terralive_terraform.runner import Terraform
+from terralive_terraform.runner import DeployedFunction, Terraform
 from terralive_terraform.substitution import LiveSettings
 from terralive_terraform.synth import synthesise_debug_stack
 from terralive_terraform.version import require_terraform
@@ -105,7 +105,7 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert outputs["relay_url"] == f"ws://127.0.0.1:1/{api}/relay"
     assert outputs["management_endpoint"] == f"http://127.0.0.1:1/{api}/{{stage}}"
     assert str(outputs["api_arn"]).startswith("arn:aws:execute-api:eu-west-1:")
-    assert terraform.functions() == {"aws_lambda_function.broker": "terralive-orders-dev-ana-broker"}
+    assert terraform.functions() == {"aws_lambda_function.broker": DeployedFunction("terralive-orders-dev-ana-broker")}
     assert not terraform.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
@@ -129,7 +129,7 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(tmp_path: Path,
         terraform, _ = terraform_in(prepared.directory, environment, prepared.data_dir)
         terraform.apply(plan(terraform, tmp_path).file)
         assert "ApiEndpoint" in terraform.outputs()
-        assert terraform.functions()["aws_lambda_function.api"] == "sns-demo-dev-ana-api"
+        assert terraform.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
     with app.prepared(live, tmp_path / "work", environment, state) as prepared:
         assert not plan(terraform, tmp_path).has_changes
     with app.prepared(None, tmp_path / "work", environment, state) as prepared:

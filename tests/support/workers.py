@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+from typing import TypeVar
 
 from terralive_relay.events import LogLine, RelayEvent
 from terralive_relay.functions import LocalFunction
@@ -20,6 +21,7 @@ from terralive_stub.invocation import Invocation, Outcome
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 PYTHON = Path(sys.executable)
+Event = TypeVar("Event")
 _numbers = itertools.count(1)
 
 
@@ -77,6 +79,10 @@ class Recorder:
         with self._changed:
             logs = [event for event in self._events if isinstance(event, LogLine)]
         return [log.line for log in logs if request_id is None or log.request_id == request_id]
+
+    def of_type(self, kind: type[Event]) -> list[Event]:
+        with self._changed:
+            return [event for event in self._events if isinstance(event, kind)]
 
     def wait_for(self, line: str, *, times: int = 1, seconds: float = 20.0) -> None:
         """Wait until some worker has written this line so many times."""

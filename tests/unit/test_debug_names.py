@@ -1,5 +1,5 @@
 from terralive_terraform.debug_settings import DebugStackSettings, resource_name
-from terralive_terraform.runner import function_names, managed_instances
+from terralive_terraform.runner import DeployedFunction, deployed_functions, managed_instances
 from terralive_terraform.version import parse_version
 
 
@@ -25,16 +25,21 @@ def test_functions_are_found_in_modules_and_under_every_key() -> None:
     keyed = {"index_key": "x", "attributes": {"function_name": "c"}}
     state = {
         "resources": [
-            resource("one", instances=[{"attributes": {"function_name": "a"}}]),
-            resource("two", instances=[{"index_key": 0, "attributes": {"function_name": "b"}}]),
+            resource("one", instances=[{"attributes": {"function_name": "a", "reserved_concurrent_executions": 5}}]),
+            resource(
+                "two",
+                instances=[
+                    {"index_key": 0, "attributes": {"function_name": "b", "reserved_concurrent_executions": -1}}
+                ],
+            ),
             resource("three", module='module.m["k"]', instances=[keyed]),
             {"mode": "data", "type": "aws_lambda_function", "name": "seen", "instances": [{"attributes": {}}]},
         ]
     }
-    assert dict(function_names(state)) == {  # type: ignore[arg-type]  # a literal's type is wider than JSON's
-        "aws_lambda_function.one": "a",
-        "aws_lambda_function.two[0]": "b",
-        'module.m["k"].aws_lambda_function.three["x"]': "c",
+    assert dict(deployed_functions(state)) == {  # type: ignore[arg-type]  # a literal's type is wider than JSON's
+        "aws_lambda_function.one": DeployedFunction("a", 5),
+        "aws_lambda_function.two[0]": DeployedFunction("b"),
+        'module.m["k"].aws_lambda_function.three["x"]': DeployedFunction("c"),
     }
 
 

@@ -33,6 +33,13 @@ def config(code: Path, **handlers: str) -> Config:
     return Config(code, "orders", "dev", "ana", TerraformConfig(code), functions=own)
 
 
+@pytest.mark.parametrize(("reserved", "runs_at_once"), [(None, 16), (3, 3), (50, 16), (0, 1)])
+def test_no_more_run_at_once_than_lambda_reserves(code: Path, reserved: int | None, runs_at_once: int) -> None:
+    one = FunctionFacts(FN, "fn", handler="api.handler", runtime="python3.13", path=code)
+    (found,) = instances(config(code), [one], {FN: "orders"}, {FN: reserved})
+    assert found.max_workers == runs_at_once
+
+
 def test_each_instance_runs_the_handler_that_the_file_gives_it(code: Path) -> None:
     own = config(code, **{f'{FN}["api"]': "api.handler", f'{FN}["jobs"]': "jobs.handler"})
     mapped = map_functions(own, [facts(code)])

@@ -70,6 +70,10 @@ EVENTS: list[tuple[Event, str]] = [
     (InvocationEvent("a1b2", "orders-api", "sns", "", 1, 7400.0), "orders-api  sns  sent 2 h ago"),
     (Log("a1b2", "orders-api", "hello [red]world[/red]"), "orders-api  │ hello [red]world[/red]"),
     (Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3), "orders-api  done in 12 ms"),
+    (
+        Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, waited_ms=2100.0),
+        "orders-api  done in 12 ms (after 2.1 s of waiting for a worker)",
+    ),
     (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
     (FAILED, '  File "app.py", line 3, in handler'),
     (Reload("orders-api", ("app.py",)), "orders-api  app.py changed; the next invocation runs the new code"),

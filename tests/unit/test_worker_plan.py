@@ -38,8 +38,8 @@ def test_a_worker_that_is_soon_idle_is_waited_for(state: WorkerState) -> None:
 
 
 def test_more_workers_than_the_limit_never_live() -> None:
-    assert decide("aaa", [("a1", S.BUSY)], limit=2) == Plan((), ("a",), ())
-    assert decide("a", [("a1", S.BUSY), ("a2", S.BUSY)], limit=2) == Plan((), (), ())
+    assert decide("aaa", [("a1", S.BUSY)], limit=2) == Plan((), ("a",), (), queued=("a", "a"))
+    assert decide("a", [("a1", S.BUSY), ("a2", S.BUSY)], limit=2) == Plan((), (), (), queued=("a",))
 
 
 def test_a_worker_that_ends_counts_no_more() -> None:
@@ -51,7 +51,7 @@ def test_an_idle_worker_that_fits_nobody_makes_room() -> None:
 
 
 def test_an_idle_worker_that_fits_a_later_invocation_stays() -> None:
-    assert decide("ab", [("b1", S.IDLE)], limit=1) == Plan((("b", "b1"),), (), ())
+    assert decide("ab", [("b1", S.IDLE)], limit=1) == Plan((("b", "b1"),), (), (), queued=("a",))
 
 
 @given(

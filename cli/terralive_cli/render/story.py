@@ -37,6 +37,7 @@ _RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
 _ERROR_LOG: Final = "[ERROR] "  # how Lambda's Python runtime logs an error of the handler's, with its traceback
 _QUIET_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 50.0  # Lambda's first retry comes after a minute
+_WAITED_MS: Final = 1000.0  # as long as it is worth a word
 _SHOWN_PATHS: Final = 3
 _MILLISECONDS: Final = 1000.0
 _SECONDS_OF_MINUTE: Final = 60.0
@@ -157,6 +158,8 @@ class Storyteller:
 
     def _result(self, event: Result) -> list[Line]:
         took = duration(event.handler_ms / _MILLISECONDS)
+        if event.waited_ms >= _WAITED_MS:
+            took += f" (after {duration(event.waited_ms / _MILLISECONDS)} of waiting for a worker)"
         if event.ok:
             line = self._column(
                 event, event.request_id, event.function, Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT)
