@@ -17,6 +17,8 @@ class LocalFunction:
         handler: the handler its configuration names (`app.handler`), not the stub's.
         path: the absolute local code root; becomes the worker's working directory and `LAMBDA_TASK_ROOT`.
         python: the interpreter that runs a Python handler.
+        node: the interpreter that runs a Node.js handler.
+        command: a program that speaks the Runtime API, and its arguments, to run instead of terralive's bootstraps.
         watch: globs below `path` whose change makes workers stale; empty for everything.
         max_workers: how many invocations may run at once.
     """
@@ -29,3 +31,5 @@ class LocalFunction:
     python: Path
     watch: tuple[str, ...] = ()
     max_workers: int = 16
+    node: Path = Path("node")
+    command: tuple[str, ...] = ()

@@ -1,7 +1,8 @@
 """Which command line is a function's worker, by the runtime that its configuration names.
 
-A new runtime is a new entry here and, where the runtime has no client that works everywhere, a bootstrap beside this
-file. A command line never comes from anything but the project's own configuration.
+Python and Node.js have bootstraps beside this file, because their official clients need native builds; a custom runtime
+is its own program; for everything else the project says what to run. A command line never comes from anything but the
+project's own configuration.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from terralive_relay.functions import LocalFunction
 from terralive_stub.errors import ConfigurationError
 
 PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstrap" / "python_bootstrap.py"
+NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +28,22 @@ class Launch:
 
 
 def launch_of(function: LocalFunction, command: Sequence[str] | None = None) -> Launch:
-    """How to start a worker of `function`; `command` is an official client or an executable to use instead.
+    """How to start a worker of `function`; `command` goes before the function's own.
 
     Raises:
-        ConfigurationError: no worker can run this runtime yet.
+        ConfigurationError: no worker can run this runtime.
     """
-    if command is not None:
+    if command := command or function.command:
         return Launch(tuple(command), own_port=True)
     if function.runtime.startswith("python"):
         return Launch((str(function.python), str(PYTHON_BOOTSTRAP), function.handler))
+    if function.runtime.startswith("nodejs"):
+        return Launch((str(function.node), str(NODE_BOOTSTRAP), function.handler))
+    if function.runtime.startswith("provided"):
+        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
+        return Launch((str(function.path / "bootstrap"),), own_port=True)
     raise ConfigurationError(
         "runtime-not-supported",
-        f"{function.address} has the runtime {function.runtime!r}; only Python functions run locally so far.",
-        hint=f"Leave {function.name} out of [functions] in terralive.toml: it stays deployed as it is.",
+        f"{function.address} has the runtime {function.runtime!r}, which terralive does not run by itself.",
+        hint=f"Say what does: [functions.'{function.address}'] command = [\"…\"]; see docs/CONFIGURATION.md.",
     )

@@ -34,7 +34,7 @@ from moto.core.exceptions import JsonRESTError
 
 from terralive_relay.environment import worker_environment
 from terralive_relay.functions import LocalFunction
-from terralive_relay.launch import Launch, launch_of
+from terralive_relay.launch import launch_of
 from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
@@ -302,7 +302,7 @@ class Functions:
             found["TMPDIR"] = "/tmp" if self._namespace else str(scratch)  # noqa: S108 - its own
             return found
 
-        launch = _launch(local)
+        launch = launch_of(local)
         command = isolated(launch.command, local.path, scratch, self._namespace)
         setup = Setup(command, launch.own_port, local.path, scratch, variables, log, time.time())
         return ExecutionEnvironment(setup, self._api)
@@ -356,13 +356,6 @@ def _log_settings(function: LambdaFunction) -> dict[str, str]:
     if config.get("LogFormat") != "JSON":
         return {}
     return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": config.get("ApplicationLogLevel") or "INFO"}
-
-
-def _launch(local: LocalFunction) -> Launch:
-    if local.runtime.startswith("provided"):
-        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
-        return Launch((str(local.path / "bootstrap"),), own_port=True)
-    return launch_of(local)
 
 
 def _fingerprint(function: LambdaFunction) -> str:
