@@ -63,7 +63,14 @@ EVENTS: list[tuple[Event, str]] = [
     (READY, "  ApiEndpoint  http://h:1/"),
     (Ready("dev-ana", (), sandbox=ACCESS), "The sandbox is ready: http://127.0.0.1:4566"),
     (Connection("connected"), "Connected."),
+    (Connection("connected", "back after 0.4 s"), "Connected (back after 0.4 s)."),
     (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
+    (
+        Connection("lost", "ConnectionRefusedError: [Errno 111] Refused.", 0.1),
+        "Connection lost (Refused); trying again now.",
+    ),
+    (Connection("refused", "ana on laptop"), "This stage is held by ana on laptop."),
+    (Connection("taken-over", "ben on laptop"), "Taken over by ben on laptop."),
     (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
     (InvocationEvent("a1b2", "orders-api", "sns"), "orders-api  sns"),
     (InvocationEvent("a1b2", "orders-api", "sqs", "", 3, 63.4), "orders-api  sqs  attempt 3, first sent 63 s ago"),
@@ -339,7 +346,7 @@ def test_nobodys_words_command_the_terminal(output: Output, command: str) -> Non
 
     assert [character for character in shown if not (character.isprintable() or character == "\n")] == []
     assert "\x1b" not in shown
-    assert "Somebody else has taken over this stage" in shown
+    assert "Taken over by ana" in shown
 
 
 def test_other_scripts_are_shown_as_they_are() -> None:

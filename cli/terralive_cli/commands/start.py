@@ -18,6 +18,7 @@ from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
 from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings, held_by
+from terralive_stub.errors import StageHeldError
 from terralive_stub.exchange import LeaseState
 
 _CONNECT_SECONDS: Final = 60.0
@@ -71,6 +72,7 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
     journal = record.journal(target.work)
     settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions, journal)
     relay = Relay(settings, target.caller.credentials, lambda event: ui.emit(from_relay(event)))
+    held = False
     try:
         relay.start()
         relay.wait_connected(_CONNECT_SECONDS)
@@ -80,9 +82,13 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
                 break
     except KeyboardInterrupt:
         pass
+    except StageHeldError:
+        held = True
+        raise
     finally:
         _stop(relay)
-        ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=_farewell(config, target)))
+        said = _farewell(config, target, held=held)
+        ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=said))
     return failures.INTERRUPTED
 
 
@@ -113,9 +119,11 @@ def _is_url(value: str) -> bool:
     return value.startswith(("https://", "http://", "wss://", "ws://"))
 
 
-def _farewell(config: Config, target: Target) -> str:
+def _farewell(config: Config, target: Target, *, held: bool) -> str:
     if target.own_sandbox:
         return "The sandbox and everything in it is gone."
+    if held:
+        return f"Stage {config.stage} stays live for whoever holds it."
     place = " --sandbox" if target.sandbox is not None else ""
     return (
         f"The functions of stage {config.stage} are still stubs: their invocations fail until somebody connects. "
