@@ -6,6 +6,7 @@ The tests run in the order of a day's work: live, edited, stopped, started again
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -245,7 +246,8 @@ def test_a_second_relay_is_refused_by_the_name_of_the_first(project: Project, li
 
     assert refused.process.returncode == 5, refused.story()
     assert refused.of_type("error")[0]["reference"] == "stage-held"
-    assert "ana" in refused.of_type("error")[0]["message"]
+    said = refused.of_type("error")[0]["message"]
+    assert said.startswith(f"Stage 'dev-ana' is live for ana on {socket.gethostname()} since 2"), said
     assert live.get().status_code == 200
 
 

@@ -7,11 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import InvalidStatus
-from websockets.sync.client import connect
 
 from support import debug_stack
 from support.sandbox import Aws, unique
+from support.sockets import unsigned_host, upgrade_status
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.sigv4 import Credentials, sign_upgrade
 
@@ -25,13 +24,7 @@ def documented_policy() -> str:
 
 
 def status_at(url: str, info: SandboxInfo, credentials: Credentials) -> int:
-    headers = sign_upgrade(url, info.region, credentials, time.time())
-    del headers["Host"]
-    try:
-        with connect(url, additional_headers=headers, proxy=None):
-            return 101
-    except InvalidStatus as refused:
-        return refused.response.status_code
+    return upgrade_status(url, unsigned_host(sign_upgrade(url, info.region, credentials, time.time())))
 
 
 @pytest.mark.timeout(180)

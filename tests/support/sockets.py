@@ -19,6 +19,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -52,6 +53,20 @@ def ask(connection: ClientConnection, text: str) -> dict[str, object]:
     answer = json.loads(connection.recv(timeout=PATIENCE))
     assert isinstance(answer, dict)
     return answer
+
+
+def unsigned_host(headers: dict[str, str]) -> dict[str, str]:
+    """A signed upgrade's headers without Host, which the library sends by itself."""
+    return {name: value for name, value in headers.items() if name != "Host"}
+
+
+def upgrade_status(url: str, headers: dict[str, str]) -> int:
+    """What an upgrade is answered with: 101, or the status of its refusal."""
+    try:
+        with client(url, headers):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
 
 
 def send_frames(connection: ClientConnection, *frames: tuple[Opcode, bytes, bool]) -> None:
