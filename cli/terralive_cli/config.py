@@ -104,7 +104,7 @@ class FunctionConfig:
         path: the absolute local code root.
         python: an absolute path, or a bare command name (`python3.12`).
         build: a shell command for `path`; read and not run yet.
-        watch: globs below `path`.
+        watch: globs, relative to `path`.
     """
 
     pattern: str

@@ -105,7 +105,12 @@ SETTINGS: Final = (
         "none",
         "a command that builds `path`; **not run yet**: `start` warns, run it yourself",
     ),
-    Setting('functions."NAME".watch', "everything below `path`", "globs below `path` whose change reloads the handler"),
+    Setting(
+        'functions."NAME".watch',
+        "everything below `path`",
+        "globs, relative to `path`, whose change reloads the handler; one that leads out of it (`../shared/**`) adds "
+        "to what is watched",
+    ),
     Setting('functions."NAME".max_workers', "`16`", "how many invocations may run at once"),
     Setting(
         "",

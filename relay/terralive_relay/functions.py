@@ -19,7 +19,7 @@ class LocalFunction:
         python: the interpreter that runs a Python handler.
         node: the interpreter that runs a Node.js handler.
         command: a program that speaks the Runtime API, and its arguments, to run instead of terralive's bootstraps.
-        watch: globs below `path` whose change makes workers stale; empty for everything.
+        watch: globs, relative to `path`, whose change makes workers stale; without one below `path`, everything there.
         max_workers: how many invocations may run at once.
     """
 

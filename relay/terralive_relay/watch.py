@@ -1,8 +1,11 @@
 """Tells when a function's local code has changed.
 
 One thread watches the code roots of all functions together. What counts as a change is a pure function, `affected()`:
-what tools write beside the code (caches, repositories, virtual environments, editors' temporary files) does not, and a
-function's `watch` globs narrow it further.
+what tools write beside the code (caches, repositories, virtual environments, editors' temporary files) does not. A
+function's `watch` globs narrow what counts below its code root; those that lead out of it (`../shared/**`) add to it.
+
+A folder may be reached by several links, and the system tells a change there under one name only. So what is compared
+are real paths, and each function has its views: real folders, by the names under which it sees them.
 
 It must never read a file, and never let an error of the callback end the watching.
 """
@@ -10,10 +13,13 @@ It must never read a file, and never let an error of the callback end the watchi
 from __future__ import annotations
 
 import fnmatch
+import functools
 import logging
+import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from watchfiles import watch
@@ -52,22 +58,89 @@ def affected(
     changed = [path for path in paths if not any(fnmatch.fnmatch(path.name, pattern) for pattern in _FILES)]
     found = []
     for function in functions:
-        inside = (path.relative_to(function.path) for path in changed if path.is_relative_to(function.path))
-        mine = sorted({path.as_posix() for path in inside if _counts(PurePosixPath(path), function.watch)})
+        globs = _globs(function)
+        here = changed if any(map(_leads_out, globs)) else [p for p in changed if p.is_relative_to(function.path)]
+        relative = {Path(os.path.relpath(path, function.path)).as_posix() for path in here}
+        mine = sorted(path for path in relative if _counts(path, globs))
         if mine:
             found.append((function, tuple(mine)))
     return tuple(found)
 
 
-def _counts(path: PurePosixPath, globs: Sequence[str]) -> bool:
-    if any(part in _FOLDERS for part in path.parts):
+def _globs(function: LocalFunction) -> tuple[str, ...]:
+    """The function's globs, relative to its code root and without detours."""
+    here = function.path
+    return tuple(Path(os.path.relpath(here / glob, here)).as_posix() for glob in function.watch)
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith("../")
+
+
+def _counts(path: str, globs: Sequence[str]) -> bool:
+    if any(part in _FOLDERS for part in path.split("/")):
         return False
-    return not globs or any(_matches(path.as_posix(), glob) for glob in globs)
+    asked = [glob for glob in globs if _leads_out(glob) == _leads_out(path)]
+    return any(_matches(path, glob) for glob in asked) if asked else not _leads_out(path)
 
 
 def _matches(path: str, glob: str) -> bool:
-    """`**/` stands for any number of folders, also none; `*` reaches across folders, so that `src/*.py` is generous."""
-    return fnmatch.fnmatch(path, glob) or ("**/" in glob and _matches(path, glob.replace("**/", "", 1)))
+    """Match generously: a folder stands for all in it, `**/` also for no folder, and `*` reaches across folders."""
+    if fnmatch.fnmatch(path, glob) or path.startswith(f"{glob}/"):
+        return True
+    return "**/" in glob and _matches(path, glob.replace("**/", "", 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A real folder, and the path by which a function sees it."""
+
+    real: str
+    seen: str
+
+    def of(self, path: str) -> str | None:
+        """A real path as the function sees it; None for one elsewhere."""
+        if path == self.real or path.startswith(f"{self.real}/"):
+            return self.seen + path[len(self.real) :]
+        return None
+
+
+def _views(function: LocalFunction, links: Callable[[str], Sequence[_View]]) -> tuple[_View, ...]:
+    """What a function sees: its code root, where its globs lead, and what is linked from there."""
+    seen = [str(function.path)]
+    for glob in filter(_leads_out, _globs(function)):
+        parts = glob.split("/")
+        fixed = next((n for n, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts))
+        folder = os.path.normpath(function.path.joinpath(*parts[:fixed]))
+        seen.append(folder if os.path.isdir(folder) else os.path.dirname(folder))  # noqa: PTH112, PTH120
+    views = []
+    for root in seen:
+        real = os.path.realpath(root)
+        if os.path.isdir(real):  # noqa: PTH112
+            views += [_View(real, root), *(_View(v.real, root + v.seen[len(real) :]) for v in links(real))]
+    return tuple(dict.fromkeys(views))
+
+
+def _links(root: str) -> tuple[_View, ...]:
+    """The folders that links lead to, from anywhere below a real folder; not those that lead back above it."""
+    found: list[_View] = []
+    todo = [root]
+    while todo:
+        folder = todo.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            if entry.name in _FOLDERS or not os.path.isdir(entry.path):  # noqa: PTH112
+                continue
+            if entry.is_symlink():
+                real = os.path.realpath(entry.path)
+                if f"{root}/".startswith(f"{real}/") or any(view.real == real for view in found):
+                    continue
+                found.append(_View(real, entry.path))
+            todo.append(entry.path)
+    return tuple(found)
 
 
 def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
@@ -106,8 +179,7 @@ class Watcher:
         trouble: Trouble = _log.warning,
         source: Source = follow,
     ) -> None:
-        # macOS reports real paths, and so does Linux where a root is a link: compare like with like.
-        self._roots = {function.name: function.path.resolve() for function in functions}
+        self._views: Mapping[LocalFunction, tuple[_View, ...]] = {}
         self._functions = tuple(functions)
         self._changed = changed
         self._trouble = trouble
@@ -130,11 +202,9 @@ class Watcher:
             self._thread.join(_JOIN_SECONDS)
 
     def _run(self) -> None:
-        roots = _topmost(root for root in self._roots.values() if root.is_dir())
         for polling in (False, True):
             try:
-                if roots:
-                    self._watch(roots, polling=polling)
+                self._watch(polling=polling)
                 break
             except (OSError, RuntimeError) as error:  # watchfiles: RuntimeError for what its core could not do
                 then = "nothing is watched any more" if polling else "they are polled instead, which takes longer"
@@ -144,16 +214,32 @@ class Watcher:
                 )
         self._ready.set()
 
-    def _watch(self, roots: Sequence[Path], *, polling: bool) -> None:
-        for burst in self._source(roots, self._stop, polling):
-            self._ready.set()
-            self._tell(burst)
+    def _watch(self, *, polling: bool) -> None:
+        roots = self._look()
+        while roots:
+            for burst in self._source(roots, self._stop, polling):
+                self._ready.set()
+                changed = [str(path) for path in burst]
+                self._tell(changed)
+                if any(os.path.isdir(path) for path in changed):  # noqa: PTH112 - a link, or a folder with links in it
+                    before, roots = roots, self._look()
+                    if roots != before:
+                        break
+            else:
+                return
 
-    def _tell(self, paths: Iterable[Path]) -> None:
-        changed = tuple(paths)
-        for function in self._functions:
-            root = self._roots[function.name]
-            here = (function.path / path.relative_to(root) for path in changed if path.is_relative_to(root))
+    def _look(self) -> list[Path]:
+        """Find what there is to watch: real folders without those that lie inside another."""
+        links = functools.cache(_links)  # functions often share a root
+        self._views = {function: _views(function, links) for function in self._functions}
+        return _topmost(Path(view.real) for views in self._views.values() for view in views)
+
+    def _tell(self, changed: Sequence[str]) -> None:
+        # Only the folder's own name: what changed may be gone, or be a link itself.
+        folder = functools.cache(os.path.realpath)
+        real = [os.path.join(folder(os.path.dirname(path)), os.path.basename(path)) for path in changed]  # noqa: PTH118, PTH119, PTH120
+        for function, views in self._views.items():
+            here = (Path(seen) for view in views for path in real if (seen := view.of(path)) is not None)
             for _, mine in affected((function,), here):
                 try:
                     self._changed(function.name, mine)

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import functools
+import itertools
+import subprocess
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from support.workers import PYTHON, Recorder, invocation, local_function
+from support.workers import PYTHON, Recorder, invocation, local_function, until
 from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool
 from terralive_relay.runtime_api import RuntimeApi
@@ -25,6 +28,10 @@ class Seen:
         with self._more:
             self._changes += [(function, path) for path in paths]
             self._more.notify_all()
+
+    def has(self, function: str, path: str) -> bool:
+        with self._more:
+            return (function, path) in self._changes
 
     def until(self, function: str, path: str) -> set[tuple[str, str]]:
         """Wait until this change was seen; returns all that were."""
@@ -91,6 +98,87 @@ def test_a_code_root_behind_a_link_is_watched(watch: Watch, tmp_path: Path) -> N
     seen = watch(function("api", tmp_path / "link"))
     (tmp_path / "real" / "app.py").write_text("x = 1")
     assert seen.until("api", "app.py") == {("api", "app.py")}
+
+
+def test_shared_code_behind_links_is_told_to_each_function_under_its_own_name(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "deep").mkdir(parents=True)
+    functions = [function(name, tmp_path / name) for name in ("a", "b")]
+    for each in functions:
+        (each.path / "lib").symlink_to(tmp_path / "shared")
+        (each.path / "loop").symlink_to(each.path.parent)
+    seen = watch(*functions)
+    (tmp_path / "shared" / "deep" / "x.py").write_text("x = 1")
+    seen.until("a", "lib/deep/x.py")
+    assert seen.until("b", "lib/deep/x.py") == {("a", "lib/deep/x.py"), ("b", "lib/deep/x.py")}
+
+
+def test_a_link_that_is_made_later_is_followed(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    api = function("api", tmp_path / "api")
+    seen = watch(api)
+    (api.path / "lib").symlink_to(tmp_path / "shared")
+    seen.until("api", "lib")
+    numbers = itertools.count()
+
+    def told() -> bool:  # until it is watched, nothing tells
+        (tmp_path / "shared" / "x.py").write_text(f"x = {next(numbers)}")
+        return seen.has("api", "lib/x.py")
+
+    until(told, "a change behind the new link was told")
+
+
+def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "packages" / "shared").mkdir(parents=True)
+    (tmp_path / "packages" / "other").mkdir()
+    seen = watch(
+        function("a", tmp_path / "a", "../packages/shared/**"),
+        function("b", tmp_path / "b", "src/**", "../packages/shared/*.py"),
+        function("c", tmp_path / "c"),
+    )
+    (tmp_path / "packages" / "other" / "x.py").write_text("x = 1")
+    (tmp_path / "b" / "README.md").write_text("")
+    (tmp_path / "packages" / "shared" / "x.py").write_text("x = 1")
+    seen.until("b", "../packages/shared/x.py")
+    (tmp_path / "a" / "app.py").write_text("")
+    assert seen.until("a", "app.py") == {
+        ("a", "../packages/shared/x.py"),
+        ("b", "../packages/shared/x.py"),
+        ("a", "app.py"),
+    }
+
+
+def test_a_checkout_of_many_files_is_told_in_a_few_bursts(tmp_path: Path) -> None:
+    git = functools.partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    identity = ("-c", "user.name=dev", "-c", "user.email=dev@example.com")
+    git(["git", "init", "--quiet", "--initial-branch=main"])
+    folder = tmp_path / "api"
+    for name, text in (("main", "old"), ("other", "new")):
+        git(["git", "checkout", "--quiet", "-B", name])
+        for number in range(2000):
+            file = folder / f"pkg{number % 40}" / f"m{number}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"x = '{text}'")
+        git(["git", "add", "--all"])
+        git(["git", *identity, "commit", "--quiet", "--message", text])
+    bursts: list[int] = []
+    files: set[str] = set()
+    done = threading.Event()
+
+    def changed(_name: str, paths: tuple[str, ...]) -> None:
+        bursts.append(len(paths))
+        files.update(path for path in paths if path.endswith(".py"))
+        if len(files) == 2000:
+            done.set()
+
+    watcher = Watcher((function("api", folder),), changed)
+    watcher.start()
+    try:
+        assert watcher.wait_ready(20)
+        git(["git", "checkout", "--quiet", "main"])
+        assert done.wait(60), f"{len(files)} files were told of"
+    finally:
+        watcher.close()
+    assert len(bursts) < 100, bursts
 
 
 def test_a_code_root_that_is_not_there_does_no_harm(watch: Watch, tmp_path: Path) -> None:
