@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from terralive_stub.invocation import Outcome
 
 _READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
 _SUMMARY_CHARACTERS: Final = 200
+# `File "/x/app.py", line 3`, also `File "/x/app.py" Line 3`; `at f (file:///x/app.mjs:3:7)`, `/x/app.js:3`.
+_PLACE: Final = re.compile(r'(?:File "|file://)?(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
 _RECORD_SOURCES: Final = {
     "aws:sns": "sns",
     "aws:sqs": "sqs",
@@ -111,6 +114,32 @@ def describe_error(outcome: Outcome) -> ErrorText:
         message=str(document.get("errorMessage") or ""),
         stack=stack,
     )
+
+
+def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
+    """Say where in a function's code its module failed to load (`app.py:3`); "" where nothing tells.
+
+    Args:
+        outcome: what the runtime reported.
+        cause: its X-Ray cause, which has the frames where the document must not have them (a failed import).
+        root: the function's code root; the innermost place below it counts before those elsewhere.
+    """
+    error = describe_error(outcome)
+    found = [(file, line) for text in error.stack for file, line in _PLACE.findall(text)]
+    if error.stack and not error.stack[0].startswith("  File"):
+        found.reverse()  # Python names the innermost frame last, Node first
+    if not found:
+        exceptions = _load(cause.encode()).get("exceptions")
+        first = _object(exceptions[0]) if isinstance(exceptions, list) and exceptions else {}
+        frames = first.get("stack")
+        found = [
+            (str(f.get("path")), str(f.get("line"))) for f in map(_object, frames if isinstance(frames, list) else ())
+        ]
+    found = [(file, line) for file, line in found if file.startswith("/") and "node_modules" not in file]
+    own = [(file, line) for file, line in found if Path(file).is_relative_to(root) and "site-packages" not in file]
+    for file, line in reversed(own or found):
+        return f"{Path(file).relative_to(root) if own else file}:{line}"
+    return ""
 
 
 def _load(data: bytes) -> dict[str, object]:

@@ -18,10 +18,12 @@ from terralive_stub.invocation import Outcome
 class Failure:
     """How a worker ended: by the error its runtime reported (`document`), or by its process's status.
 
-    `status` is a return code as `subprocess` has it, negative for a signal, or why the process never started.
+    `cause` is that error's X-Ray cause, for people. `status` is a return code as `subprocess` has it, negative for a
+    signal, or why the process never started.
     """
 
     document: Outcome | None = None
+    cause: str = ""
     status: int | OSError = 0
 
     def outcome(self, request_id: str) -> Outcome:

@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import Final
 
 from terralive_relay import outcomes
+from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.environment import credentials_key, environment_key, worker_environment
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.functions import LocalFunction
@@ -303,7 +304,7 @@ class Pool:
         door = _Door(
             lambda: self._next(worker),
             lambda request_id, outcome: self._answered(worker, request_id, outcome),
-            lambda outcome: self._init_failed(worker, outcome),
+            lambda outcome, cause: self._init_failed(worker, outcome, cause),
         )
         worker_id, runtime_api = self._api.register(door, own_port=self._launch.own_port)
         process = Process(
@@ -344,6 +345,15 @@ class Pool:
                 self._later(pending, failure.outcome(pending.invocation.request_id))
                 return
         self._kept = _KeptFailure(worker.key, failure)
+        self._after.append(lambda: self._sink(self._warning(failure)))
+
+    def _warning(self, failure: outcomes.Failure) -> Warned:
+        """What the developer hears of code that does not load, before an invocation asks for it."""
+        outcome = failure.outcome("")
+        place = describe_place(outcome, failure.cause, self._function.path)
+        error = describe_error(outcome)
+        text = f"{f'{place}: ' if place else ''}{error.message or error.type}\nThe next invocation gets this error."
+        return Warned("code-does-not-load", text, self._function.name)
 
     # What workers do, through the Runtime API and by ending
 
@@ -359,6 +369,8 @@ class Pool:
             if worker.generation != self._generation:
                 self._stop(worker)
             self._serve()
+            if worker.generation != self._generation:
+                self._warm()  # at the limit there was no room for a new one while this one was busy
             self._mind(worker.since + self._idle_s)
         pending = mine.get()
         if pending is None:
@@ -378,14 +390,14 @@ class Pool:
         pending.complete(outcome)
         return Verdict.ACCEPTED
 
-    def _init_failed(self, worker: _Worker, outcome: Outcome) -> Verdict:
+    def _init_failed(self, worker: _Worker, outcome: Outcome, cause: str) -> Verdict:
         with self._lock:
             if worker.state is not WorkerState.STARTING or worker.init_failed:
                 return Verdict.WRONG_STATE
         worker.process.end()
         with self._locked():
             if worker.state is WorkerState.STARTING:
-                self._start_failed(worker, outcomes.Failure(document=outcome))
+                self._start_failed(worker, outcomes.Failure(document=outcome, cause=cause))
                 worker.init_failed = True
                 self._stop(worker)
                 self._serve()
@@ -465,7 +477,7 @@ class _Door:
 
     next_invocation: Callable[[], Invocation | None]
     answered: Callable[[str, Outcome], Verdict]
-    init_failed: Callable[[Outcome], Verdict]
+    init_failed: Callable[[Outcome, str], Verdict]
 
     def respond(self, request_id: str, body: bytes) -> Verdict:
         return self.answered(request_id, Outcome(body))
@@ -473,5 +485,5 @@ class _Door:
     def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
         return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
 
-    def fail_init(self, error_type: str, body: bytes) -> Verdict:
-        return self.init_failed(Outcome(body, error_type or "Unhandled"))
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:
+        return self.init_failed(Outcome(body, error_type or "Unhandled"), cause)

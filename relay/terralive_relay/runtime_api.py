@@ -32,6 +32,7 @@ from terralive_stub.invocation import Invocation
 RESPONSE_BYTES: Final = 6_291_556
 _VERSION: Final = "/2018-06-01/runtime"
 _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
+_CAUSE: Final = "lambda-runtime-function-xray-error-cause"
 _ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _JOIN_SECONDS: Final = 5.0
 
@@ -53,7 +54,7 @@ class RuntimeClient(Protocol):
 
     def respond(self, request_id: str, body: bytes) -> Verdict: ...
     def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict: ...
-    def fail_init(self, error_type: str, body: bytes) -> Verdict: ...
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict: ...
 
 
 class RuntimeApi:
@@ -197,7 +198,8 @@ def _route(client: RuntimeClient, path: str, request: http1.Request) -> bytes | 
         case ["invocation", request_id, "error"] if request.method == "POST":
             return _fail(client, request_id, request)
         case ["init", "error"] if request.method == "POST":
-            return _verdict(request, client.fail_init(request.headers.get(_ERROR_TYPE, ""), request.body))
+            error_type, cause = (request.headers.get(name, "") for name in (_ERROR_TYPE, _CAUSE))
+            return _verdict(request, client.fail_init(error_type, request.body, cause))
         case _:
             return _not_found(request)
 

@@ -263,7 +263,7 @@ class _Runtime:
     def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
         return self._answer(request_id, Outcome(body, error_type or "Unhandled"))
 
-    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
         with self._lock:
             if self._initialised or self._closed:
                 return Verdict.WRONG_STATE

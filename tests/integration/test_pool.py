@@ -570,6 +570,49 @@ def test_what_broke_while_nobody_waited_is_told_to_the_next_invocation(
     assert sink.lines().count("imported") == 2
 
 
+@pytest.mark.parametrize(
+    ("saved", "place"),
+    [
+        ({"app.py": "x = 1\ndef handler(:"}, "app.py:2: "),
+        ({"app.py": "import lib", "lib.py": "\n\ndef f(:"}, "lib.py:3: "),
+        ({"app.py": "x = 1\nimport nosuchthing"}, "app.py:2: "),
+        ({"app.py": "import json\njson.loads('{')"}, "app.py:2: "),
+        ({"app.py": "import sys\nsys.exit(4)"}, ""),
+    ],
+)
+def test_a_save_that_does_not_load_is_told_at_once_with_its_place(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path, saved: Mapping[str, str], place: str
+) -> None:
+    pool = make_pool(local_function(tmp_path, "def handler(event, context): return 'good'"))
+    assert value(pool.submit(invocation())) == "good"
+    for name, code in saved.items():
+        (tmp_path / name).write_text(code)
+    pool.mark_stale()
+    until(lambda: bool(sink.of_type(Warned)), "a warning")
+    (warned,) = sink.of_type(Warned)
+    got = document(result(pool.submit(invocation())).outcome)
+    assert warned.reference == "code-does-not-load"
+    assert warned.message.startswith(place)
+    assert str(got["errorMessage"]).rpartition("Error: ")[2] in warned.message
+    (tmp_path / "app.py").write_text("def handler(event, context): return 'mended'")
+    pool.mark_stale()
+    assert value(pool.submit(invocation())) == "mended"
+
+
+def test_a_change_during_the_only_invocation_that_may_run_is_warmed_after_it(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
+    running = pool.submit(invocation(str(tmp_path / "go")))
+    until((tmp_path / "go.running").exists, "the handler runs")
+    (tmp_path / "app.py").write_text("print('imported')\ndef handler(event, context): return 'new'")
+    pool.mark_stale()
+    (tmp_path / "go").touch()
+    assert value(running) == str(tmp_path / "go")
+    sink.wait_for("imported")
+    assert value(pool.submit(invocation())) == "new"
+
+
 def test_what_broke_before_a_change_is_forgotten(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
     pool = make_pool(local_function(tmp_path, "1 / 0"), environment={"TABLE": "orders"})
     pool.warm()

@@ -38,7 +38,7 @@ class Client:
         self.calls.append((request_id, error_type, body))
         return self.verdict
 
-    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
         return self.fail("init", error_type, body)
 
 

@@ -117,7 +117,7 @@ class Lambda:
         self.answers.put((request_id, error_type, body))
         return Verdict.ACCEPTED
 
-    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
         self.answers.put(("init", error_type, body))
         return Verdict.ACCEPTED
 

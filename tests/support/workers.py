@@ -118,7 +118,7 @@ class ScriptedClient:
     def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
         return self._note(f"error of {request_id}", error_type, body)
 
-    def fail_init(self, error_type: str, body: bytes) -> Verdict:
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
         return self._note("init error", error_type, body)
 
     def _note(self, call: str, error_type: str, body: bytes) -> Verdict:

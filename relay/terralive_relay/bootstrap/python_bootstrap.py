@@ -74,8 +74,11 @@ class Runtime:
             headers["Lambda-Runtime-Function-XRay-Error-Cause"] = cause
         self._call("POST", f"/invocation/{request_id}/error", document, headers)
 
-    def fail_init(self, document: bytes, error_type: str) -> None:
-        self._call("POST", "/init/error", document, {"Lambda-Runtime-Function-Error-Type": error_type})
+    def fail_init(self, document: bytes, error_type: str, cause: str) -> None:
+        headers = {"Lambda-Runtime-Function-Error-Type": error_type}
+        if len(cause) < MAX_LINE:
+            headers["Lambda-Runtime-Function-XRay-Error-Cause"] = cause
+        self._call("POST", "/init/error", document, headers)
 
     def _call(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -517,14 +520,17 @@ def main(handler_name: str) -> None:
             handler = load(handler_name)
         except Fault as fault:
             failed = Error(fault.message, fault.error_type, fault.trace)
+            frames = frames_of(fault.__cause__ or fault)
         except Exception as error:  # noqa: BLE001 - whatever the module raises is the init's outcome
-            failed = Error(str(error), type(error).__name__, written(frames_of(error)))
+            frames = frames_of(error)
+            failed = Error(str(error), type(error).__name__, written(frames))
         else:
             while True:
                 run_one(runtime, encoder, handler)
         failed.log()
         flush()
-        runtime.fail_init(encoder.encode(failed.document()).encode("utf-8"), failed.type)
+        cause = cause_of(failed.type, failed.message, frames)
+        runtime.fail_init(encoder.encode(failed.document()).encode("utf-8"), failed.type, cause)
     except RuntimeGone:
         os._exit(0)  # nobody is left to work for; a handler's own threads must not keep the process
     sys.exit(1)
