@@ -54,6 +54,7 @@ class Leasing:
     _retired: dict[int, float] = field(default_factory=dict)  # connections that are to be closed, and when
     _renew_at: float | None = None
     _leased: bool = False
+    _stopped: bool = False  # the stage is somebody else's: what becomes of the connection is no news
     _was_leased: bool = False
     _lost_at: float | None = None
     _told: set[str] = field(default_factory=set)
@@ -82,7 +83,7 @@ class Leasing:
 
     def closed(self, connection: int, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
         """A connection has ended, or did not open; unless there is another one, one is opened in `retry_in_s`."""
-        if self._retired.pop(connection, None) is not None:
+        if self._retired.pop(connection, None) is not None or self._stopped:
             return []
         if connection == self._active:
             self._active = None
@@ -126,8 +127,10 @@ class Leasing:
                 return self._welcome(connection, now, heartbeat_ms / 1000)
             case Refused(owner=owner, machine=machine, since_ms=since_ms):
                 reason = StopReason.TAKEN_OVER if self._was_leased else StopReason.HELD
+                self._stopped = True
                 return [Stop(reason, owner, machine, since_ms)], False
             case TakenOver(owner=owner, machine=machine):
+                self._stopped = True
                 return [Stop(StopReason.TAKEN_OVER, owner, machine)], False
             case Released(relay=relay) if relay == self.identity.relay:
                 self._leased = False

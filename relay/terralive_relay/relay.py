@@ -326,7 +326,8 @@ class Relay:
         stage = self._settings.stage
         if stop.reason is StopReason.HELD:
             self._sink(ConnectionChanged(ConnectionState.REFUSED, who))
-            self._fail(held_by(stage, stop.owner, stop.machine, stop.since_ms))
+            mine = (stop.owner, stop.machine) == (self._settings.identity.owner, self._settings.identity.machine)
+            self._fail(held_by(stage, stop.owner, stop.machine, stop.since_ms, mine=mine))
         else:
             self._sink(ConnectionChanged(ConnectionState.TAKEN_OVER, who))
             self._fail(
@@ -347,9 +348,15 @@ class Relay:
         self._sink(Reloaded(function, paths))
 
 
-def held_by(stage: str, owner: str, machine: str, since_ms: int) -> StageHeldError:
-    """Say who has a stage, and what to do."""
+def held_by(stage: str, owner: str, machine: str, since_ms: int, *, mine: bool = False) -> StageHeldError:
+    """Say who has a stage, and what to do; `mine`: it is a relay of the same person on the same machine."""
     since = time.strftime(" since %Y-%m-%d %H:%M", time.localtime(since_ms / 1000)) if since_ms else ""
+    if mine:
+        return StageHeldError(
+            "stage-held",
+            f"Stage {stage!r} is live for another `terralive start` of yours on this machine{since}.",
+            hint="Stop that one, or use `--takeover`. If it is gone without a trace, its lease ends within a minute.",
+        )
     return StageHeldError(
         "stage-held",
         f"Stage {stage!r} is live for {owner} on {machine}{since}.",

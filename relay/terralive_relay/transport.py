@@ -268,7 +268,7 @@ class _Line:
         try:
             send_text(app.sock, text)
         except (OSError, WebSocketException) as error:
-            self.hang_up(f"{type(error).__name__}: {error}")
+            self.hang_up(_words(error))
 
     def _run(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
         try:
@@ -331,7 +331,7 @@ class _Line:
             body = (error.resp_body or b"").decode(errors="replace")[:300]
             self._note(f"HTTP {error.status_code} {body}".strip())
         else:
-            self._note(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__)
+            self._note(_words(error))
 
     def _closed(self, code: int | None, reason: str | None) -> None:
         if code is not None:
@@ -340,6 +340,12 @@ class _Line:
     def _note(self, why: str) -> None:
         with self._lock:
             self._why = self._why or why
+
+
+def _words(error: Exception) -> str:
+    """What happened, for a user: without a class's name or the system's number, where there is more to say."""
+    said = getattr(error, "strerror", None) or str(error)
+    return str(said).rstrip(".") or type(error).__name__
 
 
 def _hang_up(app: WebSocketApp) -> None:

@@ -337,3 +337,11 @@ def test_a_wait_before_the_next_attempt_can_be_cut_short() -> None:
         assert (seen.closed().retry_in_s or 0) > 10
         relay.hurry()
         seen.opened()
+
+
+def test_why_there_is_no_connection_is_said_without_classes_and_numbers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    seen = Observed()
+    with transport(port, seen):
+        assert seen.closed().why == "Connection refused"

@@ -439,3 +439,9 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
     assert runs(effects) == 0
     assert outcome_in([effect for effect in effects if isinstance(effect, Send)], peer="c2").error_type == "ValueError"
     assert not [effect for effect in hear(session, *invoke(peer="c3"), now=61.1) if isinstance(effect, Tell)]
+
+
+def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
+    session = live()
+    session.received(1, TakenOver("ben", "vm"), 1.0, NOW_MS)
+    assert session.closed(1, 1.1, "closed", 0.1) == []

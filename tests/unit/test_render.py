@@ -66,8 +66,8 @@ EVENTS: list[tuple[Event, str]] = [
     (Connection("connected", "back after 0.4 s"), "Connected (back after 0.4 s)."),
     (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
     (
-        Connection("lost", "ConnectionRefusedError: [Errno 111] Refused.", 0.1),
-        "Connection lost (Refused); trying again now.",
+        Connection("lost", "Connection refused", 0.1),
+        "Connection lost (Connection refused); trying again now.",
     ),
     (Connection("refused", "ana on laptop"), "This stage is held by ana on laptop."),
     (Connection("taken-over", "ben on laptop"), "Taken over by ben on laptop."),

@@ -7,7 +7,6 @@ remembers only what a later line needs: how far Terraform is, and what runs at t
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,8 +41,6 @@ _WAITED_MS: Final = 1000.0  # as long as it is worth a word
 _SHOWN_PATHS: Final = 3
 _MILLISECONDS: Final = 1000.0
 _SECONDS_OF_MINUTE: Final = 60.0
-# What stands before an error's words, and says nothing to a user: its class, and the system's number.
-_EXCEPTION: Final = re.compile(r"^\w*(Exception|Error): (\[Errno -?\d+\] )?")
 
 
 class Style(Enum):
@@ -322,10 +319,9 @@ def _connection(event: Connection) -> list[tuple[Span, ...]]:
         case "connected":
             return [(Span(f"Connected{reason}.", Style.GOOD),)]
         case "lost":
-            why = _EXCEPTION.sub("", event.reason).rstrip(".")
             wait = event.retry_in_s
             again = "" if wait is None else f"; trying again {'now' if wait < 1 else f'in {duration(wait)}'}"
-            return [(Span(f"Connection lost{f' ({why})' if why else ''}{again}.", Style.CAUTION),)]
+            return [(Span(f"Connection lost{reason}{again}.", Style.CAUTION),)]
         case "refused":
             return [(Span(f"This stage is held by {who}.", Style.BAD),)]
         case "taken-over":
