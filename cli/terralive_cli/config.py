@@ -102,7 +102,8 @@ class FunctionConfig:
     Attributes:
         pattern: a Terraform address or function name, `*` and `?` allowed.
         path: the absolute local code root.
-        python: an absolute path, or a bare command name (`python3.12`).
+        python, node: an absolute path, or a bare command name (`python3.12`).
+        command: what to run instead of a runtime of terralive's: a program that speaks the Runtime API, its arguments.
         build: a shell command for `path`; read and not run yet.
         watch: globs, relative to `path`.
     """
@@ -111,6 +112,8 @@ class FunctionConfig:
     path: Path | None = None
     handler: str | None = None
     python: Path | None = None
+    node: Path | None = None
+    command: tuple[str, ...] = ()
     build: str | None = None
     watch: tuple[str, ...] = ()
     max_workers: int = _WORKERS
@@ -410,13 +413,15 @@ def _debug_stack(table: Table, problems: Problems) -> DebugStackConfig:
 def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
     functions = []
     for pattern, own in table.tables():
-        path, python = own.text("path"), own.text("python")
+        path, python, node = own.text("path"), own.text("python"), own.text("node")
         functions.append(
             FunctionConfig(
                 pattern=pattern,
                 path=(project / Path(path).expanduser()).resolve() if path else None,
                 handler=own.text("handler"),
-                python=_python(project, python) if python else None,
+                python=_interpreter(project, python) if python else None,
+                node=_interpreter(project, node) if node else None,
+                command=own.texts("command") or (),
                 build=own.text("build"),
                 watch=own.texts("watch") or (),
                 max_workers=own.number("max_workers", least=1, most=_MOST_WORKERS) or _WORKERS,
@@ -426,7 +431,7 @@ def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
     return tuple(functions)
 
 
-def _python(project: Path, value: str) -> Path:
+def _interpreter(project: Path, value: str) -> Path:
     # Not resolved: a venv's python is a symbolic link, and following it would leave the venv.
     return project / Path(value).expanduser() if "/" in value else Path(value)
 

@@ -7,13 +7,14 @@ The configuration's `[functions."…"]` goes first, then what the Terraform conf
 from __future__ import annotations
 
 import ast
-import sys
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from terralive_cli import interpreters
 from terralive_cli.config import Config, FunctionConfig
 from terralive_relay.functions import LocalFunction
 from terralive_stub.errors import ConfigurationError
@@ -21,6 +22,7 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts
 
 _MAX_PATHS: Final = 3
+_NO_NODE: Final = Path("node")  # a name that PATH does not know
 _NONE_RESERVED: Final[Mapping[str, int | None]] = MappingProxyType({})
 
 
@@ -33,8 +35,17 @@ class LocalCode:
     handler: str
     runtime: str
     python: Path
+    node: Path
+    command: tuple[str, ...]
     watch: tuple[str, ...]
     max_workers: int
+
+    @property
+    def interpreter(self) -> Path | None:
+        """What runs the handler, where that is an interpreter of terralive's choice."""
+        if self.command:
+            return None
+        return {"python": self.python, "nodejs": self.node}.get(_family(self.runtime))
 
     def instance(self, address: str, name: str, reserved: int | None = None) -> LocalFunction:
         """Give one instance; `reserved`: its reserved concurrency in Lambda, over which nothing runs here either."""
@@ -45,6 +56,8 @@ class LocalCode:
             handler=self.handler,
             path=self.path,
             python=self.python,
+            node=self.node,
+            command=self.command,
             watch=self.watch,
             max_workers=self.max_workers if reserved is None else max(1, min(self.max_workers, reserved)),
         )
@@ -62,7 +75,8 @@ def map_functions(config: Config, functions: Sequence[FunctionFacts]) -> Mapped:
     """Find the local code of functions.
 
     Raises:
-        ConfigurationError: `handler-missing`, `function-path-missing`: the configuration names what is not there.
+        ConfigurationError: `handler-missing`, `function-path-missing`, `program-missing`, `bootstrap-missing`: the
+            configuration names what is not there.
     """
     code: dict[str, LocalCode] = {}
     unmapped: dict[str, str] = {}
@@ -130,50 +144,158 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
             "its handler may differ by instance (count, for_each); name each one's: "
             f'[functions.\'{facts.address}["KEY"]\'] handler = "…"'
         )
-    if not handler:
+    command = own.command if own else ()
+    family = _family(facts.runtime)
+    if not command and not family:
+        known = f"runtime {facts.runtime}" if facts.runtime else "its runtime is not known"
+        return (
+            f"{known}: terralive itself runs Python, Node.js and provided.*; say what runs it: "
+            f"[functions.'{address}'] command = [\"…\"] (docs/CONFIGURATION.md)"
+        )
+    if not handler and not command and family != "provided":
         return f"its handler is not known; name it: [functions.'{address}'] handler = \"…\""
-    if not facts.runtime.startswith("python"):
-        return f"runtime {facts.runtime or 'not known'}: this version runs Python functions"
     if not path.is_dir():
         raise ConfigurationError(
             "function-path-missing",
             f"The code folder of {address} does not exist: {path}",
             hint=f"Correct it in terralive.toml: [functions.'{address}'] path = \"…\".",
         )
-    _require_handler(address, path, handler)
-    return LocalCode(
+    path = path.resolve()
+    code = LocalCode(
         address=address,
-        path=path.resolve(),
+        path=path,
         handler=handler,
         runtime=facts.runtime,
-        python=(own.python if own else None) or _interpreter(config.project, path),
+        python=_program(address, "python", str(own.python))
+        if own and own.python
+        else interpreters.python_of(config.project, path),
+        node=_program(address, "node", str(own.node)) if own and own.node else interpreters.default_node() or _NO_NODE,
+        command=_command(address, command, (path, config.project)),
         watch=own.watch if own else (),
         max_workers=own.max_workers if own else FunctionConfig("*").max_workers,
     )
+    if not (own and own.build):  # what is built may not be there yet
+        _require_code(code)
+    return _node_missing(code) or code
 
 
-def _require_handler(address: str, path: Path, handler: str) -> None:
-    """Check that the handler's module is there: a typing error is better found before a deployment than after it."""
-    module, _, _ = handler.rpartition(".")
-    relative = Path(module.replace(".", "/"))
-    candidates = [path / relative.with_suffix(".py"), path / relative / "__init__.py"]
-    if not module or not any(candidate.is_file() for candidate in candidates):
-        there = sorted(item.relative_to(path).as_posix() for item in path.glob("**/*.py"))[:_MAX_PATHS]
-        raise ConfigurationError(
-            "handler-missing",
-            f"The handler {handler!r} of {address} names no file below {path}"
-            + (f" (there are: {', '.join(there)}, …)." if there else " (there is no Python file at all)."),
-            hint=f'Correct the handler, or the code\'s folder: [functions.\'{address}\'] handler = "…", path = "…".',
+def _family(runtime: str) -> str:
+    """Give how terralive runs a runtime by itself; "" where it does not."""
+    return next((family for family in ("python", "nodejs", "provided") if runtime.startswith(family)), "")
+
+
+def _program(address: str, setting: str, program: str, folders: Sequence[Path] = ()) -> Path:
+    found = interpreters.find(program, folders)
+    if found is not None and os.access(found, os.X_OK):
+        return found
+    where = "on PATH" if "/" not in program else f"below {folders[0]} or {folders[1]}" if folders else "there"
+    raise ConfigurationError(
+        "program-missing",
+        f"{program}, the `{setting}` of {address}, is not {where}."
+        if found is None
+        else f"{found}, the `{setting}` of {address}, is not executable.",
+        hint=f"Correct it in terralive.toml: [functions.'{address}'] {setting}."
+        if found is None
+        else f"chmod +x {found}",
+    )
+
+
+def _command(address: str, command: tuple[str, ...], folders: Sequence[Path]) -> tuple[str, ...]:
+    """Find the program of a command line: a relative one below the code's folder, else below the project's."""
+    if not command:
+        return ()
+    return (str(_program(address, "command", command[0], folders)), *command[1:])
+
+
+def _node_missing(code: LocalCode) -> str:
+    """Say that there is no Node.js for a function that needs one; "" where all is well."""
+    if code.interpreter != code.node:
+        return ""
+    if code.node == _NO_NODE:
+        return (
+            f"there is no Node.js on PATH to run it; install one, or name it: [functions.'{code.address}'] node = \"…\""
         )
+    version = interpreters.version_of(code.node)
+    if version and int(version.partition(".")[0]) < interpreters.OLDEST_NODE:
+        return f"{code.node} is Node.js {version}; terralive needs {interpreters.OLDEST_NODE} or newer to run it"
+    return ""
+
+
+def _require_code(code: LocalCode) -> None:
+    """Check that what a worker starts is there: a typing error is better found before a deployment than after it."""
+    if code.command:
+        return
+    match _family(code.runtime):
+        case "python":
+            _require_handler(code, "Python", _python_files(code), "**/*.py")
+        case "nodejs":
+            _require_handler(code, "JavaScript", _node_files(code), "**/*.*js")
+        case "provided":
+            _require_bootstrap(code)
+
+
+def _python_files(code: LocalCode) -> list[Path]:
+    relative = Path(code.handler.rpartition(".")[0].replace(".", "/"))
+    return [code.path / relative.with_suffix(".py"), code.path / relative / "__init__.py"]
+
+
+def _node_files(code: LocalCode) -> list[Path]:
+    """Where Node's runtime looks: `folder/module.function`, and a package of that name."""
+    folder, _, rest = code.handler.rpartition("/")
+    stem = code.path / folder / rest.partition(".")[0]
+    return [
+        *(stem.with_name(stem.name + end) for end in (".js", ".mjs", ".cjs", "")),
+        code.path / "node_modules" / stem.name,
+    ]
+
+
+def _require_bootstrap(code: LocalCode) -> None:
+    program = code.path / "bootstrap"
+    if os.access(program, os.X_OK) and program.is_file():
+        return
+    there = program.exists()
+    raise ConfigurationError(
+        "bootstrap-missing",
+        f"{code.address} has a custom runtime ({code.runtime}), and {program} is not "
+        + ("an executable file." if there else "there."),
+        hint=f"chmod +x {program}"
+        if there
+        else f"Build it for this machine, or say what runs here: [functions.'{code.address}'] path or command.",
+    )
+
+
+def _require_handler(code: LocalCode, language: str, candidates: Sequence[Path], pattern: str) -> None:
+    if "." in code.handler and any(candidate.exists() for candidate in candidates):
+        return
+    files = (item.relative_to(code.path) for item in code.path.glob(pattern) if item.is_file())
+    there = sorted(item.as_posix() for item in files if "node_modules" not in item.parts)[:_MAX_PATHS]
+    raise ConfigurationError(
+        "handler-missing",
+        f"The handler {code.handler!r} of {code.address} names no file below {code.path}"
+        + (f" (there are: {', '.join(there)}, …)." if there else f" (there is no {language} file at all)."),
+        hint=f'Correct the handler, or the code\'s folder: [functions.\'{code.address}\'] handler = "…", path = "…".',
+    )
+
+
+def runtime_doubts(code: LocalCode) -> str:
+    """Say that a function runs here by another interpreter than one would expect; "" for nothing."""
+    program = code.interpreter
+    if program is None:
+        return ""
+    bundled = (
+        f"There is no Node.js on PATH: it runs by the one of terralive's extra `node`, {program}. "
+        if interpreters.is_bundled(program)
+        else ""
+    )
+    return f"{bundled}{interpreters.mismatch(code.runtime, program, interpreters.version_of(program))}".strip()
 
 
 def doubts(code: LocalCode) -> str:
-    """Say what is likely to fail at the first invocation; "" for nothing. Never imports the code."""
-    module, _, name = code.handler.rpartition(".")
-    relative = Path(module.replace(".", "/"))
-    file = code.path / relative.with_suffix(".py")
-    if not file.is_file():
-        file = code.path / relative / "__init__.py"
+    """Say what is likely to fail at a Python handler's first invocation; "" for nothing. Never imports the code."""
+    if code.command or _family(code.runtime) != "python":
+        return ""
+    name = code.handler.rpartition(".")[2]
+    file = next((item for item in _python_files(code) if item.is_file()), _python_files(code)[0])
     try:
         tree = ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
@@ -195,15 +317,3 @@ def _top_level_names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
     return names
-
-
-def _interpreter(project: Path, path: Path) -> Path:
-    """Find the project's own Python: a venv in the code's folder or above it, up to the project; else this one."""
-    folders = [path, *path.parents]
-    stop = folders.index(project) + 1 if project in folders else 1
-    for folder in [*folders[:stop], project]:
-        for name in (".venv", "venv"):
-            candidate = folder / name / "bin" / "python"
-            if candidate.exists():
-                return candidate
-    return Path(sys.executable)

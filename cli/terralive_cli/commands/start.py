@@ -12,7 +12,7 @@ from terralive_cli import approval, failures, record
 from terralive_cli.config import Config
 from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
 from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
-from terralive_cli.mapping import doubts
+from terralive_cli.mapping import doubts, runtime_doubts
 from terralive_cli.target import Target, opened
 from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
@@ -56,6 +56,9 @@ def _warn(ui: Ui, live: LiveApp) -> None:
     for address, reason in live.refused.items():
         ui.emit(Warning_(reference="not-live", message=reason, function=address))
     for code in live.code.values():
+        differs = runtime_doubts(code)
+        if differs:
+            ui.emit(Warning_(reference="runtime-differs", message=differs, function=code.address))
         doubt = doubts(code)
         if doubt:
             ui.emit(Warning_(reference="handler-doubtful", message=doubt, function=code.address))
