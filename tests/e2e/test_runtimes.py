@@ -1,0 +1,139 @@
+"""Functions of other runtimes than Python, live in one app: the stub is the same, the local process is their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from support.plain import add, plain_project, start
+from support.projects import Live
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    # The deployed nodejs18.x differs from every Node that is still maintained.
+    pytest.mark.skipif(not (shutil.which("node") and shutil.which("curl")), reason="needs node and curl on PATH"),
+]
+
+FUNCTIONS = """
+resource "aws_lambda_function" "web" {
+  function_name = "plain-web"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "src/index.handler"
+  filename      = "${path.module}/greet.zip"
+  environment { variables = { GREETING = "hello" } }
+}
+
+resource "aws_lambda_function" "shell" {
+  function_name = "plain-shell"
+  role          = aws_iam_role.greet.arn
+  runtime       = "provided.al2023"
+  handler       = "greet"
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function" "report" {
+  function_name = "plain-report"
+  role          = aws_iam_role.greet.arn
+  runtime       = "java21"
+  handler       = "example.Report"
+  filename      = "${path.module}/greet.zip"
+}
+"""
+
+CONFIGURATION = """
+[functions."aws_lambda_function.web"]
+path = "functions/web"
+
+[functions."aws_lambda_function.shell"]
+path = "functions/shell"
+
+[functions."aws_lambda_function.report"]
+path = "functions/web"
+"""
+
+WEB = """
+    export const handler = async (event, context) => {
+      if (event.fail) throw new RangeError(`no ${event.fail}`)
+      const { GREETING, AWS_EXECUTION_ENV, AWS_ACCESS_KEY_ID } = process.env
+      return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role: AWS_ACCESS_KEY_ID.startsWith('ASIA') }
+    }
+    """
+
+SHELL = """\
+    #!/bin/sh
+    api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+    headers=$(mktemp)
+    while true; do
+      event=$(curl -sS -D "$headers" "$api/next") || exit 1
+      id=$(grep -i '^lambda-runtime-aws-request-id' "$headers" | tr -d '[:space:]' | cut -d: -f2)
+      echo "$_HANDLER runs"
+      curl -sS "$api/$id/response" -d "{\\"shell\\": $event}" > /dev/null
+    done
+    """
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    project = plain_project(tmp_path_factory.mktemp("project") / "plain")
+    add(project, FUNCTIONS)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as settings:
+        settings.write(CONFIGURATION)
+    for name, source in (("web/src/index.mjs", WEB), ("shell/bootstrap", SHELL)):
+        file = project.root / "functions" / name
+        file.parent.mkdir(parents=True)
+        file.write_text(dedent(source), "utf-8")
+        file.chmod(0o755)
+    with start(project) as command:
+        ready = command.wait_for_type("ready", timeout_s=180)
+        project.sandbox = ready["sandbox"]
+        yield Live(project, command, ready)
+
+
+def invoke(live: Live, function: str, event: object) -> Any:  # noqa: ANN401  # whatever the handler gives
+    answer = live.project.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    return json.loads(answer["Payload"].read())
+
+
+def test_a_node_function_runs_here_with_the_deployed_ones_environment_and_role(live: Live) -> None:
+    answer = invoke(live, "plain-web", {})
+    assert answer == {
+        "GREETING": "hello",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs18.x",
+        "name": "plain-web",
+        "role": True,
+    }
+
+
+def test_a_node_error_reaches_the_caller_in_nodes_shape_with_the_local_stack(live: Live) -> None:
+    answer = invoke(live, "plain-web", {"fail": "luck"})
+    file = live.project.root / "functions" / "web" / "src" / "index.mjs"
+    assert (answer["errorType"], answer["errorMessage"]) == ("RangeError", "no luck")
+    assert answer["trace"][0] == "RangeError: no luck"
+    assert f"{file}:3:" in answer["trace"][1]
+    assert "bootstrap" not in str(answer)
+
+
+def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
+    file = live.project.root / "functions" / "web" / "src" / "index.mjs"
+    file.write_text("export const handler = async () => 'edited'\n", "utf-8")
+    live.eventually("reload", function="plain-web")
+    assert invoke(live, "plain-web", {}) == "edited"
+
+
+def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -> None:
+    assert invoke(live, "plain-shell", {"a": "ä"}) == {"shell": {"a": "ä"}}
+    assert live.eventually("log", function="plain-shell")["line"] == "greet runs"
+
+
+def test_what_runs_by_another_version_or_not_at_all_is_told_by_function(live: Live) -> None:
+    by_function = {
+        (event["reference"], event["function"]): event["message"] for event in live.command.of_type("warning")
+    }
+    assert "nodejs18.x" in by_function["runtime-differs", "aws_lambda_function.web"]
+    assert "command = " in by_function["not-live", "aws_lambda_function.report"]
