@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from terralive_cli.config import Config
 from terralive_cli.events import Warning_
 from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
@@ -57,7 +56,7 @@ def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict
     return {address: name for address, name in {**fresh, **names}.items() if address not in gone}
 
 
-def cautions(config: Config, functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:
+def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:
     """Give what stops nothing and should be known of functions that become live."""
     for facts in functions:
         if "vpc_config" in facts.attributes:
@@ -66,12 +65,5 @@ def cautions(config: Config, functions: Sequence[FunctionFacts]) -> Iterator[War
                 message="It runs in a VPC: its stub connects only where its subnets have a way to the internet (a NAT "
                 "gateway) or its VPC an endpoint for execute-api, and its security groups let port 443 out. Otherwise "
                 "every invocation ends in a time-out.",
-                function=facts.address,
-            )
-        own = config.function_for(facts.address, facts.function_name)
-        if own and own.build:
-            yield Warning_(
-                reference="build-not-run",
-                message=f"This version does not run build commands. Run `{own.build}` yourself, after every edit.",
                 function=facts.address,
             )

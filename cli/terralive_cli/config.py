@@ -104,7 +104,7 @@ class FunctionConfig:
         path: the absolute local code root.
         python, node: an absolute path, or a bare command name (`python3.12`).
         command: what to run instead of a runtime of terralive's: a program that speaks the Runtime API, its arguments.
-        build: a shell command for `path`; read and not run yet.
+        build: a shell command that makes the code in `path`, run in the project's folder.
         watch: globs, relative to `path`.
     """
 

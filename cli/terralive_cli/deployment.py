@@ -350,7 +350,7 @@ class Deployment:
 
     def _caution(self, functions: Sequence[FunctionFacts]) -> None:
         """Warn once, however often the app is planned."""
-        for warning in cautions(self._config, functions):
+        for warning in cautions(functions):
             if warning not in self._warned:
                 self._warned.append(warning)
                 self._emit(warning)

@@ -16,7 +16,7 @@ from typing import Final
 
 from terralive_cli import interpreters
 from terralive_cli.config import Config, FunctionConfig
-from terralive_relay.functions import LocalFunction
+from terralive_relay.functions import Build, LocalFunction
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts
@@ -39,6 +39,7 @@ class LocalCode:
     command: tuple[str, ...]
     watch: tuple[str, ...]
     max_workers: int
+    build: Build | None = None
 
     @property
     def interpreter(self) -> Path | None:
@@ -59,6 +60,7 @@ class LocalCode:
             node=self.node,
             command=self.command,
             watch=self.watch,
+            build=self.build,
             max_workers=self.max_workers if reserved is None else max(1, min(self.max_workers, reserved)),
         )
 
@@ -154,7 +156,8 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
         )
     if not handler and not command and family != "provided":
         return f"its handler is not known; name it: [functions.'{address}'] handler = \"…\""
-    if not path.is_dir():
+    build = Build(own.build, config.project) if own and own.build else None  # what it makes may not be there yet
+    if build is None and not path.is_dir():
         raise ConfigurationError(
             "function-path-missing",
             f"The code folder of {address} does not exist: {path}",
@@ -173,8 +176,9 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
         command=_command(address, command, (path, config.project)),
         watch=own.watch if own else (),
         max_workers=own.max_workers if own else FunctionConfig("*").max_workers,
+        build=build,
     )
-    if not (own and own.build):  # what is built may not be there yet
+    if build is None:
         _require_code(code)
     return _node_missing(code) or code
 
@@ -292,7 +296,7 @@ def runtime_doubts(code: LocalCode) -> str:
 
 def doubts(code: LocalCode) -> str:
     """Say what is likely to fail at a Python handler's first invocation; "" for nothing. Never imports the code."""
-    if code.command or _family(code.runtime) != "python":
+    if code.build or code.command or _family(code.runtime) != "python":
         return ""
     name = code.handler.rpartition(".")[2]
     file = next((item for item in _python_files(code) if item.is_file()), _python_files(code)[0])

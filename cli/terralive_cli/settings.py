@@ -113,7 +113,8 @@ SETTINGS: Final = (
     Setting(
         'functions."NAME".build',
         "none",
-        "a command that builds `path`; **not run yet**: `start` warns, run it yourself",
+        "a shell command that makes the code in `path`, run in the project's folder at the start and after a change; "
+        "name its sources in `watch`: else what changes during a build is taken for its output",
     ),
     Setting(
         'functions."NAME".watch',

@@ -7,6 +7,14 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Build:
+    """A shell command that makes functions' code, and the absolute folder in which it runs."""
+
+    command: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
 class LocalFunction:
     """One Lambda function and the local code that stands behind it.
 
@@ -20,6 +28,7 @@ class LocalFunction:
         node: the interpreter that runs a Node.js handler.
         command: a program that speaks the Runtime API, and its arguments, to run instead of terralive's bootstraps.
         watch: globs, relative to `path`, whose change makes workers stale; without one below `path`, everything there.
+        build: what makes the code before its first use and after a change; None where it is used as it stands.
         max_workers: how many invocations may run at once.
     """
 
@@ -33,3 +42,4 @@ class LocalFunction:
     max_workers: int = 16
     node: Path = Path("node")
     command: tuple[str, ...] = ()
+    build: Build | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -47,16 +48,26 @@ def stopped(function: str) -> Outcome:
     return _error("Terralive.Stopped", f"terralive stopped before {function} answered; it did not finish here.")
 
 
+def build_failed(command: str, status: int | OSError, tail: Iterable[str]) -> Outcome:
+    """`status` as in `Failure`; `tail` is the end of what the command wrote."""
+    how = status.strerror or str(status) if isinstance(status, OSError) else _status(status)
+    return _error("Terralive.BuildFailed", "\n".join((f"The build command failed ({how}): {command}", *tail)))
+
+
 def _ending(status: int) -> str:
     if status == 0:
         return "Runtime exited without providing a reason"
-    if status > 0:
-        return f"Runtime exited with error: exit status {status}"
+    return f"Runtime exited with error: {_status(status)}"
+
+
+def _status(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
     try:
         name = (signal.strsignal(-status) or "").lower()
     except ValueError:
         name = ""
-    return f"Runtime exited with error: signal: {name or -status}"
+    return f"signal: {name or -status}"
 
 
 def _error(error_type: str, message: str) -> Outcome:

@@ -164,6 +164,8 @@ class Pool:
         self._known: Mapping[str, str] | None = self._base or None
         self._credentials_seen: dict[str, float] = {}
         self._kept: _KeptFailure | None = None
+        self._held = False
+        self._unbuilt: Outcome | None = None
         self._after: list[Callable[[], object]] = []
         self._told_of_queue = False
         self._closed = False
@@ -192,6 +194,9 @@ class Pool:
                 return pending.future
             self._known = environment
             self._credentials_seen[pending.credentials] = now
+            if (unbuilt := self._unbuilt) is not None:
+                self._after.append(lambda: pending.complete(unbuilt))
+                return pending.future
             kept, self._kept = self._kept, None
             if kept is not None and kept.key == pending.key:
                 self._after.append(lambda: pending.complete(kept.failure.outcome(invocation.request_id)))
@@ -209,13 +214,24 @@ class Pool:
     def mark_stale(self) -> None:
         """The code has changed: invocations from now on get workers that have the new code."""
         with self._locked():
-            if self._closed:
-                return
-            self._generation += 1
-            self._kept = None
-            for worker in self._workers:
-                if worker.state in {WorkerState.IDLE, WorkerState.STARTING}:
-                    self._stop(worker)
+            self._outdate()
+            self._serve()
+            self._warm()
+
+    def hold(self) -> None:
+        """The code is being built: invocations from now on wait until it is."""
+        with self._locked():
+            self._outdate()
+            self._held, self._unbuilt = True, None
+
+    def built(self, failure: Outcome | None = None) -> None:
+        """Go on with the new code; or answer every invocation with why there is none, until the next build."""
+        with self._locked():
+            self._held, self._unbuilt = False, failure
+            if failure is not None:
+                for pending in self._waiting:
+                    self._later(pending, failure)
+                self._waiting.clear()
             self._serve()
             self._warm()
 
@@ -254,9 +270,19 @@ class Pool:
     def _later(self, pending: _Pending, outcome: Outcome) -> None:
         self._after.append(lambda: pending.complete(outcome))
 
+    def _outdate(self) -> None:
+        """Let no invocation from now on have what runs now."""
+        if self._closed:
+            return
+        self._generation += 1
+        self._kept = None
+        for worker in self._workers:
+            if worker.state in {WorkerState.IDLE, WorkerState.STARTING}:
+                self._stop(worker)
+
     def _serve(self) -> None:
         """Bring waiting invocations and workers together."""
-        if not self._waiting or self._closed:
+        if not self._waiting or self._closed or self._held:
             return
         now = time.monotonic()
         workers = [(worker, worker.state_at(now)) for worker in self._workers]
@@ -293,7 +319,7 @@ class Pool:
         return 1 if time.monotonic() - seen < self._credentials_s else 0
 
     def _warm(self) -> None:
-        if self._closed or self._known is None or self._kept is not None:
+        if self._closed or self._held or self._known is None or self._kept is not None or self._unbuilt is not None:
             return
         if any(w.state.alive and w.generation == self._generation for w in self._workers):
             return

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from terralive_relay.build import builds
 from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
 from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded, Sink, Warned
 from terralive_relay.functions import LocalFunction
@@ -109,6 +110,9 @@ class Relay:
         self._api = RuntimeApi()
         try:
             self._pools = {function.name: Pool(function, self._api, sink) for function in settings.functions}
+            self._builds = builds(
+                [(function, self._pools[function.name]) for function in settings.functions], self._api.guardian, sink
+            )
         except TerraliveError:
             self._api.close()
             raise
@@ -129,6 +133,8 @@ class Relay:
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
         self._watcher.start()
+        for build in self._builds:
+            build.start()
         self._thread.start()
         self._transport.start()
 
@@ -165,6 +171,8 @@ class Relay:
     def stop(self) -> None:
         """Leave: answer what is under way by name, give the lease back, end every worker and thread."""
         self._watcher.close()
+        for build in self._builds:
+            build.close()
         for pool in self._pools.values():
             pool.close()  # completes every invocation under way; the session still sends those outcomes
         if self._thread.ident is not None:  # else start() has failed before it
@@ -344,6 +352,11 @@ class Relay:
         self._over.set()
 
     def _changed(self, function: str, paths: tuple[str, ...]) -> None:
+        for build in self._builds:
+            if function in build.functions:
+                if build.changed(function, paths):
+                    self._sink(Reloaded(function, paths))
+                return
         self._pools[function].mark_stale()
         self._sink(Reloaded(function, paths))
 

@@ -67,6 +67,11 @@ def affected(
     return tuple(found)
 
 
+def is_named(function: LocalFunction, path: str) -> bool:
+    """Whether the function's `watch` names this path, relative to its code root."""
+    return any(_matches(path, glob) for glob in _globs(function))
+
+
 def _globs(function: LocalFunction) -> tuple[str, ...]:
     """The function's globs, relative to its code root and without detours."""
     here = function.path

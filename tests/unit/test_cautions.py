@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from terralive_cli.cautions import cautions, functions_after, refuse_replacements
-from terralive_cli.config import Config, FunctionConfig, TerraformConfig
 from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import FunctionFacts
 
 API = "module.a.aws_lambda_function.api"
-PLACE = Path("/project")
 
 
 def change(action: str, reason: str = "", address: str = API, kind: str = "aws_lambda_function") -> Change:
@@ -57,19 +53,7 @@ def test_an_address_without_its_keys_is_what_the_configuration_calls_it() -> Non
 
 
 def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
-    warnings = list(cautions(config(), [FunctionFacts(API, "api", attributes=frozenset({"vpc_config"}))]))
+    warnings = list(cautions([FunctionFacts(API, "api", attributes=frozenset({"vpc_config"}))]))
     assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
     assert "NAT" in warnings[0].message
     assert "execute-api" in warnings[0].message
-
-
-def test_a_build_command_is_not_ignored_in_silence() -> None:
-    built = config(FunctionConfig(API, build="npm run build"))
-    warnings = list(cautions(built, [FunctionFacts(API, "api")]))
-    assert [item.reference for item in warnings] == ["build-not-run"]
-    assert "npm run build" in warnings[0].message
-    assert list(cautions(config(), [FunctionFacts(API, "api")])) == []
-
-
-def config(*functions: FunctionConfig) -> Config:
-    return Config(PLACE, "orders", "dev", "ana", TerraformConfig(PLACE), functions=functions)

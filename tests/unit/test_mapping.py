@@ -9,7 +9,8 @@ import pytest
 
 from terralive_cli.config import Config, FunctionConfig, TerraformConfig
 from terralive_cli.interpreters import mismatch
-from terralive_cli.mapping import LocalCode, instances, map_functions, runtime_doubts
+from terralive_cli.mapping import LocalCode, doubts, instances, map_functions, runtime_doubts
+from terralive_relay.functions import Build
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution import FunctionFacts
 
@@ -138,8 +139,10 @@ def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(tmp
 
 def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:
     for runtime in ("nodejs20.x", "python3.12", "provided.al2023"):
-        own = mapped(tmp_path, runtime, node=executable(tmp_path / "node"), build="make")
+        own = mapped(tmp_path / "dist", runtime, node=executable(tmp_path / "node"), build="make")
         assert isinstance(own, LocalCode)
+        assert own.instance(FN, "fn").build == Build("make", tmp_path)
+        assert doubts(own) == ""
 
 
 def test_a_custom_runtime_needs_an_executable_bootstrap(tmp_path: Path) -> None:
