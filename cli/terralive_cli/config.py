@@ -134,6 +134,7 @@ class Config:
     workspace: str = ""
     region: str | None = None
     sandbox: bool = False
+    forward_logs: bool = False
     output: Output | None = None
     yes: bool = False
     debug: bool = False
@@ -308,6 +309,7 @@ def _build(
         workspace=_workspace(terraform.dir, environ),
         region=sources.text("region", "TERRALIVE_REGION", aws_region, rules.region, flags.region) or None,
         sandbox=sources.flag("TERRALIVE_SANDBOX", flags.sandbox, "sandbox"),
+        forward_logs=sources.flag("TERRALIVE_FORWARD_LOGS", None, "forward_logs"),
         output=Output(output) if output else None,
         yes=sources.flag("TERRALIVE_YES", flags.yes),
         debug=sources.flag("TERRALIVE_DEBUG", flags.debug),

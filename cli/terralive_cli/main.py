@@ -125,6 +125,7 @@ def _apply() -> None:
 
 @command("start", "Run your functions here, live, until Ctrl-C.")
 @click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
+@click.option("--forward-logs/--no-forward-logs", default=None, help="Show handlers' output in CloudWatch too.")
 def _start() -> None:
     """Make the app live: deploy what is missing, connect, and run every invocation here until Ctrl-C."""
 

@@ -56,6 +56,13 @@ SETTINGS: Final = (
         "--output KIND",
         "TERRALIVE_OUTPUT",
     ),
+    Setting(
+        "forward_logs",
+        "`false`",
+        "what handlers print here also goes to the functions' own logs in CloudWatch (90 KB a second of an invocation)",
+        "--forward-logs",
+        "TERRALIVE_FORWARD_LOGS",
+    ),
     Setting("", "`false`", "change things without asking", "--yes", "TERRALIVE_YES"),
     Setting("", "`false`", "print a traceback with every error", "--debug", "TERRALIVE_DEBUG"),
     Setting("protected", '`["prod*", "main"]`', "stages that terralive does not touch"),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
@@ -44,6 +44,10 @@ class _Entry:
     answered: bool = False  # by Lambda itself: the handler had no time left
     finished_at: float = 0.0
     sent: tuple[str, float] = ("", 0.0)  # to whom its result went last, and when
+
+    @property
+    def finished(self) -> bool:
+        return self.payload is not None or self.gone
 
 
 @dataclass(slots=True)
@@ -121,11 +125,12 @@ class Invocations:
         """A handler has ended. `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now."""
         entry = self._entries[request_id]
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
-            outcome = error_outcome(
+            refused = error_outcome(
                 Refusal.TOO_LARGE,
                 f"Response payload size ({len(outcome.body)} bytes) exceeded maximum allowed payload size "
                 f"({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
             )
+            outcome = replace(refused, logs=outcome.logs)
         entry.payload = pack_outcome(outcome)
         entry.answered = answered
         entry.finished_at = now
@@ -146,6 +151,13 @@ class Invocations:
         )
         self._forget(now)
         return [*(self._result(request_id, entry, now) if send else []), told]
+
+    def printed(self, request_id: str, text: bytes) -> list[Effect]:
+        """Send what a running handler has printed."""
+        entry = self._entries.get(request_id)
+        if entry is None or entry.finished:
+            return []
+        return [self.say(chunk) for chunk in split(Kind.LOGS, request_id, entry.function, text, peer=entry.peer)]
 
     def about_result(self, message: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's question about an invocation that was acknowledged."""

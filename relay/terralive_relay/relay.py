@@ -11,14 +11,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from terralive_relay.build import builds
 from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
-from terralive_relay.events import ConnectionChanged, ConnectionState, Reloaded, Sink, Warned
+from terralive_relay.events import ConnectionChanged, ConnectionState, LogLine, RelayEvent, Reloaded, Sink, Warned
+from terralive_relay.forwarding import SECONDS as FORWARD_SECONDS
+from terralive_relay.forwarding import Forwarding
 from terralive_relay.functions import LocalFunction
 from terralive_relay.journal import Journal
 from terralive_relay.leasing import RENEW_SECONDS, Identity
@@ -52,6 +54,7 @@ class RelaySettings:
         identity: what the relay says of itself.
         functions: what it serves.
         journal: the file that remembers request ids over restarts.
+        forward_logs: what handlers print goes to their stubs, too.
     """
 
     url: str
@@ -60,6 +63,7 @@ class RelaySettings:
     identity: Identity
     functions: tuple[LocalFunction, ...]
     journal: Path | None = None
+    forward_logs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +111,11 @@ class Relay:
         self._transport = Transport(
             settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
         )
+        self._forwarding = Forwarding() if settings.forward_logs else None
+        self._forwarded_at = 0.0
         self._api = RuntimeApi()
         try:
-            self._pools = {function.name: Pool(function, self._api, sink) for function in settings.functions}
+            self._pools = {function.name: Pool(function, self._api, self._hear) for function in settings.functions}
             self._builds = builds(
                 [(function, self._pools[function.name]) for function in settings.functions], self._api.guardian, sink
             )
@@ -202,6 +208,7 @@ class Relay:
         """Do the next thing; False when it is time to leave."""
         now = time.monotonic()
         self._do(self._look_around(now))
+        self._do(self._forward(now))
         try:
             item = self._inbox.get(timeout=max(0.0, self._session.next_tick(now) - now))
         except queue.Empty:
@@ -225,6 +232,20 @@ class Relay:
             return []
         self._transport.hurry()
         return self._session.network_changed() if change is Change.MOVED else self._session.woke(now)
+
+    def _hear(self, event: RelayEvent) -> None:
+        """Take what a pool tells; from any thread."""
+        if self._forwarding is not None and isinstance(event, LogLine):
+            self._forwarding.add(event)
+        self._sink(event)
+
+    def _forward(self, now: float) -> list[Effect]:
+        """Send what running handlers have printed; their last lines travel with their results."""
+        if self._forwarding is None or self._session.released or now - self._forwarded_at < FORWARD_SECONDS:
+            return []
+        self._forwarded_at = now
+        printed = self._forwarding.take_all()
+        return [effect for request_id, text in printed.items() for effect in self._session.printed(request_id, text)]
 
     def _leave(self) -> None:
         """Say goodbye, and hear that it was understood, so that no stub waits for this relay to come back."""
@@ -251,9 +272,10 @@ class Relay:
             case Text(connection=connection, text=text):
                 return self._read(connection, text, now)
             case _Finished(request_id=request_id, result=result):
+                printed = self._forwarding.take(request_id) if self._forwarding is not None else b""
                 return self._session.finished(
                     request_id,
-                    result.outcome,
+                    replace(result.outcome, logs=printed.decode("utf-8", "replace")),
                     result.handler_ms,
                     now,
                     send=not result.timed_out,

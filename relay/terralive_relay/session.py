@@ -96,6 +96,10 @@ class RelaySession:
             request_id, outcome, handler_ms, now, answered=not send, send=hears, waited_ms=waited_ms
         )
 
+    def printed(self, request_id: str, text: bytes) -> list[Effect]:
+        """Pass on what a running handler has printed; nothing waits for it, and nothing repeats it."""
+        return self._invocations.printed(request_id, text) if self._leasing.held else []
+
     def tick(self, now: float) -> list[Effect]:
         """Do what has become due; `next_tick` tells when. Only a relay with the lease may ask for anything."""
         return [*self._leasing.tick(now), *self._invocations.tick(now, may_ask=self._leasing.held)]

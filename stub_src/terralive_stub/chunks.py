@@ -71,7 +71,8 @@ def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
-    return _pack({"error_type": outcome.error_type}, outcome.body)
+    logs = {"logs": outcome.logs} if outcome.logs else {}
+    return _pack({"error_type": outcome.error_type, **logs}, outcome.body)
 
 
 def unpack_outcome(payload: bytes) -> Outcome:
@@ -81,7 +82,8 @@ def unpack_outcome(payload: bytes) -> Outcome:
         ProtocolError: the header is not what `pack_outcome` makes.
     """
     header, body = _unpack(payload)
-    return Outcome(body=body, error_type=_text(header, "error_type"))
+    logs = header.get("logs")  # never worth a result
+    return Outcome(body, _text(header, "error_type"), logs if isinstance(logs, str) else "")
 
 
 def _pack(header: dict[str, object], body: bytes) -> bytes:

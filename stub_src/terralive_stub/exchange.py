@@ -198,7 +198,7 @@ class Exchange:
                 return self._heartbeat(identity, relay, now_ms)
             case Goodbye(relay=relay):
                 self._goodbye(identity, relay, now_ms)
-            case Ack() | Unknown() | Chunk(kind=Kind.RESULT) | Missing(kind=Kind.INVOKE):
+            case Ack() | Unknown() | Chunk(kind=Kind.RESULT | Kind.LOGS) | Missing(kind=Kind.INVOKE):
                 return self._answer(identity, message)
             case _:
                 return Problem("not-a-relay-message", f"A relay does not send {message.ACTION!r}.")

@@ -49,10 +49,12 @@ class Outcome:
             handler's own runtime gives it.
         error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`, `Runtime.ImportModuleError`,
             …); "" for a success.
+        logs: what it printed last, for Lambda's log; "" where logs are not forwarded.
     """
 
     body: bytes = field(repr=False)
     error_type: str = ""
+    logs: str = field(repr=False, default="")
 
     @property
     def ok(self) -> bool:

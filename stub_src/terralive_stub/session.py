@@ -68,7 +68,14 @@ class Finish:
     outcome: Outcome
 
 
-Effect: TypeAlias = Connect | Send | Finish
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Print it, for Lambda's log."""
+
+    text: str
+
+
+Effect: TypeAlias = Connect | Send | Show | Finish
 
 
 class _Phase(Enum):
@@ -176,7 +183,7 @@ class StubSession:
         self._failures = 0
         invocation = self._invocation
         if self._ended or invocation is None or getattr(message, "request_id", None) != invocation.request_id:
-            return []
+            return _late_logs(message)
         return self._about_mine(message, invocation, now)
 
     def _about_mine(self, message: Message, invocation: Invocation, now: float) -> list[Effect]:
@@ -186,6 +193,8 @@ class StubSession:
                 self._own(now)
             case Chunk(kind=Kind.RESULT):
                 effects = self._take_result(message, now)
+            case Chunk(kind=Kind.LOGS):
+                effects = _logs(message, now)
             case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
                 chunks = self._offered  # the same bytes: packed anew they would not fit the parts that have come
                 self._ack_by = now + self._patience(invocation, now)
@@ -312,7 +321,8 @@ class StubSession:
         if outcome is None:
             return []
         self._end()
-        return [Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
+        shown: list[Effect] = [Show(outcome.logs)] if outcome.logs else []
+        return [*shown, Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
 
     def _no_relay(self, notice: NoRelay, now: float) -> list[Effect]:
         text = describe_no_relay(notice, app=self._app, stage=self._stage)
@@ -347,3 +357,19 @@ class StubSession:
         self._offered = ()
         self._invocation = None
         self._phase = _Phase.IDLE
+
+
+def _logs(chunk: Chunk, now: float) -> list[Effect]:
+    """Show what a handler has printed. What cannot be read is left out: it is not worth an invocation."""
+    try:
+        text = Assembler().add(chunk, now)
+    except ProtocolError:
+        return []
+    return [Show(text.decode("utf-8", "replace"))] if text else []
+
+
+def _late_logs(message: Message) -> list[Effect]:
+    """Leave out what would stand among another invocation's lines, and say so."""
+    if not isinstance(message, Chunk) or message.kind is not Kind.LOGS:
+        return []
+    return [Show(f"terralive: lines of RequestId {message.request_id} came after its result and are left out\n")]

@@ -6,6 +6,7 @@ freezes both between invocations.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from websocket import WebSocketException
 
 from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.session import Connect, Effect, Finish, Send, StubSession
+from terralive_stub.session import Connect, Effect, Finish, Send, Show, StubSession
 from terralive_stub.sigv4 import Credentials, sign_upgrade
 from terralive_stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
 from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
@@ -23,6 +24,11 @@ _THAW_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
 _READER_SECONDS = 0.005
 _SHORTEST_CONNECT_SECONDS = 0.1
+
+
+def _print(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a closed stdout is not worth an invocation
+        print(text, end="", flush=True)  # noqa: T201
 
 
 @dataclass(slots=True)
@@ -34,12 +40,14 @@ class Stub:
         region: its region.
         credentials: gives the role's credentials of this moment.
         session: the decisions.
+        show: takes what is to stand in Lambda's log.
     """
 
     url: str
     region: str
     credentials: Callable[[], Credentials]
     session: StubSession
+    show: Callable[[str], None] = _print
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
     _numbers: int = 0
@@ -77,7 +85,7 @@ class Stub:
                 item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else self._courtesy())
             except queue.Empty:
                 break
-            self._feed(item)
+            self._do(self._feed(item))
             connection = self._connection
 
     def _courtesy(self) -> float:
@@ -115,6 +123,8 @@ class Stub:
             effect = pending.pop(0)
             if isinstance(effect, Finish):
                 outcome = effect.outcome
+            elif isinstance(effect, Show):
+                self.show(effect.text)
             elif isinstance(effect, Connect):
                 pending = self._connect() + pending
             elif isinstance(effect, Send) and self._connection is not None:

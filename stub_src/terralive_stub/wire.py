@@ -8,7 +8,7 @@ malformed, and ignores keys it does not know so that a later version can add som
 answer carries it back. A stub's own `peer` is always overwritten, so it cannot speak for another connection.
 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
-    relay -> stub    Ack, Chunk(kind=RESULT), Missing, Unknown
+    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
     broker -> relay  Welcome, Refused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
@@ -55,6 +55,7 @@ class Kind(StrEnum):
 
     INVOKE = "invoke"
     RESULT = "result"
+    LOGS = "logs"  # what a handler has printed so far: always one part, never repeated, never answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.protocol import FakeGateway, FakeTable
+from terralive_stub.chunks import split
 from terralive_stub.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
 from terralive_stub.wire import (
     Ack,
@@ -82,6 +85,17 @@ def test_an_invocation_reaches_the_relay_under_its_true_sender_and_the_answer_it
     assert got.peer == "stub1"
     assert stage.say("relay1", result()) == []
     assert stage.gateway.take("stub1") == [result()]
+
+
+def test_what_a_handler_prints_goes_to_the_asker_only(stage: Stage) -> None:
+    (lines,) = split(Kind.LOGS, "r1", "fn", b"hello", peer="stub1")
+    assert stage.say("relay1", lines) == []
+    assert stage.gateway.take("stub1") == [lines]
+    stage.connect("stub2", OTHER)
+    assert reference(stage.say("relay1", replace(lines, peer="stub2"))) == "not-the-asker"
+    stage.connect("relay2", BEN)
+    assert reference(stage.say("relay2", lines)) == "no-lease"
+    assert reference(stage.say("stub1", lines)) == "not-a-stub-message"
 
 
 def test_a_warm_invocation_costs_no_table_access(stage: Stage) -> None:

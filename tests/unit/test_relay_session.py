@@ -97,6 +97,32 @@ def test_an_invocation_is_acknowledged_and_run_and_its_result_sent_to_the_asker(
     assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c1") == OK
 
 
+def test_what_a_running_handler_prints_goes_to_the_newest_connection() -> None:
+    session = live()
+    hear(session, *invoke())
+    hear(session, *invoke(peer="c2"))
+    assert sent(session.printed("r1", b"hello\n")) == [*split(Kind.LOGS, "r1", "fn", b"hello\n", peer="c2")]
+
+
+def test_what_nobody_waits_for_is_not_sent() -> None:
+    session = live()
+    hear(session, *invoke())
+    assert session.printed("unknown", b"hello\n") == []
+    session.finished("r1", OK, 5.0, 2.0, send=True)
+    assert session.printed("r1", b"late\n") == []
+    hear(session, *invoke())
+    session.closed(1, 3.0, "reset", 0.1)
+    assert session.printed("r1", b"hello\n") == []
+
+
+def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
+    session = live()
+    hear(session, *invoke())
+    too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs="hello\n")
+    outcome = outcome_in(session.finished("r1", too_large, 5.0, 2.0, send=True), peer="c1")
+    assert (outcome.error_type, outcome.logs) == ("Function.ResponseSizeTooLarge", "hello\n")
+
+
 def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_connection() -> None:
     session = live()
     hear(session, *invoke())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
@@ -16,6 +17,7 @@ from terralive_stub.session import (
     Effect,
     Finish,
     Send,
+    Show,
     StubSession,
 )
 from terralive_stub.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
@@ -39,6 +41,11 @@ def result(body: bytes = b'"ok"') -> tuple[Chunk, ...]:
     return split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(body)))
 
 
+def logs(text: str) -> Chunk:
+    (chunk,) = split(Kind.LOGS, "r1", "fn", text.encode())
+    return chunk
+
+
 def no_relay(retry_ms: int = 0) -> NoRelay:
     return NoRelay("r1", "ana", "laptop", 1, 2, retry_ms, "lost")
 
@@ -53,6 +60,46 @@ def test_the_handlers_result_is_the_answer() -> None:
     (chunk,) = result()
     assert session.received(chunk, 1.0) == [Send(Done("r1", "fn")), Finish(Outcome(b'"ok"'))]
     assert not session.busy
+
+
+def test_what_the_handler_prints_is_shown_as_it_comes_and_the_last_of_it_before_the_result() -> None:
+    session = owned()
+    assert session.received(logs("one\ntwo\n"), 1.0) == [Show("one\ntwo\n")]
+    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs="three\n")))
+    (shown, done, finish) = session.received(chunk, 2.0)
+    assert (shown, done) == (Show("three\n"), Send(Done("r1", "fn")))
+    assert isinstance(finish, Finish)
+    assert finish.outcome.body == b'"ok"'
+
+
+def test_ten_thousand_lines_come_in_one_message() -> None:
+    text = "".join(f"{number}\n" for number in range(10_000))
+    assert owned().received(logs(text), 1.0) == [Show(text)]
+
+
+def test_lines_that_come_after_the_result_are_left_out_and_that_is_said() -> None:
+    session = owned()
+    session.received(result()[0], 1.0)
+    left_out = [Show("terralive: lines of RequestId r1 came after its result and are left out\n")]
+    assert session.received(logs("late\n"), 1.1) == left_out
+    session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
+    assert session.received(logs("later\n"), 2.1) == left_out
+    assert session.busy
+
+
+def test_lines_that_cannot_be_read_cost_the_invocation_nothing() -> None:
+    session = owned()
+    cut = Chunk(Kind.LOGS, "r1", "fn", 0, 1, 3, "zlib", b"abc")
+    half = replace(logs("x" * 10), parts=2, size=CHUNK_BYTES + 1, data=bytes(CHUNK_BYTES))
+    for chunk in (cut, half, replace(cut, encoding="nonsense"), logs("")):
+        assert session.received(chunk, 1.0) == []
+    assert Finish(Outcome(b'"ok"')) in session.received(result()[0], 2.0)
+
+
+def test_lines_are_no_acknowledgement() -> None:
+    session, _ = begun()
+    session.received(logs("hello\n"), 1.0)
+    assert session.tick(0.1 + ACK_SECONDS + 0.01) == [Connect()]
 
 
 def test_a_warm_invocation_uses_the_open_connection() -> None:

@@ -6,16 +6,19 @@ import os
 import socket
 import time
 import uuid
+from dataclasses import replace
 from typing import Final
 
 from terralive_cli import approval, failures, record
 from terralive_cli.config import Config
 from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
 from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
+from terralive_cli.logfiles import LogFiles
 from terralive_cli.mapping import doubts, runtime_doubts
-from terralive_cli.target import Target, opened
+from terralive_cli.target import Target, opened, work_folder
 from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
+from terralive_relay.events import RelayEvent
 from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings, held_by
 from terralive_stub.errors import StageHeldError
@@ -25,8 +28,9 @@ _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
 
 
-def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
+def run(config: Config, ui: Ui, *, takeover: bool = False, forward_logs: bool | None = None) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
+    config = config if forward_logs is None else replace(config, forward_logs=forward_logs)
     with opened(config, may_start_sandbox=True) as target:
         deployment = Deployment(config, target, ui.emit)
         try:
@@ -73,8 +77,19 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
         takeover=takeover,
     )
     journal = record.journal(target.work)
-    settings = RelaySettings(outputs.relay_url, target.region, config.stage, identity, live.functions, journal)
-    relay = Relay(settings, target.caller.credentials, lambda event: ui.emit(from_relay(event)))
+    settings = RelaySettings(
+        outputs.relay_url, target.region, config.stage, identity, live.functions, journal, config.forward_logs
+    )
+    logs = LogFiles(
+        work_folder(config.project) / "logs",
+        warn=lambda text: ui.emit(Warning_(reference="logs-not-kept", message=text)),
+    )
+
+    def tell(event: RelayEvent) -> None:
+        ui.emit(from_relay(event))
+        logs(event)
+
+    relay = Relay(settings, target.caller.credentials, tell)
     held = False
     try:
         relay.start()
@@ -90,6 +105,7 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
         raise
     finally:
         _stop(relay)
+        logs.close()
         said = _farewell(config, target, held=held)
         ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=said))
     return failures.INTERRUPTED
