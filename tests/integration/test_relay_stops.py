@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,8 @@ from websockets.sync.server import ServerConnection, serve
 from support.processes import descendants, running
 from support.waiting import eventually
 from support.workers import Recorder, invocation, local_function
-from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Sink
+from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink
+from terralive_relay.functions import Build
 from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
@@ -107,12 +108,19 @@ def held() -> set[tuple[str, object]]:
 
 @contextmanager
 def started(
-    folder: Path, url: str, code: str = QUICK, *, renew_after_s: float = RENEW_SECONDS, tell: Sink | None = None
+    folder: Path,
+    url: str,
+    code: str = QUICK,
+    *,
+    build: str = "",
+    renew_after_s: float = RENEW_SECONDS,
+    tell: Sink | None = None,
 ) -> Iterator[Relay]:
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
     identity = Identity("life", ("orders",), "ana", "laptop")
-    settings = RelaySettings(url, "eu-west-1", "dev", identity, (local_function(folder, code),))
+    function = replace(local_function(folder, code), build=Build(build, folder) if build else None, watch=("source",))
+    settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,))
     credentials = Credentials("AKID", "secret")
     relay = Relay(settings, lambda: credentials, tell or Recorder(), backoff_scale=0.1, renew_after_s=renew_after_s)
     try:
@@ -132,6 +140,23 @@ def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
         stack.invoke()
         eventually(lambda: len(stack.outcomes) == 1, 30)
     assert stack.outcomes[0].ok
+
+
+def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_ends_with_it(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("def handler(event, context): return 1")
+    stack, tell = DebugStack(), Recorder()
+    command = "cp source app.py; grep -q endless app.py && sleep 1000; echo done"
+    with serving(stack) as url, started(tmp_path, url, "not built", build=command, tell=tell) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1"], 30)
+        (tmp_path / "source").write_text("def handler(event, context): return 2")
+        tell.wait_for("done", times=2)
+        stack.invoke()
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1", b"2"], 30)
+        assert tell.of_type(Reloaded)[0] == Reloaded("orders", ("source",))
+        (tmp_path / "source").write_text("endless")
+        eventually(lambda: (tmp_path / "app.py").read_text() == "endless", 30)
 
 
 def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(tmp_path: Path) -> None:
