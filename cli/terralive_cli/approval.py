@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from terralive_cli.config import Config
@@ -14,6 +15,7 @@ from terralive_cli.mapping import LocalCode
 from terralive_cli.target import Target
 from terralive_cli.ui import Ui
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.runner import Plan
 
@@ -91,7 +93,10 @@ def is_restoring(change: Change) -> bool:
 def plan_event(config: Config, planned: LivePlan) -> PlanEvent:
     return PlanEvent(
         stage=config.stage,
-        functions=tuple(live_function(code) for code in planned.code.values()),
+        functions=tuple(
+            replace(live_function(code), timeout_s=planned.timeouts.get(without_keys(code.address), 0))
+            for code in planned.code.values()
+        ),
         refused=planned.refused,
         changes=len(planned.plan.changes),
     )

@@ -12,12 +12,16 @@ from terralive_cli.events import Warning_
 from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
-from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.substitution import LONGEST_TIMEOUT, FunctionFacts
+from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST
 
 _FUNCTION: Final = "aws_lambda_function"
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way, asks for:
 # https://developer.hashicorp.com/terraform/internals/machine-readable-ui#planned-change
 _ASKED_FOR: Final = ("tainted", "requested", "delete_because_")
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html and api-gateway-execution-service-
+# limits-table.html
+_GATEWAYS: Final = {HTTP: "An HTTP API waits for 30 s", REST: "A REST API waits for 29 s, unless its quota is raised,"}
 
 
 def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -> None:
@@ -67,3 +71,31 @@ def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:
                 "every invocation ends in a time-out.",
                 function=facts.address,
             )
+
+
+def debug_cautions(facts: FunctionFacts) -> Iterator[Warning_]:
+    """Give what bounds how long an invocation of a debugged function may stand at a breakpoint."""
+    timeout = facts.debug_timeout
+    if facts.queue_visibility is not None and timeout < LONGEST_TIMEOUT:
+        known = f"is {facts.queue_visibility} s" if facts.queue_visibility != NOT_KNOWN else "is not known from here"
+        raised = f"is raised to {timeout} s only" if timeout > facts.timeout else f"stays {facts.timeout} s"
+        yield Warning_(
+            reference="debug-queue-visibility",
+            message=f"The visibility timeout of its queue {known}, and AWS takes no longer function timeout than that: "
+            f"its timeout {raised}. An invocation that takes longer ends there, and its messages come again. Give the "
+            f"queue visibility_timeout_seconds = {LONGEST_TIMEOUT} on the stages you debug on.",
+            function=facts.address,
+        )
+    elif timeout < LONGEST_TIMEOUT:
+        yield Warning_(
+            reference="debug-timeout-ignored",
+            message=f"Its lifecycle ignores changes of timeout: it stays {timeout} s.",
+            function=facts.address,
+        )
+    for kind in facts.gateways:
+        yield Warning_(
+            reference="debug-gateway-limit",
+            message=f"{_GATEWAYS[kind]} and then answers its caller with an error. An invocation at a breakpoint goes "
+            "on all the same; its answer then reaches nobody.",
+            function=facts.address,
+        )

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli import record
-from terralive_cli.cautions import cautions, functions_after, refuse_replacements
+from terralive_cli.cautions import cautions, debug_cautions, functions_after, refuse_replacements
 from terralive_cli.config import Config
+from terralive_cli.debugging import NOBODY, Debugging
 from terralive_cli.events import Event
 from terralive_cli.mapping import LocalCode, instances, map_functions
 from terralive_cli.progress import Phase
@@ -75,11 +76,13 @@ class LivePlan:
         plan: Terraform's, with its file.
         code: the functions that become or stay live, by address.
         refused: address -> why that function does not.
+        timeouts: address -> the timeout, in seconds, that debugging it raises its own to.
     """
 
     plan: Plan
     code: Mapping[str, LocalCode]
     refused: Mapping[str, str]
+    timeouts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,11 @@ class _ReadyApp:
     prepared: Prepared
     code: Mapping[str, LocalCode]
     refused: Mapping[str, str]
+
+    def planned(self, plan: Plan, debugging: Debugging) -> LivePlan:
+        debugged = (facts for facts in self.prepared.functions if facts.is_named(debugging.names))
+        timeouts = {facts.address: facts.debug_timeout for facts in debugged if facts.debug_timeout > facts.timeout}
+        return LivePlan(plan, self.code, self.refused, timeouts)
 
 
 class Deployment:
@@ -96,12 +104,16 @@ class Deployment:
         config: the configuration.
         target: where the stage lives.
         emit: takes progress events.
+        debugging: which functions are debugged, and how.
     """
 
-    def __init__(self, config: Config, target: Target, emit: Callable[[Event], None]) -> None:
+    def __init__(
+        self, config: Config, target: Target, emit: Callable[[Event], None], debugging: Debugging = NOBODY
+    ) -> None:
         self._config = config
         self._target = target
         self._emit = emit
+        self._debugging = debugging
         self._work = target.work
         self._warned: list[Event] = []
         require_terraform(config.terraform.binary, target.environment)
@@ -173,7 +185,7 @@ class Deployment:
             terraform = self._terraform(ready.prepared, phase)
             with self._planned(terraform, phase) as plan:
                 self._check(terraform, plan, ready)
-                return LivePlan(plan, ready.code, ready.refused)
+                return ready.planned(plan, self._debugging)
 
     def apply_live(self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]) -> LiveApp:
         """Put the stub in the functions' place; nothing is applied where nothing has changed."""
@@ -182,16 +194,17 @@ class Deployment:
             terraform = self._terraform(ready.prepared, phase)
 
             def begin() -> None:
-                approve(LivePlan(plan, ready.code, ready.refused))
+                approve(ready.planned(plan, self._debugging))
                 self._note_who_made_it(terraform)
 
             with self._planned(terraform, phase) as plan:
                 self._check(terraform, plan, ready)
                 self._apply(terraform, plan, phase, begin)
             values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
-            deployed = terraform.functions()
+            deployed, facts = terraform.functions(), ready.prepared.functions
             reserved = {address: one.reserved for address, one in deployed.items()}
-            functions = instances(self._config, ready.prepared.functions, _names(deployed), reserved)
+            mapped = instances(self._config, facts, _names(deployed), reserved)
+            functions = self._debugging.equipped(facts, mapped)
             return LiveApp(functions, ready.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
@@ -331,6 +344,7 @@ class Deployment:
                 refused = {**{item.address: item.reason for item in prepared.refused}, **exclude}
                 if not mapped.code:
                     raise _nothing_live(refused)
+                self._debugging.check(prepared.functions, tuple(mapped.code.values()))
                 self._caution(prepared.functions)
                 yield _ReadyApp(prepared, mapped.code, refused)
                 return
@@ -350,7 +364,9 @@ class Deployment:
 
     def _caution(self, functions: Sequence[FunctionFacts]) -> None:
         """Warn once, however often the app is planned."""
-        for warning in cautions(functions):
+        debugged = [facts for facts in functions if facts.is_named(self._debugging.names)]
+        more = (warning for facts in debugged for warning in debug_cautions(facts))
+        for warning in (*cautions(functions), *more):
             if warning not in self._warned:
                 self._warned.append(warning)
                 self._emit(warning)
@@ -364,6 +380,7 @@ class Deployment:
             stub_hash=stub.sha256_base64,
             connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=exclude,
+            debug=self._debugging.names,
         )
 
 

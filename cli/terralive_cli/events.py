@@ -68,13 +68,18 @@ class Stack(Event):
 
 @dataclass(frozen=True, slots=True)
 class LiveFunction:
-    """A function that runs here; `path` is its local code root."""
+    """A function that runs here; `path` is its local code root.
+
+    `debug_port`: where a debugger attaches, on 127.0.0.1; `timeout_s`: what its deployed timeout is raised to; 0: none.
+    """
 
     name: str
     address: str
     runtime: str
     handler: str
     path: str
+    debug_port: int = 0
+    timeout_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

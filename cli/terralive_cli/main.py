@@ -24,7 +24,7 @@ from terralive_cli.config import Config, Flags, Output, find_project, load
 from terralive_cli.render import Renderer
 from terralive_cli.ui import Ui
 
-Option: TypeAlias = "str | int | float | bool | None"
+Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _FLAGS: Final = tuple(item.name for item in fields(Flags))
@@ -51,8 +51,8 @@ class Typed:
         self.flags = replace(self.flags, **given)  # type: ignore[arg-type] # click has checked each option's type
 
 
-def global_options(command: _Decorated) -> _Decorated:
-    """Add the options that every command takes, before and behind its name."""
+def global_options(command: _Decorated, *, debug: bool = True) -> _Decorated:
+    """Add the options that every command takes, before and behind its name; `debug` only before it for `start`."""
     options = (
         click.option("--project", metavar="DIR", help="The app's folder.  [default: this one]"),
         click.option("--stage", metavar="S", help="The stage to work on.  [default: dev-{user}]"),
@@ -61,8 +61,9 @@ def global_options(command: _Decorated) -> _Decorated:
         click.option("--output", type=click.Choice(_OUTPUTS), help="How to show what happens."),
         click.option("--yes", "-y", is_flag=True, default=None, help="Change things without asking."),
         click.option("--allow-protected", is_flag=True, default=None, help="Touch a protected stage."),
-        click.option("--debug", is_flag=True, default=None, help="Print a traceback with an error."),
     )
+    if debug:
+        command = click.option("--debug", is_flag=True, default=None, help="Print a traceback with an error.")(command)
     for option in reversed(options):
         command = option(command)
     return command
@@ -84,7 +85,7 @@ def cli(context: click.Context, /, **values: object) -> None:
 
 
 def command(
-    name: str, short_help: str, *, program: bool = True, changes: bool = True
+    name: str, short_help: str, *, program: bool = True, changes: bool = True, debug: bool = True
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command whose body is `terralive_cli.commands.<name>.run`.
 
@@ -93,6 +94,7 @@ def command(
         short_help: its line in `terralive --help`.
         program: whether it needs a Terraform program in the project.
         changes: whether it touches the stage's functions, and so must not touch a protected stage.
+        debug: whether `--debug` behind its name asks for tracebacks, as it does before it.
     """
 
     def decorate(definition: Callable[..., None]) -> click.Command:
@@ -100,14 +102,14 @@ def command(
             typed = click.get_current_context().obj
             if not isinstance(typed, Typed):
                 raise TypeError("a command outside its group")
-            shared = {key: values.pop(key) for key in ("project", *_FLAGS)}
+            shared = {key: values.pop(key) for key in ("project", *_FLAGS) if key in values}
             typed.add(shared)
             return _execute(name, typed, values, program=program, changes=changes)
 
         body.__doc__ = definition.__doc__
         # click keeps an option's definition on the function it decorates.
         body.__dict__.update(definition.__dict__)
-        return cli.command(name, short_help=short_help)(global_options(body))
+        return cli.command(name, short_help=short_help)(global_options(body, debug=debug))
 
     return decorate
 
@@ -123,9 +125,25 @@ def _apply() -> None:
     """Deploy the debug stack and the app with its functions as stubs, without connecting."""
 
 
-@command("start", "Run your functions here, live, until Ctrl-C.")
+@command("init", "Write a first terralive.toml, or what VS Code needs.", changes=False)
+@click.option("--vscode", is_flag=True, help="Write .vscode/launch.json: attach to functions run with `start --debug`.")
+def _init() -> None:
+    """Write terralive.toml where there is none, or with --vscode launch configurations for breakpoints."""
+
+
+@command("start", "Run your functions here, live, until Ctrl-C.", debug=False)
 @click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
 @click.option("--forward-logs/--no-forward-logs", default=None, help="Show handlers' output in CloudWatch too.")
+@click.option(
+    "--debug",
+    "debugged",
+    metavar="FUNCTION[:PORT]",
+    multiple=True,
+    help="Let a debugger into this function; more than once for more. Its deployed timeout is raised meanwhile. "
+    "(Tracebacks: `terralive --debug start`.)",
+)
+@click.option("--debug-wait", is_flag=True, help="Import a debugged function's code once a debugger is attached.")
+@click.option("--debug-freeze-time", is_flag=True, help="Let its remaining time stand still, and enforce no deadline.")
 def _start() -> None:
     """Make the app live: deploy what is missing, connect, and run every invocation here until Ctrl-C."""
 

@@ -64,7 +64,13 @@ SETTINGS: Final = (
         "TERRALIVE_FORWARD_LOGS",
     ),
     Setting("", "`false`", "change things without asking", "--yes", "TERRALIVE_YES"),
-    Setting("", "`false`", "print a traceback with every error", "--debug", "TERRALIVE_DEBUG"),
+    Setting(
+        "",
+        "`false`",
+        "print a traceback with every error; in front of `start`, where behind it `--debug` names a function",
+        "--debug",
+        "TERRALIVE_DEBUG",
+    ),
     Setting("protected", '`["prod*", "main"]`', "stages that terralive does not touch"),
     Setting("", "`false`", "touch a protected stage this once", "--allow-protected"),
     Setting(

@@ -15,6 +15,23 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True)
+class Debugger:
+    """How a function's workers are debugged: one at a time, behind one port.
+
+    Attributes:
+        port: where debuggers attach, on 127.0.0.1.
+        wait: a worker imports its handler's module only once a debugger is attached.
+        freeze_time: no deadline is enforced here, and the remaining time stays what it was at an invocation's start.
+        debugpy: the package's folder, for a Python function.
+    """
+
+    port: int
+    wait: bool = False
+    freeze_time: bool = False
+    debugpy: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LocalFunction:
     """One Lambda function and the local code that stands behind it.
 
@@ -29,7 +46,8 @@ class LocalFunction:
         command: a program that speaks the Runtime API, and its arguments, to run instead of terralive's bootstraps.
         watch: globs, relative to `path`, whose change makes workers stale; without one below `path`, everything there.
         build: what makes the code before its first use and after a change; None where it is used as it stands.
-        max_workers: how many invocations may run at once.
+        max_workers: how many invocations may run at once; under a debugger it is one.
+        debugger: None where nobody debugs it.
     """
 
     name: str
@@ -43,3 +61,4 @@ class LocalFunction:
     node: Path = Path("node")
     command: tuple[str, ...] = ()
     build: Build | None = None
+    debugger: Debugger | None = None

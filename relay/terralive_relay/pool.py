@@ -29,6 +29,7 @@ from types import MappingProxyType
 from typing import Final
 
 from terralive_relay import outcomes
+from terralive_relay.debug_port import DebugPort
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.environment import credentials_key, environment_key, worker_environment
 from terralive_relay.events import LogLine, Sink, Warned
@@ -124,12 +125,12 @@ class Pool:
             own goes over it.
         local_environment: this process's environment; by default `os.environ`.
         command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
-        enforce_deadline: False lets an invocation run past its deadline, for a debugger.
-        idle_s: how long a worker may have nothing to do before it is ended.
+        enforce_deadline: False lets an invocation run past its deadline.
+        idle_s: how long a worker may have nothing to do before it is ended; without a limit while it is debugged.
         credentials_s: how long credentials count as valid after an invocation brought them.
 
     Raises:
-        ConfigurationError: no worker can run this function's runtime.
+        ConfigurationError: no worker can run this function's runtime, or its debugger's port is in use.
     """
 
     def __init__(
@@ -150,9 +151,12 @@ class Pool:
         self._sink = sink
         self._base = dict(environment)
         self._local = dict(os.environ if local_environment is None else local_environment)
+        self._command = command
         self._launch = launch_of(function, command)
-        self._enforce_deadline = enforce_deadline
-        self._idle_s = idle_s
+        debugger = function.debugger
+        self._debug_port = DebugPort(function.name, debugger.port) if debugger is not None else None
+        self._enforce_deadline = enforce_deadline and not (debugger is not None and debugger.freeze_time)
+        self._idle_s = idle_s if debugger is None else math.inf
         self._credentials_s = credentials_s
         # Guards every field below it, and every _Worker's. The condition wakes the clock.
         self._lock = threading.Lock()
@@ -253,6 +257,8 @@ class Pool:
             self._clock_wakes.notify_all()
         for worker in workers:
             worker.process.join(_JOIN_SECONDS)
+        if self._debug_port is not None:
+            self._debug_port.close()
         if self._clock is not threading.current_thread():
             self._clock.join(_JOIN_SECONDS)
 
@@ -332,9 +338,12 @@ class Pool:
             lambda request_id, outcome: self._answered(worker, request_id, outcome),
             lambda outcome, cause: self._init_failed(worker, outcome, cause),
         )
-        worker_id, runtime_api = self._api.register(door, own_port=self._launch.own_port)
+        launch = self._launch
+        if self._debug_port is not None:
+            launch = launch_of(self._function, self._command, self._debug_port.for_worker())
+        worker_id, runtime_api = self._api.register(door, own_port=launch.own_port)
         process = Process(
-            self._launch.command,
+            launch.command,
             cwd=self._function.path,
             environment=worker_environment(environment, self._function, runtime_api, self._local),
             guardian=self._api.guardian,
@@ -486,7 +495,8 @@ class Pool:
         for pending in late:
             self._waiting.remove(pending)
             self._time_out(pending)
-        if late:  # what they waited for may hang: Lambda gives up on an init, too
+        # What they waited for may hang: Lambda gives up on an init, too. Or it waits for somebody with a debugger.
+        if late and self._debug_port is None:
             for worker in self._workers:
                 if worker.state is WorkerState.STARTING and now - worker.since >= INIT_SECONDS:
                     self._stop(worker)

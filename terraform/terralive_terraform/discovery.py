@@ -17,13 +17,15 @@ from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
 from terralive_terraform.roles import owner_for, policy_owners
 from terralive_terraform.substitution import FunctionFacts, facts_from_block, literal
+from terralive_terraform.triggers import gateways, shortest_visibility
 
 # Terraform reads `*_override.tf.json` last and lets it only change what other files define.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
 ADDED_FILE: Final = "terralive_added.tf.json"
 OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
 _INTERESTING: Final = re.compile(
-    rb'aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive|"?module"?\s*["{:]'
+    rb'aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive|"aws_sqs_queue"'
+    rb'|"?module"?\s*["{:]'
 )
 _ARCHIVE: Final = re.compile(r"^\$\{data\.archive_file\.([\w-]+)\.output_path\}$")
 
@@ -102,6 +104,8 @@ def functions_of(
             path=facts.path or _archived(block, archives, directory),
             instanced=repeated or bool(facts.repeated),
             policies_owner=owner_for(block, owners),
+            queue_visibility=shortest_visibility(label, facts.function_name, resources),
+            gateways=gateways(label, resources),
         )
 
 

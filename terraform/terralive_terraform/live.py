@@ -41,6 +41,7 @@ from terralive_terraform.substitution import (
     facts_from_block,
     substitute,
 )
+from terralive_terraform.triggers import KINDS, shortest_visibility
 
 FUNCTION: str = "aws_lambda_function"
 
@@ -52,6 +53,7 @@ class LiveFunctions:
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
         self._owners: dict[str, dict[str, str]] = {}  # by stack: asking jsii for all constructs is slow
+        self._triggers: dict[str, dict[str, Json]] = {}  # likewise
 
     def visit(self, node: IConstruct) -> None:
         """Handle one construct; cdktf calls this."""
@@ -59,8 +61,9 @@ class LiveFunctions:
             return
         stack = TerraformStack.of(node)
         if stack.node.path not in self._owners:
-            self._owners[stack.node.path] = policy_owners(_roles(stack))
-        facts = facts_of(node, self._owners[stack.node.path])
+            self._owners[stack.node.path] = policy_owners(_resources(stack, (ROLE, EXCLUSIVE)))
+            self._triggers[stack.node.path] = _resources(stack, KINDS) if self._live.debug else {}
+        facts = facts_of(node, self._owners[stack.node.path], self._triggers[stack.node.path])
         if not self._live.selects(facts):
             return
         decision = substitute(facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id))
@@ -74,19 +77,21 @@ class LiveFunctions:
         node.add_override("//.terralive.live", value=True)
         node.add_override("//.terralive.handler", facts.handler)
         node.add_override("//.terralive.runtime", facts.runtime)
+        node.add_override("//.terralive.timeout", facts.timeout)
         stack.add_override(f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy))
 
 
-def facts_of(node: TerraformResource, owners: Mapping[str, str]) -> FunctionFacts:
-    """Read a function construct's facts; `owners` as `policy_owners` gives them."""
+def facts_of(node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]) -> FunctionFacts:
+    """Read a function construct's facts; `owners` as `policy_owners` gives them, `triggers` by type and label."""
     block = _block(node)
     facts = facts_from_block(f"{FUNCTION}.{node.friendly_unique_id}", block)
-    return replace(facts, policies_owner=owner_for(block, owners))
+    visibility = shortest_visibility(facts.label, facts.function_name, triggers)
+    return replace(facts, policies_owner=owner_for(block, owners), queue_visibility=visibility)
 
 
-def _roles(stack: TerraformStack) -> dict[str, Json]:
-    """Give what a stack says of its roles' inline policies, by type and label."""
-    found: dict[str, dict[str, Json]] = {ROLE: {}, EXCLUSIVE: {}}
+def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:
+    """Give a stack's resources of some types, by type and label."""
+    found: dict[str, dict[str, Json]] = {kind: {} for kind in kinds}
     for node in stack.node.find_all():
         if isinstance(node, TerraformResource) and node.terraform_resource_type in found:
             found[node.terraform_resource_type][node.friendly_unique_id] = dict(_block(node))

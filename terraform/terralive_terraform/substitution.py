@@ -24,6 +24,8 @@ LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # A layer's wrapper starts the runtime, so without its layer the stub would not start either:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+LONGEST_TIMEOUT: Final = 900
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
 _REPLACED: Final = frozenset(
@@ -63,6 +65,8 @@ class FunctionFacts:
         instanced: whether it, or a module around it, is repeated.
         provider: the provider alias it uses (`aws.eu`) or "".
         policies_owner: what owns all inline policies of its role, where its module tells, or "".
+        queue_visibility: the shortest visibility timeout of the queues that it polls; see `triggers`.
+        gateways: the types of the API Gateway integrations that call it.
     """
 
     address: str
@@ -80,6 +84,27 @@ class FunctionFacts:
     instanced: bool = False
     provider: str = ""
     policies_owner: str = ""
+    queue_visibility: int | None = None
+    gateways: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Everything that somebody may call it."""
+        return frozenset({self.address, self.function_name, self.label} - {""})
+
+    def is_named(self, names: Iterable[str]) -> bool:
+        return not self.names.isdisjoint(names)
+
+    @property
+    def debug_timeout(self) -> int:
+        """How long an invocation may stand at a breakpoint: its timeout, raised as far as AWS lets it be.
+
+        Lambda refuses a queue as a function's source whose visibility timeout is shorter than the function's own.
+        """
+        if {"timeout", "all"}.intersection(self.ignored):
+            return self.timeout
+        visibility = LONGEST_TIMEOUT if self.queue_visibility is None else self.queue_visibility
+        return max(self.timeout, min(LONGEST_TIMEOUT, visibility))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +125,7 @@ class LiveSettings:
         connect_arn: what stubs may invoke: the ARN of `$connect` at the debug stack's door for stubs.
         only: globs of addresses or function names; empty for all.
         exclude: globs of those that stay as they are.
+        debug: addresses or names of those whose timeout is raised.
     """
 
     stub_zip: Path
@@ -107,6 +133,7 @@ class LiveSettings:
     connect_arn: str
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    debug: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "stub_zip": str(self.stub_zip)}, sort_keys=True)
@@ -120,6 +147,7 @@ class LiveSettings:
             connect_arn=document["connect_arn"],
             only=tuple(document["only"]),
             exclude=tuple(document["exclude"]),
+            debug=tuple(document["debug"]),
         )
 
     def seen_from(self, directory: Path) -> LiveSettings:
@@ -131,7 +159,7 @@ class LiveSettings:
 
     def selects(self, facts: FunctionFacts) -> bool:
         """Tell whether somebody wants this function live."""
-        names = {facts.address, facts.function_name, facts.label} - {""}
+        names = facts.names
 
         def matches(globs: Iterable[str]) -> bool:
             return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
@@ -189,12 +217,18 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
             "handler": STUB_HANDLER,
             "runtime": STUB_RUNTIME,
             "package_type": "Zip",
+            **_raised_timeout(facts, live),
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in facts.attributes),
         policy_label=f"terralive_{facts.label}",
         policy=_role_policy(facts, live.connect_arn),
     )
+
+
+def _raised_timeout(facts: FunctionFacts, live: LiveSettings) -> dict[str, Json]:
+    raised = facts.is_named(live.debug) and facts.debug_timeout > facts.timeout
+    return {"timeout": facts.debug_timeout} if raised else {}
 
 
 def _role_policy(facts: FunctionFacts, connect_arn: str) -> dict[str, Json]:
@@ -260,7 +294,7 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
     noted = section(section(block, "//"), "terralive")
     environment = _nested(block, "environment")
     ignored = _nested(block, "lifecycle").get("ignore_changes")
-    timeout = block.get("timeout")
+    timeout = noted.get("timeout", block.get("timeout"))
     path = text(noted, "path")
     return FunctionFacts(
         address=address,

@@ -20,14 +20,20 @@ free = Resource(stack, "free", "aws_iam_role", {"name": "free"})
 for role in (own, free):
     Resource(stack, f"{role.node.id}_fn", "aws_lambda_function", {
         "function_name": role.node.id, "role": role.ref("arn"), "handler": "app.handler", "runtime": "python3.13"})
+queue = Resource(stack, "queue", "aws_sqs_queue", {"visibility_timeout_seconds": 60})
+Resource(stack, "mapping", "aws_lambda_event_source_mapping", {
+    "event_source_arn": queue.ref("arn"), "function_name": "${aws_lambda_function.free_fn.arn}"})
 attach(app)
 app.synth()
 """
 
 
-def test_the_aspect_names_its_zip_from_terraforms_folder_and_respects_roles_of_others(tmp_path: Path) -> None:
+def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_as_far_as_its_queue(
+    tmp_path: Path,
+) -> None:
     settings = tmp_path / "live.json"
-    settings.write_text(LiveSettings(tmp_path / "stub" / "stub.zip", "h", "arn:connect").to_json())
+    zipped = tmp_path / "stub" / "stub.zip"
+    settings.write_text(LiveSettings(zipped, "h", "arn:connect", debug=("free",)).to_json())
     environment = {"JSII_NODE": node_for_jsii({}), "CDKTF_OUTDIR": str(tmp_path / "out"), LIVE_VARIABLE: str(settings)}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
     document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
@@ -35,4 +41,6 @@ def test_the_aspect_names_its_zip_from_terraforms_folder_and_respects_roles_of_o
     assert functions["free_fn"]["filename"] == "../../../stub/stub.zip"
     assert functions["own_fn"]["handler"] == "app.handler"
     assert "inline_policy of aws_iam_role.own" in functions["own_fn"]["//"]["terralive"]["refused"]
+    assert functions["free_fn"]["timeout"] == 60
+    assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
     assert list(document["resource"]["aws_iam_role_policy"]) == ["terralive_free_fn"]

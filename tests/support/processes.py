@@ -27,3 +27,10 @@ def running(pids: Iterable[int]) -> list[int]:
     """Those of these processes that still run."""
     alive = _parents()
     return [pid for pid in pids if pid in alive]
+
+
+def command_lines() -> dict[int, str]:
+    """What every process was started with."""
+    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    rows = (line.split(None, 1) for line in listing.stdout.splitlines())
+    return {int(row[0]): row[1] for row in rows if len(row) > 1}

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_cli.cautions import cautions, functions_after, refuse_replacements
+from terralive_cli.cautions import cautions, debug_cautions, functions_after, refuse_replacements
 from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST
 
 API = "module.a.aws_lambda_function.api"
 
@@ -57,3 +58,16 @@ def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
     assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
     assert "NAT" in warnings[0].message
     assert "execute-api" in warnings[0].message
+
+
+def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() -> None:
+    queue = FunctionFacts(API, "api", timeout=10, queue_visibility=60, gateways=(HTTP, REST))
+    warnings = list(debug_cautions(queue))
+    assert [item.reference for item in warnings] == ["debug-queue-visibility", *["debug-gateway-limit"] * 2]
+    assert "60 s" in warnings[0].message
+    assert ["30 s" in warnings[1].message, "29 s" in warnings[2].message] == [True, True]
+    (unknown,) = debug_cautions(FunctionFacts(API, "api", timeout=10, queue_visibility=NOT_KNOWN))
+    assert "stays 10 s" in unknown.message
+    (ignored,) = debug_cautions(FunctionFacts(API, "api", timeout=10, ignored=("timeout",)))
+    assert ignored.reference == "debug-timeout-ignored"
+    assert list(debug_cautions(FunctionFacts(API, "api", queue_visibility=900))) == []

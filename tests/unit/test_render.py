@@ -144,6 +144,8 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "runtime": "python3.12",
                 "handler": "app.handler",
                 "path": "services/api",
+                "debug_port": 0,
+                "timeout_s": 0,
             }
         ],
         "outputs": {"A": 1},

@@ -11,6 +11,7 @@ from typing import Final
 
 from terralive_cli import approval, failures, record
 from terralive_cli.config import Config
+from terralive_cli.debugging import Debugging
 from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
 from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
 from terralive_cli.logfiles import LogFiles
@@ -28,11 +29,21 @@ _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
 
 
-def run(config: Config, ui: Ui, *, takeover: bool = False, forward_logs: bool | None = None) -> int:
+def run(
+    config: Config,
+    ui: Ui,
+    *,
+    takeover: bool = False,
+    forward_logs: bool | None = None,
+    debugged: tuple[str, ...] = (),
+    debug_wait: bool = False,
+    debug_freeze_time: bool = False,
+) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
+    debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     config = config if forward_logs is None else replace(config, forward_logs=forward_logs)
     with opened(config, may_start_sandbox=True) as target:
-        deployment = Deployment(config, target, ui.emit)
+        deployment = Deployment(config, target, ui.emit, debugging)
         try:
             outputs = deployment.apply_debug_stack(
                 approval.debug_stack(config, target, ui),
@@ -124,7 +135,15 @@ def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
     return Ready(
         stage=config.stage,
         functions=tuple(
-            LiveFunction(item.name, item.address, item.runtime, item.handler, str(item.path)) for item in live.functions
+            LiveFunction(
+                item.name,
+                item.address,
+                item.runtime,
+                item.handler,
+                str(item.path),
+                item.debugger.port if item.debugger is not None else 0,
+            )
+            for item in live.functions
         ),
         outputs=live.outputs,
         urls={name: target.url(value) for name, value in addresses.items()},

@@ -278,9 +278,19 @@ def _functions(functions: tuple[LiveFunction, ...]) -> list[tuple[Span, ...]]:
             Span("  "),
             Span(name.ljust(width), Style.NAME),
             Span(f"  {function.handler} in {function.path}", Style.FAINT),
+            *_debugged(function),
         )
         for name, function in zip(names, functions, strict=True)
     ]
+
+
+def _debugged(function: LiveFunction) -> list[Span]:
+    told = []
+    if function.debug_port:
+        told.append(Span(f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time", Style.CAUTION))
+    if function.timeout_s:
+        told.append(Span(f"  timeout raised to {function.timeout_s} s for debugging", Style.CAUTION))
+    return told
 
 
 def _plan(event: Plan) -> list[tuple[Span, ...]]:

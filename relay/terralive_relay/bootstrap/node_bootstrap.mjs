@@ -13,6 +13,7 @@
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
+import inspector from "node:inspector";
 import { createRequire } from "node:module";
 import net from "node:net";
 import path from "node:path";
@@ -393,9 +394,19 @@ function headerJson(text, name) {
   }
 }
 
+let freezesTime = false;
+
+/** What `terralive start --debug` asks for: let debuggers in, and wait for one. */
+function letDebuggerIn(wanted) {
+  freezesTime = wanted.freeze_time;
+  inspector.open(wanted.port, "127.0.0.1");
+  if (wanted.wait) inspector.waitForDebugger();
+}
+
 /** What the context object says of the invocation and the function; also sets the trace id. */
 function facts(headers) {
   const deadline = headers["lambda-runtime-deadline-ms"];
+  const start = Date.now();
   const { env } = process;
   if (headers["lambda-runtime-trace-id"]) env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
   else delete env._X_AMZN_TRACE_ID;
@@ -410,7 +421,7 @@ function facts(headers) {
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
     awsRequestId: headers["lambda-runtime-aws-request-id"],
     tenantId: headers["lambda-runtime-aws-tenant-id"],
-    getRemainingTimeInMillis: () => deadline - Date.now(),
+    getRemainingTimeInMillis: () => deadline - (freezesTime ? start : Date.now()),
   };
 }
 
@@ -506,8 +517,9 @@ function crash(what, error, status) {
   process.exit(status);
 }
 
-async function main(handlerName) {
+async function main(handlerName, debug) {
   setUpLogging();
+  if (debug) letDebuggerIn(JSON.parse(debug));
   const api = await RuntimeApi.connect(process.env.AWS_LAMBDA_RUNTIME_API);
   onCrash = (error) => api.failInit(error);
   process.on("uncaughtException", (error) => crash("Uncaught Exception", error, 129));
@@ -522,4 +534,4 @@ async function main(handlerName) {
   new Runtime(api, await load(process.cwd(), handlerName)).goOn();
 }
 
-await main(process.argv[2]);
+await main(...process.argv.slice(2));

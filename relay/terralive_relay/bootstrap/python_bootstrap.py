@@ -190,6 +190,36 @@ def _plain(value: object, above: tuple[int, ...] = ()) -> object:
     return value
 
 
+# Breakpoints
+
+
+class Debugging:
+    """What `terralive start --debug` asks for."""
+
+    freeze_time = False
+
+
+def let_debugger_in(wanted: Mapping[str, object]) -> None:
+    """Open a port for debuggers, and wait for one if asked.
+
+    debugpy may be terralive's own: it is loaded from its folder, and nothing else from beside it ever is.
+    """
+    from importlib import util  # noqa: PLC0415 - only a debugged worker pays for it
+
+    Debugging.freeze_time = bool(wanted["freeze_time"])
+    spec = util.spec_from_file_location("debugpy", os.path.join(str(wanted["debugpy"]), "__init__.py"))  # noqa: PTH118
+    if spec is None or spec.loader is None:
+        raise Fault("Terralive.Debugger", f"There is no debugpy in {wanted['debugpy']}")
+    debugpy = sys.modules["debugpy"] = util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(debugpy)
+        debugpy.listen(("127.0.0.1", wanted["port"]))
+    except Exception as error:
+        raise Fault("Terralive.Debugger", f"debugpy does not start: {error}") from error
+    if wanted["wait"]:
+        debugpy.wait_for_client()
+
+
 # The context object: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
 
 
@@ -247,9 +277,11 @@ class LambdaContext:
             }
         )
         self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
+        self._frozen_at = time.time() if Debugging.freeze_time else None
 
     def get_remaining_time_in_millis(self) -> int:
-        return max(0, self._epoch_deadline_time_in_ms - int(time.time() * 1000))
+        now = time.time() if self._frozen_at is None else self._frozen_at
+        return max(0, self._epoch_deadline_time_in_ms - int(now * 1000))
 
     def log(self, msg: object) -> None:
         sys.stdout.write(str(msg))
@@ -510,13 +542,15 @@ def run_one(runtime: Runtime, encoder: Encoder, handler: Callable[[object, Lambd
     runtime.fail(request_id, encoder.encode(failed.document()).encode("utf-8"), cause)
 
 
-def main(handler_name: str) -> None:
+def main(handler_name: str, debug: str = "") -> None:
     sys.path[0] = os.getcwd()  # noqa: PTH109 - pathlib is not worth its import
     runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
     encoder = Encoder()
     set_up_logging()
     try:
         try:
+            if debug:
+                let_debugger_in(json.loads(debug))
             handler = load(handler_name)
         except Fault as fault:
             failed = Error(fault.message, fault.error_type, fault.trace)
@@ -537,4 +571,4 @@ def main(handler_name: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -1,0 +1,35 @@
+"""`terralive init` in a folder with Terraform in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from support.plain import plain_project
+from terralive_cli.main import main
+
+
+def test_init_writes_a_configuration_that_holds_and_never_writes_over_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    (folder / "main.tf").touch()
+    assert main(["init", "--project", str(folder)]) == 0
+    written = (folder / "terralive.toml").read_text("utf-8")
+    assert written.splitlines()[1] == 'app = "orders"'
+    assert main(["init", "--project", str(folder)]) == 0
+    assert (folder / "terralive.toml").read_text("utf-8") == written
+    assert "stays as it is" in capsys.readouterr().out
+
+
+def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(tmp_path: Path) -> None:
+    project = plain_project(tmp_path)
+    file = tmp_path / ".vscode" / "launch.json"
+    for _ in range(2):
+        assert main(["init", "--vscode", "--project", str(project.root)]) == 0
+    (made,) = json.loads(file.read_text("utf-8"))["configurations"]
+    assert made["pathMappings"][0]["localRoot"] == "${workspaceFolder}/functions/greet"
+    assert sorted(path.name for path in tmp_path.glob("*.tf*")) == ["main.tf"]

@@ -1,0 +1,90 @@
+"""`start --debug`: what is typed, which ports functions have, and what is refused before a deployment."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from terralive_cli.debugging import Debugging, ports_of
+from terralive_cli.mapping import LocalCode
+from terralive_relay.functions import LocalFunction
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.substitution import FunctionFacts
+
+PYTHON = Path(sys.executable)
+API = FunctionFacts("aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api")
+SNS = FunctionFacts("module.a.aws_lambda_function.sns[0]", "sns", runtime="python3.12")
+FUNCTIONS = (API, replace(SNS, address="module.a.aws_lambda_function.sns"))
+
+
+def code(address: str, runtime: str = "python3.12", python: Path = PYTHON) -> LocalCode:
+    return LocalCode(address, Path("/code"), "app.handler", runtime, python, Path("node"), (), (), 16)
+
+
+def deployed(address: str, name: str) -> LocalFunction:
+    return code(address).instance(address, name)
+
+
+@pytest.mark.parametrize("typed", ["api:http", ":5678", "api:0", "api:70000", "api:"])
+def test_what_is_no_port_is_refused(typed: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        Debugging.of([typed])
+    assert caught.value.reference == "debug-options"
+
+
+def test_how_to_debug_without_saying_what_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="--debug-wait"):
+        Debugging.of([], wait=True)
+
+
+def test_every_function_has_a_port_of_its_own_whichever_are_debugged() -> None:
+    node = FunctionFacts("aws_lambda_function.web", "web", runtime="nodejs22.x")
+    custom = FunctionFacts("aws_lambda_function.go", "go", runtime="provided.al2023")
+    own = {API.address: 5678, "module.a.aws_lambda_function.sns": 5679, node.address: 9229}
+    assert ports_of((node, custom, *FUNCTIONS)) == own
+
+
+def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time() -> None:
+    address = "module.a.aws_lambda_function.sns"
+    mapped = (deployed(API.address, "orders-api"), deployed(f"{address}[0]", "s0"), deployed(f"{address}[1]", "s1"))
+    debugging = Debugging.of(["sns"], freeze_time=True)
+    api, first, second = debugging.equipped(FUNCTIONS, mapped)
+    assert (api.debugger, api.max_workers) == (None, 16)
+    assert first.debugger is not None
+    assert second.debugger is not None
+    assert (first.debugger.port, second.debugger.port, first.max_workers) == (5679, 5680, 1)
+    assert (first.debugger.wait, first.debugger.freeze_time) == (False, True)
+    one = Debugging.of([f"{address}[1]:7000"]).equipped(FUNCTIONS, mapped)
+    assert [item.debugger.port if item.debugger is not None else 0 for item in one] == [0, 0, 7000]
+
+
+def refused(typed: list[str], *local: LocalCode) -> ConfigurationError:
+    with pytest.raises(ConfigurationError) as caught:
+        Debugging.of(typed).check(FUNCTIONS, local or (code(API.address),))
+    return caught.value
+
+
+def test_a_function_that_is_not_there_is_refused_with_the_nearest_name() -> None:
+    error = refused(["order-api"])
+    assert error.reference == "debug-function-unknown"
+    assert 'Did you mean "orders-api"?' in error.message
+
+
+def test_a_port_in_use_is_refused_by_function() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = refused([f"api:{port}"])
+    assert error.reference == "debug-port-in-use"
+    assert API.address in error.message
+    Debugging.of([f"api:{port}"]).check(FUNCTIONS, [code(API.address)])
+    assert "aws_lambda_function.api is" in refused([f"api:{port}", f"sns:{port}"]).message
+
+
+def test_a_runtime_without_a_debugger_is_refused() -> None:
+    command = replace(code(API.address), command=("./run",))
+    assert refused(["api"], command).reference == "debug-not-supported"
+    assert refused(["api"], code(API.address, "provided.al2023")).reference == "debug-not-supported"

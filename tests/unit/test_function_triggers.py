@@ -1,0 +1,79 @@
+"""What a configuration says of a function's triggers, and how far its timeout is raised for a debugger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from terralive_terraform.documents import Json
+from terralive_terraform.substitution import FunctionFacts, LiveSettings, Substitution, substitute
+from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST, gateways, shortest_visibility
+
+ADDRESS = "aws_lambda_function.api"
+
+
+def polled(source: str, function: str = f"${{{ADDRESS}.arn}}") -> int | None:
+    mapping: Json = {"event_source_arn": source, "function_name": function}
+    resources: dict[str, Json] = {
+        "aws_lambda_event_source_mapping": {"work": mapping},
+        "aws_sqs_queue": {
+            "long": {"visibility_timeout_seconds": 120},
+            "usual": {},
+            "set": {"visibility_timeout_seconds": "${var.seconds}"},
+        },
+    }
+    return shortest_visibility("api", "orders-api", resources)
+
+
+@pytest.mark.parametrize(
+    ("source", "visibility"),
+    [
+        ("${aws_sqs_queue.long.arn}", 120),
+        ("${aws_sqs_queue.long[0].arn}", 120),
+        ("${aws_sqs_queue.usual.arn}", 30),
+        ("${aws_sqs_queue.set.arn}", NOT_KNOWN),
+        ("${data.aws_sqs_queue.long.arn}", NOT_KNOWN),
+        ("${module.queue.arn}", NOT_KNOWN),
+        ("${var.source}", NOT_KNOWN),
+        ("arn:aws:sqs:eu-west-1:123456789012:work", NOT_KNOWN),
+        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a", None),
+        ("${aws_dynamodb_table.orders.stream_arn}", None),
+        ("", None),
+    ],
+)
+def test_a_queues_visibility_timeout_is_what_the_configuration_says(source: str, visibility: int | None) -> None:
+    assert polled(source) == visibility
+
+
+def test_only_a_functions_own_mappings_and_integrations_count() -> None:
+    assert polled("${aws_sqs_queue.long.arn}", "orders-api") == 120
+    assert polled("${aws_sqs_queue.long.arn}", f'${{{ADDRESS}["a"].function_name}}') == 120
+    assert polled("${aws_sqs_queue.long.arn}", "${aws_lambda_function.api_other.arn}") is None
+    resources: dict[str, Json] = {
+        HTTP: {"a": {"integration_uri": f"${{{ADDRESS}.invoke_arn}}"}},
+        REST: {"b": {"uri": "${aws_lambda_function.other.invoke_arn}"}},
+    }
+    assert gateways("api", resources) == (HTTP,)
+    assert gateways("other", resources) == (REST,)
+
+
+@pytest.mark.parametrize(
+    ("facts", "raised"),
+    [
+        (FunctionFacts(ADDRESS, "api", timeout=10), 900),
+        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=60), 60),
+        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=5000), 900),
+        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=NOT_KNOWN), None),
+        (FunctionFacts(ADDRESS, "api", timeout=900), None),
+        (FunctionFacts(ADDRESS, "api", timeout=10, ignored=("timeout",)), None),
+        (FunctionFacts("aws_lambda_function.other", "other", timeout=10), None),
+    ],
+    ids=["no queue", "short queue", "long queue", "unknown queue", "longest", "ignored", "not debugged"],
+)
+def test_only_a_debugged_functions_timeout_is_raised_and_only_as_far_as_aws_takes_it(
+    facts: FunctionFacts, raised: int | None
+) -> None:
+    decision = substitute(facts, LiveSettings(Path("stub.zip"), "hash", "arn", debug=("api",)))
+    assert isinstance(decision, Substitution)
+    assert decision.set.get("timeout") == raised
