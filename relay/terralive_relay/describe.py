@@ -16,7 +16,7 @@ from terralive_stub.invocation import Outcome
 _READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
 _SUMMARY_CHARACTERS: Final = 200
 # `File "/x/app.py", line 3`, also `File "/x/app.py" Line 3`; `at f (file:///x/app.mjs:3:7)`, `/x/app.js:3`.
-_PLACE: Final = re.compile(r'(?:File "|file://)?(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
+_PLACE: Final = re.compile(r'(?:File "|file://|(?<![\w.:/]))(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
 _RECORD_SOURCES: Final = {
     "aws:sns": "sns",
     "aws:sqs": "sqs",
@@ -129,7 +129,7 @@ def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
     if error.stack and not error.stack[0].startswith("  File"):
         found.reverse()  # Python names the innermost frame last, Node first
     if not found:
-        exceptions = _load(cause.encode()).get("exceptions")
+        exceptions = _load(cause.encode("utf-8", "replace")).get("exceptions")
         first = _object(exceptions[0]) if isinstance(exceptions, list) and exceptions else {}
         frames = first.get("stack")
         found = [

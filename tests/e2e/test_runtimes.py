@@ -12,6 +12,7 @@ import pytest
 
 from support.plain import add, plain_project, start
 from support.projects import Live
+from support.waiting import eventually
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -37,6 +38,14 @@ resource "aws_lambda_function" "shell" {
   filename      = "${path.module}/greet.zip"
 }
 
+resource "aws_lambda_function" "built" {
+  function_name = "plain-built"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "index.handler"
+  filename      = "${path.module}/greet.zip"
+}
+
 resource "aws_lambda_function" "report" {
   function_name = "plain-report"
   role          = aws_iam_role.greet.arn
@@ -52,6 +61,11 @@ path = "functions/web"
 
 [functions."aws_lambda_function.shell"]
 path = "functions/shell"
+
+[functions."aws_lambda_function.built"]
+path = "functions/built/dist"
+build = "sh functions/built/compile"
+watch = ["../src/**"]
 
 [functions."aws_lambda_function.report"]
 path = "functions/web"
@@ -77,6 +91,14 @@ SHELL = """\
     done
     """
 
+TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
+# As much of a TypeScript compiler as it takes.
+COMPILE = """\
+    cd functions/built && mkdir -p dist || exit 1
+    if grep -n wrong src/index.ts; then echo 'src/index.ts: there is something wrong' >&2; exit 2; fi
+    sed 's/: [A-Z][a-z]*//' src/index.ts > dist/index.mjs
+    """
+
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
@@ -84,9 +106,15 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     add(project, FUNCTIONS)
     with (project.root / "terralive.toml").open("a", encoding="utf-8") as settings:
         settings.write(CONFIGURATION)
-    for name, source in (("web/src/index.mjs", WEB), ("shell/bootstrap", SHELL)):
+    sources = {
+        "web/src/index.mjs": WEB,
+        "shell/bootstrap": SHELL,
+        "built/src/index.ts": TYPESCRIPT.format("'first'"),
+        "built/compile": COMPILE,
+    }
+    for name, source in sources.items():
         file = project.root / "functions" / name
-        file.parent.mkdir(parents=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(dedent(source), "utf-8")
         file.chmod(0o755)
     with start(project) as command:
@@ -124,6 +152,21 @@ def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
     file.write_text("export const handler = async () => 'edited'\n", "utf-8")
     live.eventually("reload", function="plain-web")
     assert invoke(live, "plain-web", {}) == "edited"
+
+
+def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Live) -> None:
+    file = live.project.root / "functions" / "built" / "src" / "index.ts"
+    assert invoke(live, "plain-built", {}) == "first"
+    file.write_text("wrong", "utf-8")
+    warning = live.eventually("warning", reference="build-failed", function="plain-built")
+    assert "exit status 2" in warning["message"]
+    answer = invoke(live, "plain-built", {})
+    assert answer["errorType"] == "Terralive.BuildFailed"
+    assert answer["errorMessage"].endswith("src/index.ts: there is something wrong")
+    reloads = len(live.command.of_type("reload"))
+    file.write_text(TYPESCRIPT.format("'healed'"), "utf-8")
+    eventually(lambda: len(live.command.of_type("reload")) > reloads)
+    assert invoke(live, "plain-built", {}) == "healed"
 
 
 def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -> None:
