@@ -215,12 +215,16 @@ class Pool:
         with self._locked():
             self._warm()
 
-    def mark_stale(self) -> None:
-        """The code has changed: invocations from now on get workers that have the new code."""
+    def mark_stale(self) -> bool:
+        """The code has changed: invocations from now on get workers that have the new code.
+
+        Returns whether the environment is known: the new code is tried before an invocation asks for it.
+        """
         with self._locked():
             self._outdate()
             self._serve()
             self._warm()
+            return self._known is not None
 
     def hold(self) -> None:
         """The code is being built: invocations from now on wait until it is."""

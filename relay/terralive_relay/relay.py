@@ -6,6 +6,7 @@ Threads: `relay-session` owns the session and everything about invocations; all 
 
 from __future__ import annotations
 
+import ast
 import queue
 import threading
 import time
@@ -38,6 +39,7 @@ from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
 
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0
+_MOST_READ: Final = 50  # a checkout of another branch is no edit
 _LOOK_SECONDS: Final = 1.0
 _SAME_WARNING_SECONDS: Final = 60.0
 _FORBIDDEN_SECONDS: Final = 20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
@@ -379,8 +381,22 @@ class Relay:
                 if build.changed(function, paths):
                     self._sink(Reloaded(function, paths))
                 return
-        self._pools[function].mark_stale()
+        tried = self._pools[function].mark_stale()
         self._sink(Reloaded(function, paths))
+        if not tried:
+            self._read_over(function, paths)
+
+    def _read_over(self, function: str, paths: tuple[str, ...]) -> None:
+        """Warn of a syntax error that no worker finds yet: without the function's environment there is none."""
+        root = next(item.path for item in self._settings.functions if item.name == function)
+        for path in [path for path in paths if path.endswith(".py")][:_MOST_READ]:
+            try:
+                ast.parse((root / path).read_bytes(), path)
+            except SyntaxError as error:
+                text = f"{path}:{error.lineno}: {error.msg}\nInvocations get this error until the file is corrected."
+                self._sink(Warned("code-does-not-load", text, function))
+            except (OSError, ValueError):
+                continue
 
 
 def held_by(stage: str, owner: str, machine: str, since_ms: int, *, mine: bool = False) -> StageHeldError:

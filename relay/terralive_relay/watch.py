@@ -30,7 +30,7 @@ Trouble = Callable[[str], None]
 """Takes a sentence for the user."""
 Source = Callable[[Sequence[Path], threading.Event, bool], Iterable[Iterable[Path]]]
 """Takes folders, what ends it, and whether to poll; gives bursts of changed paths, empty ones in between."""
-Changed = Callable[[str, tuple[str, ...]], None]
+Changed = Callable[[str, tuple[str, ...]], object]
 """Takes the function's name and what changed, relative to its code root, sorted."""
 
 _log = logging.getLogger(__name__)

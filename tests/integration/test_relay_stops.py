@@ -19,7 +19,7 @@ from websockets.sync.server import ServerConnection, serve
 from support.processes import descendants, running
 from support.waiting import eventually
 from support.workers import Recorder, invocation, local_function
-from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink
+from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
 from terralive_relay.functions import Build
 from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.relay import Relay, RelaySettings
@@ -113,13 +113,14 @@ def started(
     code: str = QUICK,
     *,
     build: str = "",
+    watch: tuple[str, ...] = ("source",),
     renew_after_s: float = RENEW_SECONDS,
     tell: Sink | None = None,
 ) -> Iterator[Relay]:
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
     identity = Identity("life", ("orders",), "ana", "laptop")
-    function = replace(local_function(folder, code), build=Build(build, folder) if build else None, watch=("source",))
+    function = replace(local_function(folder, code), build=Build(build, folder) if build else None, watch=watch)
     settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,))
     credentials = Credentials("AKID", "secret")
     relay = Relay(settings, lambda: credentials, tell or Recorder(), backoff_scale=0.1, renew_after_s=renew_after_s)
@@ -157,6 +158,15 @@ def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_en
         assert tell.of_type(Reloaded)[0] == Reloaded("orders", ("source",))
         (tmp_path / "source").write_text("endless")
         eventually(lambda: (tmp_path / "app.py").read_text() == "endless", 30)
+
+
+def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_path: Path) -> None:
+    stack, tell = DebugStack(), Recorder()
+    with serving(stack) as url, started(tmp_path, url, tell=tell, watch=("*.py",)) as relay:
+        relay.wait_connected(30)
+        (tmp_path / "app.py").write_text("x = 1\ndef handler(:")
+        eventually(lambda: bool(tell.of_type(Warned)), 30)
+    assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
 
 
 def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(tmp_path: Path) -> None:
