@@ -18,8 +18,8 @@ from terralive_relay.describe import describe_delivery, describe_error, describe
 from terralive_relay.effects import Effect, Note, Run, Send, Tell
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_relay.journal import Seen
-from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
-from terralive_stub.invocation import Outcome
+from terralive_stub.chunks import PAYLOAD_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.invocation import NOTHING_PRINTED, Outcome, Printed
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.refusals import Refusal, error_outcome
 from terralive_stub.wire import Ack, Chunk, Done, Kind, Message, Missing, ProtocolError, Resume, Unknown
@@ -132,6 +132,8 @@ class Invocations:
             )
             outcome = replace(refused, logs=outcome.logs)
         entry.payload = pack_outcome(outcome)
+        if len(entry.payload) > PAYLOAD_BYTES:  # the lines are not worth the result
+            entry.payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
         entry.answered = answered
         entry.finished_at = now
         self._finished[request_id] = None
@@ -152,12 +154,13 @@ class Invocations:
         self._forget(now)
         return [*(self._result(request_id, entry, now) if send else []), told]
 
-    def printed(self, request_id: str, text: bytes) -> list[Effect]:
+    def printed(self, request_id: str, printed: Printed) -> list[Effect]:
         """Send what a running handler has printed."""
         entry = self._entries.get(request_id)
         if entry is None or entry.finished:
             return []
-        return [self.say(chunk) for chunk in split(Kind.LOGS, request_id, entry.function, text, peer=entry.peer)]
+        payload = pack_logs(printed)
+        return [self.say(chunk) for chunk in split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)]
 
     def about_result(self, message: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's question about an invocation that was acknowledged."""

@@ -32,7 +32,7 @@ from terralive_relay.surroundings import Change, Clocks, Network, address_toward
 from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
 from terralive_relay.watch import Watcher
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
-from terralive_stub.invocation import Invocation
+from terralive_stub.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.refusals import Refusal, error_outcome
 from terralive_stub.sigv4 import Credentials
 from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
@@ -246,8 +246,13 @@ class Relay:
         if self._forwarding is None or self._session.released or now - self._forwarded_at < FORWARD_SECONDS:
             return []
         self._forwarded_at = now
-        printed = self._forwarding.take_all()
-        return [effect for request_id, text in printed.items() for effect in self._session.printed(request_id, text)]
+        effects: list[Effect] = []
+        for request_id, printed in self._forwarding.next_messages().items():
+            sent = self._session.printed(request_id, printed)
+            if not sent:
+                self._forwarding.end(request_id)  # it has ended meanwhile
+            effects += sent
+        return effects
 
     def _leave(self) -> None:
         """Say goodbye, and hear that it was understood, so that no stub waits for this relay to come back."""
@@ -274,10 +279,10 @@ class Relay:
             case Text(connection=connection, text=text):
                 return self._read(connection, text, now)
             case _Finished(request_id=request_id, result=result):
-                printed = self._forwarding.take(request_id) if self._forwarding is not None else b""
+                logs = self._forwarding.end(request_id) if self._forwarding is not None else NOTHING_PRINTED
                 return self._session.finished(
                     request_id,
-                    replace(result.outcome, logs=printed.decode("utf-8", "replace")),
+                    replace(result.outcome, logs=logs),
                     result.handler_ms,
                     now,
                     send=not result.timed_out,

@@ -17,7 +17,7 @@ from terralive_relay.effects import Effect
 from terralive_relay.invocations import STALL_SECONDS, Invocations
 from terralive_relay.journal import Seen
 from terralive_relay.leasing import RENEW_SECONDS, Identity, Leasing
-from terralive_stub.invocation import Outcome
+from terralive_stub.invocation import Outcome, Printed
 from terralive_stub.wire import (
     Chunk,
     Done,
@@ -96,9 +96,9 @@ class RelaySession:
             request_id, outcome, handler_ms, now, answered=not send, send=hears, waited_ms=waited_ms
         )
 
-    def printed(self, request_id: str, text: bytes) -> list[Effect]:
-        """Pass on what a running handler has printed; nothing waits for it, and nothing repeats it."""
-        return self._invocations.printed(request_id, text) if self._leasing.held else []
+    def printed(self, request_id: str, printed: Printed) -> list[Effect]:
+        """Pass on what a running handler has printed; nothing waits for it."""
+        return self._invocations.printed(request_id, printed) if self._leasing.held else []
 
     def tick(self, now: float) -> list[Effect]:
         """Do what has become due; `next_tick` tells when. Only a relay with the lease may ask for anything."""

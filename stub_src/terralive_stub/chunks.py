@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.wire import Chunk, Kind, ProtocolError
 
@@ -71,7 +71,7 @@ def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
-    logs = {"logs": outcome.logs} if outcome.logs else {}
+    logs = {"logs": outcome.logs.text, "logs_start": outcome.logs.start} if outcome.logs.text else {}
     return _pack({"error_type": outcome.error_type, **logs}, outcome.body)
 
 
@@ -82,8 +82,26 @@ def unpack_outcome(payload: bytes) -> Outcome:
         ProtocolError: the header is not what `pack_outcome` makes.
     """
     header, body = _unpack(payload)
-    logs = header.get("logs")  # never worth a result
-    return Outcome(body, _text(header, "error_type"), logs if isinstance(logs, str) else "")
+    return Outcome(body, _text(header, "error_type"), _printed(header.get("logs_start"), header.get("logs")))
+
+
+def pack_logs(printed: Printed) -> bytes:
+    return _pack({"start": printed.start}, printed.text.encode())
+
+
+def unpack_logs(payload: bytes) -> Printed:
+    """Read a part of what a handler has printed.
+
+    Raises:
+        ProtocolError: there is no header.
+    """
+    header, text = _unpack(payload)
+    return _printed(header.get("start"), text.decode("utf-8", "replace"))
+
+
+def _printed(start: object, text: object) -> Printed:
+    """What cannot be read is nothing: no result is lost for it."""
+    return Printed(start, text) if type(start) is int and start >= 0 and isinstance(text, str) else NOTHING_PRINTED
 
 
 def _pack(header: dict[str, object], body: bytes) -> bytes:

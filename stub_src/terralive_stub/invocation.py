@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,17 @@ class Invocation:
 
 
 @dataclass(frozen=True, slots=True)
+class Printed:
+    """A part of what a handler has printed; `start` characters were before it."""
+
+    start: int = 0
+    text: str = field(repr=False, default="")
+
+
+NOTHING_PRINTED: Final = Printed()
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What a handler made of an invocation.
 
@@ -49,12 +61,12 @@ class Outcome:
             handler's own runtime gives it.
         error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`, `Runtime.ImportModuleError`,
             …); "" for a success.
-        logs: what it printed last, for Lambda's log; "" where logs are not forwarded.
+        logs: what it printed last, for Lambda's log; nothing where logs are not forwarded.
     """
 
     body: bytes = field(repr=False)
     error_type: str = ""
-    logs: str = field(repr=False, default="")
+    logs: Printed = NOTHING_PRINTED
 
     @property
     def ok(self) -> bool:

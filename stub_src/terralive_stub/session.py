@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_stub.invocation import Invocation, Outcome, Printed
 from terralive_stub.limits import CONNECTION_SECONDS, IDLE_SECONDS
 from terralive_stub.refusals import Refusal, describe_no_relay, refuse
 from terralive_stub.wire import (
@@ -117,6 +117,7 @@ class StubSession:
         self._why = ""
         self._ack_by: float | None = None
         self._ask_at: float | None = None
+        self._shown = 0  # characters of what the handler has printed
         self._heard = 0.0  # when a relay last said that it owns the invocation
 
     def begin(self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0) -> list[Effect]:
@@ -131,6 +132,7 @@ class StubSession:
         self._deadline = deadline
         self._phase = _Phase.OFFERED
         self._ended = False
+        self._shown = 0
         self._failures = self._offers = 0
         self._why = ""
         self._assembler = Assembler()
@@ -183,7 +185,7 @@ class StubSession:
         self._failures = 0
         invocation = self._invocation
         if self._ended or invocation is None or getattr(message, "request_id", None) != invocation.request_id:
-            return _late_logs(message)
+            return []
         return self._about_mine(message, invocation, now)
 
     def _about_mine(self, message: Message, invocation: Invocation, now: float) -> list[Effect]:
@@ -194,7 +196,7 @@ class StubSession:
             case Chunk(kind=Kind.RESULT):
                 effects = self._take_result(message, now)
             case Chunk(kind=Kind.LOGS):
-                effects = _logs(message, now)
+                effects = self._take_logs(message, now)
             case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
                 chunks = self._offered  # the same bytes: packed anew they would not fit the parts that have come
                 self._ack_by = now + self._patience(invocation, now)
@@ -321,8 +323,24 @@ class StubSession:
         if outcome is None:
             return []
         self._end()
-        shown: list[Effect] = [Show(outcome.logs)] if outcome.logs else []
-        return [*shown, Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
+        return [*self._show(outcome.logs), Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
+
+    def _take_logs(self, chunk: Chunk, now: float) -> list[Effect]:
+        """Show what the handler has printed. What cannot be read is not worth an invocation."""
+        try:
+            payload = Assembler().add(chunk, now)
+            return self._show(unpack_logs(payload)) if payload is not None else []
+        except ProtocolError:
+            return []
+
+    def _show(self, printed: Printed) -> list[Effect]:
+        """Show what of it was not shown yet: a message may come twice, and the result repeats the last one."""
+        fresh = printed.text[max(0, self._shown - printed.start) :]
+        if not fresh:
+            return []
+        gap = "terralive: some lines before this one were lost on their way\n" if printed.start > self._shown else ""
+        self._shown = printed.start + len(printed.text)
+        return [Show(gap + fresh)]
 
     def _no_relay(self, notice: NoRelay, now: float) -> list[Effect]:
         text = describe_no_relay(notice, app=self._app, stage=self._stage)
@@ -357,19 +375,3 @@ class StubSession:
         self._offered = ()
         self._invocation = None
         self._phase = _Phase.IDLE
-
-
-def _logs(chunk: Chunk, now: float) -> list[Effect]:
-    """Show what a handler has printed. What cannot be read is left out: it is not worth an invocation."""
-    try:
-        text = Assembler().add(chunk, now)
-    except ProtocolError:
-        return []
-    return [Show(text.decode("utf-8", "replace"))] if text else []
-
-
-def _late_logs(message: Message) -> list[Effect]:
-    """Leave out what would stand among another invocation's lines, and say so."""
-    if not isinstance(message, Chunk) or message.kind is not Kind.LOGS:
-        return []
-    return [Show(f"terralive: lines of RequestId {message.request_id} came after its result and are left out\n")]

@@ -85,7 +85,7 @@ class Stub:
                 item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else self._courtesy())
             except queue.Empty:
                 break
-            self._do(self._feed(item))
+            self._feed(item)
             connection = self._connection
 
     def _courtesy(self) -> float:

@@ -55,7 +55,7 @@ class Kind(StrEnum):
 
     INVOKE = "invoke"
     RESULT = "result"
-    LOGS = "logs"  # what a handler has printed so far: always one part, never repeated, never answered
+    LOGS = "logs"  # what a handler has printed so far: always one part, never answered
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -66,6 +67,26 @@ def test_lines_are_kept_here_and_stand_in_cloudwatch_within_their_invocation(liv
         assert printed == [f"hello {number}", "no newline"]
         assert report.startswith(f"REPORT RequestId: {request_id} Duration: ")
         assert report.endswith("Status: success")
+
+
+def test_lines_stay_with_their_invocation_where_many_run_at_once(live: Live) -> None:
+    live.edit(
+        "sns",
+        """
+        import time
+        def handler(event, context):
+            for number in range(4):
+                print(event, number)
+                time.sleep(0.3)
+        """,
+    )
+    with ThreadPoolExecutor(4) as callers:
+        request_ids = list(callers.map(lambda number: invoke(live, number), range(4)))
+    for event, request_id in enumerate(request_ids):
+        wanted = [f"{event} {number}" for number in range(4)]
+        eventually(lambda: bool(own_lines(live, request_id)), 20)  # noqa: B023
+        assert own_lines(live, request_id) == wanted
+        assert kept(live, request_id)[1:-1] == live.log_lines(request_id) == wanted
 
 
 def test_what_is_printed_before_a_timeout_is_in_cloudwatch(live: Live) -> None:

@@ -633,6 +633,36 @@ def test_the_handler_has_the_functions_environment_and_role(make_pool: MakePool,
     assert got == ["real", "dev", "role-token", str(tmp_path), "app.handler", "1"]
 
 
+def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_and_nothing_of_the_developers(
+    api: RuntimeApi, sink: Recorder, tmp_path: Path
+) -> None:
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text("[default]\nregion = sa-east-1\nendpoint_url = http://developer:1\n")
+    (tmp_path / ".aws/credentials").write_text("[default]\naws_access_key_id = MINE\naws_secret_access_key = mine\n")
+    developer = {
+        **os.environ, "HOME": str(tmp_path), "AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "MINE",
+        "AWS_DEFAULT_REGION": "sa-east-1", "AWS_ENDPOINT_URL_SQS": "http://developer:1", "AWS_ROLE_ARN": "arn:mine",
+    }  # fmt: skip
+    code = """
+        import boto3
+        def handler(event, context):
+            session = boto3.Session()
+            clients = [session.client(name) for name in ("sqs", "sts")]
+            keys = session.get_credentials()
+            return [keys.access_key, keys.token, session.region_name, [client.meta.endpoint_url for client in clients]]
+        """
+    pool = Pool(local_function(tmp_path, code), api, sink, local_environment=developer)
+    on_aws = {**ROLE, "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
+    in_sandbox = {**on_aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
+    try:
+        seen = [value(pool.submit(invocation(environment=environment))) for environment in (on_aws, in_sandbox)]
+    finally:
+        pool.close()
+    mine = ["ASIAROLE", "role-token", "eu-west-1"]
+    aws = ["https://sqs.eu-west-1.amazonaws.com", "https://sts.eu-west-1.amazonaws.com"]
+    assert seen == [[*mine, aws], [*mine, ["http://127.0.0.1:4566"] * 2]]
+
+
 def test_another_environment_gets_another_worker_and_both_stay(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(local_function(tmp_path, PID))
     one, two = {"AWS_LAMBDA_FUNCTION_VERSION": "1"}, {"AWS_LAMBDA_FUNCTION_VERSION": "2"}

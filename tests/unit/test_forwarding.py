@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from terralive_relay.events import LogLine
 from terralive_relay.forwarding import BYTES_A_SECOND, Forwarding
-from terralive_stub.chunks import CHUNK_BYTES
+from terralive_stub.chunks import CHUNK_BYTES, pack_logs
+from terralive_stub.invocation import Printed
 
 
 def printed(*lines: str, request_id: str = "r1") -> Forwarding:
@@ -14,35 +15,39 @@ def printed(*lines: str, request_id: str = "r1") -> Forwarding:
     return forwarding
 
 
-def test_lines_are_given_once_and_in_order() -> None:
+def test_lines_are_given_in_order_and_the_result_repeats_the_last_message() -> None:
     forwarding = printed("one", "zwölf", "\ud800")
-    assert forwarding.take("r1") == "one\nzwölf\n?\n".encode()
-    assert forwarding.take("r1") == b""
+    assert forwarding.next_messages() == {"r1": Printed(0, "one\nzwölf\n?\n")}
+    assert forwarding.next_messages() == {}
+    forwarding.add(LogLine("r1", "fn", "four"))
+    assert forwarding.next_messages() == {"r1": Printed(12, "four\n")}
+    forwarding.add(LogLine("r1", "fn", "five"))
+    assert forwarding.end("r1") == Printed(12, "four\nfive\n")
+    assert forwarding.end("r1") == Printed(0, "")
 
 
 def test_invocations_are_kept_apart() -> None:
     forwarding = printed("one")
     forwarding.add(LogLine("r2", "fn", "two"))
-    assert forwarding.take_all() == {"r1": b"one\n", "r2": b"two\n"}
-    assert forwarding.take_all() == {}
+    assert forwarding.next_messages() == {"r1": Printed(0, "one\n"), "r2": Printed(0, "two\n")}
 
 
 def test_lines_outside_an_invocation_have_nobody_to_go_to() -> None:
-    assert printed("importing", request_id="").take_all() == {}
+    assert printed("importing", request_id="").next_messages() == {}
 
 
 def test_ten_megabytes_are_cut_to_one_message_that_says_so() -> None:
-    taken = printed(*["x" * 99] * 100_000).take("r1")
-    assert len(taken) <= CHUNK_BYTES
-    assert taken.startswith(b"x" * 99 + b"\n")
-    kept = BYTES_A_SECOND // 100
-    assert taken.splitlines()[-1].startswith(
-        f"terralive: {100_000 - kept} lines ({(100_000 - kept) * 100} bytes) are left out here".encode()
-    )
+    message = printed(*["x" * 99] * 100_000).next_messages()["r1"]
+    assert len(pack_logs(message)) <= CHUNK_BYTES
+    assert message.text.startswith("x" * 99 + "\n")
+    left_out = 100_000 - BYTES_A_SECOND // 100
+    said = f"terralive: {left_out} lines ({left_out * 100} bytes) are left out here"
+    assert message.text.splitlines()[-1].startswith(said)
 
 
 def test_after_a_gap_the_next_second_has_room_again() -> None:
     forwarding = printed("x" * BYTES_A_SECOND, "short")
-    assert forwarding.take("r1").startswith(b"terralive: 2 lines")
+    first = forwarding.next_messages()["r1"].text
+    assert first.startswith("terralive: 2 lines")
     forwarding.add(LogLine("r1", "fn", "again"))
-    assert forwarding.take("r1") == b"again\n"
+    assert forwarding.next_messages() == {"r1": Printed(len(first), "again\n")}

@@ -26,8 +26,8 @@ from terralive_relay.leasing import (
     Identity,
 )
 from terralive_relay.session import RelaySession
-from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_outcome
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_stub.invocation import Invocation, Outcome, Printed
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.wire import (
     Ack,
@@ -101,26 +101,36 @@ def test_what_a_running_handler_prints_goes_to_the_newest_connection() -> None:
     session = live()
     hear(session, *invoke())
     hear(session, *invoke(peer="c2"))
-    assert sent(session.printed("r1", b"hello\n")) == [*split(Kind.LOGS, "r1", "fn", b"hello\n", peer="c2")]
+    (chunk,) = sent(session.printed("r1", Printed(3, "hello\n")))
+    assert isinstance(chunk, Chunk)
+    assert (chunk.kind, chunk.peer, unpack_logs(chunk.data)) == (Kind.LOGS, "c2", Printed(3, "hello\n"))
 
 
 def test_what_nobody_waits_for_is_not_sent() -> None:
     session = live()
     hear(session, *invoke())
-    assert session.printed("unknown", b"hello\n") == []
+    assert session.printed("unknown", Printed(0, "hello\n")) == []
     session.finished("r1", OK, 5.0, 2.0, send=True)
-    assert session.printed("r1", b"late\n") == []
+    assert session.printed("r1", Printed(0, "late\n")) == []
     hear(session, *invoke())
     session.closed(1, 3.0, "reset", 0.1)
-    assert session.printed("r1", b"hello\n") == []
+    assert session.printed("r1", Printed(0, "hello\n")) == []
 
 
 def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
     session = live()
     hear(session, *invoke())
-    too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs="hello\n")
+    too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs=Printed(0, "hello\n"))
     outcome = outcome_in(session.finished("r1", too_large, 5.0, 2.0, send=True), peer="c1")
-    assert (outcome.error_type, outcome.logs) == ("Function.ResponseSizeTooLarge", "hello\n")
+    assert (outcome.error_type, outcome.logs.text) == ("Function.ResponseSizeTooLarge", "hello\n")
+
+
+def test_lines_that_would_cost_a_result_its_way_are_left_out() -> None:
+    session = live()
+    hear(session, *invoke())
+    largest = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES), logs=Printed(0, "\x00" * 180_000))
+    outcome = outcome_in(session.finished("r1", largest, 5.0, 2.0, send=True), peer="c1")
+    assert (outcome.ok, outcome.logs.text) == (True, "")
 
 
 def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_connection() -> None:

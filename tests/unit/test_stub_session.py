@@ -6,8 +6,8 @@ import json
 import random
 from dataclasses import replace
 
-from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_outcome, split, unpack_invocation
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.invocation import Invocation, Outcome, Printed
 from terralive_stub.session import (
     ACK_SECONDS,
     LOST_SECONDS,
@@ -41,8 +41,8 @@ def result(body: bytes = b'"ok"') -> tuple[Chunk, ...]:
     return split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(body)))
 
 
-def logs(text: str) -> Chunk:
-    (chunk,) = split(Kind.LOGS, "r1", "fn", text.encode())
+def logs(text: str, start: int = 0) -> Chunk:
+    (chunk,) = split(Kind.LOGS, "r1", "fn", pack_logs(Printed(start, text)))
     return chunk
 
 
@@ -65,7 +65,7 @@ def test_the_handlers_result_is_the_answer() -> None:
 def test_what_the_handler_prints_is_shown_as_it_comes_and_the_last_of_it_before_the_result() -> None:
     session = owned()
     assert session.received(logs("one\ntwo\n"), 1.0) == [Show("one\ntwo\n")]
-    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs="three\n")))
+    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(8, "three\n"))))
     (shown, done, finish) = session.received(chunk, 2.0)
     assert (shown, done) == (Show("three\n"), Send(Done("r1", "fn")))
     assert isinstance(finish, Finish)
@@ -77,14 +77,24 @@ def test_ten_thousand_lines_come_in_one_message() -> None:
     assert owned().received(logs(text), 1.0) == [Show(text)]
 
 
-def test_lines_that_come_after_the_result_are_left_out_and_that_is_said() -> None:
+def test_lines_that_the_result_has_overtaken_are_shown_once() -> None:
     session = owned()
-    session.received(result()[0], 1.0)
-    left_out = [Show("terralive: lines of RequestId r1 came after its result and are left out\n")]
-    assert session.received(logs("late\n"), 1.1) == left_out
+    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(0, "one\ntwo\n"))))
+    assert session.received(chunk, 1.0)[0] == Show("one\ntwo\n")
+    assert session.received(logs("one\n"), 1.1) == []
     session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
-    assert session.received(logs("later\n"), 2.1) == left_out
+    assert session.received(logs("one\n"), 2.1) == []
     assert session.busy
+
+
+def test_lines_that_come_twice_are_shown_once_and_a_gap_is_said() -> None:
+    session = owned()
+    assert session.received(logs("one\n"), 1.0) == [Show("one\n")]
+    assert session.received(logs("one\n"), 1.1) == []
+    assert session.received(logs("one\ntwo\n"), 1.2) == [Show("two\n")]
+    lost = "terralive: some lines before this one were lost on their way\n"
+    assert session.received(logs("four\n", start=14), 1.3) == [Show(lost + "four\n")]
+    assert session.received(logs("three\n", start=8), 1.4) == []
 
 
 def test_lines_that_cannot_be_read_cost_the_invocation_nothing() -> None:
