@@ -26,6 +26,7 @@ resource "aws_lambda_function" "web" {
   role          = aws_iam_role.greet.arn
   runtime       = "nodejs18.x"
   handler       = "src/index.handler"
+  timeout       = 30
   filename      = "${path.module}/greet.zip"
   environment { variables = { GREETING = "hello" } }
 }
@@ -35,6 +36,7 @@ resource "aws_lambda_function" "shell" {
   role          = aws_iam_role.greet.arn
   runtime       = "provided.al2023"
   handler       = "greet"
+  timeout       = 30
   filename      = "${path.module}/greet.zip"
 }
 
@@ -51,6 +53,7 @@ resource "aws_lambda_function" "report" {
   role          = aws_iam_role.greet.arn
   runtime       = "java21"
   handler       = "example.Report"
+  timeout       = 30
   filename      = "${path.module}/greet.zip"
 }
 """

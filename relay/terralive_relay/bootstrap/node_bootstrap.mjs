@@ -190,7 +190,8 @@ function logError(what, thrown) {
 class RuntimeApi {
   #socket;
   #prefix;
-  #received = Buffer.alloc(0);
+  #received = []; // chunks; joined only where that can complete a response: an event may have megabytes
+  #missing = 1; // bytes, at least
   #arrived = () => {};
 
   static async connect(address) {
@@ -204,7 +205,7 @@ class RuntimeApi {
     });
     api.#socket.on("close", () => process.exit(0));
     api.#socket.on("data", (chunk) => {
-      api.#received = Buffer.concat([api.#received, chunk]);
+      api.#receive(chunk);
       api.#arrived();
     });
     api.#socket.unref();
@@ -246,7 +247,7 @@ class RuntimeApi {
     while (!this.#parsed()) {
       const size = this.#patiently(() => fs.readSync(this.#socket._handle.fd, chunk));
       if (size === 0) process.exit(0);
-      this.#received = Buffer.concat([this.#received, chunk.subarray(0, size)]);
+      this.#receive(Buffer.from(chunk.subarray(0, size)));
     }
   }
 
@@ -269,21 +270,32 @@ class RuntimeApi {
     }
   }
 
+  #receive(chunk) {
+    this.#received.push(chunk);
+    this.#missing -= chunk.length;
+  }
+
   /** Take one whole response out of what has been received, if there is one. */
   #parsed() {
-    const end = this.#received.indexOf("\r\n\r\n");
+    if (this.#missing > 0) return undefined;
+    const received = Buffer.concat(this.#received);
+    this.#received = [received];
+    this.#missing = 1;
+    const end = received.indexOf("\r\n\r\n");
     if (end < 0) return undefined;
     const headers = {};
-    for (const line of this.#received.toString("utf8", 0, end).split("\r\n").slice(1)) {
+    for (const line of received.toString("utf8", 0, end).split("\r\n").slice(1)) {
       const colon = line.indexOf(":");
       headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
     }
     const from = end + 4;
     const to = from + Number(headers["content-length"] ?? 0);
-    if (this.#received.length < to) return undefined;
-    const body = this.#received.toString("utf8", from, to);
-    this.#received = this.#received.subarray(to);
-    return { headers, body };
+    if (received.length < to) {
+      this.#missing = to - received.length;
+      return undefined;
+    }
+    this.#received = [received.subarray(to)];
+    return { headers, body: received.toString("utf8", from, to) };
   }
 }
 
