@@ -52,6 +52,26 @@ HANDLERS = {
     "impossible keys": "def handler(event, context): return {(1, 2): 3}",
     "a set": "def handler(event, context): return {1}",
     "a date": "import datetime\ndef handler(event, context): return datetime.date(2026, 1, 1)",
+    "a moment": "import datetime\ndef handler(event, context): return {'at': datetime.datetime(2026, 1, 1)}",
+    "an object": "def handler(event, context): return {'o': object}",
+    "a generator": "def handler(event, context): yield 1",
+    "a coroutine": "async def handler(event, context): return 1",
+    "decimal keys": "from decimal import Decimal\ndef handler(event, context): return {Decimal(1): 1}",
+    "a data class": """
+        import dataclasses
+        @dataclasses.dataclass
+        class Order:
+            number: int
+        def handler(event, context): return Order(1)
+        """,
+    "huge numbers": "def handler(event, context): return [10 ** 4000, 2 ** 64, 1e-320, 123456789.123456789]",
+    "a deep nest": """
+        def handler(event, context):
+            nest = []
+            for _ in range(100_000):
+                nest = [nest]
+            return nest
+        """,
     "a circle": "def handler(event, context):\n    a = []\n    a.append(a)\n    return a",
     "enums": """
         import enum
@@ -75,6 +95,55 @@ HANDLERS = {
                 {}["x"]
             except KeyError as error:
                 raise OrderError("chained") from error
+        """,
+    "raises its own kind": """
+        class OrderError(Exception):
+            def __init__(self, number):
+                super().__init__(number, "lost")
+                self.number = number
+        class Silent(OrderError):
+            def __str__(self):
+                return ""
+        def handler(event, context):
+            raise (Silent if event == "second" else OrderError)(7)
+        """,
+    "raises while it handles": """
+        def handler(event, context):
+            try:
+                1 / 0
+            except ZeroDivisionError:
+                raise LookupError("implicitly chained")
+        """,
+    "raises from nothing": "def handler(event, context):\n    raise ValueError('cut') from None",
+    "raises with a note": """
+        def handler(event, context):
+            error = ValueError("noted")
+            if hasattr(error, "add_note"):
+                error.add_note("by the way")
+            raise error
+        """,
+    "raises bytes": "def handler(event, context): raise ValueError(b'\\xff', 'ä')",
+    "raises in a class": """
+        class Api:
+            def get(self, key):
+                return (lambda: {}[key])()
+        def handler(event, context): return [Api().get(k) for k in ["x"]]
+        """,
+    "raises a system's error": "def handler(event, context): open('/no/such/file')",
+    "asserts": "def handler(event, context): assert event == 1, {'why': event}",
+    "stops a generator": "def handler(event, context): raise StopIteration(3)",
+    "interrupts": "def handler(event, context): raise KeyboardInterrupt",
+    "handler is an object": """
+        class Api:
+            def __call__(self, event, context): return type(self).__name__
+        handler = Api()
+        """,
+    "handler takes more": "def handler(event, context, more=5, *rest, **named): return [more, rest, named]",
+    "a temporary file": """
+        import os, tempfile
+        def handler(event, context):
+            with tempfile.NamedTemporaryFile() as file:
+                return [os.path.dirname(file.name), file.write(b"x")]
         """,
     "recursion": "def handler(event, context): return handler(event, context)",
     "sys.exit": "import sys\ndef handler(event, context): sys.exit(3)",
@@ -103,7 +172,8 @@ HANDLERS = {
     "environment": """
         import os, sys
         def handler(event, context):
-            return [os.environ["GREETING"], os.getcwd(), sys.path[0], __name__, sys.argv[1:]]
+            root = os.environ.get("LAMBDA_TASK_ROOT")
+            return [os.environ["GREETING"], os.getcwd(), sys.path[0], __name__, sys.argv[1:], __file__, root]
         """,
     "logs": """
         import logging, sys
@@ -145,8 +215,9 @@ def both(
     """The transcripts of terralive's bootstrap and of awslambdaric."""
     (folder / "app.py").write_text(dedent(code))
     (folder / "helper.py").write_text("def f():\n    raise RuntimeError('deep')\nf()\n")
-    (folder / "pkg").mkdir(exist_ok=True)
-    (folder / "pkg" / "orders.py").write_text("def handler(event, context): return __name__\n")
+    for package in (folder / "pkg", folder / "pkg" / "deep"):
+        package.mkdir(exist_ok=True)
+        (package / "orders.py").write_text("def handler(event, context): return __name__\n")
     variables = ENVIRONMENT | (environment or {})
     ours = transcript(api, [sys.executable, str(PYTHON_BOOTSTRAP), handler], folder, invocations, variables)
     theirs = transcript(api, [sys.executable, "-m", "awslambdaric", handler], folder, invocations, variables)
@@ -182,7 +253,20 @@ def test_a_handler_is_answered_for_as_by_the_managed_runtime(api: RuntimeApi, tm
 
 @pytest.mark.parametrize(
     "handler",
-    ["app.handler", "pkg/orders.handler", "pkg.orders.handler", "handler", "sys.handler", "nowhere.handler", "app."],
+    [
+        "app.handler",
+        "app.Api.handler",
+        "pkg/orders.handler",
+        "pkg.orders.handler",
+        "pkg/deep/orders.handler",
+        "./pkg/orders.handler",
+        "/pkg/orders.handler",
+        "handler",
+        "sys.handler",
+        "nowhere.handler",
+        "app.",
+        "",
+    ],
 )
 def test_a_handler_is_found_where_the_managed_runtime_finds_it(api: RuntimeApi, tmp_path: Path, handler: str) -> None:
     code = "def handler(event, context): return __name__"
@@ -250,6 +334,27 @@ def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int
 def test_a_process_ends_with_the_same_status(api: RuntimeApi, tmp_path: Path, name: str) -> None:
     ours, theirs = both(api, tmp_path, HANDLERS[name], [invocation()])
     assert ours.exit_status == theirs.exit_status
+
+
+def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(api: RuntimeApi, tmp_path: Path) -> None:
+    code = """
+        import os, subprocess, sys, threading, warnings
+        def fail(): raise RuntimeError("in a thread")
+        def handler(event, context):
+            thread = threading.Thread(target=fail, name="mine")
+            thread.start()
+            thread.join()
+            print("to stderr", file=sys.stderr)
+            sys.stderr.write("no end of line")
+            warnings.warn("careful")
+            os.write(2, b"\\nraw")
+            subprocess.run([sys.executable, "-c", "import sys; print('child'); print('err', file=sys.stderr)"])
+            return "fine"
+        """
+    ours, theirs = both(api, tmp_path, code, [invocation({})])
+    same(ours, theirs)
+    assert "in a thread" in ours.stderr
+    assert theirs.stderr.startswith(ours.stderr)  # then awslambdaric tells how it ended
 
 
 def test_the_bootstrap_is_written_for_every_python_from_3_9_on() -> None:

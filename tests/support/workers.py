@@ -99,6 +99,7 @@ class Transcript:
 
     calls: list[tuple[str, str, bytes]] = field(default_factory=list)
     stdout: str = ""
+    stderr: str = ""
     exit_status: int = 0
 
 
@@ -142,14 +143,14 @@ def transcript(
             cwd=folder,
             env={"PYTHONDONTWRITEBYTECODE": "1", **environment, "AWS_LAMBDA_RUNTIME_API": address},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            capture_output=True,
             timeout=60,
             check=False,
         )
     finally:
         api.unregister(worker_id)
-    return Transcript(client.calls, ended.stdout.decode("utf-8", "replace"), ended.returncode)
+    stdout, stderr = (stream.decode("utf-8", "replace") for stream in (ended.stdout, ended.stderr))
+    return Transcript(client.calls, stdout, stderr, ended.returncode)
 
 
 def until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:

@@ -133,7 +133,10 @@ class Encoder:
         if _has_exotic(value):
             value = _plain(value)
         self._marked = False
-        text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(value)
+        try:
+            text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(value)
+        except TypeError as error:  # a key's type is named without its module
+            raise TypeError(re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))) from error
         if self._marked:
             text = re.sub('"' + self._mark + '([^"]*)"', r"\1", text)
         return text
