@@ -430,3 +430,14 @@ def test_a_handler_that_streams_is_refused_by_name(api: RuntimeApi, tmp_path: Pa
     ours, _ = both(api, tmp_path, streaming, [invocation({})])
     assert [call[:2] for call in ours.calls] == [("init error", "Terralive.StreamingNotSupported")]
     assert "stays deployed" in json.loads(ours.calls[0][2])["errorMessage"]
+
+
+@pytest.mark.parametrize(("runtime", "refused"), [("nodejs22.x", False), ("nodejs24.x", True), ("nodejs26.x", True)])
+def test_a_handler_that_takes_a_callback_is_refused_from_nodejs24_on(
+    api: RuntimeApi, tmp_path: Path, runtime: str, *, refused: bool
+) -> None:
+    here = {"AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}"}
+    ours, _ = both(api, tmp_path, HANDLERS["callback"], [invocation({})], environment=here)
+    assert (ours.calls[0][1] == "Runtime.CallbackHandlerDeprecated") is refused
+    ours, _ = both(api, tmp_path, HANDLERS["echo"], [invocation({})], environment=here)
+    assert ours.calls[0][2] == b"{}"

@@ -4,7 +4,8 @@
  * Started by terralive with the project's own interpreter: `node node_bootstrap.mjs folder/module.function`. One
  * self-contained file, no packages, any Node.js from 18 on. It asks the Runtime API at `AWS_LAMBDA_RUNTIME_API` for
  * invocations, calls the handler, and answers exactly as `aws-lambda-ric` does (held against it in
- * tests/contract/test_node_runtime.py): version 3, which the runtimes up to nodejs22.x are, callbacks and all.
+ * tests/contract/test_node_runtime.py): version 3, which the runtimes up to nodejs22.x are, callbacks and all. Of
+ * version 4 (nodejs24.x) it has the one thing that stops working there: a handler that takes a callback.
  *
  * It must never leave its own frames in a stack trace, or its own words in a log. Two things differ on purpose: a
  * syntax error keeps its file and line in the trace (as from version 4 of the client on), and a handler that streams
@@ -31,6 +32,7 @@ class ImportModuleError extends Error {}
 class HandlerNotFound extends Error {}
 class MalformedHandlerName extends Error {}
 class UserCodeSyntaxError extends Error {}
+class CallbackHandlerDeprecated extends Error {}
 class UnhandledPromiseRejection extends Error {
   constructor(reason, promise) {
     super(reason);
@@ -39,7 +41,8 @@ class UnhandledPromiseRejection extends Error {
   }
 }
 for (const kind of [
-  ImportModuleError, HandlerNotFound, MalformedHandlerName, UserCodeSyntaxError, UnhandledPromiseRejection,
+  ImportModuleError, HandlerNotFound, MalformedHandlerName, UserCodeSyntaxError, CallbackHandlerDeprecated,
+  UnhandledPromiseRejection,
 ]) {
   kind.prototype.name = `Runtime.${kind.name}`;
 }
@@ -310,6 +313,17 @@ function refuseStreaming() {
   );
 }
 
+/** From nodejs24.x on, a handler that takes a callback is not run at all. */
+function refuseCallbacks(handler) {
+  const [, runtime] = /^AWS_Lambda_nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? "") ?? [];
+  if (Number(runtime) < 24 || runtime === undefined || handler.length < 3) return;
+  throw new CallbackHandlerDeprecated(
+    "ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to " +
+      "modify this function to use a supported handler signature to use Node.js 24 or later. For more information see " +
+      "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.",
+  );
+}
+
 /** `folder/module.object.function` -> folder, module, path of the function in it. */
 function partsOf(handler) {
   if (handler.includes("..")) {
@@ -388,6 +402,7 @@ async function load(root, handler) {
   if (!value) throw new HandlerNotFound(`${handler} is undefined or not exported`);
   if (typeof value !== "function") throw new HandlerNotFound(`${handler} is not a function`);
   if (value[STREAMING]) refuseStreaming();
+  refuseCallbacks(value);
   return value;
 }
 
