@@ -28,9 +28,9 @@ STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the miss
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
 KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
 KEEP_BYTES: Final = 128 * 1024 * 1024
+KEEP_ARRIVED_BYTES: Final = 8 * 1024 * 1024  # of results that only a retry of Lambda's could ask for
 AGAIN_SECONDS: Final = 0.5  # before a result is sent to the same connection once more
 REMEMBER_IDS: Final = 100_000
-_NOT_THERE: Final = object()
 
 
 @dataclass(slots=True)
@@ -65,7 +65,8 @@ class Invocations:
     seen: Mapping[str, Seen]
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
     _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
-    _arrived: OrderedDict[str, None] = field(default_factory=OrderedDict)  # those of them that their stubs have
+    _arrived: OrderedDict[str, int] = field(default_factory=OrderedDict)  # those of them that their stubs have: bytes
+    _arrived_bytes: int = 0
     _assembler: Assembler = field(default_factory=Assembler)
     _kept_bytes: int = 0
 
@@ -170,7 +171,10 @@ class Invocations:
             return [self.say(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
             if message.request_id in self._finished:
-                self._arrived[message.request_id] = None
+                self._forget_arrival(message.request_id)
+                self._arrived[message.request_id] = len(entry.payload or b"")
+                self._arrived_bytes += len(entry.payload or b"")
+                self._forget(now)
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):
@@ -207,7 +211,7 @@ class Invocations:
 
     def _retried(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
         """Tell of a retry of Lambda's: the caller of the attempt before has had its answer, or can have none."""
-        arrived = self._arrived.pop(request_id, _NOT_THERE) is not _NOT_THERE  # this attempt's stub has not got it yet
+        arrived = self._forget_arrival(request_id)  # this attempt's stub has not got it yet
         if not (arrived or entry.answered or entry.gone):
             return []
         entry.answered = False
@@ -245,7 +249,7 @@ class Invocations:
         `_finished` holds the ids with a stored result, `_arrived` those whose result has reached its stub, both in
         the order in which that happened: what is to be forgotten stands at the front, so a tick costs what it forgets.
         """
-        while self._kept_bytes > KEEP_BYTES and self._arrived:
+        while self._arrived and (self._arrived_bytes > KEEP_ARRIVED_BYTES or self._kept_bytes > KEEP_BYTES):
             self._drop_result(next(iter(self._arrived)))
         while self._finished:
             request_id = next(iter(self._finished))
@@ -260,4 +264,9 @@ class Invocations:
         self._kept_bytes -= len(entry.payload or b"")
         entry.payload, entry.gone = None, True
         self._finished.pop(request_id, None)
-        self._arrived.pop(request_id, None)
+        self._forget_arrival(request_id)
+
+    def _forget_arrival(self, request_id: str) -> bool:
+        size = self._arrived.pop(request_id, None)
+        self._arrived_bytes -= size or 0
+        return size is not None

@@ -5,7 +5,7 @@ keeps across invocations. `live.py` is the shell that owns the socket, does what
 happened. Times are seconds of one monotonic clock; the invocation's deadline is given in the same clock.
 
 Invariants:
-    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be running at the
+    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be running near the
        deadline: then Lambda's own timeout ends it.
     2. A Finish with a success carries bytes that a relay sent for this request id.
     3. An invocation is sent in full again (never partly believed) until a relay has acknowledged it; after that it is
@@ -49,6 +49,7 @@ CONNECT_SECONDS: Final = 10.0
 REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
 LAST_QUESTION_SECONDS: Final = 1.5  # before the deadline: whether the handler still runs
 MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
+MOST_MARGIN_SECONDS: Final = 2.0  # where nobody has taken it, and there is time to be on the safe side
 _MEGABYTE: Final = 1024 * 1024
 _MOST_PATIENCE: Final = 4.0  # times the first wait
 
@@ -119,6 +120,7 @@ class StubSession:
         self._ask_at: float | None = None
         self._shown = 0  # characters of what the handler has printed
         self._heard = 0.0  # when a relay last said that it owns the invocation
+        self._ended_there = False  # its result is on the way: the handler does not run any more
 
     def begin(self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0) -> list[Effect]:
         """Start an invocation; the one before has finished or was ended by Lambda's timeout.
@@ -134,6 +136,7 @@ class StubSession:
         self._ended = False
         self._shown = 0
         self._failures = self._offers = 0
+        self._ended_there = False
         self._why = ""
         self._assembler = Assembler()
         self._ack_by = self._ask_at = self._connect_at = None
@@ -251,12 +254,17 @@ class StubSession:
         """When the invocation ends by a named error unless something comes, or later than its deadline."""
         if self._phase is _Phase.OWNED:
             lost = self._heard + LOST_SECONDS
-            confirmed = self._heard >= self._deadline - LAST_QUESTION_SECONDS
+            confirmed = self._heard >= self._deadline - LAST_QUESTION_SECONDS and not self._ended_there
             return lost if confirmed else min(lost, self._deadline - MARGIN_SECONDS)
-        return self._deadline - MARGIN_SECONDS
+        allowed = self._deadline - self._began
+        return self._deadline - min(MOST_MARGIN_SECONDS, max(MARGIN_SECONDS, allowed / 20))
 
     def _give_up(self) -> list[Effect]:
         detail = f" The last trouble was: {self._why}." if self._why else ""
+        if self._phase is _Phase.OWNED and self._ended_there:
+            return self._refuse(
+                Refusal.RELAY_LOST, f"The handler has ended; its result did not arrive in time.{detail}"
+            )
         if self._phase is _Phase.OWNED:
             return self._refuse(
                 Refusal.RELAY_LOST,
@@ -320,6 +328,7 @@ class StubSession:
         except ProtocolError as error:
             return self._refuse(Refusal.PROTOCOL, f"The relay's answer cannot be read: {error}")
         self._own(now)  # who answers owns it, also where the acknowledgement got lost
+        self._ended_there = True
         if outcome is None:
             return []
         self._end()

@@ -24,6 +24,7 @@ _THAW_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
 _READER_SECONDS = 0.005
 _SHORTEST_CONNECT_SECONDS = 0.1
+_PARTING_SECONDS = 1.0  # for the thanks
 
 
 def _print(text: str) -> None:
@@ -128,8 +129,12 @@ class Stub:
             elif isinstance(effect, Connect):
                 pending = self._connect() + pending
             elif isinstance(effect, Send) and self._connection is not None:
+                now = time.monotonic()
+                until = self.session.give_up_at if self.session.busy else now + _PARTING_SECONDS
+                if now >= until:  # megabytes over a slow link: the error needs its time
+                    return self._do(self.session.tick(now))
                 try:
-                    self._connection.send(encode(effect.message))
+                    self._connection.send(encode(effect.message), until=until)
                 except (OSError, WebSocketException) as error:
                     self.close()
                     # What else was to be sent is void, but a result that has come stays one.

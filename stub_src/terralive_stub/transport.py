@@ -7,10 +7,13 @@ Frames of more than 32 KB make API Gateway close the connection with 1009, so a 
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import select
 import socket
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,7 +58,7 @@ def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
     return ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_s * 1000),)
 
 
-def send_text(connection: WebSocket, text: str) -> None:
+def send_text(connection: WebSocket, text: str, before_frame: Callable[[], None] = lambda: None) -> None:
     """Send one text message in frames that API Gateway accepts. Only one thread may send on a socket.
 
     Raises:
@@ -67,6 +70,7 @@ def send_text(connection: WebSocket, text: str) -> None:
         piece = data[start : start + FRAME_PAYLOAD_BYTES]
         opcode = ABNF.OPCODE_TEXT if start == 0 else ABNF.OPCODE_CONT
         last = start + FRAME_PAYLOAD_BYTES >= len(data)
+        before_frame()
         connection.send_frame(ABNF(int(last), 0, 0, 0, opcode, 1, piece))
 
 
@@ -108,8 +112,24 @@ class Connection:
         self._reader = threading.Thread(target=self._read, name=f"stub-reader-{number}", daemon=True)
         self._reader.start()
 
-    def send(self, text: str) -> None:
-        send_text(self._socket, text)
+    def send(self, text: str, *, until: float = math.inf) -> None:
+        """Send a message.
+
+        Args:
+            text: it.
+            until: when to give up, on the monotonic clock. The socket's own timeout would be the reader's, too.
+
+        Raises:
+            WebSocketException, OSError: the connection is gone, or the gateway takes nothing.
+        """
+
+        def wait() -> None:
+            raw = self._socket.sock
+            left = min(_UNACKNOWLEDGED_SECONDS, max(0.0, until - time.monotonic()))
+            if raw is not None and not select.select([], [raw], [], left)[1]:
+                raise TimeoutError("the gateway takes nothing")
+
+        send_text(self._socket, text, wait)
 
     def unread(self) -> bool:
         """Tell whether something (a message, or the connection's end) waits on the socket at this moment.
@@ -126,8 +146,9 @@ class Connection:
         """Close from this end. The reader ends at once; closing alone would leave it blocked in the kernel."""
         raw = self._socket.sock
         if raw is not None:
-            with contextlib.suppress(OSError, WebSocketException):
-                self._socket.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
+            with contextlib.suppress(OSError, WebSocketException, ValueError):
+                if select.select([], [raw], [], 0)[1]:  # else a farewell would wait for room
+                    self._socket.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
             with contextlib.suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._reader:

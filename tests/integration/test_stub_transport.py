@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
@@ -127,10 +128,10 @@ def test_a_result_counts_where_its_thanks_cannot_be_sent(monkeypatch: pytest.Mon
         assert connection is not None
         send = connection.send
 
-        def refuses_done(text: str) -> None:
+        def refuses_done(text: str, *, until: float) -> None:
             if '"done"' in text:
                 raise ConnectionResetError("gone")
-            send(text)
+            send(text, until=until)
 
         monkeypatch.setattr(connection, "send", refuses_done)
         assert stub.handle(invocation("r2")) == OK
@@ -152,3 +153,21 @@ def test_a_gateway_that_never_answers_the_upgrade_is_a_named_error_before_the_de
         outcome = mute.handle(call)
         assert time.time() * 1000 < call.deadline_ms
     assert outcome.error_type == "Terralive.CannotConnect"
+
+
+def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> None:
+    """Megabytes fill every buffer on the way; a send that waits for room would outlast the function."""
+    over = threading.Event()
+
+    def deaf(connection: ServerConnection) -> None:
+        del connection  # its library stops reading when nobody takes what has come
+        over.wait(30)
+
+    with serving(deaf) as stub:
+        event = random.Random(1).randbytes(6 * 1024 * 1024)
+        call = invocation(event=event, seconds=4.0)
+        outcome = stub.handle(call)
+        in_time = time.time() * 1000 < call.deadline_ms
+        over.set()
+    assert in_time
+    assert outcome.error_type in {"Terralive.CannotConnect", "Terralive.NotDelivered"}

@@ -252,6 +252,7 @@ class StubActor:
         self.invocation: Invocation | None = None
         self.reconnects = 0
         self._heard: float | None = None  # when a relay last said that it owns the present invocation
+        self._ended_there = False  # a part of its result has come
         self._boot()
 
     def _boot(self) -> None:
@@ -273,6 +274,7 @@ class StubActor:
         call = Invocation(request_id, self.function, "arn", 0, event)
         self.ended.pop(request_id, None)
         self._heard = None
+        self._ended_there = False
         if network.happens(0.8):  # else its reader thread has not seen yet what happened while it was frozen
             self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
         self.invocation = call
@@ -303,6 +305,7 @@ class StubActor:
             mine = self.invocation is not None and getattr(message, "request_id", "") == self.invocation.request_id
             if mine and isinstance(message, Ack | Chunk):
                 self._heard = self._network.now
+                self._ended_there |= isinstance(message, Chunk)
             self._do(self.session.received(message, self._network.now))
 
     def _do(self, effects: list[Effect]) -> None:
@@ -374,6 +377,7 @@ class StubActor:
             return
         running = self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
         assert running, f"{call.request_id}: Lambda's timeout, but no relay had said that the handler still runs"
+        assert not self._ended_there, f"{call.request_id}: Lambda's timeout, though the handler had ended"
         assert call.request_id in self._network.handlers.started
         self.ended[call.request_id] = None
         self.invocation = None

@@ -261,6 +261,13 @@ def test_a_retry_whose_result_the_relay_has_forgotten_is_named_and_not_run_again
     assert error_of(session.received(Unknown("r1", "fn"), 1.0)) == "Terralive.RelayLost"
 
 
+def test_a_result_that_is_half_here_at_the_deadline_is_a_named_error_and_no_timeout() -> None:
+    """The handler has ended: Lambda's own timeout would blame it."""
+    session = owned(deadline=10.0)
+    session.received(result(random.Random(1).randbytes(2 * CHUNK_BYTES))[0], 9.4)
+    assert error_of(session.tick(9.5)) == "Terralive.RelayLost"
+
+
 def test_undelivered_at_the_deadline_is_a_named_error_before_it() -> None:
     session, _ = begun(deadline=2.0)
     assert error_of(session.tick(1.5)) == "Terralive.NotDelivered"
