@@ -26,7 +26,7 @@ ANSWER_SECONDS: Final = 10.0  # for a Hello or a Heartbeat; a connection that ta
 RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a connection is replaced
 RENEW_AGAIN_SECONDS: Final = 60.0  # after an attempt that failed
 RETIRED_SECONDS: Final = 5.0
-WAKE_SECONDS: Final = 3.0  # for an answer after this machine slept; the connection has probably died meanwhile
+WAKE_SECONDS: Final = 5.0  # for an answer after this machine slept; the connection has probably died meanwhile
 _HEARTBEAT_SECONDS: Final = (1.0, 20.0)  # at least and at most, whatever a broker says
 _MOST_NEWS: Final = 5  # reasons that are told while a relay is away
 
@@ -72,6 +72,8 @@ class Leasing:
 
     def opened(self, connection: int, now: float) -> list[Effect]:
         """The transport has a new connection."""
+        if self._stopped:
+            return [Close(connection, "the stage is somebody else's")]
         if self._active is None:
             self._active = connection
             self._answer_by = now + ANSWER_SECONDS
@@ -122,6 +124,8 @@ class Leasing:
 
     def received(self, connection: int, message: Message, now: float) -> tuple[list[Effect], bool]:
         """Take a message about the lease; True where all that stands is to be said again, over another connection."""
+        if self._stopped:
+            return [], False
         match message:
             case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self.identity.relay:
                 return self._welcome(connection, now, heartbeat_ms / 1000)

@@ -479,5 +479,7 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
 
 def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
     session = live()
-    session.received(1, TakenOver("ben", "vm"), 1.0, NOW_MS)
+    assert len(session.received(1, TakenOver("ben", "vm"), 1.0, NOW_MS)) == 1
     assert session.closed(1, 1.1, "closed", 0.1) == []
+    assert [type(effect) for effect in session.opened(2, 1.3)] == [Close]
+    assert session.received(1, Refused("ben", "vm", 1), 1.4, NOW_MS) == []
