@@ -137,14 +137,16 @@ class ExecutionEnvironment:
         self._ending = self._loop.create_future()
         began = time.monotonic()
         self._runtime.hand_over(invocation)
+        ending = self._ending
         try:
             async with asyncio.timeout(seconds):
-                ended = await self._ending
+                ended = await asyncio.shield(ending)
         except TimeoutError:
-            self._runtime.take_back()
-            self.end()
-            outcome = outcomes.timed_out(invocation.request_id, seconds, time.time())
-            return Ending(outcome, (time.monotonic() - began) * 1000, timed_out=True)
+            if self._runtime.take_back():
+                self.end()
+                outcome = outcomes.timed_out(invocation.request_id, seconds, time.time())
+                return Ending(outcome, (time.monotonic() - began) * 1000, timed_out=True)
+            ended = await ending  # an answer was taken in time; this loop was too busy to see it
         finally:
             self._ending = None
         elapsed = (time.monotonic() - began) * 1000
@@ -231,9 +233,11 @@ class _Runtime:
             self._current = invocation.request_id
         self._inbox.put(invocation)
 
-    def take_back(self) -> None:
+    def take_back(self) -> bool:
+        """Take no answer to the present invocation any more; False where one has been taken."""
         with self._lock:
-            self._current = ""
+            current, self._current = self._current, ""
+        return bool(current)
 
     def close(self) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import importlib.util
 import json
@@ -21,7 +22,14 @@ from botocore.exceptions import ClientError
 
 from support.sandbox import Aws, code, running_sandbox, unique
 from support.waiting import eventually
+from terralive_relay.environment import worker_environment
+from terralive_relay.functions import LocalFunction
+from terralive_relay.launch import launch_of
+from terralive_relay.runtime_api import RuntimeApi
+from terralive_sandbox.execution import Ending, ExecutionEnvironment, Setup
 from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.logs import FunctionLog, LogStream
+from terralive_stub.invocation import Invocation
 
 SCRATCH = """
 import os, time
@@ -504,3 +512,34 @@ def test_what_a_killed_sandbox_has_left_goes_with_the_next_one(tmp_path: Path) -
     assert folder.parent.exists()
     with running_sandbox(tmp_path / "two"):
         assert not folder.parent.exists()
+
+
+def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(tmp_path: Path) -> None:
+    """The loop sleeps over the answer and over the timeout, and finds both when it wakes."""
+    (tmp_path / "app.py").write_text("import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return 1\n")
+    local = LocalFunction(
+        name="busy", address="busy", runtime="python3.12", handler="app.handler", path=tmp_path,
+        python=Path(sys.executable),
+    )  # fmt: skip
+    api = RuntimeApi()
+
+    async def answer() -> Ending:
+        setup = Setup(
+            launch_of(local).command, own_port=False, task_root=tmp_path, scratch=tmp_path / "scratch",
+            variables=lambda address: worker_environment({}, local, address, os.environ, live=False),
+            log=FunctionLog(LogStream("group", "stream", ()), lambda _stream, _line: None),
+        )  # fmt: skip
+        environment = ExecutionEnvironment(setup, api)
+        assert await environment.initialise(30) is None
+        asyncio.get_running_loop().call_later(0.01, time.sleep, 3)
+        invocation = Invocation("id", "busy", "arn", int((time.time() + 2) * 1000), b"{}")
+        ending = await environment.run(invocation, 2)
+        environment.end()
+        await asyncio.to_thread(environment.join, 10)
+        return ending
+
+    try:
+        ending = asyncio.run(answer())
+    finally:
+        api.close()
+    assert (ending.timed_out, ending.outcome.body) == (False, b"1")
