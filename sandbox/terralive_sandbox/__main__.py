@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--time-scale", type=float, default=1.0, help="what waiting times are multiplied by")
+    parser.add_argument("--concurrency", type=int, default=1000, help="executions that the account may have at once")
     parser.add_argument("--with-parent", action="store_true", help="stop at the end of stdin")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
@@ -31,6 +32,7 @@ def main() -> None:
         serve(
             options.info, port=options.port, region=options.region,
             with_parent=options.with_parent, time_scale=options.time_scale,
+            concurrency=options.concurrency,
         )
     )  # fmt: skip
 

@@ -54,8 +54,6 @@ _CREDENTIAL_SECONDS = 6 * 3600
 _IDLE_SECONDS = 300.0
 _REAP_SECONDS = 10.0
 _STOP_SECONDS = 5.0
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
-_ACCOUNT_CONCURRENCY = 1000
 _NAME = re.compile(
     r"(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
     r"(?P<name>[\w-]+)(?::(?P<qualifier>[\w$-]+))?"
@@ -110,6 +108,7 @@ class Functions:
         control: the control plane.
         write_log: takes a line of a log stream; must not block.
         time_scale: what waiting times are multiplied by; a function's own timeout is not.
+        concurrency: how many executions the account may have at once; AWS gives most accounts 1,000.
         on_invoke: names the fault that an invocation of a function is to meet, if any.
     """
 
@@ -121,6 +120,7 @@ class Functions:
         write_log: Write,
         *,
         time_scale: float = 1.0,
+        concurrency: int = 1000,
         on_invoke: Callable[[str], Kind | None] = lambda _: None,
     ) -> None:
         self.region = region
@@ -128,6 +128,7 @@ class Functions:
         self._endpoint = endpoint
         self._control = control
         self._write_log = write_log
+        self._concurrency = concurrency
         self._on_invoke = on_invoke
         self._api = RuntimeApi()
         self._namespace = namespace_command()
@@ -225,7 +226,7 @@ class Functions:
         if reserved is not None and self._running[name] >= int(reserved):
             reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
             raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429, reason=reason)
-        if self._running.total() >= _ACCOUNT_CONCURRENCY:
+        if self._running.total() >= self._concurrency:
             reason = "ConcurrentInvocationLimitExceeded"
             raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429, reason=reason)
         self._running[name] += 1

@@ -33,7 +33,14 @@ class SandboxProcess:
 
     @classmethod
     def start(
-        cls, info_path: Path, *, region: str = "us-east-1", port: int = 0, log_path: Path, time_scale: float = 1.0
+        cls,
+        info_path: Path,
+        *,
+        region: str = "us-east-1",
+        port: int = 0,
+        log_path: Path,
+        time_scale: float = 1.0,
+        concurrency: int = 1000,
     ) -> SandboxProcess:
         """Start a sandbox and wait until it answers.
 
@@ -44,6 +51,7 @@ class SandboxProcess:
         info_path.unlink(missing_ok=True)
         command = [sys.executable, "-m", "terralive_sandbox", "--info", str(info_path), "--port", str(port)]
         command += ["--region", region, "--time-scale", str(time_scale), "--with-parent"]
+        command += ["--concurrency", str(concurrency)]
         with log_path.open("ab") as log:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,

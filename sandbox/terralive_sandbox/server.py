@@ -61,9 +61,12 @@ class Sandbox:
         endpoint: the address that it will be reached at.
         port: that address's port.
         time_scale: what API Gateway's and Lambda's waiting times are multiplied by.
+        concurrency: how many executions the account may have at once.
     """
 
-    def __init__(self, endpoint: str, port: int, region: str, *, time_scale: float = 1.0) -> None:
+    def __init__(
+        self, endpoint: str, port: int, region: str, *, time_scale: float = 1.0, concurrency: int = 1000
+    ) -> None:
         moto_gaps.configure()
         self._control = ControlPlane(port)
         key, secret = self._control.call(identity.create_developer).result()
@@ -79,7 +82,7 @@ class Sandbox:
         self.faults = FaultRules()
         self._functions = Functions(
             endpoint, region, self._control, self._log_writer.write,
-            time_scale=time_scale, on_invoke=self.faults.on_invoke,
+            time_scale=time_scale, concurrency=concurrency, on_invoke=self.faults.on_invoke,
         )  # fmt: skip
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
@@ -167,13 +170,15 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def serve(info_path: Path, *, port: int, region: str, with_parent: bool, time_scale: float = 1.0) -> None:
+async def serve(
+    info_path: Path, *, port: int, region: str, with_parent: bool, time_scale: float = 1.0, concurrency: int = 1000
+) -> None:
     """Run a sandbox until a signal, or the end of stdin with a parent; its address stands in `info_path` meanwhile."""
     listener = socket.create_server(("127.0.0.1", port))
     # Accepted connections inherit it; asyncio sets it only where a socket names its protocol, which this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
-    sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale)
+    sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale, concurrency=concurrency)
     try:
         config = uvicorn.Config(
             cast("Callable[..., Awaitable[None]]", sandbox), http=http1.protocol(time_scale), lifespan="off",

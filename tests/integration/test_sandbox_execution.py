@@ -323,6 +323,27 @@ def test_reserved_concurrency_throttles_what_is_over_it(aws: Aws) -> None:
     assert refused["ResponseMetadata"]["HTTPStatusCode"] == 429
 
 
+def test_the_accounts_concurrency_throttles_functions_together(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path, concurrency=1) as info:
+        aws = Aws(info)
+        busy, other = aws.function(SCRATCH), aws.function(SCRATCH)
+        with ThreadPoolExecutor(1) as pool:
+            first = pool.submit(invoke, aws, busy, {"seconds": 3})
+            reasons: list[str] = []
+
+            def refused() -> bool:
+                try:
+                    invoke(Aws(info), other, {"seconds": 0})
+                except ClientError as error:
+                    reasons.append(str(error.response.get("Reason")))
+                return bool(reasons)
+
+            eventually(refused)
+            assert first.result()["pid"]
+        assert reasons == ["ConcurrentInvocationLimitExceeded"]
+        assert invoke(aws, other, {"seconds": 0})["pid"]
+
+
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     """A sandbox where a minute is 60 ms."""

@@ -39,9 +39,11 @@ _LOG_POLICY = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
 
 
 @contextmanager
-def running_sandbox(folder: Path, *, time_scale: float = 1.0) -> Iterator[SandboxInfo]:
+def running_sandbox(folder: Path, *, time_scale: float = 1.0, concurrency: int = 1000) -> Iterator[SandboxInfo]:
     """A sandbox of its own, with its log in `folder`."""
-    process = SandboxProcess.start(folder / "sandbox.json", log_path=folder / "sandbox.log", time_scale=time_scale)
+    process = SandboxProcess.start(
+        folder / "sandbox.json", log_path=folder / "sandbox.log", time_scale=time_scale, concurrency=concurrency
+    )
     try:
         yield process.info
     finally:
