@@ -126,7 +126,11 @@ class Connection:
         def wait() -> None:
             raw = self._socket.sock
             left = min(_UNACKNOWLEDGED_SECONDS, max(0.0, until - time.monotonic()))
-            if raw is not None and not select.select([], [raw], [], left)[1]:
+            try:
+                takes = raw is None or select.select([], [raw], [], left)[1]
+            except ValueError as error:  # the reader has closed it at this moment
+                raise ConnectionError(str(error)) from error
+            if not takes:
                 raise TimeoutError("the gateway takes nothing")
 
         send_text(self._socket, text, wait)
@@ -137,10 +141,10 @@ class Connection:
         After Lambda has thawed a frozen environment the reader thread may not have run yet.
         """
         raw = self._socket.sock
-        if raw is None or raw.fileno() < 0:
+        try:
+            return raw is None or bool(select.select([raw], [], [], 0)[0])
+        except (OSError, ValueError):  # the reader, thawed at the same moment, has closed it
             return True
-        readable, _, _ = select.select([raw], [], [], 0)
-        return bool(readable)
 
     def close(self) -> None:
         """Close from this end. The reader ends at once; closing alone would leave it blocked in the kernel."""

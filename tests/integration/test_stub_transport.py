@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -171,3 +173,22 @@ def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> 
         over.set()
     assert in_time
     assert outcome.error_type in {"Terralive.CannotConnect", "Terralive.NotDelivered"}
+
+
+@pytest.mark.parametrize("number", ["of a closed file", "none any more"])
+def test_a_socket_that_the_reader_closes_at_this_very_moment_is_a_lost_connection(
+    number: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both threads wake when Lambda thaws the process: one looks at the socket while the other closes it."""
+    with serving(Peer()) as stub:
+        assert stub.handle(invocation("a")) == OK
+        connection = stub._connection
+        assert connection is not None
+        descriptor = os.open(os.devnull, os.O_RDONLY)
+        os.close(descriptor)
+        closing = SimpleNamespace(fileno=lambda: descriptor if number == "of a closed file" else -1)
+        with monkeypatch.context() as patch:
+            patch.setattr(connection._socket, "sock", closing)
+            assert connection.unread()
+            with pytest.raises(OSError):  # noqa: PT011  # which one is the system's choice
+                connection.send("late")
