@@ -1,0 +1,66 @@
+"""The code of every function under soak: does what its event says, and writes down when it began and how it ended.
+
+Runs on its own as `app.py` in a worker; the soak imports `digest` from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import uuid
+from random import Random
+from typing import Any
+
+_RELAY = os.getppid()  # the process that started this worker
+
+
+class SoakError(Exception):
+    """What an event has asked for."""
+
+
+def digest(value: object) -> str:
+    """Name a JSON value by its bytes."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def handler(event: dict[str, Any], context: Any) -> object:  # noqa: ANN401 - Lambda's
+    """Answer with as many bytes as wanted, fail, or end the process; never the same answer twice."""
+    request_id = str(context.aws_request_id)
+    _write(what="begin", id=request_id, function=context.function_name, event=digest(event))
+    time.sleep(event.get("seconds", 0))
+    wanted = event.get("fails", "")
+    if wanted == "exit":
+        _write(what="end", id=request_id, error="Runtime.ExitError")
+        os._exit(3)
+    if wanted:
+        _write(what="end", id=request_id, error="SoakError")
+        raise SoakError(event["n"])
+    answer = _answer(event)
+    text = json.dumps(answer)
+    _write(what="end", id=request_id, error="", answer=digest(answer), bytes=len(text))
+    return answer
+
+
+def _answer(event: dict[str, Any]) -> dict[str, object]:
+    answer: dict[str, object] = {"run": uuid.uuid4().hex, "filling": ""}
+    missing = int(event.get("answer", 0)) - len(json.dumps(answer))
+    if missing > 0:
+        answer["filling"] = filling(missing, event["n"])
+    return answer
+
+
+def filling(characters: int, seed: int) -> str:
+    """Text that hardly compresses."""
+    return Random(seed).randbytes(characters // 2 + 1).hex()[:characters]
+
+
+def _write(**fields: object) -> None:
+    """Append one line at once, so that lines of many processes never mix, and a kill leaves whole ones."""
+    line = json.dumps({**fields, "relay": _RELAY, "at": time.time()}) + "\n"
+    file = os.open(os.environ["SOAK_LEDGER"], os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(file, line.encode())
+    finally:
+        os.close(file)
