@@ -221,13 +221,24 @@ class Exchange:
     def _hello(self, identity: Identity, hello: Hello, now_ms: int) -> None:
         for _ in range(_ATTEMPTS):  # the old connection's $disconnect may be writing at this very moment
             present = self._read_lease()
-            if present is not None and not self._may_take(present, identity, hello, now_ms):
+            if present is not None and not self._may_take(self._as_it_is(present, hello), identity, hello, now_ms):
                 self._tell(identity, Refused(present.owner, present.machine, present.since_ms))
                 return
             if self._write(self._lease_for(identity, hello, present, now_ms), present):
                 self._welcome(identity, hello, present, now_ms)
                 return
         self._tell(identity, Problem("lease-contended", "Others write the lease all the time; please ask again."))
+
+    def _as_it_is(self, present: Lease, hello: Hello) -> Lease:
+        """A lease whose connection has gone is a lost one, also where $disconnect did not come or could not be told.
+
+        https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
+        ("best-effort"); a relay that was killed must not keep its owner's next one out for a minute.
+        """
+        if hello.takeover or present.state is not LeaseState.HELD or present.relay == hello.relay:
+            return present
+        alive = self._post_relay(present.connection, Undeliverable("-", "-"))  # which a relay ignores
+        return present if alive else replace(present, state=LeaseState.LOST)
 
     @staticmethod
     def _lease_for(identity: Identity, hello: Hello, present: Lease | None, now_ms: int) -> Lease:

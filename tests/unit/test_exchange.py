@@ -171,6 +171,13 @@ def test_a_restarted_relay_of_the_same_person_takes_over_a_lost_lease(stage: Sta
     assert isinstance(stage.hello("relay3", ANA), Welcome)
 
 
+def test_a_killed_relay_does_not_keep_its_owners_next_one_out_where_its_disconnect_was_never_told(stage: Stage) -> None:
+    stage.gateway.gone.add("relay1")
+    assert isinstance(stage.hello("relay2", life="b"), Welcome)
+    assert stage.table.lease is not None
+    assert stage.table.lease.connection == "relay2"
+
+
 def test_a_reconnecting_relay_keeps_its_lease_when_its_credentials_were_renewed(stage: Stage) -> None:
     """SDKs name each session of an assumed role anew (`botocore-session-1732…`)."""
     stage.connect("relay2", "arn:aws:sts::1:assumed-role/Developer/botocore-session-2")
