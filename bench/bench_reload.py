@@ -11,33 +11,23 @@ import argparse
 import json
 import multiprocessing
 import os
-import queue
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from common import say
-from websockets.sync.server import ServerConnection, serve
+from lone_relay import lone_relay
 
 from support.workers import PYTHON, Recorder, invocation, local_function
 from terralive_relay.functions import LocalFunction
-from terralive_relay.leasing import Identity
 from terralive_relay.pool import Pool
-from terralive_relay.relay import Relay, RelaySettings
 from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.watch import Watcher
-from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
-from terralive_stub.sigv4 import Credentials
-from terralive_stub.wire import Ack, Chunk, Goodbye, Heartbeat, Hello, Kind, Released, Welcome, decode, encode
 
 NOOP = "def handler(event, context): return event"
 BURN_SECONDS = 0.05
@@ -55,83 +45,6 @@ THOUGHT_SECONDS = 1.0  # between saving a file and using it
 WARM_UPS = 20
 
 
-class Stack:
-    """Plays a debug stack for one relay."""
-
-    def __init__(self) -> None:
-        self._relay: queue.SimpleQueue[ServerConnection] = queue.SimpleQueue()
-        self._results: queue.SimpleQueue[Chunk] = queue.SimpleQueue()
-        self._assembler = Assembler()
-
-    def __call__(self, connection: ServerConnection) -> None:
-        for text in connection:
-            match decode(str(text)):
-                case Hello(relay=relay):
-                    connection.send(encode(Welcome(relay, 2**40, 20_000)))
-                    self._relay.put(connection)
-                case Heartbeat(relay=relay):
-                    connection.send(encode(Welcome(relay, 2**40, 20_000)))
-                case Goodbye(relay=relay):
-                    connection.send(encode(Released(relay)))
-                case Chunk() as chunk:
-                    self._results.put(chunk)
-                case Ack():
-                    pass
-
-    def connected(self) -> ServerConnection:
-        return self._relay.get(timeout=60)
-
-    def ask(self, connection: ServerConnection, function: str) -> float:
-        """Milliseconds from an invocation's message to its result's."""
-        sent = invocation({"order": 1}, seconds=60)
-        payload = pack_invocation(replace(sent, function_name=function), remaining_ms=60_000)
-        texts = [encode(chunk) for chunk in split(Kind.INVOKE, sent.request_id, function, payload, peer="stub")]
-        began = time.perf_counter()
-        for text in texts:
-            connection.send(text)
-        chunk = self._results.get(timeout=60)
-        took = (time.perf_counter() - began) * 1000
-        payload_back = self._assembler.add(chunk, 0.0)
-        assert payload_back is not None
-        assert unpack_outcome(payload_back).ok
-        return took
-
-
-def run_relay(url: str, functions: tuple[LocalFunction, ...], control: Connection) -> None:
-    """A whole relay, in a process of its own. Tells through `control`, when asked, its CPU seconds and bytes."""
-    identity = Identity("bench", tuple(function.name for function in functions), "ana", "bench")
-    settings = RelaySettings(url, "eu-west-1", "bench", identity, functions)
-    relay = Relay(settings, lambda: Credentials("AKID", "secret"), lambda _: None)
-    relay.start()
-    relay.wait_connected(60)
-    while control.recv():
-        control.send((time.process_time(), resident()))
-    relay.stop()
-
-
-def resident() -> int:
-    """Bytes of this process in memory; the most so far, where the system does not tell."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-@contextmanager
-def relay(functions: tuple[LocalFunction, ...]) -> Iterator[tuple[Stack, ServerConnection, Connection]]:
-    stack = Stack()
-    here, there = multiprocessing.Pipe()
-    with serve(stack, "127.0.0.1", 0, compression=None) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/relay"
-        process = multiprocessing.get_context("spawn").Process(target=run_relay, args=(url, functions, there))
-        process.start()
-        yield stack, stack.connected(), here
-        here.send(False)
-        process.join()
-        server.shutdown()
-
-
 def function(folder: Path, code: str = NOOP, name: str = "orders", **more: object) -> LocalFunction:
     folder.mkdir(parents=True, exist_ok=True)
     return replace(local_function(folder, code), name=name, **more)
@@ -141,10 +54,10 @@ def warm(folder: Path, rounds: int) -> None:
     official = (str(PYTHON), "-m", "awslambdaric", "app.handler")
     functions = (function(folder, name="ours"), function(folder, name="official", command=official))
     durations: dict[str, list[float]] = {each.name: [] for each in functions}
-    with relay(functions) as (stack, connection, _):
+    with lone_relay(functions) as relay:
         for number in range(WARM_UPS + rounds * 20):
             for name, took in durations.items():
-                once = stack.ask(connection, name)
+                once = relay.ask(name, {"order": 1})
                 if number >= WARM_UPS:
                     took.append(once)
     ours, theirs = (statistics.median(took) for took in durations.values())
@@ -269,16 +182,14 @@ def idle(folder: Path, seconds: float) -> None:
         file = folder / f"f{number % FUNCTIONS}" / f"pkg{number % 1000 // FUNCTIONS}" / f"m{number}.py"
         file.parent.mkdir(exist_ok=True)
         file.write_text("x = 1\n")
-    with relay(functions) as (_, _connection, control):
+    with lone_relay(functions) as relay:
         time.sleep(SETTLE_SECONDS)
-        readings = []
-        for pause in (0.0, seconds):
-            time.sleep(pause)
-            control.send(True)
-            readings.append(control.recv())
-    (before, _), (after, memory) = readings
+        before = relay.takes()
+        time.sleep(seconds)
+        after = relay.takes()
     what = f"relay at rest, {FUNCTIONS} functions in {FILES:,} files"
-    say(what, f"{memory / 2**20:.0f} MB", f"{(after - before) / seconds:.2%} of a core")
+    share = (after.cpu_seconds - before.cpu_seconds) / seconds
+    say(what, f"{after.megabytes:.0f} MB", f"{share:.2%} of a core")
 
 
 def main() -> None:

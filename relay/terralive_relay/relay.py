@@ -25,6 +25,7 @@ from terralive_relay.forwarding import Forwarding
 from terralive_relay.functions import LocalFunction
 from terralive_relay.journal import Journal
 from terralive_relay.leasing import RENEW_SECONDS, Identity
+from terralive_relay.memory import limit_arenas
 from terralive_relay.pool import Pool, PoolResult
 from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.session import RelaySession
@@ -104,6 +105,7 @@ class Relay:
         backoff_scale: float = 1.0,
         renew_after_s: float = RENEW_SECONDS,
     ) -> None:
+        limit_arenas()  # before there are threads
         self._settings = settings
         self._sink = sink
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
