@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -107,11 +108,12 @@ def answered(call: Mapping[str, Any], *, failed: bool, payload: bytes, log: str 
     return Call(**call, end=End.SUCCESS, answer=digest(value))
 
 
-def told(call: Call, record: Mapping[str, Any], at: float) -> Call:
+def told(call: Call, record: Mapping[str, Any]) -> Call:
     """Complete an asynchronous call by the record that its destination was sent.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
+    at = datetime.fromisoformat(record["timestamp"]).timestamp()
     if record["requestContext"]["condition"] == "Success":
         return replace(call, end=End.SUCCESS, ended=at, answer=digest(record["responsePayload"]))
     error_type = str(record.get("responsePayload", {}).get("errorType", ""))

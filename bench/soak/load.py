@@ -150,6 +150,6 @@ def collect(queue: SQSClient, url: str, accepted: list[Call], seconds: float) ->
             record = json.loads(message["Body"])
             call = waiting.pop(record["requestContext"]["requestId"], None)
             if call is not None:
-                done.append(told(call, record, time.time()))
+                done.append(told(call, record))
             queue.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return done + [replace(call, end=End.NONE, error_type="no record at the destination") for call in waiting.values()]

@@ -136,9 +136,11 @@ def test_an_asynchronous_call_ends_as_its_destination_was_told() -> None:
     accepted = replace(CALL, answer="", asynchronous=True)
     given = {"run": 1}
     asked = {"id": "a", "function": "soak-0", "event": "event"}
-    success = {"requestContext": {"condition": "Success"}, "responsePayload": given}
-    failure = {"requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {"errorType": "SoakError"}}
+    at = {"timestamp": "1970-01-01T00:00:03.500Z"}
+    success = {**at, "requestContext": {"condition": "Success"}, "responsePayload": given}
+    failure = {**at, "requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {"errorType": "SoakError"}}
 
-    assert told(accepted, success, 3.0).answer == answered(asked, failed=False, payload=b'{"run": 1}').answer
-    assert told(accepted, failure, 3.0).error_type == "SoakError"
-    assert told(accepted, {"requestContext": {"condition": "EventAgeExceeded"}}, 3.0).end is End.ERROR
+    assert told(accepted, success).answer == answered(asked, failed=False, payload=b'{"run": 1}').answer
+    assert told(accepted, failure).error_type == "SoakError"
+    assert told(accepted, failure).ended == 3.5
+    assert told(accepted, {**at, "requestContext": {"condition": "EventAgeExceeded"}}).end is End.ERROR
