@@ -2,13 +2,15 @@
 
 Invariants:
     1. A request id is given to a handler at most once in a relay's life, whatever is repeated, delayed or reordered.
-    2. A finished invocation's result is kept until the stub has said that it arrived, and repeated whenever it asks.
+    2. A finished invocation's result is kept until the stub has said that it arrived or its time is over, and repeated
+       whenever it asks. Beyond that it is kept as long as there is room: a retry of Lambda's may ask for it.
     3. Everything that is sent about an invocation goes to the connection that asked for it last.
     4. Nothing but the functions of the configuration runs.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -28,7 +30,8 @@ STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the miss
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
 KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
 KEEP_BYTES: Final = 128 * 1024 * 1024
-KEEP_ARRIVED_BYTES: Final = 8 * 1024 * 1024  # of results that only a retry of Lambda's could ask for
+KEEP_SETTLED_BYTES: Final = 8 * 1024 * 1024  # of results that only a retry of Lambda's could ask for
+LATE_SECONDS: Final = 10.0  # after its deadline nobody waits for an invocation any more
 AGAIN_SECONDS: Final = 0.5  # before a result is sent to the same connection once more
 REMEMBER_IDS: Final = 100_000
 
@@ -41,6 +44,8 @@ class _Entry:
     peer: str
     payload: bytes | None = None
     gone: bool = False
+    allowed_s: float = 0.0  # how long an attempt may take
+    until: float = 0.0  # when the attempt that came last is over
     answered: bool = False  # by Lambda itself: the handler had no time left
     finished_at: float = 0.0
     sent: tuple[str, float] = ("", 0.0)  # to whom its result went last, and when
@@ -65,8 +70,10 @@ class Invocations:
     seen: Mapping[str, Seen]
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
     _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
-    _arrived: OrderedDict[str, int] = field(default_factory=OrderedDict)  # those of them that their stubs have: bytes
-    _arrived_bytes: int = 0
+    _settled: OrderedDict[str, int] = field(default_factory=OrderedDict)  # those of them nobody waits for: bytes
+    _settled_bytes: int = 0
+    _open: dict[str, None] = field(default_factory=dict)  # ids that somebody may wait for
+    _ends: list[tuple[float, str]] = field(default_factory=list)  # a heap of when they are over; some stand there twice
     _assembler: Assembler = field(default_factory=Assembler)
     _kept_bytes: int = 0
 
@@ -85,6 +92,7 @@ class Invocations:
             entry.peer = chunk.peer
             if chunk.part != 0:
                 return []
+            self._awaited(chunk.request_id, entry, now)
             return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry, now)]
         payload = self._assembler.add(chunk, now)
         if payload is None:
@@ -96,7 +104,9 @@ class Invocations:
         if invocation.deadline_ms <= now_ms:  # no entry: Lambda's retry has the same id, and may run
             warned = Warned("invocation-expired", f"{chunk.request_id} came too late and was not run", chunk.function)
             return [Tell(warned)]
-        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer)
+        allowed_s = (invocation.deadline_ms - now_ms) / 1000
+        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer, allowed_s=allowed_s)
+        self._awaited(chunk.request_id, entry, now)
         trigger = describe_trigger(invocation.event)
         delivery = describe_delivery(invocation.event, invocation.trace_id)
         before = self.seen.get(chunk.request_id, Seen(0, now_ms))
@@ -139,6 +149,8 @@ class Invocations:
         entry.finished_at = now
         self._finished[request_id] = None
         self._kept_bytes += len(entry.payload)
+        if entry.until + LATE_SECONDS <= now:  # a debugger had stopped the time here, and not in Lambda
+            self._settle(request_id, entry)
         error = describe_error(outcome)
         told = Tell(
             InvocationFinished(
@@ -170,11 +182,8 @@ class Invocations:
             unknown = Unknown(message.request_id, message.function, message.peer)
             return [self.say(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
-            if message.request_id in self._finished:
-                self._forget_arrival(message.request_id)
-                self._arrived[message.request_id] = len(entry.payload or b"")
-                self._arrived_bytes += len(entry.payload or b"")
-                self._forget(now)
+            self._settle(message.request_id, entry)
+            self._forget(now)
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):
@@ -189,13 +198,17 @@ class Invocations:
         """
         return [
             effect
-            for request_id, entry in self._entries.items()
-            if not entry.gone and request_id not in self._arrived
-            for effect in self._stand(request_id, entry, now, forced=True)
+            for request_id in self._open
+            for effect in self._stand(request_id, self._entries[request_id], now, forced=True)
         ]
 
     def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
         """Ask for what is missing, and forget what is old."""
+        while self._ends and self._ends[0][0] + LATE_SECONDS <= now:
+            _, request_id = heapq.heappop(self._ends)
+            entry = self._entries.get(request_id)
+            if entry is not None and entry.until + LATE_SECONDS <= now:
+                self._settle(request_id, entry)
         self._forget(now)
         text = "did not arrive whole and was not run; its stub has given up or will send it again"
         effects: list[Effect] = [
@@ -211,8 +224,8 @@ class Invocations:
 
     def _retried(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
         """Tell of a retry of Lambda's: the caller of the attempt before has had its answer, or can have none."""
-        arrived = self._forget_arrival(request_id)  # this attempt's stub has not got it yet
-        if not (arrived or entry.answered or entry.gone):
+        settled = self._unsettle(request_id)  # this attempt's stub has not got it yet
+        if not (settled or entry.answered or entry.gone):
             return []
         entry.answered = False
         what = "that attempt's result is forgotten" if entry.gone else "that attempt's result was given again"
@@ -220,6 +233,25 @@ class Invocations:
             f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
         )
         return [Tell(Warned("retry-not-run", text, entry.function))]
+
+    def _awaited(self, request_id: str, entry: _Entry, now: float) -> None:
+        """Somebody waits for this one, for as long as an attempt may take."""
+        entry.until = now + entry.allowed_s
+        heapq.heappush(self._ends, (entry.until, request_id))
+        if not entry.gone:
+            self._open[request_id] = None
+
+    def _settle(self, request_id: str, entry: _Entry) -> None:
+        """Nobody waits for this result any more."""
+        if entry.payload is not None and request_id not in self._settled:
+            self._open.pop(request_id, None)
+            self._settled[request_id] = len(entry.payload)
+            self._settled_bytes += len(entry.payload)
+
+    def _unsettle(self, request_id: str) -> bool:
+        size = self._settled.pop(request_id, None)
+        self._settled_bytes -= size or 0
+        return size is not None
 
     def _stand(self, request_id: str, entry: _Entry, now: float, *, forced: bool = False) -> list[Effect]:
         """Say how an invocation stands: running, finished, or forgotten."""
@@ -244,13 +276,13 @@ class Invocations:
         return [self.say(chunk) for chunk in chunks]
 
     def _forget(self, now: float) -> None:
-        """Keep memory bounded: old results first, those that have arrived before those that have not; then old ids.
+        """Keep memory bounded: old results first, those that nobody waits for before the others; then old ids.
 
-        `_finished` holds the ids with a stored result, `_arrived` those whose result has reached its stub, both in
-        the order in which that happened: what is to be forgotten stands at the front, so a tick costs what it forgets.
+        Results stand in the order in which they were made, settled ones in the order in which they were settled: what
+        is to be forgotten stands at the front, so a tick costs what it forgets.
         """
-        while self._arrived and (self._arrived_bytes > KEEP_ARRIVED_BYTES or self._kept_bytes > KEEP_BYTES):
-            self._drop_result(next(iter(self._arrived)))
+        while self._settled and (self._settled_bytes > KEEP_SETTLED_BYTES or self._kept_bytes > KEEP_BYTES):
+            self._drop_result(next(iter(self._settled)))
         while self._finished:
             request_id = next(iter(self._finished))
             if self._kept_bytes <= KEEP_BYTES and now - self._entries[request_id].finished_at < KEEP_SECONDS:
@@ -264,9 +296,5 @@ class Invocations:
         self._kept_bytes -= len(entry.payload or b"")
         entry.payload, entry.gone = None, True
         self._finished.pop(request_id, None)
-        self._forget_arrival(request_id)
-
-    def _forget_arrival(self, request_id: str) -> bool:
-        size = self._arrived.pop(request_id, None)
-        self._arrived_bytes -= size or 0
-        return size is not None
+        self._open.pop(request_id, None)
+        self._unsettle(request_id)

@@ -16,7 +16,7 @@ from terralive_relay.events import (
     InvocationStarted,
     Warned,
 )
-from terralive_relay.invocations import KEEP_BYTES, KEEP_SECONDS, _Entry
+from terralive_relay.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
 from terralive_relay.leasing import (
     ANSWER_SECONDS,
     RENEW_AGAIN_SECONDS,
@@ -283,6 +283,16 @@ def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> N
     assert [len(effects) for effects in told] == [1, 1, 0, 0]
 
 
+OK_1 = Outcome(b"1")
+
+
+def reconnected(session: RelaySession, now: float) -> list[Effect]:
+    """Lose the connection and get the lease on another one; what is said then."""
+    session.closed(1, now, "reset", 0.1)
+    session.opened(1, now)
+    return session.received(1, WELCOME, now, NOW_MS)
+
+
 def run_through(session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True) -> None:
     payload = pack_invocation(Invocation(name, "fn", "arn", 0, b"{}"), remaining_ms=3000)
     assert runs(hear(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
@@ -301,6 +311,27 @@ def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_aft
     payload = pack_invocation(Invocation("slow", "fn", "arn", 0, b"{}"), remaining_ms=3000)
     again = hear(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
     assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
+
+
+def test_a_result_that_nobody_thanked_for_is_said_again_until_its_time_is_over() -> None:
+    """A thank-you can be lost: else a relay that returns often would send 16 minutes of results each time."""
+    session = live()
+    run_through(session, "r1", now=1.0, thanks=False)  # 3 s are allowed
+    assert outcome_in(reconnected(session, 3.0), peer="c1") == OK_1
+    session.tick(4.0 + LATE_SECONDS)
+    assert sent(reconnected(session, 5.0 + LATE_SECONDS)) == []
+    assert outcome_in(hear(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, "a retry of Lambda's may still ask"
+
+
+def test_a_retry_of_lambdas_is_waited_for_as_long_as_its_first_attempt() -> None:
+    session = live()
+    run_through(session, "r1", now=1.0)
+    payload = pack_invocation(Invocation("r1", "fn", "arn", 0, b"{}"), remaining_ms=3000)
+    hear(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
+    session.tick(62.0 + LATE_SECONDS)
+    assert outcome_in(reconnected(session, 62.0 + LATE_SECONDS), peer="c2") == OK_1
+    session.tick(63.0 + LATE_SECONDS)
+    assert sent(reconnected(session, 64.0 + LATE_SECONDS)) == []
 
 
 def test_a_handler_that_runs_for_long_keeps_nobody_elses_result_in_memory() -> None:
