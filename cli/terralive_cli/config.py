@@ -22,6 +22,7 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.documents import Json, read_object, text
 
 FILE: Final = "terralive.toml"
+ARCHITECTURES: Final = ("x86_64", "arm64")
 PROTECTED: Final = ("prod*", "main")
 _WORKERS: Final = 16
 _MOST_WORKERS: Final = (
@@ -102,6 +103,7 @@ class FunctionConfig:
     Attributes:
         pattern: a Terraform address or function name, `*` and `?` allowed.
         path: the absolute local code root.
+        runtime: what runs the handler, where the configuration does not say (a container image).
         python, node: an absolute path, or a bare command name (`python3.12`).
         command: what to run instead of a runtime of terralive's: a program that speaks the Runtime API, its arguments.
         build: a shell command that makes the code in `path`, run in the project's folder.
@@ -111,6 +113,7 @@ class FunctionConfig:
     pattern: str
     path: Path | None = None
     handler: str | None = None
+    runtime: str | None = None
     python: Path | None = None
     node: Path | None = None
     command: tuple[str, ...] = ()
@@ -142,6 +145,7 @@ class Config:
     allow_protected: bool = False
     backend: BackendConfig | None = None
     debug_stack: DebugStackConfig = field(default_factory=DebugStackConfig)
+    stub_images: Mapping[str, str] = field(default_factory=dict)  # by architecture
     functions: tuple[FunctionConfig, ...] = ()
 
     def function_for(self, address: str, name: str) -> FunctionConfig | None:
@@ -317,6 +321,7 @@ def _build(
         allow_protected=bool(flags.allow_protected),
         backend=_backend(root, {"app": app, "stage": stage, "user": user}, problems),
         debug_stack=_debug_stack(root.table("debug_stack"), problems),
+        stub_images=_stub_images(root.table("stub_image"), problems),
         functions=_functions(root.table("functions"), project),
     )
     root.end()
@@ -412,6 +417,14 @@ def _debug_stack(table: Table, problems: Problems) -> DebugStackConfig:
     return config
 
 
+def _stub_images(table: Table, problems: Problems) -> dict[str, str]:
+    images = {name: image for name in ARCHITECTURES if (image := table.text(name)) is not None}
+    for name, image in images.items():
+        _check(table, name, rules.image(image), problems)
+    table.end()
+    return images
+
+
 def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
     functions = []
     for pattern, own in table.tables():
@@ -421,6 +434,7 @@ def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
                 pattern=pattern,
                 path=(project / Path(path).expanduser()).resolve() if path else None,
                 handler=own.text("handler"),
+                runtime=own.text("runtime"),
                 python=_interpreter(project, python) if python else None,
                 node=_interpreter(project, node) if node else None,
                 command=own.texts("command") or (),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -73,7 +73,7 @@ class Debugging:
         Raises:
             ConfigurationError: no such function, no debugger for it, or its port is in use.
         """
-        ports = ports_of(functions)
+        ports = ports_of(functions, code)
         by_port: dict[int, str] = {}
         for item in self.wanted:
             facts = next((facts for facts in functions if facts.is_named([without_keys(item.function)])), None)
@@ -96,7 +96,7 @@ class Debugging:
         self, functions: Sequence[FunctionFacts], mapped: Sequence[LocalFunction]
     ) -> tuple[LocalFunction, ...]:
         """Give the deployed functions, with debuggers for those that are debugged."""
-        ports = ports_of(functions)
+        ports = ports_of(functions, mapped)
         reserved = {*ports.values(), *(item.port for item in self.wanted)}
         taken: set[int] = set()
         found: list[LocalFunction] = []
@@ -123,11 +123,17 @@ class Debugging:
 NOBODY: Final = Debugging()
 
 
-def ports_of(functions: Sequence[FunctionFacts]) -> dict[str, int]:
-    """Give each function's own port by its address; functions that cannot be debugged have none."""
+def ports_of(functions: Sequence[FunctionFacts], code: Iterable[LocalCode | LocalFunction]) -> dict[str, int]:
+    """Give each function's own port by its address; functions that cannot be debugged have none.
+
+    Args:
+        functions: as Terraform's configuration has them.
+        code: their local side, where they have one: it knows the runtime of a container image.
+    """
+    runtimes = {without_keys(local.address): local.runtime for local in code}
     ports: dict[str, int] = {}
     for language, first in _FIRST_PORTS.items():
-        own = (facts for facts in functions if facts.runtime.startswith(language))
+        own = (facts for facts in functions if runtimes.get(facts.address, facts.runtime).startswith(language))
         ports.update({facts.address: first + number for number, facts in enumerate(own)})
     return ports
 

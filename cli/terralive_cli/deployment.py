@@ -381,6 +381,8 @@ class Deployment:
             connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=exclude,
             debug=self._debugging.names,
+            stub_images=self._config.stub_images,
+            stub_arguments=(coordinates.url, coordinates.region, coordinates.app, coordinates.stage),
         )
 
 

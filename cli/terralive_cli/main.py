@@ -125,10 +125,16 @@ def _apply() -> None:
     """Deploy the debug stack and the app with its functions as stubs, without connecting."""
 
 
-@command("init", "Write a first terralive.toml, or what VS Code needs.", changes=False)
+@command("init", "Write a first terralive.toml, or what VS Code needs.", program=False, changes=False)
 @click.option("--vscode", is_flag=True, help="Write .vscode/launch.json: attach to functions run with `start --debug`.")
+@click.option(
+    "--stub-image",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write what the stub is built from as a container image, for functions that are images.",
+)
 def _init() -> None:
-    """Write terralive.toml where there is none, or with --vscode launch configurations for breakpoints."""
+    """Write terralive.toml where there is none, or what one of the options names."""
 
 
 @command("start", "Run your functions here, live, until Ctrl-C.", debug=False)

@@ -147,9 +147,15 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
             f'[functions.\'{facts.address}["KEY"]\'] handler = "…"'
         )
     command = own.command if own else ()
-    family = _family(facts.runtime)
+    runtime = (own.runtime if own else None) or facts.runtime
+    family = _family(runtime)
+    if not command and not runtime and facts.is_image:
+        return (
+            "an image does not tell what runs its handler; say it: "
+            f'[functions.\'{address}\'] runtime = "python3.13", or command = ["…"]'
+        )
     if not command and not family:
-        known = f"runtime {facts.runtime}" if facts.runtime else "its runtime is not known"
+        known = f"runtime {runtime}" if runtime else "its runtime is not known"
         return (
             f"{known}: terralive itself runs Python, Node.js and provided.*; say what runs it: "
             f"[functions.'{address}'] command = [\"…\"] (docs/CONFIGURATION.md)"
@@ -168,7 +174,7 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
         address=address,
         path=path,
         handler=handler,
-        runtime=facts.runtime,
+        runtime=runtime,
         python=_program(address, "python", str(own.python))
         if own and own.python
         else interpreters.python_of(config.project, path),

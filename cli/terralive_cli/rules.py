@@ -23,6 +23,11 @@ _BOUNDARY: Final = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+")
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, and a tag or a digest behind it
+_IMAGE: Final = re.compile(
+    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
+)
+
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of which five are ours
 _TAGS: Final = 45
 _TAG_KEY_CHARACTERS: Final = 128
@@ -78,6 +83,12 @@ def kms_key(value: str) -> str:
     if _KEY.fullmatch(value):
         return ""
     return f'"{value}" is no ARN of a KMS key ("arn:aws:kms:eu-west-1:123456789012:key/…"; not an alias).'
+
+
+def image(value: str) -> str:
+    if _IMAGE.fullmatch(value):
+        return ""
+    return f'"{value}" is no image in ECR (123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1).'
 
 
 def retention(value: int) -> str:

@@ -106,8 +106,11 @@ SETTINGS: Final = (
     Setting("debug_stack.tags", "`{}`", "tags on everything terralive creates, beside its own"),
     Setting("debug_stack.kms_key", "AWS's own keys", "ARN of the KMS key for the table and the logs"),
     Setting("debug_stack.log_retention_days", "`7`", "how long the broker's log is kept"),
+    Setting("stub_image.x86_64", "none", "the stub as a container image in ECR, for functions that are images"),
+    Setting("stub_image.arm64", "none", "the same for functions whose `architectures` are `arm64`"),
     Setting('functions."NAME".path', "as found in the configuration", "the function's local code root"),
     Setting('functions."NAME".handler', "as deployed", "the local handler"),
+    Setting('functions."NAME".runtime', "as deployed", "the runtime of a container image (`python3.13`, `nodejs22.x`)"),
     Setting(
         'functions."NAME".python',
         "the project's venv, else the Python that runs terralive",
@@ -174,8 +177,36 @@ its `handler` here, or the function does not become live.
 Python, Node.js and custom runtimes (`provided.*`: Go, Rust, C++, a shell script) run by themselves. For every other
 runtime, `command` names what runs the handler: its official runtime client. A program without a slash is looked for on
 `PATH`; a relative one is looked for below `path`, then in the project's folder. It starts in `path`, with
-`AWS_LAMBDA_RUNTIME_API` and the function's environment, and finds the handler's name in `_HANDLER`. A function that is
-deployed as a container image stays as it is, with `command` too: AWS would have to delete it to put a zip in its place.
+`AWS_LAMBDA_RUNTIME_API` and the function's environment, and finds the handler's name in `_HANDLER`.
+
+### Functions that are container images
+
+Only another image can take the place of one. Build terralive's stub as an image, once for each account and region and
+architecture; it serves every app and stage, until terralive's protocol changes:
+
+```console
+$ terralive init --stub-image stub-image        # a Dockerfile and what it needs; any folder
+$ image=123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1
+$ docker buildx build --platform linux/amd64 --provenance=false -t $image stub-image   # linux/arm64 for arm64
+$ docker push $image                            # to a repository that Lambda may read, as that of your own images
+```
+
+and say which image that is, and what runs the handlers here, since an image does not tell:
+
+```toml
+[stub_image]
+x86_64 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"
+
+[functions."aws_lambda_function.resize"]
+path = "services/resize"
+runtime = "python3.13"
+handler = "app.handler"                         # where it is not the only word of image_config's command
+```
+
+The handler runs on this machine, not in its image: what the image installs has to be installed here too. Without
+`[stub_image]` such functions stay as they are.
+
+### Node.js
 
 A Node.js handler finds only what lies in its own `node_modules`: install the AWS SDK there, which Lambda brings along.
 

@@ -2,7 +2,8 @@
 
 An execution environment belongs to one state of a function's code and configuration; when either changes, the next
 invocation gets another one. Python functions run on this process's own interpreter, whatever version they name;
-`provided.*` functions run their own `bootstrap`. Layers, images and other runtimes answer with a named error.
+`provided.*` functions run their own `bootstrap`. Layers, images other than terralive's stub, and other runtimes answer
+with a named error.
 
 Everything but `find` and `allows` lives on the event loop.
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -39,7 +40,7 @@ from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
-from . import identity
+from . import identity, stubimage
 from .control import ControlPlane
 from .execution import ExecutionEnvironment, Setup
 from .faults import FAILURE, Kind
@@ -265,21 +266,21 @@ class Functions:
             return made
 
     async def _make_state(self, function: LambdaFunction, fingerprint: str) -> _State:
-        runtime = str(function.run_time)
-        if function.package_type != "Zip" or not runtime.startswith(("python", "provided")):
-            what = "container images" if function.package_type != "Zip" else f"the runtime {runtime}"
-            raise InvokeError("NotEmulatedBySandbox", f"terralive's sandbox does not emulate {what} yet.", 501)
-        if function.layers:
-            raise InvokeError("NotEmulatedBySandbox", "terralive's sandbox does not emulate layers yet.", 501)
+        _require_emulated(function)
         folder = Path(tempfile.mkdtemp(dir=self._root, prefix=f"{function.function_name}-"))
-        try:
-            await asyncio.to_thread(_unpack, function.code_bytes, folder)
-        except zipfile.BadZipFile as error:
-            message = "Could not unzip uploaded file. Please check your file, then try to upload again."
-            raise InvokeError("InvalidZipFileException", message, 502) from error
+        command: tuple[str, ...] = ()
+        if function.package_type == "Image":
+            await asyncio.to_thread(stubimage.unpack, folder)
+            command = stubimage.command(self._python, function.image_config.cmd)
+        else:
+            try:
+                await asyncio.to_thread(_unpack, function.code_bytes, folder)
+            except zipfile.BadZipFile as error:
+                message = "Could not unzip uploaded file. Please check your file, then try to upload again."
+                raise InvokeError("InvalidZipFileException", message, 502) from error
         local = LocalFunction(
-            name=function.function_name, address=function.function_name, runtime=runtime,
-            handler=str(function.handler), path=folder, python=self._python,
+            name=function.function_name, address=function.function_name, runtime=str(function.run_time or ""),
+            handler=str(function.handler or ""), path=folder, python=self._python, command=command,
         )  # fmt: skip
         fleet = Fleet(
             lambda: self._make_environment(function, local),
@@ -351,6 +352,16 @@ class Functions:
             self._clear_away()
 
 
+def _require_emulated(function: LambdaFunction) -> None:
+    what = ""
+    if function.package_type == "Image":
+        what = "" if stubimage.is_stub(function) else "container images other than terralive's stub"
+    elif not str(function.run_time).startswith(("python", "provided")):
+        what = f"the runtime {function.run_time}"
+    if what or function.layers:
+        raise InvokeError("NotEmulatedBySandbox", f"terralive's sandbox does not emulate {what or 'layers'} yet.", 501)
+
+
 def _log_settings(function: LambdaFunction) -> dict[str, str]:
     """https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html."""
     config = logging_config(function)
@@ -363,7 +374,8 @@ def _fingerprint(function: LambdaFunction) -> str:
     state = (
         function.code_sha_256, function.handler, function.run_time, function.role, function.timeout,
         function.memory_size, sorted(function.environment_vars.items()), [str(layer) for layer in function.layers],
-        function.logs_group_name, sorted(_log_settings(function).items()), id(function),
+        function.logs_group_name, sorted(_log_settings(function).items()), function.image_config.response(),
+        id(function),
     )  # fmt: skip
     return hashlib.sha256(repr(state).encode()).hexdigest()
 

@@ -1,9 +1,8 @@
 """What a live function's `handler` setting names: `terralive_stub.live.handler`.
 
 The managed runtime imports this module, and with the mode `takeover` (the default) the import does not return: the
-stub polls the Runtime API itself, so event and response pass through as bytes and an error keeps the shape of the
-handler's own runtime. Asking for the next invocation is what ends Lambda's init phase. With the mode `handler` the
-managed runtime stays in charge and calls `handler` below.
+stub takes the runtime's place (`takeover.py`). With the mode `handler` the managed runtime stays in charge and calls
+`handler` below.
 
 Only ever imported inside a stub's zip, beside the `terralive_settings` that terralive rendered into it.
 """
@@ -12,17 +11,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
-from typing import NoReturn, Protocol
+from typing import Protocol
 
 import terralive_settings as settings
 from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.refusals import Refusal, error_outcome
-from terralive_stub.runtime_client import RuntimeClient
-from terralive_stub.session import StubSession
-from terralive_stub.sigv4 import Credentials
 from terralive_stub.stub import Stub
+from terralive_stub.takeover import make_stub, take_over
 
 
 class LambdaContext(Protocol):
@@ -34,26 +29,8 @@ class LambdaContext(Protocol):
     def get_remaining_time_in_millis(self) -> int: ...
 
 
-def make_stub() -> Stub:
-    return Stub(
-        url=settings.URL,
-        region=settings.REGION,
-        credentials=lambda: Credentials.from_environment(os.environ),
-        session=StubSession(app=settings.APP, stage=settings.STAGE),
-    )
-
-
-def take_over(runtime: RuntimeClient, stub: Stub) -> NoReturn:
-    """Serve invocations for as long as Lambda lets this process live."""
-    while True:
-        invocation = runtime.next()
-        try:
-            outcome = stub.handle(invocation)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the invocation must end, by name
-            stub.close()
-            outcome = error_outcome(Refusal.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}")
-        if not runtime.post(invocation.request_id, outcome):
-            print(f"RequestId: {invocation.request_id} Lambda did not accept the answer", file=sys.stderr)  # noqa: T201
+def _make_stub() -> Stub:
+    return make_stub(settings.URL, settings.REGION, settings.APP, settings.STAGE)
 
 
 class HandlerError(Exception):
@@ -66,7 +43,7 @@ _stub: list[Stub] = []
 def handler(event: object, context: LambdaContext) -> object:
     """Answer one invocation under the managed runtime (mode `handler`)."""
     if not _stub:
-        _stub.append(make_stub())
+        _stub.append(_make_stub())
     invocation = Invocation(
         request_id=context.aws_request_id,
         function_name=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
@@ -89,11 +66,4 @@ def give_back(outcome: Outcome) -> object:
 
 
 if settings.MODE == "takeover" and "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    take_over(
-        RuntimeClient(
-            os.environ["AWS_LAMBDA_RUNTIME_API"],
-            os.environ["AWS_LAMBDA_FUNCTION_NAME"],
-            dict(os.environ),
-        ),
-        make_stub(),
-    )
+    take_over(_make_stub())

@@ -1,4 +1,6 @@
-"""The zips that run inside Lambda: the stub and the broker. The same input gives the same bytes, on any machine.
+"""What runs inside Lambda: the zips of stub and broker, and what a stub image is built from.
+
+The same input gives the same bytes, on any machine.
 
 Fixed timestamps and modes, sorted entries: a second plan shows no change. A zip is written beside its final name and
 renamed, so a half-written one is never seen.
@@ -23,6 +25,16 @@ from terralive_stub.errors import TerraliveError
 
 STUB_RUNTIME: Final = "python3.13"
 STUB_HANDLER: Final = "terralive_stub.live.handler"
+STUB_IMAGE: Final = "terralive-stub"
+_DOCKERFILE: Final = f"""\
+# terralive's stub, which takes the place of functions that are deployed as container images.
+# https://docs.aws.amazon.com/lambda/latest/dg/python-image.html has the base image.
+FROM public.ecr.aws/lambda/python:{STUB_RUNTIME.removeprefix("python")}
+WORKDIR /var/task
+COPY --chmod=755 terralive_stub terralive_stub
+COPY --chmod=755 websocket websocket
+ENTRYPOINT ["python3", "-m", "terralive_stub.container"]
+"""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o644
 _UNIX: Final = 3
@@ -52,11 +64,22 @@ class StubCoordinates:
 
 def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
     """Build the zip that stands in for every live function of a stage."""
+    files = _stub_files()
+    files["terralive_settings.py"] = _render_settings(coordinates)
+    return write_zip(files, out_dir / "stub.zip")
+
+
+def write_stub_image(folder: Path) -> None:
+    """Write what a stub image is built from, a Dockerfile and the stub, into a folder; it serves every stage."""
+    for name, data in {"Dockerfile": _DOCKERFILE.encode(), **_stub_files()}.items():
+        write_atomically(folder / name, data)
+
+
+def _stub_files() -> dict[str, bytes]:
     files = {name: data for name, data in _package("terralive_stub") if name not in _BROKER_ONLY}
     files.update(_package("websocket"))
     files.update(_licences("websocket-client", "websocket"))
-    files["terralive_settings.py"] = _render_settings(coordinates)
-    return write_zip(files, out_dir / "stub.zip")
+    return files
 
 
 def build_broker_zip(out_dir: Path) -> Artifact:

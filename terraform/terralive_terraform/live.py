@@ -70,7 +70,7 @@ class LiveFunctions:
         if isinstance(decision, Refusal):
             node.add_override("//.terralive.refused", decision.reason)
             return
-        for name, value in decision.set.items():
+        for name, value in {**decision.set, **decision.blocks}.items():
             node.add_override(name, value)
         for name in (*decision.unset, *decision.removed_blocks):
             node.add_override(name, None)

@@ -37,12 +37,11 @@ _REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = {
     "capacity_provider_config": "it runs on managed instances, several invocations at a time in one environment",
 }
 
-# The provider replaces a function whose package type changes, and its aliases, permissions and mappings with it:
-# https://github.com/hashicorp/terraform-provider-aws/issues/43636
 _IMAGE: Final = (
-    "it is deployed as a container image, and AWS would have to delete it to run other code in its place; deploy it as "
-    "a zip (package_type) on the stages you develop on, or leave this function as it is"
+    "it is deployed as a container image, and only another image can take that one's place: build terralive's stub as "
+    "one and name it ([stub_image] in terralive.toml, docs/CONFIGURATION.md says how), or leave this function as it is"
 )
+_ARCHITECTURE: Final = "x86_64"  # Lambda's default
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,7 @@ class FunctionFacts:
         timeout: seconds.
         function_name: the function's name, where it is a literal.
         package_type: `Zip` or `Image`; "" where it is no literal.
+        architecture: `x86_64` or `arm64`; "" where it is no literal.
         attributes: the names of the attributes and blocks that are set.
         environment_names: the names of its environment variables, where they are literals.
         ignored: what `lifecycle.ignore_changes` names; `all` for everything.
@@ -77,6 +77,7 @@ class FunctionFacts:
     timeout: int = 3
     function_name: str = ""
     package_type: str = "Zip"
+    architecture: str = _ARCHITECTURE
     attributes: frozenset[str] = frozenset()
     environment_names: frozenset[str] = frozenset()
     ignored: tuple[str, ...] = ()
@@ -86,6 +87,15 @@ class FunctionFacts:
     policies_owner: str = ""
     queue_visibility: int | None = None
     gateways: tuple[str, ...] = ()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it surely is a container image: the provider would replace one by a zip, and all that hangs on it.
+
+        https://github.com/hashicorp/terraform-provider-aws/issues/43636
+        """
+        unsaid = "package_type" not in self.attributes
+        return self.package_type == "Image" or (unsaid and "image_uri" in self.attributes)
 
     @property
     def names(self) -> frozenset[str]:
@@ -126,6 +136,8 @@ class LiveSettings:
         only: globs of addresses or function names; empty for all.
         exclude: globs of those that stay as they are.
         debug: addresses or names of those whose timeout is raised.
+        stub_images: the stub as a container image, by architecture (`x86_64`, `arm64`).
+        stub_arguments: what such an image is told: the arguments of `terralive_stub.container`.
     """
 
     stub_zip: Path
@@ -134,6 +146,8 @@ class LiveSettings:
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
+    stub_images: Mapping[str, str] = field(default_factory=dict)
+    stub_arguments: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps({**asdict(self), "stub_zip": str(self.stub_zip)}, sort_keys=True)
@@ -148,6 +162,8 @@ class LiveSettings:
             only=tuple(document["only"]),
             exclude=tuple(document["exclude"]),
             debug=tuple(document["debug"]),
+            stub_images=dict(document["stub_images"]),
+            stub_arguments=tuple(document["stub_arguments"]),
         )
 
     def seen_from(self, directory: Path) -> LiveSettings:
@@ -175,6 +191,7 @@ class Substitution:
         set: attributes that get a value.
         unset: attributes that go.
         removed_blocks: nested blocks that go.
+        blocks: nested blocks that take the place of any of their type.
         policy_label: the name of the role policy that lets the stub connect.
         policy: that policy's attributes.
     """
@@ -184,6 +201,7 @@ class Substitution:
     removed_blocks: tuple[str, ...]
     policy_label: str
     policy: Mapping[str, Json] = field(repr=False)
+    blocks: Mapping[str, Json] = field(default_factory=dict)
 
 
 def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refusal:
@@ -191,8 +209,9 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     for name, reason in _REFUSED_ATTRIBUTES.items():
         if name in facts.attributes:
             return Refusal(facts.address, reason)
-    if facts.package_type == "Image" or ("image_uri" in facts.attributes and "package_type" not in facts.attributes):
-        return Refusal(facts.address, _IMAGE)
+    image = live.stub_images.get(facts.architecture) if facts.is_image else None
+    if facts.is_image and image is None:
+        return Refusal(facts.address, _no_image(facts, live))
     ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
     if ignored:
         return Refusal(
@@ -205,6 +224,16 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
             facts.address,
             f"{facts.policies_owner} owns all inline policies of its role, and would remove the one that its stub "
             "needs; write them as aws_iam_role_policy, or leave this function as it is",
+        )
+    policy_label, policy = f"terralive_{facts.label}", _role_policy(facts, live.connect_arn)
+    if image is not None:
+        return Substitution(
+            set={"image_uri": image, **_raised_timeout(facts, live)},
+            unset=(),
+            removed_blocks=(),
+            policy_label=policy_label,
+            policy=policy,
+            blocks={"image_config": [{"command": list(live.stub_arguments)}]},
         )
     keeps_layers = _WRAPPER in facts.environment_names
     unset: list[str] = [name for name in _UNSET if name in facts.attributes]
@@ -221,8 +250,18 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in facts.attributes),
-        policy_label=f"terralive_{facts.label}",
-        policy=_role_policy(facts, live.connect_arn),
+        policy_label=policy_label,
+        policy=policy,
+    )
+
+
+def _no_image(facts: FunctionFacts, live: LiveSettings) -> str:
+    if not live.stub_images:
+        return _IMAGE
+    known = ", ".join(sorted(live.stub_images))
+    return (
+        f"it is a container image for {facts.architecture or 'an architecture that only Terraform knows'}, and "
+        f"[stub_image] in terralive.toml names the stub's image for {known} only"
     )
 
 
@@ -263,7 +302,7 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
     """
     functions: dict[str, Json] = {}
     for label, substitution in substitutions.items():
-        block: dict[str, Json] = {**substitution.set, **dict.fromkeys(substitution.unset)}
+        block: dict[str, Json] = {**substitution.set, **dict.fromkeys(substitution.unset), **substitution.blocks}
         if substitution.removed_blocks:
             block["dynamic"] = {name: {"for_each": [], "content": {}} for name in substitution.removed_blocks}
         functions[label] = block
@@ -300,18 +339,36 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         address=address,
         label=address.rpartition(".")[2],
         # A noted "" is what was not known of the real code; what stands in the block now is the stub's.
-        handler=literal(text(noted if "handler" in noted else block, "handler")),
+        handler=literal(text(noted, "handler") if "handler" in noted else _handler(block)),
         runtime=literal(text(noted if "runtime" in noted else block, "runtime")),
         path=Path(path) if path else None,
         timeout=timeout if isinstance(timeout, int) else 3,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or "Zip"),
+        architecture=_architecture(block.get("architectures")),
         attributes=frozenset(names_set(block)) - _undecided(block),
         environment_names=frozenset(section(environment, "variables")),
         ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
         provider=_unquoted(block.get("provider")),
     )
+
+
+def _handler(block: Mapping[str, Json]) -> str:
+    """Give the handler; an image for one of Lambda's runtimes takes it as its command.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
+    """
+    command = _nested(block, "image_config").get("command")
+    told = command[0] if isinstance(command, list) and len(command) == 1 else None
+    return text(block, "handler") or (told if isinstance(told, str) else "")
+
+
+def _architecture(value: Json) -> str:
+    if value is None:
+        return _ARCHITECTURE
+    first = value[0] if isinstance(value, list) and len(value) == 1 else None
+    return literal(first) if isinstance(first, str) else ""
 
 
 def literal(value: str) -> str:

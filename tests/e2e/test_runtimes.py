@@ -56,9 +56,26 @@ resource "aws_lambda_function" "report" {
   timeout       = 30
   filename      = "${path.module}/greet.zip"
 }
+
+resource "aws_lambda_function" "image" {
+  function_name = "plain-image"
+  role          = aws_iam_role.greet.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/resize:7"
+  timeout       = 30
+  image_config { command = ["resize.handler"] }
+  environment { variables = { GREETING = "from an image" } }
+}
 """
 
 CONFIGURATION = """
+[stub_image]
+x86_64 = "123456789012.dkr.ecr.us-east-1.amazonaws.com/terralive-stub:1"
+
+[functions."aws_lambda_function.image"]
+path = "functions/image"
+runtime = "python3.12"
+
 [functions."aws_lambda_function.web"]
 path = "functions/web"
 
@@ -80,6 +97,15 @@ WEB = """
       const { GREETING, AWS_EXECUTION_ENV, AWS_ACCESS_KEY_ID } = process.env
       return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role: AWS_ACCESS_KEY_ID.startsWith('ASIA') }
     }
+    """
+
+IMAGE = """
+    import os
+
+    def handler(event, context):
+        if event.get("fail"):
+            raise LookupError(event["fail"])
+        return [event, os.environ["GREETING"], os.environ["AWS_ACCESS_KEY_ID"][:4], context.function_name]
     """
 
 SHELL = """\
@@ -111,6 +137,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         settings.write(CONFIGURATION)
     sources = {
         "web/src/index.mjs": WEB,
+        "image/resize.py": IMAGE,
         "shell/bootstrap": SHELL,
         "built/src/index.ts": TYPESCRIPT.format("'first'"),
         "built/compile": COMPILE,
@@ -175,6 +202,15 @@ def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Liv
 def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -> None:
     assert invoke(live, "plain-shell", {"a": "ä"}) == {"shell": {"a": "ä"}}
     assert live.eventually("log", function="plain-shell")["line"] == "greet runs"
+
+
+def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place(live: Live) -> None:
+    deployed = live.project.client("lambda").get_function(FunctionName="plain-image")
+    assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:1")
+    assert invoke(live, "plain-image", {"n": 1}) == [{"n": 1}, "from an image", "ASIA", "plain-image"]
+    answer = invoke(live, "plain-image", {"fail": "no such size"})
+    assert (answer["errorType"], answer["errorMessage"]) == ("LookupError", "no such size")
+    assert str(live.project.root / "functions" / "image" / "resize.py") in str(answer["stackTrace"])
 
 
 def test_what_runs_by_another_version_or_not_at_all_is_told_by_function(live: Live) -> None:

@@ -23,6 +23,9 @@ for role in (own, free):
 queue = Resource(stack, "queue", "aws_sqs_queue", {"visibility_timeout_seconds": 60})
 Resource(stack, "mapping", "aws_lambda_event_source_mapping", {
     "event_source_arn": queue.ref("arn"), "function_name": "${aws_lambda_function.free_fn.arn}"})
+Resource(stack, "image", "aws_lambda_function", {
+    "function_name": "image", "role": free.ref("arn"), "package_type": "Image", "image_uri": "resize:1",
+    "image_config": {"entry_point": ["/run"], "command": ["app.handler"]}})
 attach(app)
 app.synth()
 """
@@ -33,7 +36,11 @@ def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_
 ) -> None:
     settings = tmp_path / "live.json"
     zipped = tmp_path / "stub" / "stub.zip"
-    settings.write_text(LiveSettings(zipped, "h", "arn:connect", debug=("free",)).to_json())
+    images = {"x86_64": "terralive-stub:1"}
+    live = LiveSettings(
+        zipped, "h", "arn:connect", debug=("free",), stub_images=images, stub_arguments=("wss://x", "r", "a", "s")
+    )
+    settings.write_text(live.to_json())
     environment = {"JSII_NODE": node_for_jsii({}), "CDKTF_OUTDIR": str(tmp_path / "out"), LIVE_VARIABLE: str(settings)}
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
     document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
@@ -43,4 +50,7 @@ def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_
     assert "inline_policy of aws_iam_role.own" in functions["own_fn"]["//"]["terralive"]["refused"]
     assert functions["free_fn"]["timeout"] == 60
     assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
-    assert list(document["resource"]["aws_iam_role_policy"]) == ["terralive_free_fn"]
+    assert list(document["resource"]["aws_iam_role_policy"]) == ["terralive_free_fn", "terralive_image"]
+    assert functions["image"]["image_uri"] == "terralive-stub:1"
+    assert functions["image"]["image_config"] == [{"command": ["wss://x", "r", "a", "s"]}]
+    assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"

@@ -33,3 +33,18 @@ def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(t
     (made,) = json.loads(file.read_text("utf-8"))["configurations"]
     assert made["pathMappings"][0]["localRoot"] == "${workspaceFolder}/functions/greet"
     assert sorted(path.name for path in tmp_path.glob("*.tf*")) == ["main.tf"]
+
+
+def test_what_the_stubs_image_is_built_from_is_written_again_but_never_among_other_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, own = tmp_path / "stub-image", tmp_path / "own"
+    for _ in range(2):
+        assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["Dockerfile", "terralive_stub", "websocket"]
+    assert "docker buildx build" in capsys.readouterr().out
+    own.mkdir()
+    (own / "Dockerfile").write_text("FROM scratch")
+    assert main(["init", "--stub-image", str(own), "--project", str(tmp_path)]) != 0
+    assert "holds other files" in capsys.readouterr().err
+    assert [path.read_text() for path in own.iterdir()] == ["FROM scratch"]

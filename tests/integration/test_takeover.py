@@ -1,4 +1,4 @@
-"""The stub as Lambda runs it: the built zip, in a process of its own, under two runtimes and in both modes.
+"""The stub as Lambda runs it: its zip under two runtimes and in both modes, and its image; in a process of its own.
 
 The debug stack behind it is a WebSocket server that answers as broker and relay would.
 """
@@ -6,9 +6,11 @@ The debug stack behind it is a WebSocket server that answers as broker and relay
 from __future__ import annotations
 
 import ctypes
+import itertools
 import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -31,7 +33,7 @@ from terralive_relay.runtime_api import RuntimeApi, Verdict
 from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.wire import Ack, Chunk, Kind, decode, encode
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip, write_stub_image
 
 RUNTIMES = {
     "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
@@ -49,6 +51,13 @@ ENVIRONMENT = {
     "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]abc",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+# As `python3 -m MODULE` in the image, where nothing else is installed.
+FROM_HERE_ALONE = """
+import runpy, sys
+sys.path.insert(0, "")
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
 # A wall clock that a test can set forward: the process asks for the time as ever.
 CLOCK = """
 import time
@@ -133,6 +142,7 @@ class Lambda:
 @contextmanager
 def execution_environment(folder: Path, runtime: str, mode: str, link: Link | None = None) -> Iterator[Lambda]:
     """Run the stub beside a debug stack, or, where there is a link, at its other end."""
+    task = folder / "task"
     if runtime == "awslambdaric":
         pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
     world = Lambda()
@@ -144,19 +154,16 @@ def execution_environment(folder: Path, runtime: str, mode: str, link: Link | No
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         host, port = server.socket.getsockname()
-        artifact = build_stub_zip(
-            StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode), folder
-        )
-        with zipfile.ZipFile(artifact.path) as archive:
-            archive.extractall(folder / "task")
-        (folder / "task" / "sitecustomize.py").write_text(CLOCK)
+        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode)
+        command = unpack(coordinates, runtime, task)
+        (task / "sitecustomize.py").write_text(CLOCK)
         with link.laptop.entered() if link else nullcontext():
             api = RuntimeApi()
             _, address = api.register(world, own_port=True)
             process = subprocess.Popen(
-                RUNTIMES[runtime],
-                cwd=folder / "task",
-                env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(folder / "task")},
+                command,
+                cwd=task,
+                env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(task)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
@@ -172,19 +179,35 @@ def execution_environment(folder: Path, runtime: str, mode: str, link: Link | No
             thread.join()
 
 
-@pytest.fixture(params=["takeover", "handler"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str, ...]:
+    """Put into the task's folder what Lambda would; the command line that it runs."""
+    if runtime == "image":
+        write_stub_image(task)
+        (entry,) = re.findall("^ENTRYPOINT (.*)", (task / "Dockerfile").read_text(), re.MULTILINE)
+        python, *arguments = json.loads(entry)
+        assert python == "python3"
+        where = (coordinates.url, coordinates.region, coordinates.app, coordinates.stage)
+        return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *where
+    artifact = build_stub_zip(coordinates, task.parent)
+    with zipfile.ZipFile(artifact.path) as archive:
+        archive.extractall(task)
+    return RUNTIMES[runtime]
 
 
-@pytest.fixture(params=RUNTIMES)
-def runtime(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=[*itertools.product(RUNTIMES, ("takeover", "handler")), ("image", "takeover")], ids="-".join)
+def runtime_and_mode(request: pytest.FixtureRequest) -> tuple[str, str]:
+    name, mode = request.param
+    return str(name), str(mode)
 
 
 @pytest.fixture
-def world(tmp_path: Path, runtime: str, mode: str) -> Iterator[Lambda]:
-    with execution_environment(tmp_path, runtime, mode) as world:
+def mode(runtime_and_mode: tuple[str, str]) -> str:
+    return runtime_and_mode[1]
+
+
+@pytest.fixture
+def world(tmp_path: Path, runtime_and_mode: tuple[str, str]) -> Iterator[Lambda]:
+    with execution_environment(tmp_path, *runtime_and_mode) as world:
         yield world
 
 

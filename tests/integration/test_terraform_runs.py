@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import boto3
 import pytest
 
 from support.terraform_aws import actions, aws_environment, plan, terraform_in
@@ -64,6 +65,30 @@ resource "aws_lambda_function" "signed" {
   handler                 = "app.handler"
   runtime                 = "python3.12"
   code_signing_config_arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+}
+"""
+IMAGE = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+}
+provider "aws" { region = "eu-west-1" }
+resource "aws_iam_role" "x" {
+  name               = "resize"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+resource "aws_lambda_function" "resize" {
+  function_name = "resize"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
+  architectures = ["arm64"]
+  dynamic "image_config" {
+    for_each = [1]
+    content {
+      entry_point = ["/run"]
+      command     = ["app.handler"]
+    }
+  }
 }
 """
 # Terraform's own built-in provider: nothing to download, and an apply that lasts until it is interrupted.
@@ -164,6 +189,46 @@ def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(tmp_path
     assert 'module.jobs.aws_iam_role_policy.terralive_job["b"]' in addresses
     assert "module.jobs.aws_iam_role_policy.terralive_signed" not in addresses
     assert sorted(project.rglob("*")) == before
+
+
+def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_being_replaced(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.tf").write_text(IMAGE)
+    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    live = replace(
+        live_settings(tmp_path),
+        stub_images={"arm64": f"{registry}/terralive-stub:1"},
+        stub_arguments=("wss://example.org/stub", "eu-west-1", "orders", "dev-ana"),
+    )
+    app, work, state = App.discover(project), tmp_path / "work", tmp_path / "app.tfstate"
+
+    def deployed() -> tuple[str, dict[str, object]]:
+        session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
+        client = session.client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
+        found = client.get_function(FunctionName="resize")
+        config = found["Configuration"]["ImageConfigResponse"]["ImageConfig"]
+        return found["Code"]["ImageUri"], {name: value for name, value in config.items() if value}
+
+    with app.prepared(None, work, aws, state) as prepared:
+        terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
+        terraform.apply(plan(terraform, tmp_path).file)
+    with app.prepared(live, work, aws, state):
+        assert actions(plan(terraform, tmp_path)) == [
+            ("create", "aws_iam_role_policy.terralive_resize"),
+            ("update", "aws_lambda_function.resize"),
+        ]
+        terraform.apply(plan(terraform, tmp_path).file)
+        assert deployed() == (f"{registry}/terralive-stub:1", {"Command": list(live.stub_arguments)})
+        assert not plan(terraform, tmp_path).has_changes
+    with app.prepared(None, work, aws, state):
+        restoring = plan(terraform, tmp_path)
+        assert ("update", "aws_lambda_function.resize") in actions(restoring)
+        terraform.apply(restoring.file)
+        assert deployed() == (f"{registry}/resize:7", {"EntryPoint": ["/run"], "Command": ["app.handler"]})
+        assert not plan(terraform, tmp_path).has_changes
 
 
 def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> None:

@@ -119,6 +119,8 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         [debug_stack]
         role_path = "teams"
         log_retention_days = 8
+        [stub_image]
+        x86_64 = "terralive-stub:1"
         [functions."aws_lambda_function.api"]
         handlr = "app.handler"
         max_workers = 0
@@ -128,12 +130,13 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
     assert 'terralive.toml: stgae: there is no such setting. Did you mean "stage"?' in message
     assert "terralive.toml: protected: it is 'main', text; allowed is a list of texts" in message
     assert "terralive.toml: terraform.dir: there is no folder" in message
+    assert 'terralive.toml: stub_image.x86_64: "terralive-stub:1" is no image in ECR' in message
     assert "terralive.toml: terraform.var_files: there is no file" in message
     assert "terralive.toml: debug_stack.role_path:" in message
     assert "debug_stack.log_retention_days: CloudWatch Logs cannot keep 8 days; allowed are 1, 3, 5, 7" in message
     assert 'functions."aws_lambda_function.api".handlr: there is no such setting. Did you mean "handler"?' in message
     assert 'functions."aws_lambda_function.api".max_workers: it is 0, a whole number; allowed is' in message
-    assert len(message.splitlines()) == 8
+    assert len(message.splitlines()) == 9
 
 
 @pytest.mark.parametrize(

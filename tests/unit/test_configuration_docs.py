@@ -23,7 +23,7 @@ def test_every_flag_of_the_command_line_is_documented() -> None:
 
 
 def test_every_key_that_is_read_is_documented(tmp_path: Path) -> None:
-    sections = {"", "[terraform]\n", "[backend]\n", "[debug_stack]\n", "[functions.x]\n"}
+    sections = {"", "[terraform]\n", "[backend]\n", "[debug_stack]\n", "[stub_image]\n", "[functions.x]\n"}
     known: set[str] = set()
     for section in sections:
         (tmp_path / "terralive.toml").write_text(f"{section}zzz = 1\n")
@@ -34,5 +34,5 @@ def test_every_key_that_is_read_is_documented(tmp_path: Path) -> None:
             prefix = {"": "", "[functions.x]\n": 'functions."NAME".'}.get(section, f"{section.strip()[1:-1]}.")
             known |= {f"{prefix}{key}" for key in listed.split(", ")}
 
-    tables = {"terraform", "backend", "debug_stack", "functions"}
+    tables = {"terraform", "backend", "debug_stack", "stub_image", "functions"}
     assert known - tables == {item.key for item in settings.SETTINGS if item.key}

@@ -45,7 +45,9 @@ def test_every_function_has_a_port_of_its_own_whichever_are_debugged() -> None:
     node = FunctionFacts("aws_lambda_function.web", "web", runtime="nodejs22.x")
     custom = FunctionFacts("aws_lambda_function.go", "go", runtime="provided.al2023")
     own = {API.address: 5678, "module.a.aws_lambda_function.sns": 5679, node.address: 9229}
-    assert ports_of((node, custom, *FUNCTIONS)) == own
+    assert ports_of((node, custom, *FUNCTIONS), ()) == own
+    image = FunctionFacts("aws_lambda_function.image", "image", package_type="Image")
+    assert ports_of((*FUNCTIONS, image), [code(image.address)])[image.address] == 5680
 
 
 def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time() -> None:

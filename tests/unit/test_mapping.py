@@ -9,7 +9,7 @@ import pytest
 
 from terralive_cli.config import Config, FunctionConfig, TerraformConfig
 from terralive_cli.interpreters import mismatch
-from terralive_cli.mapping import LocalCode, doubts, instances, map_functions, runtime_doubts
+from terralive_cli.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
 from terralive_relay.functions import Build
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution import FunctionFacts
@@ -167,6 +167,19 @@ def test_another_runtime_is_told_what_would_make_it_live(tmp_path: Path, runtime
     assert isinstance(code, LocalCode)
     assert Path(code.command[0]).is_absolute()
     assert code.command[1:] == ("run.sh",)
+
+
+def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
+    image = FunctionFacts(FN, "fn", handler="app.handler", path=tmp_path, package_type="Image")
+
+    def found(*own: FunctionConfig) -> Mapped:
+        config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=own)
+        return map_functions(config, [image])
+
+    assert "an image does not tell" in found().unmapped[FN]
+    code = found(FunctionConfig(FN, runtime="python3.13")).code[FN]
+    assert (code.runtime, code.handler) == ("python3.13", "app.handler")
 
 
 def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,50 @@ def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
     assert live({**ZIP, **layers}).unset == ("layers",)
     wrapped: dict[str, Json] = {"environment": [{"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}]}
     assert live({**ZIP, **layers, **wrapped}).unset == ()
+
+
+IMAGE: dict[str, Json] = {"function_name": "api", "package_type": "Image", "image_uri": "x:1"}
+WITH_IMAGES = replace(LIVE, stub_images={"x86_64": "stub:1"}, stub_arguments=("wss://x", "eu-west-1", "a", "dev"))
+
+
+def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
+    block: dict[str, Json] = {**IMAGE, "image_config": {"entry_point": ["/run"], "command": ["app.handler"]}}
+    decision = substitute(facts_from_block(ADDRESS, block), WITH_IMAGES)
+    assert isinstance(decision, Substitution)
+    assert override_document({"api": decision}) == {
+        "resource": {
+            "aws_lambda_function": {
+                "api": {
+                    "image_uri": "stub:1",
+                    "image_config": [{"command": ["wss://x", "eu-west-1", "a", "dev"]}],
+                }
+            }
+        }
+    }
+    assert LiveSettings.from_json(WITH_IMAGES.to_json()) == WITH_IMAGES
+
+
+@pytest.mark.parametrize(
+    ("architectures", "word"), [(["arm64"], "image for arm64"), ("${var.a}", "only Terraform knows")]
+)
+def test_an_image_for_an_architecture_without_a_stub_stays_and_says_why(architectures: Json, word: str) -> None:
+    decision = substitute(facts_from_block(ADDRESS, {**IMAGE, "architectures": architectures}), WITH_IMAGES)
+    assert isinstance(decision, Refusal)
+    assert word in decision.reason
+    assert "x86_64 only" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("config", "handler"),
+    [
+        ({"command": ["app.handler"]}, "app.handler"),
+        ({"command": ["app.handler", "more"]}, ""),
+        ({"command": ["${var.handler}"]}, ""),
+        ({"entry_point": ["/run"]}, ""),
+    ],
+)
+def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: str) -> None:
+    assert facts_from_block(ADDRESS, {**IMAGE, "image_config": config}).handler == handler
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""`terralive init`: a first terralive.toml, or with `--vscode` launch configurations for breakpoints."""
+"""`terralive init`: a first terralive.toml, launch configurations for breakpoints, or a stub image's Dockerfile."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Final
 
 from terralive_cli import vscode as vs_code
@@ -13,7 +14,8 @@ from terralive_cli.events import Note
 from terralive_cli.mapping import map_functions
 from terralive_cli.target import work_folder
 from terralive_cli.ui import Ui
-from terralive_terraform.artifacts import write_atomically
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
 from terralive_terraform.mirror import terraform_environment
 
 _FIRST: Final = """\
@@ -26,8 +28,19 @@ app = "{app}"
 """
 
 
-def run(config: Config, ui: Ui, *, vscode: bool = False) -> int:
-    """Write what is missing, and nothing over what is there."""
+_BUILDING: Final = """\
+  docker buildx build --platform linux/amd64 --provenance=false -t {image} {folder}
+  docker push {image}
+  [stub_image]
+  x86_64 = "{image}"
+More about it: docs/CONFIGURATION.md, "Functions that are container images"."""
+
+
+def run(config: Config, ui: Ui, *, vscode: bool = False, stub_image: Path | None = None) -> int:
+    """Write what is missing, and nothing over what is there but what terralive itself has written."""
+    if stub_image is not None:
+        return _stub_image(stub_image, ui)
+    config.require_program()
     if vscode:
         return _vscode(config, ui)
     file = config.project / FILE
@@ -39,12 +52,25 @@ def run(config: Config, ui: Ui, *, vscode: bool = False) -> int:
     return 0
 
 
+def _stub_image(folder: Path, ui: Ui) -> int:
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "terralive_stub").is_dir():
+        raise ConfigurationError(
+            "folder-not-empty",
+            f"{folder} holds other files.",
+            hint="Give a folder for the stub's image alone: `terralive init --stub-image stub-image`.",
+        )
+    write_stub_image(folder)
+    how = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
+    ui.emit(Note(message=f"Written: {folder}. Build it, push it, and name it in terralive.toml:\n{how}"))
+    return 0
+
+
 def _vscode(config: Config, ui: Ui) -> int:
     work = work_folder(config.project) / "init"
     environment = {**os.environ, "TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}
     with app_of(config).prepared(None, work, terraform_environment(environment, work)) as prepared:
         mapped = map_functions(config, prepared.functions)
-        ports = ports_of(prepared.functions)
+        ports = ports_of(prepared.functions, mapped.code.values())
     wanted = [
         vs_code.attaching(code, ports[code.address], config.project)
         for code in mapped.code.values()

@@ -55,6 +55,7 @@ def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers
     s3.bucket_policies_have_conditions()
     functions.other_triggers_say_that_they_are_missing()
     functions.functions_take_every_update()
+    functions.images_have_settings()
     functions.functions_have_dead_letter_queues()
     functions.destinations_are_checked()
     functions.aliases_have_one_version()

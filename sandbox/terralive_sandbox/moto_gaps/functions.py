@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from moto.awslambda.exceptions import InvalidParameterValueException
-from moto.awslambda.models import LambdaAlias, LambdaBackend, LambdaFunction
+from moto.awslambda.models import ImageConfig, LambdaAlias, LambdaBackend, LambdaFunction
 from moto.core.utils import iso_8601_datetime_with_nanoseconds
 
 from terralive_sandbox.triggers.destinations import DestinationError, Role, require
@@ -52,6 +52,29 @@ def functions_take_every_update() -> None:
 
     LambdaFunction.update_configuration = configuration  # type: ignore[method-assign] # the gap
     LambdaFunction.update_function_code = function_code  # type: ignore[method-assign] # the gap
+
+
+def images_have_settings() -> None:
+    """What moto keeps as it was made, and shows where there is none.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_ImageConfig.html
+    """
+    update_configuration = LambdaFunction.update_configuration
+    get_configuration = LambdaFunction.get_configuration
+
+    def updated(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
+        if "ImageConfig" in config_updates:
+            self.image_config = ImageConfig(config_updates["ImageConfig"] or {})
+        return update_configuration(self, config_updates)
+
+    def described(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
+        found = get_configuration(self, on_create)
+        if not any(self.image_config.response().values()):
+            found.pop("ImageConfigResponse", None)
+        return found
+
+    LambdaFunction.update_configuration = updated  # type: ignore[method-assign] # the gap
+    LambdaFunction.get_configuration = described  # type: ignore[method-assign] # the gap
 
 
 def functions_have_dead_letter_queues() -> None:
