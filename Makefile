@@ -23,7 +23,7 @@ help:
 	@echo "  make test    all tests"
 	@echo "  make check   lint, types, import rules"
 	@echo "  make bench   measurements"
-	@echo "  make soak    10,000 invocations under faults, nothing lost (10 minutes; WITH='--seed 1', '--help')"
+	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
 	@echo "  make docs    docs/CONFIGURATION.md from the code"
 	@echo "  make format  format the code"
 	@echo "  make clean   remove .venv and caches"

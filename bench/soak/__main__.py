@@ -171,7 +171,7 @@ def _keep(folder: Path, calls: Sequence[Call], relays: Relays) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m soak", description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="repeats events and faults")
-    parser.add_argument("--invocations", type=int, default=10_000)
+    parser.add_argument("--invocations", type=int, default=10_300, help="some accepted events then find no relay")
     parser.add_argument("--functions", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=50)
     parser.add_argument("--minutes-limit", type=float, default=30)
