@@ -1,9 +1,14 @@
-"""terralive's Python bootstrap and awslambdaric, AWS's own client, say the same to the Runtime API and to the log."""
+"""terralive's Python bootstrap and awslambdaric, AWS's own client, say the same to the Runtime API and to the log.
+
+Both run on the Python of these tests, or on the one that `TERRALIVE_CONTRACT_PYTHON` names, with awslambdaric installed
+in it: `for python in /venvs/3.*/bin/python; do TERRALIVE_CONTRACT_PYTHON=$python pytest tests/contract; done`.
+"""
 
 from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -18,7 +23,9 @@ from terralive_relay.launch import PYTHON_BOOTSTRAP
 from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 
-pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
+PYTHON = os.environ.get("TERRALIVE_CONTRACT_PYTHON") or sys.executable
+if sys.executable == PYTHON:
+    pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
 
 ENVIRONMENT = {
     "AWS_EXECUTION_ENV": "AWS_Lambda_python3.12",
@@ -219,8 +226,8 @@ def both(
         package.mkdir(exist_ok=True)
         (package / "orders.py").write_text("def handler(event, context): return __name__\n")
     variables = ENVIRONMENT | (environment or {})
-    ours = transcript(api, [sys.executable, str(PYTHON_BOOTSTRAP), handler], folder, invocations, variables)
-    theirs = transcript(api, [sys.executable, "-m", "awslambdaric", handler], folder, invocations, variables)
+    ours = transcript(api, [PYTHON, str(PYTHON_BOOTSTRAP), handler], folder, invocations, variables)
+    theirs = transcript(api, [PYTHON, "-m", "awslambdaric", handler], folder, invocations, variables)
     return ours, theirs
 
 

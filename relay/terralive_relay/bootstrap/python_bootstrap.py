@@ -137,6 +137,9 @@ class Encoder:
             text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(value)
         except TypeError as error:  # a key's type is named without its module
             raise TypeError(re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))) from error
+        except RecursionError as error:  # the managed runtime's own encoder says so from Python 3.12 on
+            told = str(error).replace("encoding a JSON object", "calling a Python object")
+            raise RecursionError(told if sys.version_info >= (3, 12) else str(error)) from error
         if self._marked:
             text = re.sub('"' + self._mark + '([^"]*)"', r"\1", text)
         return text
