@@ -179,35 +179,6 @@ runtime, `command` names what runs the handler: its official runtime client. A p
 `PATH`; a relative one is looked for below `path`, then in the project's folder. It starts in `path`, with
 `AWS_LAMBDA_RUNTIME_API` and the function's environment, and finds the handler's name in `_HANDLER`.
 
-### Functions that are container images
-
-Only another image can take the place of one. Build terralive's stub as an image, once for each account and region and
-architecture; it serves every app and stage, until terralive's protocol changes:
-
-```console
-$ terralive init --stub-image stub-image        # a Dockerfile and what it needs; any folder
-$ image=123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1
-$ docker buildx build --platform linux/amd64 --provenance=false -t $image stub-image   # linux/arm64 for arm64
-$ docker push $image                            # to a repository that Lambda may read, as that of your own images
-```
-
-and say which image that is, and what runs the handlers here, since an image does not tell:
-
-```toml
-[stub_image]
-x86_64 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"
-
-[functions."aws_lambda_function.resize"]
-path = "services/resize"
-runtime = "python3.13"
-handler = "app.handler"                         # where it is not the only word of image_config's command
-```
-
-The handler runs on this machine, not in its image: what the image installs has to be installed here too. Without
-`[stub_image]` such functions stay as they are.
-
-### Node.js
-
 A Node.js handler finds only what lies in its own `node_modules`: install the AWS SDK there, which Lambda brings along.
 
 `app`, `stage` and `debug_stack.name_prefix` consist of letters, digits, `-` and `_`, because the names of AWS resources
@@ -239,6 +210,33 @@ command = [
   "com.amazonaws.services.lambda.runtime.api.client.AWSLambda", "example.Billing::handleRequest",
 ]
 ```
+
+## Functions that are container images
+
+Only another image can take the place of one. Build terralive's stub as an image, once for each account and region and
+architecture; it serves every app and stage, until terralive's protocol changes:
+
+```console
+$ terralive init --stub-image stub-image        # a Dockerfile and what it needs; any folder
+$ image=123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1
+$ docker buildx build --platform linux/amd64 --provenance=false -t $image stub-image   # linux/arm64 for arm64
+$ docker push $image                            # to a repository that Lambda may read, as that of your own images
+```
+
+and say which image that is, and what runs the handlers here, since an image does not tell:
+
+```toml
+[stub_image]
+x86_64 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"
+
+[functions."aws_lambda_function.resize"]
+path = "services/resize"
+runtime = "python3.13"
+handler = "app.handler"                         # where it is not the only word of image_config's command
+```
+
+The handler runs on this machine, not in its image: what the image installs has to be installed here too. Without
+`[stub_image]` such functions stay as they are.
 """
 
 
