@@ -48,7 +48,9 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
             f"Terraform would delete and create again: {', '.join(lost)}. Nothing of the app has been applied: "
             "its triggers, permissions and aliases would go with it.",
             hint="`terraform plan` shows what forces it. A change that you mean (another function_name, another "
-            "package type) comes first: `terraform apply`, or `terralive destroy` where terralive deployed the app.",
+            "package type) comes first: `terraform apply`, or `terralive destroy` where terralive deployed the app. "
+            "A container image whose package_type only Terraform knows (a module's variable) cannot become live: take "
+            "it out of terralive.toml.",
         )
 
 

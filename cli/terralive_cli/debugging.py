@@ -93,10 +93,10 @@ class Debugging:
             listen(facts.address, port).close()
 
     def equipped(
-        self, functions: Sequence[FunctionFacts], mapped: Sequence[LocalFunction]
+        self, functions: Sequence[FunctionFacts], code: Iterable[LocalCode], mapped: Sequence[LocalFunction]
     ) -> tuple[LocalFunction, ...]:
         """Give the deployed functions, with debuggers for those that are debugged."""
-        ports = ports_of(functions, mapped)
+        ports = ports_of(functions, code)
         reserved = {*ports.values(), *(item.port for item in self.wanted)}
         taken: set[int] = set()
         found: list[LocalFunction] = []
@@ -123,7 +123,7 @@ class Debugging:
 NOBODY: Final = Debugging()
 
 
-def ports_of(functions: Sequence[FunctionFacts], code: Iterable[LocalCode | LocalFunction]) -> dict[str, int]:
+def ports_of(functions: Sequence[FunctionFacts], code: Iterable[LocalCode]) -> dict[str, int]:
     """Give each function's own port by its address; functions that cannot be debugged have none.
 
     Args:

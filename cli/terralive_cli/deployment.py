@@ -204,7 +204,7 @@ class Deployment:
             deployed, facts = terraform.functions(), ready.prepared.functions
             reserved = {address: one.reserved for address, one in deployed.items()}
             mapped = instances(self._config, facts, _names(deployed), reserved)
-            functions = self._debugging.equipped(facts, mapped)
+            functions = self._debugging.equipped(facts, ready.code.values(), mapped)
             return LiveApp(functions, ready.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
@@ -381,9 +381,23 @@ class Deployment:
             connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=exclude,
             debug=self._debugging.names,
-            stub_images=self._config.stub_images,
+            stub_images=self._stub_images(),
             stub_arguments=(coordinates.url, coordinates.region, coordinates.app, coordinates.stage),
         )
+
+    def _stub_images(self) -> dict[str, str]:
+        """Give the stub's images by architecture; Lambda takes none of another region."""
+        region = self._target.region
+        images = {name: image.replace("{region}", region) for name, image in self._config.stub_images.items()}
+        for name, image in images.items():
+            if f".{region}.amazonaws.com" not in image:
+                raise ConfigurationError(
+                    "stub-image-elsewhere",
+                    f"The stub's image is in another region than this stage ({region}): {image}.",
+                    hint="Push it to a registry there (ECR replicates), and put the region's name in the place of its "
+                    f'own: [stub_image] {name} = "….dkr.ecr.{{region}}.amazonaws.com/…".',
+                )
+        return images
 
 
 def app_of(config: Config) -> App:

@@ -141,7 +141,7 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
     if path is None:
         return f"its local code is not known; say where it is: [functions.'{address}'] path = \"…\""
     handler = (own.handler if own else None) or facts.handler
-    if facts.instanced and not facts.handler and own is config.function_for(facts.address, facts.function_name):
+    if _may_differ(facts) and own is config.function_for(facts.address, facts.function_name):
         return (
             "its handler may differ by instance (count, for_each); name each one's: "
             f'[functions.\'{facts.address}["KEY"]\'] handler = "…"'
@@ -187,6 +187,12 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
     if build is None:
         _require_code(code)
     return _node_missing(code) or code
+
+
+def _may_differ(facts: FunctionFacts) -> bool:
+    """Whether instances may have handlers of their own; of an image that is left as it is, all have the image's."""
+    told = facts.handler or (facts.is_image and "image_config" not in facts.attributes)
+    return facts.instanced and not told
 
 
 def _family(runtime: str) -> str:

@@ -25,7 +25,7 @@ _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, and a tag or a digest behind it
 _IMAGE: Final = re.compile(
-    r"\d{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
+    r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
 )
 
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of which five are ours

@@ -106,7 +106,11 @@ SETTINGS: Final = (
     Setting("debug_stack.tags", "`{}`", "tags on everything terralive creates, beside its own"),
     Setting("debug_stack.kms_key", "AWS's own keys", "ARN of the KMS key for the table and the logs"),
     Setting("debug_stack.log_retention_days", "`7`", "how long the broker's log is kept"),
-    Setting("stub_image.x86_64", "none", "the stub as a container image in ECR, for functions that are images"),
+    Setting(
+        "stub_image.x86_64",
+        "none",
+        "the stub as a container image in ECR, for functions that are images; `{region}` is put in",
+    ),
     Setting("stub_image.arm64", "none", "the same for functions whose `architectures` are `arm64`"),
     Setting('functions."NAME".path', "as found in the configuration", "the function's local code root"),
     Setting('functions."NAME".handler', "as deployed", "the local handler"),
@@ -227,7 +231,7 @@ and say which image that is, and what runs the handlers here, since an image doe
 
 ```toml
 [stub_image]
-x86_64 = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"
+x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"
 
 [functions."aws_lambda_function.resize"]
 path = "services/resize"
@@ -235,8 +239,11 @@ runtime = "python3.13"
 handler = "app.handler"                         # where it is not the only word of image_config's command
 ```
 
-The handler runs on this machine, not in its image: what the image installs has to be installed here too. Without
-`[stub_image]` such functions stay as they are.
+The handler runs on this machine, not in its image: what the image installs has to be installed here too, and what its
+Dockerfile sets with `ENV` is not there. Without `[stub_image]` such functions stay as they are; so do those whose
+`package_type` or `architectures` only Terraform knows, as within most modules of a registry: take them out of
+`[functions]`. If Lambda cannot read the stub's image, `start` fails halfway, and the function is out of order until
+`terralive restore`.
 """
 
 

@@ -28,7 +28,8 @@ from terralive_stub.wire import Ack, Chunk, Done, Kind, Message, Missing, Protoc
 
 STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the missing ones are asked for
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
-KEEP_SECONDS: Final = 16 * 60.0  # results, beyond the longest function timeout
+MOST_SECONDS: Final = 900.0  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+KEEP_SECONDS: Final = MOST_SECONDS + 60.0  # results
 KEEP_BYTES: Final = 128 * 1024 * 1024
 KEEP_SETTLED_BYTES: Final = 8 * 1024 * 1024  # of results that only a retry of Lambda's could ask for
 LATE_SECONDS: Final = 10.0  # after its deadline nobody waits for an invocation any more
@@ -44,7 +45,7 @@ class _Entry:
     peer: str
     payload: bytes | None = None
     gone: bool = False
-    allowed_s: float = 0.0  # how long an attempt may take
+    allowed_s: float = 0.0  # how long its first attempt might still take
     until: float = 0.0  # when the attempt that came last is over
     answered: bool = False  # by Lambda itself: the handler had no time left
     finished_at: float = 0.0
@@ -92,8 +93,7 @@ class Invocations:
             entry.peer = chunk.peer
             if chunk.part != 0:
                 return []
-            self._awaited(chunk.request_id, entry, now)
-            return [*self._retried(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry, now)]
+            return [*self._repeated(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry, now)]
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
@@ -106,7 +106,7 @@ class Invocations:
             return [Tell(warned)]
         allowed_s = (invocation.deadline_ms - now_ms) / 1000
         entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer, allowed_s=allowed_s)
-        self._awaited(chunk.request_id, entry, now)
+        self._awaited(chunk.request_id, entry, now + allowed_s)
         trigger = describe_trigger(invocation.event)
         delivery = describe_delivery(invocation.event, invocation.trace_id)
         before = self.seen.get(chunk.request_id, Seen(0, now_ms))
@@ -182,8 +182,9 @@ class Invocations:
             unknown = Unknown(message.request_id, message.function, message.peer)
             return [self.say(unknown)] if isinstance(message, Resume) else []
         if isinstance(message, Done):
-            self._settle(message.request_id, entry)
-            self._forget(now)
+            if message.peer == entry.peer:  # else it is an earlier attempt's, and late
+                self._settle(message.request_id, entry)
+                self._forget(now)
             return []
         entry.peer = message.peer
         if isinstance(message, Resume):
@@ -222,10 +223,16 @@ class Invocations:
             ]
         return effects
 
-    def _retried(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
-        """Tell of a retry of Lambda's: the caller of the attempt before has had its answer, or can have none."""
+    def _repeated(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
+        """Take an invocation that has come before: sent again by its stub, or tried again by Lambda.
+
+        Tell of a retry: the caller of the attempt before has had its answer, or can have none. How long it may take
+        stands in its payload, which nobody assembles.
+        """
         settled = self._unsettle(request_id)  # this attempt's stub has not got it yet
-        if not (settled or entry.answered or entry.gone):
+        again = settled or entry.answered or entry.gone
+        self._awaited(request_id, entry, now + (MOST_SECONDS if again or entry.until <= now else entry.allowed_s))
+        if not again:
             return []
         entry.answered = False
         what = "that attempt's result is forgotten" if entry.gone else "that attempt's result was given again"
@@ -234,10 +241,10 @@ class Invocations:
         )
         return [Tell(Warned("retry-not-run", text, entry.function))]
 
-    def _awaited(self, request_id: str, entry: _Entry, now: float) -> None:
-        """Somebody waits for this one, for as long as an attempt may take."""
-        entry.until = now + entry.allowed_s
-        heapq.heappush(self._ends, (entry.until, request_id))
+    def _awaited(self, request_id: str, entry: _Entry, until: float) -> None:
+        """Somebody waits for this one."""
+        entry.until = until
+        heapq.heappush(self._ends, (until, request_id))
         if not entry.gone:
             self._open[request_id] = None
 

@@ -33,7 +33,7 @@ FROM public.ecr.aws/lambda/python:{STUB_RUNTIME.removeprefix("python")}
 WORKDIR /var/task
 COPY --chmod=755 terralive_stub terralive_stub
 COPY --chmod=755 websocket websocket
-ENTRYPOINT ["python3", "-m", "terralive_stub.container"]
+ENTRYPOINT ["/var/lang/bin/python3", "-m", "terralive_stub.container"]
 """
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o644
@@ -69,10 +69,15 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
     return write_zip(files, out_dir / "stub.zip")
 
 
-def write_stub_image(folder: Path) -> None:
-    """Write what a stub image is built from, a Dockerfile and the stub, into a folder; it serves every stage."""
-    for name, data in {"Dockerfile": _DOCKERFILE.encode(), **_stub_files()}.items():
+def write_stub_image(folder: Path) -> bool:
+    """Write what a stub image is built from, the stub and a Dockerfile; False where another Dockerfile stays."""
+    for name, data in _stub_files().items():
         write_atomically(folder / name, data)
+    dockerfile = folder / "Dockerfile"
+    if dockerfile.exists():
+        return dockerfile.read_text("utf-8") == _DOCKERFILE
+    write_atomically(dockerfile, _DOCKERFILE.encode())
+    return True
 
 
 def _stub_files() -> dict[str, bytes]:

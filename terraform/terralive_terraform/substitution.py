@@ -26,7 +26,8 @@ LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
 LONGEST_TIMEOUT: Final = 900
-_UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri")
+_UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
+_HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
 _REPLACED: Final = frozenset(
     {"filename", "source_code_hash", "handler", "runtime", "package_type", "layers", *_UNSET, *_REMOVED_BLOCKS}
@@ -212,7 +213,10 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     image = live.stub_images.get(facts.architecture) if facts.is_image else None
     if facts.is_image and image is None:
         return Refusal(facts.address, _no_image(facts, live))
-    ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
+    ignored_names = {
+        re.split(r"[.\[]", name, maxsplit=1)[0] for name in facts.ignored
+    }  # also a part: image_config[0].x
+    ignored = sorted(_REPLACED.intersection(ignored_names)) or (["all"] if "all" in facts.ignored else [])
     if ignored:
         return Refusal(
             facts.address,
@@ -229,7 +233,7 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     if image is not None:
         return Substitution(
             set={"image_uri": image, **_raised_timeout(facts, live)},
-            unset=(),
+            unset=tuple(name for name in _HASHES if name in facts.attributes),
             removed_blocks=(),
             policy_label=policy_label,
             policy=policy,

@@ -43,6 +43,10 @@ def test_what_the_stubs_image_is_built_from_is_written_again_but_never_among_oth
         assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
     assert sorted(path.name for path in folder.iterdir()) == ["Dockerfile", "terralive_stub", "websocket"]
     assert "docker buildx build" in capsys.readouterr().out
+    (folder / "Dockerfile").write_text("FROM our/python")
+    assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
+    assert "Dockerfile stays as it is" in capsys.readouterr().out
+    assert (folder / "Dockerfile").read_text() == "FROM our/python"
     own.mkdir()
     (own / "Dockerfile").write_text("FROM scratch")
     assert main(["init", "--stub-image", str(own), "--project", str(tmp_path)]) != 0

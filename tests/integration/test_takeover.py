@@ -185,7 +185,7 @@ def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str,
         write_stub_image(task)
         (entry,) = re.findall("^ENTRYPOINT (.*)", (task / "Dockerfile").read_text(), re.MULTILINE)
         python, *arguments = json.loads(entry)
-        assert python == "python3"
+        assert python == "/var/lang/bin/python3"
         where = (coordinates.url, coordinates.region, coordinates.app, coordinates.stage)
         return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *where
     artifact = build_stub_zip(coordinates, task.parent)

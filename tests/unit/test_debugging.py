@@ -54,13 +54,13 @@ def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time
     address = "module.a.aws_lambda_function.sns"
     mapped = (deployed(API.address, "orders-api"), deployed(f"{address}[0]", "s0"), deployed(f"{address}[1]", "s1"))
     debugging = Debugging.of(["sns"], freeze_time=True)
-    api, first, second = debugging.equipped(FUNCTIONS, mapped)
+    api, first, second = debugging.equipped(FUNCTIONS, (), mapped)
     assert (api.debugger, api.max_workers) == (None, 16)
     assert first.debugger is not None
     assert second.debugger is not None
     assert (first.debugger.port, second.debugger.port, first.max_workers) == (5679, 5680, 1)
     assert (first.debugger.wait, first.debugger.freeze_time) == (False, True)
-    one = Debugging.of([f"{address}[1]:7000"]).equipped(FUNCTIONS, mapped)
+    one = Debugging.of([f"{address}[1]:7000"]).equipped(FUNCTIONS, (), mapped)
     assert [item.debugger.port if item.debugger is not None else 0 for item in one] == [0, 0, 7000]
 
 

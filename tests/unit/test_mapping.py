@@ -182,6 +182,16 @@ def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> N
     assert (code.runtime, code.handler) == ("python3.13", "app.handler")
 
 
+def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
+    image = FunctionFacts(FN, "fn", path=tmp_path, package_type="Image", repeated="count", instanced=True)
+    own = FunctionConfig(FN, handler="app.handler", runtime="python3.13")
+    config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=(own,))
+    assert FN in map_functions(config, [image]).code
+    told = map_functions(config, [replace(image, attributes=frozenset({"image_config"}))]).unmapped
+    assert "may differ by instance" in told[FN]
+
+
 def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(tmp_path: Path) -> None:
     folder = tmp_path / "code"
     folder.mkdir()

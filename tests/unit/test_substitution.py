@@ -73,7 +73,8 @@ WITH_IMAGES = replace(LIVE, stub_images={"x86_64": "stub:1"}, stub_arguments=("w
 
 
 def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
-    block: dict[str, Json] = {**IMAGE, "image_config": {"entry_point": ["/run"], "command": ["app.handler"]}}
+    config: Json = {"entry_point": ["/run"], "command": ["app.handler"]}
+    block: dict[str, Json] = {**IMAGE, "image_config": config, "source_code_hash": "sha256:1"}
     decision = substitute(facts_from_block(ADDRESS, block), WITH_IMAGES)
     assert isinstance(decision, Substitution)
     assert override_document({"api": decision}) == {
@@ -81,6 +82,7 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
             "aws_lambda_function": {
                 "api": {
                     "image_uri": "stub:1",
+                    "source_code_hash": None,
                     "image_config": [{"command": ["wss://x", "eu-west-1", "a", "dev"]}],
                 }
             }
@@ -122,6 +124,7 @@ def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: st
         ({"image_uri": "x"}, "container image"),
         ({"lifecycle": {"ignore_changes": ["filename", "tags"]}}, "ignores changes of filename"),
         ({"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]}, "ignores changes of source_code_hash"),
+        ({"lifecycle": {"ignore_changes": ["image_config[0].command"]}}, "ignores changes of image_config"),
         ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
         ({"lifecycle": {"ignore_changes": "all"}}, "take that out of ignore_changes"),
     ],

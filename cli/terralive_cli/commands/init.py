@@ -59,9 +59,9 @@ def _stub_image(folder: Path, ui: Ui) -> int:
             f"{folder} holds other files.",
             hint="Give a folder for the stub's image alone: `terralive init --stub-image stub-image`.",
         )
-    write_stub_image(folder)
+    kept = "" if write_stub_image(folder) else " (its Dockerfile stays as it is)"
     how = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
-    ui.emit(Note(message=f"Written: {folder}. Build it, push it, and name it in terralive.toml:\n{how}"))
+    ui.emit(Note(message=f"Written: {folder}{kept}. Build it, push it, and name it in terralive.toml:\n{how}"))
     return 0
 
 
