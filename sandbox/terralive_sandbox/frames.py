@@ -236,7 +236,8 @@ class Socket(asyncio.Protocol):
         ):  # it makes nothing of the request, and says so not
             waiting = [_BAD_REQUEST, b""]
         over = b"" in waiting
-        self._transport.writelines(waiting)
+        # Nothing that is empty: from Python 3.12 on the event loop would try to send it for ever.
+        self._transport.writelines([data for data in waiting if data])
         if over or self._core.state is State.CLOSED:
             self._transport.close()
         elif not self._core.close_expected():
