@@ -16,6 +16,7 @@ caller's: `approve` is called with what is about to change and returns or raises
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -209,6 +210,7 @@ class Deployment:
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
         """Make the app what its configuration says; False if it is already, or not deployed at all."""
+        self._forget_plans()
         phase = Phase("restore", self._emit)
         with self._plain_app(phase) as prepared:
             terraform = self._terraform(prepared, phase)
@@ -231,6 +233,7 @@ class Deployment:
 
     def forget_stage(self) -> None:
         """Remove what this machine remembers of a stage that is gone."""
+        self._forget_plans()
         record.forget(self._work)
 
     # How
@@ -266,6 +269,10 @@ class Deployment:
             yield plan
         finally:
             file.unlink(missing_ok=True)
+
+    def _forget_plans(self) -> None:
+        """A run that was killed leaves its plan, which may hold secrets."""
+        shutil.rmtree(self._work / "plans", ignore_errors=True)
 
     def _note_who_made_it(self, terraform: Terraform) -> None:
         known = record.load(self._work, today=_today())

@@ -92,6 +92,8 @@ def test_killed_while_the_debug_stack_is_deployed(project: Project) -> None:
         command.wait_for(stack("debug-stack", "apply", "started"), "apply of the debug stack")
         children = descendants(command.process.pid)
         command.process.kill()
+    (plans,) = (project.root / ".terralive").rglob("plans")
+    (plans / "app.tfplan").touch()  # what another moment would have left
 
     destroy(project)
     assert ended(children, 5)
