@@ -45,7 +45,7 @@ _FILES: Final = (
     "*.tfstate", "*.tfstate.*", ".terraform.tfstate.lock.info", "terralive_override.tf.json",
 )  # fmt: skip
 # One save is several events: wait for quiet this long, but never longer than so many milliseconds.
-_QUIET_MS: Final = 25
+_QUIET_MS: Final = 40
 _LONGEST_MS: Final = 400
 _POLL_MS: Final = 500
 _JOIN_SECONDS: Final = 5.0
