@@ -32,7 +32,7 @@ import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from common import Deployer, milliseconds, say
+from common import TIMEOUT_SECONDS, Deployer, milliseconds, say
 from websockets.asyncio.client import ClientConnection, connect
 
 from terralive_sandbox.info import SandboxInfo
@@ -313,7 +313,7 @@ def burst(deploy: Deployer, messages: int) -> None:
     sqs, functions = deploy.client("sqs"), deploy.client("lambda")
     with collector() as (address, seen):
         arn = deploy.function("batch", BATCH, COLLECTOR=address)
-        queue = sqs.create_queue(QueueName="burst", Attributes={"VisibilityTimeout": "60"})["QueueUrl"]
+        queue = sqs.create_queue(QueueName="burst", Attributes={"VisibilityTimeout": str(TIMEOUT_SECONDS)})["QueueUrl"]
         batches = [[f"{number}-{index}" for index in range(10)] for number in range(messages // 10)]
         sent = {text for batch in batches for text in batch}
         for batch in batches:

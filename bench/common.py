@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from terralive_sandbox.info import SandboxInfo
 
+TIMEOUT_SECONDS = 240  # of every function; its queue must hold a message for at least as long
 EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -51,7 +52,7 @@ class Deployer:
     def zipped(self, name: str, archive: bytes, handler: str, **variables: str) -> str:
         """A function of a built zip; its ARN."""
         made = self.client("lambda").create_function(
-            FunctionName=name, Runtime="python3.12", Handler=handler, Role=self.role, Timeout=240,
+            FunctionName=name, Runtime="python3.12", Handler=handler, Role=self.role, Timeout=TIMEOUT_SECONDS,
             Code={"ZipFile": archive}, Environment={"Variables": variables},
         )  # fmt: skip
         self.client("lambda").add_permission(
