@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from terralive_cli.events import Warning_
-from terralive_stub.errors import TerraformError
+from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import LONGEST_TIMEOUT, FunctionFacts
@@ -52,6 +52,26 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
             "A container image whose package_type only Terraform knows (a module's variable) cannot become live: take "
             "it out of terralive.toml.",
         )
+
+
+def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
+    """Put the region into the stub's images, by architecture; Lambda takes none of another region.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
+
+    Raises:
+        ConfigurationError: `stub-image-elsewhere`.
+    """
+    placed = {architecture: image.replace("{region}", region) for architecture, image in images.items()}
+    for architecture, image in placed.items():
+        if f".{region}.amazonaws.com" not in image:
+            raise ConfigurationError(
+                "stub-image-elsewhere",
+                f"The stub's image is in another region than this stage ({region}): {image}.",
+                hint="Push it to a registry there (ECR replicates), and put `{region}` in the place of the region's "
+                f"name: [stub_image] {architecture} in terralive.toml.",
+            )
+    return placed
 
 
 def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli import record
-from terralive_cli.cautions import cautions, debug_cautions, functions_after, refuse_replacements
+from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
 from terralive_cli.config import Config
 from terralive_cli.debugging import NOBODY, Debugging
 from terralive_cli.events import Event
@@ -388,23 +388,9 @@ class Deployment:
             connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=exclude,
             debug=self._debugging.names,
-            stub_images=self._stub_images(),
+            stub_images=images_in(self._target.region, self._config.stub_images),
             stub_arguments=(coordinates.url, coordinates.region, coordinates.app, coordinates.stage),
         )
-
-    def _stub_images(self) -> dict[str, str]:
-        """Give the stub's images by architecture; Lambda takes none of another region."""
-        region = self._target.region
-        images = {name: image.replace("{region}", region) for name, image in self._config.stub_images.items()}
-        for name, image in images.items():
-            if f".{region}.amazonaws.com" not in image:
-                raise ConfigurationError(
-                    "stub-image-elsewhere",
-                    f"The stub's image is in another region than this stage ({region}): {image}.",
-                    hint="Push it to a registry there (ECR replicates), and put the region's name in the place of its "
-                    f'own: [stub_image] {name} = "….dkr.ecr.{{region}}.amazonaws.com/…".',
-                )
-        return images
 
 
 def app_of(config: Config) -> App:

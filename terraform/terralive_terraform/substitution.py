@@ -61,7 +61,7 @@ class FunctionFacts:
         architecture: `x86_64` or `arm64`; "" where it is no literal.
         attributes: the names of the attributes and blocks that are set.
         environment_names: the names of its environment variables, where they are literals.
-        ignored: what `lifecycle.ignore_changes` names; `all` for everything.
+        ignored: what `lifecycle.ignore_changes` names, also in part; `all` for everything.
         repeated: `count`, `for_each` or "".
         instanced: whether it, or a module around it, is repeated.
         provider: the provider alias it uses (`aws.eu`) or "".
@@ -213,10 +213,7 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     image = live.stub_images.get(facts.architecture) if facts.is_image else None
     if facts.is_image and image is None:
         return Refusal(facts.address, _no_image(facts, live))
-    ignored_names = {
-        re.split(r"[.\[]", name, maxsplit=1)[0] for name in facts.ignored
-    }  # also a part: image_config[0].x
-    ignored = sorted(_REPLACED.intersection(ignored_names)) or (["all"] if "all" in facts.ignored else [])
+    ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
     if ignored:
         return Refusal(
             facts.address,
@@ -352,7 +349,7 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         architecture=_architecture(block.get("architectures")),
         attributes=frozenset(names_set(block)) - _undecided(block),
         environment_names=frozenset(section(environment, "variables")),
-        ignored=tuple(_unquoted(item) for item in ignored) if isinstance(ignored, list) else _ignored(ignored),
+        ignored=tuple(_attribute(item) for item in (ignored if isinstance(ignored, list) else [ignored]) if item),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
         provider=_unquoted(block.get("provider")),
     )
@@ -387,8 +384,9 @@ def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def _ignored(value: Json) -> tuple[str, ...]:
-    return (_unquoted(value),) if value else ()
+def _attribute(reference: Json) -> str:
+    """Give the attribute or block that a reference is about: `image_config` of `image_config[0].command`."""
+    return re.split(r"[.\[]", _unquoted(reference), maxsplit=1)[0]
 
 
 def _unquoted(value: Json) -> str:

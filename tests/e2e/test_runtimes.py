@@ -70,7 +70,7 @@ resource "aws_lambda_function" "image" {
 
 CONFIGURATION = """
 [stub_image]
-x86_64 = "123456789012.dkr.ecr.us-east-1.amazonaws.com/terralive-stub:1"
+x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"
 
 [functions."aws_lambda_function.image"]
 path = "functions/image"

@@ -143,6 +143,15 @@ def test_what_cannot_run_says_so_by_name(aws: Aws) -> None:
         aws.lambda_.invoke(FunctionName=name)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.lambda_.invoke(FunctionName="nobody")
+    image = unique("image")
+    aws.lambda_.create_function(
+        FunctionName=image,
+        PackageType="Image",
+        Role=aws.role(),
+        Code={"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/resize:1"},
+    )
+    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*container images other than terralive's stub"):
+        invoke(aws, image)
 
 
 def test_a_role_needs_permission_to_invoke(aws: Aws) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_cli.cautions import cautions, debug_cautions, functions_after, refuse_replacements
-from terralive_stub.errors import TerraformError
+from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
+from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.progress import Change
 from terralive_terraform.substitution import FunctionFacts
@@ -71,3 +71,11 @@ def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() ->
     (ignored,) = debug_cautions(FunctionFacts(API, "api", timeout=10, ignored=("timeout",)))
     assert ignored.reference == "debug-timeout-ignored"
     assert list(debug_cautions(FunctionFacts(API, "api", queue_visibility=900))) == []
+
+
+def test_the_stubs_image_is_one_of_the_stages_region() -> None:
+    anywhere = {"arm64": "1.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"}
+    assert images_in("eu-west-1", anywhere) == {"arm64": "1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"}
+    with pytest.raises(ConfigurationError, match="another region than this stage") as caught:
+        images_in("us-east-1", images_in("eu-west-1", anywhere))
+    assert caught.value.reference == "stub-image-elsewhere"

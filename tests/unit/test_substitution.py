@@ -53,6 +53,10 @@ def test_code_from_s3_gives_way() -> None:
     )
 
 
+def test_a_hash_that_is_of_the_teams_code_gives_way() -> None:
+    assert live({**ZIP, "code_sha256": "x"}).unset == ("code_sha256",)
+
+
 def test_a_function_that_may_be_an_image_is_made_live_without_its_image() -> None:
     """Registry modules name everything and leave it null: only Terraform knows, and a replacement is stopped there."""
     block: dict[str, Json] = {"package_type": "${var.package_type}", "image_uri": "${var.image_uri}"}
