@@ -20,7 +20,8 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 import click
 
 from terralive_cli import failures, interrupts
-from terralive_cli.config import Config, Flags, Output, find_project, load
+from terralive_cli.config import Config, Flags, Output
+from terralive_cli.loading import find_project, load
 from terralive_cli.render import Renderer
 from terralive_cli.ui import Ui
 

@@ -1,7 +1,7 @@
 """One table of everything that can be set: flag, environment variable, key, default and meaning, as data.
 
 `docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.settings > docs/CONFIGURATION.md`) and a test holds
-the two together. Nothing is decided here; `config.py` reads the values.
+the two together. Nothing is decided here; `loading.py` reads the values.
 """
 
 from __future__ import annotations

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.config import Flags, load
+from terralive_cli.config import Flags
 from terralive_cli.deployment import app_of
+from terralive_cli.loading import load
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.app import App, CdktfApp, PlainApp
 

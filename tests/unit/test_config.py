@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.config import Config, DebugStackConfig, Flags, FunctionConfig, Output, find_project, load
+from terralive_cli.config import Config, DebugStackConfig, Flags, FunctionConfig, Output
+from terralive_cli.loading import find_project, load
 from terralive_stub.errors import ConfigurationError
 
 BACKEND = """

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from terralive_cli import settings
-from terralive_cli.config import Flags, load
+from terralive_cli.config import Flags
+from terralive_cli.loading import load
 from terralive_cli.main import cli
 from terralive_stub.errors import ConfigurationError
 
