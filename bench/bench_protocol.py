@@ -28,11 +28,11 @@ from pathlib import Path
 
 import websocket
 from common import Deployer, milliseconds, say
+from terralive_workers.function import LocalFunction
 
 from support import debug_stack
 from support.costs import Costs, cost, counted, of_several
 from support.sandbox import Aws
-from terralive_relay.functions import LocalFunction
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_relay.session import Identity
 from terralive_sandbox.info import SandboxInfo

@@ -22,11 +22,11 @@ from pathlib import Path
 
 from common import say
 from lone_relay import lone_relay
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function
-from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.watch import Watcher
 
 NOOP = "def handler(event, context): return event"

@@ -13,9 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from terralive_relay.functions import LocalFunction
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
+
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 
 ROUNDS = 5

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from terralive_workers.function import LocalFunction
 from websockets.sync.server import ServerConnection, serve
 
 from support.processes import descendants, running
 from support.workers import invocation
-from terralive_relay.functions import LocalFunction
 from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome

@@ -14,10 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
+from terralive_workers.function import Debugger, LocalFunction
+
 from terralive_cli.mapping import LocalCode
 from terralive_cli.table import closest
 from terralive_relay.debug_port import listen
-from terralive_relay.functions import Debugger, LocalFunction
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts

@@ -24,6 +24,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from terralive_workers.function import LocalFunction
+
 from terralive_cli import record
 from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
 from terralive_cli.config import Config
@@ -32,7 +34,6 @@ from terralive_cli.events import Event
 from terralive_cli.mapping import LocalCode, instances, map_functions
 from terralive_cli.progress import Phase
 from terralive_cli.target import Target
-from terralive_relay.functions import LocalFunction
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.app import App, Prepared
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip

@@ -14,9 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from terralive_workers.function import Build, LocalFunction
+
 from terralive_cli import interpreters
 from terralive_cli.config import Config, FunctionConfig
-from terralive_relay.functions import Build, LocalFunction
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts

@@ -2,17 +2,7 @@
 
 from __future__ import annotations
 
-from terralive_cli.events import (
-    Connection,
-    Event,
-    InvocationEvent,
-    Log,
-    Reload,
-    Result,
-    Stack,
-    StackState,
-    Warning_,
-)
+from terralive_cli.events import Connection, Event, InvocationEvent, Log, Reload, Result, Stack, StackState, Warning_
 from terralive_relay.events import (
     ConnectionChanged,
     InvocationFinished,

@@ -18,13 +18,14 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from terralive_relay import outcomes
+from terralive_workers import outcomes
+from terralive_workers.function import Build, LocalFunction
+from terralive_workers.guardian import Guardian
+from terralive_workers.process import Process
+
 from terralive_relay.describe import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
-from terralive_relay.functions import Build, LocalFunction
-from terralive_relay.guardian import Guardian
 from terralive_relay.watch import is_named
-from terralive_relay.worker import Process
 from terralive_stub.invocation import Outcome
 
 _TAIL_LINES: Final = 20

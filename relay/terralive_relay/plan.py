@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from terralive_relay.worker import WorkerState
+from terralive_workers.process import WorkerState
 
 N = TypeVar("N")
 W = TypeVar("W")

@@ -28,16 +28,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from terralive_relay import outcomes
+from terralive_workers import outcomes
+from terralive_workers.environment import credentials_key, environment_key, worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.process import Process, WorkerState, step
+from terralive_workers.runtime_api import RuntimeApi, Verdict
+
 from terralive_relay.debug_port import DebugPort
 from terralive_relay.describe import describe_error, describe_place
-from terralive_relay.environment import credentials_key, environment_key, worker_environment
 from terralive_relay.events import LogLine, Sink, Warned
-from terralive_relay.functions import LocalFunction
-from terralive_relay.launch import launch_of
 from terralive_relay.plan import plan
-from terralive_relay.runtime_api import RuntimeApi, Verdict
-from terralive_relay.worker import Process, WorkerState, step
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.limits import INIT_SECONDS
 

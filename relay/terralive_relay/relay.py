@@ -17,17 +17,18 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
+
 from terralive_relay.build import builds
 from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
 from terralive_relay.events import ConnectionChanged, ConnectionState, LogLine, RelayEvent, Reloaded, Sink, Warned
 from terralive_relay.forwarding import SECONDS as FORWARD_SECONDS
 from terralive_relay.forwarding import Forwarding
-from terralive_relay.functions import LocalFunction
 from terralive_relay.journal import Journal
 from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool import Pool, PoolResult
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.session import RelaySession
 from terralive_relay.surroundings import Change, Clocks, Network, address_towards
 from terralive_relay.transport import Closed, Happening, Opened, Text, Transport

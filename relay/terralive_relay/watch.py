@@ -22,9 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from terralive_workers.function import LocalFunction
 from watchfiles import watch
-
-from terralive_relay.functions import LocalFunction
 
 Trouble = Callable[[str], None]
 """Takes a sentence for the user."""

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from .about import banner
+from terralive_sandbox.about import banner
 
 
 def main() -> None:
@@ -26,7 +26,7 @@ def main() -> None:
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
         del os.environ[name]
     sys.stderr.write(f"{banner()}\n")
-    from .server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
+    from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
 
     asyncio.run(
         serve(

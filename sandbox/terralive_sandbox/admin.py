@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from . import sigv4
-from .answers import Answer, error_answer, json_answer
-from .connections import Connections
-from .faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
-from .info import SandboxInfo
+from terralive_sandbox import sigv4
+from terralive_sandbox.answers import Answer, error_answer, json_answer
+from terralive_sandbox.connections import Connections
+from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
+from terralive_sandbox.info import SandboxInfo
 
 _FAULTS = "/_sandbox/faults"
 

@@ -20,11 +20,10 @@ from datetime import UTC, datetime
 
 from moto.awslambda.models import LambdaFunction
 
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.lambdas import Functions, InvokeError, Result, new_trace
+from terralive_sandbox.triggers.destinations import DestinationError, Role, send
 from terralive_stub.limits import ASYNCHRONOUS_PAYLOAD_BYTES
-
-from .control import ControlPlane
-from .lambdas import Functions, InvokeError, Result, new_trace
-from .triggers.destinations import DestinationError, Role, send
 
 _FUNCTION_RETRY_SECONDS = (60.0, 120.0)
 _MOST_AGE_SECONDS = 6 * 3600

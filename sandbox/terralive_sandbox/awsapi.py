@@ -9,13 +9,13 @@ import re
 import uuid
 from urllib.parse import parse_qsl, unquote
 
-from . import gate, identity, lambdas, sigv4
-from .answers import Answer, error_answer
-from .asynchronous import AsynchronousInvocations
-from .control import ControlPlane
-from .lambdas import Functions, InvokeError
-from .madeup import is_made_up
-from .policy import AccessRequest, Decision
+from terralive_sandbox import gate, identity, lambdas, sigv4
+from terralive_sandbox.answers import Answer, error_answer
+from terralive_sandbox.asynchronous import AsynchronousInvocations
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.lambdas import Functions, InvokeError
+from terralive_sandbox.madeup import is_made_up
+from terralive_sandbox.policy import AccessRequest, Decision
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _KINDS = ("Event", "RequestResponse", "DryRun")

@@ -20,13 +20,11 @@ from urllib.parse import unquote
 from moto.apigatewayv2.models import Route
 from websockets.http11 import Request as Upgrade
 
-from terralive_stub.limits import MESSAGE_BYTES
-
-from . import httpapi, sigv4, websocketapi
-from .answers import Answer, error_answer, json_answer
-from .faults import PASSES, ConnectionChoice, Direction, FaultRules
-from .frames import Socket
-from .gateway import (
+from terralive_sandbox import httpapi, sigv4, websocketapi
+from terralive_sandbox.answers import Answer, error_answer, json_answer
+from terralive_sandbox.faults import PASSES, ConnectionChoice, Direction, FaultRules
+from terralive_sandbox.frames import Socket
+from terralive_sandbox.gateway import (
     Failure,
     ForbiddenError,
     Gateway,
@@ -36,11 +34,12 @@ from .gateway import (
     new_connection_id,
     new_id,
 )
-from .httpapi import RefusedError
-from .identity import Caller
-from .throttle import Limit
-from .transit import Transit
-from .websocketapi import Connection
+from terralive_sandbox.httpapi import RefusedError
+from terralive_sandbox.identity import Caller
+from terralive_sandbox.throttle import Limit
+from terralive_sandbox.transit import Transit
+from terralive_sandbox.websocketapi import Connection
+from terralive_stub.limits import MESSAGE_BYTES
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html

@@ -19,7 +19,7 @@ from moto.core.routing import get_service_router
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import NotFound
 
-from .sigv4 import Request
+from terralive_sandbox.sigv4 import Request
 
 P = ParamSpec("P")
 T = TypeVar("T")

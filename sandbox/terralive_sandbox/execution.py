@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from terralive_relay import outcomes
-from terralive_relay.runtime_api import RuntimeApi, Verdict
-from terralive_relay.worker import Process
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_workers import outcomes
+from terralive_workers.process import Process
+from terralive_workers.runtime_api import RuntimeApi, Verdict
 
-from .logs import FunctionLog
+from terralive_sandbox.logs import FunctionLog
+from terralive_stub.invocation import Invocation, Outcome
 
 _PEAK_SECONDS = 0.5
 
@@ -214,7 +214,7 @@ class ExecutionEnvironment:
 
 
 class _Runtime:
-    """The environment as the Runtime API's threads see it (`terralive_relay.runtime_api.RuntimeClient`)."""
+    """The environment as the Runtime API's threads see it (`terralive_workers.runtime_api.RuntimeClient`)."""
 
     def __init__(self, environment: ExecutionEnvironment) -> None:
         self._environment = environment

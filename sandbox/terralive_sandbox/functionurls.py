@@ -15,15 +15,15 @@ import uuid
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 
-from . import httpapi, identity, sigv4
-from .answers import Answer
-from .cors import Cors
-from .gateway import authenticate
-from .identity import ACCOUNT, Caller
-from .lambdas import Functions, InvokeError
-from .moto_gaps.function_urls import FunctionUrl, urls_of
-from .policy import AccessRequest, Decision, decide
-from .proxyanswers import MalformedAnswerError
+from terralive_sandbox import httpapi, identity, sigv4
+from terralive_sandbox.answers import Answer
+from terralive_sandbox.cors import Cors
+from terralive_sandbox.gateway import authenticate
+from terralive_sandbox.identity import ACCOUNT, Caller
+from terralive_sandbox.lambdas import Functions, InvokeError
+from terralive_sandbox.moto_gaps.function_urls import FunctionUrl, urls_of
+from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.proxyanswers import MalformedAnswerError
 
 PATH = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 both, unless an account had function URLs before (AWS: urls-auth).

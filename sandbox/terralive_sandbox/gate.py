@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from urllib.parse import parse_qsl, unquote
 from xml.sax.saxutils import unescape
 
-from .answers import Answer, error_answer
-from .policy import AccessRequest
-from .sigv4 import Request, SignatureError, Signed
+from terralive_sandbox.answers import Answer, error_answer
+from terralive_sandbox.policy import AccessRequest
+from terralive_sandbox.sigv4 import Request, SignatureError, Signed
 
 _TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
 # The actions of operations that have another name.

@@ -20,15 +20,14 @@ from typing import TypeAlias, TypeVar
 from moto.apigateway.models import Method
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
 
+from terralive_sandbox import identity, sigv4
+from terralive_sandbox.identity import ACCOUNT, AccessDeniedError, Caller
+from terralive_sandbox.lambdas import Functions, InvokeError
+from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.proxyanswers import MalformedAnswerError
+from terralive_sandbox.throttle import ACCOUNT as ACCOUNT_LIMIT
+from terralive_sandbox.throttle import Throttle, limit
 from terralive_stub.limits import INTEGRATION_SECONDS
-
-from . import identity, sigv4
-from .identity import ACCOUNT, AccessDeniedError, Caller
-from .lambdas import Functions, InvokeError
-from .policy import AccessRequest, Decision, decide
-from .proxyanswers import MalformedAnswerError
-from .throttle import ACCOUNT as ACCOUNT_LIMIT
-from .throttle import Throttle, limit
 
 T = TypeVar("T")
 Event: TypeAlias = Mapping[str, object]

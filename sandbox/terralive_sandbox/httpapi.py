@@ -18,9 +18,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, unquote
 
-from . import proxyanswers
-from .identity import Caller
-from .proxyanswers import MalformedAnswerError
+from terralive_sandbox import proxyanswers
+from terralive_sandbox.identity import Caller
+from terralive_sandbox.proxyanswers import MalformedAnswerError
 
 BODY_BYTES = 10 * 1024 * 1024
 HEADER_BYTES = 10_240

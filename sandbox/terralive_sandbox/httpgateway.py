@@ -9,13 +9,13 @@ import asyncio
 import sys
 import time
 
-from . import httpapi, sigv4
-from .answers import Answer
-from .cors import Cors
-from .gateway import Failure, ForbiddenError, Gateway, IntegrationError, Target, left_out_of, new_id
-from .httpapi import HttpRequest, HttpResponse, Match, RefusedError
-from .identity import ACCOUNT, Caller
-from .restgateway import RestGateway
+from terralive_sandbox import httpapi, sigv4
+from terralive_sandbox.answers import Answer
+from terralive_sandbox.cors import Cors
+from terralive_sandbox.gateway import Failure, ForbiddenError, Gateway, IntegrationError, Target, left_out_of, new_id
+from terralive_sandbox.httpapi import HttpRequest, HttpResponse, Match, RefusedError
+from terralive_sandbox.identity import ACCOUNT, Caller
+from terralive_sandbox.restgateway import RestGateway
 
 _INTEGRATION_SECONDS = 30
 _FAILURES = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
 from moto.sts.models import sts_backends
 
-from . import sigv2, sigv4
-from .policy import AccessRequest, Decision, decide
+from terralive_sandbox import sigv2, sigv4
+from terralive_sandbox.policy import AccessRequest, Decision, decide
 
 ACCOUNT = "123456789012"
 _ROLE_SESSION_SECONDS = 12 * 3600

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from terralive_relay.launch import PYTHON_BOOTSTRAP
+from terralive_workers.launch import PYTHON_BOOTSTRAP
 
 _TMP = Path("/tmp")  # noqa: S108 - the very folder that is replaced
 _TRY_SECONDS = 10.0

@@ -32,23 +32,22 @@ from pathlib import Path
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
+from terralive_workers.environment import worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.runtime_api import RuntimeApi
 
-from terralive_relay.environment import worker_environment
-from terralive_relay.functions import LocalFunction
-from terralive_relay.launch import launch_of
-from terralive_relay.runtime_api import RuntimeApi
+from terralive_sandbox import identity, stubimage
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.execution import ExecutionEnvironment, Setup
+from terralive_sandbox.faults import FAILURE, Kind
+from terralive_sandbox.isolation import isolated, namespace_command
+from terralive_sandbox.logs import FunctionLog, LogStream, Write, logging_config
+from terralive_sandbox.placement import Fleet, settle
+from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.pythonruntime import make_python
 from terralive_stub.invocation import Invocation
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
-
-from . import identity, stubimage
-from .control import ControlPlane
-from .execution import ExecutionEnvironment, Setup
-from .faults import FAILURE, Kind
-from .isolation import isolated, namespace_command
-from .logs import FunctionLog, LogStream, Write, logging_config
-from .placement import Fleet, settle
-from .policy import AccessRequest, Decision, decide
-from .pythonruntime import make_python
 
 _TAIL_BYTES = 4096
 _CREDENTIAL_SECONDS = 6 * 3600

@@ -20,10 +20,9 @@ from moto.awslambda.models import LambdaFunction
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import logs_backends
 
+from terralive_sandbox.identity import ACCOUNT
+from terralive_sandbox.policy import AccessRequest, Decision, decide
 from terralive_stub.invocation import Outcome
-
-from .identity import ACCOUNT
-from .policy import AccessRequest, Decision, decide
 
 KEPT_LINES = 10_000
 LOGGING_CONFIG = "terralive_logging_config"

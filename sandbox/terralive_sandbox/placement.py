@@ -14,12 +14,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from terralive_relay import outcomes
+from terralive_workers import outcomes
+
+from terralive_sandbox.execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
+from terralive_sandbox.logs import Report
 from terralive_stub.invocation import Invocation
 from terralive_stub.limits import INIT_SECONDS
-
-from .execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
-from .logs import Report
 
 # One that has answered asks for more at once, unless it is still busy with something of its own.
 _ANSWERED_SECONDS = 0.2

@@ -9,9 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from terralive_sandbox.info import SandboxInfo, attach
 from terralive_stub.errors import TerraliveError
-
-from .info import SandboxInfo, attach
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0

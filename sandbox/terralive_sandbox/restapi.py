@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from . import httpapi, proxyanswers
-from .httpapi import Api, HttpRequest, HttpResponse, RefusedError
-from .proxyanswers import MalformedAnswerError
+from terralive_sandbox import httpapi, proxyanswers
+from terralive_sandbox.httpapi import Api, HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.proxyanswers import MalformedAnswerError
 
 _DROPPED = {
     "content-md5", "expect", "max-forwards", "proxy-authenticate", "server", "te",

@@ -15,16 +15,24 @@ from dataclasses import dataclass
 
 from moto.apigateway.models import APIGatewayBackend, Integration, Method, RestAPI, Stage, apigateway_backends
 
-from . import httpapi, restapi, sigv4
-from .gate import SIGNATURE_CODES
-from .gateway import Failure, Gateway, IntegrationError, authenticate, left_out_of, new_id, with_stage_variables
-from .httpapi import HttpRequest, HttpResponse, RefusedError
-from .identity import ACCOUNT, Caller
-from .moto_gaps.apigateway import snapshot_of
-from .policy import AccessRequest, Decision, decide
-from .restapi import Found
-from .throttle import ACCOUNT as ACCOUNT_LIMIT
-from .throttle import limit
+from terralive_sandbox import httpapi, restapi, sigv4
+from terralive_sandbox.gate import SIGNATURE_CODES
+from terralive_sandbox.gateway import (
+    Failure,
+    Gateway,
+    IntegrationError,
+    authenticate,
+    left_out_of,
+    new_id,
+    with_stage_variables,
+)
+from terralive_sandbox.httpapi import HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.identity import ACCOUNT, Caller
+from terralive_sandbox.moto_gaps.apigateway import snapshot_of
+from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.restapi import Found
+from terralive_sandbox.throttle import ACCOUNT as ACCOUNT_LIMIT
+from terralive_sandbox.throttle import limit
 
 _INTEGRATION_SECONDS = 29
 

@@ -24,25 +24,25 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from . import functionurls, http1, identity, moto_gaps, sigv4
-from . import info as info_file
-from .admin import Admin
-from .answers import Answer, Headers, error_answer
-from .asynchronous import AsynchronousInvocations
-from .awsapi import AwsApi
-from .connections import Connections
-from .control import ControlPlane
-from .faults import FaultRules
-from .frames import Socket
-from .functionurls import FunctionUrls
-from .gateway import Gateway
-from .httpgateway import HttpGateway
-from .info import SandboxInfo
-from .lambdas import Functions
-from .logs import LogWriter
-from .triggers.clock import Clock
-from .triggers.deliveries import Deliveries
-from .triggers.mappings import Mappings
+from terralive_sandbox import functionurls, http1, identity, moto_gaps, sigv4
+from terralive_sandbox import info as info_file
+from terralive_sandbox.admin import Admin
+from terralive_sandbox.answers import Answer, Headers, error_answer
+from terralive_sandbox.asynchronous import AsynchronousInvocations
+from terralive_sandbox.awsapi import AwsApi
+from terralive_sandbox.connections import Connections
+from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.faults import FaultRules
+from terralive_sandbox.frames import Socket
+from terralive_sandbox.functionurls import FunctionUrls
+from terralive_sandbox.gateway import Gateway
+from terralive_sandbox.httpgateway import HttpGateway
+from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.lambdas import Functions
+from terralive_sandbox.logs import LogWriter
+from terralive_sandbox.triggers.clock import Clock
+from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.mappings import Mappings
 
 Message: TypeAlias = MutableMapping[str, object]
 Scope: TypeAlias = MutableMapping[str, object]

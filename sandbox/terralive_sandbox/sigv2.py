@@ -11,7 +11,7 @@ import hmac
 import re
 from urllib.parse import unquote
 
-from .sigv4 import Request, SignatureError, Signed, mismatch, request_expired
+from terralive_sandbox.sigv4 import Request, SignatureError, Signed, mismatch, request_expired
 
 # The page's list, and the subresources that S3 has got since.
 _SUBRESOURCES = frozenset({

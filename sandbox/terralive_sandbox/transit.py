@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from .faults import Fate
+from terralive_sandbox.faults import Fate
 
 T = TypeVar("T")
 

@@ -11,11 +11,10 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
+from terralive_sandbox import httpapi, proxyanswers
+from terralive_sandbox.identity import Caller
+from terralive_sandbox.proxyanswers import MalformedAnswerError
 from terralive_stub.limits import MESSAGE_BYTES
-
-from . import httpapi, proxyanswers
-from .identity import Caller
-from .proxyanswers import MalformedAnswerError
 
 _VARIABLE = re.compile(r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)")
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

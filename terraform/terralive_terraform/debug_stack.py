@@ -14,14 +14,7 @@ from constructs import Construct
 
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.debug_settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
-from terralive_terraform.resources import (
-    Attribute,
-    AwsProvider,
-    Resource,
-    lambda_trust,
-    policy,
-    statement,
-)
+from terralive_terraform.resources import Attribute, AwsProvider, Resource, lambda_trust, policy, statement
 
 BROKER_RUNTIME: Final = "python3.13"
 BROKER_HANDLER: Final = "terralive_stub.broker.handler"

@@ -14,10 +14,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from terralive_workers.launch import NODE_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
-from terralive_relay.launch import NODE_BOOTSTRAP
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 
 NODE = shutil.which("node") or ""

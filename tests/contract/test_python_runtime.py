@@ -17,10 +17,10 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
-from terralive_relay.launch import PYTHON_BOOTSTRAP
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.invocation import Invocation
 
 PYTHON = os.environ.get("TERRALIVE_CONTRACT_PYTHON") or sys.executable

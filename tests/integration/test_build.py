@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from terralive_workers.function import Build
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function, until
 from terralive_relay.build import builds
 from terralive_relay.events import Warned
-from terralive_relay.functions import Build
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.watch import Watcher
 
 RETURNS = "def handler(event, context): return {!r}"

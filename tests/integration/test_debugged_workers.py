@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from terralive_workers.function import Debugger
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.debugging import Inspector
 from support.workers import Recorder, invocation, local_function
 from terralive_relay.debug_port import DebugPort
-from terralive_relay.functions import Debugger
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.errors import ConfigurationError
 
 NODE = Path(shutil.which("node") or "node")

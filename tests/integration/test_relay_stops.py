@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from terralive_workers.function import Build
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
@@ -20,7 +21,6 @@ from support.processes import descendants, running
 from support.waiting import eventually
 from support.workers import Recorder, invocation, local_function
 from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
-from terralive_relay.functions import Build
 from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
+from terralive_workers.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
 
 from support.workers import ARN, until
-from terralive_relay.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
 from terralive_stub.invocation import Invocation
 
 NEXT = "/2018-06-01/runtime/invocation/next"

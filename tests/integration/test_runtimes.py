@@ -11,11 +11,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function
-from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.invocation import Outcome
 

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from terralive_workers.environment import worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.sandbox import Aws, code, running_sandbox, unique
 from support.waiting import eventually
-from terralive_relay.environment import worker_environment
-from terralive_relay.functions import LocalFunction
-from terralive_relay.launch import launch_of
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_sandbox.execution import Ending, ExecutionEnvironment, Setup
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.logs import FunctionLog, LogStream

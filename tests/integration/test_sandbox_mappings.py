@@ -15,18 +15,7 @@ from botocore.exceptions import ClientError
 from support import sources
 from support.samples import assert_same_shape, sample
 from support.sandbox import Aws
-from support.sources import (
-    READ_QUEUES,
-    READ_STREAMS,
-    READER,
-    Queue,
-    batches,
-    bodies,
-    keys,
-    mapping,
-    put,
-    stream_table,
-)
+from support.sources import READ_QUEUES, READ_STREAMS, READER, Queue, batches, bodies, keys, mapping, put, stream_table
 from support.waiting import eventually
 from terralive_sandbox.info import SandboxInfo
 

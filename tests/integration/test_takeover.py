@@ -24,12 +24,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi, Verdict
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from support.twohosts import CLOUD, Link, hosts
-from terralive_relay.launch import PYTHON_BOOTSTRAP
-from terralive_relay.runtime_api import RuntimeApi, Verdict
 from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.wire import Ack, Chunk, Kind, decode, encode

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function, until
-from terralive_relay.functions import LocalFunction
 from terralive_relay.pool import Pool
-from terralive_relay.runtime_api import RuntimeApi
 from terralive_relay.watch import Watcher, affected, follow
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from .sandbox import Aws, unique
-from .waiting import eventually
+from support.sandbox import Aws, unique
+from support.waiting import eventually
 
 # Does with a record what its body, or its item's `do`, says.
 READER = """

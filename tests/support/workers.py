@@ -14,9 +14,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TypeVar
 
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi, Verdict
+
 from terralive_relay.events import LogLine, RelayEvent
-from terralive_relay.functions import LocalFunction
-from terralive_relay.runtime_api import RuntimeApi, Verdict
 from terralive_stub.invocation import Invocation, Outcome
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"

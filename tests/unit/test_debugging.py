@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from terralive_workers.function import LocalFunction
 
 from terralive_cli.debugging import Debugging, ports_of
 from terralive_cli.mapping import LocalCode
-from terralive_relay.functions import LocalFunction
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution import FunctionFacts
 

@@ -9,13 +9,7 @@ from collections.abc import ItemsView, Iterator, ValuesView
 import pytest
 
 from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
-from terralive_relay.events import (
-    ConnectionChanged,
-    ConnectionState,
-    InvocationFinished,
-    InvocationStarted,
-    Warned,
-)
+from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, InvocationStarted, Warned
 from terralive_relay.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
 from terralive_relay.leasing import (
     ANSWER_SECONDS,

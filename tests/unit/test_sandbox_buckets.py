@@ -9,13 +9,7 @@ from typing import Any, cast
 import pytest
 
 from support.samples import assert_same_shape, sample
-from terralive_sandbox.triggers.buckets import (
-    Change,
-    Filter,
-    ambiguous,
-    notification,
-    trial_event,
-)
+from terralive_sandbox.triggers.buckets import Change, Filter, ambiguous, notification, trial_event
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, dt.UTC)
 

@@ -4,9 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-
-from terralive_relay.environment import credentials_key, environment_key, worker_environment
-from terralive_relay.functions import LocalFunction
+from terralive_workers.environment import credentials_key, environment_key, worker_environment
+from terralive_workers.function import LocalFunction
 
 FUNCTION = LocalFunction(
     "orders",

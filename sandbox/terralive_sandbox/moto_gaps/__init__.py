@@ -10,10 +10,7 @@ from collections.abc import Callable
 
 from moto.core.config import default_user_config
 
-from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.mappings import Mappings
-
-from . import (
+from terralive_sandbox.moto_gaps import (
     apigateway,
     apigatewayv2,
     dynamodb,
@@ -28,6 +25,8 @@ from . import (
     sns,
     sqs,
 )
+from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.mappings import Mappings
 
 
 def configure() -> None:

@@ -13,7 +13,7 @@ from moto.apigateway.models import APIGatewayBackend, Deployment, Integration, M
 from moto.apigateway.responses import APIGatewayResponse
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 
-from .errors import not_emulated, refusing
+from terralive_sandbox.moto_gaps.errors import not_emulated, refusing
 
 Operations: TypeAlias = list[dict[str, Any]]
 Fields: TypeAlias = Mapping[str, tuple[str, Callable[[str], object]]]

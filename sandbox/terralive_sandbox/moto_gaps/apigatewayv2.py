@@ -20,7 +20,7 @@ from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 from moto.core.exceptions import JsonRESTError
 
-from .errors import not_emulated, refusing
+from terralive_sandbox.moto_gaps.errors import not_emulated, refusing
 
 _DEPLOYMENTS: WeakKeyDictionary[Api, dict[str, dict[str, object]]] = WeakKeyDictionary()
 _Answer: TypeAlias = tuple[int, dict[str, str], str]

@@ -19,11 +19,10 @@ from moto.events.responses import EventsHandler
 from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from terralive_sandbox.identity import ACCOUNT
+from terralive_sandbox.moto_gaps.errors import not_emulated, refusing
 from terralive_sandbox.triggers import patterns, rules, schedules
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.destinations import DestinationError, Service
-
-from .errors import not_emulated, refusing
 
 _ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
 _TARGETS = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")

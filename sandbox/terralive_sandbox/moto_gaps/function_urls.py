@@ -19,7 +19,7 @@ from moto.awslambda.models import LambdaBackend, LambdaFunction
 from moto.awslambda.policy import Policy
 from moto.awslambda.responses import LambdaResponse
 
-from .errors import not_emulated
+from terralive_sandbox.moto_gaps.errors import not_emulated
 
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_CHARACTERS = 32

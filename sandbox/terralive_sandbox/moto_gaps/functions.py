@@ -9,9 +9,8 @@ from moto.awslambda.exceptions import InvalidParameterValueException
 from moto.awslambda.models import ImageConfig, LambdaAlias, LambdaBackend, LambdaFunction
 from moto.core.utils import iso_8601_datetime_with_nanoseconds
 
+from terralive_sandbox.moto_gaps.errors import not_emulated
 from terralive_sandbox.triggers.destinations import DestinationError, Role, require
-
-from .errors import not_emulated
 
 
 def other_triggers_say_that_they_are_missing() -> None:

@@ -16,11 +16,10 @@ from typing import Any
 
 from moto.core.exceptions import JsonRESTError
 
+from terralive_sandbox.moto_gaps.errors import not_emulated
 from terralive_sandbox.triggers import sources
 from terralive_sandbox.triggers.filters import Filters, InvalidFilterError
 from terralive_sandbox.triggers.sources import SourceKind
-
-from .errors import not_emulated
 
 _ARN = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?(-iso([a-z])?)?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 _INVALID = "InvalidParameterValueException"

@@ -18,13 +18,12 @@ from moto.awslambda.responses import LambdaResponse
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox import identity
+from terralive_sandbox.moto_gaps import mapping_checks as checks
+from terralive_sandbox.moto_gaps.errors import not_emulated
 from terralive_sandbox.triggers import reading, sources
 from terralive_sandbox.triggers.filters import Filters
 from terralive_sandbox.triggers.mappings import Mappings
 from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
-
-from . import mapping_checks as checks
-from .errors import not_emulated
 
 _INVALID = "InvalidParameterValueException"
 # What AWS answers where a request says nothing (localstack's tests record it).

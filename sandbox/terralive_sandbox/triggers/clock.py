@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Callable, Mapping
 
 from terralive_sandbox.control import ControlPlane
-
-from .schedules import Agenda
+from terralive_sandbox.triggers.schedules import Agenda
 
 # A laptop that was asleep, or a clock that was set: what is due is looked at this often anyway.
 _LONGEST_SLEEP_SECONDS = 30.0

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 
 from terralive_sandbox.asynchronous import AsynchronousInvocations
 from terralive_sandbox.lambdas import Functions, InvokeError
-
-from . import destinations
-from .destinations import DestinationError, Service
+from terralive_sandbox.triggers import destinations
+from terralive_sandbox.triggers.destinations import DestinationError, Service
 
 
 class Deliveries:

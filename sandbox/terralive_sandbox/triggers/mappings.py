@@ -6,11 +6,10 @@ import asyncio
 
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions
-
-from .poller import Poller
-from .queue_poller import QueuePoller
-from .sources import SourceKind, SourceMapping
-from .stream_poller import StreamPoller
+from terralive_sandbox.triggers.poller import Poller
+from terralive_sandbox.triggers.queue_poller import QueuePoller
+from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
+from terralive_sandbox.triggers.stream_poller import StreamPoller
 
 
 class Mappings:

@@ -12,10 +12,9 @@ from typing import ParamSpec, TypeVar
 from terralive_sandbox import identity
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions, InvokeError, Result
-
-from . import batches, reading, sources
-from .batches import Record
-from .sources import SourceMapping
+from terralive_sandbox.triggers import batches, reading, sources
+from terralive_sandbox.triggers.batches import Record
+from terralive_sandbox.triggers.sources import SourceMapping
 
 # A poller is woken by what arrives; this is for what nothing tells of.
 IDLE_SECONDS = 20.0

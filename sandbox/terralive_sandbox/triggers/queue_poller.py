@@ -12,11 +12,10 @@ import traceback
 
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions, InvokeError, Result
-
-from . import batches, reading
-from .batches import Record
-from .poller import BLOCKED_SECONDS, FAILED, OK, Poller
-from .sources import SourceMapping
+from terralive_sandbox.triggers import batches, reading
+from terralive_sandbox.triggers.batches import Record
+from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
+from terralive_sandbox.triggers.sources import SourceMapping
 
 _THROTTLED_PAUSE_SECONDS = 0.5
 # So many batches Lambda begins with; that it adds more each minute would gain nothing on one machine.

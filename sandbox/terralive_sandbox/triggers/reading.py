@@ -21,8 +21,7 @@ from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
 from terralive_sandbox import identity
-
-from .batches import Record
+from terralive_sandbox.triggers.batches import Record
 
 
 @dataclass(frozen=True, slots=True)

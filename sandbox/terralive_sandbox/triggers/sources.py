@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from terralive_sandbox.policy import AccessRequest, Decision, decide
-
-from .filters import Filters
+from terralive_sandbox.triggers.filters import Filters
 
 _QUEUE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _STREAM_ACTIONS = (

@@ -11,11 +11,10 @@ import time
 
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions, InvokeError
-
-from . import reading, streams
-from .poller import BLOCKED_SECONDS, FAILED, OK, Poller
-from .sources import SourceMapping
-from .streams import Batch
+from terralive_sandbox.triggers import reading, streams
+from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
+from terralive_sandbox.triggers.sources import SourceMapping
+from terralive_sandbox.triggers.streams import Batch
 
 
 class StreamPoller(Poller):

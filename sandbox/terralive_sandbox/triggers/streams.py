@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from . import batches
-from .batches import Record
+from terralive_sandbox.triggers import batches
+from terralive_sandbox.triggers.batches import Record
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -24,9 +24,9 @@ import threading
 from enum import IntEnum
 from typing import Final, Protocol
 
-from terralive_relay import http1
-from terralive_relay.guardian import Guardian
 from terralive_stub.invocation import Invocation
+from terralive_workers import http_messages as http1
+from terralive_workers.guardian import Guardian
 
 # The limit that Lambda itself names in its error message, 100 bytes above 6 MiB.
 RESPONSE_BYTES: Final = 6_291_556

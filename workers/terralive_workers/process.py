@@ -18,8 +18,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from terralive_relay.guardian import Guardian, gated
-from terralive_relay.output import Emit, Output
+from terralive_workers.guardian import Guardian, gated
+from terralive_workers.output import Emit, Output
 
 
 class WorkerState(StrEnum):

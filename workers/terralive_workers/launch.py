@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_relay.functions import Debugger, LocalFunction
 from terralive_stub.errors import ConfigurationError
+from terralive_workers.function import Debugger, LocalFunction
 
 PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstrap" / "python_bootstrap.py"
 NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
