@@ -33,8 +33,8 @@ from terralive_workers.function import LocalFunction
 from support import debug_stack
 from support.costs import Costs, cost, counted, of_several
 from support.sandbox import Aws
+from terralive_relay.connection.session import Identity
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_relay.session import Identity
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.chunks import pack_invocation, split

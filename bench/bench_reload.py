@@ -26,8 +26,8 @@ from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function
-from terralive_relay.pool import Pool
-from terralive_relay.watch import Watcher
+from terralive_relay.code.watch import Watcher
+from terralive_relay.pool.pool import Pool
 
 NOOP = "def handler(event, context): return event"
 BURN_SECONDS = 0.05

@@ -16,7 +16,7 @@ from pathlib import Path
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
-from terralive_relay.pool import Pool
+from terralive_relay.pool.pool import Pool
 from terralive_stub.invocation import Invocation
 
 ROUNDS = 5

@@ -21,7 +21,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from support.processes import descendants, running
 from support.workers import invocation
-from terralive_relay.leasing import Identity
+from terralive_relay.connection.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.sigv4 import Credentials

@@ -18,7 +18,7 @@ from terralive_workers.function import Debugger, LocalFunction
 
 from terralive_cli.mapping import LocalCode
 from terralive_cli.table import closest
-from terralive_relay.debug_port import listen
+from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution import FunctionFacts

@@ -20,19 +20,19 @@ from typing import Final, TypeAlias
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
-from terralive_relay.build import builds
-from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
+from terralive_relay.code.build import builds
+from terralive_relay.code.watch import Watcher
+from terralive_relay.connection.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
+from terralive_relay.connection.forwarding import SECONDS as FORWARD_SECONDS
+from terralive_relay.connection.forwarding import Forwarding
+from terralive_relay.connection.journal import Journal
+from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
+from terralive_relay.connection.session import RelaySession
+from terralive_relay.connection.surroundings import Change, Clocks, Network, address_towards
+from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
 from terralive_relay.events import ConnectionChanged, ConnectionState, LogLine, RelayEvent, Reloaded, Sink, Warned
-from terralive_relay.forwarding import SECONDS as FORWARD_SECONDS
-from terralive_relay.forwarding import Forwarding
-from terralive_relay.journal import Journal
-from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.memory import limit_arenas
-from terralive_relay.pool import Pool, PoolResult
-from terralive_relay.session import RelaySession
-from terralive_relay.surroundings import Change, Clocks, Network, address_towards
-from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
-from terralive_relay.watch import Watcher
+from terralive_relay.pool.pool import Pool, PoolResult
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
 from terralive_stub.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.refusals import Refusal, error_outcome

@@ -11,10 +11,10 @@ from terralive_workers.function import Build
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function, until
-from terralive_relay.build import builds
+from terralive_relay.code.build import builds
+from terralive_relay.code.watch import Watcher
 from terralive_relay.events import Warned
-from terralive_relay.pool import Pool
-from terralive_relay.watch import Watcher
+from terralive_relay.pool.pool import Pool
 
 RETURNS = "def handler(event, context): return {!r}"
 

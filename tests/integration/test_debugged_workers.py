@@ -16,8 +16,8 @@ from terralive_workers.runtime_api import RuntimeApi
 
 from support.debugging import Inspector
 from support.workers import Recorder, invocation, local_function
-from terralive_relay.debug_port import DebugPort
-from terralive_relay.pool import Pool
+from terralive_relay.pool.debug_port import DebugPort
+from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
 
 NODE = Path(shutil.which("node") or "node")

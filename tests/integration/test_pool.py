@@ -23,7 +23,7 @@ from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function, until
 from terralive_relay.events import Warned
-from terralive_relay.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
+from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
 from terralive_stub.errors import ConfigurationError
 
 ROLE = {"AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "role-secret", "AWS_SESSION_TOKEN": "role-token"}

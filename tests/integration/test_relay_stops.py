@@ -20,8 +20,8 @@ from websockets.sync.server import ServerConnection, serve
 from support.processes import descendants, running
 from support.waiting import eventually
 from support.workers import Recorder, invocation, local_function
+from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
 from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
-from terralive_relay.leasing import RENEW_SECONDS, Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.errors import StageHeldError

@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.transport import Closed, Happening, Opened, Text, Transport
+from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
 from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.sigv4 import Credentials
 

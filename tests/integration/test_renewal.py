@@ -13,8 +13,8 @@ from terralive_workers.function import LocalFunction
 from support.sandbox import Aws
 from support.stages import deploy
 from support.waiting import eventually
+from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEvent, Warned
-from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.sigv4 import Credentials

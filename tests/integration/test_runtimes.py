@@ -15,7 +15,7 @@ from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function
-from terralive_relay.pool import Pool
+from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.invocation import Outcome
 

@@ -12,8 +12,8 @@ from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function, until
-from terralive_relay.pool import Pool
-from terralive_relay.watch import Watcher, affected, follow
+from terralive_relay.code.watch import Watcher, affected, follow
+from terralive_relay.pool.pool import Pool
 
 
 class Seen:

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from support.protocol import FakeTable
-from terralive_relay.effects import Close, Renew, Run, Stop
-from terralive_relay.effects import Effect as RelayEffect
-from terralive_relay.effects import Send as RelaySend
-from terralive_relay.leasing import Identity
-from terralive_relay.session import RelaySession
+from terralive_relay.connection.effects import Close, Renew, Run, Stop
+from terralive_relay.connection.effects import Effect as RelayEffect
+from terralive_relay.connection.effects import Send as RelaySend
+from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.session import RelaySession
 from terralive_stub.exchange import Door, Exchange, Gone, Lease
 from terralive_stub.exchange import Identity as Caller
 from terralive_stub.invocation import Invocation, Outcome

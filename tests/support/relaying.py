@@ -21,8 +21,8 @@ from terralive_workers.function import LocalFunction
 
 from support.commands import clean_environment
 from support.waiting import eventually
+from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
-from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.sigv4 import Credentials
 

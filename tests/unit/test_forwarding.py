@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from terralive_relay.connection.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_relay.events import LogLine
-from terralive_relay.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_stub.chunks import CHUNK_BYTES, pack_logs
 from terralive_stub.invocation import Printed
 

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 
 from support.messages import JSON, MESSAGES, NAMES, NUMBERS, TEXTS, UNREADABLE
 from support.protocol import FakeGateway, FakeTable
-from terralive_relay.effects import Effect, Run, Send, Stop, Tell
+from terralive_relay.connection.effects import Effect, Run, Send, Stop, Tell
+from terralive_relay.connection.invocations import Invocations
+from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
-from terralive_relay.invocations import Invocations
-from terralive_relay.leasing import Identity
-from terralive_relay.session import RelaySession
 from terralive_stub import session as stub
 from terralive_stub.broker import Broker
 from terralive_stub.chunks import (

@@ -8,10 +8,9 @@ from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
-from terralive_relay.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
-from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, InvocationStarted, Warned
-from terralive_relay.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
-from terralive_relay.leasing import (
+from terralive_relay.connection.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
+from terralive_relay.connection.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
+from terralive_relay.connection.leasing import (
     ANSWER_SECONDS,
     RENEW_AGAIN_SECONDS,
     RENEW_SECONDS,
@@ -19,7 +18,8 @@ from terralive_relay.leasing import (
     WAKE_SECONDS,
     Identity,
 )
-from terralive_relay.session import RelaySession
+from terralive_relay.connection.session import RelaySession
+from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, InvocationStarted, Warned
 from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_logs, unpack_outcome
 from terralive_stub.invocation import Invocation, Outcome, Printed
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES

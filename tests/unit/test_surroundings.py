@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_relay.surroundings import Change, Clocks, Network, address_towards
+from terralive_relay.connection.surroundings import Change, Clocks, Network, address_towards
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from terralive_workers.process import IllegalTransitionError, WorkerState, step
 
-from terralive_relay.plan import Plan, plan
+from terralive_relay.pool.placement import Plan, plan
 
 S = WorkerState
 

@@ -19,8 +19,8 @@ from terralive_cli.mapping import doubts, runtime_doubts
 from terralive_cli.target import Target, opened, work_folder
 from terralive_cli.translate import from_relay
 from terralive_cli.ui import Ui
+from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
-from terralive_relay.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings, held_by
 from terralive_stub.errors import StageHeldError
 from terralive_stub.exchange import LeaseState

@@ -35,10 +35,10 @@ from terralive_workers.launch import launch_of
 from terralive_workers.process import Process, WorkerState, step
 from terralive_workers.runtime_api import RuntimeApi, Verdict
 
-from terralive_relay.debug_port import DebugPort
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import LogLine, Sink, Warned
-from terralive_relay.plan import plan
+from terralive_relay.pool.debug_port import DebugPort
+from terralive_relay.pool.placement import plan
 from terralive_stub.invocation import Invocation, Outcome
 from terralive_stub.limits import INIT_SECONDS
 

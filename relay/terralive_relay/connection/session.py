@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from terralive_relay.effects import Effect
-from terralive_relay.invocations import STALL_SECONDS, Invocations
-from terralive_relay.journal import Seen
-from terralive_relay.leasing import RENEW_SECONDS, Identity, Leasing
+from terralive_relay.connection.effects import Effect
+from terralive_relay.connection.invocations import STALL_SECONDS, Invocations
+from terralive_relay.connection.journal import Seen
+from terralive_relay.connection.leasing import RENEW_SECONDS, Identity, Leasing
 from terralive_stub.invocation import Outcome, Printed
 from terralive_stub.wire import (
     Chunk,

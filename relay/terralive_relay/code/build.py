@@ -23,9 +23,9 @@ from terralive_workers.function import Build, LocalFunction
 from terralive_workers.guardian import Guardian
 from terralive_workers.process import Process
 
+from terralive_relay.code.watch import is_named
 from terralive_relay.describe import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
-from terralive_relay.watch import is_named
 from terralive_stub.invocation import Outcome
 
 _TAIL_LINES: Final = 20

@@ -17,7 +17,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Final
 
-from terralive_relay.effects import Close, Effect, Renew, Send, Stop, StopReason, Tell
+from terralive_relay.connection.effects import Close, Effect, Renew, Send, Stop, StopReason, Tell
 from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
 from terralive_stub.limits import CONNECTION_SECONDS
 from terralive_stub.wire import Goodbye, Heartbeat, Hello, Message, Problem, Refused, Released, TakenOver, Welcome

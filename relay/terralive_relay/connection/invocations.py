@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from terralive_relay.connection.effects import Effect, Note, Run, Send, Tell
+from terralive_relay.connection.journal import Seen
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
-from terralive_relay.effects import Effect, Note, Run, Send, Tell
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
-from terralive_relay.journal import Seen
 from terralive_stub.chunks import PAYLOAD_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
 from terralive_stub.invocation import NOTHING_PRINTED, Outcome, Printed
 from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
