@@ -37,11 +37,11 @@ from terralive_relay.connection.session import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
-from terralive_stub.chunks import pack_invocation, split
-from terralive_stub.invocation import Invocation
-from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.transport import Connection, Inbox, Received, send_text
-from terralive_stub.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
+from terralive_stub.protocol.chunks import pack_invocation, split
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
+from terralive_stub.stub.transport import Connection, Inbox, Received, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 
 FUNCTION = "noop"

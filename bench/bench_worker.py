@@ -17,7 +17,7 @@ from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 from terralive_relay.pool.pool import Pool
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 
 ROUNDS = 5
 

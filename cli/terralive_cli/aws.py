@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from terralive_stub.broker.exchange import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
-from terralive_stub.exchange import Lease
-from terralive_stub.sigv4 import Credentials
+from terralive_stub.protocol.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import boto3
@@ -62,7 +62,7 @@ class Caller:
         """Read who is connected; None also where the caller may not know: the broker decides in the end anyway."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        from terralive_stub.broker import DynamoDBTable  # noqa: PLC0415  # imports boto3
+        from terralive_stub.broker.lambda_function import DynamoDBTable  # noqa: PLC0415  # imports boto3
 
         try:
             client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.invocation import Outcome
+from terralive_stub.protocol.invocation import Outcome
 
 _READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
 _SUMMARY_CHARACTERS: Final = 200

@@ -34,10 +34,10 @@ from terralive_relay.events import ConnectionChanged, ConnectionState, LogLine, 
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool, PoolResult
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
-from terralive_stub.invocation import NOTHING_PRINTED, Invocation
-from terralive_stub.refusals import Refusal, error_outcome
-from terralive_stub.sigv4 import Credentials
-from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
+from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
+from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
 
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0

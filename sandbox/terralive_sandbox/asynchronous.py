@@ -23,7 +23,7 @@ from moto.awslambda.models import LambdaFunction
 from terralive_sandbox.control import ControlPlane
 from terralive_sandbox.lambdas import Functions, InvokeError, Result, new_trace
 from terralive_sandbox.triggers.destinations import DestinationError, Role, send
-from terralive_stub.limits import ASYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
 
 _FUNCTION_RETRY_SECONDS = (60.0, 120.0)
 _MOST_AGE_SECONDS = 6 * 3600

@@ -39,7 +39,7 @@ from terralive_sandbox.identity import Caller
 from terralive_sandbox.throttle import Limit
 from terralive_sandbox.transit import Transit
 from terralive_sandbox.websocketapi import Connection
-from terralive_stub.limits import MESSAGE_BYTES
+from terralive_stub.protocol.limits import MESSAGE_BYTES
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html

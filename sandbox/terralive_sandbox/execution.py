@@ -25,7 +25,7 @@ from terralive_workers.process import Process
 from terralive_workers.runtime_api import RuntimeApi, Verdict
 
 from terralive_sandbox.logs import FunctionLog
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome
 
 _PEAK_SECONDS = 0.5
 

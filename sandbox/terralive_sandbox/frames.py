@@ -24,7 +24,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from terralive_sandbox.httpapi import HttpResponse, RefusedError
-from terralive_stub.limits import CONNECTION_SECONDS, FRAME_BYTES, IDLE_SECONDS, MESSAGE_BYTES
+from terralive_stub.protocol.limits import CONNECTION_SECONDS, FRAME_BYTES, IDLE_SECONDS, MESSAGE_BYTES
 
 _CLOSE_SECONDS = 5.0
 _MESSAGES_AT_ONCE = 128

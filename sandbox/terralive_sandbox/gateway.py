@@ -27,7 +27,7 @@ from terralive_sandbox.policy import AccessRequest, Decision, decide
 from terralive_sandbox.proxyanswers import MalformedAnswerError
 from terralive_sandbox.throttle import ACCOUNT as ACCOUNT_LIMIT
 from terralive_sandbox.throttle import Throttle, limit
-from terralive_stub.limits import INTEGRATION_SECONDS
+from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 T = TypeVar("T")
 Event: TypeAlias = Mapping[str, object]

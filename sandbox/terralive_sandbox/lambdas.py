@@ -46,8 +46,8 @@ from terralive_sandbox.logs import FunctionLog, LogStream, Write, logging_config
 from terralive_sandbox.placement import Fleet, settle
 from terralive_sandbox.policy import AccessRequest, Decision, decide
 from terralive_sandbox.pythonruntime import make_python
-from terralive_stub.invocation import Invocation
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 _TAIL_BYTES = 4096
 _CREDENTIAL_SECONDS = 6 * 3600

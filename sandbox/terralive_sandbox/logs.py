@@ -22,7 +22,7 @@ from moto.logs.models import logs_backends
 
 from terralive_sandbox.identity import ACCOUNT
 from terralive_sandbox.policy import AccessRequest, Decision, decide
-from terralive_stub.invocation import Outcome
+from terralive_stub.protocol.invocation import Outcome
 
 KEPT_LINES = 10_000
 LOGGING_CONFIG = "terralive_logging_config"

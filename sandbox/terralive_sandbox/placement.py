@@ -18,8 +18,8 @@ from terralive_workers import outcomes
 
 from terralive_sandbox.execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
 from terralive_sandbox.logs import Report
-from terralive_stub.invocation import Invocation
-from terralive_stub.limits import INIT_SECONDS
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.limits import INIT_SECONDS
 
 # One that has answered asks for more at once, unless it is still busy with something of its own.
 _ANSWERED_SECONDS = 0.2

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from terralive_sandbox import httpapi, proxyanswers
 from terralive_sandbox.identity import Caller
 from terralive_sandbox.proxyanswers import MalformedAnswerError
-from terralive_stub.limits import MESSAGE_BYTES
+from terralive_stub.protocol.limits import MESSAGE_BYTES
 
 _VARIABLE = re.compile(r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)")
 _SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")

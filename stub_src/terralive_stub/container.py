@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from terralive_stub.takeover import make_stub, take_over
+from terralive_stub.stub.takeover import make_stub, take_over
 
 _ARGUMENTS = 4
 

@@ -15,9 +15,9 @@ import time
 from typing import Protocol
 
 import terralive_settings as settings
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.stub import Stub
-from terralive_stub.takeover import make_stub, take_over
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.stub.stub import Stub
+from terralive_stub.stub.takeover import make_stub, take_over
 
 
 class LambdaContext(Protocol):

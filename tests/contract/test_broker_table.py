@@ -1,4 +1,4 @@
-"""The connections table in memory and in DynamoDB (moto) keep one contract: that of `terralive_stub.exchange.Table`."""
+"""The connections table in memory and in DynamoDB (moto) keep one contract: that of `terralive_stub.broker.exchange.Table`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 
 from support.protocol import FakeTable
-from terralive_stub.broker import DynamoDBTable
-from terralive_stub.exchange import Conflict, Door, Identity, Lease, LeaseState, Table
+from terralive_stub.broker.exchange import Conflict, Door, Identity, Lease, LeaseState, Table
+from terralive_stub.broker.lambda_function import DynamoDBTable
 
 RELAY = Identity("Lx=1", Door.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000)
 LEASE = Lease(

@@ -18,7 +18,7 @@ from terralive_workers.launch import NODE_BOOTSTRAP
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 
 NODE = shutil.which("node") or ""
 ORACLE = Path(__file__).parent / "node" / "oracle.mjs"

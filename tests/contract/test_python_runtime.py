@@ -21,7 +21,7 @@ from terralive_workers.launch import PYTHON_BOOTSTRAP
 from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 
 PYTHON = os.environ.get("TERRALIVE_CONTRACT_PYTHON") or sys.executable
 if sys.executable == PYTHON:

@@ -29,13 +29,13 @@ from support.sandbox import Aws, running_sandbox, unique
 from support.sockets import PATIENCE, client, unsigned_host, upgrade_status
 from support.waiting import eventually
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.broker import DynamoDBTable
-from terralive_stub.chunks import pack_invocation, pack_outcome, split
-from terralive_stub.exchange import Door, Lease, LeaseState
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.wire import (
+from terralive_stub.broker.exchange import Door, Lease, LeaseState
+from terralive_stub.broker.lambda_function import DynamoDBTable
+from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Done,

@@ -12,7 +12,7 @@ from support import debug_stack
 from support.sandbox import Aws, unique
 from support.sockets import unsigned_host, upgrade_status
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 
 PAGE = Path(__file__).parents[2] / "docs" / "PERMISSIONS.md"
 

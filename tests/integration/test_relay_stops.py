@@ -23,11 +23,23 @@ from support.workers import Recorder, invocation, local_function
 from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
 from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.errors import StageHeldError
-from terralive_stub.invocation import Outcome
-from terralive_stub.sigv4 import Credentials
-from terralive_stub.wire import Ack, Chunk, Goodbye, Heartbeat, Hello, Kind, Refused, Released, Welcome, decode, encode
+from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Refused,
+    Released,
+    Welcome,
+    decode,
+    encode,
+)
 
 QUICK = "def handler(event, context): return event"
 ENDLESS = """

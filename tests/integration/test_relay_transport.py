@@ -18,8 +18,8 @@ from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
-from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
-from terralive_stub.sigv4 import Credentials
+from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
+from terralive_stub.protocol.sigv4 import Credentials
 
 Script = Callable[[ServerConnection], None]
 UpgradeScript = Callable[[ServerConnection, Request], Response | None]

@@ -17,7 +17,7 @@ from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.sigv4 import Credentials
+from terralive_stub.protocol.sigv4 import Credentials
 
 HANDLER = """
 import time

@@ -12,7 +12,7 @@ import pytest
 from terralive_workers.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
 
 from support.workers import ARN, until
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 
 NEXT = "/2018-06-01/runtime/invocation/next"
 RESPONSE = "/2018-06-01/runtime/invocation/r-1/response"

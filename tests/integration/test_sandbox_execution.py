@@ -29,7 +29,7 @@ from support.waiting import eventually
 from terralive_sandbox.execution import Ending, ExecutionEnvironment, Setup
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.logs import FunctionLog, LogStream
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 
 SCRATCH = """
 import os, time

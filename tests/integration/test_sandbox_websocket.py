@@ -36,8 +36,8 @@ from support.sockets import (
     upgrade_request,
 )
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.limits import FRAME_BYTES, MESSAGE_BYTES
-from terralive_stub.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 
 # `$connect` does as the query says. A message is answered by its event, or by as many bytes as it asks for.
 DESK = """

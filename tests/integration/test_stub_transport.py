@@ -15,12 +15,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_stub.chunks import Assembler, pack_outcome, split
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.session import StubSession
-from terralive_stub.sigv4 import Credentials
-from terralive_stub.stub import Stub
-from terralive_stub.wire import Ack, Chunk, Kind, Resume, decode, encode
+from terralive_stub.protocol.chunks import Assembler, pack_outcome, split
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import Ack, Chunk, Kind, Resume, decode, encode
+from terralive_stub.stub.session import StubSession
+from terralive_stub.stub.stub import Stub
 
 OK = Outcome(b'"ok"')
 Script = Callable[[ServerConnection], None]

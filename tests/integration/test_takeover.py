@@ -30,9 +30,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from support.twohosts import CLOUD, Link, hosts
-from terralive_stub.chunks import Assembler, pack_outcome, split, unpack_invocation
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.wire import Ack, Chunk, Kind, decode, encode
+from terralive_stub.protocol.chunks import Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip, write_stub_image
 
 RUNTIMES = {

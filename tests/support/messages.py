@@ -7,8 +7,8 @@ from dataclasses import fields
 
 from hypothesis import strategies as st
 
-from terralive_stub.limits import MESSAGE_BYTES
-from terralive_stub.wire import _TYPES, Kind, Message, encode
+from terralive_stub.protocol.limits import MESSAGE_BYTES
+from terralive_stub.protocol.wire import _TYPES, Kind, Message, encode
 
 # The words that the tests' sessions know, so that a message now and then is about something that exists.
 WORDS = ("", "life", "fn", "other", "running", "c1", "stub1", "relay1", "raw", "zlib", "no-lease", "not-served")

@@ -19,11 +19,11 @@ from terralive_relay.connection.effects import Effect as RelayEffect
 from terralive_relay.connection.effects import Send as RelaySend
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.connection.session import RelaySession
-from terralive_stub.exchange import Door, Exchange, Gone, Lease
-from terralive_stub.exchange import Identity as Caller
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.session import LAST_QUESTION_SECONDS, Connect, Effect, Finish, Send, StubSession
-from terralive_stub.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
+from terralive_stub.broker.exchange import Door, Exchange, Gone, Lease
+from terralive_stub.broker.exchange import Identity as Caller
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
+from terralive_stub.stub.session import LAST_QUESTION_SECONDS, Connect, Effect, Finish, Send, StubSession
 
 EPOCH_MS = 1_700_000_000_000
 RELAY_CLOCK_MS = 7 * 3_600_000  # the relay's machine goes wrong by hours

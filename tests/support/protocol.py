@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from terralive_stub.exchange import Conflict, Door, Gone, Identity, Lease
-from terralive_stub.wire import Message, decode
+from terralive_stub.broker.exchange import Conflict, Door, Gone, Identity, Lease
+from terralive_stub.protocol.wire import Message, decode
 
 
 @dataclass
 class FakeTable:
-    """Keeps the contract of `terralive_stub.exchange.Table`."""
+    """Keeps the contract of `terralive_stub.broker.exchange.Table`."""
 
     identities: dict[str, Identity] = field(default_factory=dict)
     lease: Lease | None = None

@@ -24,7 +24,7 @@ from support.waiting import eventually
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_stub.sigv4 import Credentials
+from terralive_stub.protocol.sigv4 import Credentials
 
 Event = dict[str, Any]
 

@@ -33,7 +33,7 @@ def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
     )["TableDescription"]["TableArn"]
     broker = aws.function(
         build_broker_zip(folder).path.read_bytes(),
-        handler="terralive_stub.broker.handler",
+        handler="terralive_stub.broker.lambda_function.handler",
         statements=[_allow("dynamodb:*", table), _allow("execute-api:ManageConnections", "*")],
         timeout=29,
         name=f"{name}-broker",

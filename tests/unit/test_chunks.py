@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terralive_stub.chunks import (
+from terralive_stub.protocol.chunks import (
     CHUNK_BYTES,
     PAYLOAD_BYTES,
     ZLIB,
@@ -21,9 +21,9 @@ from terralive_stub.chunks import (
     unpack_invocation,
     unpack_outcome,
 )
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.limits import MESSAGE_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.wire import Chunk, Kind, ProtocolError, decode, encode
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.limits import MESSAGE_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError, decode, encode
 
 
 def payload_of(size: int, seed: int, *, noisy: bool) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from support.messages import JSON
 from terralive_relay.describe import Trigger, describe_delivery, describe_error, describe_place, describe_trigger
-from terralive_stub.invocation import Outcome
+from terralive_stub.protocol.invocation import Outcome
 
 _KEYS = (
     "requestContext",

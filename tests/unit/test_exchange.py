@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from support.protocol import FakeGateway, FakeTable
-from terralive_stub.chunks import split
-from terralive_stub.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
-from terralive_stub.wire import (
+from terralive_stub.broker.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
+from terralive_stub.protocol.chunks import split
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Goodbye,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from terralive_relay.connection.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_relay.events import LogLine
-from terralive_stub.chunks import CHUNK_BYTES, pack_logs
-from terralive_stub.invocation import Printed
+from terralive_stub.protocol.chunks import CHUNK_BYTES, pack_logs
+from terralive_stub.protocol.invocation import Printed
 
 
 def printed(*lines: str, request_id: str = "r1") -> Forwarding:

@@ -27,9 +27,9 @@ from terralive_relay.connection.invocations import Invocations
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
-from terralive_stub import session as stub
-from terralive_stub.broker import Broker
-from terralive_stub.chunks import (
+from terralive_stub.broker.exchange import LEASE_MS, Door, Exchange
+from terralive_stub.broker.lambda_function import Broker
+from terralive_stub.protocol.chunks import (
     CHUNK_BYTES,
     PAYLOAD_BYTES,
     Assembler,
@@ -38,10 +38,9 @@ from terralive_stub.chunks import (
     split,
     unpack_outcome,
 )
-from terralive_stub.exchange import LEASE_MS, Door, Exchange
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.refusals import Refusal
-from terralive_stub.wire import (
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.refusals import Refusal
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Done,
@@ -59,6 +58,7 @@ from terralive_stub.wire import (
     decode,
     encode,
 )
+from terralive_stub.stub import session as stub
 
 NOW_MS = 1_700_000_000_000
 OK = Outcome(b'"ok"')

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from support.network import CONNECTION_S, Faults, Link, Network, RelayActor, StubActor
-from terralive_stub.exchange import Door
+from terralive_stub.broker.exchange import Door
 
 FUNCTIONS = ("fn", "other")
 EXPLORE = int(os.environ.get("TERRALIVE_EXPLORE", "0"))

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from terralive_stub.invocation import Invocation
-from terralive_stub.refusals import Refusal, describe_no_relay, refuse
-from terralive_stub.wire import NoRelay
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
+from terralive_stub.protocol.wire import NoRelay
 
 SINCE, UNTIL = 1_767_258_000_000, 1_767_261_845_000  # 2026-01-01 09:00:00 and 10:04:05 UTC
 

@@ -20,10 +20,10 @@ from terralive_relay.connection.leasing import (
 )
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, InvocationStarted, Warned
-from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_logs, unpack_outcome
-from terralive_stub.invocation import Invocation, Outcome, Printed
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.wire import (
+from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Done,

@@ -12,7 +12,7 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.moto_gaps.mapping_checks import check
 from terralive_sandbox.triggers.batches import Record, event, failed, fitting
 from terralive_sandbox.triggers.sources import SourceKind
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 IDS = ("id1", "id2", "id3")
 

@@ -6,9 +6,10 @@ import json
 import random
 from dataclasses import replace
 
-from terralive_stub.chunks import CHUNK_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
-from terralive_stub.invocation import Invocation, Outcome, Printed
-from terralive_stub.session import (
+from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
+from terralive_stub.stub.session import (
     ACK_SECONDS,
     LOST_SECONDS,
     PROBE_SECONDS,
@@ -20,7 +21,6 @@ from terralive_stub.session import (
     Show,
     StubSession,
 )
-from terralive_stub.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 
 HTTP = json.dumps({"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}).encode()
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.messages import MESSAGES, SPOILED, TEXTS, UNREADABLE
-from terralive_stub.limits import MESSAGE_BYTES
-from terralive_stub.wire import Ack, Hello, Kind, Message, Missing, NoRelay, ProtocolError, decode, encode
+from terralive_stub.protocol.limits import MESSAGE_BYTES
+from terralive_stub.protocol.wire import Ack, Hello, Kind, Message, Missing, NoRelay, ProtocolError, decode, encode
 
 
 def survives(text: str) -> None:

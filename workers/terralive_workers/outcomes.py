@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from terralive_stub.invocation import Outcome
+from terralive_stub.protocol.invocation import Outcome
 
 
 @dataclass(frozen=True, slots=True)

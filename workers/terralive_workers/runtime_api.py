@@ -24,7 +24,7 @@ import threading
 from enum import IntEnum
 from typing import Final, Protocol
 
-from terralive_stub.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation
 from terralive_workers import http_messages as http1
 from terralive_workers.guardian import Guardian
 

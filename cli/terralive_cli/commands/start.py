@@ -22,8 +22,8 @@ from terralive_cli.ui import Ui
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings, held_by
+from terralive_stub.broker.exchange import LeaseState
 from terralive_stub.errors import StageHeldError
-from terralive_stub.exchange import LeaseState
 
 _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0

@@ -26,7 +26,7 @@ from terralive_workers.process import Process
 from terralive_relay.code.watch import is_named
 from terralive_relay.describe import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
-from terralive_stub.invocation import Outcome
+from terralive_stub.protocol.invocation import Outcome
 
 _TAIL_LINES: Final = 20
 _TAIL_CHARACTERS: Final = 400

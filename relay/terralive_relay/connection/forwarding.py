@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_relay.events import LogLine
-from terralive_stub.invocation import Printed
+from terralive_stub.protocol.invocation import Printed
 
 SECONDS: Final = 1.0
 BYTES_A_SECOND: Final = 90_000  # one message, also where it does not compress

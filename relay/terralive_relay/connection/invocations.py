@@ -20,11 +20,11 @@ from terralive_relay.connection.effects import Effect, Note, Run, Send, Tell
 from terralive_relay.connection.journal import Seen
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
-from terralive_stub.chunks import PAYLOAD_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
-from terralive_stub.invocation import NOTHING_PRINTED, Outcome, Printed
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.refusals import Refusal, error_outcome
-from terralive_stub.wire import Ack, Chunk, Done, Kind, Message, Missing, ProtocolError, Resume, Unknown
+from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.invocation import NOTHING_PRINTED, Outcome, Printed
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Message, Missing, ProtocolError, Resume, Unknown
 
 STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the missing ones are asked for
 ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up

@@ -19,8 +19,18 @@ from typing import Final
 
 from terralive_relay.connection.effects import Close, Effect, Renew, Send, Stop, StopReason, Tell
 from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
-from terralive_stub.limits import CONNECTION_SECONDS
-from terralive_stub.wire import Goodbye, Heartbeat, Hello, Message, Problem, Refused, Released, TakenOver, Welcome
+from terralive_stub.protocol.limits import CONNECTION_SECONDS
+from terralive_stub.protocol.wire import (
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Message,
+    Problem,
+    Refused,
+    Released,
+    TakenOver,
+    Welcome,
+)
 
 ANSWER_SECONDS: Final = 10.0  # for a Hello or a Heartbeat; a connection that takes longer is given up
 RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a connection is replaced

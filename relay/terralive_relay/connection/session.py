@@ -17,8 +17,8 @@ from terralive_relay.connection.effects import Effect
 from terralive_relay.connection.invocations import STALL_SECONDS, Invocations
 from terralive_relay.connection.journal import Seen
 from terralive_relay.connection.leasing import RENEW_SECONDS, Identity, Leasing
-from terralive_stub.invocation import Outcome, Printed
-from terralive_stub.wire import (
+from terralive_stub.protocol.invocation import Outcome, Printed
+from terralive_stub.protocol.wire import (
     Chunk,
     Done,
     Kind,

@@ -29,8 +29,8 @@ from typing import Final, TypeAlias
 import websocket
 from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
-from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.transport import send_text, socket_options
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.stub.transport import send_text, socket_options
 
 PING_INTERVAL_SECONDS: Final = 20
 PING_TIMEOUT_SECONDS: Final = 10  # must be shorter than the interval

@@ -39,8 +39,8 @@ from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.pool.debug_port import DebugPort
 from terralive_relay.pool.placement import plan
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.limits import INIT_SECONDS
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.limits import INIT_SECONDS
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 _ENVELOPE_BYTES = len('{"Records":[]}')
 

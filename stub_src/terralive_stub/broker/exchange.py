@@ -23,8 +23,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from terralive_stub.limits import CONNECTION_SECONDS
-from terralive_stub.wire import (
+from terralive_stub.protocol.limits import CONNECTION_SECONDS
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Done,

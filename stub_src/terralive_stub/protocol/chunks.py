@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from terralive_stub.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
-from terralive_stub.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.wire import Chunk, Kind, ProtocolError
+from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError
 
 # 96,000 bytes are 128,000 characters of base64, which leaves 3 KB of a 128 KB message for the other fields.
 CHUNK_BYTES: Final = 96_000

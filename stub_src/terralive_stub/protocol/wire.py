@@ -26,7 +26,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from typing import ClassVar, Final, TypeAlias
 
-from terralive_stub.limits import MESSAGE_BYTES
+from terralive_stub.protocol.limits import MESSAGE_BYTES
 
 VERSION: Final = 1
 TEXT_CHARACTERS: Final = 4096
@@ -126,7 +126,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One part of a payload; see `terralive_stub.chunks`. `size` is the whole encoded payload's length in bytes."""
+    """One part of a payload; see `terralive_stub.protocol.chunks`. `size` is the whole encoded payload's length in bytes."""
 
     ACTION: ClassVar[str] = "chunk"
     kind: Kind

@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from terralive_stub.chunks import Assembler, pack_invocation, split, unpack_logs, unpack_outcome
-from terralive_stub.invocation import Invocation, Outcome, Printed
-from terralive_stub.limits import CONNECTION_SECONDS, IDLE_SECONDS
-from terralive_stub.refusals import Refusal, describe_no_relay, refuse
-from terralive_stub.wire import (
+from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
+from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
+from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
     Done,

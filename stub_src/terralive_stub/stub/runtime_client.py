@@ -9,7 +9,7 @@ import http.client
 from collections.abc import Mapping
 from typing import Final
 
-from terralive_stub.invocation import Invocation, Outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome
 
 _PATH: Final = "/2018-06-01/runtime/invocation/"
 _ACCEPTED: Final = 202

@@ -17,7 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from terralive_stub.exchange import REMEMBER_MS, Conflict, Door, Exchange, Gone, Identity, Lease, LeaseState
+from terralive_stub.broker.exchange import REMEMBER_MS, Conflict, Door, Exchange, Gone, Identity, Lease, LeaseState
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi.client import ApiGatewayManagementApiClient

@@ -13,8 +13,8 @@ import time
 from enum import StrEnum
 from typing import Final
 
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.wire import NoRelay
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.wire import NoRelay
 
 
 class Refusal(StrEnum):

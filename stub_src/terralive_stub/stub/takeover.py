@@ -10,11 +10,11 @@ import os
 import sys
 from typing import NoReturn
 
-from terralive_stub.refusals import Refusal, error_outcome
-from terralive_stub.runtime_client import RuntimeClient
-from terralive_stub.session import StubSession
-from terralive_stub.sigv4 import Credentials
-from terralive_stub.stub import Stub
+from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.stub.runtime_client import RuntimeClient
+from terralive_stub.stub.session import StubSession
+from terralive_stub.stub.stub import Stub
 
 
 def make_stub(url: str, region: str, app: str, stage: str) -> Stub:

@@ -20,7 +20,7 @@ from typing import Final
 import websocket
 from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
 
-from terralive_stub.limits import FRAME_BYTES
+from terralive_stub.protocol.limits import FRAME_BYTES
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as well.

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from websocket import WebSocketException
 
-from terralive_stub.invocation import Invocation, Outcome
-from terralive_stub.session import Connect, Effect, Finish, Send, Show, StubSession
-from terralive_stub.sigv4 import Credentials, sign_upgrade
-from terralive_stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
-from terralive_stub.wire import GatewayError, ProtocolError, decode, encode
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
+from terralive_stub.stub.session import Connect, Effect, Finish, Send, Show, StubSession
+from terralive_stub.stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
 
 _THAW_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
