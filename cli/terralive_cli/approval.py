@@ -16,8 +16,8 @@ from terralive_cli.target import Target
 from terralive_cli.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.progress import Change
-from terralive_terraform.runner import Plan
+from terralive_terraform.runs.progress import Change
+from terralive_terraform.runs.runner import Plan
 
 _POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
 _INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")

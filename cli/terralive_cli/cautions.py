@@ -11,9 +11,9 @@ from typing import Final
 from terralive_cli.events import Warning_
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.progress import Change
-from terralive_terraform.substitution import LONGEST_TIMEOUT, FunctionFacts
-from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST
+from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST
+from terralive_terraform.runs.progress import Change
+from terralive_terraform.substitution.rules import LONGEST_TIMEOUT, FunctionFacts
 
 _FUNCTION: Final = "aws_lambda_function"
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way, asks for:

@@ -21,7 +21,7 @@ from terralive_cli.table import closest
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.substitution.rules import FunctionFacts
 
 _FIRST_PORTS: Final[Mapping[str, int]] = {"python": 5678, "nodejs": 9229}
 _LAST_PORT: Final = 65535

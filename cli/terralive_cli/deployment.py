@@ -35,15 +35,15 @@ from terralive_cli.mapping import LocalCode, instances, map_functions
 from terralive_cli.progress import Phase
 from terralive_cli.target import Target
 from terralive_stub.errors import ConfigurationError, TerraliveError
-from terralive_terraform.app import App, Prepared
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
-from terralive_terraform.debug_settings import STUB_STAGE, BackendSettings, DebugStackSettings
+from terralive_terraform.debug_stack.settings import STUB_STAGE, BackendSettings, DebugStackSettings
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.documents import Json
-from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.runner import DeployedFunction, OutputValue, Plan, Terraform
-from terralive_terraform.substitution import FunctionFacts, LiveSettings
-from terralive_terraform.synth import synthesise_debug_stack
-from terralive_terraform.version import require_terraform
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Plan, Terraform
+from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.substitution.app import App, Prepared
+from terralive_terraform.substitution.rules import FunctionFacts, LiveSettings
 
 _PLACEHOLDER: Final = "not-deployed-yet"
 _OUTPUTS: Final = ("stub_url", "relay_url", "api_arn", "table_name")

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from terralive_terraform import node
+from terralive_terraform.runs import node
 
 OLDEST_NODE: Final = 18
 _KINDS: Final = {"python": "Python", "nodejs": "Node.js"}

@@ -20,7 +20,7 @@ from terralive_cli import interpreters
 from terralive_cli.config import Config, FunctionConfig
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.substitution.rules import FunctionFacts
 
 _MAX_PATHS: Final = 3
 _NO_NODE: Final = Path("node")  # a name that PATH does not know

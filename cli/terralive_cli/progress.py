@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from terralive_cli.events import Event, Stack, StackState
 from terralive_cli.translate import from_terraform
-from terralive_terraform.progress import Progress
+from terralive_terraform.runs.progress import Progress
 
 
 @dataclass(slots=True)

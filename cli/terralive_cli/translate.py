@@ -12,7 +12,7 @@ from terralive_relay.events import (
     Reloaded,
     Warned,
 )
-from terralive_terraform.progress import (
+from terralive_terraform.runs.progress import (
     Diagnostic,
     Note,
     PlannedChange,

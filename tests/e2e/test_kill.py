@@ -19,7 +19,7 @@ from support.commands import Command, Event, clean_environment, run
 from support.plain import files, left, plain_project, start
 from support.processes import descendants, running
 from support.projects import Project
-from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runs.mirror import terraform_environment
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,7 +9,7 @@ from terralive_cli.config import Flags
 from terralive_cli.deployment import app_of
 from terralive_cli.loading import load
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.app import App, CdktfApp, PlainApp
+from terralive_terraform.substitution.app import App, CdktfApp, PlainApp
 
 
 def app_in(project: Path) -> App:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from terralive_terraform.node import node_for_jsii
-from terralive_terraform.substitution import LIVE_VARIABLE, LiveSettings
+from terralive_terraform.runs.node import node_for_jsii
+from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
 
 PROGRAM = """
 from cdktf import App, TerraformStack

@@ -17,7 +17,7 @@ import pytest
 
 from support.sandbox import Aws, code, unique
 from terralive_sandbox.info import SandboxInfo, environment
-from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runs.mirror import terraform_environment
 
 CONFIGURATION = Path(__file__).with_name("everything")
 ECHO = "def handler(event, context):\n    return event\n"

@@ -13,7 +13,7 @@ import pytest
 
 from support.sandbox import Aws, code, running_sandbox
 from terralive_sandbox.info import environment, local_url
-from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runs.mirror import terraform_environment
 
 CONFIGURATION = """
 terraform {

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.app import App, CdktfApp, PlainApp, tidy
 from terralive_terraform.artifacts import StubCoordinates, build_broker_zip, build_stub_zip, zip_folder
-from terralive_terraform.discovery import OVERRIDE_FILE, find_modules
-from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.runner import init_fingerprint
-from terralive_terraform.substitution import LiveSettings
+from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.runner import init_fingerprint
+from terralive_terraform.substitution.app import App, CdktfApp, PlainApp, tidy
+from terralive_terraform.substitution.rules import LiveSettings
 
 COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
 LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect")

@@ -13,15 +13,15 @@ import pytest
 
 from support.terraform_aws import actions, aws_environment, plan, terraform_in
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
-from terralive_terraform.app import App
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
-from terralive_terraform.debug_settings import DebugStackSettings, Endpoints
-from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.progress import Progress, ResourceCompleted, ResourceStarted
-from terralive_terraform.runner import DeployedFunction, Terraform
-from terralive_terraform.substitution import LiveSettings
-from terralive_terraform.synth import synthesise_debug_stack
-from terralive_terraform.version import require_terraform
+from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.progress import Progress, ResourceCompleted, ResourceStarted
+from terralive_terraform.runs.runner import DeployedFunction, Terraform
+from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.rules import LiveSettings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sns_demo"
 PLAIN = """

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from support.processes import running
-from terralive_terraform.process import run_process
+from terralive_terraform.runs.process import run_process
 
 RUN = """
 import os, sys

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from support.commands import clean_environment
 from terralive_sandbox.info import SandboxInfo, environment
-from terralive_terraform.debug_settings import DebugStackSettings, Endpoints
-from terralive_terraform.mirror import terraform_environment
-from terralive_terraform.runner import Terraform
-from terralive_terraform.synth import synthesise_debug_stack
+from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.runner import Terraform
 
 
 def deploy(info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] | None = None) -> Terraform:

@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 
 from support.sandbox import Aws
 from terralive_sandbox.info import SandboxInfo
-from terralive_terraform.node import OLDEST_MAJOR, major_version
+from terralive_terraform.runs.node import OLDEST_MAJOR, major_version
 
 PATIENCE = 30.0
 

@@ -14,8 +14,8 @@ from terralive_cli.render import Renderer
 from terralive_cli.target import Target
 from terralive_cli.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
-from terralive_terraform.progress import Change
-from terralive_terraform.runner import Plan
+from terralive_terraform.runs.progress import Change
+from terralive_terraform.runs.runner import Plan
 
 RESTORING = (
     Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function"),

@@ -5,9 +5,9 @@ import pytest
 from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.progress import Change
-from terralive_terraform.substitution import FunctionFacts
-from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST
+from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST
+from terralive_terraform.runs.progress import Change
+from terralive_terraform.substitution.rules import FunctionFacts
 
 API = "module.a.aws_lambda_function.api"
 

@@ -1,6 +1,6 @@
-from terralive_terraform.debug_settings import DebugStackSettings, resource_name
-from terralive_terraform.runner import DeployedFunction, deployed_functions, managed_instances
-from terralive_terraform.version import parse_version
+from terralive_terraform.debug_stack.settings import DebugStackSettings, resource_name
+from terralive_terraform.runs.runner import DeployedFunction, deployed_functions, managed_instances
+from terralive_terraform.runs.version import parse_version
 
 
 def test_names_say_what_they_belong_to() -> None:

@@ -13,7 +13,7 @@ from terralive_workers.function import LocalFunction
 from terralive_cli.debugging import Debugging, ports_of
 from terralive_cli.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.substitution.rules import FunctionFacts
 
 PYTHON = Path(sys.executable)
 API = FunctionFacts("aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST, gateways, shortest_visibility
 from terralive_terraform.documents import Json
-from terralive_terraform.substitution import FunctionFacts, LiveSettings, Substitution, substitute
-from terralive_terraform.triggers import HTTP, NOT_KNOWN, REST, gateways, shortest_visibility
+from terralive_terraform.substitution.rules import FunctionFacts, LiveSettings, Substitution, substitute
 
 ADDRESS = "aws_lambda_function.api"
 

@@ -12,7 +12,7 @@ from terralive_cli.config import Config, FunctionConfig, TerraformConfig
 from terralive_cli.interpreters import mismatch
 from terralive_cli.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution import FunctionFacts
+from terralive_terraform.substitution.rules import FunctionFacts
 
 FN = "aws_lambda_function.fn"
 

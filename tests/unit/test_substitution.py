@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from terralive_terraform.documents import Json
-from terralive_terraform.substitution import (
+from terralive_terraform.substitution.rules import (
     LiveSettings,
     Refusal,
     Substitution,

@@ -16,7 +16,7 @@ from terralive_cli.target import work_folder
 from terralive_cli.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
-from terralive_terraform.mirror import terraform_environment
+from terralive_terraform.runs.mirror import terraform_environment
 
 _FIRST: Final = """\
 # What differs from the rule; every setting is in terralive's docs/CONFIGURATION.md.

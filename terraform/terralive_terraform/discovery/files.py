@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.triggers import gateways, shortest_visibility
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
-from terralive_terraform.roles import owner_for, policy_owners
-from terralive_terraform.substitution import FunctionFacts, facts_from_block, literal
-from terralive_terraform.triggers import gateways, shortest_visibility
+from terralive_terraform.substitution.roles import owner_for, policy_owners
+from terralive_terraform.substitution.rules import FunctionFacts, facts_from_block, literal
 
 # Terraform reads `*_override.tf.json` last and lets it only change what other files define.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"

@@ -18,7 +18,7 @@ from typing import Final
 
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
 from terralive_terraform.documents import Json, section, text
-from terralive_terraform.roles import names_set
+from terralive_terraform.substitution.roles import names_set
 
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # A layer's wrapper starts the runtime, so without its layer the stub would not start either:

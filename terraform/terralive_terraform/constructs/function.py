@@ -17,7 +17,15 @@ from cdktf import Fn
 from constructs import Construct
 
 from terralive_terraform.artifacts import zip_folder
-from terralive_terraform.resources import Attribute, Resource, lambda_trust, outdir_of, policy, stack_of, statement
+from terralive_terraform.constructs.resources import (
+    Attribute,
+    Resource,
+    lambda_trust,
+    outdir_of,
+    policy,
+    stack_of,
+    statement,
+)
 
 _LOG_DAYS: Final = 14
 

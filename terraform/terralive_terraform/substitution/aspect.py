@@ -30,10 +30,11 @@ from cdktf import (
 )
 from constructs import IConstruct
 
+from terralive_terraform.constructs.resources import outdir_of
+from terralive_terraform.discovery.triggers import KINDS, shortest_visibility
 from terralive_terraform.documents import Json, section
-from terralive_terraform.resources import outdir_of
-from terralive_terraform.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
-from terralive_terraform.substitution import (
+from terralive_terraform.substitution.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
+from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
     FunctionFacts,
     LiveSettings,
@@ -41,7 +42,6 @@ from terralive_terraform.substitution import (
     facts_from_block,
     substitute,
 )
-from terralive_terraform.triggers import KINDS, shortest_visibility
 
 FUNCTION: str = "aws_lambda_function"
 

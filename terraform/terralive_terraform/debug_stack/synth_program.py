@@ -11,8 +11,8 @@ from typing import TypedDict
 from cdktf import App
 
 from terralive_terraform.artifacts import Artifact
-from terralive_terraform.debug_settings import BackendSettings, DebugStackSettings, Endpoints
-from terralive_terraform.debug_stack import DebugStack
+from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.stack import DebugStack
 from terralive_terraform.documents import Json
 
 

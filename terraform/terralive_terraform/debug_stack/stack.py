@@ -13,8 +13,8 @@ from cdktf import Fn, TerraformOutput, TerraformStack
 from constructs import Construct
 
 from terralive_terraform.artifacts import Artifact
-from terralive_terraform.debug_settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
-from terralive_terraform.resources import Attribute, AwsProvider, Resource, lambda_trust, policy, statement
+from terralive_terraform.constructs.resources import Attribute, AwsProvider, Resource, lambda_trust, policy, statement
+from terralive_terraform.debug_stack.settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
 
 BROKER_RUNTIME: Final = "python3.13"
 BROKER_HANDLER: Final = "terralive_stub.broker.lambda_function.handler"

@@ -22,7 +22,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.artifacts import write_atomically
-from terralive_terraform.discovery import (
+from terralive_terraform.discovery.files import (
     ADDED_FILE,
     OVERRIDE_FILE,
     OWN_FILES,
@@ -33,10 +33,10 @@ from terralive_terraform.discovery import (
     read_module,
 )
 from terralive_terraform.documents import Json, read_object, section, text
-from terralive_terraform.node import node_for_jsii
-from terralive_terraform.process import private_directory, run_process
-from terralive_terraform.progress import failure
-from terralive_terraform.substitution import (
+from terralive_terraform.runs.node import node_for_jsii
+from terralive_terraform.runs.process import private_directory, run_process
+from terralive_terraform.runs.progress import failure
+from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
     FunctionFacts,
     LiveSettings,

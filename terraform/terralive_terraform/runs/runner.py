@@ -15,8 +15,8 @@ from typing import Final
 
 from terralive_stub.errors import TerraformError
 from terralive_terraform.documents import Json
-from terralive_terraform.process import private_directory, run_process
-from terralive_terraform.progress import (
+from terralive_terraform.runs.process import private_directory, run_process
+from terralive_terraform.runs.progress import (
     Change,
     Diagnostic,
     Note,

@@ -17,9 +17,9 @@ from typing import Final
 
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.artifacts import Artifact, build_broker_zip, write_atomically
-from terralive_terraform.debug_settings import DebugStackSettings
+from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.documents import Json
-from terralive_terraform.node import node_for_jsii
+from terralive_terraform.runs.node import node_for_jsii
 
 _STAMP: Final = "terralive-synth"
 # Raised with every change of what a synthesised debug stack looks like.
@@ -70,7 +70,7 @@ def _synthesise(settings: DebugStackSettings, broker: Artifact, environment: Map
     # Terraform runs beside the zip; its bare name is the same in every checkout, so two of them share a state in peace.
     request = {"settings": asdict(settings), "broker_path": broker.path.name, "broker_hash": broker.sha256_base64}
     ended = subprocess.run(
-        [sys.executable, "-m", "terralive_terraform.synth_program"],
+        [sys.executable, "-m", "terralive_terraform.debug_stack.synth_program"],
         input=json.dumps(request).encode(),
         env=dict(environment),
         capture_output=True,

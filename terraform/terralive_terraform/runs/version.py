@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.process import missing_binary
+from terralive_terraform.runs.process import missing_binary
 
 OLDEST: Final = (1, 5, 0)
 
