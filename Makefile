@@ -65,7 +65,7 @@ format: $(STAMP)
 
 docs: $(STAMP)
 	@mkdir -p docs
-	@$(BIN)/python -m terralive_cli.settings > docs/CONFIGURATION.md
+	@$(BIN)/python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md
 
 bench: preflight $(STAMP)
 	@set -e; for file in bench/bench_*.py; do \

@@ -29,7 +29,7 @@ from soak.relays import Relays
 from soak.report import Figures, lines
 from support.faults import Faults
 from support.processes import descendants, running
-from terralive_cli.failures import INTERRUPTED
+from terralive_cli.output.failures import INTERRUPTED
 from terralive_sandbox.process import SandboxProcess
 
 if TYPE_CHECKING:

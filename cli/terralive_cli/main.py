@@ -19,11 +19,11 @@ from typing import Final, Protocol, TypeAlias, TypeVar
 
 import click
 
-from terralive_cli import failures, interrupts
-from terralive_cli.config import Config, Flags, Output
-from terralive_cli.loading import find_project, load
-from terralive_cli.render import Renderer
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.loading import find_project, load
+from terralive_cli.configuration.values import Config, Flags, Output
+from terralive_cli.output import failures, interrupts
+from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.ui import Ui
 
 Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
@@ -217,7 +217,7 @@ def _execute(name: str, typed: Typed, options: Mapping[str, object], *, program:
             with interrupts.of_every_kind():
                 return run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
         except KeyboardInterrupt:
-            from terralive_cli.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
+            from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
 
             ui.emit(interrupts.told(name, config, sandbox_runs=sandbox_file(config.project).exists()))
             return failures.INTERRUPTED

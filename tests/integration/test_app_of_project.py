@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.config import Flags
-from terralive_cli.deployment import app_of
-from terralive_cli.loading import load
+from terralive_cli.configuration.loading import load
+from terralive_cli.configuration.values import Flags
+from terralive_cli.deploy.deployment import app_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.app import App, CdktfApp, PlainApp
 

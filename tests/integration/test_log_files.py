@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.waiting import eventually
-from terralive_cli.logfiles import Limits, LogFiles
+from terralive_cli.output.logfiles import Limits, LogFiles
 from terralive_relay.events import InvocationFinished, InvocationStarted, LogLine, RelayEvent
 
 NOTHING: list[str] = []  # what nobody looks at

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli import approval
-from terralive_cli.config import Config, TerraformConfig
-from terralive_cli.config import Output as OutputKind
-from terralive_cli.render import Renderer
-from terralive_cli.target import Target
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config, TerraformConfig
+from terralive_cli.configuration.values import Output as OutputKind
+from terralive_cli.deploy import approval
+from terralive_cli.deploy.target import Target
+from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.runs.progress import Change
 from terralive_terraform.runs.runner import Plan

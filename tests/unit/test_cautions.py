@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
+from terralive_cli.deploy.warnings import cautions, debug_cautions, functions_after, images_in, refuse_replacements
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli import failures
-from terralive_cli.config import Output
-from terralive_cli.events import Note
+from terralive_cli.configuration.values import Output
 from terralive_cli.main import Typed, cli, main
-from terralive_cli.render import Renderer
-from terralive_cli.ui import Ui
+from terralive_cli.output import failures
+from terralive_cli.output.events import Note
+from terralive_cli.output.renderer import Renderer
+from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, CredentialsError, StageHeldError, TerraformError, TerraliveError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.config import Config, DebugStackConfig, Flags, FunctionConfig, Output
-from terralive_cli.loading import find_project, load
+from terralive_cli.configuration.loading import find_project, load
+from terralive_cli.configuration.values import Config, DebugStackConfig, Flags, FunctionConfig, Output
 from terralive_stub.errors import ConfigurationError
 
 BACKEND = """

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from terralive_cli import settings
-from terralive_cli.config import Flags
-from terralive_cli.loading import load
+from terralive_cli.configuration import reference as settings
+from terralive_cli.configuration.loading import load
+from terralive_cli.configuration.values import Flags
 from terralive_cli.main import cli
 from terralive_stub.errors import ConfigurationError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from terralive_workers.function import LocalFunction
 
-from terralive_cli.debugging import Debugging, ports_of
-from terralive_cli.mapping import LocalCode
+from terralive_cli.functions.debugging import Debugging, ports_of
+from terralive_cli.functions.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.rules import FunctionFacts
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from terralive_workers.function import Build
 
-from terralive_cli.config import Config, FunctionConfig, TerraformConfig
-from terralive_cli.interpreters import mismatch
-from terralive_cli.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
+from terralive_cli.configuration.values import Config, FunctionConfig, TerraformConfig
+from terralive_cli.functions.interpreters import mismatch
+from terralive_cli.functions.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.rules import FunctionFacts
 

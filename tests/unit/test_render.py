@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from terralive_cli.config import Output
-from terralive_cli.events import (
+from terralive_cli.configuration.values import Output
+from terralive_cli.output.events import (
     Connection,
     Error,
     Event,
@@ -25,9 +25,9 @@ from terralive_cli.events import (
     Stopped,
     Warning_,
 )
-from terralive_cli.render import Renderer
-from terralive_cli.render.rich import shorten
-from terralive_cli.render.story import Storyteller, duration
+from terralive_cli.output.formats.rich import shorten
+from terralive_cli.output.formats.story import Storyteller, duration
+from terralive_cli.output.renderer import Renderer
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000, UTC)
 API = LiveFunction("orders-api", "aws_lambda_function.api", "python3.12", "app.handler", "services/api")

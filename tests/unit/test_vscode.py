@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.mapping import LocalCode
-from terralive_cli.vscode import attaching, merged
+from terralive_cli.functions.mapping import LocalCode
+from terralive_cli.functions.vscode import attaching, merged
 from terralive_stub.errors import ConfigurationError
 
 FILE = Path("/project/.vscode/launch.json")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from terralive_cli import approval
-from terralive_cli.config import Config
-from terralive_cli.deployment import Deployment
-from terralive_cli.events import Note
-from terralive_cli.target import opened
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import approval
+from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy.target import opened
+from terralive_cli.output.events import Note
+from terralive_cli.output.ui import Ui
 
 
 def run(config: Config, ui: Ui) -> int:

@@ -7,12 +7,12 @@ The app comes first: without a debug stack its stubs could not even say what is 
 
 from __future__ import annotations
 
-from terralive_cli import approval
-from terralive_cli.config import Config
-from terralive_cli.deployment import Deployment
-from terralive_cli.events import Note
-from terralive_cli.target import Target, opened
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import approval
+from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy.target import Target, opened
+from terralive_cli.output.events import Note
+from terralive_cli.output.ui import Ui
 
 
 def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:

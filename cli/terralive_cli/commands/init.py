@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Final
 
-from terralive_cli import vscode as vs_code
-from terralive_cli.config import FILE, Config
-from terralive_cli.debugging import ports_of
-from terralive_cli.deployment import app_of
-from terralive_cli.events import Note
-from terralive_cli.mapping import map_functions
-from terralive_cli.target import work_folder
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import FILE, Config
+from terralive_cli.deploy.deployment import app_of
+from terralive_cli.deploy.target import work_folder
+from terralive_cli.functions import vscode as vs_code
+from terralive_cli.functions.debugging import ports_of
+from terralive_cli.functions.mapping import map_functions
+from terralive_cli.output.events import Note
+from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
 from terralive_terraform.runs.mirror import terraform_environment

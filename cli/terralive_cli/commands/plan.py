@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from terralive_cli import approval
-from terralive_cli.config import Config
-from terralive_cli.deployment import Deployment
-from terralive_cli.target import opened
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import approval
+from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy.target import opened
+from terralive_cli.output.ui import Ui
 
 _CHANGES: Final = 2  # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
 

@@ -10,11 +10,11 @@ from typing import Final
 
 import click
 
-from terralive_cli import failures
-from terralive_cli.config import Config
-from terralive_cli.events import Note, Ready, SandboxAccess, Stopped
-from terralive_cli.target import FOLDER, sandbox_file, start_sandbox
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.target import FOLDER, sandbox_file, start_sandbox
+from terralive_cli.output import failures
+from terralive_cli.output.events import Note, Ready, SandboxAccess, Stopped
+from terralive_cli.output.ui import Ui
 from terralive_sandbox.about import banner
 from terralive_sandbox.info import attach, environment, local_url
 from terralive_stub.errors import ConfigurationError, TerraliveError

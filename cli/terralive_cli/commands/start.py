@@ -9,16 +9,17 @@ import uuid
 from dataclasses import replace
 from typing import Final
 
-from terralive_cli import approval, failures, record
-from terralive_cli.config import Config
-from terralive_cli.debugging import Debugging
-from terralive_cli.deployment import DebugStackOutputs, Deployment, LiveApp
-from terralive_cli.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
-from terralive_cli.logfiles import LogFiles
-from terralive_cli.mapping import doubts, runtime_doubts
-from terralive_cli.target import Target, opened, work_folder
-from terralive_cli.translate import from_relay
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import approval, record
+from terralive_cli.deploy.deployment import DebugStackOutputs, Deployment, LiveApp
+from terralive_cli.deploy.target import Target, opened, work_folder
+from terralive_cli.functions.debugging import Debugging
+from terralive_cli.functions.mapping import doubts, runtime_doubts
+from terralive_cli.output import failures
+from terralive_cli.output.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
+from terralive_cli.output.logfiles import LogFiles
+from terralive_cli.output.translate import from_relay
+from terralive_cli.output.ui import Ui
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings, held_by

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from terralive_cli import aws
-from terralive_cli.config import Config
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import aws
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.mapping import LocalCode
+from terralive_cli.functions.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, items, parse_object
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from terralive_cli.events import Event
+from terralive_cli.output.events import Event
 
 
 class JsonLines:

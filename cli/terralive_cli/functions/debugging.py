@@ -16,8 +16,8 @@ from typing import Final, Self
 
 from terralive_workers.function import Debugger, LocalFunction
 
-from terralive_cli.mapping import LocalCode
-from terralive_cli.table import closest
+from terralive_cli.configuration.table import closest
+from terralive_cli.functions.mapping import LocalCode
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys

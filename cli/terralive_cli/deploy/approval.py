@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from terralive_cli.config import Config
-from terralive_cli.deployment import LivePlan
-from terralive_cli.events import LiveFunction, Note
-from terralive_cli.events import Plan as PlanEvent
-from terralive_cli.mapping import LocalCode
-from terralive_cli.target import Target
-from terralive_cli.ui import Ui
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.deployment import LivePlan
+from terralive_cli.deploy.target import Target
+from terralive_cli.functions.mapping import LocalCode
+from terralive_cli.output.events import LiveFunction, Note
+from terralive_cli.output.events import Plan as PlanEvent
+from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.runs.progress import Change

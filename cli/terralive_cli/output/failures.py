@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from terralive_cli.events import Error
+from terralive_cli.output.events import Error
 from terralive_stub.errors import TerraliveError
 
 FAILED: Final = 1

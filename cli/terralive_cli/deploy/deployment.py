@@ -26,14 +26,14 @@ from typing import Final
 
 from terralive_workers.function import LocalFunction
 
-from terralive_cli import record
-from terralive_cli.cautions import cautions, debug_cautions, functions_after, images_in, refuse_replacements
-from terralive_cli.config import Config
-from terralive_cli.debugging import NOBODY, Debugging
-from terralive_cli.events import Event
-from terralive_cli.mapping import LocalCode, instances, map_functions
-from terralive_cli.progress import Phase
-from terralive_cli.target import Target
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import record
+from terralive_cli.deploy.target import Target
+from terralive_cli.deploy.warnings import cautions, debug_cautions, functions_after, images_in, refuse_replacements
+from terralive_cli.functions.debugging import NOBODY, Debugging
+from terralive_cli.functions.mapping import LocalCode, instances, map_functions
+from terralive_cli.output.events import Event
+from terralive_cli.output.progress import Phase
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE, BackendSettings, DebugStackSettings

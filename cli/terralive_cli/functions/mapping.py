@@ -16,8 +16,8 @@ from typing import Final
 
 from terralive_workers.function import Build, LocalFunction
 
-from terralive_cli import interpreters
-from terralive_cli.config import Config, FunctionConfig
+from terralive_cli.configuration.values import Config, FunctionConfig
+from terralive_cli.functions import interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution.rules import FunctionFacts

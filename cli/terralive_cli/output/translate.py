@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from terralive_cli.events import Connection, Event, InvocationEvent, Log, Reload, Result, Stack, StackState, Warning_
+from terralive_cli.output.events import (
+    Connection,
+    Event,
+    InvocationEvent,
+    Log,
+    Reload,
+    Result,
+    Stack,
+    StackState,
+    Warning_,
+)
 from terralive_relay.events import (
     ConnectionChanged,
     InvocationFinished,

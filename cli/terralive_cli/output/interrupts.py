@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
-from terralive_cli.config import Config
-from terralive_cli.events import Stopped
+from terralive_cli.configuration.values import Config
+from terralive_cli.output.events import Stopped
 
 _KINDS: Final = (signal.SIGTERM, signal.SIGHUP)
 _DEPLOYING: Final = ("start", "apply")

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
-from terralive_cli.config import Output
-from terralive_cli.events import Event
-from terralive_cli.render.json_lines import JsonLines
-from terralive_cli.render.plain import Plain
+from terralive_cli.configuration.values import Output
+from terralive_cli.output.events import Event
+from terralive_cli.output.formats.json_lines import JsonLines
+from terralive_cli.output.formats.plain import Plain
 
 _CLOSE_SECONDS: Final = 5.0
 
@@ -62,7 +62,7 @@ class Renderer:
             return cls(JsonLines(stream))
         if output is Output.PLAIN:
             return cls(Plain(stream, errors))
-        from terralive_cli.render.rich import Rich  # noqa: PLC0415 - heavy
+        from terralive_cli.output.formats.rich import Rich  # noqa: PLC0415 - heavy
 
         return cls(Rich(stream, errors))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from terralive_cli.events import Error, Event
-from terralive_cli.render.printable import printable
-from terralive_cli.render.story import Line, Storyteller
+from terralive_cli.output.events import Error, Event
+from terralive_cli.output.formats.printable import printable
+from terralive_cli.output.formats.story import Line, Storyteller
 
 
 class Plain:

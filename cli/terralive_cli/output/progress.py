@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from terralive_cli.events import Event, Stack, StackState
-from terralive_cli.translate import from_terraform
+from terralive_cli.output.events import Event, Stack, StackState
+from terralive_cli.output.translate import from_terraform
 from terralive_terraform.runs.progress import Progress
 
 

@@ -1,6 +1,6 @@
 """One table of everything that can be set: flag, environment variable, key, default and meaning, as data.
 
-`docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.settings > docs/CONFIGURATION.md`) and a test holds
+`docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md`) and a test holds
 the two together. Nothing is decided here; `loading.py` reads the values.
 """
 
@@ -155,7 +155,7 @@ SETTINGS: Final = (
 _HEAD: Final = """\
 # Configuration
 
-<!-- Made by `python -m terralive_cli.settings > docs/CONFIGURATION.md`; a test holds it to the code. -->
+<!-- Made by `python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md`; a test holds it to the code. -->
 
 Everything may be left out. Settings stand in `terralive.toml` at the project's root. Where one is given in several
 places, the flag wins, then the environment variable, then the file, then the default. Flags may stand before or behind

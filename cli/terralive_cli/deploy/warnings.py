@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from terralive_cli.events import Warning_
+from terralive_cli.output.events import Warning_
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST

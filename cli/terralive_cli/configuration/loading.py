@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_cli import rules
-from terralive_cli.config import (
+from terralive_cli.configuration import rules
+from terralive_cli.configuration.table import Problems, Table, closest
+from terralive_cli.configuration.values import (
     FILE,
     PROTECTED,
     WORKERS,
@@ -25,7 +26,6 @@ from terralive_cli.config import (
     Output,
     TerraformConfig,
 )
-from terralive_cli.table import Problems, Table, closest
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, read_object, text
 

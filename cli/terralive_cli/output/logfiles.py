@@ -25,7 +25,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.render.printable import coloured
+from terralive_cli.output.formats.printable import coloured
 from terralive_relay.events import InvocationFinished, InvocationStarted, LogLine, RelayEvent
 
 _PAUSE_SECONDS: Final = 0.1

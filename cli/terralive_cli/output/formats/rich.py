@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from terralive_cli.events import Error, Event
-from terralive_cli.render.printable import coloured, printable
-from terralive_cli.render.story import Line, Storyteller, Style
+from terralive_cli.output.events import Error, Event
+from terralive_cli.output.formats.printable import coloured, printable
+from terralive_cli.output.formats.story import Line, Storyteller, Style
 
 _LOOKS: Final = {
     Style.PLAIN: "",

@@ -13,7 +13,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from terralive_cli.events import (
+from terralive_cli.output.events import (
     Connection,
     Error,
     Event,
