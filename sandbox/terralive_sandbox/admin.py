@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from terralive_sandbox import sigv4
+from terralive_sandbox.access import sigv4
 from terralive_sandbox.answers import Answer, error_answer, json_answer
-from terralive_sandbox.connections import Connections
+from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
 from terralive_sandbox.info import SandboxInfo
 

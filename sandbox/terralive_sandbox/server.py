@@ -24,25 +24,28 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from terralive_sandbox import functionurls, http1, identity, moto_gaps, sigv4
+from terralive_sandbox import http1
 from terralive_sandbox import info as info_file
+from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.admin import Admin
 from terralive_sandbox.answers import Answer, Headers, error_answer
-from terralive_sandbox.asynchronous import AsynchronousInvocations
-from terralive_sandbox.awsapi import AwsApi
-from terralive_sandbox.connections import Connections
-from terralive_sandbox.control import ControlPlane
+from terralive_sandbox.apigateway import function_urls as functionurls
+from terralive_sandbox.apigateway.function_urls import FunctionUrls
+from terralive_sandbox.apigateway.http.gateway import HttpGateway
+from terralive_sandbox.apigateway.integration import Gateway
+from terralive_sandbox.apigateway.websocket.connections import Connections
+from terralive_sandbox.apigateway.websocket.socket import Socket
+from terralive_sandbox.aws_api import AwsApi
+from terralive_sandbox.control import moto_gaps
+from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FaultRules
-from terralive_sandbox.frames import Socket
-from terralive_sandbox.functionurls import FunctionUrls
-from terralive_sandbox.gateway import Gateway
-from terralive_sandbox.httpgateway import HttpGateway
+from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
+from terralive_sandbox.functions.logs import LogWriter
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.info import SandboxInfo
-from terralive_sandbox.lambdas import Functions
-from terralive_sandbox.logs import LogWriter
-from terralive_sandbox.triggers.clock import Clock
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.mappings import Mappings
+from terralive_sandbox.triggers.rules.clock import Clock
 
 Message: TypeAlias = MutableMapping[str, object]
 Scope: TypeAlias = MutableMapping[str, object]

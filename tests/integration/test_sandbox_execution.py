@@ -26,9 +26,9 @@ from terralive_workers.runtime_api import RuntimeApi
 
 from support.sandbox import Aws, code, running_sandbox, unique
 from support.waiting import eventually
-from terralive_sandbox.execution import Ending, ExecutionEnvironment, Setup
+from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, Setup
+from terralive_sandbox.functions.logs import FunctionLog, LogStream
 from terralive_sandbox.info import SandboxInfo
-from terralive_sandbox.logs import FunctionLog, LogStream
 from terralive_stub.protocol.invocation import Invocation
 
 SCRATCH = """

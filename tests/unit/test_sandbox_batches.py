@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.core.exceptions import JsonRESTError
 
-from terralive_sandbox.moto_gaps.mapping_checks import check
-from terralive_sandbox.triggers.batches import Record, event, failed, fitting
+from terralive_sandbox.control.moto_gaps.mapping_checks import check
+from terralive_sandbox.triggers.queues.batches import Record, event, failed, fitting
 from terralive_sandbox.triggers.sources import SourceKind
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox import httpapi, websocketapi
-from terralive_sandbox.gate import asks_for
-from terralive_sandbox.identity import Caller
+from terralive_sandbox.access.actions import asks_for
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.access.sigv4 import Request, Signed
+from terralive_sandbox.apigateway.http import events as httpapi
+from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_sandbox.apigateway.websocket import events as websocketapi
 from terralive_sandbox.info import SandboxInfo, local_url
-from terralive_sandbox.proxyanswers import MalformedAnswerError
-from terralive_sandbox.sigv4 import Request, Signed
 from terralive_sandbox.triggers.sns import sns_event, sns_message
 
 CONNECTION = websocketapi.Connection(

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.samples import assert_same_shape, sample
-from terralive_sandbox import httpapi
-from terralive_sandbox.cors import Cors
-from terralive_sandbox.httpapi import Api, HttpRequest, Match, RefusedError
-from terralive_sandbox.identity import Caller
-from terralive_sandbox.proxyanswers import MalformedAnswerError
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.apigateway.cors import Cors
+from terralive_sandbox.apigateway.http import events as httpapi
+from terralive_sandbox.apigateway.http.events import Api, HttpRequest, Match, RefusedError
+from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
 NOW = 1583348638.39
 API = Api("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 
 
 def verdict(request: AccessRequest, *statements: Mapping[str, object]) -> Decision:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.samples import assert_same_shape, sample
-from terralive_sandbox import restapi
-from terralive_sandbox.httpapi import Api, HttpRequest, HttpResponse, RefusedError
-from terralive_sandbox.identity import Caller
-from terralive_sandbox.policy import AccessRequest, Decision, decide
-from terralive_sandbox.proxyanswers import MalformedAnswerError
-from terralive_sandbox.restapi import Found, Resource
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.apigateway.http.events import Api, HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_sandbox.apigateway.rest import events as restapi
+from terralive_sandbox.apigateway.rest.events import Found, Resource
 
 NOW = 1519166937.665
 API = Api("gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012")

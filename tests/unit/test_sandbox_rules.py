@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.samples import assert_same_shape, sample
-from terralive_sandbox.triggers.rules import RuleError, Source, aws_event, event_of, payload
+from terralive_sandbox.triggers.rules.rules import RuleError, Source, aws_event, event_of, payload
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, dt.UTC)
 SOURCE = Source("arn:aws:events:us-east-2:123456789012:rule/example", "example", NOW)

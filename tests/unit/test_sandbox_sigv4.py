@@ -10,7 +10,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox import sigv2, sigv4
+from terralive_sandbox.access import sigv2, sigv4
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI"
 SEGMENT = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="-_.~ =+@$:%"), max_size=8)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers import streams
-from terralive_sandbox.triggers.batches import Record
-from terralive_sandbox.triggers.streams import Batch
+from terralive_sandbox.triggers.queues.batches import Record
+from terralive_sandbox.triggers.streams import records as streams
+from terralive_sandbox.triggers.streams.records import Batch
 
 
 def batch(*numbers: int, retries: int = 0) -> Batch:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.throttle import ACCOUNT, Limit, Throttle, limit
+from terralive_sandbox.apigateway.throttle import ACCOUNT, Limit, Throttle, limit
 
 
 def count(throttle: Throttle, limit: Limit, now: float, of: int = 20) -> int:

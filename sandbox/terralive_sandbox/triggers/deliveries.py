@@ -6,10 +6,10 @@ import asyncio
 import sys
 from collections.abc import Mapping
 
-from terralive_sandbox.asynchronous import AsynchronousInvocations
-from terralive_sandbox.lambdas import Functions, InvokeError
-from terralive_sandbox.triggers import destinations
-from terralive_sandbox.triggers.destinations import DestinationError, Service
+from terralive_sandbox.functions import destinations
+from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
+from terralive_sandbox.functions.destinations import DestinationError, Service
+from terralive_sandbox.functions.registry import Functions, InvokeError
 
 
 class Deliveries:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from terralive_sandbox.control import ControlPlane
-from terralive_sandbox.lambdas import Functions
+from terralive_sandbox.control.moto_thread import ControlPlane
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers.poller import Poller
-from terralive_sandbox.triggers.queue_poller import QueuePoller
+from terralive_sandbox.triggers.queues.poller import QueuePoller
 from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
-from terralive_sandbox.triggers.stream_poller import StreamPoller
+from terralive_sandbox.triggers.streams.poller import StreamPoller
 
 
 class Mappings:

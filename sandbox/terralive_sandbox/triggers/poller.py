@@ -9,11 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
-from terralive_sandbox import identity
-from terralive_sandbox.control import ControlPlane
-from terralive_sandbox.lambdas import Functions, InvokeError, Result
-from terralive_sandbox.triggers import batches, reading, sources
-from terralive_sandbox.triggers.batches import Record
+from terralive_sandbox.access import identity
+from terralive_sandbox.control.moto_thread import ControlPlane
+from terralive_sandbox.functions.registry import Functions, InvokeError, Result
+from terralive_sandbox.triggers import reading, sources
+from terralive_sandbox.triggers.queues import batches
+from terralive_sandbox.triggers.queues.batches import Record
 from terralive_sandbox.triggers.sources import SourceMapping
 
 # A poller is woken by what arrives; this is for what nothing tells of.

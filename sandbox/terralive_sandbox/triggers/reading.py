@@ -20,8 +20,8 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
-from terralive_sandbox import identity
-from terralive_sandbox.triggers.batches import Record
+from terralive_sandbox.access import identity
+from terralive_sandbox.triggers.queues.batches import Record
 
 
 @dataclass(frozen=True, slots=True)

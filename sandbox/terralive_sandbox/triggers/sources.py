@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from terralive_sandbox.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.triggers.filters import Filters
 
 _QUEUE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")

@@ -1,0 +1,1 @@
+"""TODO terralive_sandbox.apigateway.rest."""
