@@ -20,9 +20,9 @@ from pathlib import Path
 from common import say
 from lone_relay import LoneRelay, lone_relay
 from soak.load import make_event
-from terralive_workers.function import LocalFunction
 
 from support.workers import local_function
+from terralive_workers.function import LocalFunction
 
 FUNCTIONS, AT_ONCE = 20, 50
 SHOWN = 10

@@ -28,7 +28,6 @@ from pathlib import Path
 
 import websocket
 from common import Deployer, milliseconds, say
-from terralive_workers.function import LocalFunction
 
 from support import debug_stack
 from support.costs import Costs, cost, counted, of_several
@@ -43,6 +42,7 @@ from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
 from terralive_stub.stub.transport import Connection, Inbox, Received, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
+from terralive_workers.function import LocalFunction
 
 FUNCTION = "noop"
 HANDLER = "def handler(event, context):\n    return event\n"

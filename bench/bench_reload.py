@@ -22,12 +22,12 @@ from pathlib import Path
 
 from common import say
 from lone_relay import lone_relay
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function
 from terralive_relay.code.watch import Watcher
 from terralive_relay.pool.pool import Pool
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 NOOP = "def handler(event, context): return event"
 BURN_SECONDS = 0.05

@@ -13,11 +13,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
-
 from terralive_relay.pool.pool import Pool
 from terralive_stub.protocol.invocation import Invocation
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 ROUNDS = 5
 

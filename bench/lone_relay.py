@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from terralive_workers.function import LocalFunction
 from websockets.sync.server import ServerConnection, serve
 
 from support.processes import descendants, running
@@ -26,6 +25,7 @@ from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import Chunk, Done, Goodbye, Heartbeat, Hello, Kind, Released, Welcome, decode, encode
+from terralive_workers.function import LocalFunction
 
 _PATIENCE = 60.0
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from cdktf import App, LocalBackend, TerraformOutput, TerraformStack
 
-from terralive_terraform.constructs.function import Function
-from terralive_terraform.constructs.resources import AwsProvider, Resource
-from terralive_terraform.substitution.aspect import attach
+from terralive_terraform.function import Function
+from terralive_terraform.live import attach
+from terralive_terraform.resources import AwsProvider, Resource
 
 
 class SnsDemo(TerraformStack):

@@ -17,9 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
-
 from terralive_relay.code.build import builds
 from terralive_relay.code.watch import Watcher
 from terralive_relay.connection.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
@@ -38,6 +35,8 @@ from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.refusals import Refusal, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 _GOODBYE_SECONDS: Final = 2.0
 _WATCH_SECONDS: Final = 10.0

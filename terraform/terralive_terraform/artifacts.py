@@ -38,7 +38,7 @@ ENTRYPOINT ["/var/lang/bin/python3", "-m", "terralive_stub.container"]
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o644
 _UNIX: Final = 3
-_BROKER_ONLY: Final = frozenset({"terralive_stub/broker.py", "terralive_stub/exchange.py"})
+_BROKER_ONLY: Final = "terralive_stub/broker/"
 _CACHES: Final = frozenset({"__pycache__"})
 _NOT_VENDORED: Final = _CACHES | {"templates", "tests"}
 
@@ -81,7 +81,7 @@ def write_stub_image(folder: Path) -> bool:
 
 
 def _stub_files() -> dict[str, bytes]:
-    files = {name: data for name, data in _package("terralive_stub") if name not in _BROKER_ONLY}
+    files = {name: data for name, data in _package("terralive_stub") if not name.startswith(_BROKER_ONLY)}
     files.update(_package("websocket"))
     files.update(_licences("websocket-client", "websocket"))
     return files

@@ -14,11 +14,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from terralive_workers.launch import NODE_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
 from terralive_stub.protocol.invocation import Invocation
+from terralive_workers.launch import NODE_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi
 
 NODE = shutil.which("node") or ""
 ORACLE = Path(__file__).parent / "node" / "oracle.mjs"

@@ -17,11 +17,11 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from terralive_workers.launch import PYTHON_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Transcript, invocation, transcript
 from terralive_stub.protocol.invocation import Invocation
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi
 
 PYTHON = os.environ.get("TERRALIVE_CONTRACT_PYTHON") or sys.executable
 if sys.executable == PYTHON:

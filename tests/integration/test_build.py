@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import Build
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function, until
 from terralive_relay.code.build import builds
 from terralive_relay.code.watch import Watcher
 from terralive_relay.events import Warned
 from terralive_relay.pool.pool import Pool
+from terralive_workers.function import Build
+from terralive_workers.runtime_api import RuntimeApi
 
 RETURNS = "def handler(event, context): return {!r}"
 

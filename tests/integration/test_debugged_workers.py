@@ -11,14 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import Debugger
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.debugging import Inspector
 from support.workers import Recorder, invocation, local_function
 from terralive_relay.pool.debug_port import DebugPort
 from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
+from terralive_workers.function import Debugger
+from terralive_workers.runtime_api import RuntimeApi
 
 NODE = Path(shutil.which("node") or "node")
 HANDLER = """

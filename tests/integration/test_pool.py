@@ -16,15 +16,15 @@ from queue import SimpleQueue
 from textwrap import dedent
 
 import pytest
-from terralive_workers.function import LocalFunction
-from terralive_workers.guardian import Guardian
-from terralive_workers.process import Process
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function, until
 from terralive_relay.events import Warned
 from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
 from terralive_stub.errors import ConfigurationError
+from terralive_workers.function import LocalFunction
+from terralive_workers.guardian import Guardian
+from terralive_workers.process import Process
+from terralive_workers.runtime_api import RuntimeApi
 
 ROLE = {"AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "role-secret", "AWS_SESSION_TOKEN": "role-token"}
 PID = "import os\ndef handler(event, context): return os.getpid()"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import Build
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
@@ -40,6 +39,7 @@ from terralive_stub.protocol.wire import (
     decode,
     encode,
 )
+from terralive_workers.function import Build
 
 QUICK = "def handler(event, context): return event"
 ENDLESS = """

@@ -8,8 +8,6 @@ import sys
 import threading
 from pathlib import Path
 
-from terralive_workers.function import LocalFunction
-
 from support.sandbox import Aws
 from support.stages import deploy
 from support.waiting import eventually
@@ -18,6 +16,7 @@ from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEv
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_workers.function import LocalFunction
 
 HANDLER = """
 import time

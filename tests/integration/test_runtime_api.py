@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
-from terralive_workers.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
 
 from support.workers import ARN, until
 from terralive_stub.protocol.invocation import Invocation
+from terralive_workers.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
 
 NEXT = "/2018-06-01/runtime/invocation/next"
 RESPONSE = "/2018-06-01/runtime/invocation/r-1/response"

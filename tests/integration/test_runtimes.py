@@ -11,13 +11,13 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import Recorder, document, invocation, local_function
 from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.invocation import Outcome
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 NODE = Path(shutil.which("node") or "node")
 needs_node = pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")

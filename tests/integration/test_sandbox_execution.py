@@ -19,10 +19,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from terralive_workers.environment import worker_environment
-from terralive_workers.function import LocalFunction
-from terralive_workers.launch import launch_of
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.sandbox import Aws, code, running_sandbox, unique
 from support.waiting import eventually
@@ -30,6 +26,10 @@ from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, 
 from terralive_sandbox.functions.logs import FunctionLog, LogStream
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.invocation import Invocation
+from terralive_workers.environment import worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.runtime_api import RuntimeApi
 
 SCRATCH = """
 import os, time

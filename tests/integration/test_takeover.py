@@ -24,8 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from terralive_workers.launch import PYTHON_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi, Verdict
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
@@ -34,6 +32,8 @@ from terralive_stub.protocol.chunks import Assembler, pack_outcome, split, unpac
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip, write_stub_image
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi, Verdict
 
 RUNTIMES = {
     "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),

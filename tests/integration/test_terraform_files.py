@@ -85,7 +85,7 @@ def test_another_stage_is_another_stub(tmp_path: Path) -> None:
 
 def test_the_brokers_zip_holds_the_broker(tmp_path: Path) -> None:
     with zipfile.ZipFile(build_broker_zip(tmp_path).path) as archive:
-        assert "terralive_stub/broker.py" in archive.namelist()
+        assert "terralive_stub/broker/lambda_function.py" in archive.namelist()
 
 
 def test_a_functions_code_folder_is_zipped_whole_whenever_it_was_written(tmp_path: Path) -> None:

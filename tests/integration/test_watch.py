@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi
 
 from support.workers import PYTHON, Recorder, invocation, local_function, until
 from terralive_relay.code.watch import Watcher, affected, follow
 from terralive_relay.pool.pool import Pool
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
 
 
 class Seen:

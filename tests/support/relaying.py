@@ -17,14 +17,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from terralive_workers.function import LocalFunction
-
 from support.commands import clean_environment
 from support.waiting import eventually
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_workers.function import LocalFunction
 
 Event = dict[str, Any]
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from textwrap import dedent
 from typing import TypeVar
 
-from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi, Verdict
-
 from terralive_relay.events import LogLine, RelayEvent
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi, Verdict
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 PYTHON = Path(sys.executable)

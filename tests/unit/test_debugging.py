@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import LocalFunction
 
 from terralive_cli.functions.debugging import Debugging, ports_of
 from terralive_cli.functions.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.rules import FunctionFacts
+from terralive_workers.function import LocalFunction
 
 PYTHON = Path(sys.executable)
 API = FunctionFacts("aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api")

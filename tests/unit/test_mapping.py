@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from terralive_workers.function import Build
 
 from terralive_cli.configuration.values import Config, FunctionConfig, TerraformConfig
 from terralive_cli.functions.interpreters import mismatch
 from terralive_cli.functions.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.rules import FunctionFacts
+from terralive_workers.function import Build
 
 FN = "aws_lambda_function.fn"
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from terralive_workers.environment import credentials_key, environment_key, worker_environment
 from terralive_workers.function import LocalFunction
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from terralive_workers.process import IllegalTransitionError, WorkerState, step
 
 from terralive_relay.pool.placement import Plan, plan
+from terralive_workers.process import IllegalTransitionError, WorkerState, step
 
 S = WorkerState
 

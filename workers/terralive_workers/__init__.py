@@ -1,1 +1,1 @@
-"""TODO terralive_workers."""
+"""Local processes that run Lambda handlers, and the Runtime API that they speak with."""

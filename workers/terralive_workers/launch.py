@@ -16,7 +16,7 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import Debugger, LocalFunction
 
-PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstrap" / "python_bootstrap.py"
+PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstraps" / "python_bootstrap.py"
 NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
 
 

@@ -1,1 +1,1 @@
-"""TODO terralive_cli.configuration."""
+"""The configuration: flags, environment, `terralive.toml` and defaults, as one frozen value."""

@@ -1,1 +1,1 @@
-"""TODO terralive_cli.deploy."""
+"""Deployment of the debug stack and of the app, and the questions that come before it."""

@@ -24,8 +24,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from terralive_workers.function import LocalFunction
-
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record
 from terralive_cli.deploy.target import Target
@@ -44,6 +42,7 @@ from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Plan,
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import App, Prepared
 from terralive_terraform.substitution.rules import FunctionFacts, LiveSettings
+from terralive_workers.function import LocalFunction
 
 _PLACEHOLDER: Final = "not-deployed-yet"
 _OUTPUTS: Final = ("stub_url", "relay_url", "api_arn", "table_name")

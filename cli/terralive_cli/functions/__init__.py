@@ -1,1 +1,1 @@
-"""TODO terralive_cli.functions."""
+"""The local code behind each function: its folder, its interpreter, its debugger."""

@@ -14,14 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from terralive_workers.function import Debugger, LocalFunction
-
 from terralive_cli.configuration.table import closest
 from terralive_cli.functions.mapping import LocalCode
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution.rules import FunctionFacts
+from terralive_workers.function import Debugger, LocalFunction
 
 _FIRST_PORTS: Final[Mapping[str, int]] = {"python": 5678, "nodejs": 9229}
 _LAST_PORT: Final = 65535

@@ -14,13 +14,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from terralive_workers.function import Build, LocalFunction
-
 from terralive_cli.configuration.values import Config, FunctionConfig
 from terralive_cli.functions import interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.substitution.rules import FunctionFacts
+from terralive_workers.function import Build, LocalFunction
 
 _MAX_PATHS: Final = 3
 _NO_NODE: Final = Path("node")  # a name that PATH does not know

@@ -1,1 +1,1 @@
-"""TODO terralive_cli.output."""
+"""Everything that a command shows: events, and the terminal or JSON text that they become."""

@@ -1,1 +1,1 @@
-"""TODO terralive_relay.code."""
+"""The local code: changes of its files, and its build command."""

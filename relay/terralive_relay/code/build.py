@@ -18,15 +18,14 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from terralive_workers import outcomes
-from terralive_workers.function import Build, LocalFunction
-from terralive_workers.guardian import Guardian
-from terralive_workers.process import Process
-
 from terralive_relay.code.watch import is_named
 from terralive_relay.describe import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_stub.protocol.invocation import Outcome
+from terralive_workers import outcomes
+from terralive_workers.function import Build, LocalFunction
+from terralive_workers.guardian import Guardian
+from terralive_workers.process import Process
 
 _TAIL_LINES: Final = 20
 _TAIL_CHARACTERS: Final = 400

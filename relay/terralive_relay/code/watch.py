@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_workers.function import LocalFunction
 from watchfiles import watch
+
+from terralive_workers.function import LocalFunction
 
 Trouble = Callable[[str], None]
 """Takes a sentence for the user."""

@@ -1,1 +1,1 @@
-"""TODO terralive_relay.connection."""
+"""The connection to the debug stack: the protocol's session and its transport."""

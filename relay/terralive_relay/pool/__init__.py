@@ -1,1 +1,1 @@
-"""TODO terralive_relay.pool."""
+"""The workers of one function: which invocation gets which worker."""

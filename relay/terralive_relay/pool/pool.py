@@ -28,19 +28,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from terralive_workers import outcomes
-from terralive_workers.environment import credentials_key, environment_key, worker_environment
-from terralive_workers.function import LocalFunction
-from terralive_workers.launch import launch_of
-from terralive_workers.process import Process, WorkerState, step
-from terralive_workers.runtime_api import RuntimeApi, Verdict
-
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.pool.debug_port import DebugPort
 from terralive_relay.pool.placement import plan
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import INIT_SECONDS
+from terralive_workers import outcomes
+from terralive_workers.environment import credentials_key, environment_key, worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.process import Process, WorkerState, step
+from terralive_workers.runtime_api import RuntimeApi, Verdict
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0

@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.access."""
+"""Who calls, and whether they may: signatures, policies, identities, and the IAM actions of requests."""

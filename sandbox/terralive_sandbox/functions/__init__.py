@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.functions."""
+"""Lambda's data plane: deployed functions, their execution environments and their invocations."""

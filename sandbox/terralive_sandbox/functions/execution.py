@@ -20,12 +20,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from terralive_sandbox.functions.logs import FunctionLog
+from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
 from terralive_workers.process import Process
 from terralive_workers.runtime_api import RuntimeApi, Verdict
-
-from terralive_sandbox.functions.logs import FunctionLog
-from terralive_stub.protocol.invocation import Invocation, Outcome
 
 _PEAK_SECONDS = 0.5
 

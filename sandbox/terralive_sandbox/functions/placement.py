@@ -14,12 +14,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from terralive_workers import outcomes
-
 from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
 from terralive_sandbox.functions.logs import Report
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import INIT_SECONDS
+from terralive_workers import outcomes
 
 # One that has answered asks for more at once, unless it is still busy with something of its own.
 _ANSWERED_SECONDS = 0.2

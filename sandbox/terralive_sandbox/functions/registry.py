@@ -32,10 +32,6 @@ from pathlib import Path
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
-from terralive_workers.environment import worker_environment
-from terralive_workers.function import LocalFunction
-from terralive_workers.launch import launch_of
-from terralive_workers.runtime_api import RuntimeApi
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
@@ -49,6 +45,10 @@ from terralive_sandbox.functions.placement import Fleet, settle
 from terralive_sandbox.functions.python_runtime import make_python
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_workers.environment import worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.runtime_api import RuntimeApi
 
 _TAIL_BYTES = 4096
 _CREDENTIAL_SECONDS = 6 * 3600

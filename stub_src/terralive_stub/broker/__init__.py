@@ -1,1 +1,17 @@
-"""TODO terralive_stub.broker."""
+"""The broker: the Lambda function behind the debug stack's WebSocket APIs.
+
+A deployed broker's `handler` setting names this package (`terralive_stub.broker.handler`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # the type of whatever the module has under this name
+    """Return the Lambda handler. Imported on demand: `exchange` is also used where boto3 is not."""
+    if name == "handler":
+        from terralive_stub.broker.lambda_function import handler  # noqa: PLC0415
+
+        return handler
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

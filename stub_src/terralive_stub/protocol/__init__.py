@@ -1,1 +1,1 @@
-"""TODO terralive_stub.protocol."""
+"""The wire protocol, which stub, broker and relay share. Pure: no sockets, no clock, no threads."""

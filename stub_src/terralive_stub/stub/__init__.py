@@ -1,1 +1,1 @@
-"""TODO terralive_stub.stub."""
+"""The stub: the code that runs in a live function's place."""

@@ -1,1 +1,1 @@
-"""TODO terralive_terraform.constructs."""
+"""CDK for Terraform constructs for a team's own programs."""

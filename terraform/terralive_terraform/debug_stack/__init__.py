@@ -1,1 +1,19 @@
-"""TODO terralive_terraform.debug_stack."""
+"""The debug stack: its settings, its resources (CDK for Terraform), and its synthesis in a process of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from terralive_terraform.debug_stack.stack import DebugStack
+
+__all__ = ["DebugStack"]
+
+
+def __getattr__(name: str) -> object:
+    """Return `DebugStack`. Imported on demand: cdktf takes a second, and the command line only needs the settings."""
+    if name == "DebugStack":
+        from terralive_terraform.debug_stack.stack import DebugStack  # noqa: PLC0415
+
+        return DebugStack
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from terralive_terraform.constructs.resources import Attribute, AwsProvider, Res
 from terralive_terraform.debug_stack.settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
 
 BROKER_RUNTIME: Final = "python3.13"
-BROKER_HANDLER: Final = "terralive_stub.broker.lambda_function.handler"
+BROKER_HANDLER: Final = "terralive_stub.broker.handler"
 _BROKER_MEMORY_MB: Final = 256
 # API Gateway gives an integration 29 s; a broker that takes longer has lost its caller.
 _BROKER_TIMEOUT_S: Final = 29

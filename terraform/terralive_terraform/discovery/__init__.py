@@ -1,1 +1,1 @@
-"""TODO terralive_terraform.discovery."""
+"""The Lambda functions and triggers that a Terraform configuration declares."""

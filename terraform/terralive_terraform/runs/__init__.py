@@ -1,1 +1,1 @@
-"""TODO terralive_terraform.runs."""
+"""Runs of the `terraform` binary, and their environment."""

@@ -1,1 +1,1 @@
-"""TODO terralive_terraform.substitution."""
+"""The changes in a Terraform configuration that put the stub in a function's place."""

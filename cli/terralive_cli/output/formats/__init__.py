@@ -1,1 +1,1 @@
-"""TODO terralive_cli.output.formats."""
+"""The output formats: `rich`, `plain` and `json`."""

@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.apigateway.http."""
+"""HTTP APIs."""

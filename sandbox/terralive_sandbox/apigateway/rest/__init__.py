@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.apigateway.rest."""
+"""REST APIs."""

@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.apigateway.websocket."""
+"""WebSocket APIs and their `@connections` API."""

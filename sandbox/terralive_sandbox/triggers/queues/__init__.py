@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.triggers.queues."""
+"""SQS queues as event sources."""

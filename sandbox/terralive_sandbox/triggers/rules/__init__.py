@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.triggers.rules."""
+"""EventBridge rules: event patterns and schedules."""

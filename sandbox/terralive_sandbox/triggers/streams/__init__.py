@@ -1,1 +1,1 @@
-"""TODO terralive_sandbox.triggers.streams."""
+"""DynamoDB streams as event sources."""
