@@ -10,7 +10,7 @@ WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)"
 # so a file stays in one process; the longest files begin.
 PROCESSES = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 IN_PARALLEL = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
-LONGEST = tests/integration/test_sandbox_everything.py
+LONGEST = tests/integration/sandbox/test_everything.py
 
 .PHONY: help demo live test check format docs bench soak clean preflight
 .DEFAULT_GOAL := help
@@ -32,7 +32,7 @@ preflight:
 	@scripts/preflight
 
 # AWS's own Node.js client, which tests hold terralive's against; they are skipped by name where there is no npm.
-ORACLE = tests/contract/node
+ORACLE = tests/contract/workers/node
 
 $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 	@scripts/preflight
@@ -70,11 +70,11 @@ docs: $(STAMP)
 bench: preflight $(STAMP)
 	@set -e; for file in bench/bench_*.py; do \
 		[ -e "$$file" ] || { echo "No benchmarks yet."; break; }; \
-		echo "$$file"; PYTHONPATH=tests $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
+		echo "$$file"; $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
 	done
 
 soak: preflight $(STAMP)
-	@$(WITH_TERRAFORM) PYTHONPATH=bench:tests $(BIN)/python -m soak $(WITH)
+	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_testing.soak $(WITH)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

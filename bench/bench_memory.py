@@ -19,9 +19,9 @@ from pathlib import Path
 
 from common import say
 from lone_relay import LoneRelay, lone_relay
-from soak.load import make_event
 
-from support.workers import local_function
+from terralive_testing.drivers.workers import local_function
+from terralive_testing.soak.load import make_event
 from terralive_workers.function import LocalFunction
 
 FUNCTIONS, AT_ONCE = 20, 50

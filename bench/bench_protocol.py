@@ -1,6 +1,6 @@
 """What an invocation costs on its way: messages, broker runs, table accesses, and the relay's own time.
 
-The debug stacks are the product's own, deployed by Terraform into a sandbox. Counts are exact (tests/support/costs.py).
+The debug stacks are the product's own, deployed by Terraform into a sandbox. Counts are exact (terralive_testing.oracles.costs).
 The relay's time is a ratio: one client that plays a stub asks in turns, through the same gateway, a stage where the
 real relay runs a no-op handler, and a stage where a program holds the lease that sends every chunk back at once and
 does nothing else. Nothing is asserted of times.
@@ -29,9 +29,6 @@ from pathlib import Path
 import websocket
 from common import Deployer, milliseconds, say
 
-from support import debug_stack
-from support.costs import Costs, cost, counted, of_several
-from support.sandbox import Aws
 from terralive_relay.connection.session import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
@@ -42,6 +39,9 @@ from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
 from terralive_stub.stub.transport import Connection, Inbox, Received, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
+from terralive_testing.deployers import debug_stack
+from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.oracles.costs import Costs, cost, counted, of_several
 from terralive_workers.function import LocalFunction
 
 FUNCTION = "noop"

@@ -23,9 +23,9 @@ from pathlib import Path
 from common import say
 from lone_relay import lone_relay
 
-from support.workers import PYTHON, Recorder, invocation, local_function
 from terralive_relay.code.watch import Watcher
 from terralive_relay.pool.pool import Pool
+from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 

@@ -18,13 +18,13 @@ from pathlib import Path
 
 from websockets.sync.server import ServerConnection, serve
 
-from support.processes import descendants, running
-from support.workers import invocation
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import Chunk, Done, Goodbye, Heartbeat, Hello, Kind, Released, Welcome, decode, encode
+from terralive_testing.drivers.workers import invocation
+from terralive_testing.machine.processes import descendants, running
 from terralive_workers.function import LocalFunction
 
 _PATIENCE = 60.0

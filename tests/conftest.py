@@ -24,8 +24,8 @@ settings.load_profile("terralive")
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxInfo]:
-    """One sandbox for the whole run; see support.sandbox for ways to use it."""
-    from support.sandbox import running_sandbox  # noqa: PLC0415 - unit tests do not pay for boto3
+    """One sandbox for the whole run; see terralive_testing.deployers.sandbox for ways to use it."""
+    from terralive_testing.deployers.sandbox import running_sandbox  # noqa: PLC0415 - unit tests do not pay for boto3
 
     with running_sandbox(tmp_path_factory.mktemp("sandbox")) as info:
         yield info

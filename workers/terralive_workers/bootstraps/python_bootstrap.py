@@ -3,7 +3,7 @@
 Started by terralive with the project's own interpreter: `python python_bootstrap.py package/module.function`. One
 self-contained file, standard library only, any CPython from 3.9 on: nothing of it, and nothing it needs, is ever
 installed in the project. It asks the Runtime API at `AWS_LAMBDA_RUNTIME_API` for invocations, calls the handler, and
-answers exactly as `awslambdaric` does (held against it in tests/contract/test_python_runtime.py). A handler module may
+answers exactly as `awslambdaric` does (held against it in tests/contract/workers/test_python_runtime.py). A handler module may
 take over the Runtime API while it is imported and never come back.
 
 It must never put its own folder on `sys.path`, its own frames in a stack trace, or its own words in a log.

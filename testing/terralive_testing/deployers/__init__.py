@@ -1,0 +1,1 @@
+"""The sandbox, and what tests deploy into it: functions, debug stacks, event sources; faults on demand."""

@@ -1,0 +1,41 @@
+"""A real debug stack in a sandbox, by Terraform, as `terralive` deploys it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from terralive_sandbox.info import SandboxInfo, environment
+from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.runner import Terraform
+from terralive_testing.drivers.command import clean_environment
+
+
+def deploy(info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] | None = None) -> Terraform:
+    """Apply the debug stack of `app` with its state in `folder`, as the sandbox's developer or as `access` says."""
+    settings = DebugStackSettings(
+        app=app,
+        stage="dev-ana",
+        region=info.region,
+        owner="ana",
+        created="2026-01-01",
+        version="0",
+        endpoints=Endpoints(info.websocket_url, info.management_url),
+    )
+    made = synthesise_debug_stack(settings, folder / "stack")
+    terraform = Terraform(
+        made.directory,
+        binary=os.environ.get("TERRALIVE_TERRAFORM_BINARY", "terraform"),
+        environment=terraform_environment({**clean_environment(), **environment(info), **(access or {})}, folder),
+        on_progress=lambda _: None,
+    )
+    terraform.ensure_init()
+    terraform.apply(terraform.plan(folder / "plans" / "apply.tfplan").file)
+    return terraform
+
+
+def outputs(terraform: Terraform) -> dict[str, str]:
+    return {name: str(output.value) for name, output in terraform.outputs().items()}

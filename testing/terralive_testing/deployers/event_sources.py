@@ -1,0 +1,161 @@
+"""Queues, streams and functions that read them, in a sandbox; for tests and for the bench.
+
+Such a function prints what it got, since a function's log is what anybody can see of it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from terralive_testing.deployers.sandbox import Aws, unique
+from terralive_testing.machine.waiting import eventually
+
+# Does with a record what its body, or its item's `do`, says.
+READER = """
+import json, os
+def handler(event, context):
+    print(json.dumps({"arn": context.invoked_function_arn, "event": event}))
+    def told(record):
+        return record["body"] if "body" in record else record["dynamodb"].get("NewImage", {}).get("do", {}).get("S", "")
+    failures = [{"itemIdentifier": r.get("messageId") or r["dynamodb"]["SequenceNumber"]}
+                for r in event["Records"] if told(r).startswith("report")]
+    def fails(record):
+        return told(record) == "fail" or (told(record) == "fail once"
+                                          and record["attributes"]["ApproximateReceiveCount"] == "1")
+    if any(fails(record) for record in event["Records"]):
+        raise RuntimeError("told to fail")
+    return {"batchItemFailures": failures}
+"""
+COUNTER = """
+import json
+def handler(event, context):
+    print(json.dumps({"bodies": [record["body"] for record in event["Records"]]}))
+"""
+READ_QUEUES: Mapping[str, object] = {
+    "Effect": "Allow",
+    "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"],
+    "Resource": "*",
+}
+READ_STREAMS: Mapping[str, object] = {
+    "Effect": "Allow",
+    "Action": ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"],
+    "Resource": "*",
+}
+
+
+class Queue:
+    """A queue of its own."""
+
+    def __init__(self, aws: Aws, *, fifo: bool = False, **attributes: str) -> None:
+        self._aws = aws
+        if fifo:
+            attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true", **attributes}
+        name = unique("queue") + (".fifo" if fifo else "")
+        self.url = aws.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type] # by name
+        self.arn = self.attribute("QueueArn")
+
+    def attribute(self, name: str) -> str:
+        return self._aws.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])["Attributes"][name]  # type: ignore[list-item,index] # by name
+
+    def send(self, *bodies: str, group: str = "") -> None:
+        """In batches of ten, in order."""
+        for start in range(0, len(bodies), 10):
+            more = {"MessageGroupId": group} if group else {}
+            entries: Any = [{"Id": str(i), "MessageBody": b, **more} for i, b in enumerate(bodies[start : start + 10])]
+            answer = self._aws.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
+            assert len(answer["Successful"]) == len(entries)
+
+    def receive(self) -> list[dict[str, Any]]:
+        answer: Any = self._aws.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        messages: list[dict[str, Any]] = answer.get("Messages", [])
+        return messages
+
+    def is_empty(self) -> bool:
+        """Neither visible messages, nor hidden or delayed ones."""
+        states = ("", "NotVisible", "Delayed")
+        return all(self.attribute(f"ApproximateNumberOfMessages{state}") == "0" for state in states)
+
+
+@contextmanager
+def mapping(aws: Aws, function_arn: str, source_arn: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401 - API settings
+    """A mapping, enabled unless told otherwise, and deleted in the end; its UUID."""
+    made = aws.lambda_.create_event_source_mapping(FunctionName=function_arn, EventSourceArn=source_arn, **settings)
+    try:
+        yield made["UUID"]
+    finally:
+        aws.lambda_.delete_event_source_mapping(UUID=made["UUID"])
+
+
+def printed(aws: Aws, function_arn: str) -> list[dict[str, Any]]:
+    """The JSON lines of a function's log so far, in the order of their invocations."""
+    name = function_arn.split(":")[6]
+    if not aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{name}")["logGroups"]:
+        return []
+    lines: list[dict[str, Any]] = []
+    token: dict[str, str] = {}
+    while True:
+        answer = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", **token)
+        lines += [json.loads(event["message"]) for event in answer["events"] if event["message"].startswith("{")]
+        if "nextToken" not in answer:
+            return lines
+        token = {"nextToken": answer["nextToken"]}
+
+
+def batches(aws: Aws, function_arn: str) -> list[list[dict[str, Any]]]:
+    """The records of each invocation of a READER so far; one without any was a test's own."""
+    return [records for line in printed(aws, function_arn) if (records := line["event"]["Records"])]
+
+
+def bodies(aws: Aws, function_arn: str) -> list[list[str]]:
+    return [[record["body"] for record in records] for records in batches(aws, function_arn)]
+
+
+def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]:
+    """Send a burst of `count` messages to a queue that a function reads.
+
+    Returns:
+        The seconds until the queue was empty, and how often each message (its body is its number) was handled.
+    """
+    function = aws.function(COUNTER, statements=[READ_QUEUES], timeout=30)
+    queue = Queue(aws, VisibilityTimeout="180")
+    with mapping(aws, function, queue.arn):
+        began = time.monotonic()
+        queue.send(*(str(number) for number in range(count)))
+        eventually(queue.is_empty, seconds)
+        took = time.monotonic() - began
+        handled: Counter[str] = Counter()
+
+        def all_printed() -> bool:
+            handled.clear()
+            handled.update(body for line in printed(aws, function) for body in line["bodies"])
+            return len(handled) == count
+
+        eventually(all_printed, seconds)
+    return took, handled
+
+
+def stream_table(aws: Aws, view: str = "NEW_AND_OLD_IMAGES") -> tuple[str, str]:
+    """A table with a stream; its name and the stream's ARN."""
+    name = unique("table")
+    made = aws.dynamodb.create_table(
+        TableName=name,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": view},  # type: ignore[typeddict-item] # by name
+    )
+    return name, made["TableDescription"]["LatestStreamArn"]
+
+
+def put(aws: Aws, table: str, *keys: str, do: str = "") -> None:
+    for key in keys:
+        aws.dynamodb.put_item(TableName=table, Item={"pk": {"S": key}, **({"do": {"S": do}} if do else {})})
+
+
+def keys(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(record["dynamodb"]["Keys"]["pk"]["S"]) for record in records]

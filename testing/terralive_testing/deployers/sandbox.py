@@ -1,0 +1,240 @@
+"""A sandbox for tests, and the smallest ways to put something into it. Import from here, never from other tests.
+
+The session's one sandbox serves every test: give each its own names (`unique`).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import textwrap
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.process import SandboxProcess
+from terralive_testing.oracles import shapes
+
+if TYPE_CHECKING:
+    from types_boto3_apigateway import APIGatewayClient
+    from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+    from types_boto3_apigatewayv2 import ApiGatewayV2Client
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_events import EventBridgeClient
+    from types_boto3_iam import IAMClient
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sns import SNSClient
+    from types_boto3_sqs import SQSClient
+    from types_boto3_sts import STSClient
+
+_LOG_POLICY = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+
+
+@contextmanager
+def running_sandbox(folder: Path, *, time_scale: float = 1.0, concurrency: int = 1000) -> Iterator[SandboxInfo]:
+    """A sandbox of its own, with its log in `folder`."""
+    process = SandboxProcess.start(
+        folder / "sandbox.json", log_path=folder / "sandbox.log", time_scale=time_scale, concurrency=concurrency
+    )
+    try:
+        yield process.info
+    finally:
+        process.stop()
+
+
+def unique(name: str) -> str:
+    return f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def code(source: str, **others: str) -> bytes:
+    """A function's zip with `source` as app.py."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("app.py", textwrap.dedent(source))
+        for name, text in others.items():
+            archive.writestr(f"{name}.py", textwrap.dedent(text))
+    return buffer.getvalue()
+
+
+class Aws:
+    """boto3 clients at a sandbox, as the developer or with other keys, and shorthands to deploy things.
+
+    Every answer is held against botocore's model of the service (support.shapes).
+    """
+
+    def __init__(self, info: SandboxInfo, keys: Mapping[str, str] | None = None) -> None:
+        self.info = info
+        given = keys or {"AccessKeyId": info.access_key_id, "SecretAccessKey": info.secret_access_key}
+        self._session = boto3.Session(
+            given["AccessKeyId"], given["SecretAccessKey"], given.get("SessionToken"), region_name=info.region
+        )
+        self._config = Config(retries={"total_max_attempts": 1}, read_timeout=150)
+        self._clients: dict[tuple[str, str], Any] = {}
+
+    def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401 - each caller names the type
+        at = (service, endpoint or self.info.endpoint)
+        if at not in self._clients:
+            client = self._session.client(service, endpoint_url=at[1], config=self._config)  # type: ignore[call-overload] # by name
+            shapes.watch(client)
+            self._clients[at] = client
+        return self._clients[at]
+
+    @property
+    def lambda_(self) -> LambdaClient:
+        client: LambdaClient = self._client("lambda")
+        return client
+
+    @property
+    def iam(self) -> IAMClient:
+        client: IAMClient = self._client("iam")
+        return client
+
+    @property
+    def sts(self) -> STSClient:
+        client: STSClient = self._client("sts")
+        return client
+
+    @property
+    def sns(self) -> SNSClient:
+        client: SNSClient = self._client("sns")
+        return client
+
+    @property
+    def sqs(self) -> SQSClient:
+        client: SQSClient = self._client("sqs")
+        return client
+
+    @property
+    def events(self) -> EventBridgeClient:
+        client: EventBridgeClient = self._client("events")
+        return client
+
+    @property
+    def scheduler(self) -> Any:  # noqa: ANN401 - no stubs of EventBridge Scheduler are installed
+        return self._client("scheduler")
+
+    @property
+    def s3(self) -> S3Client:
+        client: S3Client = self._client("s3")
+        return client
+
+    @property
+    def dynamodb(self) -> DynamoDBClient:
+        client: DynamoDBClient = self._client("dynamodb")
+        return client
+
+    @property
+    def logs(self) -> Any:  # noqa: ANN401 - no stubs of CloudWatch Logs are installed
+        return self._client("logs")
+
+    @property
+    def rest(self) -> APIGatewayClient:
+        client: APIGatewayClient = self._client("apigateway")
+        return client
+
+    @property
+    def apis(self) -> ApiGatewayV2Client:
+        client: ApiGatewayV2Client = self._client("apigatewayv2")
+        return client
+
+    def connections(self, api: str, stage: str) -> ApiGatewayManagementApiClient:
+        return self.connections_at(self.info.management_url.format(api=api, stage=stage))
+
+    def connections_at(self, endpoint: str) -> ApiGatewayManagementApiClient:
+        client: ApiGatewayManagementApiClient = self._client("apigatewaymanagementapi", endpoint)
+        return client
+
+    def assume(self, role_arn: str, session: str = "test") -> Aws:
+        """Clients with temporary credentials of a role."""
+        keys = self.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
+        temporary = {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+        return Aws(self.info, temporary)
+
+    def role(self, *statements: Mapping[str, object], name: str | None = None) -> str:
+        """A role that may do what `statements` say; its ARN."""
+        name = name or unique("role")
+        trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        if statements:
+            document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+            self.iam.put_role_policy(RoleName=name, PolicyName="test", PolicyDocument=document)
+        return arn
+
+    def function(
+        self,
+        source: str | bytes,
+        *,
+        handler: str = "app.handler",
+        statements: Sequence[Mapping[str, object]] = (),
+        timeout: int = 10,
+        environment: Mapping[str, str] | None = None,
+        name: str | None = None,
+    ) -> str:
+        """A Python function of app.py's source, or of a zip; its ARN. Its role may write logs, and what is said."""
+        return self.lambda_.create_function(
+            FunctionName=name or unique("function"),
+            Runtime="python3.12",
+            Handler=handler,
+            Role=self.role(_LOG_POLICY, *statements),
+            Code={"ZipFile": source if isinstance(source, bytes) else code(source)},
+            Timeout=timeout,
+            MemorySize=256,
+            Environment={"Variables": dict(environment or {})},
+        )["FunctionArn"]
+
+    def allow(self, function_arn: str, service: str, source_arn: str) -> None:
+        self.lambda_.add_permission(
+            FunctionName=function_arn,
+            StatementId=unique("allow"),
+            Action="lambda:InvokeFunction",
+            Principal=service,
+            SourceArn=source_arn,
+        )
+
+    def execution_arn(self, api: str) -> str:
+        return f"arn:aws:execute-api:{self.info.region}:{self.info.account_id}:{api}"
+
+    def http_api(self, function_arn: str, *routes: str, stage: str = "$default", permit: bool = True) -> str:
+        """An HTTP API with all routes to one function; its id."""
+        api = self.apis.create_api(Name=unique("http"), ProtocolType="HTTP")["ApiId"]
+        integration = self.apis.create_integration(
+            ApiId=api,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=function_arn,
+            PayloadFormatVersion="2.0",
+        )["IntegrationId"]
+        for route in routes:
+            self.apis.create_route(ApiId=api, RouteKey=route, Target=f"integrations/{integration}")
+        self.apis.create_stage(ApiId=api, StageName=stage, AutoDeploy=True)
+        if permit:
+            self.allow(function_arn, "apigateway.amazonaws.com", f"{self.execution_arn(api)}/*/*")
+        return api
+
+    def websocket_api(
+        self, function_arn: str, *routes: str, stages: Sequence[str] = ("live",), iam: bool = False
+    ) -> str:
+        """A WebSocket API with all routes to one function; its id."""
+        api = self.apis.create_api(
+            Name=unique("ws"), ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
+        )["ApiId"]
+        uri = f"arn:aws:apigateway:{self.info.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
+        integration = self.apis.create_integration(ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri)
+        for route in routes:
+            self.apis.create_route(
+                ApiId=api,
+                RouteKey=route,
+                Target=f"integrations/{integration['IntegrationId']}",
+                AuthorizationType="AWS_IAM" if iam and route == "$connect" else "NONE",
+            )
+        for stage in stages:
+            self.apis.create_stage(ApiId=api, StageName=stage, AutoDeploy=True)
+        self.allow(function_arn, "apigateway.amazonaws.com", f"{self.execution_arn(api)}/*/*")
+        return api

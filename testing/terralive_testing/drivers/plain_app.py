@@ -1,0 +1,95 @@
+"""A small app in plain Terraform, as a team has it, and questions about what is left of it in the sandbox."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.project import Project
+
+MAIN = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+provider "aws" {}
+
+resource "aws_iam_role" "greet" {
+  name = "plain-greet"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
+  })
+}
+
+resource "aws_lambda_function" "greet" {
+  function_name    = "plain-greet"
+  role             = aws_iam_role.greet.arn
+  runtime          = "python3.12"
+  handler          = "app.handler"
+  timeout          = 10
+  filename         = "${path.module}/greet.zip"
+  source_code_hash = filebase64sha256("${path.module}/greet.zip")
+}
+"""
+
+CONFIGURATION = """
+app = "plain"
+
+[functions."aws_lambda_function.greet"]
+path = "functions/greet"
+"""
+
+HANDLER = 'def handler(event, context):\n    return "deployed"\n'
+
+
+def plain_project(root: Path) -> Project:
+    """Make the app in a new folder: `*.tf`, a zip built beside it, its handler, `terralive.toml`."""
+    code = root / "functions" / "greet"
+    code.mkdir(parents=True)
+    (code / "app.py").write_text(HANDLER, "utf-8")
+    (root / "main.tf").write_text(MAIN, "utf-8")
+    (root / "terralive.toml").write_text(CONFIGURATION, "utf-8")
+    with zipfile.ZipFile(root / "greet.zip", "w") as zipped:
+        zipped.write(code / "app.py", "app.py")
+    return Project(root)
+
+
+def start(project: Project, *more: str) -> Command:
+    return Command(["start", "--sandbox", "--yes", *more], project.root)
+
+
+def left(project: Project) -> dict[str, list[str]]:
+    """Everything in the account that a destroy has to take away; empty kinds are left out."""
+    found: dict[str, list[Any]] = {
+        "functions": [item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]],
+        "apis": [item["Name"] for item in project.client("apigatewayv2").get_apis()["Items"]],
+        "tables": project.client("dynamodb").list_tables()["TableNames"],
+        "topics": [item["TopicArn"] for item in project.client("sns").list_topics()["Topics"]],
+        "roles": [item["RoleName"] for item in project.client("iam").list_roles()["Roles"]],
+        "logs": [item["logGroupName"] for item in project.client("logs").describe_log_groups()["logGroups"]],
+    }
+    return {kind: names for kind, names in found.items() if names}
+
+
+def files(project: Project) -> dict[str, bytes]:
+    """The team's own files: everything but terralive's folder and Python's caches."""
+    paths = (path for path in project.root.rglob("*") if path.is_file())
+    own = (path for path in paths if not {".terralive", "__pycache__"} & set(path.relative_to(project.root).parts))
+    return {str(path.relative_to(project.root)): path.read_bytes() for path in own}
+
+
+def add(project: Project, terraform: str) -> None:
+    """Append to the team's configuration."""
+    main = project.root / "main.tf"
+    main.write_text(main.read_text("utf-8") + terraform, "utf-8")
+
+
+def reset(project: Project) -> None:
+    """Put the team's configuration back; its code stays as it is."""
+    (project.root / "main.tf").write_text(MAIN, "utf-8")
+    (project.root / "terralive.toml").write_text(CONFIGURATION, "utf-8")

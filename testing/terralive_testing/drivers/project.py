@@ -1,0 +1,86 @@
+"""A project under test, and the things a developer does with it: edit a handler, request a page, ask AWS."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import boto3
+import httpx
+
+from terralive_testing.drivers.command import Command, Event
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
+
+
+@dataclass
+class Project:
+    root: Path
+    sandbox: dict[str, str] = field(default_factory=dict)
+
+    def write_handler(self, function: str, source: str) -> None:
+        """Save a handler as an editor does: at once."""
+        path = self.root / "functions" / function / "app.py"
+        fresh = path.with_name(f".{path.name}.swp")
+        fresh.write_text(dedent(source), "utf-8")
+        os.replace(fresh, path)  # noqa: PTH105  # as editors do
+
+    def read_handler(self, function: str) -> str:
+        return (self.root / "functions" / function / "app.py").read_text("utf-8")
+
+    def client(self, service: str) -> Any:  # noqa: ANN401  # boto3's clients are made at run time
+        """An AWS client of the developer's, pointed at the sandbox."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            endpoint_url=self.sandbox["endpoint"],
+            region_name=self.sandbox["region"],
+            aws_access_key_id=self.sandbox["access_key_id"],
+            aws_secret_access_key=self.sandbox["secret_access_key"],
+        )
+
+
+@dataclass
+class Live:
+    """A live stage."""
+
+    project: Project
+    command: Command
+    ready: Event
+
+    @property
+    def url(self) -> str:
+        return str(self.ready["urls"]["ApiEndpoint"])
+
+    def name_of(self, function: str) -> str:
+        """The deployed name of `api` or `sns`."""
+        names = [item["name"] for item in self.ready["functions"] if Path(item["path"]).name == function]
+        assert len(names) == 1, self.ready["functions"]
+        return str(names[0])
+
+    def edit(self, function: str, source: str) -> None:
+        """Edit a handler and wait until terralive has seen it."""
+        self.project.write_handler(function, source)
+        name = self.name_of(function)
+        self.command.wait_for(
+            lambda event: event["type"] == "reload" and event["function"] == name, f"`reload` of {name}"
+        )
+
+    def get(self) -> httpx.Response:
+        return httpx.get(self.url, timeout=30)
+
+    def log_lines(self, request_id: str) -> list[str]:
+        return [event["line"] for event in self.command.of_type("log") if event["request_id"] == request_id]
+
+    def eventually(self, kind: str, **fields: object) -> Event:
+        """Wait for an event that may have come already."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            for event in list(self.command.events):
+                if event["type"] == kind and all(event.get(key) == value for key, value in fields.items()):
+                    return event
+            time.sleep(0.05)
+        raise AssertionError(f"no {kind} event with {fields}\n{self.command.story()}")

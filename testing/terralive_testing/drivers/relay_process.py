@@ -1,0 +1,121 @@
+"""A relay in a process of its own, at whose events a test looks.
+
+`python -m terralive_testing.drivers.relay_process` takes its settings as JSON from the first line of stdin, tells its events as JSON lines,
+and stops when stdin ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from terralive_relay.connection.leasing import Identity
+from terralive_relay.events import RelayEvent
+from terralive_relay.relay import Relay, RelaySettings
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_testing.drivers.command import clean_environment
+from terralive_testing.machine.waiting import eventually
+from terralive_workers.function import LocalFunction
+
+Event = dict[str, Any]
+
+
+class RelayProcess:
+    """A running relay and the events that it has told so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.pid = process.pid
+        self.events: list[Event] = []
+        self._process = process
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def of_type(self, kind: str, **fields: object) -> list[Event]:
+        """What it told of this kind: the name of the event's class."""
+        events = [event for event in list(self.events) if event["type"] == kind]
+        return [event for event in events if all(event[key] == value for key, value in fields.items())]
+
+    @property
+    def connected(self) -> bool:
+        """Whether it says that it has the stage."""
+        states = self.of_type("ConnectionChanged")
+        return bool(states) and states[-1]["state"] == "connected"
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(30)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join(10)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.events.append(json.loads(line))
+
+
+@contextmanager
+def relay_process(
+    url: str, region: str, stage: str, keys: tuple[str, str], functions: Mapping[str, Path]
+) -> Iterator[RelayProcess]:
+    """Run a relay for functions, each with the folder of its app.py; given when it is connected."""
+    settings = {
+        "url": url,
+        "region": region,
+        "stage": stage,
+        "keys": keys,
+        "functions": {name: str(path) for name, path in functions.items()},
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "terralive_testing.drivers.relay_process"],
+        env=clean_environment({"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    relay = RelayProcess(process)
+    try:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(settings) + "\n")
+        process.stdin.flush()
+        eventually(lambda: relay.connected)
+        yield relay
+    finally:
+        relay.close()
+
+
+def _main() -> None:
+    settings = json.loads(sys.stdin.readline())
+    writing = threading.Lock()
+
+    def tell(event: RelayEvent) -> None:
+        with writing:
+            print(json.dumps({"type": type(event).__name__, **asdict(event)}), flush=True)
+
+    functions = tuple(
+        LocalFunction(name, name, "python3.12", "app.handler", Path(path), Path(sys.executable))
+        for name, path in settings["functions"].items()
+    )
+    identity = Identity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
+    keys = Credentials(*settings["keys"])
+    relay = Relay(
+        RelaySettings(settings["url"], settings["region"], settings["stage"], identity, functions), lambda: keys, tell
+    )
+    relay.start()
+    sys.stdin.read()
+    relay.stop()
+
+
+if __name__ == "__main__":
+    _main()

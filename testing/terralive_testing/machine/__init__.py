@@ -1,0 +1,1 @@
+"""This machine: waiting for a condition, processes, network namespaces."""

@@ -1,0 +1,132 @@
+"""What goes through a deployed debug stack, counted exactly, for the test that holds its cost and for the bench.
+
+A message is what passes a door of the WebSocket API: a fault rule that delays by nothing counts its acts and changes
+nothing. A broker run is a REPORT line of its log, a table access a request to what the broker is told is DynamoDB: a
+proxy. Heartbeats are messages, runs and writes too, and a broker environment that has just started reads what the
+others know, so what a warm invocation costs is taken from several.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import statistics
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Final
+
+from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.machine.waiting import eventually
+
+Costs = Counter[str]
+MESSAGES: Final = {f"{door} {way}": (door, way) for door in ("stub", "relay") for way in ("in", "out")}
+"""`in` from clients to the broker, `out` to them. `Costs` has `runs`, `reads` and `writes` too."""
+_QUIET_SECONDS: Final = 0.3
+
+
+@contextmanager
+def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
+    """Count what goes through the API `api` and its broker; the broker starts anew, now and in the end.
+
+    The function that is given tells everything so far, when the log has caught up with the messages.
+    """
+    faults = Faults(aws.info)
+    accesses: Costs = Counter()
+    variables = aws.lambda_.get_function_configuration(FunctionName=broker)["Environment"]["Variables"]
+    rules: dict[str, str] = {}
+    with _proxy(aws.info.endpoint, accesses) as address:
+        _configure(aws, broker, {**variables, "AWS_ENDPOINT_URL_DYNAMODB": address})
+        # In this order: a message that is under way at this moment has a run too many, never one too few.
+        before = _reports(aws, broker)
+
+        def so_far() -> Costs:
+            acts = {str(rule["id"]): int(str(rule["acts"])) for rule in faults.listed()}
+            found = Counter({name: acts[rule] for rule, name in rules.items()})
+            eventually(lambda: _reports(aws, broker) - before >= found["stub in"] + found["relay in"])
+            return Counter({**found, "runs": _reports(aws, broker) - before, **accesses})
+
+        try:
+            for name, (door, way) in MESSAGES.items():
+                rules[faults.set("delay", seconds=0, api=api, stage=door, direction=way)] = name
+            yield so_far
+        finally:
+            _configure(aws, broker, variables)
+            for rule in rules:
+                faults.clear(rule)
+
+
+def cost(so_far: Callable[[], Costs], invoke: Callable[[], object]) -> Costs:
+    """What one invocation adds, up to when the broker has run for everything that came in and nothing follows."""
+    before = last = so_far()
+    invoke()
+
+    def is_over() -> bool:
+        nonlocal last
+        time.sleep(_QUIET_SECONDS)
+        previous, last = last, so_far()
+        return last == previous
+
+    eventually(is_over)
+    return last - before
+
+
+def of_several(costs: Iterable[Costs]) -> Costs:
+    """Medians of messages and runs, which a heartbeat may add to; of table accesses the fewest: misses only add."""
+    found = list(costs)
+    told = {name: int(statistics.median(one[name] for one in found)) for name in (*MESSAGES, "runs")}
+    return Counter({**told, **{name: min(one[name] for one in found) for name in ("reads", "writes")}})
+
+
+def _configure(aws: Aws, function: str, variables: Mapping[str, str]) -> None:
+    aws.lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+
+
+def _reports(aws: Aws, function: str) -> int:
+    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+    return sum(event["message"].startswith("REPORT ") for page in pages for event in page["events"])
+
+
+@contextmanager
+def _proxy(endpoint: str, accesses: Costs) -> Iterator[str]:
+    """Pass DynamoDB's requests on as they are (their Host is signed) and count reads and writes."""
+    lock = threading.Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            operation = self.headers["x-amz-target"].rpartition(".")[2]
+            with lock:
+                accesses["reads" if operation in {"GetItem", "Query"} else "writes"] += 1
+            onwards = http.client.HTTPConnection(endpoint.removeprefix("http://"))
+            body = self.rfile.read(int(self.headers["content-length"]))
+            onwards.request("POST", self.path, body, dict(self.headers.items()))
+            answer = onwards.getresponse()
+            data = answer.read()
+            onwards.close()
+            with contextlib.suppress(ConnectionError):  # who did not want to wait asks again, which counts
+                self.send_response(answer.status)
+                for name, value in answer.getheaders():
+                    if name.lower().startswith(("content-", "x-amz")):
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

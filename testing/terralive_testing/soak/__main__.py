@@ -1,0 +1,184 @@
+"""Run a soak: sandbox, relay, callers, faults and kills; then compare what they have written down, and print it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import secrets
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+from terralive_cli.output.failures import INTERRUPTED
+from terralive_sandbox.process import SandboxProcess
+from terralive_testing.deployers.faults import Faults
+from terralive_testing.machine.processes import descendants, running
+from terralive_testing.soak import project
+from terralive_testing.soak.chaos import Chaos
+from terralive_testing.soak.judge import judge
+from terralive_testing.soak.ledger import Call, runs
+from terralive_testing.soak.load import Callers, collect
+from terralive_testing.soak.relays import Relays
+from terralive_testing.soak.report import Figures, lines
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
+
+_LIVES_UNTIL = 0.6  # of the run: the last relay serves the rest, so that its memory can be watched
+_INVOCATIONS_A_LIFE = 1200
+_RETRY_SECONDS = 300 + 60  # Lambda's longest waits before it tries a throttled and then a failed event again
+_PATIENCE_SECONDS = 60.0
+_SAY_SECONDS = 20.0
+_BROKERS = 40  # runs at once that the account leaves to the broker; each costs 50 MB, and a processor to start
+
+
+def main() -> int:
+    options = _options()
+    # A shell starts background jobs with SIGINT ignored, and every child inherits that: no Ctrl-C would reach a relay.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    print(f"soak with seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="terralive-soak-") as folder:
+        figures = soak(options.keep or Path(folder), options)
+    for line in lines(figures):
+        print(line)
+    return 1 if figures.violations or figures.left else 0
+
+
+def soak(folder: Path, options: argparse.Namespace) -> Figures:
+    """Run it in an empty folder, where the ledgers stay: calls.jsonl, handlers.jsonl, relays.jsonl."""
+    root, ledger = folder / "app", folder / "handlers.jsonl"
+    project.make(root, ledger, options.functions)
+    work = root / ".terralive"
+    sandbox = SandboxProcess.start(
+        work / "sandbox.json",
+        log_path=work / "sandbox.log",
+        time_scale=options.time_scale,
+        concurrency=options.concurrency + _BROKERS,
+    )
+    try:
+        relays = Relays(root)
+        told = str(relays.start()["outputs"]["told"])
+        seconds, calls, faults = _load(sandbox, relays, told, options)
+        samples = list(relays.samples)
+        left = _close(sandbox, relays)
+    finally:
+        sandbox.stop()
+    _keep(folder, calls, relays)
+    written = runs(ledger.read_text("utf-8").splitlines())
+    return Figures(
+        seed=options.seed,
+        machine=f"{os.cpu_count()} processors, {platform.system()}, Python {platform.python_version()}",
+        functions=options.functions, concurrency=options.concurrency, seconds=seconds, calls=calls, runs=written,
+        start_seconds=relays.start_seconds, faults=faults, samples=samples, left=left,
+        violations=judge(calls, written, relays.lives),
+    )  # fmt: skip
+
+
+def _load(
+    sandbox: SandboxProcess, relays: Relays, told: str, options: argparse.Namespace
+) -> tuple[float, list[Call], dict[str, int]]:
+    """Call, cause faults, kill relays; how long it took, every call, what was done to them."""
+    info = sandbox.info
+    session = boto3.Session(info.access_key_id, info.secret_access_key, region_name=info.region)
+    config = Config(
+        retries={"total_max_attempts": 1}, max_pool_connections=options.concurrency, read_timeout=_PATIENCE_SECONDS
+    )
+    functions = session.client("lambda", endpoint_url=info.endpoint, config=config)
+    queue = session.client("sqs", endpoint_url=info.endpoint, config=config)
+    names = [item["FunctionName"] for item in functions.list_functions()["Functions"]]
+    (broker,) = (name for name in names if not name.startswith(project.PREFIX))
+    _warm(functions, broker, _BROKERS)
+    began = time.monotonic()
+    callers = Callers(
+        functions, seed=options.seed, wanted=options.invocations, functions=options.functions,
+        concurrency=options.concurrency, until=began + options.minutes_limit * 60,
+    )  # fmt: skip
+    callers.start()
+    for _ in range(options.concurrency):
+        callers.begun.acquire()
+    print(f"  {time.monotonic() - began:4.0f} s  every caller has called once; faults begin", flush=True)
+    chaos = Chaos(Faults(info), seed=options.seed, broker=broker, functions=f"{project.PREFIX}*")
+    chaos.start()
+    _mind(sandbox, callers, relays, options.invocations, began)
+    seconds = time.monotonic() - began
+    chaos.stop()
+    calls = callers.calls + collect(
+        queue, told, callers.accepted, _RETRY_SECONDS * options.time_scale + _PATIENCE_SECONDS
+    )
+    return seconds, calls, {**chaos.done, **{f"{name} acts": count for name, count in chaos.acted.items()}}
+
+
+def _mind(sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int, began: float) -> None:
+    """Kill relays while callers call, at even distances."""
+    kills = max(1, round(wanted * _LIVES_UNTIL / _INVOCATIONS_A_LIFE))
+    at = [wanted * _LIVES_UNTIL * (number + 1) / kills for number in range(kills)]
+    say = began
+    while callers.running():
+        if not sandbox.is_running():
+            raise SystemExit("the sandbox has ended by itself")
+        if at and callers.counted >= at[0]:
+            at.pop(0)
+            relays.kill()
+            relays.start()
+        if time.monotonic() >= say:
+            say = time.monotonic() + _SAY_SECONDS
+            print(f"  {time.monotonic() - began:4.0f} s  {callers.counted:,} of {wanted:,}", flush=True)
+        time.sleep(0.1)
+
+
+def _close(sandbox: SandboxProcess, relays: Relays) -> list[str]:
+    """End everything; what is left of it."""
+    code = relays.close()
+    left = [*relays.left, *([f"relay's exit code {code}"] if code != INTERRUPTED else [])]
+    if still_open := Faults(sandbox.info).drop_connections(stage="relay"):
+        left.append(f"{still_open} connections of relays at the gateway")
+    below = descendants(sandbox.info.pid)
+    sandbox.stop()
+    if still := running([sandbox.info.pid, *below]):
+        left.append(f"{len(still)} processes of the sandbox")
+    return left
+
+
+def _warm(client: LambdaClient, broker: str, times: int) -> None:
+    """Have so many execution environments of the broker started.
+
+    AWS starts them in parallel. Here two processors would have to when all stubs connect again at the first drop, and
+    for half a minute nothing but that would be shown.
+    """
+    message = {"requestContext": {"connectionId": "soak", "stage": "stub", "eventType": "MESSAGE"}, "body": "{}"}
+    with ThreadPoolExecutor(times) as pool:
+        list(pool.map(lambda _: client.invoke(FunctionName=broker, Payload=json.dumps(message)), range(times)))
+
+
+def _keep(folder: Path, calls: Sequence[Call], relays: Relays) -> None:
+    with (folder / "calls.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(call)) + "\n" for call in calls)
+    with (folder / "relays.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps({"relay": relay, **event}) + "\n" for relay, event in relays.events)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m terralive_testing.soak", description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="repeats events and faults")
+    parser.add_argument("--invocations", type=int, default=10_300, help="some accepted events then find no relay")
+    parser.add_argument("--functions", type=int, default=20)
+    parser.add_argument("--concurrency", type=int, default=50)
+    parser.add_argument("--minutes-limit", type=float, default=30)
+    parser.add_argument("--time-scale", type=float, default=1.0, help="of Lambda's waits and API Gateway's limits")
+    parser.add_argument("--keep", type=Path, help="an empty folder for the ledgers; without it nothing is kept")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

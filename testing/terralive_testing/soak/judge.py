@@ -1,0 +1,106 @@
+"""Compares the ledgers. Pure: a violation for every promise that was not kept (docs/RELIABILITY.md has them).
+
+- lost: a call without an answer
+- false: a success that is not what a handler's run for that very request gave, for that very event
+- twice: a request id that a relay's life gave to a handler more than once
+- unnamed: a failure that tells nobody what happened
+- untold: what relay and handlers say of the same run differs
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from terralive_testing.soak.ledger import LAMBDAS_TIMEOUT, Call, End, Life, Run
+
+LARGEST_ANSWER = 6 * 1024 * 1024
+# An answer on its way while Lambda's timeout comes is none of the handler's doing: it had this long.
+_LAST_SECONDS = 2.0
+
+
+class Promise(StrEnum):
+    LOST = "lost"
+    FALSE = "false"
+    TWICE = "twice"
+    UNNAMED = "unnamed"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    promise: Promise
+    id: str
+    what: str
+
+
+def judge(calls: Iterable[Call], runs: Sequence[Run], lives: Sequence[Life]) -> list[Violation]:
+    """Give every violation."""
+    of: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        of[run.id].append(run)
+    lived = {life.relay for life in lives}
+    found = [violation for call in calls if (violation := _of_call(call, of[call.id], lived)) is not None]
+    begun = Counter((run.id, run.relay) for run in runs)
+    found += [
+        Violation(Promise.TWICE, name, f"handler run {times} times in the life of relay {relay}")
+        for (name, relay), times in begun.items()
+        if times > 1
+    ]
+    return found + [violation for life in lives for violation in _of_life(life, of, runs)]
+
+
+def _of_call(call: Call, runs: Sequence[Run], lived: set[int]) -> Violation | None:
+    match call.end:
+        case End.NONE:
+            return Violation(Promise.LOST, call.id, f"{call.function}: {call.error_type}")
+        case End.SUCCESS if why := _false(call, runs, lived):
+            return Violation(Promise.FALSE, call.id, f"{call.function}: {why}")
+        case End.ERROR if not _named(call, runs):
+            return Violation(Promise.UNNAMED, call.id, f"{call.function}: {call.error_type or 'no error type'}")
+        case End.REFUSED if call.error_type != "TooManyRequestsException":
+            return Violation(Promise.UNNAMED, call.id, f"{call.function}: refused with {call.error_type}")
+    return None
+
+
+def _false(call: Call, runs: Sequence[Run], lived: set[int]) -> str:
+    """Why a success is none; "" if it is one."""
+    given = [run for run in runs if run.error == "" and run.answer == call.answer]
+    if not given:
+        return "no run of a handler gave this answer"
+    if given[0].event != call.event:
+        return "the handler had another event"
+    return "" if given[0].relay in lived else "it ran outside of every relay"
+
+
+def _named(call: Call, runs: Sequence[Run]) -> bool:
+    """Whether a failure says truly what happened."""
+    if call.error_type.startswith("Terralive."):
+        return True
+    if call.error_type == "Function.ResponseSizeTooLarge":
+        return any(run.bytes > LARGEST_ANSWER for run in runs)
+    if call.error_type == LAMBDAS_TIMEOUT:  # Lambda's own: only where a handler was really running
+        return any(run.began <= call.ended and (run.ended or call.ended) > call.ended - _LAST_SECONDS for run in runs)
+    return any(run.error == call.error_type for run in runs if run.error)
+
+
+def _of_life(life: Life, of: dict[str, list[Run]], runs: Sequence[Run]) -> list[Violation]:
+    found = [
+        Violation(Promise.TWICE, name, f"relay {life.relay} began it {times} times")
+        for name, times in Counter(life.began).items()
+        if times > 1
+    ]
+    for name, error in life.ended.items():
+        mine = [run for run in of[name] if run.relay == life.relay]
+        if error == "" and not any(run.error == "" for run in mine):
+            found.append(Violation(Promise.UNTOLD, name, f"relay {life.relay} told a success, its handler none"))
+    if not life.killed:  # a kill takes the last words with it
+        began = set(life.began)
+        found += [
+            Violation(Promise.UNTOLD, run.id, f"relay {life.relay} never told of a run of its handler")
+            for run in runs
+            if run.relay == life.relay and run.id not in began
+        ]
+    return found

@@ -1,0 +1,120 @@
+"""What handlers, callers and relays have written down. Data, and how it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from terralive_testing.soak.handler import digest
+
+LAMBDAS_TIMEOUT = "Sandbox.Timedout"
+
+
+class End(StrEnum):
+    """How a call ended, as its caller saw it."""
+
+    SUCCESS = "success"
+    ERROR = "error"  # the function's, with an error type
+    REFUSED = "refused"  # by Lambda's Invoke API; the error type is its code
+    NONE = "no answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call, as its caller saw it.
+
+    Attributes:
+        event: the event's digest.
+        end, error_type, answer, ended: how and when it ended; for an asynchronous one what its destination was told.
+        asynchronous: invoked as an Event.
+        log: of a timeout of Lambda's, the end of the function's log, which says what took its time.
+    """
+
+    id: str
+    function: str
+    event: str
+    end: End
+    error_type: str = ""
+    answer: str = ""
+    began: float = 0.0
+    ended: float = 0.0
+    asynchronous: bool = False
+    log: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a handler. `relay` is the process that it ran for; `error` is None as long as it has not ended."""
+
+    id: str
+    relay: int
+    event: str
+    began: float
+    ended: float | None = None
+    error: str | None = None
+    answer: str = ""
+    bytes: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Life:
+    """One life of the relay, by its own events: ids that it began, and the error types ("" for none) it ended with."""
+
+    relay: int
+    killed: bool
+    began: list[str] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+
+
+def runs(lines: Iterable[str]) -> list[Run]:
+    """Read the handlers' file. An end belongs to the last beginning of its id in its relay that has none."""
+    found: list[dict[str, Any]] = []
+    open_: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for line in lines:
+        said = json.loads(line)
+        key = (said["id"], said["relay"])
+        if said["what"] == "begin":
+            run = {"id": said["id"], "relay": said["relay"], "event": said["event"], "began": said["at"]}
+            found.append(run)
+            open_.setdefault(key, []).append(run)
+        else:
+            run = open_[key].pop()
+            run |= {"ended": said["at"], "error": said["error"]}
+            run |= {name: said[name] for name in ("answer", "bytes") if name in said}
+    return [Run(**run) for run in found]
+
+
+def life(relay: int, events: Iterable[Mapping[str, Any]], *, killed: bool) -> Life:
+    """Read what `terralive start --output json` has said."""
+    made = Life(relay=relay, killed=killed)
+    for event in events:
+        if event["type"] == "invocation":
+            made.began.append(event["request_id"])
+        elif event["type"] == "result":
+            made.ended[event["request_id"]] = "" if event["ok"] else event["error_type"]
+    return made
+
+
+def answered(call: Mapping[str, Any], *, failed: bool, payload: bytes, log: str = "") -> Call:
+    """Complete a call by what Lambda has answered."""
+    value = json.loads(payload)
+    if failed:
+        error_type = str(value.get("errorType", ""))
+        return Call(**call, end=End.ERROR, error_type=error_type, log=log if error_type == LAMBDAS_TIMEOUT else "")
+    return Call(**call, end=End.SUCCESS, answer=digest(value))
+
+
+def told(call: Call, record: Mapping[str, Any]) -> Call:
+    """Complete an asynchronous call by the record that its destination was sent.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    at = datetime.fromisoformat(record["timestamp"]).timestamp()
+    if record["requestContext"]["condition"] == "Success":
+        return replace(call, end=End.SUCCESS, ended=at, answer=digest(record["responsePayload"]))
+    error_type = str(record.get("responsePayload", {}).get("errorType", ""))
+    return replace(call, end=End.ERROR, ended=at, error_type=error_type)

@@ -1,0 +1,155 @@
+"""The callers: many threads that invoke functions through Lambda's API and remember exactly what they were answered."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+from dataclasses import replace
+from random import Random
+from typing import TYPE_CHECKING, Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from terralive_testing.soak.handler import digest, filling
+from terralive_testing.soak.judge import LARGEST_ANSWER
+from terralive_testing.soak.ledger import Call, End, answered, told
+from terralive_testing.soak.project import PREFIX, TIMEOUT_SECONDS
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_sqs import SQSClient
+
+_EVENT_SHARE = 0.1  # of the calls that are early enough
+_EVENTS_UNTIL = 0.6  # of the run: later ones would be waited for, as Lambda tries again after minutes
+_LARGEST_EVENT_BYTES = 40_000  # of an asynchronous one, so that a queue takes the record of it
+_FIRST_CALLS_AT_ONCE = 4  # execution environments that start all at once are what this machine cannot do
+_AFTER_REFUSAL_SECONDS = 1.0  # nobody is there, or no more at once: a client that asks on and on shows nothing
+
+
+def make_event(seed: int, number: int, *, asynchronous: bool) -> dict[str, Any]:
+    """Give event `number` of a run, always the same. Most are small and quick; a few are as large as Lambda takes."""
+    random = Random(f"{seed}-{number}")
+    if random.random() < 0.01:
+        return {}
+    event: dict[str, Any] = {"n": number}
+    most = LARGEST_ANSWER - 256
+    if asynchronous:
+        most = _LARGEST_EVENT_BYTES
+    limit = random.choices((2_000, 100_000, 1_000_000, most), (74, 22, 2.5, 1.5))[0]
+    limit = min(limit, most)
+    event["answer"] = random.randrange(limit + 1) if random.random() < 0.5 else random.randrange(200)
+    if limit == most and random.random() < 0.3:
+        event["answer"] = most
+    if random.random() < 0.5 or limit == most:
+        event["filling"] = filling(random.randrange(limit + 1), number)
+    event["text"] = random.choice(("", "ä€😀", '"\\\n', "\u0000"))
+    what = random.random()
+    if what < 0.04:
+        event["fails"] = "raise"
+    elif what < 0.043:
+        event["fails"] = "exit"
+    elif what < 0.045 and not asynchronous:
+        event["answer"] = LARGEST_ANSWER + 1
+    slow = random.random()
+    if slow < 0.002:
+        event["seconds"] = TIMEOUT_SECONDS + 2
+    elif slow < 0.15:
+        event["seconds"] = random.random() * (3 if slow < 0.03 else 0.4)
+    return event
+
+
+class Callers:
+    """Calls until so many have ended; those that found no relay come on top.
+
+    Args:
+        client: a boto3 client of Lambda, with retries off and a connection for each caller.
+        seed, wanted, functions, concurrency: see `python -m terralive_testing.soak --help`.
+        until: when to stop in any case, on the monotonic clock.
+    """
+
+    def __init__(
+        self, client: LambdaClient, *, seed: int, wanted: int, functions: int, concurrency: int, until: float
+    ) -> None:
+        self.calls: list[Call] = []
+        self.accepted: list[Call] = []  # asynchronous ones
+        self.counted = 0  # that ended, or were accepted; not those that found no relay
+        self.begun = threading.Semaphore(0)  # released by each caller whose first call has ended
+        self._seed, self._wanted, self._functions, self._until = seed, wanted, functions, until
+        self._number = 0
+        self._lock = threading.Lock()  # guards everything above
+        self._first = threading.Semaphore(_FIRST_CALLS_AT_ONCE)
+        self._threads = [
+            threading.Thread(target=self._work, args=(client, number), name=f"caller-{number}", daemon=True)
+            for number in range(concurrency)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def running(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def _work(self, client: LambdaClient, caller: int) -> None:
+        random = Random(f"{self._seed}-caller-{caller}")
+        with self._first:
+            more = self._one(client, caller, random)
+        self.begun.release()
+        while more:
+            more = self._one(client, caller, random)
+
+    def _one(self, client: LambdaClient, caller: int, random: Random) -> bool:
+        """Make one call; False where no more is wanted."""
+        with self._lock:
+            if self.counted >= self._wanted or time.monotonic() >= self._until:
+                return False
+            self._number += 1
+            number = self._number
+            early = self.counted < self._wanted * _EVENTS_UNTIL
+        asynchronous = early and random.random() < _EVENT_SHARE
+        # The same few functions for each caller: how many run at once then has a bound, as their processes have.
+        call = self._call(client, f"{PREFIX}{caller % self._functions}", number, asynchronous=asynchronous)
+        unserved = call.end is End.REFUSED or call.error_type == "Terralive.NoRelay"
+        with self._lock:
+            (self.accepted if asynchronous and call.end is End.SUCCESS else self.calls).append(call)
+            self.counted += not unserved
+        if unserved:
+            time.sleep(random.random() * _AFTER_REFUSAL_SECONDS)
+        return True
+
+    def _call(self, client: LambdaClient, function: str, number: int, *, asynchronous: bool) -> Call:
+        event = make_event(self._seed, number, asynchronous=asynchronous)
+        call: dict[str, Any] = {"id": "", "function": function, "event": digest(event), "began": time.time()}
+        payload = json.dumps(event, ensure_ascii=False).encode() if event else b""
+        kind: Literal["Event", "RequestResponse"] = "Event" if asynchronous else "RequestResponse"
+        try:
+            answer = client.invoke(FunctionName=function, Payload=payload, InvocationType=kind, LogType="Tail")
+            call["id"] = answer["ResponseMetadata"]["RequestId"]
+            body = answer["Payload"].read()
+        except ClientError as error:
+            return Call(**call, end=End.REFUSED, error_type=error.response["Error"]["Code"], ended=time.time())
+        except BotoCoreError as error:
+            return Call(**call, end=End.NONE, error_type=f"{type(error).__name__}: {error}", ended=time.time())
+        call["ended"] = time.time()
+        log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+        if asynchronous:
+            return Call(**call, end=End.SUCCESS, asynchronous=True)
+        return answered(call, failed="FunctionError" in answer, payload=body, log=log)
+
+
+def collect(queue: SQSClient, url: str, accepted: list[Call], seconds: float) -> list[Call]:
+    """Wait for what became of accepted events; what is not told in time has no answer."""
+    waiting = {call.id: call for call in accepted}
+    done: list[Call] = []
+    until = time.monotonic() + seconds
+    while waiting and time.monotonic() < until:
+        found = queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=2).get("Messages", [])
+        for message in found:
+            record = json.loads(message["Body"])
+            call = waiting.pop(record["requestContext"]["requestId"], None)
+            if call is not None:
+                done.append(told(call, record))
+            queue.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return done + [replace(call, end=End.NONE, error_type="no record at the destination") for call in waiting.values()]

@@ -1,0 +1,96 @@
+"""The app under soak, in plain Terraform: functions that all have the same code, a queue for what became of events."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+from terralive_testing.soak import handler
+
+TIMEOUT_SECONDS = 20
+PREFIX = "soak-"
+
+_MAIN = """
+terraform {{
+  required_providers {{
+    aws = {{ source = "hashicorp/aws" }}
+  }}
+}}
+
+provider "aws" {{}}
+
+resource "aws_iam_role" "soak" {{
+  name = "soak"
+  assume_role_policy = jsonencode({{
+    Version   = "2012-10-17"
+    Statement = [{{ Effect = "Allow", Action = "sts:AssumeRole", Principal = {{ Service = "lambda.amazonaws.com" }} }}]
+  }})
+}}
+
+resource "aws_iam_role_policy" "told" {{
+  role   = aws_iam_role.soak.id
+  policy = jsonencode({{
+    Version   = "2012-10-17"
+    Statement = [{{ Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.told.arn }}]
+  }})
+}}
+
+resource "aws_sqs_queue" "told" {{
+  name = "soak-told"
+}}
+
+resource "aws_lambda_function" "soak" {{
+  count            = {functions}
+  function_name    = "{prefix}${{count.index}}"
+  role             = aws_iam_role.soak.arn
+  runtime          = "python3.12"
+  handler          = "app.handler"
+  timeout          = {timeout}
+  filename         = "${{path.module}}/code.zip"
+  source_code_hash = filebase64sha256("${{path.module}}/code.zip")
+  environment {{
+    variables = {{ SOAK_LEDGER = "{ledger}" }}
+  }}
+}}
+
+resource "aws_lambda_function_event_invoke_config" "soak" {{
+  count         = {functions}
+  function_name = aws_lambda_function.soak[count.index].function_name
+  maximum_retry_attempts = 1
+  destination_config {{
+    on_success {{
+      destination = aws_sqs_queue.told.arn
+    }}
+    on_failure {{
+      destination = aws_sqs_queue.told.arn
+    }}
+  }}
+  depends_on = [aws_iam_role_policy.told]
+}}
+
+output "told" {{
+  value = aws_sqs_queue.told.url
+}}
+"""
+
+_CONFIGURATION = """
+app = "soak"
+
+[functions."aws_lambda_function.soak"]
+path = "functions"
+handler = "app.handler"
+"""
+
+
+def make(root: Path, ledger: Path, functions: int) -> None:
+    """Write the project into a new folder, and an empty ledger for its handlers."""
+    code = root / "functions"
+    code.mkdir(parents=True)
+    source = Path(handler.__file__).read_text("utf-8")
+    (code / "app.py").write_text(source, "utf-8")
+    with zipfile.ZipFile(root / "code.zip", "w") as archive:
+        archive.write(code / "app.py", "app.py")
+    main = _MAIN.format(functions=functions, prefix=PREFIX, timeout=TIMEOUT_SECONDS, ledger=ledger)
+    (root / "main.tf").write_text(main, "utf-8")
+    (root / "terralive.toml").write_text(_CONFIGURATION, "utf-8")
+    ledger.touch()

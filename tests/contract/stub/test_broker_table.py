@@ -1,0 +1,123 @@
+"""The connections table in memory and in DynamoDB (moto) keep one contract: that of `terralive_stub.broker.exchange.Table`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from terralive_stub.broker.exchange import Conflict, Door, Identity, Lease, LeaseState, Table
+from terralive_stub.broker.lambda_function import DynamoDBTable
+from terralive_testing.fakes.broker import FakeTable
+
+RELAY = Identity("Lx=1", Door.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000)
+LEASE = Lease(
+    relay="life",
+    connection="Lx=1",
+    owner="Ana Ä.",
+    machine="anas-laptop",
+    arn=RELAY.arn,
+    functions=frozenset({"fn", "other"}),
+    state=LeaseState.HELD,
+    since_ms=1_700_000_000_000,
+    until_ms=0,
+    expires_ms=1_700_000_060_123,
+    version=1,
+)
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    if request.param == "memory":
+        yield FakeTable()
+        return
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws():
+        client = boto3.client("dynamodb", region_name="eu-west-1")
+        client.create_table(
+            TableName="connections",
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            AttributeDefinitions=[
+                {"AttributeName": "pk", "AttributeType": "S"},
+                {"AttributeName": "sk", "AttributeType": "S"},
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        try:
+            yield DynamoDBTable(client, "connections")
+        finally:
+            client.close()
+
+
+def test_a_connection_is_remembered_until_it_is_deleted(table: Table) -> None:
+    table.put_identity(RELAY)
+    assert table.get_identity("Lx=1") == RELAY
+    assert table.get_identity("another") is None
+    table.delete_identity("Lx=1")
+    assert table.get_identity("Lx=1") is None
+
+
+def test_deleting_what_is_not_there_is_no_error(table: Table) -> None:
+    table.delete_identity("never-was")
+
+
+def test_no_connection_has_an_empty_name(table: Table) -> None:
+    """DynamoDB would take `connection#` for a key; a message that names no peer must find nobody."""
+    assert table.get_identity("") is None
+
+
+def test_a_connection_cannot_be_mistaken_for_the_lease(table: Table) -> None:
+    table.put_identity(replace(RELAY, connection="lease"))
+    assert table.get_lease() is None
+    table.put_lease(LEASE, replaces=0)
+    assert table.get_identity("lease") == replace(RELAY, connection="lease")
+
+
+def test_a_lease_comes_back_as_it_was_written(table: Table) -> None:
+    assert table.get_lease() is None
+    table.put_lease(LEASE, replaces=0)
+    assert table.get_lease() == LEASE
+
+
+@pytest.mark.parametrize("state", LeaseState)
+def test_every_state_and_a_lease_for_no_function_can_be_kept(table: Table, state: LeaseState) -> None:
+    lease = replace(LEASE, state=state, functions=frozenset(), owner="", machine="", until_ms=7)
+    table.put_lease(lease, replaces=0)
+    assert table.get_lease() == lease
+
+
+def test_a_lease_is_replaced_by_who_has_read_its_last_version(table: Table) -> None:
+    table.put_lease(LEASE, replaces=0)
+    table.put_lease(replace(LEASE, owner="ben", version=2), replaces=1)
+    found = table.get_lease()
+    assert found is not None
+    assert (found.owner, found.version) == ("ben", 2)
+
+
+def test_of_two_that_find_no_lease_the_second_is_told_of_the_conflict(table: Table) -> None:
+    table.put_lease(LEASE, replaces=0)
+    with pytest.raises(Conflict):
+        table.put_lease(replace(LEASE, owner="ben"), replaces=0)
+    assert table.get_lease() == LEASE
+
+
+@pytest.mark.parametrize("replaces", [1, 3])
+def test_who_has_read_another_version_changes_nothing(table: Table, replaces: int) -> None:
+    table.put_lease(LEASE, replaces=0)
+    second = replace(LEASE, state=LeaseState.LOST, version=2)
+    table.put_lease(second, replaces=1)
+    with pytest.raises(Conflict):
+        table.put_lease(replace(LEASE, owner="ben", version=replaces + 1), replaces=replaces)
+    assert table.get_lease() == second
+
+
+def test_nothing_can_be_replaced_where_there_is_no_lease(table: Table) -> None:
+    """DynamoDB's TTL may have taken it away since it was read."""
+    with pytest.raises(Conflict):
+        table.put_lease(replace(LEASE, version=6), replaces=5)
+    assert table.get_lease() is None

@@ -1,0 +1,33 @@
+"""`make demo`, as a newcomer sees it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from terralive_testing.drivers.command import clean_environment
+from terralive_testing.drivers.project import EXAMPLE
+
+
+@pytest.mark.timeout(300)
+def test_the_demo_tells_its_story_ends_with_ok_and_leaves_the_tree_clean() -> None:
+    before = sorted(path.relative_to(EXAMPLE) for path in EXAMPLE.rglob("*"))
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "terralive_cli.demo"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+
+    lines = ended.stdout.splitlines()
+    assert (ended.returncode, lines[-1]) == (0, "demo: ok"), ended.stdout + ended.stderr
+    assert ended.stderr == ""
+    assert "     -> 200 Hello World" in lines
+    assert "     -> 200 Hello from an edit" in lines
+    assert "   left in the account: 0 functions, 0 APIs, 0 tables, 0 topics, 0 roles" in lines
+    assert sorted(path.relative_to(EXAMPLE) for path in EXAMPLE.rglob("*")) == before

@@ -1,0 +1,105 @@
+"""What handlers print here is on this machine's disk and, with `--forward-logs`, in CloudWatch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.project import Live, Project
+from terralive_testing.machine.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def live(project: Project, sandbox: Command) -> Iterator[Live]:
+    assert sandbox.process.poll() is None
+    arguments = ["--project", str(project.root), "start", "--sandbox", "--yes", "--forward-logs"]
+    with Command(arguments, project.root) as command:
+        yield Live(project, command, command.wait_for_type("ready", timeout_s=180))
+
+
+def invoke(live: Live, event: object) -> str:
+    """Invoke the `sns` function; give the request id."""
+    answer = live.project.client("lambda").invoke(FunctionName=live.name_of("sns"), Payload=json.dumps(event).encode())
+    return str(answer["ResponseMetadata"]["RequestId"])
+
+
+def cloudwatch(live: Live) -> list[str]:
+    """The function's log, oldest first."""
+    logs, group = live.project.client("logs"), f"/aws/lambda/{live.name_of('sns')}"
+    streams = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    return [
+        event["message"].rstrip("\n")
+        for stream in streams
+        for event in logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)[
+            "events"
+        ]
+    ]
+
+
+def own_lines(live: Live, request_id: str) -> list[str]:
+    """What stands in CloudWatch between an invocation's START and END."""
+    lines = cloudwatch(live)
+    starts = [n for n, line in enumerate(lines) if line.startswith(f"START RequestId: {request_id}")]
+    ends = [n for n, line in enumerate(lines) if line.startswith(f"END RequestId: {request_id}")]
+    return lines[starts[0] + 1 : ends[0]] if starts and ends else []
+
+
+def kept(live: Live, request_id: str) -> list[str]:
+    """What the project's own folder keeps of an invocation, without the times."""
+    file = live.project.root / ".terralive" / "logs" / live.name_of("sns") / f"{request_id}.log"
+    eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), 20)
+    return [line.partition(" ")[2] for line in file.read_text("utf-8").splitlines()]
+
+
+def test_lines_are_kept_here_and_stand_in_cloudwatch_within_their_invocation(live: Live) -> None:
+    live.edit("sns", "def handler(event, context):\n    print('hello', event)\n    print('no newline', end='')")
+    for number in range(3):
+        request_id = invoke(live, number)
+        eventually(lambda: own_lines(live, request_id) == [f"hello {number}", "no newline"], 20)  # noqa: B023
+        start, *printed, report = kept(live, request_id)
+        assert start == f"START RequestId: {request_id} Trigger: invoke"
+        assert printed == [f"hello {number}", "no newline"]
+        assert report.startswith(f"REPORT RequestId: {request_id} Duration: ")
+        assert report.endswith("Status: success")
+
+
+def test_lines_stay_with_their_invocation_where_many_run_at_once(live: Live) -> None:
+    live.edit(
+        "sns",
+        """
+        import time
+        def handler(event, context):
+            for number in range(4):
+                print(event, number)
+                time.sleep(0.3)
+        """,
+    )
+    with ThreadPoolExecutor(4) as callers:
+        request_ids = list(callers.map(lambda number: invoke(live, number), range(4)))
+    for event, request_id in enumerate(request_ids):
+        wanted = [f"{event} {number}" for number in range(4)]
+        eventually(lambda: bool(own_lines(live, request_id)), 20)  # noqa: B023
+        assert own_lines(live, request_id) == wanted
+        assert kept(live, request_id)[1:-1] == live.log_lines(request_id) == wanted
+
+
+def test_what_is_printed_before_a_timeout_is_in_cloudwatch(live: Live) -> None:
+    live.edit("sns", "import time\ndef handler(event, context):\n    print('before')\n    time.sleep(1000)")
+    request_id = invoke(live, None)
+    assert live.eventually("result", request_id=request_id)["error_type"] == "Sandbox.Timedout"
+    eventually(lambda: "before" in own_lines(live, request_id), 30)
+
+
+def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(live: Live) -> None:
+    live.edit("sns", "def handler(event, context):\n    for n in range(100_000): print(n, 'x' * 95)")
+    request_id = invoke(live, None)
+    eventually(lambda: bool(own_lines(live, request_id)), 30)
+    assert any("lines" in line and "are left out here" in line for line in own_lines(live, request_id))
+    assert [int(line.split()[0]) for line in kept(live, request_id)[1:-1]] == list(range(100_000))
+    assert live.eventually("result", request_id=request_id)["ok"] is True

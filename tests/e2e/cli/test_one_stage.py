@@ -1,0 +1,443 @@
+"""Whose stage it is, who may say what on it, and what goes through it: on a deployed debug stack, with real roles.
+
+The tests run in order: live for ana, taken over by ben, then held by a relay that is written here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import ClientConnection
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.broker.exchange import Door, Lease, LeaseState
+from terralive_stub.broker.lambda_function import DynamoDBTable
+from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Done,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Message,
+    Missing,
+    Problem,
+    Resume,
+    Unknown,
+    Welcome,
+    decode,
+    encode,
+)
+from terralive_testing.deployers.faults import Faults
+from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.drivers.command import Command
+from terralive_testing.drivers.plain_app import add, plain_project, start
+from terralive_testing.drivers.project import Live, Project
+from terralive_testing.drivers.websocket_clients import PATIENCE, client, unsigned_host, upgrade_status
+from terralive_testing.machine.processes import descendants, running
+from terralive_testing.machine.waiting import eventually
+
+pytestmark = pytest.mark.timeout(300)
+
+OTHER = """
+resource "aws_iam_role" "other" {
+  name               = "plain-other"
+  assume_role_policy = aws_iam_role.greet.assume_role_policy
+}
+
+resource "aws_lambda_function" "other" {
+  function_name = "plain-other"
+  role          = aws_iam_role.other.arn
+  runtime       = "python3.12"
+  handler       = "app.handler"
+  timeout       = 60
+  filename      = "${path.module}/greet.zip"
+}
+"""
+
+CONFIGURATION = """
+[functions."aws_lambda_function.other"]
+path = "functions/other"
+"""
+
+# Function code that looks for its way out: it hands its role's credentials to whoever calls.
+GREET = """
+import os
+
+def handler(event, context):
+    return [os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+"""
+
+OTHER_HANDLER = """
+import os, time
+
+def handler(event, context):
+    if isinstance(event, dict) and "wait" in event:
+        while not os.path.exists(event["wait"]):
+            time.sleep(0.02)
+        return "the handler's own answer"
+    if isinstance(event, dict) and "size" in event:
+        return "x" * event["size"]
+    return event
+"""
+
+
+@dataclass
+class Stage:
+    """The live stage, its doors, and its functions' credentials."""
+
+    live: Live
+    info: SandboxInfo
+    api: str
+    table: str
+    mine: Credentials
+    greet: Credentials
+
+    def url(self, door: Door) -> str:
+        return self.info.websocket_url.format(api=self.api, stage=door)
+
+    def headers(self, door: Door, who: Credentials, *, late_s: float = 0) -> dict[str, str]:
+        return unsigned_host(sign_upgrade(self.url(door), self.info.region, who, time.time() - late_s))
+
+    def status(self, door: Door, who: Credentials, *, late_s: float = 0) -> int:
+        return upgrade_status(self.url(door), self.headers(door, who, late_s=late_s))
+
+    def open(self, door: Door, who: Credentials) -> AbstractContextManager[ClientConnection]:
+        return client(self.url(door), self.headers(door, who))
+
+    def lease(self) -> Lease:
+        lease = DynamoDBTable(self.live.project.client("dynamodb"), self.table).get_lease()
+        assert lease is not None
+        return lease
+
+    def stub_connections(self, function: str) -> list[str]:
+        """The connections of a function's stubs, as the developer can read them in the table."""
+        items = self.live.project.client("dynamodb").scan(TableName=self.table, ConsistentRead=True)["Items"]
+        mine = [item for item in items if item.get("arn", {}).get("S", "").endswith(f"/{function}")]
+        return [item["pk"]["S"].rpartition("#")[2] for item in mine]
+
+
+def say(connection: ClientConnection, message: Message) -> None:
+    connection.send(encode(message))
+
+
+def hear(connection: ClientConnection) -> Message:
+    return decode(str(connection.recv(timeout=PATIENCE)))
+
+
+def refusal(connection: ClientConnection, message: Message) -> str:
+    """Say something that is refused; why."""
+    say(connection, message)
+    problem = hear(connection)
+    assert isinstance(problem, Problem), problem
+    return problem.reference
+
+
+def invoke(project: Project, function: str, payload: bytes) -> tuple[str | None, bytes]:
+    answer = project.client("lambda").invoke(FunctionName=function, Payload=payload)
+    return answer.get("FunctionError"), answer["Payload"].read()
+
+
+@contextmanager
+def under_way(live: Live, go: Path) -> Iterator[tuple[Future[tuple[str | None, bytes]], str]]:
+    """An invocation of `plain-other` whose handler runs until `go` exists: its answer, its request id."""
+    payload = json.dumps({"wait": str(go)}).encode()
+    with ThreadPoolExecutor(1) as caller:
+        answer = caller.submit(invoke, live.project, "plain-other", payload)
+        try:
+            began = live.command.wait_for(
+                lambda event: event["type"] == "invocation" and event["function"] == "plain-other", "the invocation"
+            )
+            yield answer, began["request_id"]
+        finally:
+            go.touch()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    project = plain_project(tmp_path_factory.mktemp("stage"))
+    add(project, OTHER)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as file:
+        file.write(CONFIGURATION)
+    shutil.copytree(project.root / "functions" / "greet", project.root / "functions" / "other")
+    project.write_handler("greet", GREET)
+    project.write_handler("other", OTHER_HANDLER)
+    with running_sandbox(project.root / ".terralive") as info:
+        project.sandbox = {
+            "endpoint": info.endpoint,
+            "region": info.region,
+            "access_key_id": info.access_key_id,
+            "secret_access_key": info.secret_access_key,
+        }
+        yield project
+
+
+@pytest.fixture(scope="module")
+def live(project: Project) -> Iterator[Live]:
+    with start(project) as command:
+        yield Live(project, command, command.wait_for_type("ready", timeout_s=240))
+
+
+@pytest.fixture(scope="module")
+def stage(live: Live) -> Stage:
+    project = live.project
+    info = SandboxInfo.from_json((project.root / ".terralive" / "sandbox.json").read_text("utf-8"))
+    (api,) = project.client("apigatewayv2").get_apis()["Items"]
+    (table,) = project.client("dynamodb").list_tables()["TableNames"]
+    error, stolen = invoke(project, "plain-greet", b"{}")
+    assert error is None
+    greet = Credentials(*json.loads(stolen))
+    mine = Credentials(info.access_key_id, info.secret_access_key)
+    return Stage(live, info, api["ApiId"], table, mine, greet)
+
+
+# Who gets in
+
+
+def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_the_one_for_relays(stage: Stage) -> None:
+    assert stage.status(Door.STUB, stage.greet) == 101
+    assert stage.status(Door.RELAY, stage.mine) == 101
+
+
+@pytest.mark.parametrize("door", Door)
+def test_nobody_gets_in_unsigned_or_signed_wrongly(stage: Stage, door: Door) -> None:
+    right = stage.mine if door is Door.RELAY else stage.greet
+    assert upgrade_status(stage.url(door), {}) == 403
+    assert stage.status(door, Credentials(right.access_key_id, "wrong" * 8, right.session_token)) == 403
+    assert stage.status(door, Credentials("AKIA" + "X" * 16, right.secret_access_key)) == 403
+    another = Door.STUB if door is Door.RELAY else Door.RELAY
+    assert upgrade_status(stage.url(door), stage.headers(another, right)) == 403, "signed for the other door"
+
+
+@pytest.mark.parametrize("late_s", [301, -301])
+def test_nobody_gets_in_by_a_signature_that_is_more_than_five_minutes_off(stage: Stage, late_s: float) -> None:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
+    assert stage.status(Door.STUB, stage.greet, late_s=late_s) == 403
+    assert stage.status(Door.RELAY, stage.mine, late_s=late_s) == 403
+
+
+def test_a_functions_temporary_key_is_worth_nothing_without_its_token(stage: Stage) -> None:
+    alone = Credentials(stage.greet.access_key_id, stage.greet.secret_access_key)
+    assert stage.status(Door.STUB, alone) == 403
+
+
+@pytest.mark.parametrize("door", Door)
+def test_a_role_without_the_permission_gets_in_through_no_door_whatever_it_calls_itself(
+    stage: Stage, door: Door
+) -> None:
+    aws = Aws(stage.info)
+    keys = aws.sts.assume_role(RoleArn=aws.role(name=unique("nobody")), RoleSessionName="plain-greet")["Credentials"]
+    nobody = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+    assert stage.status(door, nobody) == 403
+
+
+def test_a_functions_role_does_not_get_in_through_the_door_for_relays(stage: Stage) -> None:
+    assert stage.status(Door.RELAY, stage.greet) == 403
+
+
+# Who may say what
+
+
+def result(request_id: str, function: str, peer: str, body: bytes = b'"forged"') -> Chunk:
+    (chunk,) = split(Kind.RESULT, request_id, function, pack_outcome(Outcome(body)), peer=peer)
+    return chunk
+
+
+def invocation(request_id: str, function: str) -> Chunk:
+    made = Invocation(request_id, function, f"arn:aws:lambda:us-east-1:1:function:{function}", 0, b'"by hand"')
+    (chunk,) = split(Kind.INVOKE, request_id, function, pack_invocation(made, remaining_ms=30_000))
+    return chunk
+
+
+def test_a_stub_can_neither_register_as_a_relay_nor_answer(stage: Stage) -> None:
+    lease = stage.lease()
+    with stage.open(Door.STUB, stage.greet) as stub:
+        for message in (
+            Hello("evil", ("plain-greet", "plain-other"), "ana", "laptop", takeover=True),
+            Hello(lease.relay, ("plain-greet",), lease.owner, lease.machine),
+            Heartbeat(lease.relay),
+            Goodbye(lease.relay),
+            Ack("r", "plain-greet", "c"),
+            Unknown("r", "plain-greet", "c"),
+            Missing(Kind.INVOKE, "r", "plain-greet", (0,), "c"),
+            result("r", "plain-greet", "c"),
+        ):
+            assert refusal(stub, message) == "not-a-stub-message", message
+    after = stage.lease()
+    assert (after.relay, after.connection, after.state) == (lease.relay, lease.connection, LeaseState.HELD)
+
+
+def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(stage: Stage, tmp_path: Path) -> None:
+    lease = stage.lease()
+    with under_way(stage.live, tmp_path / "go") as (answer, request_id), stage.open(Door.RELAY, stage.mine) as second:
+        peers = stage.stub_connections("plain-other")
+        assert peers
+        for peer in peers:
+            for message in (
+                result(request_id, "plain-other", peer),
+                Unknown(request_id, "plain-other", peer),
+                Ack(request_id, "plain-other", peer),
+            ):
+                assert refusal(second, message) == "no-lease"
+        assert refusal(second, Heartbeat(lease.relay)) == "no-lease"
+        say(second, Goodbye(lease.relay))
+        hear(second)
+        assert not answer.done()
+        (tmp_path / "go").touch()
+        assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
+    after = stage.lease()
+    assert (after.relay, after.connection, after.state) == (lease.relay, lease.connection, LeaseState.HELD)
+
+
+def test_one_function_can_neither_speak_for_another_nor_get_its_answer(stage: Stage, tmp_path: Path) -> None:
+    with under_way(stage.live, tmp_path / "go") as (answer, request_id), stage.open(Door.STUB, stage.greet) as greet:
+        for message in (
+            invocation("by-hand", "plain-other"),
+            Resume(request_id, "plain-other"),
+            Done(request_id, "plain-other"),
+            Missing(Kind.RESULT, request_id, "plain-other", (0,)),
+        ):
+            assert refusal(greet, message) == "not-your-function", message
+        say(greet, Resume(request_id, "plain-greet"))
+        assert isinstance(hear(greet), Unknown), "under its own name, it is nothing that the relay knows of"
+        say(greet, invocation(request_id, "plain-greet"))
+        (tmp_path / "go").touch()
+        assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
+        say(greet, invocation("by-hand", "plain-greet"))
+        assert isinstance(hear(greet), Ack), "nothing of the other's had come before this"
+        assert isinstance(hear(greet), Chunk)
+    seen = stage.live.command.of_type("invocation")
+    assert [event["function"] for event in seen if event["request_id"] == "by-hand"] == ["plain-greet"]
+
+
+# What goes through
+
+
+def noise(size: int, seed: int) -> bytes:
+    """A JSON text of so many bytes that no compression makes smaller by much."""
+    made = random.Random(seed).randbytes(size)  # no secret
+    return b'"' + base64.b64encode(made)[: size - 2] + b'"'
+
+
+def test_six_megabytes_come_and_go_and_what_is_larger_is_lambdas_own_error(live: Live) -> None:
+    largest = noise(SYNCHRONOUS_PAYLOAD_BYTES, 1)
+    assert invoke(live.project, "plain-other", largest) == (None, largest)
+    error, body = invoke(live.project, "plain-other", json.dumps({"size": SYNCHRONOUS_PAYLOAD_BYTES}).encode())
+    assert (error, json.loads(body)["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
+
+
+@pytest.mark.parametrize("door", Door)
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_chunks_that_are_lost_doubled_or_out_of_order_make_no_difference(
+    stage: Stage, door: Door, direction: str
+) -> None:
+    faults = Faults(stage.info)
+    payload = noise(2_000_000, 2)
+    for kind, times in (("reorder", None), ("duplicate", None), ("drop", 2)):
+        faults.set(kind, api=stage.api, stage=door, direction=direction, times=times, seconds=0.2)
+    began = len(stage.live.command.of_type("invocation"))
+    try:
+        assert invoke(stage.live.project, "plain-other", payload) == (None, payload)
+        assert all(rule["acts"] for rule in faults.listed()), faults.listed()
+    finally:
+        faults.clear()
+    assert len(stage.live.command.of_type("invocation")) == began + 1, "its handler ran once"
+
+
+def test_a_lost_connection_is_told_once_and_so_is_that_it_is_back(stage: Stage) -> None:
+    first, *others = stage.live.command.of_type("connection")
+    assert (first["state"], first["reason"]) == ("connected", "")
+    before = 1 + len(others)  # a machine that stood still for a while may have cost a connection already
+    assert Faults(stage.info).drop_connections(api=stage.api) > 0
+    eventually(lambda: len(stage.live.command.of_type("connection")) > before + 1)
+    lost, *more = stage.live.command.of_type("connection")[before:]
+    assert lost["state"] == "lost"
+    assert lost["reason"]
+    assert [(event["state"], event["reason"].partition(" after ")[0]) for event in more] == [("connected", "back")]
+    assert invoke(stage.live.project, "plain-other", b"1") == (None, b"1")
+
+
+# Whose it is
+
+
+@dataclass
+class Taken:
+    """The stage after ben's `start --takeover`."""
+
+    command: Command
+    code: int
+    left: list[int]
+    answer: tuple[str | None, bytes]
+
+
+@pytest.fixture(scope="module")
+def taken(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Taken]:
+    workers = descendants(live.command.process.pid)
+    assert workers
+    ben = ["--stage", live.ready["stage"], "start", "--sandbox", "--yes", "--takeover"]
+    with (
+        under_way(live, tmp_path_factory.mktemp("taken") / "go") as (answer, _),
+        Command(ben, live.project.root, {"TERRALIVE_USER": "ben"}) as command,
+    ):
+        workers += descendants(live.command.process.pid)
+        command.wait_for_type("ready")
+        code = live.command.finish(30)
+        eventually(lambda: not running(workers), 10)
+        yield Taken(command, code, running(workers), answer.result(60))
+
+
+def test_takeover_ends_the_first_relay_which_says_by_whom_and_leaves_no_worker(live: Live, taken: Taken) -> None:
+    assert (taken.code, taken.left) == (5, []), live.command.story()
+    who = f"ben on {socket.gethostname()}"
+    (error,) = live.command.of_type("error")
+    assert error["reference"] == "stage-taken-over"
+    assert who in error["message"]
+    told = [event for event in live.command.of_type("connection") if event["state"] == "taken-over"]
+    assert [event["reason"] for event in told] == [who]
+    assert [event["message"] for event in live.command.of_type("stopped")] == [
+        "Stage dev-ana stays live for whoever holds it."
+    ]
+
+
+def test_an_invocation_under_way_at_a_takeover_ends_by_name(taken: Taken) -> None:
+    error, body = taken.answer
+    assert (error, json.loads(body)["errorType"]) == ("Unhandled", "Terralive.RelayLost")
+
+
+def test_invocations_run_with_the_second_after_a_takeover(live: Live, taken: Taken) -> None:
+    assert invoke(live.project, "plain-other", b'"for ben"') == (None, b'"for ben"')
+    assert taken.command.of_type("invocation")[-1]["function"] == "plain-other"
+
+
+def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(stage: Stage, taken: Taken) -> None:
+    """A relay by hand, since terralive's own never would."""
+    taken.command.interrupt()
+    taken.command.finish(30)
+    with stage.open(Door.RELAY, stage.mine) as relay, ThreadPoolExecutor(1) as caller:
+        say(relay, Hello("by-hand", ("plain-greet", "plain-other"), "eve", "laptop"))
+        assert isinstance(hear(relay), Welcome)
+        answer = caller.submit(invoke, stage.live.project, "plain-other", b"1")
+        asked = hear(relay)
+        assert isinstance(asked, Chunk)
+        assert asked.peer in stage.stub_connections("plain-other")
+        assert refusal(relay, Ack(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
+        assert refusal(relay, result(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
+        assert not answer.done()
+        say(relay, result(asked.request_id, "plain-other", asked.peer, b'"right"'))
+        assert answer.result(PATIENCE) == (None, b'"right"')

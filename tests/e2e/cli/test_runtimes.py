@@ -1,0 +1,221 @@
+"""Functions of other runtimes than Python, live in one app: the stub is the same, the local process is their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from terralive_testing.drivers.plain_app import add, plain_project, start
+from terralive_testing.drivers.project import Live
+from terralive_testing.machine.waiting import eventually
+
+pytestmark = [
+    pytest.mark.timeout(300),
+    # The deployed nodejs18.x differs from every Node that is still maintained.
+    pytest.mark.skipif(not (shutil.which("node") and shutil.which("curl")), reason="needs node and curl on PATH"),
+]
+
+FUNCTIONS = """
+resource "aws_lambda_function" "web" {
+  function_name = "plain-web"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "src/index.handler"
+  timeout       = 30
+  filename      = "${path.module}/greet.zip"
+  environment { variables = { GREETING = "hello" } }
+}
+
+resource "aws_lambda_function" "shell" {
+  function_name = "plain-shell"
+  role          = aws_iam_role.greet.arn
+  runtime       = "provided.al2023"
+  handler       = "greet"
+  timeout       = 30
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function" "built" {
+  function_name = "plain-built"
+  role          = aws_iam_role.greet.arn
+  runtime       = "nodejs18.x"
+  handler       = "index.handler"
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function" "report" {
+  function_name = "plain-report"
+  role          = aws_iam_role.greet.arn
+  runtime       = "java21"
+  handler       = "example.Report"
+  timeout       = 30
+  filename      = "${path.module}/greet.zip"
+}
+
+resource "aws_lambda_function" "image" {
+  function_name = "plain-image"
+  role          = aws_iam_role.greet.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/resize:7"
+  timeout       = 30
+  image_config { command = ["resize.handler"] }
+  environment { variables = { GREETING = "from an image" } }
+}
+"""
+
+CONFIGURATION = """
+[stub_image]
+x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"
+
+[functions."aws_lambda_function.image"]
+path = "functions/image"
+runtime = "python3.12"
+
+[functions."aws_lambda_function.web"]
+path = "functions/web"
+
+[functions."aws_lambda_function.shell"]
+path = "functions/shell"
+
+[functions."aws_lambda_function.built"]
+path = "functions/built/dist"
+build = "sh functions/built/compile"
+watch = ["../src/**"]
+
+[functions."aws_lambda_function.report"]
+path = "functions/web"
+"""
+
+WEB = """
+    export const handler = async (event, context) => {
+      if (event.fail) throw new RangeError(`no ${event.fail}`)
+      const { GREETING, AWS_EXECUTION_ENV, AWS_ACCESS_KEY_ID } = process.env
+      return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role: AWS_ACCESS_KEY_ID.startsWith('ASIA') }
+    }
+    """
+
+IMAGE = """
+    import os
+
+    def handler(event, context):
+        if event.get("fail"):
+            raise LookupError(event["fail"])
+        return [event, os.environ["GREETING"], os.environ["AWS_ACCESS_KEY_ID"][:4], context.function_name]
+    """
+
+SHELL = """\
+    #!/bin/sh
+    api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+    headers=$(mktemp)
+    while true; do
+      event=$(curl -sS -D "$headers" "$api/next") || exit 1
+      id=$(grep -i '^lambda-runtime-aws-request-id' "$headers" | tr -d '[:space:]' | cut -d: -f2)
+      echo "$_HANDLER runs"
+      curl -sS "$api/$id/response" -d "{\\"shell\\": $event}" > /dev/null
+    done
+    """
+
+TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
+# As much of a TypeScript compiler as it takes.
+COMPILE = """\
+    cd functions/built && mkdir -p dist || exit 1
+    if grep -n wrong src/index.ts; then echo 'src/index.ts: there is something wrong' >&2; exit 2; fi
+    sed 's/: [A-Z][a-z]*//' src/index.ts > dist/index.mjs
+    """
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    project = plain_project(tmp_path_factory.mktemp("project") / "plain")
+    add(project, FUNCTIONS)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as settings:
+        settings.write(CONFIGURATION)
+    sources = {
+        "web/src/index.mjs": WEB,
+        "image/resize.py": IMAGE,
+        "shell/bootstrap": SHELL,
+        "built/src/index.ts": TYPESCRIPT.format("'first'"),
+        "built/compile": COMPILE,
+    }
+    for name, source in sources.items():
+        file = project.root / "functions" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(source), "utf-8")
+        file.chmod(0o755)
+    with start(project) as command:
+        ready = command.wait_for_type("ready", timeout_s=180)
+        project.sandbox = ready["sandbox"]
+        yield Live(project, command, ready)
+
+
+def invoke(live: Live, function: str, event: object) -> Any:  # noqa: ANN401  # whatever the handler gives
+    answer = live.project.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    return json.loads(answer["Payload"].read())
+
+
+def test_a_node_function_runs_here_with_the_deployed_ones_environment_and_role(live: Live) -> None:
+    answer = invoke(live, "plain-web", {})
+    assert answer == {
+        "GREETING": "hello",
+        "AWS_EXECUTION_ENV": "AWS_Lambda_nodejs18.x",
+        "name": "plain-web",
+        "role": True,
+    }
+
+
+def test_a_node_error_reaches_the_caller_in_nodes_shape_with_the_local_stack(live: Live) -> None:
+    answer = invoke(live, "plain-web", {"fail": "luck"})
+    file = live.project.root / "functions" / "web" / "src" / "index.mjs"
+    assert (answer["errorType"], answer["errorMessage"]) == ("RangeError", "no luck")
+    assert answer["trace"][0] == "RangeError: no luck"
+    assert f"{file}:3:" in answer["trace"][1]
+    assert "bootstrap" not in str(answer)
+
+
+def test_an_edited_node_function_answers_with_its_new_code(live: Live) -> None:
+    file = live.project.root / "functions" / "web" / "src" / "index.mjs"
+    file.write_text("export const handler = async () => 'edited'\n", "utf-8")
+    live.eventually("reload", function="plain-web")
+    assert invoke(live, "plain-web", {}) == "edited"
+
+
+def test_built_code_is_built_before_its_first_use_and_after_every_edit(live: Live) -> None:
+    file = live.project.root / "functions" / "built" / "src" / "index.ts"
+    assert invoke(live, "plain-built", {}) == "first"
+    file.write_text("wrong", "utf-8")
+    warning = live.eventually("warning", reference="build-failed", function="plain-built")
+    assert "exit status 2" in warning["message"]
+    answer = invoke(live, "plain-built", {})
+    assert answer["errorType"] == "Terralive.BuildFailed"
+    assert answer["errorMessage"].endswith("src/index.ts: there is something wrong")
+    reloads = len(live.command.of_type("reload"))
+    file.write_text(TYPESCRIPT.format("'healed'"), "utf-8")
+    eventually(lambda: len(live.command.of_type("reload")) > reloads)
+    assert invoke(live, "plain-built", {}) == "healed"
+
+
+def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -> None:
+    assert invoke(live, "plain-shell", {"a": "ä"}) == {"shell": {"a": "ä"}}
+    assert live.eventually("log", function="plain-shell")["line"] == "greet runs"
+
+
+def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place(live: Live) -> None:
+    deployed = live.project.client("lambda").get_function(FunctionName="plain-image")
+    assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:1")
+    assert invoke(live, "plain-image", {"n": 1}) == [{"n": 1}, "from an image", "ASIA", "plain-image"]
+    answer = invoke(live, "plain-image", {"fail": "no such size"})
+    assert (answer["errorType"], answer["errorMessage"]) == ("LookupError", "no such size")
+    assert str(live.project.root / "functions" / "image" / "resize.py") in str(answer["stackTrace"])
+
+
+def test_what_runs_by_another_version_or_not_at_all_is_told_by_function(live: Live) -> None:
+    by_function = {
+        (event["reference"], event["function"]): event["message"] for event in live.command.of_type("warning")
+    }
+    assert "nodejs18.x" in by_function["runtime-differs", "aws_lambda_function.web"]
+    assert "command = " in by_function["not-live", "aws_lambda_function.report"]

@@ -1,0 +1,80 @@
+"""Debuggers at the port of a function's workers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from terralive_relay.pool.debug_port import DebugPort
+from terralive_relay.pool.pool import Pool
+from terralive_stub.errors import ConfigurationError
+from terralive_testing.drivers.debugger import Inspector
+from terralive_testing.drivers.workers import Recorder, invocation, local_function
+from terralive_workers.function import Debugger
+from terralive_workers.runtime_api import RuntimeApi
+
+NODE = Path(shutil.which("node") or "node")
+HANDLER = """
+exports.handler = async (event, context) => {
+  const twice = event.number * 2;
+  const before = context.getRemainingTimeInMillis();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  return { twice, spent: before - context.getRemainingTimeInMillis() };
+};
+"""
+
+
+@pytest.fixture
+def api() -> Iterator[RuntimeApi]:
+    api = RuntimeApi()
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        number: int = free.getsockname()[1]
+        return number
+
+
+@pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")
+def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(tmp_path: Path, api: RuntimeApi, port: int) -> None:
+    (tmp_path / "index.js").write_text(HANDLER)
+    function = replace(
+        local_function(tmp_path, handler="index.handler", max_workers=1),
+        runtime="nodejs20.x",
+        node=NODE,
+        debugger=Debugger(port, wait=True, freeze_time=True),
+    )
+    pool = Pool(function, api, Recorder())
+    future = pool.submit(invocation({"number": 21}, seconds=0.5))
+    with Inspector(port) as inspector:
+        inspector.ask("Debugger.enable")
+        inspector.ask("Debugger.setBreakpointByUrl", url=(tmp_path / "index.js").as_uri(), lineNumber=3)
+        inspector.ask("Runtime.runIfWaitingForDebugger")
+        frame = inspector.event("Debugger.paused")["callFrames"][0]
+        found = inspector.ask("Debugger.evaluateOnCallFrame", callFrameId=frame["callFrameId"], expression="twice")
+        assert found["result"]["value"] == 42
+        assert not future.done()
+        inspector.ask("Debugger.resume")
+        assert json.loads(future.result(60).outcome.body) == {"twice": 42, "spent": 0}
+    pool.close()
+
+
+def test_a_port_in_use_is_an_error_and_an_ended_one_is_free_again(port: int) -> None:
+    first = DebugPort("orders", port)
+    with pytest.raises(ConfigurationError, match="orders cannot be debugged on port"):
+        DebugPort("orders", port)
+    with socket.create_connection(("127.0.0.1", port)) as early:  # no worker is there to let it in
+        first.close()
+        with suppress(ConnectionResetError):  # it may not even have been accepted
+            assert early.recv(1) == b""
+    DebugPort("orders", port).close()

@@ -1,0 +1,256 @@
+"""Stopping a relay leaves no thread, socket, pipe or process behind, whatever it is doing at that moment."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
+from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
+from terralive_relay.relay import Relay, RelaySettings
+from terralive_stub.errors import StageHeldError
+from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Refused,
+    Released,
+    Welcome,
+    decode,
+    encode,
+)
+from terralive_testing.drivers.workers import Recorder, invocation, local_function
+from terralive_testing.machine.processes import descendants, running
+from terralive_testing.machine.waiting import eventually
+from terralive_workers.function import Build
+
+QUICK = "def handler(event, context): return event"
+ENDLESS = """
+    import subprocess, time
+    def handler(event, context):
+        subprocess.Popen(["sleep", "1000"])
+        open("running", "w").close()
+        time.sleep(1000)
+    """
+
+
+@dataclass
+class DebugStack:
+    """Gives the lease to whoever asks (or says that somebody has it), and keeps what a relay answers."""
+
+    held: bool = False
+    deaf: bool = False
+    connections: list[ServerConnection] = field(default_factory=list)
+    acknowledged: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    _assembler: Assembler = field(default_factory=Assembler)
+
+    def __call__(self, connection: ServerConnection) -> None:
+        try:
+            for text in connection:
+                self._take(connection, str(text))
+        except ConnectionClosed:
+            return
+
+    def _take(self, connection: ServerConnection, text: str) -> None:
+        match decode(text):
+            case Hello() if self.deaf:
+                connection.close()
+            case Hello() if self.held:
+                connection.send(encode(Refused("ben", "bens-laptop", 0)))
+            case Hello(relay=relay) | Heartbeat(relay=relay):
+                self.connections.append(connection)
+                connection.send(encode(Welcome(relay, 2**40, 20_000)))
+            case Goodbye(relay=relay):
+                connection.send(encode(Released(relay)))
+            case Ack(request_id=request_id):
+                self.acknowledged.append(request_id)
+            case Chunk() as chunk:
+                payload = self._assembler.add(chunk, 0.0)
+                if payload is not None:
+                    self.outcomes.append(unpack_outcome(payload))
+
+    def invoke(self) -> None:
+        sent = invocation({"order": 1}, seconds=900)
+        payload = pack_invocation(sent, remaining_ms=900_000)
+        for chunk in split(Kind.INVOKE, sent.request_id, "orders", payload, peer="stub"):
+            self.connections[-1].send(encode(chunk))
+
+
+@contextmanager
+def serving(stack: Callable[[ServerConnection], None]) -> Iterator[str]:
+    with serve(stack, "127.0.0.1", 0, compression=None, max_size=2**20) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/relay"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def held() -> set[tuple[str, object]]:
+    """The threads, child processes and, where the system shows them, descriptors of this process."""
+    gc.collect()  # a socket that nobody closed is a ResourceWarning, which fails the test
+    found: set[tuple[str, object]] = {("thread", thread.name) for thread in threading.enumerate()}
+    found |= {("process", pid) for pid in running(descendants(os.getpid()))}
+    folder = Path("/proc/self/fd")
+    for descriptor in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # the listing's own
+            found.add(("descriptor", str(descriptor.readlink())))
+    return found
+
+
+@contextmanager
+def started(
+    folder: Path,
+    url: str,
+    code: str = QUICK,
+    *,
+    build: str = "",
+    watch: tuple[str, ...] = ("source",),
+    renew_after_s: float = RENEW_SECONDS,
+    tell: Sink | None = None,
+) -> Iterator[Relay]:
+    """A relay; after it has stopped, everything that came with it is gone."""
+    before = held()
+    identity = Identity("life", ("orders",), "ana", "laptop")
+    function = replace(local_function(folder, code), build=Build(build, folder) if build else None, watch=watch)
+    settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,))
+    credentials = Credentials("AKID", "secret")
+    relay = Relay(settings, lambda: credentials, tell or Recorder(), backoff_scale=0.1, renew_after_s=renew_after_s)
+    try:
+        relay.start()
+        yield relay
+    finally:
+        relay.stop()
+    left = {item for item in held() - before if item[0] != "descriptor" and not str(item[1]).startswith("Thread-")}
+    assert left == set()
+    eventually(lambda: not held() - before, 10)  # the debug stack's ends of the connections are this process's too
+
+
+def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually(lambda: len(stack.outcomes) == 1, 30)
+    assert stack.outcomes[0].ok
+
+
+def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_ends_with_it(tmp_path: Path) -> None:
+    (tmp_path / "source").write_text("def handler(event, context): return 1")
+    stack, tell = DebugStack(), Recorder()
+    command = "cp source app.py; grep -q endless app.py && sleep 1000; echo done"
+    with serving(stack) as url, started(tmp_path, url, "not built", build=command, tell=tell) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1"], 30)
+        (tmp_path / "source").write_text("def handler(event, context): return 2")
+        tell.wait_for("done", times=2)
+        stack.invoke()
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1", b"2"], 30)
+        assert tell.of_type(Reloaded)[0] == Reloaded("orders", ("source",))
+        (tmp_path / "source").write_text("endless")
+        eventually(lambda: (tmp_path / "app.py").read_text() == "endless", 30)
+
+
+def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_path: Path) -> None:
+    stack, tell = DebugStack(), Recorder()
+    with serving(stack) as url, started(tmp_path, url, tell=tell, watch=("*.py",)) as relay:
+        relay.wait_connected(30)
+        (tmp_path / "app.py").write_text("x = 1\ndef handler(:")
+        eventually(lambda: bool(tell.of_type(Warned)), 30)
+    assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
+
+
+def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(tmp_path: Path) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url, ENDLESS) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually((tmp_path / "running").exists, 30)
+    eventually(lambda: len(stack.outcomes) == 1, 10)
+    assert stack.outcomes[0].error_type == "Terralive.Stopped"
+
+
+def test_stopping_while_a_worker_starts_leaves_nothing(tmp_path: Path) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url, f"import time; time.sleep(1000)\n{QUICK}") as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually(lambda: len(stack.acknowledged) == 1, 30)
+
+
+def test_stopping_while_connecting_leaves_nothing(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def never_answer(listener: socket.socket) -> None:
+        peer, _ = listener.accept()
+        with peer:
+            while peer.recv(65536):
+                asked.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=never_answer, args=(listener,))
+        thread.start()
+        with started(tmp_path, f"ws://127.0.0.1:{listener.getsockname()[1]}/relay"):
+            assert asked.wait(30)
+        thread.join()
+
+
+def test_stopping_before_the_lease_is_given_leaves_nothing(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def silent(connection: ServerConnection) -> None:
+        connection.recv()
+        asked.set()
+        with contextlib.suppress(ConnectionClosed):
+            connection.recv()
+
+    with serving(silent) as url, started(tmp_path, url):
+        assert asked.wait(30)
+
+
+def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
+    told: list[RelayEvent] = []
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url, ENDLESS, tell=told.append) as relay:
+        relay.wait_connected(30)
+        stack.invoke()
+        eventually((tmp_path / "running").exists, 30)
+        stack.deaf = True
+        stack.connections[-1].close()
+        eventually(
+            lambda: any(isinstance(event, ConnectionChanged) and event.state is ConnectionState.LOST for event in told),
+            30,
+        )
+
+
+def test_stopping_while_two_connections_are_open_leaves_nothing(tmp_path: Path) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url, renew_after_s=0.1) as relay:
+        relay.wait_connected(30)
+        eventually(lambda: len(stack.connections) == 2, 30)
+
+
+def test_a_relay_that_was_refused_the_stage_leaves_nothing(tmp_path: Path) -> None:
+    with serving(DebugStack(held=True)) as url, started(tmp_path, url) as relay, pytest.raises(StageHeldError):
+        relay.wait_connected(30)

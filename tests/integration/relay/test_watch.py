@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import functools
+import itertools
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from terralive_relay.code.watch import Watcher, affected, follow
+from terralive_relay.pool.pool import Pool
+from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function, until
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
+
+
+class Seen:
+    """What a watcher called back with, and a way to wait for it."""
+
+    def __init__(self) -> None:
+        # Guards the changes.
+        self._more = threading.Condition()
+        self._changes: list[tuple[str, str]] = []
+
+    def __call__(self, function: str, paths: tuple[str, ...]) -> None:
+        with self._more:
+            self._changes += [(function, path) for path in paths]
+            self._more.notify_all()
+
+    def has(self, function: str, path: str) -> bool:
+        with self._more:
+            return (function, path) in self._changes
+
+    def until(self, function: str, path: str) -> set[tuple[str, str]]:
+        """Wait until this change was seen; returns all that were."""
+        with self._more:
+            assert self._more.wait_for(lambda: (function, path) in self._changes, 20), f"{path}: not in {self._changes}"
+            return set(self._changes)
+
+
+def function(name: str, path: Path, *watch: str) -> LocalFunction:
+    path.mkdir(parents=True, exist_ok=True)
+    return LocalFunction(name, name, "python3.12", "app.handler", path, PYTHON, watch)
+
+
+Watch = Callable[..., Seen]
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watchers = []
+
+    def start(*functions: LocalFunction) -> Seen:
+        seen = Seen()
+        watcher = Watcher(functions, seen)
+        watchers.append(watcher)
+        watcher.start()
+        assert watcher.wait_ready(20)
+        return seen
+
+    yield start
+    for watcher in watchers:
+        watcher.close()
+
+
+def test_a_saved_file_is_told_to_its_function_only(watch: Watch, tmp_path: Path) -> None:
+    seen = watch(function("api", tmp_path / "api"), function("worker", tmp_path / "worker"))
+    (tmp_path / "api" / "app.py").write_text("x = 1")
+    assert seen.until("api", "app.py") == {("api", "app.py")}
+
+
+def test_functions_that_share_code_hear_of_it_each(watch: Watch, tmp_path: Path) -> None:
+    seen = watch(function("a", tmp_path), function("b", tmp_path), function("c", tmp_path / "c"))
+    (tmp_path / "c" / "app.py").write_text("x = 1")
+    seen.until("a", "c/app.py")
+    seen.until("b", "c/app.py")
+    assert seen.until("c", "app.py") == {("a", "c/app.py"), ("b", "c/app.py"), ("c", "app.py")}
+
+
+def test_new_folders_renamed_and_removed_files_count(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "old.py").write_text("")
+    seen = watch(function("api", tmp_path))
+    (tmp_path / "new").mkdir()
+    seen.until("api", "new")
+    (tmp_path / "new" / "app.py").write_text("")
+    seen.until("api", "new/app.py")
+    (tmp_path / "old.py").rename(tmp_path / "renamed.py")
+    seen.until("api", "renamed.py")
+    (tmp_path / "renamed.py").unlink()
+    seen.until("api", "old.py")
+
+
+def test_a_code_root_behind_a_link_is_watched(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    seen = watch(function("api", tmp_path / "link"))
+    (tmp_path / "real" / "app.py").write_text("x = 1")
+    assert seen.until("api", "app.py") == {("api", "app.py")}
+
+
+def test_shared_code_behind_links_is_told_to_each_function_under_its_own_name(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "shared" / "deep").mkdir(parents=True)
+    functions = [function(name, tmp_path / name) for name in ("a", "b")]
+    for each in functions:
+        (each.path / "lib").symlink_to(tmp_path / "shared")
+        (each.path / "loop").symlink_to(each.path.parent)
+    seen = watch(*functions)
+    (tmp_path / "shared" / "deep" / "x.py").write_text("x = 1")
+    seen.until("a", "lib/deep/x.py")
+    assert seen.until("b", "lib/deep/x.py") == {("a", "lib/deep/x.py"), ("b", "lib/deep/x.py")}
+
+
+def test_a_link_that_is_made_later_is_followed(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    api = function("api", tmp_path / "api")
+    seen = watch(api)
+    (api.path / "lib").symlink_to(tmp_path / "shared")
+    seen.until("api", "lib")
+    numbers = itertools.count()
+
+    def told() -> bool:  # until it is watched, nothing tells
+        (tmp_path / "shared" / "x.py").write_text(f"x = {next(numbers)}")
+        return seen.has("api", "lib/x.py")
+
+    until(told, "a change behind the new link was told")
+
+
+def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(watch: Watch, tmp_path: Path) -> None:
+    (tmp_path / "packages" / "shared").mkdir(parents=True)
+    (tmp_path / "packages" / "other").mkdir()
+    seen = watch(
+        function("a", tmp_path / "a", "../packages/shared/**"),
+        function("b", tmp_path / "b", "src/**", "../packages/shared/*.py"),
+        function("c", tmp_path / "c"),
+    )
+    (tmp_path / "packages" / "other" / "x.py").write_text("x = 1")
+    (tmp_path / "b" / "README.md").write_text("")
+    (tmp_path / "packages" / "shared" / "x.py").write_text("x = 1")
+    seen.until("b", "../packages/shared/x.py")
+    (tmp_path / "a" / "app.py").write_text("")
+    assert seen.until("a", "app.py") == {
+        ("a", "../packages/shared/x.py"),
+        ("b", "../packages/shared/x.py"),
+        ("a", "app.py"),
+    }
+
+
+def test_a_checkout_of_many_files_is_told_in_a_few_bursts(tmp_path: Path) -> None:
+    git = functools.partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
+    identity = ("-c", "user.name=dev", "-c", "user.email=dev@example.com")
+    git(["git", "init", "--quiet", "--initial-branch=main"])
+    folder = tmp_path / "api"
+    for name, text in (("main", "old"), ("other", "new")):
+        git(["git", "checkout", "--quiet", "-B", name])
+        for number in range(2000):
+            file = folder / f"pkg{number % 40}" / f"m{number}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f"x = '{text}'")
+        git(["git", "add", "--all"])
+        git(["git", *identity, "commit", "--quiet", "--message", text])
+    bursts: list[int] = []
+    files: set[str] = set()
+    done = threading.Event()
+
+    def changed(_name: str, paths: tuple[str, ...]) -> None:
+        bursts.append(len(paths))
+        files.update(path for path in paths if path.endswith(".py"))
+        if len(files) == 2000:
+            done.set()
+
+    watcher = Watcher((function("api", folder),), changed)
+    watcher.start()
+    try:
+        assert watcher.wait_ready(20)
+        git(["git", "checkout", "--quiet", "main"])
+        assert done.wait(60), f"{len(files)} files were told of"
+    finally:
+        watcher.close()
+    assert len(bursts) < 100, bursts
+
+
+def test_a_code_root_that_is_not_there_does_no_harm(watch: Watch, tmp_path: Path) -> None:
+    gone = LocalFunction("gone", "gone", "python3.12", "app.handler", tmp_path / "gone", PYTHON)
+    watch(gone)
+    seen = watch(gone, function("api", tmp_path / "api"))
+    (tmp_path / "api" / "app.py").write_text("x = 1")
+    seen.until("api", "app.py")
+
+
+def test_a_callback_that_fails_is_called_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    calls: list[str] = []
+    called = threading.Event()
+
+    def changed(name: str, paths: tuple[str, ...]) -> None:
+        calls.append(name)
+        called.set()
+        raise RuntimeError(paths[0])
+
+    watcher = Watcher((function("api", tmp_path),), changed)
+    watcher.start()
+    assert watcher.wait_ready(20)
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("")
+        assert called.wait(20)
+        called.clear()
+    watcher.close()
+    assert "could not be handled" in caplog.text
+
+
+def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_told(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def source(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
+        if not polling:
+            raise FileNotFoundError("OS file watch limit reached.")
+        yield from follow(roots, stop, polling)
+
+    seen = Seen()
+    watcher = Watcher((function("api", tmp_path),), seen, trouble=told.append, source=source)
+    watcher.start()
+    assert watcher.wait_ready(20)
+    (tmp_path / "app.py").write_text("x = 1")
+    seen.until("api", "app.py")
+    watcher.close()
+    assert len(told) == 1
+    assert "max_user_watches" in told[0]
+
+
+def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> None:
+    watcher = Watcher((function("api", tmp_path),), Seen())
+    watcher.close()
+    watcher.start()
+    watcher.close()
+    watcher.close()
+    assert not any(thread.name == "watch" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".git/index",
+        "__pycache__/app.cpython-312.pyc",
+        "pkg/__pycache__/x.pyc",
+        ".terralive/state.json",
+        ".venv/lib/x.py",
+        "node_modules/a/index.js",
+        ".app.py.swp",
+        "4913",
+        "app.py~",
+        ".#app.py",
+        "terralive_override.tf.json",
+        ".terraform/modules/modules.json",
+    ],
+)
+def test_what_tools_write_beside_the_code_is_no_change(tmp_path: Path, path: str) -> None:
+    assert affected([function("api", tmp_path)], [tmp_path / path]) == ()
+
+
+def test_globs_narrow_what_counts(tmp_path: Path) -> None:
+    narrowed = function("api", tmp_path, "src/**", "package.json", "lib/**/*.sql")
+    paths = ["src/a.py", "src/deep/b.py", "package.json", "other/package.json", "README.md", "lib/x.sql", "lib/y/z.sql"]
+    ((_, mine),) = affected([narrowed], [tmp_path / path for path in paths])
+    assert mine == ("lib/x.sql", "lib/y/z.sql", "package.json", "src/a.py", "src/deep/b.py")
+
+
+def test_a_folder_above_the_code_root_may_have_any_name(tmp_path: Path) -> None:
+    inside = function("api", tmp_path / "node_modules" / "venv" / "api")
+    assert affected([inside], [inside.path / "app.py"]) == ((inside, ("app.py",)),)
+
+
+def test_an_edit_is_live_at_the_next_invocation(tmp_path: Path) -> None:
+    api, sink = RuntimeApi(), Recorder()
+    local = local_function(tmp_path, "print('old is ready')\ndef handler(event, context): return 'old'")
+    pool = Pool(local, api, sink)
+    watcher = Watcher((local,), lambda _name, _paths: pool.mark_stale())
+    watcher.start()
+    try:
+        assert watcher.wait_ready(20)
+        assert pool.submit(invocation()).result(30).outcome.body == b'"old"'
+        (tmp_path / "app.py").write_text("print('new is ready')\ndef handler(event, context): return 'new'")
+        sink.wait_for("new is ready")
+        assert pool.submit(invocation()).result(30).outcome.body == b'"new"'
+    finally:
+        watcher.close()
+        pool.close()
+        api.close()

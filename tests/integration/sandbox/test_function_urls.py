@@ -1,0 +1,195 @@
+"""Function URLs: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and urls-auth.html."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.sandbox import Aws, unique
+
+ECHO = """
+import base64
+def handler(event, context):
+    path = event["rawPath"]
+    if path == "/fail":
+        raise ValueError("broken")
+    if path == "/simple":
+        return {"plain": True}
+    if path == "/malformed":
+        return {"statusCode": "what"}
+    if path == "/full":
+        return {"statusCode": 201, "headers": {"X-A": "1"}, "cookies": ["a=1", "b=2"], "isBase64Encoded": True,
+                "body": base64.b64encode(bytes(range(256))).decode()}
+    return {**event, "id": context.aws_request_id, "arn": context.invoked_function_arn}
+"""
+
+
+@pytest.fixture
+def aws(sandbox: SandboxInfo) -> Aws:
+    return Aws(sandbox)
+
+
+def allow(aws: Aws, arn: str, auth_type: str, principal: str, qualifier: str = "") -> None:
+    """Both permissions that a function URL needs since October 2025."""
+    where = {"Qualifier": qualifier} if qualifier else {}
+    aws.lambda_.add_permission(
+        FunctionName=arn, StatementId=unique("url"), Action="lambda:InvokeFunctionUrl", Principal=principal,
+        FunctionUrlAuthType=auth_type, **where,  # type: ignore[arg-type] # a literal of the stubs
+    )  # fmt: skip
+    aws.lambda_.add_permission(
+        FunctionName=arn, StatementId=unique("url"), Action="lambda:InvokeFunction", Principal=principal,
+        InvokedViaFunctionUrl=True, **where,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def signed(aws: Aws, url: str, service: str = "lambda", keys: Sequence[str] = ()) -> dict[str, str]:
+    access = keys or (aws.info.access_key_id, aws.info.secret_access_key)
+    request = AWSRequest("GET", url)
+    SigV4Auth(Credentials(*access), service, aws.info.region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def test_a_public_url_answers_with_what_the_function_returns(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")
+    url = local_url(aws.info, made["FunctionUrl"])
+    assert httpx.get(url).status_code == 403  # nobody may, yet
+    allow(aws, arn, "NONE", "*")
+    answer = httpx.post(
+        f"{url}a/b%20c?x=1&x=2&y=", content=b"hello", headers={"cookie": "one=1; two=2", "content-type": "text/plain"}
+    )
+    event = answer.json()
+    assert answer.status_code == 200
+    assert (event["rawPath"], event["rawQueryString"], event["body"]) == ("/a/b c", "x=1&x=2&y=", "hello")
+    assert event["queryStringParameters"] == {"x": "1,2", "y": ""}
+    assert event["cookies"] == ["one=1", "two=2"]
+    context = event["requestContext"]
+    host = made["FunctionUrl"].removeprefix("https://").rstrip("/")
+    assert (context["domainName"], context["domainPrefix"]) == (host, host.partition(".")[0])
+    assert (context["accountId"], context["stage"], context["routeKey"]) == ("anonymous", "$default", "$default")
+    assert (event["id"], event["arn"]) == (answer.headers["x-amzn-requestid"], arn)
+    full = httpx.get(f"{url}full")
+    assert (full.status_code, full.headers["x-a"], full.content) == (201, "1", bytes(range(256)))
+    assert full.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert httpx.get(f"{url}simple").json() == {"plain": True}
+    for path in ("fail", "malformed"):
+        broken = httpx.get(url + path)
+        assert (broken.status_code, broken.text) == (502, "Internal Server Error")
+
+
+def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
+    url = local_url(aws.info, made["FunctionUrl"])
+    event = httpx.get(url, headers=signed(aws, url)).json()
+    caller = event["requestContext"]["authorizer"]["iam"]
+    assert caller["userArn"] == aws.sts.get_caller_identity()["Arn"]
+    assert event["requestContext"]["accountId"] == aws.info.account_id
+    role = aws.role()
+    nobody = aws.sts.assume_role(RoleArn=role, RoleSessionName="nobody")["Credentials"]
+    keys = (nobody["AccessKeyId"], nobody["SecretAccessKey"], nobody["SessionToken"])
+    wrong_key = (aws.info.access_key_id, "x" * 40)
+    refused = [
+        httpx.get(url),
+        httpx.get(url, headers=signed(aws, url, "execute-api")),
+        httpx.get(url, headers=signed(aws, url, keys=wrong_key)),
+        httpx.get(url, headers=signed(aws, url, keys=keys)),
+    ]
+    assert [(r.status_code, r.json(), r.headers["x-amzn-errortype"]) for r in refused] == [
+        (403, {"Message": "Forbidden"}, "AccessDeniedException")
+    ] * 4
+    allow(aws, arn, "AWS_IAM", role)
+    assert httpx.get(url, headers=signed(aws, url, keys=keys)).status_code == 200
+
+
+def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    url = local_url(
+        aws.info, aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")["FunctionUrl"]
+    )  # fmt: skip
+    aws.lambda_.add_permission(
+        FunctionName=arn,
+        StatementId="one",
+        Action="lambda:InvokeFunctionUrl",
+        Principal="*",
+        FunctionUrlAuthType="NONE",
+    )
+    assert httpx.get(url).status_code == 403
+    policy = json.loads(aws.lambda_.get_policy(FunctionName=arn)["Policy"])
+    assert policy["Statement"][0]["Condition"] == {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}
+
+
+def test_cors_of_a_url_answers_preflights_and_covers_the_functions_own_headers(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    made = aws.lambda_.create_function_url_config(
+        FunctionName=arn, AuthType="NONE",
+        Cors={"AllowOrigins": ["https://a.example"], "AllowMethods": ["POST"], "AllowHeaders": ["x-b"], "MaxAge": 60},
+    )  # fmt: skip
+    allow(aws, arn, "NONE", "*")
+    url = local_url(aws.info, made["FunctionUrl"])
+    asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
+    preflight = httpx.options(url, headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://a.example"
+    assert preflight.headers["access-control-allow-methods"] == "POST"
+    assert preflight.headers["access-control-max-age"] == "60"
+    assert httpx.get(url, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
+    assert "access-control-allow-origin" not in httpx.get(url, headers={"origin": "https://b.example"}).headers
+
+
+def test_an_alias_has_a_url_and_permissions_of_its_own(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    aws.lambda_.publish_version(FunctionName=arn)
+    aws.lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion="1")
+    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE", Qualifier="live")
+    assert made["FunctionArn"] == f"{arn}:live"
+    url = local_url(aws.info, made["FunctionUrl"])
+    allow(aws, arn, "NONE", "*")
+    assert httpx.get(url).status_code == 403
+    allow(aws, arn, "NONE", "*", "live")
+    assert httpx.get(url).json()["arn"] == f"{arn}:live"
+
+
+def test_a_url_is_listed_changed_and_gone(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")
+    with pytest.raises(ClientError, match="ResourceConflictException"):
+        aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")
+    aws.lambda_.update_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
+    (listed,) = aws.lambda_.list_function_url_configs(FunctionName=arn)["FunctionUrlConfigs"]
+    assert (listed["FunctionUrl"], listed["AuthType"]) == (made["FunctionUrl"], "AWS_IAM")
+    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*streaming"):
+        aws.lambda_.update_function_url_config(FunctionName=arn, InvokeMode="RESPONSE_STREAM")
+    aws.lambda_.delete_function_url_config(FunctionName=arn)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        aws.lambda_.get_function_url_config(FunctionName=arn)
+    assert httpx.get(local_url(aws.info, made["FunctionUrl"])).status_code == 403
+
+
+def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads; what is null there is absent."""
+    arn = aws.function(ECHO)
+    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
+    url = local_url(aws.info, made["FunctionUrl"]) + "path?a=1"
+    event: dict[str, Any] = httpx.get(url, headers={**signed(aws, url), "cookie": "a=b"}).json()
+    assert set(event) - {"id", "arn"} == {
+        "version", "routeKey", "rawPath", "rawQueryString", "cookies", "headers", "queryStringParameters",
+        "requestContext", "isBase64Encoded",
+    }  # fmt: skip
+    assert set(event["requestContext"]) == {
+        "accountId", "apiId", "authorizer", "domainName", "domainPrefix", "http", "requestId", "routeKey", "stage",
+        "time", "timeEpoch",
+    }  # fmt: skip
+    assert set(event["requestContext"]["authorizer"]["iam"]) == {
+        "accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId",
+    }  # fmt: skip
+    assert set(event["requestContext"]["http"]) == {"method", "path", "protocol", "sourceIp", "userAgent"}

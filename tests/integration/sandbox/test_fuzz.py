@@ -1,0 +1,261 @@
+"""Any bytes at all: the sandbox answers, goes on, and nothing of it breaks, as its log shows."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+
+from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.drivers.websocket_clients import head_of, raw, two_way, upgrade_request
+
+if TYPE_CHECKING:
+    from types_boto3_apigatewaymanagementapi import ApiGatewayManagementApiClient
+
+ECHO = """
+def handler(event, context):
+    connects = event["requestContext"].get("eventType") == "CONNECT"
+    return {"statusCode": 401 if connects else 200, "body": event.get("body")}
+"""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A sandbox that has every kind of address to send nonsense to."""
+
+    info: SandboxInfo
+    log: Path
+    websocket: str
+    refusing: str
+    http: tuple[str, ...]
+    management: ApiGatewayManagementApiClient
+
+    @property
+    def requests(self) -> tuple[bytes, ...]:
+        """Requests that are right, to be made wrong."""
+        admin = f"Host: h\r\nx-terralive-sandbox: {self.info.id}\r\n".encode()
+        key = self.info.access_key_id
+        scope = f"{key}/20260101/us-east-1/execute-api/aws4_request"
+        signed = f"Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=00\r\n".encode()
+        signed += b"X-Amz-Date: 20260101T000000Z\r\nContent-Length: 2\r\n\r\n{}"
+        stage = self.websocket.partition("/_sandbox/websocket")[2]
+        return (
+            upgrade_request(self.websocket),
+            upgrade_request(f"{self.websocket}?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={scope}"),
+            *(
+                f"POST {urlsplit(address).path}a/b?c=d HTTP/1.1\r\nHost: h\r\nCookie: a=b\r\n".encode()
+                + b"Accept: */*\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n\r\nabc"
+                for address in self.http
+            ),
+            b"POST /_sandbox/faults HTTP/1.1\r\n" + admin + b'Content-Length: 15\r\n\r\n{"kind":"drop"}',
+            b"POST /_sandbox/faults/drop-connections HTTP/1.1\r\n" + admin + b"Content-Length: 2\r\n\r\n{}",
+            b"DELETE /_sandbox/faults HTTP/1.1\r\n" + admin + b"\r\n",
+            f"POST /_sandbox/management{stage}/@connections/L0SM9cOFvHcCIhw= HTTP/1.1\r\nHost: h\r\n".encode() + signed,
+            b"GET /@connections/a%3D HTTP/1.1\r\nHost: h\r\n" + signed,
+            b"POST / HTTP/1.1\r\nHost: h\r\nX-Amz-Target: DynamoDB_20120810.GetItem\r\n" + signed,
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("fuzz")
+    with running_sandbox(folder) as info:
+        aws = Aws(info)
+        function = aws.function(ECHO)
+        api = aws.websocket_api(function, "$disconnect", "echo")
+        two_way(aws, api, "echo")
+        for action, settings in (
+            ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
+            ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
+        ):
+            aws.lambda_.add_permission(
+                FunctionName=function, StatementId=unique("url"), Action=action, Principal="*", **settings
+            )
+        http = (
+            info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default") + "/",
+            info.http_url.format(api=rest_api(aws, function), stage="dev") + "/",
+            local_url(
+                info, aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")["FunctionUrl"]
+            ),
+        )
+        websocket = info.websocket_url.format(api=api, stage="live")
+        refusing = info.websocket_url.format(api=aws.websocket_api(function, "$connect"), stage="live")
+        yield Place(info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live"))
+        assert httpx.get(f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
+        log = (folder / "sandbox.log").read_text(errors="replace")
+        assert "Traceback" not in log, log[-4000:]
+        assert "exception" not in log.lower(), log[-4000:]
+
+
+def rest_api(aws: Aws, function: str) -> str:
+    """A REST API with all requests to one function; its id."""
+    api = aws.rest.create_rest_api(name=unique("rest"))["id"]
+    root = aws.rest.get_resources(restApiId=api)["items"][0]["id"]
+    resource = aws.rest.create_resource(restApiId=api, parentId=root, pathPart="{proxy+}")["id"]
+    uri = f"arn:aws:apigateway:{aws.info.region}:lambda:path/2015-03-31/functions/{function}/invocations"
+    aws.rest.put_method(restApiId=api, resourceId=resource, httpMethod="ANY", authorizationType="NONE")
+    aws.rest.put_integration(
+        restApiId=api, resourceId=resource, httpMethod="ANY", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
+    )
+    aws.rest.create_deployment(restApiId=api, stageName="dev")
+    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api)}/*/*")
+    return api
+
+
+def bounded(examples: int) -> settings:
+    """A few seconds of it: what fails is shown as found, since a server's state cannot be shrunk."""
+    return settings(
+        max_examples=examples, phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )  # fmt: skip
+
+
+def told(place: Place, *parts: bytes, upgrade: bool = False) -> bytes:
+    """Send the parts, say no more, and read whatever comes until the sandbox closes."""
+    received = b""
+    with raw(place.info) as connection:
+        if upgrade:
+            connection.sendall(upgrade_request(place.websocket))
+            received = head_of(connection)
+        with contextlib.suppress(OSError):  # it may have closed after an earlier part
+            for part in parts:
+                connection.sendall(part)
+            connection.shutdown(socket.SHUT_WR)
+            while more := connection.recv(65536):
+                received += more
+    return received
+
+
+def test_clients_leave_before_they_are_refused(place: Place) -> None:
+    for _ in range(5):
+        told(place, upgrade_request(place.refusing))
+        with raw(place.info) as gone:
+            gone.sendall(upgrade_request(place.refusing))
+    with raw(place.info) as stays:
+        stays.sendall(upgrade_request(place.refusing))
+        assert head_of(stays).startswith(b"HTTP/1.1 401")
+
+
+MUTATIONS = st.lists(
+    st.tuples(
+        st.integers(0, 2000),
+        st.integers(0, 3),
+        st.binary(max_size=8)
+        | st.sampled_from([b"\r\n", b"\r\n\r\n", b"%", b"//[", b"\x00", b"\xff", b'"', b"?", b":", b"\r\nX-A: \xff"]),
+    ),
+    max_size=4,
+)
+
+
+def mutated(request: bytes, mutations: list[tuple[int, int, bytes]]) -> bytes:
+    for at, removed, added in mutations:
+        where = at % (len(request) + 1)
+        request = request[:where] + added + request[where + removed :]
+    return request
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3))
+@bounded(150)
+def test_any_bytes_are_no_request(place: Place, parts: list[bytes]) -> None:
+    told(place, *parts)
+
+
+@given(st.data(), MUTATIONS)
+@bounded(600)
+def test_a_request_with_a_few_bytes_changed_is_answered(
+    place: Place, data: st.DataObject, mutations: list[tuple[int, int, bytes]]
+) -> None:
+    told(place, mutated(data.draw(st.sampled_from(place.requests)), mutations))
+
+
+def test_those_requests_unchanged_are_answered(place: Place) -> None:
+    upgrades, others = place.requests[:2], place.requests[2:]
+    statuses = [told(place, request).split(b" ", 2)[1] for request in others]
+    assert statuses[:3] == [b"200"] * 3, "HTTP API, REST API, function URL"
+    assert all(b"200" <= status < b"500" for status in statuses)
+    for request in upgrades:
+        with raw(place.info) as connection:
+            connection.sendall(request)
+            assert head_of(connection).startswith(b"HTTP/1.1 101")
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=3))
+@bounded(150)
+def test_any_bytes_after_an_upgrade_are_no_frames(place: Place, parts: list[bytes]) -> None:
+    assert told(place, *parts, upgrade=True).startswith(b"HTTP/1.1 101")
+
+
+@dataclass(frozen=True)
+class Odd:
+    """A frame as no library would write it."""
+
+    first: int
+    size: int
+    claimed: int | None
+    masked: bool
+
+    def __bytes__(self) -> bytes:
+        length = self.size if self.claimed is None else self.claimed
+        short, rest = (length, b"") if length < 126 else (127, length.to_bytes(8, "big"))
+        if 126 <= length < 65536:
+            short, rest = 126, length.to_bytes(2, "big")
+        return bytes([self.first, short | self.masked << 7]) + rest + b"\0" * 4 * self.masked + b"x" * self.size
+
+
+FRAMES = st.lists(
+    st.builds(
+        Odd,
+        st.integers(0, 255) | st.sampled_from([0x01, 0x81, 0x80, 0x00, 0x02, 0x82, 0x88, 0x89, 0x8A]),
+        st.integers(0, 200) | st.sampled_from([32 * 1024, 32 * 1024 + 1, 128 * 1024 + 1]),
+        st.none() | st.none() | st.integers(0, 2**64 - 1),
+        st.booleans() | st.just(value=True),
+    ),
+    max_size=5,
+)
+
+
+@given(FRAMES)
+@bounded(200)
+def test_frames_of_any_kind_end_in_a_close_or_an_answer(place: Place, frames: list[Odd]) -> None:
+    told(place, *map(bytes, frames), upgrade=True)
+
+
+JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: (
+    st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["action", "a", ""]), inner, max_size=3)
+))  # fmt: skip
+
+
+@given(st.text(max_size=60) | JSON.map(json.dumps))
+@bounded(150)
+def test_any_message_is_answered_or_taken(place: Place, text: str) -> None:
+    message = Frame(Opcode.TEXT, text.encode("utf-8", "replace")).serialize(mask=True)
+    close = Frame(Opcode.CLOSE, b"\x03\xe8").serialize(mask=True)
+    told(place, message, close, upgrade=True)
+
+
+@given(st.text(min_size=1, max_size=20), st.binary(max_size=200), JSON)
+@bounded(60)
+def test_any_connection_and_any_rule_are_answered(place: Place, name: str, data: bytes, rule: object) -> None:
+    with pytest.raises(ClientError):
+        place.management.post_to_connection(ConnectionId=name, Data=data)
+    head = (
+        f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
+    )
+    for path in (b"", b"/drop-connections", b"/expire-connections"):
+        for body in (data, json.dumps(rule).encode()):
+            request = b"POST /_sandbox/faults%s %s %d\r\n\r\n%s" % (path, head, len(body), body)
+            assert told(place, request).split(b" ", 2)[1] in {b"200", b"400"}

@@ -1,0 +1,440 @@
+"""HTTP and REST APIs as their clients see them: boto3 deploys, httpx asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+
+from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+
+# Answers what the request's header x-answer says, else with its event.
+TOLD = """
+import json
+def handler(event, context):
+    headers = {name.lower(): value for name, value in event["headers"].items()}
+    told = headers.get("x-answer")
+    if told == "fail":
+        raise ValueError("told to")
+    return json.loads(told) if told else {"statusCode": 200, "body": json.dumps(event)}
+"""
+
+
+@pytest.fixture(scope="module")
+def aws(sandbox: SandboxInfo) -> Aws:
+    return Aws(sandbox)
+
+
+@pytest.fixture(scope="module")
+def told(aws: Aws) -> str:
+    return aws.function(TOLD)
+
+
+def tell(**answer: object) -> dict[str, str]:
+    return {"x-answer": json.dumps(answer)}
+
+
+def at(aws: Aws, api: str, stage: str, path: str = "/") -> str:
+    return aws.info.http_url.format(api=api, stage=stage) + path
+
+
+def lambda_uri(aws: Aws, function: str) -> str:
+    return f"arn:aws:apigateway:{aws.info.region}:lambda:path/2015-03-31/functions/{function}/invocations"
+
+
+class Rest:
+    """A REST API in the making."""
+
+    def __init__(self, aws: Aws, **settings: Any) -> None:  # noqa: ANN401 - boto3's own
+        self.aws = aws
+        self._client: Any = aws.rest
+        self.id = aws.rest.create_rest_api(name=unique("rest"), **settings)["id"]
+        root = aws.rest.get_resources(restApiId=self.id)["items"][0]["id"]
+        self._resources = {"/": root}
+
+    def resource(self, path: str) -> str:
+        if path not in self._resources:
+            parent, _, part = path.rpartition("/")
+            made = self.aws.rest.create_resource(
+                restApiId=self.id, parentId=self.resource(parent or "/"), pathPart=part
+            )
+            self._resources[path] = made["id"]
+        return self._resources[path]
+
+    def method(self, method: str, path: str, uri: str = "", *, kind: str = "AWS_PROXY", **settings: Any) -> None:  # noqa: ANN401
+        where: dict[str, Any] = {"restApiId": self.id, "resourceId": self.resource(path), "httpMethod": method}
+        self._client.put_method(**where, authorizationType=settings.pop("authorizationType", "NONE"), **settings)
+        self._client.put_integration(**where, type=kind, integrationHttpMethod="POST", uri=uri)
+
+    def deploy(self, stage: str = "dev", variables: Mapping[str, str] | None = None) -> None:
+        deployment = self.aws.rest.create_deployment(restApiId=self.id)["id"]
+        self.aws.rest.create_stage(
+            restApiId=self.id, stageName=stage, deploymentId=deployment, variables=dict(variables or {})
+        )
+
+    def redeploy(self, stage: str = "dev") -> None:
+        self.aws.rest.create_deployment(restApiId=self.id, stageName=stage)
+
+    def ask(self, method: str, path: str, stage: str = "dev", **options: Any) -> httpx.Response:  # noqa: ANN401
+        return httpx.request(method, at(self.aws, self.id, stage, path), timeout=30, **options)
+
+
+def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> Rest:  # noqa: ANN401
+    """A deployed REST API with all methods to one function."""
+    api = Rest(aws, **settings)
+    for method, _, path in (name.partition(" ") for name in methods):
+        api.method(method, path, lambda_uri(aws, function))
+    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/*")
+    api.deploy()
+    return api
+
+
+def signed(aws: Aws, keys: Mapping[str, str], method: str, url: str, service: str = "execute-api") -> dict[str, str]:
+    credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken"))
+    request = AWSRequest(method, url, headers={"host": urlsplit(url).netloc})
+    SigV4Auth(credentials, service, aws.info.region).add_auth(request)
+    return dict(request.headers.items())
+
+
+def keys_of(aws: Aws, *statements: Mapping[str, object]) -> dict[str, str]:
+    keys = aws.sts.assume_role(RoleArn=aws.role(*statements), RoleSessionName="caller")["Credentials"]
+    return {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+
+
+# HTTP APIs
+
+
+def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "GET /open", "ANY /any")
+    aws.apis.update_api(
+        ApiId=api,
+        CorsConfiguration={
+            "AllowOrigins": ["https://a.example"], "AllowMethods": ["GET"], "AllowHeaders": ["x-b"], "MaxAge": 5,
+        },
+    )  # fmt: skip
+    origin = {"origin": "https://a.example"}
+    preflight = {**origin, "access-control-request-method": "GET"}
+    for path in ("/open", "/nowhere"):
+        answer = httpx.options(at(aws, api, "$default", path), headers=preflight)
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert answer.headers["access-control-allow-origin"] == "https://a.example"
+        assert answer.headers["access-control-allow-methods"] == "GET"
+        assert answer.headers["access-control-max-age"] == "5"
+        assert "apigw-requestid" in answer.headers
+    other = httpx.options(at(aws, api, "$default", "/open"), headers={**preflight, "origin": "https://b.example"})
+    assert "access-control-allow-origin" not in other.headers
+    # a route that takes OPTIONS gets it, with the API's headers on top
+    taken = httpx.options(at(aws, api, "$default", "/any"), headers=preflight)
+    assert taken.json()["requestContext"]["http"]["method"] == "OPTIONS"
+    assert taken.headers["access-control-allow-headers"] == "x-b"
+    own = tell(statusCode=200, headers={"Access-Control-Allow-Origin": "*", "access-control-max-age": "1"})
+    answer = httpx.get(at(aws, api, "$default", "/open"), headers={**origin, **own})
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+    assert "access-control-max-age" not in answer.headers
+    assert "access-control-allow-origin" not in httpx.get(at(aws, api, "$default", "/open"), headers=own).headers
+
+
+def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "$default")
+    answer = httpx.get(
+        at(aws, api, "$default"),
+        headers=tell(statusCode=418, cookies=["a=1", "b=2; Secure"], body="AP8=", isBase64Encoded=True),
+    )
+    assert (answer.status_code, answer.content) == (418, b"\x00\xff")
+    assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
+    simple = httpx.get(at(aws, api, "$default"), headers=tell(message="hi"))
+    assert (simple.status_code, simple.headers["content-type"]) == (200, "application/json")
+    assert simple.json() == {"message": "hi"}
+
+
+def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told: str) -> None:
+    rest = Rest(aws)
+    rest.method("ANY", "/", lambda_uri(aws, told))
+    rest.deploy()
+    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(rest.id)}/*/*")
+    url = aws.lambda_.create_function_url_config(FunctionName=told, AuthType="NONE")["FunctionUrl"]
+    for action, condition in (
+        ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
+        ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
+    ):
+        aws.lambda_.add_permission(
+            FunctionName=told, StatementId=unique("url"), Action=action, Principal="*",
+            **condition,
+        )  # fmt: skip
+    for address in (
+        at(aws, aws.http_api(told, "$default"), "$default"), at(aws, rest.id, "dev"), local_url(aws.info, url),
+    ):  # fmt: skip
+        parts = urlsplit(address)
+        connection = HTTPConnection(parts.netloc, timeout=30)
+        connection.connect()
+        connection.auto_open = 0  # a second connection would hide that the first one broke
+        for method, status in (("GET", 204), ("GET", 304), ("HEAD", 200), ("DELETE", 204), ("GET", 200)):
+            connection.request(method, parts.path, headers=tell(statusCode=status, body="{}"))
+            answer = connection.getresponse()
+            whole = b"{}" if (method, status) == ("GET", 200) else b""
+            assert (answer.status, answer.read()) == (status, whole)
+        connection.close()
+
+
+def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, stage="dev")
+    name = told.rpartition(":")[2]
+    integration = aws.apis.create_integration(
+        ApiId=api, IntegrationType="AWS_PROXY", PayloadFormatVersion="1.0",
+        IntegrationUri=lambda_uri(aws, told.replace(name, "${stageVariables.fn}")),
+    )["IntegrationId"]  # fmt: skip
+    aws.apis.create_route(ApiId=api, RouteKey="GET /one/{x}", Target=f"integrations/{integration}")
+    aws.apis.update_stage(ApiId=api, StageName="dev", StageVariables={"fn": name})
+    event = httpx.get(at(aws, api, "dev", "/one/a?q=1&q=2")).json()
+    assert (event["version"], event["path"], event["resource"]) == ("1.0", "/dev/one/a", "/one/{x}")
+    assert event["multiValueQueryStringParameters"] == {"q": ["1", "2"]}
+    assert event["stageVariables"] == {"fn": name}
+    malformed = httpx.get(at(aws, api, "dev", "/one/a"), headers=tell(message="no statusCode"))
+    assert (malformed.status_code, malformed.json()) == (500, {"message": "Internal Server Error"})
+
+
+def test_a_route_with_iam_knows_its_caller(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "GET /a", "GET /jwt")
+    routes = {route["RouteKey"]: route["RouteId"] for route in aws.apis.get_routes(ApiId=api)["Items"]}
+    aws.apis.update_route(ApiId=api, RouteId=routes["GET /a"], AuthorizationType="AWS_IAM")
+    aws.apis.update_route(ApiId=api, RouteId=routes["GET /jwt"], AuthorizationType="JWT", AuthorizerId="x")
+    url = at(aws, api, "$default", "/a")
+    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{aws.execution_arn(api)}/*/GET/a"}
+    caller = httpx.get(url, headers=signed(aws, keys_of(aws, allowed), "GET", url)).json()["requestContext"]
+    assert ":assumed-role/" in caller["authorizer"]["iam"]["userArn"]
+    other = {**allowed, "Resource": f"{aws.execution_arn(api)}/*/POST/a"}
+    for headers in ({}, signed(aws, keys_of(aws, other), "GET", url)):
+        refused = httpx.get(url, headers=headers)
+        assert (refused.status_code, refused.json()) == (403, {"message": "Forbidden"})
+    jwt = httpx.get(at(aws, api, "$default", "/jwt"))
+    assert (jwt.status_code, "NotEmulatedBySandbox" in jwt.text) == (501, True)
+
+
+def test_a_throttled_route_answers_429_and_others_do_not(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "GET /slow", "GET /never", "GET /free")
+    aws.apis.update_stage(
+        ApiId=api, StageName="$default",
+        RouteSettings={
+            "GET /slow": {"ThrottlingRateLimit": 0.001, "ThrottlingBurstLimit": 2},
+            "GET /never": {"ThrottlingRateLimit": 0, "ThrottlingBurstLimit": 0},
+        },
+    )  # fmt: skip
+
+    def statuses(path: str) -> list[int]:
+        with ThreadPoolExecutor(4) as pool:
+            return sorted(pool.map(lambda _: httpx.get(at(aws, api, "$default", path)).status_code, range(4)))
+
+    assert statuses("/slow") == [200, 200, 429, 429]
+    assert statuses("/never") == [429] * 4
+    assert statuses("/free") == [200] * 4
+    refused = httpx.get(at(aws, api, "$default", "/slow"))
+    assert refused.content == b'{"message":"Too Many Requests"}'
+
+
+def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, told: str) -> None:
+    http, rest = aws.http_api(told, "POST /"), rest_api(aws, told, "POST /")
+    for url in (at(aws, http, "$default"), at(aws, rest.id, "dev")):
+        assert httpx.post(url, content=b"x" * (10 * 1024 * 1024 + 1), timeout=30).status_code == 413
+        # what API Gateway takes and Lambda does not
+        assert httpx.post(url, content=b"x" * (7 * 1024 * 1024), timeout=30).status_code == 413
+        assert httpx.post(url, headers={"x-large": "x" * 10_300}).status_code in {413, 431}
+
+
+def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
+    api = aws.http_api(told, "$default")
+    integration = aws.apis.get_integrations(ApiId=api)["Items"][0]["IntegrationId"]
+    aws.apis.update_integration(
+        ApiId=api, IntegrationId=integration, RequestParameters={"overwrite:header.x": "$request.path"}
+    )
+    mapped = httpx.get(at(aws, api, "$default", "/a"))
+    assert (mapped.status_code, "NotEmulatedBySandbox" in mapped.text) == (501, True)
+    refused: list[Callable[[], object]] = [
+        lambda: aws.apis.create_api(Name="quick", ProtocolType="HTTP", Target=told),
+        lambda: aws.apis.reimport_api(ApiId=api, Body='{"openapi": "3.0.1"}'),
+        lambda: aws.apis.import_api(Body='{"openapi": "3.0.1"}'),
+    ]
+    for call in refused:
+        with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+            call()
+
+
+# REST APIs
+
+
+def test_a_rest_event_is_payload_format_1(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /", "ANY /pets/{id}", "GET /pets/{id}/toys", "ANY /files/{proxy+}")
+    answer = api.ask("POST", "/pets/a%20b?x=1&x=2", headers=[("X-Multi", "1"), ("X-Multi", "2")], json={"k": 1})
+    event = answer.json()
+    assert (event["resource"], event["path"], event["httpMethod"]) == ("/pets/{id}", "/pets/a%20b", "POST")
+    assert event["pathParameters"] == {"id": "a%20b"}
+    assert (event["queryStringParameters"], event["multiValueQueryStringParameters"]) == ({"x": "2"}, {"x": ["1", "2"]})
+    assert event["multiValueHeaders"]["X-Multi"] == ["1", "2"]
+    assert event["headers"]["Content-Type"] == "application/json"
+    assert event["headers"]["Host"] == f"{api.id}.execute-api.us-east-1.amazonaws.com"
+    assert (json.loads(event["body"]), event["isBase64Encoded"]) == ({"k": 1}, False)
+    assert event["requestContext"]["path"] == "/dev/pets/a%20b"
+    assert event["requestContext"]["requestId"] == answer.headers["x-amzn-requestid"]
+    assert event["requestContext"]["extendedRequestId"] == answer.headers["x-amz-apigw-id"]
+    assert api.ask("GET", "/pets/1/toys/").json()["resource"] == "/pets/{id}/toys"
+    assert api.ask("PUT", "/files/a/b").json()["pathParameters"] == {"proxy": "a/b"}
+    assert api.ask("GET", "").json()["path"] == "/"
+    public = f"https://{api.id}.execute-api.us-east-1.amazonaws.com/dev"
+    assert httpx.get(local_url(aws.info, public)).json()["path"] == "/"
+    assert httpx.get(local_url(aws.info, f"{public}/pets/1?a=b")).json()["queryStringParameters"] == {"a": "b"}
+
+
+def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /")
+    for method, path, stage, header, status, kind, message in (
+        ("POST", "/", "dev", "", 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        ("GET", "/nowhere", "dev", "", 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        ("GET", "/", "other", "", 403, "ForbiddenException", "Forbidden"),
+        ("GET", "/", "dev", "fail", 502, "InternalServerErrorException", "Internal server error"),
+        ("GET", "/", "dev", '{"message": "hi"}', 502, "InternalServerErrorException", "Internal server error"),
+    ):
+        answer = api.ask(method, path, stage, headers={"x-answer": header} if header else {})
+        assert (answer.status_code, answer.json()) == (status, {"message": message})
+        assert answer.headers["x-amzn-errortype"] == kind
+        assert {"x-amzn-requestid", "x-amz-apigw-id"} <= set(answer.headers)
+    unpermitted = Rest(aws)
+    unpermitted.method("GET", "/", lambda_uri(aws, aws.function(TOLD)))
+    unpermitted.deploy()
+    assert unpermitted.ask("GET", "/").status_code == 500
+    api.method("POST", "/", lambda_uri(aws, told))
+    assert api.ask("POST", "/").status_code == 403, "a change shows with the next deployment"
+    api.redeploy()
+    assert api.ask("POST", "/").status_code == 200
+
+
+def test_stage_variables_choose_a_stages_function(aws: Aws, told: str) -> None:
+    name = told.rpartition(":")[2]
+    api = Rest(aws)
+    api.method("GET", "/", lambda_uri(aws, told.replace(name, "${stageVariables.fn}")))
+    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/GET/")
+    api.deploy("dev", {"fn": name})
+    api.deploy("broken", {"fn": "nothing"})
+    event = api.ask("GET", "/").json()
+    assert (event["stageVariables"], event["requestContext"]["stage"]) == ({"fn": name}, "dev")
+    assert api.ask("GET", "/", "broken").status_code == 500
+
+
+def test_binary_types_are_the_apis(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "POST /", binaryMediaTypes=["image/*"])
+    event = api.ask("POST", "/", content=b"\x00\xff", headers={"content-type": "image/png"}).json()
+    assert (event["body"], event["isBase64Encoded"]) == ("AP8=", True)
+    answer = tell(statusCode=200, body="AP8=", isBase64Encoded=True)
+    assert api.ask("POST", "/", headers={**answer, "accept": "image/png"}).content == b"\x00\xff"
+    assert api.ask("POST", "/", headers={**answer, "accept": "text/html"}).content == b"AP8="
+
+
+def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /open")
+    api.method("GET", "/a", lambda_uri(aws, told), authorizationType="AWS_IAM")
+    api.redeploy()
+    url = at(aws, api.id, "dev", "/a")
+    arn = f"{aws.execution_arn(api.id)}/dev/GET/a"
+
+    def ask(*resources: str) -> httpx.Response:
+        may = [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource} for resource in resources]
+        return httpx.get(url, headers=signed(aws, keys_of(aws, *may), "GET", url))
+
+    def refusal(answer: httpx.Response) -> tuple[int, str]:
+        return answer.status_code, answer.headers["x-amzn-errortype"]
+
+    assert ask(arn).json()["requestContext"]["identity"]["userArn"].endswith("/caller")
+    assert refusal(httpx.get(url)) == (403, "MissingAuthenticationTokenException")
+    denied = ask(arn.replace("GET", "POST"))
+    assert refusal(denied) == (403, "AccessDeniedException")
+    assert denied.json()["Message"].endswith(f"on resource: {arn.replace('12345678', '********')}")
+    wrong = {**keys_of(aws), "SecretAccessKey": "wrong"}
+    assert refusal(httpx.get(url, headers=signed(aws, wrong, "GET", url))) == (403, "InvalidSignatureException")
+    elsewhere = signed(aws, keys_of(aws), "GET", url, "lambda")
+    assert refusal(httpx.get(url, headers=elsewhere)) == (403, "InvalidSignatureException")
+
+    def have_policy(effect: str, path: str) -> None:
+        statement = {"Effect": effect, "Principal": "*", "Action": "execute-api:Invoke", "Resource": path}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        operation: Any = {"op": "replace", "path": "/policy", "value": document}
+        aws.rest.update_rest_api(restApiId=api.id, patchOperations=[operation])
+        api.redeploy()
+
+    have_policy("Allow", "execute-api:/dev/GET/a")
+    assert ask().status_code == 200
+    assert refusal(api.ask("GET", "/open")) == (403, "AccessDeniedException")
+    have_policy("Deny", "execute-api:/dev/GET/a")
+    assert ask(arn).json()["Message"].endswith(" with an explicit deny")
+
+
+def test_a_mock_answers_preflights(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /")
+    where: dict[str, Any] = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "OPTIONS"}
+    aws.rest.put_method(**where, authorizationType="NONE")
+    aws.rest.put_method_response(**where, statusCode="200")
+    aws.rest.put_integration(**where, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'})
+    aws.rest.put_integration_response(
+        **where, statusCode="200",
+        responseParameters={"method.response.header.Access-Control-Allow-Origin": "'https://a.example'"},
+    )  # fmt: skip
+    api.redeploy()
+    answer = api.ask("OPTIONS", "/")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["access-control-allow-origin"] == "https://a.example"
+
+
+def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /")
+    api.method("GET", "/key", lambda_uri(aws, told), apiKeyRequired=True)
+    api.method("GET", "/custom", lambda_uri(aws, told), authorizationType="CUSTOM")
+    api.method("GET", "/aws", lambda_uri(aws, told), kind="AWS")
+    api.redeploy()
+    for path in ("/key", "/custom", "/aws"):
+        answer = api.ask("GET", path)
+        assert (answer.status_code, "NotEmulatedBySandbox" in answer.text) == (501, True)
+    operation: Any = {"op": "replace", "path": "/requestValidatorId", "value": "v"}
+    where: Any = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET"}
+    refused: list[Callable[[], object]] = [
+        lambda: api.method("PUT", "/", lambda_uri(aws, told), requestValidatorId="v"),
+        lambda: aws.rest.update_method(**where, patchOperations=[operation]),
+        lambda: aws.rest.put_gateway_response(restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"),
+        lambda: aws.rest.put_rest_api(restApiId=api.id, body=b'{"openapi": "3.0.1"}'),
+        lambda: aws.rest.import_rest_api(body=b'{"openapi": "3.0.1"}'),
+    ]
+    for call in refused:
+        with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
+            call()
+
+
+def test_method_settings_throttle(aws: Aws, told: str) -> None:
+    api = rest_api(aws, told, "GET /slow/{id}", "GET /free")
+    aws.rest.update_stage(
+        restApiId=api.id, stageName="dev",
+        patchOperations=[
+            {"op": "replace", "path": "/~1slow~1{id}/GET/throttling/rateLimit", "value": "0.001"},
+            {"op": "replace", "path": "/~1slow~1{id}/GET/throttling/burstLimit", "value": "1"},
+        ],
+    )  # fmt: skip
+    assert [api.ask("GET", "/slow/1").status_code for _ in range(3)] == [200, 429, 429]
+    refused = api.ask("GET", "/slow/2")
+    assert refused.headers["x-amzn-errortype"] == "TooManyRequestsException"
+    assert refused.content == b'{"message":"Too Many Requests"}'
+    assert [api.ask("GET", "/free").status_code for _ in range(3)] == [200] * 3
+
+
+def test_a_rest_integration_that_takes_too_long_times_out(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path, time_scale=0.02) as info:
+        aws = Aws(info)
+        slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(5)\n")
+        answer = rest_api(aws, slow, "GET /").ask("GET", "/")
+        assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})

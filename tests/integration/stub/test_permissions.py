@@ -1,0 +1,47 @@
+"""The policy of docs/PERMISSIONS.md is enough, and no more than the relay's door is open to it."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_testing.deployers import debug_stack
+from terralive_testing.deployers.sandbox import Aws, unique
+from terralive_testing.drivers.websocket_clients import unsigned_host, upgrade_status
+
+PAGE = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
+
+
+def documented_policy() -> str:
+    found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def status_at(url: str, info: SandboxInfo, credentials: Credentials) -> int:
+    return upgrade_status(url, unsigned_host(sign_upgrade(url, info.region, credentials, time.time())))
+
+
+@pytest.mark.timeout(180)
+def test_the_documented_policy_deploys_connects_and_destroys(sandbox: SandboxInfo, tmp_path: Path) -> None:
+    iam = Aws(sandbox).iam
+    user = unique("dev")
+    iam.create_user(UserName=user)
+    iam.put_user_policy(UserName=user, PolicyName="terralive", PolicyDocument=documented_policy())
+    key = iam.create_access_key(UserName=user)["AccessKey"]
+    mine = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    access = {"AWS_ACCESS_KEY_ID": mine.access_key_id, "AWS_SECRET_ACCESS_KEY": mine.secret_access_key}
+
+    terraform = debug_stack.deploy(sandbox, tmp_path, unique("rights"), access)
+
+    outputs = debug_stack.outputs(terraform)
+    assert not terraform.plan(tmp_path / "plans" / "b.tfplan").has_changes
+    assert status_at(outputs["relay_url"], sandbox, mine) == 101
+    assert status_at(outputs["stub_url"], sandbox, mine) == 403
+    terraform.apply(terraform.plan(tmp_path / "plans" / "c.tfplan", destroy=True).file)
+    assert terraform.is_empty()

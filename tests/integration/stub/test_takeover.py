@@ -1,0 +1,326 @@
+"""The stub as Lambda runs it: its zip under two runtimes and in both modes, and its image; in a process of its own.
+
+The debug stack behind it is a WebSocket server that answers as broker and relay would.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
+
+from terralive_stub.protocol.chunks import Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip, write_stub_image
+from terralive_testing.machine.hosts import CLOUD, Link, hosts
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+from terralive_workers.runtime_api import RuntimeApi, Verdict
+
+RUNTIMES = {
+    "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
+    "awslambdaric": (sys.executable, "-m", "awslambdaric", STUB_HANDLER),
+}
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "AKID",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+    "AWS_LAMBDA_FUNCTION_NAME": "orders",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+    "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/orders",
+    "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]abc",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+# As `python3 -m MODULE` in the image, where nothing else is installed.
+FROM_HERE_ALONE = """
+import runpy, sys
+sys.path.insert(0, "")
+del sys.argv[0]
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+# A wall clock that a test can set forward: the process asks for the time as ever.
+CLOCK = """
+import time
+from pathlib import Path
+
+ahead, told = Path(__file__).with_name("ahead"), time.time
+time.time = lambda: told() + (float(ahead.read_text()) if ahead.exists() else 0)
+"""
+
+ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
+
+
+class DebugStack:
+    """Broker and relay in one: acknowledges, and answers with what `outcomes` has, or with the event itself."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self.ran: list[Invocation] = []
+        self.connections: list[ServerConnection] = []
+        self.headers: list[Mapping[str, str]] = []
+        self._assembler = Assembler()
+
+    def __call__(self, connection: ServerConnection) -> None:
+        self.connections.append(connection)
+        assert connection.request is not None
+        self.headers.append(connection.request.headers)
+        try:
+            for text in connection:
+                self._take(connection, str(text))
+        except ConnectionClosed:
+            return
+
+    def _take(self, connection: ServerConnection, text: str) -> None:
+        message = decode(text)
+        payload = self._assembler.add(message, 0.0) if isinstance(message, Chunk) else None
+        if payload is None:
+            return
+        invocation = unpack_invocation(payload, now_ms=0)
+        if invocation.request_id not in {
+            known.request_id for known in self.ran
+        }:  # as a relay: what is repeated runs once
+            self.ran.append(invocation)
+        connection.send(encode(Ack(invocation.request_id, "orders")))
+        outcome = self.outcomes.get(invocation.request_id, Outcome(invocation.event))
+        for chunk in split(Kind.RESULT, invocation.request_id, "orders", pack_outcome(outcome)):
+            connection.send(encode(chunk))
+
+
+@dataclass
+class Lambda:
+    """What Lambda is to one execution environment: invocations one by one, and their answers."""
+
+    stack: DebugStack = field(default_factory=DebugStack)
+    pid: int = 0
+    invocations: queue.SimpleQueue[Invocation | None] = field(default_factory=queue.SimpleQueue)
+    answers: queue.SimpleQueue[tuple[str, str, bytes]] = field(default_factory=queue.SimpleQueue)
+
+    def next_invocation(self) -> Invocation | None:
+        return self.invocations.get()
+
+    def respond(self, request_id: str, body: bytes) -> Verdict:
+        self.answers.put((request_id, "", body))
+        return Verdict.ACCEPTED
+
+    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+        self.answers.put((request_id, error_type, body))
+        return Verdict.ACCEPTED
+
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
+        self.answers.put(("init", error_type, body))
+        return Verdict.ACCEPTED
+
+    def invoke(self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0) -> tuple[str, bytes]:
+        """The error's type, or "", and the body."""
+        deadline_ms = int((time.time() + clock_ahead_s + 25) * 1000)
+        self.invocations.put(Invocation(request_id, "orders", ARN, deadline_ms, event))
+        answered, error_type, body = self.answers.get(timeout=30)
+        assert answered == request_id, body
+        return error_type, body
+
+
+@contextmanager
+def execution_environment(folder: Path, runtime: str, mode: str, link: Link | None = None) -> Iterator[Lambda]:
+    """Run the stub beside a debug stack, or, where there is a link, at its other end."""
+    task = folder / "task"
+    if runtime == "awslambdaric":
+        pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
+    world = Lambda()
+    with link.cloud.entered() if link else nullcontext():
+        server = serve(
+            world.stack, CLOUD if link else "127.0.0.1", 0, compression=None, max_size=2**20, close_timeout=1
+        )
+    with server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        host, port = server.socket.getsockname()
+        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode)
+        command = unpack(coordinates, runtime, task)
+        (task / "sitecustomize.py").write_text(CLOCK)
+        with link.laptop.entered() if link else nullcontext():
+            api = RuntimeApi()
+            _, address = api.register(world, own_port=True)
+            process = subprocess.Popen(
+                command,
+                cwd=task,
+                env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address, "PYTHONPATH": str(task)},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        world.pid = process.pid
+        try:
+            yield world
+        finally:
+            process.kill()
+            process.wait()
+            world.invocations.put(None)
+            api.close()
+            server.shutdown()
+            thread.join()
+
+
+def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str, ...]:
+    """Put into the task's folder what Lambda would; the command line that it runs."""
+    if runtime == "image":
+        write_stub_image(task)
+        (entry,) = re.findall("^ENTRYPOINT (.*)", (task / "Dockerfile").read_text(), re.MULTILINE)
+        python, *arguments = json.loads(entry)
+        assert python == "/var/lang/bin/python3"
+        where = (coordinates.url, coordinates.region, coordinates.app, coordinates.stage)
+        return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *where
+    artifact = build_stub_zip(coordinates, task.parent)
+    with zipfile.ZipFile(artifact.path) as archive:
+        archive.extractall(task)
+    return RUNTIMES[runtime]
+
+
+@pytest.fixture(params=[*itertools.product(RUNTIMES, ("takeover", "handler")), ("image", "takeover")], ids="-".join)
+def runtime_and_mode(request: pytest.FixtureRequest) -> tuple[str, str]:
+    name, mode = request.param
+    return str(name), str(mode)
+
+
+@pytest.fixture
+def mode(runtime_and_mode: tuple[str, str]) -> str:
+    return runtime_and_mode[1]
+
+
+@pytest.fixture
+def world(tmp_path: Path, runtime_and_mode: tuple[str, str]) -> Iterator[Lambda]:
+    with execution_environment(tmp_path, *runtime_and_mode) as world:
+        yield world
+
+
+def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_connection(world: Lambda) -> None:
+    for name in ("r1", "r2", "r3"):
+        error, body = world.invoke(name, b'{"order": "\xc3\xa4"}')
+        assert (error, json.loads(body)) == ("", {"order": "ä"})
+    stack = world.stack
+    assert len(stack.connections) == 1
+    assert [invocation.request_id for invocation in stack.ran] == ["r1", "r2", "r3"]
+    assert stack.ran[0].function_arn == ARN
+    assert stack.ran[0].environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "128"
+    assert 0 < stack.ran[0].deadline_ms <= 25_000  # as time left
+
+
+def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(world: Lambda) -> None:
+    world.stack.outcomes["r1"] = Outcome(b'{"errorType":"Odd","errorMessage":""}', "Odd\r\nb: \u202e\x00")
+    assert world.invoke("r1")[0] in {"Oddb:", "Unhandled"}
+    assert world.invoke("r2")[0] == ""
+
+
+def test_the_upgrade_is_signed_with_the_roles_credentials(world: Lambda) -> None:
+    world.invoke("r1")
+    (headers,) = world.stack.headers
+    assert "Credential=AKID/" in headers["Authorization"]
+    assert headers["X-Amz-Security-Token"] == "token"
+
+
+def test_the_handlers_error_reaches_the_caller_by_its_own_name(world: Lambda, mode: str) -> None:
+    document = {"errorType": "OrderError", "errorMessage": "no such order", "stackTrace": []}
+    world.stack.outcomes["r1"] = Outcome(json.dumps(document).encode(), "OrderError")
+    error, body = world.invoke("r1")
+    assert error == ("OrderError" if mode == "takeover" else "Unhandled")  # the managed runtime's word for all errors
+    found = json.loads(body)
+    assert (found["errorType"], found["errorMessage"]) == ("OrderError", "no such order")
+    assert world.invoke("r2")[0] == ""
+
+
+def closes(connection: ServerConnection) -> None:
+    connection.protocol.send_close(1001, "Going away")
+    connection.socket.sendall(b"".join(connection.protocol.data_to_send()))
+
+
+def ends(connection: ServerConnection) -> None:
+    connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def ends_within_a_message(connection: ServerConnection) -> None:
+    connection.socket.sendall(b'\x81\x7e\x03\xe8{"action": "res')  # a text frame of 1,000 bytes (RFC 6455, section 5.2)
+    connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def resets(connection: ServerConnection) -> None:
+    """By connect(2) to AF_UNSPEC, which is 0: closing would wait for the server's own thread, which reads this."""
+    assert ctypes.CDLL(None).connect(connection.socket.fileno(), bytes(16), 16) == 0
+
+
+@contextmanager
+def frozen(world: Lambda) -> Iterator[ServerConnection]:
+    """Lambda stops the stub's process between invocations. Gives the connection that it had."""
+    (connection,) = world.stack.connections
+    os.kill(world.pid, signal.SIGSTOP)
+    try:
+        yield connection
+    finally:
+        os.kill(world.pid, signal.SIGCONT)
+
+
+def costs_one_reconnect(world: Lambda, *, clock_ahead_s: float = 0) -> None:
+    error, body = world.invoke("r2", clock_ahead_s=clock_ahead_s)
+    assert (error, json.loads(body)) == ("", {"a": 1})
+    assert len(world.stack.connections) == 2
+    assert [invocation.request_id for invocation in world.stack.ran] == ["r1", "r2"]
+
+
+@pytest.mark.parametrize("farewell", [closes, ends, ends_within_a_message, resets])
+def test_a_connection_that_ends_while_lambda_has_frozen_the_stub_costs_one_reconnect(
+    world: Lambda, farewell: Callable[[ServerConnection], None]
+) -> None:
+    assert world.invoke("r1")[0] == ""
+    with frozen(world) as connection:
+        farewell(connection)
+    costs_one_reconnect(world)
+
+
+@pytest.mark.parametrize("dead_to", ["gateway", "both"])
+def test_a_connection_that_dies_without_a_sign_while_lambda_has_frozen_the_stub_costs_one_reconnect(
+    tmp_path: Path, dead_to: str
+) -> None:
+    """The gateway has given it up unheard, so what is sent is answered by a reset; or nothing ever answers."""
+    with hosts() as (link,), execution_environment(tmp_path, "bootstrap", "takeover", link) as world:
+        assert world.invoke("r1")[0] == ""
+        with frozen(world) as connection:
+            if dead_to == "gateway":
+                link.swallow()
+                resets(connection)
+                link.clean()
+            else:
+                link.move()
+        costs_one_reconnect(world)
+
+
+def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_still_is_not_used(tmp_path: Path) -> None:
+    with execution_environment(tmp_path, "bootstrap", "takeover") as world:
+        assert world.invoke("r1")[0] == ""
+        with frozen(world):
+            (tmp_path / "task" / "ahead").write_text("7200")
+        costs_one_reconnect(world, clock_ahead_s=7200)
+
+
+def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> None:
+    event = b'{"a":   "' + bytes(97 + number % 26 for number in range(6 * 1024 * 1024 - 100)) + b'"}'
+    with execution_environment(tmp_path, "bootstrap", "takeover") as world:
+        error, body = world.invoke("r1", event)
+    assert error == ""
+    assert body == event

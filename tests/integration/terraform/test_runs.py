@@ -1,0 +1,317 @@
+"""The real Terraform against moto: what is deployed, what a second plan shows, and what an interrupt leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.progress import Progress, ResourceCompleted, ResourceStarted
+from terralive_terraform.runs.runner import DeployedFunction, Terraform
+from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.rules import LiveSettings
+from terralive_testing.deployers.terraform_account import actions, aws_environment, plan, terraform_in
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
+PLAIN = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+  backend "s3" {}
+}
+provider "aws" { region = "eu-west-1" }
+resource "aws_iam_role" "x" {
+  name               = "shared"
+  path               = "/team/"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+module "jobs" {
+  source = "./jobs"
+  role   = aws_iam_role.x.arn
+}
+"""
+JOBS = """
+variable "role" { type = string }
+resource "aws_lambda_function" "image" {
+  function_name = "image"
+  role          = var.role
+  package_type  = "Image"
+  image_uri     = "1.dkr.ecr.eu-west-1.amazonaws.com/x:1"
+}
+resource "aws_lambda_function" "job" {
+  for_each      = toset(["a", "b"])
+  function_name = "job-${each.key}"
+  role          = var.role
+  s3_bucket     = "b"
+  s3_key        = "k"
+  handler       = "app.handler"
+  runtime       = "python3.12"
+}
+resource "aws_lambda_function" "signed" {
+  function_name           = "signed"
+  role                    = var.role
+  s3_bucket               = "b"
+  s3_key                  = "k"
+  handler                 = "app.handler"
+  runtime                 = "python3.12"
+  code_signing_config_arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+}
+"""
+IMAGE = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+}
+provider "aws" { region = "eu-west-1" }
+resource "aws_iam_role" "x" {
+  name               = "resize"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+resource "aws_lambda_function" "resize" {
+  function_name = "resize"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
+  architectures = ["arm64"]
+  dynamic "image_config" {
+    for_each = [1]
+    content {
+      entry_point = ["/run"]
+      command     = ["app.handler"]
+    }
+  }
+}
+"""
+# Terraform's own built-in provider: nothing to download, and an apply that lasts until it is interrupted.
+SLOW = """
+resource "terraform_data" "quick" {}
+resource "terraform_data" "slow" {
+  depends_on = [terraform_data.quick]
+  provisioner "local-exec" { command = "while [ ! -e go ]; do sleep 0.1; done" }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with aws_environment(tmp_path_factory.mktemp("terraform")) as environment:
+        yield environment
+
+
+def live_settings(work: Path) -> LiveSettings:
+    stub = build_stub_zip(StubCoordinates("wss://example.org/stub", "eu-west-1", "sns-demo", "dev-ana"), work / "stub")
+    connect = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
+    return LiveSettings(stub.path, stub.sha256_base64, connect)
+
+
+def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict[str, str]) -> None:
+    endpoints = Endpoints(websocket="ws://127.0.0.1:1/{api}/{stage}", management="http://127.0.0.1:1/{api}/{stage}")
+    settings = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", endpoints)
+    made = synthesise_debug_stack(settings, tmp_path / "debug")
+    assert made.changed
+    assert not synthesise_debug_stack(settings, tmp_path / "debug").changed
+    elsewhere = synthesise_debug_stack(settings, tmp_path / "another checkout" / "debug").directory
+    assert (elsewhere / "cdk.tf.json").read_bytes() == (made.directory / "cdk.tf.json").read_bytes()
+    terraform, events = terraform_in(made.directory, aws, tmp_path / "data")
+    terraform.apply(plan(terraform, tmp_path).file)
+    assert ResourceCompleted in {type(event) for event in events}
+    outputs = {name: output.value for name, output in terraform.outputs().items()}
+    api = outputs["api_id"]
+    assert outputs["stub_url"] == f"ws://127.0.0.1:1/{api}/stub"
+    assert outputs["relay_url"] == f"ws://127.0.0.1:1/{api}/relay"
+    assert outputs["management_endpoint"] == f"http://127.0.0.1:1/{api}/{{stage}}"
+    assert str(outputs["api_arn"]).startswith("arn:aws:execute-api:eu-west-1:")
+    assert terraform.functions() == {"aws_lambda_function.broker": DeployedFunction("terralive-orders-dev-ana-broker")}
+    assert not terraform.is_empty()
+    assert not plan(terraform, tmp_path).has_changes
+    later = replace(settings, created="2030-12-31", log_retention_days=14)
+    assert synthesise_debug_stack(later, tmp_path / "debug").changed
+    assert actions(plan(terraform, tmp_path)) == [("update", "aws_cloudwatch_log_group.broker_logs")]
+    terraform.apply(plan(terraform, tmp_path, destroy=True).file)
+    assert terraform.is_empty()
+    assert not list((tmp_path / "plans").glob("*.tfplan"))
+
+
+def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(tmp_path: Path, aws: dict[str, str]) -> None:
+    app = App.discover(EXAMPLE)
+    environment = {**aws, "TERRALIVE_STAGE": "dev-ana"}
+    state, live = tmp_path / "app.tfstate", live_settings(tmp_path)
+    with app.prepared(live, tmp_path / "work", environment, state) as prepared:
+        assert [(facts.label, facts.handler) for facts in prepared.functions] == [
+            ("api", "app.handler"),
+            ("sns", "app.handler"),
+        ]
+        assert prepared.functions[0].path == EXAMPLE / "functions" / "api"
+        terraform, _ = terraform_in(prepared.directory, environment, prepared.data_dir)
+        terraform.apply(plan(terraform, tmp_path).file)
+        assert "ApiEndpoint" in terraform.outputs()
+        assert terraform.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
+    with app.prepared(live, tmp_path / "work", environment, state) as prepared:
+        assert not plan(terraform, tmp_path).has_changes
+    with app.prepared(None, tmp_path / "work", environment, state) as prepared:
+        restoring = plan(terraform, tmp_path)
+        assert actions(restoring) == [
+            ("delete", "aws_iam_role_policy.terralive_api"),
+            ("delete", "aws_iam_role_policy.terralive_sns"),
+            ("update", "aws_lambda_function.api"),
+            ("update", "aws_lambda_function.sns"),
+        ]
+        terraform.apply(restoring.file)
+        assert not plan(terraform, tmp_path).has_changes
+    assert not (EXAMPLE / "cdktf.out").exists()
+
+
+def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(tmp_path: Path, aws: dict[str, str]) -> None:
+    project = tmp_path / "project"
+    (project / "jobs").mkdir(parents=True)
+    (project / "main.tf").write_text(PLAIN)
+    (project / "jobs" / "main.tf").write_text(JOBS)
+    before = sorted(project.rglob("*"))
+    live = live_settings(tmp_path)
+    app = App.discover(project)
+    with app.prepared(live, tmp_path / "work", aws, tmp_path / "app.tfstate") as prepared:
+        refused = [item.address.rpartition(".")[2] for item in prepared.refused]
+        assert refused == ["image", "signed"]
+        terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
+        terraform.ensure_init()
+        made = actions(terraform.plan(tmp_path / "plans" / "p"))
+    addresses = [address for _, address in made]
+    assert 'module.jobs.aws_lambda_function.job["a"]' in addresses
+    assert 'module.jobs.aws_iam_role_policy.terralive_job["b"]' in addresses
+    assert "module.jobs.aws_iam_role_policy.terralive_signed" not in addresses
+    assert sorted(project.rglob("*")) == before
+
+
+def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_being_replaced(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.tf").write_text(IMAGE)
+    registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
+    live = replace(
+        live_settings(tmp_path),
+        stub_images={"arm64": f"{registry}/terralive-stub:1"},
+        stub_arguments=("wss://example.org/stub", "eu-west-1", "orders", "dev-ana"),
+    )
+    app, work, state = App.discover(project), tmp_path / "work", tmp_path / "app.tfstate"
+
+    def deployed() -> tuple[str, dict[str, object]]:
+        session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
+        client = session.client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
+        found = client.get_function(FunctionName="resize")
+        config = found["Configuration"]["ImageConfigResponse"]["ImageConfig"]
+        return found["Code"]["ImageUri"], {name: value for name, value in config.items() if value}
+
+    with app.prepared(None, work, aws, state) as prepared:
+        terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
+        terraform.apply(plan(terraform, tmp_path).file)
+    with app.prepared(live, work, aws, state):
+        assert actions(plan(terraform, tmp_path)) == [
+            ("create", "aws_iam_role_policy.terralive_resize"),
+            ("update", "aws_lambda_function.resize"),
+        ]
+        terraform.apply(plan(terraform, tmp_path).file)
+        assert deployed() == (f"{registry}/terralive-stub:1", {"Command": list(live.stub_arguments)})
+        assert not plan(terraform, tmp_path).has_changes
+    with app.prepared(None, work, aws, state):
+        restoring = plan(terraform, tmp_path)
+        assert ("update", "aws_lambda_function.resize") in actions(restoring)
+        terraform.apply(restoring.file)
+        assert deployed() == (f"{registry}/resize:7", {"EntryPoint": ["/run"], "Command": ["app.handler"]})
+        assert not plan(terraform, tmp_path).has_changes
+
+
+def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(SLOW)
+
+    def interrupt_the_slow_one(event: Progress) -> None:
+        if event == ResourceStarted("terraform_data.slow", "create"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    terraform = Terraform(
+        tmp_path, environment=environment, on_progress=interrupt_the_slow_one, data_dir=tmp_path / "data"
+    )
+    planned = plan(terraform, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        terraform.apply(planned.file)
+    assert not list(tmp_path.glob(".terraform.tfstate.lock.info"))
+    assert not planned.file.exists()
+    assert not list((tmp_path / "data").rglob("output-*"))
+    assert "quick" in (tmp_path / "terraform.tfstate").read_text()
+    (tmp_path / "go").touch()
+    terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
+    terraform.apply(plan(terraform, tmp_path).file)
+    assert not plan(terraform, tmp_path).has_changes
+
+
+def test_terraform_outlives_a_terralive_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text(SLOW)
+    program = f"""
+import os, sys
+from pathlib import Path
+from terralive_terraform.runs.progress import ResourceStarted
+from terralive_terraform.runs.runner import Terraform
+here = Path({str(tmp_path)!r})
+def on_progress(event):
+    if event == ResourceStarted("terraform_data.slow", "create"):
+        os.kill(os.getpid(), 9)
+terraform = Terraform(here, environment=os.environ, on_progress=on_progress, data_dir=here / "data")
+terraform.ensure_init()
+terraform.apply(terraform.plan(here / "plans" / "p").file)
+"""
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    ended = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (tmp_path / "go").touch()
+    terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
+    assert not plan(terraform, tmp_path).has_changes  # waits for the orphan's lock; it has finished its work
+
+
+def test_what_terraform_tells_beside_its_answer_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('output "a" { value = 1 }\n')
+    environment = {**terraform_environment(os.environ, tmp_path / "work"), "TF_LOG": "info"}
+    (tmp_path / ".terraform").mkdir(mode=0o755)
+    terraform, _ = terraform_in(tmp_path, environment, None)
+    terraform.apply(plan(terraform, tmp_path).file)
+    assert terraform.outputs()["a"].value == 1
+    assert terraform.is_empty()
+    assert (tmp_path / ".terraform").stat().st_mode & 0o777 == 0o755
+
+
+def test_what_terraform_says_is_what_the_user_reads(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('resource "terraform_data" "a" { inptu = 1 }\n')
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
+    with pytest.raises(TerraformError, match=r"Unsupported argument .*at main\.tf:1") as caught:
+        plan(terraform, tmp_path)
+    assert caught.value.exit_code == 3
+    assert list((tmp_path / "plans").iterdir()) == []
+
+
+def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(tmp_path: Path, aws: dict[str, str]) -> None:
+    (tmp_path / "main.tf").write_text('provider "aws" { max_retries = 1 }\nresource "aws_sns_topic" "t" {}\n')
+    environment = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
+    with pytest.raises(CredentialsError):
+        plan(terraform, tmp_path)
+
+
+def test_the_terraform_that_will_run_is_known() -> None:
+    assert require_terraform("terraform", os.environ).numbers >= (1, 5, 0)
+
+
+def test_a_missing_terraform_says_how_to_get_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"needs Terraform 1\.5") as caught:
+        require_terraform("no-such-terraform")
+    assert "https://developer.hashicorp.com/terraform/install" in caught.value.hint

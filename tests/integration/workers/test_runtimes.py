@@ -1,0 +1,170 @@
+"""Workers of every kind in one pool: Node.js, custom runtimes, and whatever program speaks the Runtime API."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from terralive_relay.pool.pool import Pool
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.protocol.invocation import Outcome
+from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
+from terralive_workers.function import LocalFunction
+from terralive_workers.runtime_api import RuntimeApi
+
+NODE = Path(shutil.which("node") or "node")
+needs_node = pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")
+needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl, by which a bash runtime asks")
+
+# As AWS's own tutorial has it: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-walkthrough.html
+BASH = """
+    #!/bin/sh
+    API="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
+    while true; do
+      headers=$(mktemp)
+      event=$(curl -sS -L -D "$headers" "$API/next") || exit 1
+      id=$(grep -i '^lambda-runtime-aws-request-id' "$headers" | tr -d '[:space:]' | cut -d: -f2)
+      rm -f "$headers"
+      echo "running $_HANDLER in $(pwd)"
+      curl -sS -X POST "$API/$id/response" -d "{\\"echo\\": $event, \\"env\\": \\"$AWS_EXECUTION_ENV\\"}" > /dev/null
+    done
+    """
+
+
+@pytest.fixture
+def sink() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def run(sink: Recorder) -> Iterator[Callable[..., Outcome]]:
+    """Run one invocation of a function."""
+    api = RuntimeApi()
+    pools: dict[LocalFunction, Pool] = {}
+
+    def submit(function: LocalFunction, event: object = None, *, seconds: float = 30) -> Outcome:
+        if function not in pools:
+            pools[function] = Pool(function, api, sink)
+        return pools[function].submit(invocation(event, seconds=seconds)).result(60).outcome
+
+    yield submit
+    for pool in pools.values():
+        pool.close()
+    api.close()
+
+
+Run = Callable[..., Outcome]
+
+
+def node_function(folder: Path, code: str) -> LocalFunction:
+    (folder / "index.js").write_text(dedent(code))
+    function = local_function(folder, handler="index.handler")
+    return replace(function, runtime="nodejs20.x", node=NODE)
+
+
+def program(path: Path, code: str) -> Path:
+    path.write_text(dedent(code).lstrip())
+    path.chmod(0o755)
+    return path
+
+
+@needs_node
+def test_a_node_function_runs_as_the_deployed_one(run: Run, sink: Recorder, tmp_path: Path) -> None:
+    code = """
+        console.log('cold')
+        exports.handler = async (event, context) => {
+          console.log('warm')
+          const { AWS_EXECUTION_ENV, LAMBDA_TASK_ROOT, _HANDLER, TERRALIVE } = process.env
+          return [event, context.functionName, AWS_EXECUTION_ENV, LAMBDA_TASK_ROOT, _HANDLER, TERRALIVE, process.cwd()]
+        }
+        """
+    function = node_function(tmp_path, code)
+    for event in ("first", "second"):
+        got = json.loads(run(function, event).body)
+        assert got == [event, "orders", "AWS_Lambda_nodejs20.x", str(tmp_path), "index.handler", "1", str(tmp_path)]
+    levels = [line.split("\t")[2:] for line in sink.lines()]
+    assert levels == [["INFO", "cold"], ["INFO", "warm"], ["INFO", "warm"]]
+
+
+@needs_node
+def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(run: Run, tmp_path: Path) -> None:
+    code = "exports.handler = async (event) => { if (event) process.exit(event); return 'fresh' }"
+    function = node_function(tmp_path, code)
+    got = run(function, 3)
+    assert got.error_type == "Runtime.ExitError"
+    assert "exit status 3" in str(document(got)["errorMessage"])
+    assert run(function, 0).body == b'"fresh"'
+
+
+@needs_node
+def test_a_node_handler_that_rejects_unseen_is_told_with_its_reason(run: Run, tmp_path: Path) -> None:
+    code = "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(() => {}) }"
+    got = document(run(node_function(tmp_path, code)))
+    assert (got["errorType"], got["errorMessage"]) == ("Runtime.UnhandledPromiseRejection", "Error: lost")
+
+
+@needs_node
+def test_a_node_handler_that_never_returns_ends_at_its_deadline(run: Run, tmp_path: Path) -> None:
+    for code in ("exports.handler = async () => { while (true); }", "exports.handler = () => { setInterval(Date, 9) }"):
+        got = run(node_function(tmp_path, code), seconds=1)
+        assert got.error_type == "Sandbox.Timedout"
+
+
+@needs_node
+def test_a_node_module_that_cannot_be_loaded_is_the_invocations_error(run: Run, tmp_path: Path) -> None:
+    got = document(run(node_function(tmp_path, "\nexports.handler = async () => {")))
+    assert got["errorType"] == "Runtime.UserCodeSyntaxError"
+    assert f"{tmp_path}/index.js:2" in str(got["trace"])
+
+
+@needs_curl
+def test_a_custom_runtime_is_started_from_the_functions_folder(run: Run, sink: Recorder, tmp_path: Path) -> None:
+    program(tmp_path / "bootstrap", BASH)
+    function = replace(local_function(tmp_path, handler="any.name"), runtime="provided.al2023")
+    for event in ({"a": 1}, "second"):
+        got = json.loads(run(function, event).body)
+        assert got == {"echo": event, "env": "AWS_Lambda_provided.al2023"}
+    assert sink.lines() == [f"running any.name in {tmp_path}"] * 2
+
+
+def test_a_custom_runtime_that_is_gone_is_lambdas_own_error_and_says_why(
+    run: Run, sink: Recorder, tmp_path: Path
+) -> None:
+    function = replace(local_function(tmp_path), runtime="provided.al2023")
+    assert run(function).error_type == "Runtime.ExitError"
+    assert any("bootstrap" in line for line in sink.lines())
+
+
+def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(run: Run, tmp_path: Path) -> None:
+    client = """
+        import http.client, os, sys
+        api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
+        base = "/2018-06-01/runtime/invocation/"
+        while True:
+            api.request("GET", base + "next")
+            asked = api.getresponse()
+            answer = b'{"by": "' + sys.argv[1].encode() + b'", "event": ' + asked.read() + b"}"
+            api.request("POST", base + asked.headers["Lambda-Runtime-Aws-Request-Id"] + "/response", answer)
+            api.getresponse().read()
+        """
+    (tmp_path / "client.py").write_text(dedent(client))
+    command = (sys.executable, "client.py", "java's client")
+    function = replace(local_function(tmp_path), runtime="java21", command=command)
+    assert json.loads(run(function, 1).body) == {"by": "java's client", "event": 1}
+
+
+def test_a_runtime_that_nothing_runs_is_refused_by_name(tmp_path: Path) -> None:
+    api = RuntimeApi()
+    try:
+        with pytest.raises(ConfigurationError, match="java21") as refused:
+            Pool(replace(local_function(tmp_path), runtime="java21"), api, Recorder())
+        assert "command" in str(refused.value.hint)
+    finally:
+        api.close()

@@ -1,0 +1,302 @@
+"""HTTP APIs; the pages are named in the modules under test."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.apigateway.cors import Cors
+from terralive_sandbox.apigateway.http import events as httpapi
+from terralive_sandbox.apigateway.http.events import Api, HttpRequest, Match, RefusedError
+from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_testing.oracles.samples import assert_same_shape, sample
+
+NOW = 1583348638.39
+API = Api("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")
+CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
+
+
+def request(method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str) -> HttpRequest:
+    given_headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return HttpRequest(method, path, query, given_headers, body, "192.0.2.1")
+
+
+def ask_for(sample_event: dict[str, object], api: Api, make: object = httpapi.event) -> dict[str, object]:
+    """Our event for the request that a published sample describes."""
+    context = sample_event["requestContext"]
+    assert isinstance(context, dict)
+    asked = HttpRequest(
+        str(sample_event.get("httpMethod") or context["http"]["method"]),
+        "/my/path",
+        "parameter1=value1&parameter1=value2&parameter2=value",
+        (
+            ("Header1", "value1"), ("Header2", "value1"), ("Header2", "value2"), ("Cookie", "cookie1; cookie2"),
+            ("User-Agent", "agent"), ("Content-Type", "text/plain"),
+        ),
+        str(sample_event["body"]).encode(),
+        "192.0.2.1",
+    )  # fmt: skip
+    assert callable(make)
+    parameters = {"parameter1": "value1"} if sample_event.get("pathParameters") else {}
+    event = make(asked, Match("$default", parameters), api, "id", NOW)
+    assert isinstance(event, dict)
+    return event
+
+
+def test_the_event_of_format_2_is_the_published_one() -> None:
+    published = sample("apigateway-http-2.0")
+    variables = {"stageVariable1": "value1", "stageVariable2": "value2"}
+    event = ask_for(published, Api("id", "$default", API.domain, API.account, variables))
+    assert_same_shape(
+        event,
+        published,
+        absent={
+            "requestContext.authentication": "only with mutual TLS, which is not emulated",
+            "requestContext.authorizer": "only with an authorizer; JWT is not emulated",
+        },
+        extra={f"headers.{name}": "a header of the request, or of every request" for name in ARRIVING},
+    )
+    for field in ("rawPath", "rawQueryString", "cookies", "queryStringParameters", "pathParameters", "body"):
+        assert event[field] == published[field]
+    assert isinstance(published["headers"], dict)
+    assert isinstance(event["headers"], dict)
+    assert published["headers"].items() <= event["headers"].items()
+
+
+ARRIVING = [
+    "content-length", "content-type", "host", "user-agent", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port",
+    "x-forwarded-proto",
+]  # fmt: skip
+
+
+def test_the_event_of_format_1_is_the_published_one() -> None:
+    published = sample("apigateway-http-1.0")
+    event = ask_for(published, API, httpapi.event_1)
+    assert_same_shape(
+        event,
+        published,
+        absent={"requestContext.identity.clientCert": "only with mutual TLS, which is not emulated"},
+        extra={
+            **{f"headers.{name}": "a header of the request, or of every request" for name in [*ARRIVING, "cookie"]},
+            **{f"multiValueHeaders.{name}": "likewise" for name in [*ARRIVING, "cookie"]},
+            "requestContext.resourceId": "the page has null; AWS sends the route's key",
+        },
+    )
+    assert event["multiValueQueryStringParameters"] == published["multiValueQueryStringParameters"]
+    assert (event["body"], event["path"]) == (published["body"], published["path"])
+
+
+def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
+    api = Api("id", "dev", API.domain, API.account, caller=CALLER)
+    asked = request(path="/a%20b/")
+    event = httpapi.event(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    context = event["requestContext"]
+    assert isinstance(context, dict)
+    assert event["rawPath"] == context["http"]["path"] == "/dev/a b/"
+    assert context["authorizer"]["iam"] == {
+        "accessKey": "ASIA1", "accountId": "1", "callerId": "AROA1:f", "cognitoIdentity": None, "principalOrgId": None,
+        "userArn": "arn", "userId": "AROA1:f",
+    }  # fmt: skip
+    assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
+    older = httpapi.event_1(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    assert (older["path"], older["resource"], older["pathParameters"]) == ("/dev/a b/", "/{x+}", {"x": "a b/"})
+    assert isinstance(older["requestContext"], dict)
+    assert older["requestContext"]["identity"]["userArn"] == "arn"
+
+
+def test_the_front_tells_where_a_request_came_from() -> None:
+    asked = request(host="127.0.0.1:1", x_forwarded_for="203.0.113.7", x_forwarded_proto="http", connection="close")
+    headers = httpapi.event(asked, Match("$default"), API, "r", NOW)["headers"]
+    assert isinstance(headers, dict)
+    assert headers["host"] == API.domain
+    assert headers["x-forwarded-for"] == "203.0.113.7, 192.0.2.1"
+    assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("https", "443")
+    assert "connection" not in headers
+    assert headers["x-amzn-trace-id"].startswith("Root=1-")
+    traced = httpapi.event(request(x_amzn_trace_id="Root=1-2-3"), Match("$default"), API, "r", NOW)["headers"]
+    assert isinstance(traced, dict)
+    assert traced["x-amzn-trace-id"] == "Root=1-2-3"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoded"),
+    [
+        ("text/html; charset=utf-8", False),
+        ("application/json", False),
+        ("application/JSON ;x=y", False),
+        ("application/xml", False),
+        ("application/javascript", False),
+        ("application/x-www-form-urlencoded", True),
+        ("application/json-patch+json", True),
+        ("image/png", True),
+        ("", True),
+    ],
+)
+def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: bool) -> None:
+    event = httpapi.event(request("POST", body=b"a=b", content_type=content_type), Match("$default"), API, "r", NOW)
+    assert (event["body"], event["isBase64Encoded"]) == (("YT1i", True) if encoded else ("a=b", False))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", None),
+        ("/pets", "GET /pets"),
+        ("/pets/", "GET /pets/{proxy+}"),
+        ("/pets/1", "GET /pets/{id}"),
+        ("/pets/1/", "GET /pets/{proxy+}"),
+        ("/pets/1/toys", "GET /pets/{proxy+}"),
+        ("/owners/", None),
+        ("/owners", "ANY /owners"),
+        ("//pets", None),
+    ],
+)
+def test_a_slash_at_the_end_is_part_of_the_path(path: str, expected: str | None) -> None:
+    found = httpapi.match(["GET /pets", "GET /pets/{id}", "GET /pets/{proxy+}", "ANY /owners"], "GET", path)
+    assert (found.route_key if found else None) == expected
+
+
+def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
+    answer = {
+        "statusCode": 200,
+        "headers": {"A": "1", "B": True},
+        "multiValueHeaders": {"b": ["x", "y"], "set-cookie": ["a=1", "b=2"]},
+        "body": "text",
+    }
+    response = httpapi.response_1(json.dumps(answer).encode())
+    assert [pair for pair in response.headers if pair[0] != "content-type"] == [
+        ("a", "1"), ("b", "x"), ("b", "y"), ("set-cookie", "a=1"), ("set-cookie", "b=2"),
+    ]  # fmt: skip
+    for malformed in ('"text"', '{"a": 1}', "null", ""):
+        with pytest.raises(MalformedAnswerError):
+            httpapi.response_1(malformed.encode())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '{"statusCode": "what"}',
+        '{"statusCode": 99}',
+        '{"statusCode": 200, "body": {"a": 1}}',
+        '{"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}',
+        '{"statusCode": 200, "headers": {"a b": "c"}}',
+        '{"statusCode": 200, "headers": {"a": {}}}',
+        '{"statusCode": 200, "headers": []}',
+        '{"statusCode": 200, "headers": [1]}',
+        '{"statusCode": 200, "cookies": {"a": 1}}',
+        '{"statusCode": 200, "body": "%", "isBase64Encoded": true}',
+        "not json",
+    ],
+)
+def test_malformed_answers_are_none(answer: str) -> None:
+    with pytest.raises(MalformedAnswerError):
+        httpapi.response(answer.encode())
+
+
+def test_requests_beyond_the_limits_are_refused() -> None:
+    httpapi.check_size(request())
+    too_large = request(body=b"x" * (httpapi.BODY_BYTES + 1)), request(cookie="x" * httpapi.HEADER_BYTES)
+    for asked, status in zip(too_large, (413, 431), strict=True):
+        with pytest.raises(RefusedError) as refused:
+            httpapi.check_size(asked)
+        assert refused.value.response.status == status
+
+
+# CORS
+
+CORS = Cors.of(
+    {
+        "allowOrigins": ["https://www.example.com", "http://*"], "allowMethods": ["GET", "POST"],
+        "allowHeaders": ["authorization"], "exposeHeaders": ["x-api-id"], "allowCredentials": True, "maxAge": 300,
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("origin", "allowed"),
+    [
+        ("https://www.example.com", "https://www.example.com"),
+        ("HTTPS://WWW.example.com", "HTTPS://WWW.example.com"),
+        ("https://example.com", None),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("null", None),
+    ],
+)
+def test_an_origin_is_allowed_by_name_or_scheme(origin: str, allowed: str | None) -> None:
+    assert CORS.origin(origin) == allowed
+    assert Cors(allow_origins=("*",)).origin(origin) == "*"
+
+
+def test_a_preflight_is_answered_with_what_is_configured() -> None:
+    assert dict(CORS.preflight("http://a", "PUT")) == {
+        "access-control-allow-origin": "http://a",
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "x-api-id",
+        "access-control-allow-methods": "GET,POST",
+        "access-control-allow-headers": "authorization",
+        "access-control-max-age": "300",
+    }
+    assert CORS.preflight("", "GET") == CORS.preflight("http://a", "") == CORS.preflight("ftp://a", "GET") == []
+
+
+def test_a_functions_own_cors_headers_are_ignored() -> None:
+    own = [("Access-Control-Allow-Origin", "*"), ("x", "y")]
+    assert CORS.response("ftp://a", own) == CORS.response("", own) == [("x", "y")]
+    assert dict(CORS.response("http://a", own)) == {
+        "x": "y",
+        "access-control-allow-origin": "http://a",
+        "access-control-allow-credentials": "true",
+        "access-control-expose-headers": "x-api-id",
+    }
+
+
+# Whatever comes
+
+TEXT = st.text(max_size=8)
+KEYS = st.lists(
+    st.tuples(st.sampled_from(["GET", "ANY", "POST", ""]), st.text("/{}+ab%", max_size=8)).map(" ".join)
+    | st.just("$default"),
+    max_size=4,
+)  # fmt: skip
+HEADERS = st.lists(
+    st.tuples(st.sampled_from(["Cookie", "cookie", "Content-Type", "Host", "X-Forwarded-For", "x"]), TEXT), max_size=5
+)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
+FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded"]
+ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)).map(
+    lambda answer: json.dumps(answer).encode()
+)
+
+
+REQUESTS = st.builds(
+    HttpRequest, st.sampled_from(["GET", "OPTIONS"]), st.text("/%ab{}é\udcff", max_size=12).map("/".__add__),
+    st.text("&=%+a;é", max_size=12), HEADERS.map(tuple), st.binary(max_size=8), st.just("192.0.2.1"),
+)  # fmt: skip
+
+
+@given(KEYS, REQUESTS, st.sampled_from(["$default", "dev"]))
+def test_any_request_becomes_an_event(keys: list[str], asked: HttpRequest, stage: str) -> None:
+    found = httpapi.match(keys, asked.method, asked.path)
+    assert found is None or found.route_key in keys
+    api = Api("id", stage, API.domain, API.account)
+    for make in (httpapi.event, httpapi.event_1):
+        json.dumps(make(asked, found or Match("$default"), api, "r", NOW), allow_nan=False)
+    CORS.preflight(asked.path, asked.query)
+
+
+@given(ANSWERS)
+def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
+    for read in (httpapi.response, httpapi.response_1):
+        try:
+            response = read(answer)
+        except MalformedAnswerError:
+            continue
+        assert 200 <= response.status <= 599
+        for name, value in response.headers:
+            assert name == name.lower().strip()
+            assert not set("\r\n\0") & set(name + value)

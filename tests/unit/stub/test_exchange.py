@@ -1,0 +1,296 @@
+"""Who may say what to whom, and whose stage it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from terralive_stub.broker.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
+from terralive_stub.protocol.chunks import split
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Message,
+    NoRelay,
+    Problem,
+    Refused,
+    Released,
+    Resume,
+    TakenOver,
+    Undeliverable,
+    Welcome,
+    encode,
+)
+from terralive_testing.fakes.broker import FakeGateway, FakeTable
+
+ANA = "arn:aws:sts::1:assumed-role/Developer/ana"
+BEN = "arn:aws:sts::1:assumed-role/Operator/ben"
+STUB = "arn:aws:sts::1:assumed-role/fn-role/fn"
+OTHER = "arn:aws:sts::1:assumed-role/other-role/other"
+
+
+class Stage:
+    """A broker, its table and gateway, and the messages of a test, at a time that the test sets."""
+
+    def __init__(self) -> None:
+        self.table, self.gateway, self.now = FakeTable(), FakeGateway(), 1_000_000
+        self.exchange = Exchange(self.table, self.gateway)
+
+    def connect(self, name: str, arn: str) -> bool:
+        door = Door.RELAY if name.startswith("relay") else Door.STUB
+        return self.exchange.connect(name, door, arn, self.now)
+
+    def say(self, name: str, message: Message) -> list[Message]:
+        self.exchange.message(name, encode(message), self.now)
+        return self.gateway.take(name)
+
+    def hello(self, name: str = "relay1", arn: str = ANA, *, takeover: bool = False, life: str = "") -> Message:
+        self.connect(name, arn)
+        owner = arn.rpartition("/")[2]
+        (answer,) = self.say(name, Hello(life or name, ("fn", "other"), owner, f"{owner}s-laptop", takeover))
+        return answer
+
+
+@pytest.fixture
+def stage() -> Stage:
+    stage = Stage()
+    assert isinstance(stage.hello(), Welcome)
+    assert stage.connect("stub1", STUB)
+    return stage
+
+
+def invoke(function: str = "fn", data: bytes = b"x") -> Chunk:
+    return Chunk(Kind.INVOKE, "r1", function, 0, 1, len(data), "raw", data, peer="forged")
+
+
+def result(peer: str = "stub1", function: str = "fn") -> Chunk:
+    return Chunk(Kind.RESULT, "r1", function, 0, 1, 1, "raw", b"x", peer=peer)
+
+
+def reference(messages: list[Message]) -> str:
+    (problem,) = messages
+    assert isinstance(problem, Problem)
+    return problem.reference
+
+
+def test_an_invocation_reaches_the_relay_under_its_true_sender_and_the_answer_its_asker(stage: Stage) -> None:
+    assert stage.say("stub1", invoke()) == []
+    (got,) = stage.gateway.take("relay1")
+    assert isinstance(got, Chunk)
+    assert got.peer == "stub1"
+    assert stage.say("relay1", result()) == []
+    assert stage.gateway.take("stub1") == [result()]
+
+
+def test_what_a_handler_prints_goes_to_the_asker_only(stage: Stage) -> None:
+    (lines,) = split(Kind.LOGS, "r1", "fn", b"hello", peer="stub1")
+    assert stage.say("relay1", lines) == []
+    assert stage.gateway.take("stub1") == [lines]
+    stage.connect("stub2", OTHER)
+    assert reference(stage.say("relay1", replace(lines, peer="stub2"))) == "not-the-asker"
+    stage.connect("relay2", BEN)
+    assert reference(stage.say("relay2", lines)) == "no-lease"
+    assert reference(stage.say("stub1", lines)) == "not-a-stub-message"
+
+
+def test_a_warm_invocation_costs_no_table_access(stage: Stage) -> None:
+    stage.say("stub1", invoke())
+    before = stage.table.accesses
+    stage.say("stub1", invoke())
+    stage.say("relay1", Ack("r1", "fn", "stub1"))
+    stage.say("relay1", result())
+    assert stage.table.accesses == before
+
+
+def test_a_stub_cannot_register_as_a_relay(stage: Stage) -> None:
+    assert reference(stage.say("stub1", Hello("evil", ("fn",), "x", "y", takeover=True))) == "not-a-stub-message"
+    assert reference(stage.say("stub1", result())) == "not-a-stub-message"
+
+
+def test_a_function_cannot_speak_for_another(stage: Stage) -> None:
+    assert reference(stage.say("stub1", invoke("other"))) == "not-your-function"
+    assert stage.gateway.take("relay1") == []
+
+
+def test_only_the_holder_of_the_lease_can_answer(stage: Stage) -> None:
+    stage.connect("relay2", BEN)
+    assert reference(stage.say("relay2", result())) == "no-lease"
+    assert stage.gateway.take("stub1") == []
+
+
+@pytest.mark.parametrize("peer", ["stub2", "relay1"])
+def test_an_answer_goes_to_a_stub_of_the_same_function_only(stage: Stage, peer: str) -> None:
+    stage.connect("stub2", OTHER)
+    assert reference(stage.say("relay1", result(peer))) == "not-the-asker"
+    assert stage.gateway.take(peer) == []
+
+
+@pytest.mark.parametrize("arn", ["", "arn:aws:iam::1:user/fn", "arn:aws:sts::1:federated-user/fn"])
+def test_who_is_no_functions_role_cannot_pass_the_door_for_stubs(arn: str) -> None:
+    assert not Stage().connect("stub1", arn)
+
+
+def test_an_unknown_stage_of_the_api_is_no_door() -> None:
+    assert not Stage().exchange.connect("c", "$default", ANA, 0)
+
+
+def test_a_second_start_is_told_who_holds_the_stage(stage: Stage) -> None:
+    since = stage.now
+    stage.now += 5000
+    assert stage.hello("relay2", BEN) == Refused("ana", "anas-laptop", since)
+
+
+def test_a_takeover_moves_the_lease_and_the_first_relay_hears_of_it(stage: Stage) -> None:
+    assert isinstance(stage.hello("relay2", BEN, takeover=True), Welcome)
+    assert stage.gateway.take("relay1") == [TakenOver("ben", "bens-laptop")]
+    assert stage.gateway.closed == ["relay1"]
+    stage.say("stub1", invoke())
+    assert len(stage.gateway.take("relay2")) == 1
+
+
+def test_a_crashed_relays_lease_expires_by_itself(stage: Stage) -> None:
+    stage.now += LEASE_MS
+    assert isinstance(stage.hello("relay2", BEN), Welcome)
+
+
+def test_a_heartbeat_keeps_the_lease(stage: Stage) -> None:
+    stage.now += LEASE_MS - 1
+    assert isinstance(stage.say("relay1", Heartbeat("relay1"))[0], Welcome)
+    stage.now += LEASE_MS - 1
+    assert isinstance(stage.hello("relay2", BEN), Refused)
+
+
+def test_a_restarted_relay_of_the_same_person_takes_over_a_lost_lease(stage: Stage) -> None:
+    stage.exchange.disconnect("relay1", stage.now)
+    assert isinstance(stage.hello("relay2", BEN), Refused)
+    assert isinstance(stage.hello("relay3", ANA), Welcome)
+
+
+def test_a_killed_relay_does_not_keep_its_owners_next_one_out_where_its_disconnect_was_never_told(stage: Stage) -> None:
+    stage.gateway.gone.add("relay1")
+    assert isinstance(stage.hello("relay2", life="b"), Welcome)
+    assert stage.table.lease is not None
+    assert stage.table.lease.connection == "relay2"
+
+
+def test_a_reconnecting_relay_keeps_its_lease_when_its_credentials_were_renewed(stage: Stage) -> None:
+    """SDKs name each session of an assumed role anew (`botocore-session-1732…`)."""
+    stage.connect("relay2", "arn:aws:sts::1:assumed-role/Developer/botocore-session-2")
+    answer = stage.say("relay2", Hello("relay1", ("fn",), "ana", "anas-laptop"))
+    assert isinstance(answer[0], Welcome)
+
+
+def test_another_principal_cannot_take_a_lease_by_naming_the_relays_life(stage: Stage) -> None:
+    assert isinstance(stage.hello("relay2", BEN, life="relay1"), Refused)
+
+
+def test_nobody_is_waited_for_after_a_goodbye(stage: Stage) -> None:
+    assert stage.say("relay1", Goodbye("relay1")) == [Released("relay1")]
+    (answer,) = stage.say("stub1", invoke())
+    assert isinstance(answer, NoRelay)
+    assert (answer.reason, answer.retry_ms, answer.owner) == ("released", 0, "ana")
+
+
+def test_a_relay_that_lost_its_connection_is_waited_for_a_while(stage: Stage) -> None:
+    stage.exchange.disconnect("relay1", stage.now)
+    (answer,) = stage.say("stub1", invoke())
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms > 0
+    stage.now += RETURN_MS
+    (answer,) = stage.say("stub1", invoke())
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms == 0
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_a_relay_that_has_taken_an_invocation_is_worth_waiting_for_unless_it_said_goodbye(
+    stage: Stage, *, noticed: bool
+) -> None:
+    if noticed:
+        stage.exchange.disconnect("relay1", stage.now)
+    stage.now += LEASE_MS + 1
+    (answer,) = stage.say("stub1", Resume("r1", "fn"))
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms > 0
+    stage.connect("relay2", ANA)
+    stage.say("relay2", Hello("relay2", ("fn",), "ana", "laptop"))
+    stage.say("relay2", Goodbye("relay2"))
+    (answer,) = stage.say("stub1", Resume("r1", "fn"))
+    assert isinstance(answer, NoRelay)
+    assert answer.retry_ms == 0
+
+
+def test_a_stage_without_any_relay_says_so() -> None:
+    stage = Stage()
+    stage.connect("stub1", STUB)
+    (answer,) = stage.say("stub1", invoke())
+    assert isinstance(answer, NoRelay)
+    assert (answer.reason, answer.owner) == ("never", "")
+
+
+def test_a_function_that_the_relay_does_not_serve_is_named(stage: Stage) -> None:
+    stage.connect("stub9", "arn:aws:sts::1:assumed-role/x/unserved")
+    (answer,) = stage.say("stub9", invoke("unserved"))
+    assert isinstance(answer, NoRelay)
+    assert answer.reason == "not-served"
+
+
+def test_a_broker_with_a_stale_lease_finds_the_new_holder(stage: Stage) -> None:
+    other = Exchange(stage.table, stage.gateway)
+    other.connect("relay2", Door.RELAY, BEN, stage.now)
+    other.message("relay2", encode(Hello("relay2", ("fn",), "ben", "pc", takeover=True)), stage.now)
+    stage.gateway.take("relay2")
+    stage.say("stub1", invoke())
+    assert len(stage.gateway.take("relay2")) == 1
+    stage.say("relay1", result())
+    assert stage.gateway.take("stub1") == []
+
+
+def test_an_answer_to_a_gone_stub_is_told_to_the_relay(stage: Stage) -> None:
+    stage.gateway.gone.add("stub1")
+    assert stage.say("relay1", result()) == [Undeliverable("r1", "stub1")]
+    assert stage.say("relay1", result("never-was")) == [Undeliverable("r1", "never-was")]
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", '{"v":1}', '{"v":2,"action":"ack"}', '{"v":1,"action":[[]]}'])
+def test_a_malformed_message_is_answered_and_the_connection_stays_usable(stage: Stage, text: str) -> None:
+    stage.exchange.message("stub1", text, stage.now)
+    assert reference(stage.gateway.take("stub1")) == "malformed-message"
+    assert stage.say("stub1", invoke()) == []
+
+
+def test_a_message_that_only_becomes_too_large_on_its_way_is_refused_by_name(stage: Stage) -> None:
+    room = 131_072 - len(encode(Chunk(Kind.INVOKE, "r1", "fn", 0, 1, 97_000, "raw", b"", peer="")))
+    data = bytes(room // 4 * 3)
+    text = encode(Chunk(Kind.INVOKE, "r1", "fn", 0, 1, 97_000, "raw", data, peer=""))
+    stage.exchange.message("stub1", text, stage.now)
+    assert reference(stage.gateway.take("stub1")) == "message-too-large"
+
+
+def test_a_reconnecting_relay_is_not_refused_by_its_own_disconnect_that_is_still_written(stage: Stage) -> None:
+    other = Exchange(stage.table, stage.gateway)  # another warm broker, which handles the old connection's end
+
+    class Interleaved(FakeTable):
+        """The old connection's $disconnect is written between this broker's read and its write."""
+
+        interrupted = False
+
+        def put_lease(self, lease: Lease, *, replaces: int) -> None:
+            if not self.interrupted:
+                self.interrupted = True
+                other.disconnect("relay1", stage.now)
+            stage.table.put_lease(lease, replaces=replaces)
+
+        def get_lease(self) -> Lease | None:
+            return stage.table.get_lease()
+
+    stage.exchange = Exchange(Interleaved(), stage.gateway)
+
+    assert isinstance(stage.hello("relay2", life="relay1"), Welcome)
+    assert stage.table.lease is not None
+    assert stage.table.lease.connection == "relay2"

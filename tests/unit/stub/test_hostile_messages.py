@@ -1,0 +1,474 @@
+"""Whatever is sent to a relay's, a stub's or a broker's session, the next ordinary invocation runs to its end.
+
+Each driver does with its session what the shell around it does (`relay.py`, `stub.py`, `broker.py`) and nothing more:
+what a shell does not catch must not be raised. Time is a parameter.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import random
+import traceback
+import zlib
+from dataclasses import dataclass, field
+
+import pytest
+from botocore.exceptions import ClientError
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from terralive_relay.connection.effects import Effect, Run, Send, Stop, Tell
+from terralive_relay.connection.invocations import Invocations
+from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.session import RelaySession
+from terralive_relay.events import Warned
+from terralive_stub.broker.exchange import LEASE_MS, Door, Exchange
+from terralive_stub.broker.lambda_function import Broker
+from terralive_stub.protocol.chunks import (
+    CHUNK_BYTES,
+    PAYLOAD_BYTES,
+    Assembler,
+    pack_invocation,
+    pack_outcome,
+    split,
+    unpack_outcome,
+)
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.refusals import Refusal
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Done,
+    GatewayError,
+    Heartbeat,
+    Hello,
+    Kind,
+    Message,
+    Missing,
+    NoRelay,
+    ProtocolError,
+    Resume,
+    Unknown,
+    Welcome,
+    decode,
+    encode,
+)
+from terralive_stub.stub import session as stub
+from terralive_testing.fakes.broker import FakeGateway, FakeTable
+from terralive_testing.fakes.messages import JSON, MESSAGES, NAMES, NUMBERS, TEXTS, UNREADABLE
+
+NOW_MS = 1_700_000_000_000
+OK = Outcome(b'"ok"')
+ANA = "arn:aws:sts::1:assumed-role/Developer/ana"
+STUB = "arn:aws:sts::1:assumed-role/fn-role/fn"
+BOMB = zlib.compress(bytes(50_000_000), 9)
+
+
+def chunk(kind: Kind, request_id: str, data: bytes, *, encoding: str = "raw", function: str = "fn") -> Chunk:
+    return Chunk(kind, request_id, function, 0, 1, len(data), encoding, data, peer="c1")
+
+
+@st.composite
+def _chunks(draw: st.DrawFn) -> Chunk:
+    """Chunks that agree with themselves: of nonsense, of bombs, of payloads that never get whole or are packed anew."""
+    kind, request_id = draw(st.sampled_from(Kind)), draw(NAMES)
+    data = draw(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode() + b"\n{}"))
+    data = draw(st.sampled_from([data, zlib.compress(data), BOMB]))
+    parts = draw(st.sampled_from([1, 1, 2, 77]))
+    if parts == 1:
+        return chunk(kind, request_id, data, encoding=draw(st.sampled_from(["raw", "zlib"])))
+    part, peer = draw(st.integers(0, parts - 2)), draw(NAMES)
+    size = (parts - 1) * CHUNK_BYTES + draw(st.integers(1, 3))
+    return Chunk(kind, request_id, "fn", part, parts, size, "raw", bytes(CHUNK_BYTES), peer)
+
+
+def endless(number: int) -> Chunk:
+    """The first part of a payload as large as any may be."""
+    parts = -(-PAYLOAD_BYTES // CHUNK_BYTES)
+    return Chunk(Kind.INVOKE, f"endless{number}", "fn", 0, parts, PAYLOAD_BYTES, "raw", bytes(CHUNK_BYTES), "c2")
+
+
+HOSTILE = st.lists(TEXTS | _chunks().map(encode), max_size=8)
+EVERY_UNREADABLE = [*UNREADABLE, *(encode(chunk(kind, "x", BOMB, encoding="zlib")) for kind in Kind)]
+
+
+@dataclass
+class RelaySide:
+    """A relay's shell without sockets, workers and threads: `hear` is its `_read` and `_do`.
+
+    The only place that calls the session.
+    """
+
+    session: RelaySession = field(default_factory=lambda: RelaySession(Identity("life", ("fn",), "ana", "laptop")))
+    now: float = 0.0
+    connection: int = 0
+    ran: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
+    stopped: bool = False
+
+    def connect(self, heartbeat_ms: int = 20_000) -> None:
+        """Lose the connection, open another and get the lease."""
+        if self.connection:
+            self._do(self.session.closed(self.connection, self.now, "reset", 0.1))
+        self.connection += 1
+        self._do(self.session.opened(self.connection, self.now))
+        self.hear(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
+
+    @property
+    def kept(self) -> Invocations:
+        return self.session._invocations
+
+    def hear(self, text: str) -> list[Message]:
+        self.now += 0.01
+        try:
+            return self._do(self.session.received(self.connection, decode(text), self.now, NOW_MS))
+        except ProtocolError as error:
+            self.warned.append(str(error))
+            return []
+
+    def finish(self, request_id: str, outcome: Outcome) -> list[Message]:
+        return self._do(self.session.finished(request_id, outcome, 1.0, self.now, send=True))
+
+    def tick(self) -> list[Message]:
+        """Sleep until something is due, and do it."""
+        self.now = max(self.now, self.session.next_tick(self.now))
+        return self._do(self.session.tick(self.now))
+
+    def invoke(self, request_id: str, *, peer: str = "c1") -> None:
+        payload = pack_invocation(Invocation(request_id, "fn", "arn", 0, b"{}"), remaining_ms=3000)
+        for part in split(Kind.INVOKE, request_id, "fn", payload, peer=peer):
+            self.hear(encode(part))
+
+    def _do(self, effects: list[Effect]) -> list[Message]:
+        sent: list[Message] = []
+        for effect in effects:
+            match effect:
+                case Send(message=message):
+                    sent.append(decode(encode(message)))
+                case Run(invocation=invocation):
+                    self.ran.append(invocation.request_id)
+                case Tell(event=Warned(message=message)):
+                    self.warned.append(message)
+                case Stop():
+                    self.stopped = True
+        return sent
+
+
+def outcomes(messages: list[Message], request_id: str) -> list[Outcome]:
+    assembler = Assembler()
+    mine = [message for message in messages if isinstance(message, Chunk) and message.request_id == request_id]
+    payloads = [assembler.add(message, 0.0) for message in mine]
+    return [unpack_outcome(payload) for payload in payloads if payload is not None]
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTILE)
+@example(EVERY_UNREADABLE)
+def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
+    relay = RelaySide()
+    relay.connect()
+    relay.invoke("running")
+    for text in texts:
+        before = len(relay.ran)
+        assert len(relay.hear(text)) <= 2, "one message must not cost many"
+        assert len(relay.ran) - before <= 1
+        assert len(relay.kept._entries) == len(relay.ran)
+        relay.tick()
+        if relay.stopped:  # a broker has said that the stage is somebody else's: that is the end, by design
+            return
+    relay.connect()
+    relay.finish("running", OK)
+    assert outcomes(relay.hear(encode(Resume("running", "fn", "c2"))), "running") == [OK]
+    relay.invoke("fresh")
+    assert outcomes(relay.finish("fresh", OK), "fresh") == [OK]
+    assert relay.ran.count("running") == relay.ran.count("fresh") == 1
+
+
+def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind() -> None:
+    relay = RelaySide()
+    relay.connect()
+    for number in range(3000):
+        name = f"r{number}"
+        assert relay.hear(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
+        assert relay.hear(encode(Done(name, "fn", "c1"))) == []
+        assert relay.hear(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
+    kept = relay.kept
+    assert [len(held) for held in (kept._entries, kept._finished, kept._assembler._partials)] == [0, 0, 0]
+
+
+def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
+    relay = RelaySide()
+    relay.connect()
+    for number in range(300):
+        relay.hear(encode(endless(number)))
+    assembler = relay.kept._assembler
+    kept = [partial for partial in assembler._partials.values() if partial.data]
+    assert sum(partial.first.size for partial in kept) <= assembler.most_bytes
+    relay.invoke("fresh")
+    assert relay.ran == ["fresh"]
+    end = relay.now + 60
+    while relay.now < end:
+        relay.tick()
+        relay.hear(encode(Welcome("life", NOW_MS, 20_000)))
+    assert assembler._partials == {}
+
+
+def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event_out() -> None:
+    relay = RelaySide()
+    relay.connect()
+    hogs = [endless(number) for number in range(20)]
+    event = random.Random(1).randbytes(2 * CHUNK_BYTES)
+    payload = pack_invocation(Invocation("fresh", "fn", "arn", 0, event), remaining_ms=3000)
+    for _ in range(60):
+        for message in (*hogs, *split(Kind.INVOKE, "fresh", "fn", payload, peer="c1")):
+            relay.hear(encode(message))
+        relay.tick()
+        relay.hear(encode(Welcome("life", NOW_MS, 20_000)))
+    assert relay.ran == ["fresh"]
+
+
+@pytest.mark.parametrize("heartbeat_ms", [0, 1, 2**53 - 1])
+def test_a_relay_renews_its_lease_in_time_and_not_all_the_time(heartbeat_ms: int) -> None:
+    """Whatever a broker says; a lease lasts a minute."""
+    relay = RelaySide()
+    relay.connect(heartbeat_ms)
+    welcome = encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms))
+    beats, end = 0, relay.now + LEASE_MS / 1000
+    for _ in range(1000):
+        beat = Heartbeat("life") in relay.tick()
+        if relay.now >= end:
+            break
+        if beat:
+            beats += 1
+            relay.hear(welcome)
+    assert relay.now >= end, "a relay that is always at it"
+    assert 1 <= beats <= 60
+
+
+def test_asking_over_and_over_for_a_large_result_costs_a_relay_no_more_than_a_few_times_its_size() -> None:
+    """What is sent waits in the transport's queue: a thousand tiny questions would be gigabytes there."""
+    relay = RelaySide()
+    relay.connect()
+    relay.invoke("r1")
+    result = relay.finish("r1", Outcome(random.Random(1).randbytes(10 * CHUNK_BYTES)))
+    again = [message for _ in range(50) for message in relay.hear(encode(Resume("r1", "fn", "c1")))]
+    assert len(again) <= 4 * len(result)
+
+
+@dataclass
+class StubSide:
+    """A stub's shell without socket and clock: `hear` is its `_feed` and `_do`.
+
+    The only place that calls the session.
+    """
+
+    session: stub.StubSession = field(default_factory=lambda: stub.StubSession(app="orders", stage="dev"))
+    now: float = 0.0
+    finished: list[Outcome] = field(default_factory=list)
+
+    def begin(self, request_id: str, *, seconds: float = 60.0) -> list[Message]:
+        invocation = Invocation(request_id, "fn", "arn", 0, b"{}")
+        return self._do(self.session.begin(invocation, self.now, deadline=self.now + seconds))
+
+    def hear(self, text: str) -> list[Message]:
+        self.now += 0.001
+        try:
+            message = decode(text)
+        except GatewayError:
+            return self._do(self.session.gateway_failed(self.now))
+        except ProtocolError:
+            return self._do(self.session.tick(self.now))
+        return self._do(self.session.received(message, self.now))
+
+    def tick(self) -> None:
+        self.now = max(self.now, self.session.next_tick(self.now))
+        self._do(self.session.tick(self.now))
+
+    def answer(self, request_id: str, outcome: Outcome) -> None:
+        for part in split(Kind.RESULT, request_id, "fn", pack_outcome(outcome)):
+            self.hear(encode(part))
+
+    def _do(self, effects: list[stub.Effect]) -> list[Message]:
+        sent: list[Message] = []
+        pending = list(effects)
+        while pending:
+            match pending.pop(0):
+                case stub.Connect():
+                    pending = self.session.connected(self.now) + pending
+                case stub.Send(message=message):
+                    sent.append(decode(encode(message)))
+                case stub.Finish(outcome=outcome):
+                    self.finished.append(outcome)
+        return sent
+
+
+@settings(max_examples=200, deadline=None)
+@given(HOSTILE, st.booleans())
+@example(EVERY_UNREADABLE, True)
+def test_a_stub_goes_on_after_hostile_messages(texts: list[str], owned: bool) -> None:
+    side = StubSide()
+    side.begin("running")
+    if owned:
+        side.hear(encode(Ack("running", "fn")))
+    for text in texts:
+        assert len(side.hear(text)) <= 2, "one message must not cost many"
+    for _ in range(1000):
+        if not side.session.busy:
+            break
+        side.tick()
+    assert len(side.finished) == 1, "an invocation ends once, and at its deadline at the latest"
+    side.begin("fresh")
+    side.answer("fresh", OK)
+    assert side.finished[1:] == [OK]
+
+
+@given(
+    st.lists(MESSAGES.filter(lambda message: getattr(message, "request_id", "") != "running").map(encode), max_size=8)
+)
+def test_messages_about_anything_else_change_nothing_for_an_invocation(texts: list[str]) -> None:
+    side = StubSide()
+    side.begin("running")
+    assert [side.hear(text) for text in texts] == [[]] * len(texts)
+    side.answer("running", OK)
+    assert side.finished == [OK]
+
+
+@given(st.builds(NoRelay, st.just("running"), st.text(), st.text(), NUMBERS, NUMBERS, NUMBERS, NAMES))
+def test_nobody_connected_is_a_named_error_whatever_the_broker_says_of_owner_and_times(notice: NoRelay) -> None:
+    side = StubSide()
+    side.begin("running")
+    side.now += 0.001
+    side._do(side.session.received(notice, side.now))
+    while side.session.busy:
+        side.tick()
+    (outcome,) = side.finished
+    assert outcome.error_type in {Refusal.NO_RELAY, Refusal.NOT_SERVED, Refusal.NOT_DELIVERED}
+
+
+@dataclass
+class Stack:
+    """A broker as Lambda calls it, with a table and a gateway in memory."""
+
+    table: FakeTable = field(default_factory=FakeTable)
+    gateway: FakeGateway = field(default_factory=FakeGateway)
+    now_ms: int = NOW_MS
+
+    def __post_init__(self) -> None:
+        self.broker = Broker(Exchange(self.table, self.gateway))
+
+    def event(self, kind: str, connection: str, body: object = None) -> dict[str, object]:
+        door = Door.RELAY if connection.startswith("relay") else Door.STUB
+        identity = {"userArn": ANA if door is Door.RELAY else STUB}
+        context = {"eventType": kind, "connectionId": connection, "stage": str(door), "identity": identity}
+        return {"requestContext": context, "body": body, "isBase64Encoded": False}
+
+    def handle(self, event: dict[str, object]) -> int:
+        return self.broker.handle(event, self.now_ms)["statusCode"]
+
+    def say(self, connection: str, message: Message) -> list[Message]:
+        self.handle(self.event("MESSAGE", connection, encode(message)))
+        return self.gateway.take(connection)
+
+    def join(self, connection: str) -> None:
+        self.handle(self.event("CONNECT", connection))
+
+    def serve(self) -> None:
+        """A relay takes the stage, and an invocation and its result pass."""
+        self.join("relay9")
+        self.join("stub9")
+        (welcome,) = self.say("relay9", Hello("life9", ("fn",), "ana", "laptop", takeover=True))
+        assert isinstance(welcome, Welcome)
+        assert self.say("stub9", chunk(Kind.INVOKE, "fresh", b"x")) == []
+        (offered,) = self.gateway.take("relay9")
+        assert isinstance(offered, Chunk)
+        assert self.say("relay9", Ack("fresh", "fn", offered.peer)) == []
+        assert self.gateway.take("stub9") == [Ack("fresh", "fn", "stub9")]
+
+
+_CONNECTIONS = st.sampled_from(["relay1", "relay2", "stub1", "stub2"])
+
+
+@st.composite
+def _events(draw: st.DrawFn) -> dict[str, object]:
+    """An event as API Gateway sends it, with something missing or other in it."""
+    kind = draw(st.sampled_from(["MESSAGE", "MESSAGE", "MESSAGE", "CONNECT", "DISCONNECT"]))
+    body = draw(HOSTILE.map(lambda texts: texts[0] if texts else None) | JSON)
+    event = Stack().event(kind, draw(_CONNECTIONS), body)
+    context = event["requestContext"]
+    assert isinstance(context, dict)
+    for document in (event, context):
+        name = draw(st.sampled_from(["", *document]))
+        if name == "connectionId":
+            document[name] = draw(st.none() | st.integers() | st.just(""))
+        elif name:
+            document[name] = draw(JSON)
+        if draw(st.integers(0, 9)) == 0:
+            document.pop(draw(st.sampled_from(sorted(document))))
+    return event
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_events(), max_size=8))
+@example([Stack().event("MESSAGE", name, text) for text in EVERY_UNREADABLE for name in ("relay1", "stub1")])
+@example([{}, {"requestContext": None}, {"requestContext": {"connectionId": "c", "eventType": "MESSAGE"}}])
+def test_a_broker_goes_on_after_hostile_events_and_logs_none_of_them(events: list[dict[str, object]]) -> None:
+    stack, log = Stack(), io.StringIO()
+    for name in ("relay1", "stub1"):
+        stack.join(name)
+    stack.say("relay1", Hello("life", ("fn",), "ana", "laptop"))
+    with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        for event in events:
+            assert stack.handle(event) in {200, 400, 403}
+    assert log.getvalue() == ""
+    stack.serve()
+
+
+def test_a_flood_of_connections_costs_a_busy_one_no_access_of_the_table() -> None:
+    stack = Stack()
+    stack.serve()
+    exchange = stack.broker.exchange
+    for number in range(10_000):
+        stack.join(f"stub-{number}")
+        before = stack.table.accesses
+        stack.say("stub9", chunk(Kind.INVOKE, "fresh", b"x"))
+        assert stack.table.accesses == before
+    stack.gateway.take("relay9")
+    assert len(exchange._identities) <= 4096
+
+
+class Throttled(FakeGateway):
+    """API Gateway takes no more calls."""
+
+    def post(self, door: Door, connection: str, text: str) -> None:
+        del door, connection, text
+        raise ClientError({"Error": {"Code": "LimitExceededException", "Message": ""}}, "PostToConnection")
+
+
+def test_a_failing_brokers_traceback_holds_nothing_of_the_message() -> None:
+    """Lambda logs it, and an invocation carries the role's credentials."""
+    stack = Stack(gateway=Throttled())
+    stack.join("stub1")
+    secret = random.Random(1).randbytes(30)
+    event = stack.event("MESSAGE", "stub1", encode(chunk(Kind.INVOKE, "r1", secret)))
+    with pytest.raises(ClientError) as failed:
+        stack.handle(event)
+    assert base64.b64encode(secret).decode() not in "".join(traceback.format_exception(failed.value))
+
+
+@pytest.mark.parametrize("spoiled", ["v", "action", "part", "size", "encoding", "function", "data", "request_id"])
+@pytest.mark.parametrize("other", [None, 7, "x", "\x00"])
+def test_what_a_relay_says_of_a_refused_message_holds_nothing_of_its_payload(spoiled: str, other: object) -> None:
+    relay = RelaySide()
+    relay.connect()
+    secret = b"wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
+    header = json.dumps({"request_id": "r1", "function_name": "fn", "environment": {"KEY": secret.decode()}}).encode()
+    document = json.loads(encode(chunk(Kind.INVOKE, "r1", header + b"\n{}")))
+    relay.hear(json.dumps(document))
+    relay.hear(json.dumps(document | {spoiled: other}))
+    assert relay.warned
+    told = "".join(relay.warned)
+    assert secret.decode() not in told
+    assert document["data"][:40] not in told
