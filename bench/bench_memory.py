@@ -1,7 +1,7 @@
 """What a relay takes after thousands of invocations: memory and threads have to be flat, and nothing may be left.
 
-One relay, 20 functions, 50 callers at once; events and answers as the soak has them, from nothing to 6 MB.
-Nothing is asserted.
+One relay, 20 functions, 50 callers at once; events and answers as the soak has them, from nothing
+to 6 MB. Nothing is asserted.
 Run: PYTHONPATH=tests python bench/bench_memory.py [--invocations 10000]
 """
 
@@ -58,7 +58,11 @@ def load(relay: LoneRelay, wanted: int) -> None:
                 count = next(done)
                 if count % max(1, wanted // SHOWN) == 0:
                     taken = relay.takes()
-                    say(f"after {count:,} invocations", f"{taken.megabytes:.0f} MB", f"{taken.threads} threads")
+                    say(
+                        f"after {count:,} invocations",
+                        f"{taken.megabytes:.0f} MB",
+                        f"{taken.threads} threads",
+                    )
 
     with ThreadPoolExecutor(AT_ONCE) as callers:
         for ended in as_completed([callers.submit(call, number) for number in range(AT_ONCE)]):
@@ -66,7 +70,9 @@ def load(relay: LoneRelay, wanted: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--invocations", type=int, default=10_000)
     options = parser.parse_args()
     print(f"A relay's memory, on {os.cpu_count()} processors, Python {sys.version.split()[0]}")

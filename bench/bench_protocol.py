@@ -1,9 +1,10 @@
 """What an invocation costs on its way: messages, broker runs, table accesses, and the relay's own time.
 
-The debug stacks are the product's own, deployed by Terraform into a sandbox. Counts are exact (terralive_testing.oracles.costs).
-The relay's time is a ratio: one client that plays a stub asks in turns, through the same gateway, a stage where the
-real relay runs a no-op handler, and a stage where a program holds the lease that sends every chunk back at once and
-does nothing else. Nothing is asserted of times.
+The debug stacks are the product's own, deployed by Terraform into a sandbox. Counts are exact
+(terralive_testing.oracles.costs). The relay's time is a ratio: one client that plays a stub asks in
+turns, through the same gateway, a stage where the real relay runs a no-op handler, and a stage
+where a program holds the lease that sends every chunk back at once and does nothing else. Nothing
+is asserted of times.
 Run: PYTHONPATH=tests python bench/bench_protocol.py [--invocations 200] [--large 5]
 """
 
@@ -29,7 +30,7 @@ from pathlib import Path
 import websocket
 from common import Deployer, milliseconds, say
 
-from terralive_relay.connection.session import Identity
+from terralive_relay.connection.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
@@ -48,7 +49,9 @@ FUNCTION = "noop"
 HANDLER = "def handler(event, context):\n    return event\n"
 KILOBYTE, LARGE = 1024, 6 * 1024 * 1024
 HEARTBEAT_SECONDS = 20
-REST_SECONDS = 0.05  # between two invocations: what the one before leaves to do is no part of the next
+REST_SECONDS = (
+    0.05  # between two invocations: what the one before leaves to do is no part of the next
+)
 WARM_UPS = 10
 COUNTED = 5
 PATIENCE = 240.0  # seconds, on a machine that is busy with other things
@@ -75,9 +78,13 @@ def developer(info: SandboxInfo) -> Credentials:
 
 def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
     """The real relay, in a process of its own, as `terralive start` has it but for what is printed."""
-    function = LocalFunction(FUNCTION, FUNCTION, "python3.12", "app.handler", folder, Path(sys.executable))
+    function = LocalFunction(
+        FUNCTION, FUNCTION, "python3.12", "app.handler", folder, Path(sys.executable)
+    )
     identity = Identity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
-    settings = RelaySettings(stage.outputs["relay_url"], stage.info.region, "bench", identity, (function,))
+    settings = RelaySettings(
+        stage.outputs["relay_url"], stage.info.region, "bench", identity, (function,)
+    )
     running = Relay(settings, lambda: developer(stage.info), lambda _: None)
     running.start()
     running.wait_connected(PATIENCE)
@@ -113,7 +120,9 @@ def echo(stage: Stage, _: Path, ready: Event, over: Event) -> None:
 
 
 @contextmanager
-def serving(program: Callable[[Stage, Path, Event, Event], None], stage: Stage, folder: Path) -> Iterator[None]:
+def serving(
+    program: Callable[[Stage, Path, Event, Event], None], stage: Stage, folder: Path
+) -> Iterator[None]:
     """Run `relay` or `echo` in a process of its own."""
     context = multiprocessing.get_context("spawn")
     ready, over = context.Event(), context.Event()
@@ -132,8 +141,12 @@ class Caller:
 
     def __init__(self, stage: Stage, role: str) -> None:
         self._inbox: Inbox = queue.SimpleQueue()
-        keys = Aws(stage.info).sts.assume_role(RoleArn=role, RoleSessionName=FUNCTION)["Credentials"]
-        self._credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
+        keys = Aws(stage.info).sts.assume_role(RoleArn=role, RoleSessionName=FUNCTION)[
+            "Credentials"
+        ]
+        self._credentials = Credentials(
+            keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
+        )
         url, headers = stage.sign("stub", self._credentials)
         self._connection = Connection(url, headers, 1, self._inbox)
 
@@ -146,7 +159,9 @@ class Caller:
             "AWS_SESSION_TOKEN": self._credentials.session_token,
             "AWS_REGION": "us-east-1",
         }
-        invocation = Invocation(request_id, FUNCTION, "arn", int((time.time() + PATIENCE) * 1000), event, variables)
+        invocation = Invocation(
+            request_id, FUNCTION, "arn", int((time.time() + PATIENCE) * 1000), event, variables
+        )
         payload = pack_invocation(invocation, remaining_ms=int(PATIENCE * 1000))
         texts = [encode(chunk) for chunk in split(Kind.INVOKE, request_id, FUNCTION, payload)]
         began = time.perf_counter()
@@ -170,8 +185,15 @@ class Caller:
 
 
 def text_of(size: int) -> bytes:
-    """A JSON text that compresses as little as one can: random characters, all that need no escape."""
-    characters = (string.digits + string.ascii_letters + string.punctuation).translate({34: None, 92: None}).encode()
+    """A JSON text that compresses as little as one can.
+
+    Random characters, all that need no escape.
+    """
+    characters = (
+        (string.digits + string.ascii_letters + string.punctuation)
+        .translate({34: None, 92: None})
+        .encode()
+    )
     table = bytes(characters[byte % len(characters)] for byte in range(256))
     return b'"' + os.urandom(size - 2).translate(table) + b'"'
 
@@ -185,7 +207,11 @@ def say_costs(what: str, costs: Costs) -> None:
     incoming, outgoing = (costs[f"stub {way}"] + costs[f"relay {way}"] for way in ("in", "out"))
     shares = f"in by the stub {costs['stub in']}, by the relay {costs['relay in']}"
     say(f"{what}: messages in, out", f"{incoming}, {outgoing}", shares)
-    say("  broker runs", f"{costs['runs']}", f"table reads {costs['reads']}, writes {costs['writes']}")
+    say(
+        "  broker runs",
+        f"{costs['runs']}",
+        f"table reads {costs['reads']}, writes {costs['writes']}",
+    )
 
 
 def in_turns(callers: dict[str, Caller], event: bytes, count: int) -> dict[str, list[float]]:
@@ -197,7 +223,9 @@ def in_turns(callers: dict[str, Caller], event: bytes, count: int) -> dict[str, 
     return durations
 
 
-def measure(deploy: Deployer, live: Stage, callers: dict[str, Caller], count: int, large: int) -> None:
+def measure(
+    deploy: Deployer, live: Stage, callers: dict[str, Caller], count: int, large: int
+) -> None:
     functions = deploy.client("lambda")
 
     def invoke(event: bytes) -> float:
@@ -214,30 +242,45 @@ def measure(deploy: Deployer, live: Stage, callers: dict[str, Caller], count: in
         for _ in range(WARM_UPS):
             invoke(small)
         say_costs("1 KB, warm", several(so_far, lambda: invoke(small)))
-        for size in range(1, 7):  # the broker's environments become more step by step, as many as 6 MB has chunks
+        for size in range(
+            1, 7
+        ):  # the broker's environments become more step by step, as many as 6 MB has chunks
             invoke(text_of(size * 1024 * 1024))
         say_costs("6 MB each way, warm", several(so_far, lambda: invoke(big)))
     print(f"Time, {count} invocations of 1 KB and {large} of 6 MB each way, in turns")
     in_turns(callers, small, WARM_UPS)
     durations = in_turns(callers, small, count)
-    (relay_ms, late), (echo_ms, echo_late) = (milliseconds(durations[kind]) for kind in ("relay", "echo"))
+    (relay_ms, late), (echo_ms, echo_late) = (
+        milliseconds(durations[kind]) for kind in ("relay", "echo")
+    )
     beside = f"{relay_ms / echo_ms:.2f} x an echo in the relay's place ({echo_ms:.1f} ms)"
     say("1 KB by the relay, median", f"{relay_ms:.1f} ms", beside)
     say("  95th percentile", f"{late:.1f} ms", f"{late / echo_late:.2f} x ({echo_late:.1f} ms)")
     for _ in range(WARM_UPS):
         invoke(small)
     whole_ms, whole_late = milliseconds([invoke(small) for _ in range(count)])
-    say("1 KB, the whole path from Invoke, median", f"{whole_ms:.1f} ms", f"95th percentile {whole_late:.1f} ms")
+    say(
+        "1 KB, the whole path from Invoke, median",
+        f"{whole_ms:.1f} ms",
+        f"95th percentile {whole_late:.1f} ms",
+    )
     in_turns(callers, big, 1)
     durations = in_turns(callers, big, large)
     relay_s, echo_s = (statistics.median(durations[kind]) for kind in ("relay", "echo"))
-    beside = f"{relay_s / echo_s:.2f} x an echo that sends each chunk back as it comes ({echo_s:.2f} s)"
+    beside = (
+        f"{relay_s / echo_s:.2f} x an echo that sends each chunk back as it comes ({echo_s:.2f} s)"
+    )
     say("6 MB each way by the relay, median", f"{relay_s:.2f} s", beside)
-    say("6 MB each way, the whole path, median", f"{statistics.median(invoke(big) for _ in range(large)):.2f} s")
+    say(
+        "6 MB each way, the whole path, median",
+        f"{statistics.median(invoke(big) for _ in range(large)):.2f} s",
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--invocations", type=int, default=200, help="of 1 KB")
     parser.add_argument("--large", type=int, default=5, help="invocations of 6 MB")
     options = parser.parse_args()
@@ -257,7 +300,8 @@ def main() -> None:
             stack.enter_context(serving(program, stages[kind], folder / "code"))
         live = stages["relay"]
         stub = build_stub_zip(
-            StubCoordinates(live.outputs["stub_url"], running.info.region, "bench", "bench"), folder / "stub"
+            StubCoordinates(live.outputs["stub_url"], running.info.region, "bench", "bench"),
+            folder / "stub",
         )
         deploy.zipped(FUNCTION, stub.path.read_bytes(), STUB_HANDLER)
         callers = {kind: Caller(stage, deploy.role) for kind, stage in stages.items()}

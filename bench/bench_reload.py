@@ -1,7 +1,8 @@
 """What a developer waits for: a warm invocation, an edit, a cold start, many at once; and what a relay at rest takes.
 
-Every figure stands beside one of something else, measured in the same run. The warm invocation goes through a whole
-relay, from its WebSocket and back to it; a program in this process plays the debug stack. Nothing is asserted of times.
+Every figure stands beside one of something else, measured in the same run. The warm invocation goes
+through a whole relay, from its WebSocket and back to it; a program in this process plays the debug
+stack. Nothing is asserted of times.
 Run: PYTHONPATH=tests python bench/bench_reload.py [--rounds 20] [--idle 20]
 """
 
@@ -45,9 +46,18 @@ THOUGHT_SECONDS = 1.0  # between saving a file and using it
 WARM_UPS = 20
 
 
-def function(folder: Path, code: str = NOOP, name: str = "orders", **more: object) -> LocalFunction:
+def function(
+    folder: Path,
+    code: str = NOOP,
+    name: str = "orders",
+    *,
+    command: tuple[str, ...] = (),
+    max_workers: int = 4,
+) -> LocalFunction:
     folder.mkdir(parents=True, exist_ok=True)
-    return replace(local_function(folder, code), name=name, **more)
+    return replace(
+        local_function(folder, code), name=name, command=command, max_workers=max_workers
+    )
 
 
 def warm(folder: Path, rounds: int) -> None:
@@ -172,14 +182,22 @@ def at_once(folder: Path, rounds: int) -> None:
     what = f"{AT_ONCE} at once, {BURN_SECONDS * 1000:.0f} ms of CPU each"
     possible = cores / BURN_SECONDS
     beside = f"{AT_ONCE / ours / possible:.0%} of what {cores} cores can ({possible:.0f}/s)"
-    say(what, f"{AT_ONCE / ours:.0f}/s", f"{beside}; {cores} bare processes: {AT_ONCE / ideal:.0f}/s")
+    say(
+        what,
+        f"{AT_ONCE / ours:.0f}/s",
+        f"{beside}; {cores} bare processes: {AT_ONCE / ideal:.0f}/s",
+    )
     say("  of handlers that sleep as long", f"{slept * 1000:.0f} ms", f"for all {AT_ONCE}")
 
 
 def idle(folder: Path, seconds: float) -> None:
-    functions = tuple(function(folder / f"f{number}", name=f"f{number}") for number in range(FUNCTIONS))
+    functions = tuple(
+        function(folder / f"f{number}", name=f"f{number}") for number in range(FUNCTIONS)
+    )
     for number in range(FILES):
-        file = folder / f"f{number % FUNCTIONS}" / f"pkg{number % 1000 // FUNCTIONS}" / f"m{number}.py"
+        file = (
+            folder / f"f{number % FUNCTIONS}" / f"pkg{number % 1000 // FUNCTIONS}" / f"m{number}.py"
+        )
         file.parent.mkdir(exist_ok=True)
         file.write_text("x = 1\n")
     with lone_relay(functions) as relay:
@@ -193,7 +211,9 @@ def idle(folder: Path, seconds: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=20, help="of every measurement")
     parser.add_argument("--idle", type=float, default=20, help="seconds of rest that are looked at")
     options = parser.parse_args()

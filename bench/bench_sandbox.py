@@ -1,8 +1,10 @@
 """What the sandbox costs: its start, a warm request, 300 clients at once for a minute, a burst of messages.
 
-Every figure stands beside one that was measured in the same run: a bare server with the same handler, a bare moto,
-direct invocations of the same batches. Nothing is asserted of times; what is lost or wrong is counted.
-Run: python bench/bench_sandbox.py [--seconds 60] [--connections 200] [--invocations 100] [--only warm,load]
+Every figure stands beside one that was measured in the same run: a bare server with the same
+handler, a bare moto, direct invocations of the same batches. Nothing is asserted of times; what is
+lost or wrong is counted.
+Run: python bench/bench_sandbox.py [--seconds 60] [--connections 200] [--invocations 100] [--only
+    warm,load]
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ print(listener.getsockname()[1], flush=True)
 server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", access_log=False))
 asyncio.run(server.serve([listener]))
 """
-# Answers by its route's response, or by @connections, signed without an SDK: it is the sandbox that is measured.
+# Answers by its route's response, or by @connections, signed without an SDK: it is the sandbox that
+# is measured.
 ECHO = """
 import datetime, hashlib, hmac, http.client, json, os, urllib.parse
 def post(connection, body, api, stage):
@@ -103,7 +106,9 @@ PATIENCE = 120  # seconds; what has not come by then is lost
 
 def processes() -> dict[int, tuple[int, float]]:
     """All processes of this machine: parent and resident megabytes."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True
+    ).stdout
     rows = (line.split() for line in listed.splitlines())
     return {int(pid): (int(parent), int(rss) / 1024) for pid, parent, rss in rows}
 
@@ -148,7 +153,9 @@ def start(folder: Path) -> SandboxProcess:
 
 @contextmanager
 def bare_server() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True
+    ) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{server.stdout.readline().strip()}/hello"
@@ -178,12 +185,23 @@ def warm(deploy: Deployer, count: int) -> None:
                         assert answer.status_code == 200, answer.text  # noqa: PLR2004 - OK
                     if timed:
                         taken.append(time.perf_counter() - began)
-    (api_ms, api_late), (bare_ms, bare_late) = milliseconds(durations["api"]), milliseconds(durations["bare"])
+    (api_ms, api_late), (bare_ms, bare_late) = (
+        milliseconds(durations["api"]),
+        milliseconds(durations["bare"]),
+    )
     invoke_ms, invoke_late = milliseconds(durations["invoke"])
     beside = f"{api_ms / bare_ms:.1f} x the handler in a bare server ({bare_ms:.2f} ms)"
     say("through an HTTP API, median", f"{api_ms:.2f} ms", beside)
-    say("95th percentile", f"{api_late:.2f} ms", f"{api_late / bare_late:.1f} x ({bare_late:.2f} ms)")
-    say("through Invoke by boto3, median", f"{invoke_ms:.2f} ms", f"95th percentile {invoke_late:.2f} ms")
+    say(
+        "95th percentile",
+        f"{api_late:.2f} ms",
+        f"{api_late / bare_late:.1f} x ({bare_late:.2f} ms)",
+    )
+    say(
+        "through Invoke by boto3, median",
+        f"{invoke_ms:.2f} ms",
+        f"95th percentile {invoke_late:.2f} ms",
+    )
 
 
 @dataclass
@@ -230,7 +248,9 @@ async def _exchange(socket: ClientConnection, text: str, name: str, count: Count
 
 async def invoke(client: httpx.AsyncClient, info: SandboxInfo, count: Count, ends: float) -> None:
     """One caller that invokes a function that takes a second, again and again."""
-    signer = SigV4Auth(Credentials(info.access_key_id, info.secret_access_key), "lambda", info.region)
+    signer = SigV4Auth(
+        Credentials(info.access_key_id, info.secret_access_key), "lambda", info.region
+    )
     url = f"{info.endpoint}/2015-03-31/functions/wait/invocations"
     while time.monotonic() < ends:
         payload = json.dumps({"seconds": 1.0, "id": uuid.uuid4().hex})
@@ -252,7 +272,9 @@ async def watch(pid: int, samples: list[tuple[float, int]], ends: float) -> None
 
 async def load(deploy: Deployer, connections: int, invocations: int, seconds: float) -> None:
     """Everybody at once: nothing is lost, nobody gets another's answer, memory stays."""
-    print(f"{connections} WebSocket connections and {invocations} invocations at once, for {seconds:.0f} s")
+    print(
+        f"{connections} WebSocket connections and {invocations} invocations at once, for {seconds:.0f} s"
+    )
     info = deploy.info
     api = deploy.api("WEBSOCKET", deploy.function("echo", ECHO), "reply", "post", replies=True)
     deploy.function("wait", WAIT)
@@ -260,7 +282,10 @@ async def load(deploy: Deployer, connections: int, invocations: int, seconds: fl
     count, samples = Count(), list[tuple[float, int]]()
     ends = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=120, limits=limits) as client, asyncio.TaskGroup() as group:
+    async with (
+        httpx.AsyncClient(timeout=120, limits=limits) as client,
+        asyncio.TaskGroup() as group,
+    ):
         for number in range(connections):
             group.create_task(chat(url, number, count, ends))
         for _ in range(invocations):
@@ -271,8 +296,15 @@ async def load(deploy: Deployer, connections: int, invocations: int, seconds: fl
     median, late = milliseconds(count.durations)
     say("a message's echo, median", f"{median:.0f} ms", f"95th percentile {late:.0f} ms")
     third = max(len(samples) // 3, 1)
-    first, last = (statistics.mean(m for m, _ in part) for part in (samples[third // 2 : third], samples[-third:]))
-    say("memory, end of first third", f"{first:.0f} MB", f"last third {last:.0f} MB, {last / first:.2f} x")
+    first, last = (
+        statistics.mean(m for m, _ in part)
+        for part in (samples[third // 2 : third], samples[-third:])
+    )
+    say(
+        "memory, end of first third",
+        f"{first:.0f} MB",
+        f"last third {last:.0f} MB, {last / first:.2f} x",
+    )
     say("function processes, at most", f"{max(number for _, number in samples)}")
 
 
@@ -313,7 +345,9 @@ def burst(deploy: Deployer, messages: int) -> None:
     sqs, functions = deploy.client("sqs"), deploy.client("lambda")
     with collector() as (address, seen):
         arn = deploy.function("batch", BATCH, COLLECTOR=address)
-        queue = sqs.create_queue(QueueName="burst", Attributes={"VisibilityTimeout": str(TIMEOUT_SECONDS)})["QueueUrl"]
+        queue = sqs.create_queue(
+            QueueName="burst", Attributes={"VisibilityTimeout": str(TIMEOUT_SECONDS)}
+        )["QueueUrl"]
         batches = [[f"{number}-{index}" for index in range(10)] for number in range(messages // 10)]
         sent = {text for batch in batches for text in batch}
         for batch in batches:
@@ -337,16 +371,24 @@ def burst(deploy: Deployer, messages: int) -> None:
         while len(seen) < len(sent) and time.perf_counter() < ends:
             time.sleep(0.01)
         drained = time.perf_counter() - began
-        while not _is_empty(sqs, queue) and time.perf_counter() < ends:  # what is deleted cannot come again
+        while (
+            not _is_empty(sqs, queue) and time.perf_counter() < ends
+        ):  # what is deleted cannot come again
             time.sleep(0.1)
     twice = sum(times - 1 for times in seen.values())
     beside = f"{drained / direct_seconds:.1f} x the same batches by Invoke, 5 at a time ({direct_seconds:.2f} s)"
     say("drained in", f"{drained:.2f} s", beside)
-    say("messages a second", f"{messages / drained:.0f}", f"lost {len(sent - set(seen))}, handled twice {twice}")
+    say(
+        "messages a second",
+        f"{messages / drained:.0f}",
+        f"lost {len(sent - set(seen))}, handled twice {twice}",
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=60, help="how long the load lasts")
     parser.add_argument("--connections", type=int, default=200)
     parser.add_argument("--invocations", type=int, default=100, help="invocations at once")

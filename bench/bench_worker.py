@@ -1,7 +1,7 @@
 """How much a warm invocation costs beyond the handler, by terralive's bootstrap and by awslambdaric.
 
-Both run the same handler, that returns its event, behind the same pool on the same machine in the same minute; what
-counts is the ratio. Run: python bench/bench_worker.py [invocations]
+Both run the same handler, that returns its event, behind the same pool on the same machine in the
+same minute; what counts is the ratio. Run: python bench/bench_worker.py [invocations]
 """
 
 from __future__ import annotations
@@ -51,16 +51,26 @@ def main(count: int) -> None:
         python = Path(sys.executable)
         function = LocalFunction("echo", "echo", "python3.12", "app.handler", Path(folder), python)
         official = [str(python), "-m", "awslambdaric", function.handler]
-        ours, theirs = (Pool(function, api, lambda _: None, command=command) for command in (None, official))
+        ours, theirs = (
+            Pool(function, api, lambda _: None, command=command) for command in (None, official)
+        )
         for name, event in (("2 B", b"{}"), ("1 MB", b'"' + b"x" * 1_000_000 + b'"')):
-            pairs = [(warm_ms(ours, count, event), warm_ms(theirs, count, event)) for _ in range(ROUNDS)]
+            pairs = [
+                (warm_ms(ours, count, event), warm_ms(theirs, count, event)) for _ in range(ROUNDS)
+            ]
             mine, official_ms = (statistics.median(column) for column in zip(*pairs, strict=True))
-            print(f"warm, {name}: {mine:.3f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.3f} ms)")
+            print(
+                f"warm, {name}: {mine:.3f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.3f} ms)"
+            )
         ours.close()
         theirs.close()
-        pairs = [(cold_ms(function, api, None), cold_ms(function, api, official)) for _ in range(ROUNDS)]
+        pairs = [
+            (cold_ms(function, api, None), cold_ms(function, api, official)) for _ in range(ROUNDS)
+        ]
         mine, official_ms = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(f"cold: {mine:.1f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.1f} ms)")
+        print(
+            f"cold: {mine:.1f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.1f} ms)"
+        )
     api.close()
 
 

@@ -1,4 +1,7 @@
-"""A whole relay in a process of its own, while this process plays its debug stack: no sandbox, no gateway, no stub."""
+"""A whole relay in a process of its own, while this process plays its debug stack.
+
+No sandbox, no gateway, no stub.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,18 @@ from terralive_relay.connection.leasing import Identity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
-from terralive_stub.protocol.wire import Chunk, Done, Goodbye, Heartbeat, Hello, Kind, Released, Welcome, decode, encode
+from terralive_stub.protocol.wire import (
+    Chunk,
+    Done,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Kind,
+    Released,
+    Welcome,
+    decode,
+    encode,
+)
 from terralive_testing.drivers.workers import invocation
 from terralive_testing.machine.processes import descendants, running
 from terralive_workers.function import LocalFunction
@@ -32,7 +46,10 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Taken:
-    """What a relay's process takes at one moment, without its workers. What the system does not tell is 0."""
+    """What a relay's process takes at one moment, without its workers.
+
+    What the system does not tell is 0.
+    """
 
     cpu_seconds: float
     megabytes: float
@@ -49,13 +66,18 @@ class LoneRelay:
     _connected: queue.SimpleQueue[ServerConnection] = field(default_factory=queue.SimpleQueue)
     _connection: ServerConnection | None = None
     _answers: dict[str, queue.SimpleQueue[bytes]] = field(default_factory=dict)
-    _sending: threading.Lock = field(default_factory=threading.Lock)  # one invocation's messages after the other's
+    _sending: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # one invocation's messages after the other's
 
     def ask(self, function: str, event: object = None) -> float:
         """Milliseconds from an invocation's first message to its result's last one."""
         sent = replace(invocation(event, seconds=_PATIENCE), function_name=function)
         payload = pack_invocation(sent, remaining_ms=int(_PATIENCE * 1000))
-        texts = [encode(chunk) for chunk in split(Kind.INVOKE, sent.request_id, function, payload, peer="stub")]
+        texts = [
+            encode(chunk)
+            for chunk in split(Kind.INVOKE, sent.request_id, function, payload, peer="stub")
+        ]
         answer = self._answers[sent.request_id] = queue.SimpleQueue()
         with self._sending:
             if self._connection is None:
@@ -103,7 +125,9 @@ def lone_relay(functions: tuple[LocalFunction, ...]) -> Iterator[LoneRelay]:
     with serve(relay.serve, "127.0.0.1", 0, compression=None, max_size=None) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/relay"
-        process = multiprocessing.get_context("spawn").Process(target=_run, args=(url, functions, there))
+        process = multiprocessing.get_context("spawn").Process(
+            target=_run, args=(url, functions, there)
+        )
         process.start()
         yield relay
         assert process.pid is not None
@@ -114,11 +138,16 @@ def lone_relay(functions: tuple[LocalFunction, ...]) -> Iterator[LoneRelay]:
         server.shutdown()
     threads, sockets = after
     counted = {"sockets": sockets, "processes": len(running(workers))}
-    relay.left = ", ".join([*threads, *(f"{count} {what}" for what, count in counted.items() if count)])
+    relay.left = ", ".join(
+        [*threads, *(f"{count} {what}" for what, count in counted.items() if count)]
+    )
 
 
 def _run(url: str, functions: tuple[LocalFunction, ...], control: Connection) -> None:
-    """Be the relay's process: tell what it takes when asked for it; and in the end, what has not been closed."""
+    """Be the relay's process.
+
+    Tell what it takes when asked for it; and in the end, what has not been closed.
+    """
     identity = Identity("bench", tuple(function.name for function in functions), "ana", "bench")
     settings = RelaySettings(url, "eu-west-1", "bench", identity, functions)
     before = _taken().sockets
@@ -128,7 +157,9 @@ def _run(url: str, functions: tuple[LocalFunction, ...], control: Connection) ->
     while control.recv():
         control.send(_taken())
     relay.stop()
-    threads = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()]
+    threads = [
+        thread.name for thread in threading.enumerate() if thread is not threading.current_thread()
+    ]
     control.send((threads, _taken().sockets - before))
 
 

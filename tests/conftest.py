@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from terralive_sandbox.info import SandboxInfo
 
-# A shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP, and every child inherits that: no test of
-# Ctrl-C or of a closed terminal could pass.
+# A shell starts background jobs with SIGINT ignored, nohup ignores SIGHUP, and every child inherits
+# that: no test of Ctrl-C or of a closed terminal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own bounds are just that.
+# No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own
+# bounds are just that.
 settings.register_profile("terralive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("terralive")
 

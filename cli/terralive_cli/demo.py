@@ -1,7 +1,8 @@
 """`make demo`: the main job, told as a story. Everything in it is real but the account, which is a sandbox.
 
-It works on a copy of `examples/sns_demo`, drives the command line as a user does (every step is a `terralive` command
-in a process of its own), and leaves nothing behind. It ends with `demo: ok` and exit code 0, or says what went wrong.
+It works on a copy of `examples/sns_demo`, drives the command line as a user does (every step is a
+`terralive` command in a process of its own), and leaves nothing behind. It ends with `demo: ok` and
+exit code 0, or says what went wrong.
 """
 
 from __future__ import annotations
@@ -47,13 +48,18 @@ def main() -> int:
     if not EXAMPLE.is_dir():
         say("The demo lives in terralive's repository: clone it and run `make demo` there.")
         return 1
-    # Where a script runs this in the background, SIGINT is ignored, and the Ctrl-C of the last chapter would be too.
+    # Where a script runs this in the background, SIGINT is ignored, and the Ctrl-C of the last
+    # chapter would be too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     say("terralive demo: your deployed functions run on this machine, and an edit is live at once.")
     folder = Path(tempfile.mkdtemp(prefix="terralive-demo-"))
     try:
         project = folder / EXAMPLE.name
-        shutil.copytree(EXAMPLE, project, ignore=shutil.ignore_patterns(".terralive", "__pycache__", "cdktf.out"))
+        shutil.copytree(
+            EXAMPLE,
+            project,
+            ignore=shutil.ignore_patterns(".terralive", "__pycache__", "cdktf.out"),
+        )
         _story(project)
     except DemoError as error:
         say(f"\nThe demo stopped: {error}")
@@ -73,7 +79,9 @@ def _story(project: Path) -> None:
     with _running(project, "sandbox") as sandbox:
         access = section(sandbox.wait("ready"), "sandbox")
         detail(f"the sandbox answers at {text(access, 'endpoint')}; no account, no network")
-        chapter("2", "Terraform deploys the debug stack and the app, with stubs in its functions' place")
+        chapter(
+            "2", "Terraform deploys the debug stack and the app, with stubs in its functions' place"
+        )
         with _running(project, "start", "--sandbox", "--yes") as relay:
             _live(project, relay, access)
         _put_back(project, access)
@@ -83,14 +91,18 @@ def _live(project: Path, relay: _Command, access: Event) -> None:
     relay.tell_progress = True
     ready = relay.wait("ready")
     relay.tell_progress = False
-    names = {Path(text(item, "path")).name: text(item, "name") for item in _objects(ready, "functions")}
+    names = {
+        Path(text(item, "path")).name: text(item, "name") for item in _objects(ready, "functions")
+    }
     detail(f"live on this machine: {', '.join(names.values())}")
     url = text(section(ready, "urls"), "ApiEndpoint")
 
     chapter("3", "A real request runs the local handlers")
     _get(url, _BEFORE)
     _tell_invocation(relay, names["api"], "the local api handler answered, and published to SNS")
-    _tell_invocation(relay, names["sns"], "SNS invoked the other function: the local sns handler ran")
+    _tell_invocation(
+        relay, names["sns"], "SNS invoked the other function: the local sns handler ran"
+    )
 
     chapter("4", "The api handler is edited on disk")
     deployed = _code_hash(access, names["api"])
@@ -115,7 +127,9 @@ def _put_back(project: Path, access: Event) -> None:
         if code != 0:
             raise DemoError(destroy.why(f"`terralive destroy` ended with {code}"))
     left = _left(access)
-    detail(f"left in the account: {', '.join(f'{len(found)} {kind}' for kind, found in left.items())}")
+    detail(
+        f"left in the account: {', '.join(f'{len(found)} {kind}' for kind, found in left.items())}"
+    )
     if any(left.values()):
         raise DemoError(f"something is left: {left}")
 
@@ -129,7 +143,9 @@ class _Command:
     tell_progress: bool = False
     _events: list[Event] = field(default_factory=list)
     _looked_at: int = 0
-    _news: threading.Condition = field(default_factory=threading.Condition)  # guards the two above and _over
+    _news: threading.Condition = field(
+        default_factory=threading.Condition
+    )  # guards the two above and _over
     _over: bool = False
     _dots: int = 0
 
@@ -166,7 +182,9 @@ class _Command:
         with self._news:
             while True:
                 for event in self._events:
-                    if event.get("type") == kind and all(event.get(key) == value for key, value in values.items()):
+                    if event.get("type") == kind and all(
+                        event.get(key) == value for key, value in values.items()
+                    ):
                         return event
                 if self._over or not self._news.wait(until - time.monotonic()):
                     break
@@ -254,7 +272,9 @@ def _tell_invocation(relay: _Command, function: str, meaning: str) -> None:
     request_id = text(begun, "request_id")
     ended = relay.find("result", request_id=request_id)
     if ended.get("ok") is not True:
-        raise DemoError(f"{function} failed: {text(ended, 'error_type')} {text(ended, 'error_message')}")
+        raise DemoError(
+            f"{function} failed: {text(ended, 'error_type')} {text(ended, 'error_message')}"
+        )
     detail(f"{meaning} ({number(ended, 'handler_ms'):.1f} ms)")
     detail(f"  it printed: {text(relay.find('log', request_id=request_id), 'line')}")
 

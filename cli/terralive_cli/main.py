@@ -1,7 +1,8 @@
 """The command line: what can be typed, what it is called with, and what a failure ends in.
 
-Thin on purpose. A command's body is `terralive_cli.commands.<name>.run(config, ui, **options) -> int`, imported when it
-is called, so that `terralive --help` waits for no AWS SDK, no cdktf and no rich.
+Thin on purpose. A command's body is `terralive_cli.commands.<name>.run(config, ui, **options) ->
+int`, imported when it is called, so that `terralive --help` waits for no AWS SDK, no cdktf and no
+rich.
 """
 
 from __future__ import annotations
@@ -53,18 +54,31 @@ class Typed:
 
 
 def global_options(command: _Decorated, *, debug: bool = True) -> _Decorated:
-    """Add the options that every command takes, before and behind its name; `debug` only before it for `start`."""
+    """Add the options that every command takes, before and behind its name.
+
+    `debug` only before it for `start`.
+    """
     options = (
         click.option("--project", metavar="DIR", help="The app's folder.  [default: this one]"),
         click.option("--stage", metavar="S", help="The stage to work on.  [default: dev-{user}]"),
         click.option("--region", metavar="R", help="The AWS region."),
-        click.option("--sandbox/--no-sandbox", default=None, help="Use AWS in one local process; needs no account."),
+        click.option(
+            "--sandbox/--no-sandbox",
+            default=None,
+            help="Use AWS in one local process; needs no account.",
+        ),
         click.option("--output", type=click.Choice(_OUTPUTS), help="How to show what happens."),
-        click.option("--yes", "-y", is_flag=True, default=None, help="Change things without asking."),
-        click.option("--allow-protected", is_flag=True, default=None, help="Touch a protected stage."),
+        click.option(
+            "--yes", "-y", is_flag=True, default=None, help="Change things without asking."
+        ),
+        click.option(
+            "--allow-protected", is_flag=True, default=None, help="Touch a protected stage."
+        ),
     )
     if debug:
-        command = click.option("--debug", is_flag=True, default=None, help="Print a traceback with an error.")(command)
+        command = click.option(
+            "--debug", is_flag=True, default=None, help="Print a traceback with an error."
+        )(command)
     for option in reversed(options):
         command = option(command)
     return command
@@ -77,8 +91,8 @@ def global_options(command: _Decorated, *, debug: bool = True) -> _Decorated:
 def cli(context: click.Context, /, **values: object) -> None:
     """Live AWS Lambda development for teams on Terraform.
 
-    Every invocation of your deployed functions runs your local code, with the real event, environment and role. An edit
-    is live at the next invocation.
+    Every invocation of your deployed functions runs your local code, with the real event,
+    environment and role. An edit is live at the next invocation.
     """
     typed = Typed()
     typed.add(values)
@@ -116,7 +130,11 @@ def command(
 
 
 @command("plan", "Show what would become live.", changes=False)
-@click.option("--detailed-exitcode", is_flag=True, help="End with 2 where there is something to change, as Terraform.")
+@click.option(
+    "--detailed-exitcode",
+    is_flag=True,
+    help="End with 2 where there is something to change, as Terraform.",
+)
 def _plan() -> None:
     """Show which functions would become live, and what Terraform would do. Changes nothing."""
 
@@ -126,8 +144,14 @@ def _apply() -> None:
     """Deploy the debug stack and the app with its functions as stubs, without connecting."""
 
 
-@command("init", "Write a first terralive.toml, or what VS Code needs.", program=False, changes=False)
-@click.option("--vscode", is_flag=True, help="Write .vscode/launch.json: attach to functions run with `start --debug`.")
+@command(
+    "init", "Write a first terralive.toml, or what VS Code needs.", program=False, changes=False
+)
+@click.option(
+    "--vscode",
+    is_flag=True,
+    help="Write .vscode/launch.json: attach to functions run with `start --debug`.",
+)
 @click.option(
     "--stub-image",
     type=click.Path(file_okay=False, path_type=Path),
@@ -140,7 +164,11 @@ def _init() -> None:
 
 @command("start", "Run your functions here, live, until Ctrl-C.", debug=False)
 @click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
-@click.option("--forward-logs/--no-forward-logs", default=None, help="Show handlers' output in CloudWatch too.")
+@click.option(
+    "--forward-logs/--no-forward-logs",
+    default=None,
+    help="Show handlers' output in CloudWatch too.",
+)
 @click.option(
     "--debug",
     "debugged",
@@ -149,10 +177,21 @@ def _init() -> None:
     help="Let a debugger into this function; more than once for more. Its deployed timeout is raised meanwhile. "
     "(Tracebacks: `terralive --debug start`.)",
 )
-@click.option("--debug-wait", is_flag=True, help="Import a debugged function's code once a debugger is attached.")
-@click.option("--debug-freeze-time", is_flag=True, help="Let its remaining time stand still, and enforce no deadline.")
+@click.option(
+    "--debug-wait",
+    is_flag=True,
+    help="Import a debugged function's code once a debugger is attached.",
+)
+@click.option(
+    "--debug-freeze-time",
+    is_flag=True,
+    help="Let its remaining time stand still, and enforce no deadline.",
+)
 def _start() -> None:
-    """Make the app live: deploy what is missing, connect, and run every invocation here until Ctrl-C."""
+    """Make the app live.
+
+    Deploy what is missing, connect, and run every invocation here until Ctrl-C.
+    """
 
 
 @command("restore", "Put the functions' own code back.", changes=False)
@@ -161,15 +200,31 @@ def _restore() -> None:
 
 
 @command("destroy", "Put everything back and remove what terralive made.", changes=False)
-@click.option("--app/--keep-app", default=None, help="Remove the app too.  [default: if terralive deployed it]")
+@click.option(
+    "--app/--keep-app",
+    default=None,
+    help="Remove the app too.  [default: if terralive deployed it]",
+)
 def _destroy() -> None:
     """Put every function's own code back and remove everything that terralive has made."""
 
 
 @command("sandbox", "Run AWS in one local process.", program=False, changes=False)
-@click.option("--env", "env", is_flag=True, help="Print the exports that point an SDK or Terraform at it, and end.")
-@click.option("--url", default="", help="Print the address that answers here for one of AWS's, and end.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The loopback port.  [default: a free one]")
+@click.option(
+    "--env",
+    "env",
+    is_flag=True,
+    help="Print the exports that point an SDK or Terraform at it, and end.",
+)
+@click.option(
+    "--url", default="", help="Print the address that answers here for one of AWS's, and end."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The loopback port.  [default: a free one]",
+)
 def _sandbox() -> None:
     """Run AWS in one local process for this project, in the foreground."""
 
@@ -179,7 +234,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without UTF-8 gets a `?`, not a failure
+            stream.reconfigure(
+                errors="replace"
+            )  # a terminal without UTF-8 gets a `?`, not a failure
     try:
         ended = cli.main(arguments, prog_name="terralive", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
@@ -196,7 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return ended if isinstance(ended, int) else 0
 
 
-def _execute(name: str, typed: Typed, options: Mapping[str, object], *, program: bool, changes: bool) -> int:
+def _execute(
+    name: str, typed: Typed, options: Mapping[str, object], *, program: bool, changes: bool
+) -> int:
     project = typed.project or os.environ.get("TERRALIVE_PROJECT")
     folder = Path(project) if project else find_project(Path.cwd())
     config = load(project=folder, flags=typed.flags, environ=os.environ, user=_login())
@@ -219,7 +278,9 @@ def _execute(name: str, typed: Typed, options: Mapping[str, object], *, program:
         except KeyboardInterrupt:
             from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
 
-            ui.emit(interrupts.told(name, config, sandbox_runs=sandbox_file(config.project).exists()))
+            ui.emit(
+                interrupts.told(name, config, sandbox_runs=sandbox_file(config.project).exists())
+            )
             return failures.INTERRUPTED
         except Exception as failure:  # noqa: BLE001 - every failure is told in the output that was asked for
             ui.emit(failures.describe(failure))

@@ -1,6 +1,7 @@
 """An HTTP API whose function publishes to an SNS topic, and a second function that takes what arrives there.
 
-`python main.py` synthesises it for Terraform; `terralive start` deploys it with the functions live on your machine.
+`python main.py` synthesises it for Terraform; `terralive start` deploys it with the functions live
+on your machine.
 """
 
 import os
@@ -21,7 +22,9 @@ class SnsDemo(TerraformStack):
         AwsProvider(self, {"region": region})
 
         topic = Resource(self, "topic", "aws_sns_topic", {"name": prefix})
-        http = Resource(self, "http", "aws_apigatewayv2_api", {"name": prefix, "protocol_type": "HTTP"})
+        http = Resource(
+            self, "http", "aws_apigatewayv2_api", {"name": prefix, "protocol_type": "HTTP"}
+        )
         Resource(
             self,
             "http_stage",
@@ -40,7 +43,9 @@ class SnsDemo(TerraformStack):
         api.allow("sns:Publish", topic.ref("arn"))
         api.on_http(http, "GET /")
 
-        sns = Function(self, "sns", name=f"{prefix}-sns", code="functions/sns", handler="app.handler")
+        sns = Function(
+            self, "sns", name=f"{prefix}-sns", code="functions/sns", handler="app.handler"
+        )
         sns.on_sns(topic)
 
         TerraformOutput(self, "ApiEndpoint", value=http.ref("api_endpoint"))

@@ -15,7 +15,8 @@ from terralive_stub.protocol.invocation import Outcome
 
 _READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
 _SUMMARY_CHARACTERS: Final = 200
-# `File "/x/app.py", line 3`, also `File "/x/app.py" Line 3`; `at f (file:///x/app.mjs:3:7)`, `/x/app.js:3`.
+# `File "/x/app.py", line 3`, also `File "/x/app.py" Line 3`; `at f (file:///x/app.mjs:3:7)`,
+# `/x/app.js:3`.
 _PLACE: Final = re.compile(r'(?:File "|file://|(?<![\w.:/]))(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
 _RECORD_SOURCES: Final = {
     "aws:sns": "sns",
@@ -74,7 +75,9 @@ def _trigger(document: dict[str, object]) -> Trigger:
         count = f"{len(records)} records" if len(records) > 1 else ""
         return Trigger(_RECORD_SOURCES.get(source, source.removeprefix("aws:") or "invoke"), count)
     if "detail-type" in document and "source" in document:
-        scheduled = document["source"] == "aws.events" and document["detail-type"] == "Scheduled Event"
+        scheduled = (
+            document["source"] == "aws.events" and document["detail-type"] == "Scheduled Event"
+        )
         return Trigger("schedule" if scheduled else "eventbridge", str(document["detail-type"]))
     return Trigger("invoke")
 
@@ -83,9 +86,10 @@ def describe_delivery(event: bytes, trace_id: str) -> Delivery:
     """Tell how old an invocation is, and a queue's message also how often it was received.
 
     A trace begins when Lambda accepts an event, and its id says when (`Root=1-<seconds, in hex>-…`,
-    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html); all attempts are in the same trace
-    (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). A message of SQS brings both numbers itself
-    (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html), a record of a DynamoDB stream its time.
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html); all attempts are in
+    the same trace (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). A message
+    of SQS brings both numbers itself (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html),
+    a record of a DynamoDB stream its time.
     """
     root = re.search(r"Root=1-([0-9a-fA-F]{8})-", trace_id)
     sent_ms = int(root[1], 16) * 1000 if root else 0
@@ -96,14 +100,18 @@ def describe_delivery(event: bytes, trace_id: str) -> Delivery:
         attempt = max(attempt, _number(attributes.get("ApproximateReceiveCount")))
         times = (
             _number(attributes.get("SentTimestamp")),
-            _number(_object(_object(record).get("dynamodb")).get("ApproximateCreationDateTime")) * 1000,
+            _number(_object(_object(record).get("dynamodb")).get("ApproximateCreationDateTime"))
+            * 1000,
         )
         sent_ms = min([at for at in (sent_ms, *times) if at], default=0)
     return Delivery(attempt, sent_ms)
 
 
 def describe_error(outcome: Outcome) -> ErrorText:
-    """Read an error's document; its shape differs from runtime to runtime (`stackTrace`, `trace`, none)."""
+    """Read an error's document.
+
+    Its shape differs from runtime to runtime (`stackTrace`, `trace`, none).
+    """
     if outcome.ok:
         return ErrorText()
     document = _load(outcome.body)
@@ -121,7 +129,8 @@ def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
 
     Args:
         outcome: what the runtime reported.
-        cause: its X-Ray cause, which has the frames where the document must not have them (a failed import).
+        cause: its X-Ray cause, which has the frames where the document must not have them (a failed
+            import).
         root: the function's code root; the innermost place below it counts before those elsewhere.
     """
     error = describe_error(outcome)
@@ -133,10 +142,17 @@ def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
         first = _object(exceptions[0]) if isinstance(exceptions, list) and exceptions else {}
         frames = first.get("stack")
         found = [
-            (str(f.get("path")), str(f.get("line"))) for f in map(_object, frames if isinstance(frames, list) else ())
+            (str(f.get("path")), str(f.get("line")))
+            for f in map(_object, frames if isinstance(frames, list) else ())
         ]
-    found = [(file, line) for file, line in found if file.startswith("/") and "node_modules" not in file]
-    own = [(file, line) for file, line in found if Path(file).is_relative_to(root) and "site-packages" not in file]
+    found = [
+        (file, line) for file, line in found if file.startswith("/") and "node_modules" not in file
+    ]
+    own = [
+        (file, line)
+        for file, line in found
+        if Path(file).is_relative_to(root) and "site-packages" not in file
+    ]
     for file, line in reversed(own or found):
         return f"{Path(file).relative_to(root) if own else file}:{line}"
     return ""

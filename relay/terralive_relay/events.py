@@ -1,7 +1,8 @@
 """What the relay tells the world: frozen events, published to a sink that must never block.
 
-The command line turns them into the terminal's text and into `--output json`; the field names are those of the JSON
-events wherever both exist. Nothing here ever carries a credential or an environment variable.
+The command line turns them into the terminal's text and into `--output json`; the field names are
+those of the JSON events wherever both exist. Nothing here ever carries a credential or an
+environment variable.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class ConnectionChanged:
 class InvocationStarted:
     """`trigger`: a guess from the event's shape (`http`, `sns`, `sqs`, …, `invoke`); `summary`: a few words of it.
 
-    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first sent (0: not known).
+    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first
+        sent (0: not known).
     """
 
     request_id: str
@@ -45,7 +47,10 @@ class InvocationStarted:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a worker's stdout or stderr, without its newline; `request_id` is "" outside an invocation."""
+    """One line of a worker's stdout or stderr, without its newline.
+
+    `request_id` is "" outside an invocation.
+    """
 
     request_id: str
     function: str
@@ -72,7 +77,10 @@ class InvocationFinished:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """A file changed; the function's next invocation runs the new code. Paths are relative to the code root."""
+    """A file changed.
+
+    The function's next invocation runs the new code. Paths are relative to the code root.
+    """
 
     function: str
     paths: tuple[str, ...]
@@ -87,5 +95,7 @@ class Warned:
     function: str = ""
 
 
-RelayEvent = ConnectionChanged | InvocationStarted | LogLine | InvocationFinished | Reloaded | Warned
+RelayEvent = (
+    ConnectionChanged | InvocationStarted | LogLine | InvocationFinished | Reloaded | Warned
+)
 Sink = Callable[[RelayEvent], None]

@@ -1,7 +1,7 @@
 """The relay: puts session, transport, workers and watcher together. The shell around `session.py`.
 
-Threads: `relay-session` owns the session and everything about invocations; all others only put items into its inbox
-(see relay/README.md for the whole list, what each blocks on and how it stops).
+Threads: `relay-session` owns the session and everything about invocations; all others only put
+items into its inbox (see relay/README.md for the whole list, what each blocks on and how it stops).
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ from typing import Final, TypeAlias
 
 from terralive_relay.code.build import builds
 from terralive_relay.code.watch import Watcher
-from terralive_relay.connection.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
+from terralive_relay.connection.effects import (
+    Close,
+    Effect,
+    Note,
+    Renew,
+    Run,
+    Send,
+    Stop,
+    StopReason,
+    Tell,
+)
 from terralive_relay.connection.forwarding import SECONDS as FORWARD_SECONDS
 from terralive_relay.connection.forwarding import Forwarding
 from terralive_relay.connection.journal import Journal
@@ -27,7 +37,15 @@ from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.connection.surroundings import Change, Clocks, Network, address_towards
 from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
-from terralive_relay.events import ConnectionChanged, ConnectionState, LogLine, RelayEvent, Reloaded, Sink, Warned
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    LogLine,
+    RelayEvent,
+    Reloaded,
+    Sink,
+    Warned,
+)
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool, PoolResult
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
@@ -43,7 +61,9 @@ _WATCH_SECONDS: Final = 10.0
 _MOST_READ: Final = 50  # a checkout of another branch is no edit
 _LOOK_SECONDS: Final = 1.0
 _SAME_WARNING_SECONDS: Final = 60.0
-_FORBIDDEN_SECONDS: Final = 20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
+_FORBIDDEN_SECONDS: Final = (
+    20.0  # a new API, or a permission of a moment ago, takes some seconds to be known
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +129,11 @@ class Relay:
         self._settings = settings
         self._sink = sink
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
-        self._journal = Journal(settings.journal, int(time.time() * 1000)) if settings.journal is not None else None
+        self._journal = (
+            Journal(settings.journal, int(time.time() * 1000))
+            if settings.journal is not None
+            else None
+        )
         seen = self._journal.seen if self._journal is not None else {}
         self._session = RelaySession(settings.identity, renew_after_s, seen)
         self._transport = Transport(
@@ -119,15 +143,22 @@ class Relay:
         self._forwarded_at = 0.0
         self._api = RuntimeApi()
         try:
-            self._pools = {function.name: Pool(function, self._api, self._hear) for function in settings.functions}
+            self._pools = {
+                function.name: Pool(function, self._api, self._hear)
+                for function in settings.functions
+            }
             self._builds = builds(
-                [(function, self._pools[function.name]) for function in settings.functions], self._api.guardian, sink
+                [(function, self._pools[function.name]) for function in settings.functions],
+                self._api.guardian,
+                sink,
             )
         except TerraliveError:
             self._api.close()
             raise
         self._watcher = Watcher(
-            settings.functions, self._changed, trouble=lambda text: sink(Warned("watching-by-polling", text))
+            settings.functions,
+            self._changed,
+            trouble=lambda text: sink(Warned("watching-by-polling", text)),
         )
         self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
         self._ready = threading.Event()  # connected for the first time, or never to be
@@ -179,7 +210,10 @@ class Relay:
         return over
 
     def stop(self) -> None:
-        """Leave: answer what is under way by name, give the lease back, end every worker and thread."""
+        """Leave.
+
+        Answer what is under way by name, give the lease back, end every worker and thread.
+        """
         self._watcher.close()
         for build in self._builds:
             build.close()
@@ -231,11 +265,17 @@ class Relay:
         peer = self._transport.peer()
         if peer and peer != self._network.peer:
             self._network = Network(peer)
-        change = self._network.look(address_towards(self._network.peer)) if self._network.peer else Change.NONE
+        change = (
+            self._network.look(address_towards(self._network.peer))
+            if self._network.peer
+            else Change.NONE
+        )
         if change is Change.NONE and not slept:
             return []
         self._transport.hurry()
-        return self._session.network_changed() if change is Change.MOVED else self._session.woke(now)
+        return (
+            self._session.network_changed() if change is Change.MOVED else self._session.woke(now)
+        )
 
     def _hear(self, event: RelayEvent) -> None:
         """Take what a pool tells; from any thread."""
@@ -245,7 +285,11 @@ class Relay:
 
     def _forward(self, now: float) -> list[Effect]:
         """Send what running handlers have printed; their last lines travel with their results."""
-        if self._forwarding is None or self._session.released or now - self._forwarded_at < FORWARD_SECONDS:
+        if (
+            self._forwarding is None
+            or self._session.released
+            or now - self._forwarded_at < FORWARD_SECONDS
+        ):
             return []
         self._forwarded_at = now
         effects: list[Effect] = []
@@ -281,7 +325,11 @@ class Relay:
             case Text(connection=connection, text=text):
                 return self._read(connection, text, now)
             case _Finished(request_id=request_id, result=result):
-                logs = self._forwarding.end(request_id) if self._forwarding is not None else NOTHING_PRINTED
+                logs = (
+                    self._forwarding.end(request_id)
+                    if self._forwarding is not None
+                    else NOTHING_PRINTED
+                )
                 return self._session.finished(
                     request_id,
                     replace(result.outcome, logs=logs),
@@ -313,7 +361,9 @@ class Relay:
             text = "the debug stack's broker failed or was throttled (its log group tells more); going on"
             self._warn_rarely("broker-failed", text, now)
         except ProtocolError as error:
-            self._warn_rarely("malformed-message", f"a message was not understood and is ignored: {error}", now)
+            self._warn_rarely(
+                "malformed-message", f"a message was not understood and is ignored: {error}", now
+            )
         return []
 
     def _warn_rarely(self, reference: str, text: str, now: float) -> None:
@@ -332,7 +382,10 @@ class Relay:
                     if self._journal is not None:
                         self._journal.note(request_id, seen)
                 case Tell(event=event):
-                    if isinstance(event, ConnectionChanged) and event.state is ConnectionState.CONNECTED:
+                    if (
+                        isinstance(event, ConnectionChanged)
+                        and event.state is ConnectionState.CONNECTED
+                    ):
                         self._ready.set()
                     self._sink(event)
                 case Stop():
@@ -365,7 +418,10 @@ class Relay:
         stage = self._settings.stage
         if stop.reason is StopReason.HELD:
             self._sink(ConnectionChanged(ConnectionState.REFUSED, who))
-            mine = (stop.owner, stop.machine) == (self._settings.identity.owner, self._settings.identity.machine)
+            mine = (stop.owner, stop.machine) == (
+                self._settings.identity.owner,
+                self._settings.identity.machine,
+            )
             self._fail(held_by(stage, stop.owner, stop.machine, stop.since_ms, mine=mine))
         else:
             self._sink(ConnectionChanged(ConnectionState.TAKEN_OVER, who))
@@ -394,7 +450,10 @@ class Relay:
             self._read_over(function, paths)
 
     def _read_over(self, function: str, paths: tuple[str, ...]) -> None:
-        """Warn of a syntax error that no worker finds yet: without the function's environment there is none."""
+        """Warn of a syntax error that no worker finds yet.
+
+        Without the function's environment there is none.
+        """
         root = next(item.path for item in self._settings.functions if item.name == function)
         for path in [path for path in paths if path.endswith(".py")][:_MOST_READ]:
             try:
@@ -406,9 +465,16 @@ class Relay:
                 continue
 
 
-def held_by(stage: str, owner: str, machine: str, since_ms: int, *, mine: bool = False) -> StageHeldError:
-    """Say who has a stage, and what to do; `mine`: it is a relay of the same person on the same machine."""
-    since = time.strftime(" since %Y-%m-%d %H:%M", time.localtime(since_ms / 1000)) if since_ms else ""
+def held_by(
+    stage: str, owner: str, machine: str, since_ms: int, *, mine: bool = False
+) -> StageHeldError:
+    """Say who has a stage, and what to do.
+
+    `mine`: it is a relay of the same person on the same machine.
+    """
+    since = (
+        time.strftime(" since %Y-%m-%d %H:%M", time.localtime(since_ms / 1000)) if since_ms else ""
+    )
     if mine:
         return StageHeldError(
             "stage-held",

@@ -1,6 +1,7 @@
 """`python -m terralive_sandbox`: AWS on a loopback port, until a signal or the end of its parent.
 
-The process takes nothing of AWS from its caller's environment; it is cleared before anything of moto is imported.
+The process takes nothing of AWS from its caller's environment; it is cleared before anything of
+moto is imported.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ def main() -> None:
     parser.add_argument("--info", type=Path, required=True, help="where to leave the address")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--region", default="us-east-1")
-    parser.add_argument("--time-scale", type=float, default=1.0, help="what waiting times are multiplied by")
-    parser.add_argument("--concurrency", type=int, default=1000, help="executions that the account may have at once")
+    parser.add_argument(
+        "--time-scale", type=float, default=1.0, help="what waiting times are multiplied by"
+    )
+    parser.add_argument(
+        "--concurrency", type=int, default=1000, help="executions that the account may have at once"
+    )
     parser.add_argument("--with-parent", action="store_true", help="stop at the end of stdin")
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:

@@ -1,6 +1,7 @@
 """The sandbox's own address, `/_sandbox/…`: is it alive, and faults on demand.
 
-Everything but the health check wants the header `x-terralive-sandbox` with this run's id: no web page can send it.
+Everything but the health check wants the header `x-terralive-sandbox` with this run's id: no web
+page can send it.
 """
 
 from __future__ import annotations
@@ -27,10 +28,14 @@ class Admin:
     def answer(self, request: sigv4.Request) -> Answer:
         if request.path == "/_sandbox/health":
             return json_answer(200, {"id": self._info.id, "pid": self._info.pid})
-        if request.path.startswith("/_sandbox/websocket/"):  # a request that is no upgrade; no page says what AWS says
+        if request.path.startswith(
+            "/_sandbox/websocket/"
+        ):  # a request that is no upgrade; no page says what AWS says
             return json_answer(403, {"message": "Forbidden"})
         if request.header("x-terralive-sandbox") != self._info.id:
-            return error_answer(403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id.")
+            return error_answer(
+                403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id."
+            )
         try:
             return self._fault(request)
         except InvalidRuleError as error:
@@ -40,9 +45,13 @@ class Admin:
         value: dict[str, object]
         match request.method, request.path.rstrip("/"):
             case "POST", "/_sandbox/faults/drop-connections":
-                value = {"dropped": self._connections.drop(ConnectionChoice.from_json(request.body))}
+                value = {
+                    "dropped": self._connections.drop(ConnectionChoice.from_json(request.body))
+                }
             case "POST", "/_sandbox/faults/expire-connections":
-                value = {"expired": self._connections.expire(ConnectionChoice.from_json(request.body))}
+                value = {
+                    "expired": self._connections.expire(ConnectionChoice.from_json(request.body))
+                }
             case "POST", "/_sandbox/faults":
                 value = {"id": self._faults.set(FaultRule.from_json(request.body))}
             case "GET", "/_sandbox/faults":
@@ -52,5 +61,7 @@ class Admin:
             case "DELETE", path if path.startswith(f"{_FAULTS}/"):
                 value = {"cleared": self._faults.clear(unquote(path.removeprefix(f"{_FAULTS}/")))}
             case method, path:
-                return error_answer(404, "NotEmulatedBySandbox", f"There is no {method} {path} here.")
+                return error_answer(
+                    404, "NotEmulatedBySandbox", f"There is no {method} {path} here."
+                )
         return json_answer(200, value)

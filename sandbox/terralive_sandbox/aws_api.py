@@ -31,7 +31,9 @@ _DENIED = {
 class AwsApi:
     """Every request that is signed for an AWS service and is not the gateway's."""
 
-    def __init__(self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
+    def __init__(
+        self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations
+    ) -> None:
         self._control = control
         self._functions = functions
         self._asynchronous = asynchronous
@@ -41,7 +43,9 @@ class AwsApi:
         service = sigv4.service_of(request)
         operation = None
         try:
-            caller, signed = await asyncio.wrap_future(self._control.call(identity.authenticate, request))
+            caller, signed = await asyncio.wrap_future(
+                self._control.call(identity.authenticate, request)
+            )
             operation = self._control.operation(request, service) or gate.operation_of(request)
             if is_made_up(service, operation or request.path):
                 raise NotImplementedError("moto would make its answer up.")  # noqa: TRY301 - as moto says it
@@ -51,7 +55,11 @@ class AwsApi:
                     identity.require_trust(caller, asked.resources[0])
             if request.path.startswith("/moto-api"):
                 return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
-            if service == "lambda" and request.method == "POST" and (found := _INVOKE.fullmatch(request.path)):
+            if (
+                service == "lambda"
+                and request.method == "POST"
+                and (found := _INVOKE.fullmatch(request.path))
+            ):
                 return await self._invoke(unquote(found["name"]), request)
             return await asyncio.wrap_future(self._control.answer(request, service))
         except sigv4.SignatureError as error:
@@ -73,7 +81,9 @@ class AwsApi:
             function = self._functions.find(asked.resources[0])
         except InvokeError:
             return Decision.NEUTRAL
-        return self._functions.decides(function, asked.action, identity.principals(caller), asked.resources[0], {})
+        return self._functions.decides(
+            function, asked.action, identity.principals(caller), asked.resources[0], {}
+        )
 
     async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
         """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html."""
@@ -84,7 +94,11 @@ class AwsApi:
         try:
             context = _client_context(request.header("x-amz-client-context"))
             function = self._functions.find(name, qualifier)
-            arn = function.function_arn if qualifier is None else f"{_unqualified(function.function_arn)}:{qualifier}"
+            arn = (
+                function.function_arn
+                if qualifier is None
+                else f"{_unqualified(function.function_arn)}:{qualifier}"
+            )
             if kind not in _KINDS:
                 message = (
                     f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
@@ -94,9 +108,13 @@ class AwsApi:
             if kind == "DryRun":
                 return 204, base, b""
             if not _is_json(request.body):
-                return error_answer(400, "InvalidRequestContentException", "Could not parse request body into json.")
+                return error_answer(
+                    400, "InvalidRequestContentException", "Could not parse request body into json."
+                )
             if kind == "Event":
-                self._asynchronous.accept(arn, request.body, request_id=request_id, client_context=context)
+                self._asynchronous.accept(
+                    arn, request.body, request_id=request_id, client_context=context
+                )
                 return 202, base, b""
             result = await self._functions.invoke(
                 function, request.body, arn=arn, request_id=request_id, client_context=context

@@ -1,8 +1,9 @@
 """Faults on demand, pure: which rule, if any, meets a message or an invocation. The time stays outside.
 
-A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that function. It acts
-on all of them or on the next few only.
-Nothing here delays, drops or fails anything: `Fate` and `Kind` say what whoever asks has to do, on the event loop.
+A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that
+function. It acts on all of them or on the next few only.
+Nothing here delays, drops or fails anything: `Fate` and `Kind` say what whoever asks has to do, on
+    the event loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from typing import Any, TypeAlias
 
 
 class Kind(StrEnum):
-    """What a rule does. The first four are for messages, the last two for invocations of functions."""
+    """What a rule does.
+
+    The first four are for messages, the last two for invocations of functions.
+    """
 
     DELAY = "delay"
     DUPLICATE = "duplicate"
@@ -53,10 +57,12 @@ class FaultRule:
     """One rule.
 
     Attributes:
-        kind: what happens. `delay`: a message comes `seconds` later. `duplicate`: twice. `reorder`: after the next one
-            of its connection, or after `seconds` if none comes. `drop`: never, and nobody is told. `fail`: the function
-            ends in an error without being run. `throttle`: Lambda answers 429 TooManyRequestsException.
-        function: the functions that it is about, by name or glob; only with the last two kinds, which need it.
+        kind: what happens. `delay`: a message comes `seconds` later. `duplicate`: twice. `reorder`:
+            after the next one of its connection, or after `seconds` if none comes. `drop`: never,
+            and nobody is told. `fail`: the function ends in an error without being run. `throttle`:
+            Lambda answers 429 TooManyRequestsException.
+        function: the functions that it is about, by name or glob; only with the last two kinds,
+            which need it.
         api: the API that it is about, by id or glob.
         stage: the stage, by name or glob.
         direction: in, out, or both where it is None.
@@ -84,7 +90,11 @@ class FaultRule:
             raise InvalidRuleError(f"`kind` is {_RULE['kind'][0]}.")
         kind = value["kind"] = Kind(value["kind"])
         if (kind in _OF_FUNCTIONS) != ("function" in value):
-            needs = "needs `function`" if kind in _OF_FUNCTIONS else "is about messages and takes no `function`"
+            needs = (
+                "needs `function`"
+                if kind in _OF_FUNCTIONS
+                else "is about messages and takes no `function`"
+            )
             raise InvalidRuleError(f"`{kind}` {needs}.")
         if kind in _OF_FUNCTIONS and value.keys() & {"api", "stage", "direction"}:
             raise InvalidRuleError(f"`{kind}` takes no `api`, `stage` or `direction`.")
@@ -95,7 +105,10 @@ class FaultRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionChoice:
-    """Some connections: those of `connections` where that is given, of an API and stage by id, name or glob."""
+    """Some connections.
+
+    Those of `connections` where that is given, of an API and stage by id, name or glob.
+    """
 
     connections: list[str] | None = None
     api: str = "*"
@@ -126,7 +139,10 @@ def _is_number(value: object, kind: type | UnionType) -> bool:
 # What each attribute is, in words and as a check.
 _Table: TypeAlias = Mapping[str, tuple[str, Callable[[Any], bool]]]
 _CHOICE: _Table = {
-    "connections": ("a list of ids", lambda value: isinstance(value, list) and all(map(_is_name, value))),
+    "connections": (
+        "a list of ids",
+        lambda value: isinstance(value, list) and all(map(_is_name, value)),
+    ),
     "api": ("an id or glob", _is_name),
     "stage": ("a name or glob", _is_name),
 }
@@ -137,7 +153,10 @@ _RULE: _Table = {
     "stage": ("a name or glob", _is_name),
     "direction": ("in or out", lambda value: value in list(Direction)),
     "times": ("a whole number from 1", lambda value: _is_number(value, int) and value >= 1),
-    "seconds": ("a number from 0 to 3600", lambda value: _is_number(value, int | float) and 0 <= value <= 3600),  # noqa: PLR2004
+    "seconds": (
+        "a number from 0 to 3600",
+        lambda value: _is_number(value, int | float) and 0 <= value <= 3600,  # noqa: PLR2004
+    ),
 }
 
 
@@ -164,7 +183,8 @@ class Fate:
     Attributes:
         copies: how often it arrives; 0 is lost.
         delay: seconds until it arrives.
-        held: at most these seconds it waits for the next message of its connection, to arrive after that.
+        held: at most these seconds it waits for the next message of its connection, to arrive after
+            that.
     """
 
     copies: int = 1
@@ -210,7 +230,10 @@ class FaultRules:
 
     def listed(self) -> list[dict[str, object]]:
         """Each rule with its id and how often it has acted, to be shown as JSON."""
-        return [{"id": name, **asdict(entry.rule), "acts": entry.acts} for name, entry in self._entries.items()]
+        return [
+            {"id": name, **asdict(entry.rule), "acts": entry.acts}
+            for name, entry in self._entries.items()
+        ]
 
     def on_message(self, direction: Direction, api: str, stage: str) -> Fate:
         """Every rule that meets the message takes part in its fate; ask once a message."""
@@ -235,10 +258,17 @@ class FaultRules:
         return Fate(copies, delay, held)
 
     def on_invoke(self, function_name: str) -> Kind | None:
-        """`fail` or `throttle` if an invocation of this function meets it; ask once an invocation or retry."""
+        """`fail` or `throttle` if an invocation of this function meets it.
+
+        Ask once an invocation or retry.
+        """
         for entry in self._entries.values():
             rule = entry.rule
-            if rule.function is not None and _matches(rule.function, function_name) and entry.acts_now():
+            if (
+                rule.function is not None
+                and _matches(rule.function, function_name)
+                and entry.acts_now()
+            ):
                 return rule.kind
         return None
 

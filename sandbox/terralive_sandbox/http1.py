@@ -1,7 +1,8 @@
 """uvicorn's HTTP/1.1 protocol, made fit for clients that mean no good, or dawdle.
 
-It hands requests on with their header names as written, since the events of `$connect` and of REST APIs show them, and
-gives up on a request that takes too long to arrive. It decides nothing about what a request asks for.
+It hands requests on with their header names as written, since the events of `$connect` and of REST
+APIs show them, and gives up on a request that takes too long to arrive. It decides nothing about
+what a request asks for.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ class Http1(H11Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             super().data_received(data)
-        except h11.LocalProtocolError:  # what follows a request that is being answered is no request
+        except (
+            h11.LocalProtocolError
+        ):  # what follows a request that is being answered is no request
             self.transport.close()
         self._watch()
 
@@ -88,7 +91,10 @@ class Http1(H11Protocol):
 
     def _watch(self) -> None:
         """One time for all of a request: more bytes do not give it more."""
-        waiting = self.conn.their_state in {h11.IDLE, h11.SEND_BODY} and self.transport.get_protocol() is self
+        waiting = (
+            self.conn.their_state in {h11.IDLE, h11.SEND_BODY}
+            and self.transport.get_protocol() is self
+        )
         if waiting and self._deadline is None:
             self._deadline = self.loop.call_later(self.request_seconds, self._give_up)
         elif not waiting and self._deadline is not None:
@@ -99,7 +105,9 @@ class Http1(H11Protocol):
         if self.transport.is_closing():
             return
         if self.conn.our_state is h11.IDLE:
-            self.transport.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            self.transport.write(
+                b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
             self.transport.close()
         else:
             self.transport.abort()

@@ -1,6 +1,7 @@
 """Where a running sandbox is: written by the sandbox, read by everybody else. Light imports only.
 
-The file holds the developer's sandbox keys (worth nothing outside it) and is written with mode 0600.
+The file holds the developer's sandbox keys (worth nothing outside it) and is written with mode
+0600.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from pathlib import Path
 _EXECUTE_API = re.compile(
     r"(?P<scheme>https|wss)://(?P<api>[a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?P<rest>[/?].*)?"
 )
-_FUNCTION_URL = re.compile(r"https://(?P<id>[a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws(?P<rest>[/?].*)?")
+_FUNCTION_URL = re.compile(
+    r"https://(?P<id>[a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws(?P<rest>[/?].*)?"
+)
 _HEALTH_SECONDS = 10.0  # one that is gone refuses at once; a busy one may take its time
 
 
@@ -29,7 +32,8 @@ class SandboxInfo:
         endpoint: the AWS endpoint (`http://127.0.0.1:PORT`).
         http_url: pattern with `{api}` and `{stage}` for HTTP APIs; `{stage}` may be `$default`.
         websocket_url: the same for WebSocket APIs.
-        management_url: the same for `@connections` (an `endpoint_url` of `apigatewaymanagementapi`).
+        management_url: the same for `@connections` (an `endpoint_url` of
+            `apigatewaymanagementapi`).
         id: unique per run.
     """
 
@@ -71,7 +75,10 @@ def environment(info: SandboxInfo) -> dict[str, str]:
 
 
 def local_url(info: SandboxInfo, url: str) -> str:
-    """Map an `execute-api` or function URL to the loopback address that answers now; others stay as they are."""
+    """Map an `execute-api` or function URL to the loopback address that answers now.
+
+    Others stay as they are.
+    """
     if (found := _FUNCTION_URL.fullmatch(url)) is not None:
         return f"{info.endpoint}/_sandbox/url/{found['id']}{found['rest'] or '/'}"
     match = _EXECUTE_API.fullmatch(url)
@@ -82,7 +89,8 @@ def local_url(info: SandboxInfo, url: str) -> str:
         stage, _, rest = path.removeprefix("/").partition("/")
         base = info.websocket_url.format(api=match["api"], stage=stage)
         return base + (f"/{rest}" if rest else "") + mark + query
-    # Whether the first segment is a stage is known to the sandbox alone, so the address leaves that open.
+    # Whether the first segment is a stage is known to the sandbox alone, so the address leaves that
+    # open.
     base = info.http_url.format(api=match["api"], stage="$default").removesuffix("/$default")
     return base + "/~" + path + mark + query
 

@@ -15,17 +15,29 @@ from terralive_stub.errors import TerraliveError
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _TAIL_LINES = 15
-_KEPT = ("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "PYTHONPATH")
+_KEPT = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "PYTHONPATH",
+)
 
 
 class SandboxProcess:
     """A running sandbox. `stop()` ends it; so does the end of this process, however it comes.
 
-    The child holds the read end of a pipe on its stdin: when this process goes, also by kill -9, it reads the
-    end of file and stops.
+    The child holds the read end of a pipe on its stdin: when this process goes, also by kill -9, it
+    reads the end of file and stops.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], info: SandboxInfo, info_path: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], info: SandboxInfo, info_path: Path
+    ) -> None:
         self.info = info
         self._process = process
         self._info_path = info_path
@@ -48,7 +60,15 @@ class SandboxProcess:
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
         info_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "terralive_sandbox", "--info", str(info_path), "--port", str(port)]
+        command = [
+            sys.executable,
+            "-m",
+            "terralive_sandbox",
+            "--info",
+            str(info_path),
+            "--port",
+            str(port),
+        ]
         command += ["--region", region, "--time-scale", str(time_scale), "--with-parent"]
         command += ["--concurrency", str(concurrency)]
         with log_path.open("ab") as log:

@@ -1,7 +1,8 @@
 """The one loopback port: routes requests to the data planes or, once verified, to the control plane.
 
-Threads: the event loop (everything of the gateway), one that owns moto's state, those of function pools and their
-Runtime API. Outside requests are authenticated and authorized here, before moto sees them.
+Threads: the event loop (everything of the gateway), one that owns moto's state, those of function
+pools and their Runtime API. Outside requests are authenticated and authorized here, before moto
+sees them.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 _HTTP = re.compile(r"/_sandbox/http/(?P<api>[^/]+)/(?P<stage>[^/]+)(?P<path>/.*)?")
-_MANAGE = re.compile(r"(?:/_sandbox/management/(?P<api>[^/]+)/(?P<stage>[^/]+))?/@connections/(?P<id>.+)")
+_MANAGE = re.compile(
+    r"(?:/_sandbox/management/(?P<api>[^/]+)/(?P<stage>[^/]+))?/@connections/(?P<id>.+)"
+)
 _BODY_BYTES = 80 * 1024 * 1024
 
 
@@ -68,7 +71,13 @@ class Sandbox:
     """
 
     def __init__(
-        self, endpoint: str, port: int, region: str, *, time_scale: float = 1.0, concurrency: int = 1000
+        self,
+        endpoint: str,
+        port: int,
+        region: str,
+        *,
+        time_scale: float = 1.0,
+        concurrency: int = 1000,
     ) -> None:
         moto_gaps.configure()
         self._control = ControlPlane(port)
@@ -135,10 +144,14 @@ class Sandbox:
         )
         client = cast("tuple[str, int] | None", scope.get("client"))
         try:
-            status, headers, content = await self._answer(request, client[0] if client else "127.0.0.1")
+            status, headers, content = await self._answer(
+                request, client[0] if client else "127.0.0.1"
+            )
         except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the reason
             traceback.print_exc()
-            status, headers, content = error_answer(500, "InternalFailure", "The sandbox failed; see its log.")
+            status, headers, content = error_answer(
+                500, "InternalFailure", "The sandbox failed; see its log."
+            )
         await _send(send, status, headers, content)
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Answer:
@@ -150,7 +163,9 @@ class Sandbox:
             return await self._urls.answer(found, request, source_ip)
         if found := _MANAGE.fullmatch(request.path):
             api, stage = found["api"] or "", found["stage"]
-            return await self.connections.manage(api, unquote(stage) if stage else None, unquote(found["id"]), request)
+            return await self.connections.manage(
+                api, unquote(stage) if stage else None, unquote(found["id"]), request
+            )
         if request.path.startswith("/_sandbox/"):
             return self._admin.answer(request)
         return await self._aws.answer(request)
@@ -165,7 +180,10 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
         for k, v in headers
         if k.lower() != "content-length"
     ]
-    if status in {204, 304}:  # these have no body, whatever a function gives: the client takes it for the next answer
+    if status in {
+        204,
+        304,
+    }:  # these have no body, whatever a function gives: the client takes it for the next answer
         body = b""
     else:
         encoded.append((b"content-length", str(len(body)).encode()))
@@ -174,14 +192,26 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
 
 
 async def serve(
-    info_path: Path, *, port: int, region: str, with_parent: bool, time_scale: float = 1.0, concurrency: int = 1000
+    info_path: Path,
+    *,
+    port: int,
+    region: str,
+    with_parent: bool,
+    time_scale: float = 1.0,
+    concurrency: int = 1000,
 ) -> None:
-    """Run a sandbox until a signal, or the end of stdin with a parent; its address stands in `info_path` meanwhile."""
+    """Run a sandbox until a signal, or the end of stdin with a parent.
+
+    Its address stands in `info_path` meanwhile.
+    """
     listener = socket.create_server(("127.0.0.1", port))
-    # Accepted connections inherit it; asyncio sets it only where a socket names its protocol, which this one does not.
+    # Accepted connections inherit it; asyncio sets it only where a socket names its protocol, which
+    # this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
-    sandbox = Sandbox(f"http://127.0.0.1:{port}", port, region, time_scale=time_scale, concurrency=concurrency)
+    sandbox = Sandbox(
+        f"http://127.0.0.1:{port}", port, region, time_scale=time_scale, concurrency=concurrency
+    )
     try:
         config = uvicorn.Config(
             cast("Callable[..., Awaitable[None]]", sandbox), http=http1.protocol(time_scale), lifespan="off",
@@ -208,7 +238,10 @@ async def serve(
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to `serve`: uvicorn's own handling raises them again, before everything is put away."""
+    """Leaves signals to `serve`.
+
+    Uvicorn's own handling raises them again, before everything is put away.
+    """
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -230,7 +263,9 @@ def _socket_factory(connections: Connections) -> object:
     class Connection(Socket):
         """What uvicorn makes for an upgrade request."""
 
-        def __init__(self, config: object, server_state: uvicorn.server.ServerState, app_state: object) -> None:
+        def __init__(
+            self, config: object, server_state: uvicorn.server.ServerState, app_state: object
+        ) -> None:
             del config, app_state
             super().__init__(connections)
             self._server_state = server_state

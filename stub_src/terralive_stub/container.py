@@ -1,7 +1,7 @@
 """What a stub image runs: `python3 -m terralive_stub.container URL REGION APP STAGE`.
 
-One image serves every stage: a function's `image_config.command` carries what a zip has baked in. The order of the
-arguments is a promise to images that are already in a registry.
+One image serves every stage: a function's `image_config.command` carries what a zip has baked in.
+The order of the arguments is a promise to images that are already in a registry.
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 """
 
@@ -18,7 +18,9 @@ _ARGUMENTS = 4
 
 def main(arguments: Sequence[str]) -> NoReturn:
     if len(arguments) != _ARGUMENTS:
-        sys.exit("This is terralive's stub: `terralive start` puts it, with its arguments, in a function's place.")
+        sys.exit(
+            "This is terralive's stub: `terralive start` puts it, with its arguments, in a function's place."
+        )
     url, region, app, stage = arguments
     take_over(make_stub(url, region, app, stage))
 

@@ -1,7 +1,7 @@
 """The one base class of every error that a terralive user may see.
 
-It stands on the ground floor so that every part can raise it; only the command line prints it. Subclasses name a
-family by its exit code:
+It stands on the ground floor so that every part can raise it; only the command line prints it.
+Subclasses name a family by its exit code:
 
     TerraliveError            1  failed
     +-- ConfigurationError    2  usage or configuration

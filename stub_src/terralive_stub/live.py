@@ -1,10 +1,11 @@
 """What a live function's `handler` setting names: `terralive_stub.live.handler`.
 
-The managed runtime imports this module, and with the mode `takeover` (the default) the import does not return: the
-stub takes the runtime's place (`takeover.py`). With the mode `handler` the managed runtime stays in charge and calls
-`handler` below.
+The managed runtime imports this module, and with the mode `takeover` (the default) the import does
+not return: the stub takes the runtime's place (`takeover.py`). With the mode `handler` the managed
+runtime stays in charge and calls `handler` below.
 
-Only ever imported inside a stub's zip, beside the `terralive_settings` that terralive rendered into it.
+Only ever imported inside a stub's zip, beside the `terralive_settings` that terralive rendered into
+it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ def _make_stub() -> Stub:
 
 
 class HandlerError(Exception):
-    """The base of what `handler` raises; each error is a class named after the handler's own error type."""
+    """The base of what `handler` raises.
+
+    Each error is a class named after the handler's own error type.
+    """
 
 
 _stub: list[Stub] = []

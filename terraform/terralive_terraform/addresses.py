@@ -1,6 +1,7 @@
 """Terraform addresses: what the configuration declares, and the instances that `count` and `for_each` make of it.
 
-https://developer.hashicorp.com/terraform/cli/state/resource-addressing. Pure; it knows no configuration and no state.
+https://developer.hashicorp.com/terraform/cli/state/resource-addressing. Pure; it knows no
+configuration and no state.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# A key's text may hold dots, brackets and escaped quotes. [*] is no address, but settings may say it.
+# A key's text may hold dots, brackets and escaped quotes. [*] is no address, but settings may say
+# it.
 _KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')
 
 

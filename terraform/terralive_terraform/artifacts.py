@@ -2,8 +2,8 @@
 
 The same input gives the same bytes, on any machine.
 
-Fixed timestamps and modes, sorted entries: a second plan shows no change. A zip is written beside its final name and
-renamed, so a half-written one is never seen.
+Fixed timestamps and modes, sorted entries: a second plan shows no change. A zip is written beside
+its final name and renamed, so a half-written one is never seen.
 """
 
 from __future__ import annotations
@@ -70,7 +70,10 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
 
 
 def write_stub_image(folder: Path) -> bool:
-    """Write what a stub image is built from, the stub and a Dockerfile; False where another Dockerfile stays."""
+    """Write what a stub image is built from, the stub and a Dockerfile.
+
+    False where another Dockerfile stays.
+    """
     for name, data in _stub_files().items():
         write_atomically(folder / name, data)
     dockerfile = folder / "Dockerfile"
@@ -81,7 +84,9 @@ def write_stub_image(folder: Path) -> bool:
 
 
 def _stub_files() -> dict[str, bytes]:
-    files = {name: data for name, data in _package("terralive_stub") if not name.startswith(_BROKER_ONLY)}
+    files = {
+        name: data for name, data in _package("terralive_stub") if not name.startswith(_BROKER_ONLY)
+    }
     files.update(_package("websocket"))
     files.update(_licences("websocket-client", "websocket"))
     return files
@@ -114,7 +119,9 @@ def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = Fals
     data = buffer.getvalue()
     if not (target.is_file() and target.read_bytes() == data):
         write_atomically(target, data)
-    return Artifact(target.resolve(), base64.b64encode(hashlib.sha256(data).digest()).decode("ascii"))
+    return Artifact(
+        target.resolve(), base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+    )
 
 
 def write_atomically(target: Path, data: bytes) -> None:

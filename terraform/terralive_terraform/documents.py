@@ -1,4 +1,7 @@
-"""Reading JSON documents that somebody else wrote (Terraform, cdktf, moto): small, total, never surprised."""
+"""Reading JSON documents that somebody else wrote (Terraform, cdktf, moto).
+
+Small, total, never surprised.
+"""
 
 from __future__ import annotations
 

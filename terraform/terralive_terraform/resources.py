@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from terralive_terraform.constructs.resources import AwsProvider, Resource, lambda_trust, policy, statement
+from terralive_terraform.constructs.resources import (
+    AwsProvider,
+    Resource,
+    lambda_trust,
+    policy,
+    statement,
+)
 
 __all__ = ["AwsProvider", "Resource", "lambda_trust", "policy", "statement"]

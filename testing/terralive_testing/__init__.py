@@ -1,1 +1,4 @@
-"""What this project's tests, benches and soak share. Never imported by the product, never in the wheel."""
+"""What this project's tests, benches and soak share.
+
+Never imported by the product, never in the wheel.
+"""

@@ -1,8 +1,9 @@
 """What a worker's environment variables are: the deployed function's own, made to work on this machine.
 
-One pure function. It takes the function's real environment, drops what is local by nature, adds the few variables that
-a program needs from here, and cuts the developer's own AWS identity off: a handler has the function's role or nothing.
-Lambda's own variables: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
+One pure function. It takes the function's real environment, drops what is local by nature, adds the
+few variables that a program needs from here, and cuts the developer's own AWS identity off: a
+handler has the function's role or nothing. Lambda's own variables:
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from terralive_workers.function import LocalFunction
 
 CREDENTIALS: Final = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
-# Differs between execution environments or invocations of one and the same function: no reason for another worker.
+# Differs between execution environments or invocations of one and the same function: no reason for
+# another worker.
 _VOLATILE: Final = CREDENTIALS | {
     "AWS_SECURITY_TOKEN",
     "AWS_LAMBDA_LOG_STREAM_NAME",
@@ -38,7 +40,8 @@ _NOT_FROM_LAMBDA: Final = frozenset(
 )  # fmt: skip
 _NOT_FROM_LAMBDA_PREFIXES: Final = ("LD_", "DYLD_", "LC_", "_AWS_XRAY_", "_LAMBDA_")
 
-# What programs on this machine need from it. Of AWS_* only the trust store of a company's proxy: it is no identity.
+# What programs on this machine need from it. Of AWS_* only the trust store of a company's proxy: it
+# is no identity.
 _FROM_HERE: Final = frozenset(
     {
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "LANG", "LANGUAGE",
@@ -54,7 +57,12 @@ _TASK_ROOT: Final = "/var/task"
 
 
 def worker_environment(
-    remote: Mapping[str, str], function: LocalFunction, runtime_api: str, local: Mapping[str, str], *, live: bool = True
+    remote: Mapping[str, str],
+    function: LocalFunction,
+    runtime_api: str,
+    local: Mapping[str, str],
+    *,
+    live: bool = True,
 ) -> dict[str, str]:
     """The environment of a worker's process.
 
@@ -63,8 +71,8 @@ def worker_environment(
         function: the function and its local code.
         runtime_api: the value of `AWS_LAMBDA_RUNTIME_API`.
         local: this process's own environment.
-        live: whether this is a developer's code standing in for a deployed function (`TERRALIVE=1` says so), and not
-            the deployed code itself in the sandbox.
+        live: whether this is a developer's code standing in for a deployed function (`TERRALIVE=1`
+            says so), and not the deployed code itself in the sandbox.
     """
     ours = {name: value for name, value in remote.items() if not _is_local_by_nature(name)}
     for name in _SEARCH_PATHS:
@@ -93,8 +101,13 @@ def worker_environment(
 
 
 def environment_key(remote: Mapping[str, str]) -> str:
-    """Equal for environments that one worker may serve; a digest, so that holding it holds no secret."""
-    return _digest({n: v for n, v in remote.items() if n not in _VOLATILE and not _is_local_by_nature(n)})
+    """Equal for environments that one worker may serve.
+
+    A digest, so that holding it holds no secret.
+    """
+    return _digest(
+        {n: v for n, v in remote.items() if n not in _VOLATILE and not _is_local_by_nature(n)}
+    )
 
 
 def credentials_key(remote: Mapping[str, str]) -> str:
@@ -110,7 +123,9 @@ def _local_search_path(value: str, function: LocalFunction) -> str:
     """A search path without the image's folders, with those of the function's code moved to the local code root."""
     kept = []
     for folder in value.split(":"):
-        if not folder or any(folder == image or folder.startswith(f"{image}/") for image in _IMAGE_FOLDERS):
+        if not folder or any(
+            folder == image or folder.startswith(f"{image}/") for image in _IMAGE_FOLDERS
+        ):
             continue
         if folder == _TASK_ROOT or folder.startswith(f"{_TASK_ROOT}/"):
             kept.append(f"{function.path}{folder[len(_TASK_ROOT) :]}")

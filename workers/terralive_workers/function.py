@@ -1,4 +1,7 @@
-"""A function that runs on this machine: what the project's configuration maps, and nothing that came over a wire."""
+"""A function that runs on this machine.
+
+What the project's configuration maps, and nothing that came over a wire.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ class Debugger:
     Attributes:
         port: where debuggers attach, on 127.0.0.1.
         wait: a worker imports its handler's module only once a debugger is attached.
-        freeze_time: no deadline is enforced here, and the remaining time stays what it was at an invocation's start.
+        freeze_time: no deadline is enforced here, and the remaining time stays what it was at an
+            invocation's start.
         debugpy: the package's folder, for a Python function.
     """
 
@@ -40,12 +44,16 @@ class LocalFunction:
         address: its Terraform address (`aws_lambda_function.api`), or its name where there is none.
         runtime: the runtime its configuration names (`python3.12`), not the stub's.
         handler: the handler its configuration names (`app.handler`), not the stub's.
-        path: the absolute local code root; becomes the worker's working directory and `LAMBDA_TASK_ROOT`.
+        path: the absolute local code root; becomes the worker's working directory and
+            `LAMBDA_TASK_ROOT`.
         python: the interpreter that runs a Python handler.
         node: the interpreter that runs a Node.js handler.
-        command: a program that speaks the Runtime API, and its arguments, to run instead of terralive's bootstraps.
-        watch: globs, relative to `path`, whose change makes workers stale; without one below `path`, everything there.
-        build: what makes the code before its first use and after a change; None where it is used as it stands.
+        command: a program that speaks the Runtime API, and its arguments, to run instead of
+            terralive's bootstraps.
+        watch: globs, relative to `path`, whose change makes workers stale; without one below
+            `path`, everything there.
+        build: what makes the code before its first use and after a change; None where it is used as
+            it stands.
         max_workers: how many invocations may run at once; under a debugger it is one.
         debugger: None where nobody debugs it.
     """

@@ -1,10 +1,12 @@
 """Sees to it that no worker outlives this process, also when it is killed with -9.
 
-One small child process holds the reading end of a pipe whose writing end only we hold. It is told every worker's
-process group, and kills those still alive when the pipe ends, which the kernel sees to however we died. A worker's
-program is started through a gate: a shell that waits for one line on its standard input, and that line is sent only
-after the guardian knows the group. So there is no moment at which a death of ours leaves anything behind, for
-any runtime and without help from the worker's own code. Needs nothing but POSIX (Linux and macOS).
+One small child process holds the reading end of a pipe whose writing end only we hold. It is told
+every worker's process group, and kills those still alive when the pipe ends, which the kernel sees
+to however we died. A worker's
+program is started through a gate: a shell that waits for one line on its standard input, and that
+line is sent only after the guardian knows the group. So there is no moment at which a death of ours
+leaves anything behind, for any runtime and without help from the worker's own code. Needs nothing
+but POSIX (Linux and macOS).
 
 It must never hold another descriptor of ours, and never be reached by the terminal's Ctrl-C.
 """

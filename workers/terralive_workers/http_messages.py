@@ -1,7 +1,8 @@
 """Just enough HTTP/1.1 for a Runtime API on loopback: one request in, one response out.
 
-Written by hand because what Lambda's runtime clients send is outside what `http.server` takes: header lines of up to a
-megabyte (the X-Ray cause of an error), chunked bodies with trailers, `Expect: 100-continue`. It knows nothing of
+Written by hand because what Lambda's runtime clients send is outside what `http.server` takes:
+header lines of up to a megabyte (the X-Ray cause of an error), chunked bodies with trailers,
+`Expect: 100-continue`. It knows nothing of
 Lambda and never opens a socket: it reads from a buffered stream and returns bytes.
 """
 
@@ -53,7 +54,9 @@ class Request:
         return self.headers.get("connection", "").lower() != "close"
 
 
-def read_request(stream: Stream, *, body_limit: int, send_continue: Callable[[], None]) -> Request | None:
+def read_request(
+    stream: Stream, *, body_limit: int, send_continue: Callable[[], None]
+) -> Request | None:
     """Read one request; None at a clean end of the connection.
 
     Raises:
@@ -76,7 +79,9 @@ def read_request(stream: Stream, *, body_limit: int, send_continue: Callable[[],
     return Request(parts[0], parts[1], headers, body, size)
 
 
-def response(status: int, headers: Mapping[str, str], body: bytes, *, keep_alive: bool = True) -> bytes:
+def response(
+    status: int, headers: Mapping[str, str], body: bytes, *, keep_alive: bool = True
+) -> bytes:
     """One response's bytes; header values lose line breaks, so that no value can become a header."""
     lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}"]
     lines += [f"{name}: {' '.join(value.splitlines())}" for name, value in headers.items()]

@@ -1,8 +1,8 @@
 """Which command line is a function's worker, by the runtime that its configuration names.
 
-Python and Node.js have bootstraps beside this file, because their official clients need native builds; a custom runtime
-is its own program; for everything else the project says what to run. A command line never comes from anything but the
-project's own configuration.
+Python and Node.js have bootstraps beside this file, because their official clients need native
+builds; a custom runtime is its own program; for everything else the project says what to run. A
+command line never comes from anything but the project's own configuration.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Launch:
     own_port: bool = False
 
 
-def launch_of(function: LocalFunction, command: Sequence[str] | None = None, debug_port: int = 0) -> Launch:
+def launch_of(
+    function: LocalFunction, command: Sequence[str] | None = None, debug_port: int = 0
+) -> Launch:
     """How to start a worker of `function`; `command` goes before the function's own.
 
     `debug_port` is where the worker itself lets a debugger in, if the function is debugged.
@@ -57,15 +59,26 @@ def _python(function: LocalFunction, port: int) -> tuple[str, ...]:
     if function.debugger is None:
         return (str(function.python), *bootstrap)
     # Frozen modules of the standard library have no lines to stop at; debugpy warns of them.
-    return (str(function.python), "-Xfrozen_modules=off", *bootstrap, _debug(function.debugger, port))
+    return (
+        str(function.python),
+        "-Xfrozen_modules=off",
+        *bootstrap,
+        _debug(function.debugger, port),
+    )
 
 
 def _node(function: LocalFunction, port: int) -> tuple[str, ...]:
     bootstrap = (str(NODE_BOOTSTRAP), function.handler)
     if function.debugger is None:
         return (str(function.node), *bootstrap)
-    # Where a debugger attaches is said by terralive, and not by the inspector in the function's log.
-    return (str(function.node), "--inspect-publish-uid=http", *bootstrap, _debug(function.debugger, port))
+    # Where a debugger attaches is said by terralive, and not by the inspector in the function's
+    # log.
+    return (
+        str(function.node),
+        "--inspect-publish-uid=http",
+        *bootstrap,
+        _debug(function.debugger, port),
+    )
 
 
 def _debug(debugger: Debugger, port: int) -> str:

@@ -19,8 +19,8 @@ from terralive_stub.protocol.invocation import Outcome
 class Failure:
     """How a worker ended: by the error its runtime reported (`document`), or by its process's status.
 
-    `cause` is that error's X-Ray cause, for people. `status` is a return code as `subprocess` has it, negative for a
-    signal, or why the process never started.
+    `cause` is that error's X-Ray cause, for people. `status` is a return code as `subprocess` has
+    it, negative for a signal, or why the process never started.
     """
 
     document: Outcome | None = None
@@ -33,7 +33,8 @@ class Failure:
             return self.document
         if isinstance(self.status, OSError):
             return _error(
-                "Runtime.InvalidEntrypoint", f"RequestId: {request_id} Error: {self.status.strerror or self.status}"
+                "Runtime.InvalidEntrypoint",
+                f"RequestId: {request_id} Error: {self.status.strerror or self.status}",
             )
         return _error("Runtime.ExitError", f"RequestId: {request_id} Error: {_ending(self.status)}")
 
@@ -41,17 +42,24 @@ class Failure:
 def timed_out(request_id: str, allowed_s: float, now: float) -> Outcome:
     """`allowed_s` is the time the invocation had, `now` in seconds since the Unix epoch."""
     at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _error("Sandbox.Timedout", f"{at} {request_id} Task timed out after {allowed_s:.2f} seconds")
+    return _error(
+        "Sandbox.Timedout", f"{at} {request_id} Task timed out after {allowed_s:.2f} seconds"
+    )
 
 
 def stopped(function: str) -> Outcome:
-    return _error("Terralive.Stopped", f"terralive stopped before {function} answered; it did not finish here.")
+    return _error(
+        "Terralive.Stopped",
+        f"terralive stopped before {function} answered; it did not finish here.",
+    )
 
 
 def build_failed(command: str, status: int | OSError, tail: Iterable[str]) -> Outcome:
     """`status` as in `Failure`; `tail` is the end of what the command wrote."""
     how = status.strerror or str(status) if isinstance(status, OSError) else _status(status)
-    return _error("Terralive.BuildFailed", "\n".join((f"The build command failed ({how}): {command}", *tail)))
+    return _error(
+        "Terralive.BuildFailed", "\n".join((f"The build command failed ({how}): {command}", *tail))
+    )
 
 
 def _ending(status: int) -> str:
@@ -71,4 +79,6 @@ def _status(status: int) -> str:
 
 
 def _error(error_type: str, message: str) -> Outcome:
-    return Outcome(json.dumps({"errorType": error_type, "errorMessage": message}).encode(), error_type)
+    return Outcome(
+        json.dumps({"errorType": error_type, "errorMessage": message}).encode(), error_type
+    )

@@ -1,8 +1,9 @@
 """A worker's stdout and stderr, cut into lines and attributed to the invocation under way.
 
-A worker runs one invocation at a time, so what it wrote before it answered belongs to that invocation. What it wrote is
-in the kernel's pipe by then, at the latest: whoever is about to publish an outcome calls `end()` first, which reads the
-pipes empty on the spot. The order is therefore exact, without markers in the output and without waiting.
+A worker runs one invocation at a time, so what it wrote before it answered belongs to that
+invocation. What it wrote is in the kernel's pipe by then, at the latest: whoever is about to
+publish an outcome calls `end()` first, which reads the pipes empty on the spot. The order is
+therefore exact, without markers in the output and without waiting.
 
 It must never lose a line, wait for a worker, or let one that writes without end hold up the caller.
 """
@@ -19,9 +20,11 @@ Emit = Callable[[str, str, str], None]
 """Takes the request id (or ""), one line without its newline, and `stdout` or `stderr`."""
 
 _READ: Final = 64 * 1024
-# A pipe holds 64 KiB, at most 1 MiB: whoever reads this much has read all that was there when they began.
+# A pipe holds 64 KiB, at most 1 MiB: whoever reads this much has read all that was there when they
+# began.
 _MOST_PER_DRAIN: Final = 1024 * 1024
-# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html: longer events do not exist.
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html: longer events
+# do not exist.
 _LONGEST_LINE: Final = 256 * 1024
 
 
@@ -29,7 +32,8 @@ class Output:
     """Owns the reading ends of both pipes and the thread that reads them; `close()` ends both."""
 
     def __init__(self, stdout: int, stderr: int, emit: Emit) -> None:
-        # Guards the pipes' reading, the unfinished lines and the request id, so that lines keep their order.
+        # Guards the pipes' reading, the unfinished lines and the request id, so that lines keep
+        # their order.
         self._lock = threading.Lock()
         self._emit = emit
         self._request_id = ""

@@ -1,8 +1,8 @@
 """One worker: a local process that runs one function's handler, and the states it goes through.
 
-`Process` starts it in a session of its own behind the guardian's gate, watches it to its end and takes everything with
-it that it started. It knows nothing of invocations. `WorkerState` is the pool's view of it; what is not in the table
-cannot happen, and says so if it does.
+`Process` starts it in a session of its own behind the guardian's gate, watches it to its end and
+takes everything with it that it started. It knows nothing of invocations. `WorkerState` is the
+pool's view of it; what is not in the table cannot happen, and says so if it does.
 """
 
 from __future__ import annotations
@@ -62,8 +62,9 @@ class Process:
     """A worker's process. Two threads: one starts it and waits for its end, one reads its output.
 
     Args:
-        on_exit: called once, from the first thread, when the process and all it started are gone and all output is
-            published; takes the return code as `subprocess` has it (negative for a signal), or why it never started.
+        on_exit: called once, from the first thread, when the process and all it started are gone
+            and all output is published; takes the return code as `subprocess` has it (negative for
+            a signal), or why it never started.
     """
 
     def __init__(
@@ -172,8 +173,12 @@ class Process:
             self._environment = {}
             try:
                 self._guardian.watch(popen.pid)
-                self._output = Output(_taken_over(popen.stdout), _taken_over(popen.stderr), self._emit)
-            except OSError:  # this process may be out of descriptors: the worker must not stay behind its gate
+                self._output = Output(
+                    _taken_over(popen.stdout), _taken_over(popen.stderr), self._emit
+                )
+            except (
+                OSError
+            ):  # this process may be out of descriptors: the worker must not stay behind its gate
                 _kill_group(popen.pid)
                 self._guardian.forget(popen.pid)
                 with popen:
@@ -212,5 +217,7 @@ def _kill_group(group: int) -> None:
 
 
 def _signal_group(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
+    with contextlib.suppress(
+        ProcessLookupError, PermissionError
+    ):  # macOS: EPERM for a group of zombies
         os.killpg(group, number)

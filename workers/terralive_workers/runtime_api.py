@@ -1,14 +1,16 @@
 """The Lambda Runtime API (2018-06-01) on loopback: the door through which workers get their invocations.
 
-It translates HTTP to four calls on whoever registered a worker, and decides nothing itself: who gets which invocation
-is the pool's business. Paths, headers and status codes are those of
+It translates HTTP to four calls on whoever registered a worker, and decides nothing itself: who
+gets which invocation is the pool's business. Paths, headers and status codes are those of
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
 
 A worker reaches its own API under `AWS_LAMBDA_RUNTIME_API`, in one of two forms:
-`127.0.0.1:PORT/<secret>` on the common port (our own bootstraps: nobody else on this machine can guess it), or
-`127.0.0.1:PORT` on a port of its own (official clients that take the variable apart as host and port).
+`127.0.0.1:PORT/<secret>` on the common port (our own bootstraps: nobody else on this machine can
+guess it), or `127.0.0.1:PORT` on a port of its own (official clients that take the variable apart
+as host and port).
 
-It must never log an event, a response or a header, and never block a worker on anything but its next invocation.
+It must never log an event, a response or a header, and never block a worker on anything but its
+next invocation.
 """
 
 from __future__ import annotations
@@ -58,7 +60,10 @@ class RuntimeClient(Protocol):
 
 
 class RuntimeApi:
-    """One per relay or sandbox. Owns one accept thread, and one thread per worker connection (all daemons)."""
+    """One per relay or sandbox.
+
+    Owns one accept thread, and one thread per worker connection (all daemons).
+    """
 
     def __init__(self) -> None:
         # Guards everything below it: who is registered, open sockets and their threads.
@@ -102,7 +107,10 @@ class RuntimeApi:
                 listener.close()
 
     def close(self) -> None:
-        """End every connection and thread; workers still alive find the API gone. Close the pools first."""
+        """End every connection and thread.
+
+        Workers still alive find the API gone. Close the pools first.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -114,7 +122,12 @@ class RuntimeApi:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join(_JOIN_SECONDS)
-        for listener in (self._common, *self._own_ports.values(), self._wake_read, self._wake_write):
+        for listener in (
+            self._common,
+            *self._own_ports.values(),
+            self._wake_read,
+            self._wake_write,
+        ):
             listener.close()
         self._selector.close()
         self.guardian.close()
@@ -138,12 +151,17 @@ class RuntimeApi:
     def _accept_one(self, listener: socket.socket, worker_id: str) -> None:
         try:
             connection, _ = listener.accept()
-        except OSError:  # the peer was faster gone than we came, or the worker was unregistered meanwhile
+        except (
+            OSError
+        ):  # the peer was faster gone than we came, or the worker was unregistered meanwhile
             return
         connection.setblocking(True)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         thread = threading.Thread(
-            target=self._serve, args=(connection, worker_id), name="runtime-api-connection", daemon=True
+            target=self._serve,
+            args=(connection, worker_id),
+            name="runtime-api-connection",
+            daemon=True,
         )
         with self._lock:
             if self._closed:
@@ -209,7 +227,9 @@ def _respond(client: RuntimeClient, request_id: str, request: http1.Request) -> 
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE)
     if error_type:  # a streamed response that broke off says so in its trailers
-        return _verdict(request, client.fail(request_id, error_type, _trailing_error(request, error_type)))
+        return _verdict(
+            request, client.fail(request_id, error_type, _trailing_error(request, error_type))
+        )
     return _verdict(request, client.respond(request_id, request.body))
 
 
@@ -222,7 +242,9 @@ def _fail(client: RuntimeClient, request_id: str, request: http1.Request) -> byt
 
 def _too_large(client: RuntimeClient, request_id: str, request: http1.Request) -> bytes:
     error_type = "Function.ResponseSizeTooLarge"
-    message = f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
+    message = (
+        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
+    )
     verdict = client.fail(request_id, error_type, error_document(error_type, message))
     if verdict is not Verdict.ACCEPTED:
         return _verdict(request, verdict)
@@ -230,7 +252,10 @@ def _too_large(client: RuntimeClient, request_id: str, request: http1.Request) -
 
 
 def next_response(invocation: Invocation) -> bytes:
-    """The answer to `/invocation/next`; optional headers are left out when they are empty, as Lambda does."""
+    """The answer to `/invocation/next`.
+
+    Optional headers are left out when they are empty, as Lambda does.
+    """
     headers = {
         "Content-Type": "application/json",
         "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
@@ -253,7 +278,9 @@ def error_document(error_type: str, message: str) -> bytes:
 
 def _trailing_error(request: http1.Request, error_type: str) -> bytes:
     with contextlib.suppress(binascii.Error, ValueError):
-        return base64.b64decode(request.headers.get(_ERROR_BODY, ""), validate=True) or error_document(error_type, "")
+        return base64.b64decode(
+            request.headers.get(_ERROR_BODY, ""), validate=True
+        ) or error_document(error_type, "")
     return error_document(error_type, "")
 
 
@@ -264,7 +291,10 @@ def _verdict(request: http1.Request, verdict: Verdict) -> bytes:
         case Verdict.UNKNOWN_REQUEST:
             document = {"errorMessage": "Invalid request ID", "errorType": "InvalidRequestID"}
         case Verdict.WRONG_STATE:
-            document = {"errorMessage": "State transition is not allowed", "errorType": "InvalidStateTransition"}
+            document = {
+                "errorMessage": "State transition is not allowed",
+                "errorType": "InvalidStateTransition",
+            }
     return _json(request, int(verdict), document)
 
 
@@ -274,12 +304,16 @@ def _not_found(request: http1.Request) -> bytes:
 
 def _json(request: http1.Request, status: int, document: dict[str, str]) -> bytes:
     body = json.dumps(document).encode()
-    return http1.response(status, {"Content-Type": "application/json"}, body, keep_alive=request.keep_alive)
+    return http1.response(
+        status, {"Content-Type": "application/json"}, body, keep_alive=request.keep_alive
+    )
 
 
 def _listener() -> socket.socket:
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    listener.setblocking(False)  # the selector says when; a peer that left in between must not block the thread
+    listener.setblocking(
+        False
+    )  # the selector says when; a peer that left in between must not block the thread
     return listener
 
 

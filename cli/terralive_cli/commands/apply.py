@@ -18,8 +18,14 @@ def run(config: Config, ui: Ui) -> int:
             outputs = deployment.apply_debug_stack(approval.debug_stack(config, target, ui))
             live = deployment.apply_live(outputs, approval.live(config, target, ui))
         except approval.Declined:
-            ui.emit(Note(message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."))
+            ui.emit(
+                Note(
+                    message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
+                )
+            )
             return 1
         names = ", ".join(function.name for function in live.functions)
-        ui.emit(Note(message=f"Live: {names}. Their invocations fail until `terralive start` connects."))
+        ui.emit(
+            Note(message=f"Live: {names}. Their invocations fail until `terralive start` connects.")
+        )
         return 0

@@ -1,7 +1,8 @@
 """`terralive destroy`: put everything back and remove what terralive made.
 
-An app that was there before terralive gets its own code back and stays. An app that terralive deployed from nothing is
-terralive's making and goes too, unless `--keep-app` says otherwise; `--app` removes one that was there before.
+An app that was there before terralive gets its own code back and stays. An app that terralive
+deployed from nothing is terralive's making and goes too, unless `--keep-app` says otherwise;
+`--app` removes one that was there before.
 The app comes first: without a debug stack its stubs could not even say what is wrong.
 """
 
@@ -16,7 +17,11 @@ from terralive_cli.output.ui import Ui
 
 
 def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
-    """Destroy. `app`: True removes the app, False keeps it; None keeps it unless terralive deployed it from nothing."""
+    """Destroy.
+
+    `app`: True removes the app, False keeps it; None keeps it unless terralive deployed it from
+    nothing.
+    """
     with opened(config) as target:
         deployment = Deployment(config, target, ui.emit)
         whole = deployment.app_is_terralives() if app is None else app
@@ -33,7 +38,11 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             return 1
         deployment.destroy_debug_stack()
         deployment.forget_stage()
-        left = "nothing of it is left" if whole else "the app runs its own code, and nothing of terralive's is left"
+        left = (
+            "nothing of it is left"
+            if whole
+            else "the app runs its own code, and nothing of terralive's is left"
+        )
         ui.emit(Note(message=f"Stage {config.stage} of {config.app}: {left}."))
         return 0
 

@@ -1,4 +1,7 @@
-"""`terralive init`: a first terralive.toml, launch configurations for breakpoints, or a stub image's Dockerfile."""
+"""`terralive init`.
+
+A first terralive.toml, launch configurations for breakpoints, or a stub image's Dockerfile.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,9 @@ def run(config: Config, ui: Ui, *, vscode: bool = False, stub_image: Path | None
         ui.emit(Note(message=f"{file} is there already; it stays as it is."))
         return 0
     file.write_text(_FIRST.format(app=config.app), "utf-8")
-    ui.emit(Note(message=f"Written: {file}. `terralive plan` shows which functions would become live."))
+    ui.emit(
+        Note(message=f"Written: {file}. `terralive plan` shows which functions would become live.")
+    )
     return 0
 
 
@@ -61,7 +66,11 @@ def _stub_image(folder: Path, ui: Ui) -> int:
         )
     kept = "" if write_stub_image(folder) else " (its Dockerfile stays as it is)"
     how = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
-    ui.emit(Note(message=f"Written: {folder}{kept}. Build it, push it, and name it in terralive.toml:\n{how}"))
+    ui.emit(
+        Note(
+            message=f"Written: {folder}{kept}. Build it, push it, and name it in terralive.toml:\n{how}"
+        )
+    )
     return 0
 
 
@@ -83,5 +92,9 @@ def _vscode(config: Config, ui: Ui) -> int:
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, after.encode())
     names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
-    ui.emit(Note(message=f"{file}: {names}. Start with `terralive start --debug FUNCTION`, then attach."))
+    ui.emit(
+        Note(
+            message=f"{file}: {names}. Start with `terralive start --debug FUNCTION`, then attach."
+        )
+    )
     return 0

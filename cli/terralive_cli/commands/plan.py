@@ -14,7 +14,10 @@ _CHANGES: Final = 2  # https://developer.hashicorp.com/terraform/cli/commands/pl
 
 
 def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
-    """Plan the debug stack and the live app; gives 2 for changes where `detailed_exitcode` asks for it."""
+    """Plan the debug stack and the live app.
+
+    Gives 2 for changes where `detailed_exitcode` asks for it.
+    """
     with opened(config, may_start_sandbox=True) as target:
         deployment = Deployment(config, target, ui.emit)
         debug, outputs = deployment.plan_debug_stack()

@@ -1,4 +1,7 @@
-"""`terralive restore`: put every function's own code back; the debug stack stays for the next start."""
+"""`terralive restore`.
+
+Put every function's own code back; the debug stack stays for the next start.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ def run(config: Config, ui: Ui) -> int:
             return 1
         ui.emit(
             Note(
-                message="Every function runs its own code again." if changed else "Nothing to restore: nothing is live."
+                message="Every function runs its own code again."
+                if changed
+                else "Nothing to restore: nothing is live."
             )
         )
         return 0

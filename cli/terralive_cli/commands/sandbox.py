@@ -53,11 +53,19 @@ def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int =
     process = start_sandbox(config, port=port)
     try:
         info = process.info
-        access = SandboxAccess(info.endpoint, info.region, info.access_key_id, info.secret_access_key)
+        access = SandboxAccess(
+            info.endpoint, info.region, info.access_key_id, info.secret_access_key
+        )
         ui.emit(Note(message=banner()))
-        ui.emit(Note(message=f"What it refuses, and why, stands in {config.project / FOLDER / 'sandbox.log'}."))
         ui.emit(
-            Note(message='In another terminal: `eval "$(terralive sandbox --env)"` points SDKs and Terraform here.')
+            Note(
+                message=f"What it refuses, and why, stands in {config.project / FOLDER / 'sandbox.log'}."
+            )
+        )
+        ui.emit(
+            Note(
+                message='In another terminal: `eval "$(terralive sandbox --env)"` points SDKs and Terraform here.'
+            )
         )
         ui.emit(Ready(stage=config.stage, functions=(), sandbox=access))
         while process.is_running():
@@ -72,7 +80,11 @@ def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int =
     finally:
         process.stop()
         shutil.rmtree(config.project / FOLDER / "sandbox", ignore_errors=True)
-        ui.emit(Stopped(stage=config.stage, live=False, message="The sandbox and everything in it is gone."))
+        ui.emit(
+            Stopped(
+                stage=config.stage, live=False, message="The sandbox and everything in it is gone."
+            )
+        )
 
 
 def _require_free(port: int) -> None:

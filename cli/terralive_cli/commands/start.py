@@ -52,14 +52,21 @@ def run(
             )
             live = deployment.apply_live(outputs, approval.live(config, target, ui))
         except approval.Declined:
-            ui.emit(Note(message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."))
+            ui.emit(
+                Note(
+                    message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
+                )
+            )
             return 1
         _warn(ui, live)
         return _serve(config, target, ui, outputs, live, takeover=takeover)
 
 
 def _require_free(config: Config, target: Target, outputs: DebugStackOutputs) -> None:
-    """Find out that somebody else is connected before anything of theirs is changed; the broker has the last word."""
+    """Find out that somebody else is connected before anything of theirs is changed.
+
+    The broker has the last word.
+    """
     lease = target.caller.lease(outputs.table_name)
     now_ms = int(time.time() * 1000)
     if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
@@ -80,7 +87,15 @@ def _warn(ui: Ui, live: LiveApp) -> None:
             ui.emit(Warning_(reference="handler-doubtful", message=doubt, function=code.address))
 
 
-def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool) -> int:
+def _serve(
+    config: Config,
+    target: Target,
+    ui: Ui,
+    outputs: DebugStackOutputs,
+    live: LiveApp,
+    *,
+    takeover: bool,
+) -> int:
     identity = Identity(
         relay=uuid.uuid4().hex,
         functions=tuple(function.name for function in live.functions),
@@ -90,7 +105,13 @@ def _serve(config: Config, target: Target, ui: Ui, outputs: DebugStackOutputs, l
     )
     journal = record.journal(target.work)
     settings = RelaySettings(
-        outputs.relay_url, target.region, config.stage, identity, live.functions, journal, config.forward_logs
+        outputs.relay_url,
+        target.region,
+        config.stage,
+        identity,
+        live.functions,
+        journal,
+        config.forward_logs,
     )
     logs = LogFiles(
         work_folder(config.project) / "logs",
@@ -127,11 +148,17 @@ def _stop(relay: Relay) -> None:
     try:
         relay.stop()
     except KeyboardInterrupt:
-        os._exit(failures.INTERRUPTED)  # asked for twice: at once; the workers see their pipes close and end
+        os._exit(
+            failures.INTERRUPTED
+        )  # asked for twice: at once; the workers see their pipes close and end
 
 
 def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
-    addresses = {name: value for name, value in live.outputs.items() if isinstance(value, str) and _is_url(value)}
+    addresses = {
+        name: value
+        for name, value in live.outputs.items()
+        if isinstance(value, str) and _is_url(value)
+    }
     access = target.sandbox
     return Ready(
         stage=config.stage,
@@ -148,7 +175,9 @@ def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
         ),
         outputs=live.outputs,
         urls={name: target.url(value) for name, value in addresses.items()},
-        sandbox=SandboxAccess(access.endpoint, access.region, access.access_key_id, access.secret_access_key)
+        sandbox=SandboxAccess(
+            access.endpoint, access.region, access.access_key_id, access.secret_access_key
+        )
         if access is not None
         else None,
     )

@@ -1,6 +1,7 @@
 """Makes the configuration: flags over environment over `terralive.toml` over defaults.
 
-It reads the file and looks for the Terraform program. A wrong setting is an error with its place, never a default.
+It reads the file and looks for the Terraform program. A wrong setting is an error with its place,
+never a default.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ from terralive_cli.configuration.values import (
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, read_object, text
 
-_ARCHITECTURES: Final = ("x86_64", "arm64")  # https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
-_MOST_WORKERS: Final = (
-    1000  # Lambda's own default: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
-)
+_ARCHITECTURES: Final = (
+    "x86_64",
+    "arm64",
+)  # https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
+_MOST_WORKERS: Final = 1000  # Lambda's own default: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 _TRUE: Final = ("1", "true", "yes", "on")
 _FALSE: Final = ("0", "false", "no", "off", "")
@@ -40,7 +42,10 @@ _TERRAFORM_FILES: Final = ("*.tf", "*.tf.json", "*.tofu", "*.tofu.json")
 
 
 def find_project(start: Path) -> Path:
-    """Give the nearest folder with a terralive.toml, from `start` upwards; `start` where there is none."""
+    """Give the nearest folder with a terralive.toml, from `start` upwards.
+
+    `start` where there is none.
+    """
     start = start.resolve()
     return next((folder for folder in (start, *start.parents) if (folder / FILE).is_file()), start)
 
@@ -51,20 +56,30 @@ def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) 
     Args:
         project: its folder.
         flags: what the command line said.
-        environ: the environment; only `TERRALIVE_*`, `AWS_REGION` and `AWS_DEFAULT_REGION` are looked at.
+        environ: the environment; only `TERRALIVE_*`, `AWS_REGION` and `AWS_DEFAULT_REGION` are
+            looked at.
         user: the login name, for `{user}` where TERRALIVE_USER is not set.
 
     Raises:
-        ConfigurationError: `project-missing`, `configuration-unreadable`, `configuration-syntax`, or
-            `configuration-invalid`, which lists every mistake at once.
+        ConfigurationError: `project-missing`, `configuration-unreadable`, `configuration-syntax`,
+            or `configuration-invalid`, which lists every mistake at once.
     """
     project = project.resolve()
     if not project.is_dir():
         raise ConfigurationError(
-            "project-missing", f"There is no folder {project}.", hint="Give the app's folder: `--project DIR`."
+            "project-missing",
+            f"There is no folder {project}.",
+            hint="Give the app's folder: `--project DIR`.",
         )
     problems = Problems()
-    config = _build(_read(project / FILE), project=project, flags=flags, environ=environ, user=user, problems=problems)
+    config = _build(
+        _read(project / FILE),
+        project=project,
+        flags=flags,
+        environ=environ,
+        user=user,
+        problems=problems,
+    )
     problems.raise_any()
     return config
 
@@ -82,7 +97,9 @@ def _read(file: Path) -> Mapping[str, object]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
-            "configuration-unreadable", f"{file} cannot be read: {error}.", hint="It has to be a readable UTF-8 file."
+            "configuration-unreadable",
+            f"{file} cannot be read: {error}.",
+            hint="It has to be a readable UTF-8 file.",
         ) from None
 
 
@@ -95,7 +112,12 @@ class _Sources:
     problems: Problems
 
     def text(
-        self, key: str, env: str, default: str, check: Callable[[str], str] | None = None, flag: str | None = None
+        self,
+        key: str,
+        env: str,
+        default: str,
+        check: Callable[[str], str] | None = None,
+        flag: str | None = None,
     ) -> str:
         from_file, from_env = self.root.text(key), self.environ.get(env)
         if flag is not None:
@@ -120,7 +142,9 @@ class _Sources:
         if value is None:
             return bool(from_file)
         if value.lower() not in (*_TRUE, *_FALSE):
-            self.problems.add(env, f'it is "{value}"; allowed are {", ".join((*_TRUE, *_FALSE[:-1]))}.')
+            self.problems.add(
+                env, f'it is "{value}"; allowed are {", ".join((*_TRUE, *_FALSE[:-1]))}.'
+            )
         return value.lower() in _TRUE
 
 
@@ -137,7 +161,9 @@ def _build(
     sources = _Sources(environ, root, problems)
     user = rules.sanitise(environ.get("TERRALIVE_USER") or user) or "user"
     app = sources.text("app", "TERRALIVE_APP", rules.sanitise(project.name) or "app", rules.name)
-    stage = sources.text("stage", "TERRALIVE_STAGE", "dev-{user}", _placed_name({"user": user}), flags.stage)
+    stage = sources.text(
+        "stage", "TERRALIVE_STAGE", "dev-{user}", _placed_name({"user": user}), flags.stage
+    )
     stage = _place(stage, {"user": user})[0]
     output = sources.text("output", "TERRALIVE_OUTPUT", "", _output, flags.output)
     aws_region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or ""
@@ -150,7 +176,8 @@ def _build(
         user=user,
         terraform=terraform,
         workspace=_workspace(terraform.dir, environ),
-        region=sources.text("region", "TERRALIVE_REGION", aws_region, rules.region, flags.region) or None,
+        region=sources.text("region", "TERRALIVE_REGION", aws_region, rules.region, flags.region)
+        or None,
         sandbox=sources.flag("TERRALIVE_SANDBOX", flags.sandbox, "sandbox"),
         forward_logs=sources.flag("TERRALIVE_FORWARD_LOGS", None, "forward_logs"),
         output=Output(output) if output else None,
@@ -178,10 +205,16 @@ def _workspace(folder: Path, environ: Mapping[str, str]) -> str:
 
 def _output(value: str) -> str:
     known = [item.value for item in Output]
-    return "" if value in known else f'"{value}" is no output.{closest(value, known)} Known: {", ".join(known)}.'
+    return (
+        ""
+        if value in known
+        else f'"{value}" is no output.{closest(value, known)} Known: {", ".join(known)}.'
+    )
 
 
-def _terraform(table: Table, project: Path, environ: Mapping[str, str], problems: Problems) -> TerraformConfig:
+def _terraform(
+    table: Table, project: Path, environ: Mapping[str, str], problems: Problems
+) -> TerraformConfig:
     from_file = table.text("dir")
     given = environ.get("TERRALIVE_TERRAFORM_DIR") or from_file
     folder = (project / given).resolve() if given else project
@@ -198,9 +231,11 @@ def _terraform(table: Table, project: Path, environ: Mapping[str, str], problems
         stack=table.text("stack"),
         binary=binary,
         var_files=tuple(
-            _file(project, item, table.where("var_files"), problems) for item in table.texts("var_files") or ()
+            _file(project, item, table.where("var_files"), problems)
+            for item in table.texts("var_files") or ()
         ),
-        found=app is not None or any(True for pattern in _TERRAFORM_FILES for _ in folder.glob(pattern)),
+        found=app is not None
+        or any(True for pattern in _TERRAFORM_FILES for _ in folder.glob(pattern)),
     )
     table.end()
     return config
@@ -220,7 +255,9 @@ def _backend(root: Table, values: Mapping[str, str], problems: Problems) -> Back
     table.end()
     if kind is None:
         if root.has("backend"):
-            problems.add(table.where("type"), 'it is missing; a backend has a type (`type = "s3"`).')
+            problems.add(
+                table.where("type"), 'it is missing; a backend has a type (`type = "s3"`).'
+            )
         return None
     _check(table, "type", rules.backend(kind), problems)
     unknown: set[str] = set()

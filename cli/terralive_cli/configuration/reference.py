@@ -1,7 +1,8 @@
 """One table of everything that can be set: flag, environment variable, key, default and meaning, as data.
 
-`docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md`) and a test holds
-the two together. Nothing is decided here; `loading.py` reads the values.
+`docs/CONFIGURATION.md` is made from it (`python -m terralive_cli.configuration.reference >
+docs/CONFIGURATION.md`) and a test holds the two together. Nothing is decided here; `loading.py`
+reads the values.
 """
 
 from __future__ import annotations
@@ -30,7 +31,13 @@ SETTINGS: Final = (
         "--project DIR",
         "TERRALIVE_PROJECT",
     ),
-    Setting("app", "the project folder's name", "the app's name, part of every name and tag", "", "TERRALIVE_APP"),
+    Setting(
+        "app",
+        "the project folder's name",
+        "the app's name, part of every name and tag",
+        "",
+        "TERRALIVE_APP",
+    ),
     Setting(
         "stage",
         "`dev-{user}`",
@@ -38,7 +45,13 @@ SETTINGS: Final = (
         "--stage S",
         "TERRALIVE_STAGE",
     ),
-    Setting("", "your login name", "what `{user}` stands for, and the owner of the stage", "", "TERRALIVE_USER"),
+    Setting(
+        "",
+        "your login name",
+        "what `{user}` stands for, and the owner of the stage",
+        "",
+        "TERRALIVE_USER",
+    ),
     Setting(
         "region",
         "`AWS_REGION`, `AWS_DEFAULT_REGION`, else your AWS profile's",
@@ -47,7 +60,11 @@ SETTINGS: Final = (
         "TERRALIVE_REGION",
     ),
     Setting(
-        "sandbox", "`false`", "use AWS in one local process instead of an account", "--sandbox", "TERRALIVE_SANDBOX"
+        "sandbox",
+        "`false`",
+        "use AWS in one local process instead of an account",
+        "--sandbox",
+        "TERRALIVE_SANDBOX",
     ),
     Setting(
         "output",
@@ -99,12 +116,26 @@ SETTINGS: Final = (
         "`local`, under `.terralive/`",
         "the Terraform backend of the debug stack's state; a cleanup job on another machine needs a remote one",
     ),
-    Setting("backend.config", "`{}`", "what stands in the backend's block; `{app}`, `{stage}` and `{user}` are put in"),
-    Setting("debug_stack.permissions_boundary", "none", "ARN of the policy that bounds the broker's role"),
+    Setting(
+        "backend.config",
+        "`{}`",
+        "what stands in the backend's block; `{app}`, `{stage}` and `{user}` are put in",
+    ),
+    Setting(
+        "debug_stack.permissions_boundary",
+        "none",
+        "ARN of the policy that bounds the broker's role",
+    ),
     Setting("debug_stack.role_path", "`/`", "path of the broker's role"),
-    Setting("debug_stack.name_prefix", "`terralive`", "what the name of everything terralive creates starts with"),
+    Setting(
+        "debug_stack.name_prefix",
+        "`terralive`",
+        "what the name of everything terralive creates starts with",
+    ),
     Setting("debug_stack.tags", "`{}`", "tags on everything terralive creates, beside its own"),
-    Setting("debug_stack.kms_key", "AWS's own keys", "ARN of the KMS key for the table and the logs"),
+    Setting(
+        "debug_stack.kms_key", "AWS's own keys", "ARN of the KMS key for the table and the logs"
+    ),
     Setting("debug_stack.log_retention_days", "`7`", "how long the broker's log is kept"),
     Setting(
         "stub_image.x86_64",
@@ -112,9 +143,15 @@ SETTINGS: Final = (
         "the stub as a container image in ECR, for functions that are images; `{region}` is put in",
     ),
     Setting("stub_image.arm64", "none", "the same for functions whose `architectures` are `arm64`"),
-    Setting('functions."NAME".path', "as found in the configuration", "the function's local code root"),
+    Setting(
+        'functions."NAME".path', "as found in the configuration", "the function's local code root"
+    ),
     Setting('functions."NAME".handler', "as deployed", "the local handler"),
-    Setting('functions."NAME".runtime', "as deployed", "the runtime of a container image (`python3.13`, `nodejs22.x`)"),
+    Setting(
+        'functions."NAME".runtime',
+        "as deployed",
+        "the runtime of a container image (`python3.13`, `nodejs22.x`)",
+    ),
     Setting(
         'functions."NAME".python',
         "the project's venv, else the Python that runs terralive",

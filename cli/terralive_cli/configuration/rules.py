@@ -11,7 +11,8 @@ from typing import Final
 
 from terralive_cli.configuration.table import closest
 
-# The names made from these hold at most 64 characters (debug_settings.resource_name cuts and marks longer ones).
+# The names made from these hold at most 64 characters (debug_settings.resource_name cuts and marks
+# longer ones).
 NAME_CHARACTERS: Final = 40
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
@@ -23,12 +24,14 @@ _BOUNDARY: Final = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+")
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
-# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, and a tag or a digest behind it
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, and a tag or a digest
+# behind it
 _IMAGE: Final = re.compile(
     r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
 )
 
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of which five are ours
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of
+# which five are ours
 _TAGS: Final = 45
 _TAG_KEY_CHARACTERS: Final = 128
 _TAG_VALUE_CHARACTERS: Final = 256
@@ -41,9 +44,23 @@ RETENTION_DAYS: Final = (
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 
-# https://developer.hashicorp.com/terraform/language/backend: the types that Terraform and OpenTofu know
+# https://developer.hashicorp.com/terraform/language/backend: the types that Terraform and OpenTofu
+# know
 BACKENDS: Final = (
-    *("azurerm", "consul", "cos", "gcs", "http", "kubernetes", "local", "oci", "oss", "pg", "remote", "s3"),
+    *(
+        "azurerm",
+        "consul",
+        "cos",
+        "gcs",
+        "http",
+        "kubernetes",
+        "local",
+        "oci",
+        "oss",
+        "pg",
+        "remote",
+        "s3",
+    ),
 )
 
 
@@ -64,7 +81,11 @@ def name(value: str) -> str:
 
 
 def region(value: str) -> str:
-    return "" if _REGION.fullmatch(value) else f'"{value}" is no AWS region; they read like "eu-west-1".'
+    return (
+        ""
+        if _REGION.fullmatch(value)
+        else f'"{value}" is no AWS region; they read like "eu-west-1".'
+    )
 
 
 def role_path(value: str) -> str:

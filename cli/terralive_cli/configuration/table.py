@@ -1,7 +1,7 @@
 """Reads a TOML table key by key and collects every mistake, so that a user sees all of them at once.
 
-Each mistake says where it is, what is wrong, what is allowed, and the closest name for a typing error. It knows TOML's
-types and nothing about terralive's settings.
+Each mistake says where it is, what is wrong, what is allowed, and the closest name for a typing
+error. It knows TOML's types and nothing about terralive's settings.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ _KINDS: Mapping[type, str] = {
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Suggest what a typing error may have meant: ` Did you mean "stage"?`, or "" where nothing is close."""
+    """Suggest what a typing error may have meant.
+
+    ` Did you mean "stage"?`, or "" where nothing is close.
+    """
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f' Did you mean "{found[0]}"?' if found else ""
 
@@ -58,7 +61,9 @@ class Table:
         problems: where mistakes go. What is wrong reads as if it were not there.
     """
 
-    def __init__(self, values: Mapping[str, object], *, file: str, name: str, problems: Problems) -> None:
+    def __init__(
+        self, values: Mapping[str, object], *, file: str, name: str, problems: Problems
+    ) -> None:
         self._values = values
         self._file = file
         self._name = name
@@ -115,7 +120,10 @@ class Table:
         return {}
 
     def document(self, key: str) -> dict[str, Json]:
-        """Read a table of whatever Terraform takes there: texts, numbers, booleans, lists and tables."""
+        """Read a table of whatever Terraform takes there.
+
+        Texts, numbers, booleans, lists and tables.
+        """
         value = self._read(key)
         if isinstance(value, dict):
             return {str(name): self._json(f"{key}.{name}", item) for name, item in value.items()}
@@ -149,7 +157,8 @@ class Table:
             if key not in self._known:
                 allowed = ", ".join(sorted(self._known))
                 self._problems.add(
-                    self.where(key), f"there is no such setting.{closest(key, self._known)} Known here: {allowed}."
+                    self.where(key),
+                    f"there is no such setting.{closest(key, self._known)} Known here: {allowed}.",
                 )
 
     def _below(self, key: str, values: Mapping[str, object]) -> Table:

@@ -1,6 +1,7 @@
 """The configuration as frozen values, and what they decide: which settings are a function's, what is protected.
 
-`loading.py` makes them; everything behind it takes values and gives values. No setting is read anywhere else.
+`loading.py` makes them; everything behind it takes values and gives values. No setting is read
+anywhere else.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class TerraformConfig:
 
     Attributes:
         dir: its absolute folder: the root module, or where `app` is run.
-        app: the command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
+        app: the command of a CDK for Terraform program (`python main.py`); None for plain
+            Terraform.
         stack: which of that program's stacks; None where it has one.
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
@@ -92,7 +94,8 @@ class FunctionConfig:
         path: the absolute local code root.
         runtime: what runs the handler, where the configuration does not say (a container image).
         python, node: an absolute path, or a bare command name (`python3.12`).
-        command: what to run instead of a runtime of terralive's: a program that speaks the Runtime API, its arguments.
+        command: what to run instead of a runtime of terralive's: a program that speaks the Runtime
+            API, its arguments.
         build: a shell command that makes the code in `path`, run in the project's folder.
         watch: globs, relative to `path`.
     """
@@ -113,7 +116,8 @@ class FunctionConfig:
 class Config:
     """Everything that can be set.
 
-    `workspace`: Terraform's own, or ""; `region` None: the AWS profile's; `output` None: what suits the terminal.
+    `workspace`: Terraform's own, or ""; `region` None: the AWS profile's; `output` None: what suits
+        the terminal.
     """
 
     project: Path
@@ -138,8 +142,9 @@ class Config:
     def function_for(self, address: str, name: str) -> FunctionConfig | None:
         """Find what the file says of a function, or of one instance of a function with `count` or `for_each`.
 
-        The exact address or name goes first, then a pattern that names instances (`….worker["eu-*"]`), then the
-        address without instance keys (`….worker` stands for all its instances), then any pattern, in file order.
+        The exact address or name goes first, then a pattern that names instances
+        (`….worker["eu-*"]`), then the address without instance keys (`….worker` stands for all its
+        instances), then any pattern, in file order.
         """
         declared = without_keys(address)
         own, all_names = {address, name} - {""}, {address, name, declared} - {""}
@@ -154,7 +159,9 @@ class Config:
     def of_instances(self, address: str) -> tuple[FunctionConfig, ...]:
         """Find what the file says of single instances of a function (`….worker["eu"]`, `….worker[*]`)."""
         declared = ((item, without_keys(item.pattern)) for item in self.functions)
-        return tuple(item for item, base in declared if base != item.pattern and _matches(base, address))
+        return tuple(
+            item for item, base in declared if base != item.pattern and _matches(base, address)
+        )
 
     def require_program(self) -> TerraformConfig:
         """Give the Terraform program, or raise ConfigurationError where the project has none."""
@@ -174,7 +181,9 @@ class Config:
         named = [("Stage", self.stage)]
         if not self.sandbox:
             named += [("Terraform workspace", self.workspace)]
-            named += [("Variables file", file.name.partition(".")[0]) for file in self.terraform.var_files]
+            named += [
+                ("Variables file", file.name.partition(".")[0]) for file in self.terraform.var_files
+            ]
         for kind, name in named:
             pattern = next((item for item in self.protected if _matches(item, name)), None)
             if pattern is None or self.allow_protected:

@@ -37,7 +37,10 @@ def debug_stack(config: Config, target: Target, ui: Ui) -> Callable[[Plan], None
     """Ask before the debug stack changes."""
 
     def approve(plan: Plan) -> None:
-        ask(ui, f"Deploy the debug stack of {config.app}/{config.stage} in {target.name} ({count(plan)})?")
+        ask(
+            ui,
+            f"Deploy the debug stack of {config.app}/{config.stage} in {target.name} ({count(plan)})?",
+        )
 
     return approve
 
@@ -48,17 +51,23 @@ def live(config: Config, target: Target, ui: Ui) -> Callable[[LivePlan], None]:
     def approve(planned: LivePlan) -> None:
         ui.emit(plan_event(config, planned))
         names = ", ".join(address.rpartition(".")[2] for address in planned.code)
-        ask(ui, f"Make {names} of {config.app}/{config.stage} live in {target.name} ({count(planned.plan)})?")
+        ask(
+            ui,
+            f"Make {names} of {config.app}/{config.stage} live in {target.name} ({count(planned.plan)})?",
+        )
 
     return approve
 
 
-def restore(config: Config, target: Target, ui: Ui, *, asked: bool = False) -> Callable[[Plan], None]:
+def restore(
+    config: Config, target: Target, ui: Ui, *, asked: bool = False
+) -> Callable[[Plan], None]:
     """Ask before the app becomes what its configuration says.
 
-    Putting code back updates functions and deletes terralive's policies. Whatever else the plan holds is the
-    configuration's own doing (another branch, a drift): it is listed, and never destroyed unseen. `asked`: the user has
-    agreed to put the code back, and is asked only about what else there is.
+    Putting code back updates functions and deletes terralive's policies. Whatever else the plan
+    holds is the configuration's own doing (another branch, a drift): it is listed, and never
+    destroyed unseen. `asked`: the user has agreed to put the code back, and is asked only about
+    what else there is.
     """
 
     def approve(plan: Plan) -> None:
@@ -86,7 +95,8 @@ def is_restoring(change: Change) -> bool:
     """Tell whether a change takes back what making the app live did."""
     label = _INSTANCE_KEY.sub("", change.address).rpartition(".")[2]
     return (change.type, change.action) == ("aws_lambda_function", "update") or (
-        (change.type, change.action) == ("aws_iam_role_policy", "delete") and label.startswith(_POLICY_PREFIX)
+        (change.type, change.action) == ("aws_iam_role_policy", "delete")
+        and label.startswith(_POLICY_PREFIX)
     )
 
 
@@ -94,7 +104,9 @@ def plan_event(config: Config, planned: LivePlan) -> PlanEvent:
     return PlanEvent(
         stage=config.stage,
         functions=tuple(
-            replace(live_function(code), timeout_s=planned.timeouts.get(without_keys(code.address), 0))
+            replace(
+                live_function(code), timeout_s=planned.timeouts.get(without_keys(code.address), 0)
+            )
             for code in planned.code.values()
         ),
         refused=planned.refused,
@@ -104,7 +116,11 @@ def plan_event(config: Config, planned: LivePlan) -> PlanEvent:
 
 def live_function(code: LocalCode, name: str = "") -> LiveFunction:
     return LiveFunction(
-        name=name, address=code.address, runtime=code.runtime, handler=code.handler, path=str(code.path)
+        name=name,
+        address=code.address,
+        runtime=code.runtime,
+        handler=code.handler,
+        path=str(code.path),
     )
 
 

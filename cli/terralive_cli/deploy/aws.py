@@ -1,7 +1,7 @@
 """Who the caller is on AWS, and the credentials of this moment: the command line's only use of boto3.
 
-Every failure becomes a `CredentialsError` (exit code 4) that says what to do. boto3 is imported when it is needed:
-`terralive --help` must not wait for it.
+Every failure becomes a `CredentialsError` (exit code 4) that says what to do. boto3 is imported
+when it is needed: `terralive --help` must not wait for it.
 """
 
 from __future__ import annotations
@@ -59,7 +59,10 @@ class Caller:
         return True
 
     def lease(self, table_name: str) -> Lease | None:
-        """Read who is connected; None also where the caller may not know: the broker decides in the end anyway."""
+        """Read who is connected.
+
+        None also where the caller may not know: the broker decides in the end anyway.
+        """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         from terralive_stub.broker.lambda_function import DynamoDBTable  # noqa: PLC0415  # imports boto3
@@ -115,7 +118,9 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
         identity = client.get_caller_identity()
     except ProfileNotFound as error:
         raise CredentialsError(
-            "aws-profile-missing", f"{error}.", hint="Correct AWS_PROFILE, or add the profile to ~/.aws/config."
+            "aws-profile-missing",
+            f"{error}.",
+            hint="Correct AWS_PROFILE, or add the profile to ~/.aws/config.",
         ) from None
     except NoCredentialsError:
         raise CredentialsError(
@@ -151,7 +156,9 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
 def _refused(code: str, text: str) -> CredentialsError:
     if code in _EXPIRED:
         return CredentialsError(
-            "credentials-expired", f"The AWS credentials have expired ({code}).", hint="Sign in again: `aws sso login`."
+            "credentials-expired",
+            f"The AWS credentials have expired ({code}).",
+            hint="Sign in again: `aws sso login`.",
         )
     if code in _REJECTED:
         return CredentialsError(
@@ -159,12 +166,16 @@ def _refused(code: str, text: str) -> CredentialsError:
             f"AWS does not accept these credentials ({code}).",
             hint="Check AWS_PROFILE and the AWS_* variables of this terminal; `aws sts get-caller-identity` must work.",
         )
-    return CredentialsError("aws-refused", f"AWS refused the first call: {text}", hint="Ask who runs the account.")
+    return CredentialsError(
+        "aws-refused", f"AWS refused the first call: {text}", hint="Ask who runs the account."
+    )
 
 
 def _freeze(session: boto3.Session) -> Credentials:
     found = session.get_credentials()
     frozen = found.get_frozen_credentials() if found is not None else None
     if frozen is None or frozen.access_key is None or frozen.secret_key is None:
-        raise CredentialsError("no-credentials", "The AWS credentials are gone.", hint="Sign in again.")
+        raise CredentialsError(
+            "no-credentials", "The AWS credentials are gone.", hint="Sign in again."
+        )
     return Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")

@@ -1,16 +1,17 @@
 """What terralive deploys and how it comes and goes: the debug stack beside an app, and the app with and without stubs.
 
-The stages of making an app live, each of which leaves a state that `restore` and `destroy` understand:
+The stages of making an app live, each of which leaves a state that `restore` and `destroy`
+understand:
 
-    1. the debug stack is synthesised, planned, and applied if anything has changed; before it is, the app is planned
-       too, so that a mistake in it is told while nothing is deployed yet
+    1. the debug stack is synthesised, planned, and applied if anything has changed; before it is,
+       the app is planned too, so that a mistake in it is told while nothing is deployed yet
     2. the stub's zip is built with the debug stack's address in it
-    3. the app is synthesised (or overridden) with the stub in its functions' place, planned, and applied if anything
-       has changed; what was planned and shown is what is applied
+    3. the app is synthesised (or overridden) with the stub in its functions' place, planned, and
+       applied if anything has changed; what was planned and shown is what is applied
     4. the deployed functions' names are read from the state and mapped to local code
 
-A failed apply leaves what Terraform has done in Terraform's state, and the error says so. Asking the user is the
-caller's: `approve` is called with what is about to change and returns or raises.
+A failed apply leaves what Terraform has done in Terraform's state, and the error says so. Asking
+the user is the caller's: `approve` is called with what is about to change and returns or raises.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ from typing import Final
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record
 from terralive_cli.deploy.target import Target
-from terralive_cli.deploy.warnings import cautions, debug_cautions, functions_after, images_in, refuse_replacements
+from terralive_cli.deploy.warnings import (
+    cautions,
+    debug_cautions,
+    functions_after,
+    images_in,
+    refuse_replacements,
+)
 from terralive_cli.functions.debugging import NOBODY, Debugging
 from terralive_cli.functions.mapping import LocalCode, instances, map_functions
 from terralive_cli.output.events import Event
@@ -94,7 +101,11 @@ class _ReadyApp:
 
     def planned(self, plan: Plan, debugging: Debugging) -> LivePlan:
         debugged = (facts for facts in self.prepared.functions if facts.is_named(debugging.names))
-        timeouts = {facts.address: facts.debug_timeout for facts in debugged if facts.debug_timeout > facts.timeout}
+        timeouts = {
+            facts.address: facts.debug_timeout
+            for facts in debugged
+            if facts.debug_timeout > facts.timeout
+        }
         return LivePlan(plan, self.code, self.refused, timeouts)
 
 
@@ -109,7 +120,11 @@ class Deployment:
     """
 
     def __init__(
-        self, config: Config, target: Target, emit: Callable[[Event], None], debugging: Debugging = NOBODY
+        self,
+        config: Config,
+        target: Target,
+        emit: Callable[[Event], None],
+        debugging: Debugging = NOBODY,
     ) -> None:
         self._config = config
         self._target = target
@@ -130,11 +145,15 @@ class Deployment:
             return plan, _debug_outputs(terraform.outputs())
 
     def apply_debug_stack(
-        self, approve: Callable[[Plan], None], *, before: Callable[[DebugStackOutputs], None] = lambda _: None
+        self,
+        approve: Callable[[Plan], None],
+        *,
+        before: Callable[[DebugStackOutputs], None] = lambda _: None,
     ) -> DebugStackOutputs:
         """Make the debug stack what its settings say; nothing is applied where nothing has changed.
 
-        `before` is called first with what a deployed debug stack says of itself; raising ends it there.
+        `before` is called first with what a deployed debug stack says of itself; raising ends it
+        there.
         """
         phase = Phase("debug-stack", self._emit)
         terraform = self._debug_terraform(phase)
@@ -180,7 +199,10 @@ class Deployment:
     # The app
 
     def plan_live(self, outputs: DebugStackOutputs | None) -> LivePlan:
-        """Plan the app with stubs; before there is a debug stack, with a placeholder for its address."""
+        """Plan the app with stubs.
+
+        Before there is a debug stack, with a placeholder for its address.
+        """
         phase = Phase("app", self._emit)
         with self._live_app(phase, outputs) as ready:
             terraform = self._terraform(ready.prepared, phase)
@@ -188,7 +210,9 @@ class Deployment:
                 self._check(terraform, plan, ready)
                 return ready.planned(plan, self._debugging)
 
-    def apply_live(self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]) -> LiveApp:
+    def apply_live(
+        self, outputs: DebugStackOutputs, approve: Callable[[LivePlan], None]
+    ) -> LiveApp:
         """Put the stub in the functions' place; nothing is applied where nothing has changed."""
         phase = Phase("app", self._emit)
         with self._live_app(phase, outputs) as ready:
@@ -201,7 +225,11 @@ class Deployment:
             with self._planned(terraform, phase) as plan:
                 self._check(terraform, plan, ready)
                 self._apply(terraform, plan, phase, begin)
-            values = {name: output.value for name, output in terraform.outputs().items() if not output.sensitive}
+            values = {
+                name: output.value
+                for name, output in terraform.outputs().items()
+                if not output.sensitive
+            }
             deployed, facts = terraform.functions(), ready.prepared.functions
             reserved = {address: one.reserved for address, one in deployed.items()}
             mapped = instances(self._config, facts, _names(deployed), reserved)
@@ -209,7 +237,10 @@ class Deployment:
             return LiveApp(functions, ready.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
-        """Make the app what its configuration says; False if it is already, or not deployed at all."""
+        """Make the app what its configuration says.
+
+        False if it is already, or not deployed at all.
+        """
         self._forget_plans()
         phase = Phase("restore", self._emit)
         with self._plain_app(phase) as prepared:
@@ -238,7 +269,9 @@ class Deployment:
 
     # How
 
-    def _apply(self, terraform: Terraform, plan: Plan, phase: Phase, begin: Callable[[], None]) -> None:
+    def _apply(
+        self, terraform: Terraform, plan: Plan, phase: Phase, begin: Callable[[], None]
+    ) -> None:
         if not plan.has_changes:
             phase.unchanged()
             return
@@ -259,7 +292,9 @@ class Deployment:
         return True
 
     @contextmanager
-    def _planned(self, terraform: Terraform, phase: Phase, *, destroy: bool = False) -> Iterator[Plan]:
+    def _planned(
+        self, terraform: Terraform, phase: Phase, *, destroy: bool = False
+    ) -> Iterator[Plan]:
         """Plan; the plan's file, which may hold secrets, does not outlive the context."""
         file = self._work / "plans" / f"{phase.name}.tfplan"
         var_files = self._config.terraform.var_files if phase.name != "debug-stack" else ()
@@ -343,7 +378,9 @@ class Deployment:
         for _ in range(_PASSES):
             with ExitStack() as stack:
                 with phase.step("synth"):
-                    prepared = stack.enter_context(self._prepare(self._live_settings(outputs, tuple(exclude))))
+                    prepared = stack.enter_context(
+                        self._prepare(self._live_settings(outputs, tuple(exclude)))
+                    )
                 mapped = map_functions(self._config, prepared.functions)
                 if mapped.unmapped:
                     exclude.update(mapped.unmapped)
@@ -367,7 +404,11 @@ class Deployment:
         refuse_replacements(plan.changes, {facts.address for facts in functions})
         by_instance = [facts for facts in functions if facts.address not in ready.code]
         if by_instance:
-            instances(self._config, by_instance, functions_after(_names(terraform.functions()), plan.changes))
+            instances(
+                self._config,
+                by_instance,
+                functions_after(_names(terraform.functions()), plan.changes),
+            )
 
     def _caution(self, functions: Sequence[FunctionFacts]) -> None:
         """Warn once, however often the app is planned."""
@@ -378,9 +419,13 @@ class Deployment:
                 self._warned.append(warning)
                 self._emit(warning)
 
-    def _live_settings(self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]) -> LiveSettings:
+    def _live_settings(
+        self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]
+    ) -> LiveSettings:
         known = outputs or DebugStackOutputs(*[_PLACEHOLDER] * len(_OUTPUTS))
-        coordinates = StubCoordinates(known.stub_url, self._target.region, self._config.app, self._config.stage)
+        coordinates = StubCoordinates(
+            known.stub_url, self._target.region, self._config.app, self._config.stage
+        )
         stub = build_stub_zip(coordinates, self._work / "stub")
         return LiveSettings(
             stub_zip=stub.path,
@@ -389,7 +434,12 @@ class Deployment:
             exclude=exclude,
             debug=self._debugging.names,
             stub_images=images_in(self._target.region, self._config.stub_images),
-            stub_arguments=(coordinates.url, coordinates.region, coordinates.app, coordinates.stage),
+            stub_arguments=(
+                coordinates.url,
+                coordinates.region,
+                coordinates.app,
+                coordinates.stage,
+            ),
         )
 
 
@@ -436,6 +486,8 @@ def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:
     reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())
     return ConfigurationError(
         "no-live-functions",
-        f"No function of the app can be made live.{reasons}" if refused else "The app has no Lambda functions.",
+        f"No function of the app can be made live.{reasons}"
+        if refused
+        else "The app has no Lambda functions.",
         hint="See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code.",
     )

@@ -20,7 +20,8 @@ _JOURNAL: Final = "invocations"
 class StageRecord:
     """`created`: when the debug stack was first planned (ISO date, its `terralive:created` tag).
 
-    `made_app`: the app had no resources before terralive's first apply, so all of it is terralive's making.
+    `made_app`: the app had no resources before terralive's first apply, so all of it is terralive's
+        making.
     """
 
     created: str
@@ -32,7 +33,9 @@ def load(work: Path, *, today: str) -> StageRecord:
     try:
         document = json.loads((work / _NAME).read_text("utf-8"))
         made_app = document.get("made_app")
-        return StageRecord(str(document["created"]), made_app if isinstance(made_app, bool) else None)
+        return StageRecord(
+            str(document["created"]), made_app if isinstance(made_app, bool) else None
+        )
     except (OSError, ValueError, KeyError, AttributeError):
         return StageRecord(today)
 

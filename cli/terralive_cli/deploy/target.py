@@ -1,6 +1,7 @@
 """Where a stage lives: an AWS account and region, or the sandbox. Everything else is the same for both.
 
-A stage's work folder is `.terralive/aws/ACCOUNT-REGION/STAGE`, or `.terralive/sandbox/ID/STAGE` with the id of that run
+A stage's work folder is `.terralive/aws/ACCOUNT-REGION/STAGE`, or `.terralive/sandbox/ID/STAGE`
+with the id of that run
 of the sandbox: its Terraform state goes when the sandbox goes, and the two can never be mixed up.
 """
 
@@ -74,7 +75,8 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
 
     Args:
         config: the configuration.
-        may_start_sandbox: with `--sandbox` and none running, run one for as long as the context lasts.
+        may_start_sandbox: with `--sandbox` and none running, run one for as long as the context
+            lasts.
 
     Raises:
         ConfigurationError: no region, or no sandbox to attach to.

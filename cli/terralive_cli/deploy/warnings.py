@@ -1,6 +1,7 @@
 """What a user should know before an app becomes live, and what must not be applied at all. Pure: values in, values out.
 
-It reads neither files nor AWS; `deployment.py` asks it, emits what it gives and stops where it raises.
+It reads neither files nor AWS; `deployment.py` asks it, emits what it gives and stops where it
+raises.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from terralive_terraform.runs.progress import Change
 from terralive_terraform.substitution.rules import LONGEST_TIMEOUT, FunctionFacts
 
 _FUNCTION: Final = "aws_lambda_function"
-# Terraform's own reasons for a change that the configuration, or a creation that failed half-way, asks for:
+# Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
+# asks for:
 # https://developer.hashicorp.com/terraform/internals/machine-readable-ui#planned-change
 _ASKED_FOR: Final = ("tainted", "requested", "delete_because_")
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html and api-gateway-execution-service-
-# limits-table.html
-_GATEWAYS: Final = {HTTP: "An HTTP API waits for 30 s", REST: "A REST API waits for 29 s, unless its quota is raised,"}
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html and
+# api-gateway-execution-service- limits-table.html
+_GATEWAYS: Final = {
+    HTTP: "An HTTP API waits for 30 s",
+    REST: "A REST API waits for 29 s, unless its quota is raised,",
+}
 
 
 def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -> None:
@@ -62,7 +67,9 @@ def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
     Raises:
         ConfigurationError: `stub-image-elsewhere`.
     """
-    placed = {architecture: image.replace("{region}", region) for architecture, image in images.items()}
+    placed = {
+        architecture: image.replace("{region}", region) for architecture, image in images.items()
+    }
     for architecture, image in placed.items():
         if f".{region}.amazonaws.com" not in image:
             raise ConfigurationError(
@@ -75,7 +82,10 @@ def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
 
 
 def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
-    """Give the functions that a plan leaves, by address, with their names; "" where it is not deployed yet."""
+    """Give the functions that a plan leaves, by address, with their names.
+
+    "" where it is not deployed yet.
+    """
     own = [change for change in changes if change.type == _FUNCTION]
     gone = {change.address for change in own if change.action == "delete"}
     fresh = {change.address: "" for change in own if change.action == "create"}
@@ -99,8 +109,16 @@ def debug_cautions(facts: FunctionFacts) -> Iterator[Warning_]:
     """Give what bounds how long an invocation of a debugged function may stand at a breakpoint."""
     timeout = facts.debug_timeout
     if facts.queue_visibility is not None and timeout < LONGEST_TIMEOUT:
-        known = f"is {facts.queue_visibility} s" if facts.queue_visibility != NOT_KNOWN else "is not known from here"
-        raised = f"is raised to {timeout} s only" if timeout > facts.timeout else f"stays {facts.timeout} s"
+        known = (
+            f"is {facts.queue_visibility} s"
+            if facts.queue_visibility != NOT_KNOWN
+            else "is not known from here"
+        )
+        raised = (
+            f"is raised to {timeout} s only"
+            if timeout > facts.timeout
+            else f"stays {facts.timeout} s"
+        )
         yield Warning_(
             reference="debug-queue-visibility",
             message=f"The visibility timeout of its queue {known}, and AWS takes no longer function timeout than that: "

@@ -1,7 +1,8 @@
 """`start --debug`: which functions are debugged, on which ports, with what. What is wrong is found before a deployment.
 
-A function has the same port at every start, whichever are debugged: the first Python function of the app 5678, the next
-one 5679, and so on; Node's begin at 9229. `init --vscode` writes the same numbers.
+A function has the same port at every start, whichever are debugged: the first Python function of
+the app 5678, the next one 5679, and so on; Node's begin at 9229. `init --vscode` writes the same
+numbers.
 """
 
 from __future__ import annotations
@@ -76,7 +77,10 @@ class Debugging:
         ports = ports_of(functions, code)
         by_port: dict[int, str] = {}
         for item in self.wanted:
-            facts = next((facts for facts in functions if facts.is_named([without_keys(item.function)])), None)
+            facts = next(
+                (facts for facts in functions if facts.is_named([without_keys(item.function)])),
+                None,
+            )
             if facts is None:
                 raise _unknown(item.function, functions)
             for local in code:
@@ -93,7 +97,10 @@ class Debugging:
             listen(facts.address, port).close()
 
     def equipped(
-        self, functions: Sequence[FunctionFacts], code: Iterable[LocalCode], mapped: Sequence[LocalFunction]
+        self,
+        functions: Sequence[FunctionFacts],
+        code: Iterable[LocalCode],
+        mapped: Sequence[LocalFunction],
     ) -> tuple[LocalFunction, ...]:
         """Give the deployed functions, with debuggers for those that are debugged."""
         ports = ports_of(functions, code)
@@ -101,14 +108,20 @@ class Debugging:
         taken: set[int] = set()
         found: list[LocalFunction] = []
         for function in mapped:
-            facts = next(facts for facts in functions if facts.address == without_keys(function.address))
-            item = next((item for item in self.wanted if _is_meant(item.function, facts, function)), None)
+            facts = next(
+                facts for facts in functions if facts.address == without_keys(function.address)
+            )
+            item = next(
+                (item for item in self.wanted if _is_meant(item.function, facts, function)), None
+            )
             if item is None:
                 found.append(function)
                 continue
             port = item.port or ports[facts.address]
             if port in taken:  # a further instance of the same function
-                port = next(port for port in range(port, _LAST_PORT) if port not in taken | reserved)
+                port = next(
+                    port for port in range(port, _LAST_PORT) if port not in taken | reserved
+                )
             taken.add(port)
             debugger = Debugger(
                 port,
@@ -133,7 +146,11 @@ def ports_of(functions: Sequence[FunctionFacts], code: Iterable[LocalCode]) -> d
     runtimes = {without_keys(local.address): local.runtime for local in code}
     ports: dict[str, int] = {}
     for language, first in _FIRST_PORTS.items():
-        own = (facts for facts in functions if runtimes.get(facts.address, facts.runtime).startswith(language))
+        own = (
+            facts
+            for facts in functions
+            if runtimes.get(facts.address, facts.runtime).startswith(language)
+        )
         ports.update({facts.address: first + number for number, facts in enumerate(own)})
     return ports
 
@@ -152,7 +169,10 @@ def _wanted(typed: str) -> _Wanted:
 
 
 def _is_meant(typed: str, facts: FunctionFacts, function: LocalFunction) -> bool:
-    """Tell whether this deployed function is; one that was typed with an instance's key is only that instance."""
+    """Tell whether this deployed function is.
+
+    One that was typed with an instance's key is only that instance.
+    """
     if typed != without_keys(typed):
         return typed == function.address
     return facts.is_named([typed])
@@ -175,7 +195,9 @@ def _debugger_for(code: LocalCode | LocalFunction) -> Path | None:
         ConfigurationError: there is nothing.
     """
     if code.command or not code.runtime.startswith(tuple(_FIRST_PORTS)):
-        what = "is run by a command of its own" if code.command else f"has the runtime {code.runtime}"
+        what = (
+            "is run by a command of its own" if code.command else f"has the runtime {code.runtime}"
+        )
         raise ConfigurationError(
             "debug-not-supported",
             f"{code.address} {what}: terralive lets debuggers into Python and Node.js functions that it runs itself.",
@@ -199,7 +221,11 @@ def _debugpy(python: Path) -> Path | None:
     ask = "import importlib.util as u; s = u.find_spec('debugpy'); print(s.origin if s else '')"
     try:
         told = subprocess.run(
-            [str(python), "-I", "-c", ask], capture_output=True, text=True, check=False, timeout=_LOOK_SECONDS
+            [str(python), "-I", "-c", ask],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_LOOK_SECONDS,
         ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
         told = ""  # an interpreter that does not start is told of by the worker

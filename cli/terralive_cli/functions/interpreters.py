@@ -21,7 +21,10 @@ _KINDS: Final = {"python": "Python", "nodejs": "Node.js"}
 
 
 def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
-    """Find a program: a bare name on PATH, a relative path below the first of `folders` that has it."""
+    """Find a program.
+
+    A bare name on PATH, a relative path below the first of `folders` that has it.
+    """
     if "/" not in program:
         found = shutil.which(program)
         return Path(found) if found else None
@@ -31,7 +34,10 @@ def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
 
 
 def python_of(project: Path, path: Path) -> Path:
-    """Find the project's own Python: a venv in the code's folder or above it, up to the project; else this one."""
+    """Find the project's own Python.
+
+    A venv in the code's folder or above it, up to the project; else this one.
+    """
     folders = [path, *path.parents]
     stop = folders.index(project) + 1 if project in folders else 1
     for folder in [*folders[:stop], project]:
@@ -43,7 +49,10 @@ def python_of(project: Path, path: Path) -> Path:
 
 
 def default_node() -> Path | None:
-    """Find the Node.js on PATH; else the one that is there for Terraform's sake, which `is_bundled` knows."""
+    """Find the Node.js on PATH.
+
+    Else the one that is there for Terraform's sake, which `is_bundled` knows.
+    """
     bundled = node.from_pypi()
     return find("node") or (Path(bundled) if bundled else None)
 
@@ -58,7 +67,9 @@ def version_of(program: Path) -> str:
     if program == Path(sys.executable):
         return ".".join(str(part) for part in sys.version_info[:3])
     try:
-        ended = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=20)
+        ended = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, check=False, timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.search(r"\d+(\.\d+)+", ended.stdout)
@@ -66,7 +77,10 @@ def version_of(program: Path) -> str:
 
 
 def mismatch(runtime: str, program: Path, version: str) -> str:
-    """Say that a runtime (`python3.12`, `nodejs20.x`) and the local interpreter differ; "" where they do not."""
+    """Say that a runtime (`python3.12`, `nodejs20.x`) and the local interpreter differ.
+
+    "" where they do not.
+    """
     match = re.fullmatch(r"(python|nodejs)(\d+(?:\.\d+)?)(?:\.x)?", runtime)
     if match is None or not version or f"{version}.".startswith(f"{match[2]}."):
         return ""

@@ -1,7 +1,8 @@
 """Which local code stands behind which deployed function. Pure but for looking at files.
 
-The configuration's `[functions."…"]` goes first, then what the Terraform configuration tells (an asset's folder, the
-`Function` construct). What is wrong with a mapping is found before anything is deployed.
+The configuration's `[functions."…"]` goes first, then what the Terraform configuration tells (an
+asset's folder, the `Function` construct). What is wrong with a mapping is found before anything is
+deployed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _NONE_RESERVED: Final[Mapping[str, int | None]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class LocalCode:
-    """The local side of one function of the configuration; with `count` or `for_each`, of one or more instances."""
+    """The local side of one function of the configuration.
+
+    With `count` or `for_each`, of one or more instances.
+    """
 
     address: str
     path: Path
@@ -49,7 +53,10 @@ class LocalCode:
         return {"python": self.python, "nodejs": self.node}.get(_family(self.runtime))
 
     def instance(self, address: str, name: str, reserved: int | None = None) -> LocalFunction:
-        """Give one instance; `reserved`: its reserved concurrency in Lambda, over which nothing runs here either."""
+        """Give one instance.
+
+        `reserved`: its reserved concurrency in Lambda, over which nothing runs here either.
+        """
         return LocalFunction(
             name=name,
             address=address,
@@ -61,13 +68,19 @@ class LocalCode:
             command=self.command,
             watch=self.watch,
             build=self.build,
-            max_workers=self.max_workers if reserved is None else max(1, min(self.max_workers, reserved)),
+            max_workers=self.max_workers
+            if reserved is None
+            else max(1, min(self.max_workers, reserved)),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """`code`: by address, or by what the file says of instances. `unmapped`: address -> why there is no local code."""
+    """`code`.
+
+    By address, or by what the file says of instances. `unmapped`: address -> why there is no local
+    code.
+    """
 
     code: Mapping[str, LocalCode]
     unmapped: Mapping[str, str]
@@ -77,15 +90,17 @@ def map_functions(config: Config, functions: Sequence[FunctionFacts]) -> Mapped:
     """Find the local code of functions.
 
     Raises:
-        ConfigurationError: `handler-missing`, `function-path-missing`, `program-missing`, `bootstrap-missing`: the
-            configuration names what is not there.
+        ConfigurationError: `handler-missing`, `function-path-missing`, `program-missing`,
+            `bootstrap-missing`: the configuration names what is not there.
     """
     code: dict[str, LocalCode] = {}
     unmapped: dict[str, str] = {}
     for facts in functions:
         found = {facts.address: _local_code(config, facts, facts.address, facts.function_name)}
         special = config.of_instances(facts.address) if facts.instanced else ()
-        found.update({item.pattern: _local_code(config, facts, item.pattern, "") for item in special})
+        found.update(
+            {item.pattern: _local_code(config, facts, item.pattern, "") for item in special}
+        )
         if special and isinstance(found[facts.address], str):
             del found[facts.address]  # every instance then needs its own; `instances` sees to it
         wrong = [reason for reason in found.values() if isinstance(reason, str)]
@@ -107,7 +122,8 @@ def instances(
     Args:
         config: the configuration.
         functions: the live ones.
-        names: the deployed functions' names by their addresses; "" for one that is not deployed yet.
+        names: the deployed functions' names by their addresses; "" for one that is not deployed
+            yet.
         reserved: their reserved concurrency, where they have one.
 
     Raises:
@@ -162,7 +178,9 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
         )
     if not handler and not command and family != "provided":
         return f"its handler is not known; name it: [functions.'{address}'] handler = \"…\""
-    build = Build(own.build, config.project) if own and own.build else None  # what it makes may not be there yet
+    build = (
+        Build(own.build, config.project) if own and own.build else None
+    )  # what it makes may not be there yet
     if build is None and not path.is_dir():
         raise ConfigurationError(
             "function-path-missing",
@@ -178,7 +196,9 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
         python=_program(address, "python", str(own.python))
         if own and own.python
         else interpreters.python_of(config.project, path),
-        node=_program(address, "node", str(own.node)) if own and own.node else interpreters.default_node() or _NO_NODE,
+        node=_program(address, "node", str(own.node))
+        if own and own.node
+        else interpreters.default_node() or _NO_NODE,
         command=_command(address, command, (path, config.project)),
         watch=own.watch if own else (),
         max_workers=own.max_workers if own else FunctionConfig("*").max_workers,
@@ -190,21 +210,32 @@ def _local_code(config: Config, facts: FunctionFacts, address: str, name: str) -
 
 
 def _may_differ(facts: FunctionFacts) -> bool:
-    """Whether instances may have handlers of their own; of an image that is left as it is, all have the image's."""
+    """Whether instances may have handlers of their own.
+
+    Of an image that is left as it is, all have the image's.
+    """
     told = facts.handler or (facts.is_image and "image_config" not in facts.attributes)
     return facts.instanced and not told
 
 
 def _family(runtime: str) -> str:
     """Give how terralive runs a runtime by itself; "" where it does not."""
-    return next((family for family in ("python", "nodejs", "provided") if runtime.startswith(family)), "")
+    return next(
+        (family for family in ("python", "nodejs", "provided") if runtime.startswith(family)), ""
+    )
 
 
 def _program(address: str, setting: str, program: str, folders: Sequence[Path] = ()) -> Path:
     found = interpreters.find(program, folders)
     if found is not None and os.access(found, os.X_OK):
         return found
-    where = "on PATH" if "/" not in program else f"below {folders[0]} or {folders[1]}" if folders else "there"
+    where = (
+        "on PATH"
+        if "/" not in program
+        else f"below {folders[0]} or {folders[1]}"
+        if folders
+        else "there"
+    )
     raise ConfigurationError(
         "program-missing",
         f"{program}, the `{setting}` of {address}, is not {where}."
@@ -217,7 +248,10 @@ def _program(address: str, setting: str, program: str, folders: Sequence[Path] =
 
 
 def _command(address: str, command: tuple[str, ...], folders: Sequence[Path]) -> tuple[str, ...]:
-    """Find the program of a command line: a relative one below the code's folder, else below the project's."""
+    """Find the program of a command line.
+
+    A relative one below the code's folder, else below the project's.
+    """
     if not command:
         return ()
     return (str(_program(address, "command", command[0], folders)), *command[1:])
@@ -228,9 +262,7 @@ def _node_missing(code: LocalCode) -> str:
     if code.interpreter != code.node:
         return ""
     if code.node == _NO_NODE:
-        return (
-            f"there is no Node.js on PATH to run it; install one, or name it: [functions.'{code.address}'] node = \"…\""
-        )
+        return f"there is no Node.js on PATH to run it; install one, or name it: [functions.'{code.address}'] node = \"…\""
     version = interpreters.version_of(code.node)
     if version and int(version.partition(".")[0]) < interpreters.OLDEST_NODE:
         return f"{code.node} is Node.js {version}; terralive needs {interpreters.OLDEST_NODE} or newer to run it"
@@ -238,7 +270,10 @@ def _node_missing(code: LocalCode) -> str:
 
 
 def _require_code(code: LocalCode) -> None:
-    """Check that what a worker starts is there: a typing error is better found before a deployment than after it."""
+    """Check that what a worker starts is there.
+
+    A typing error is better found before a deployment than after it.
+    """
     if code.command:
         return
     match _family(code.runtime):
@@ -280,15 +315,23 @@ def _require_bootstrap(code: LocalCode) -> None:
     )
 
 
-def _require_handler(code: LocalCode, language: str, candidates: Sequence[Path], pattern: str) -> None:
+def _require_handler(
+    code: LocalCode, language: str, candidates: Sequence[Path], pattern: str
+) -> None:
     if "." in code.handler and any(candidate.exists() for candidate in candidates):
         return
     files = (item.relative_to(code.path) for item in code.path.glob(pattern) if item.is_file())
-    there = sorted(item.as_posix() for item in files if "node_modules" not in item.parts)[:_MAX_PATHS]
+    there = sorted(item.as_posix() for item in files if "node_modules" not in item.parts)[
+        :_MAX_PATHS
+    ]
     raise ConfigurationError(
         "handler-missing",
         f"The handler {code.handler!r} of {code.address} names no file below {code.path}"
-        + (f" (there are: {', '.join(there)}, …)." if there else f" (there is no {language} file at all)."),
+        + (
+            f" (there are: {', '.join(there)}, …)."
+            if there
+            else f" (there is no {language} file at all)."
+        ),
         hint=f'Correct the handler, or the code\'s folder: [functions.\'{code.address}\'] handler = "…", path = "…".',
     )
 
@@ -307,7 +350,10 @@ def runtime_doubts(code: LocalCode) -> str:
 
 
 def doubts(code: LocalCode) -> str:
-    """Say what is likely to fail at a Python handler's first invocation; "" for nothing. Never imports the code."""
+    """Say what is likely to fail at a Python handler's first invocation.
+
+    "" for nothing. Never imports the code.
+    """
     if code.build or code.command or _family(code.runtime) != "python":
         return ""
     name = code.handler.rpartition(".")[2]

@@ -1,6 +1,7 @@
 """VS Code's launch.json: configurations that attach to debugged functions, beside whatever else is in it. Pure.
 
-The file is JSON with comments and trailing commas (https://code.visualstudio.com/docs/languages/json). What a user has
+The file is JSON with comments and trailing commas
+(https://code.visualstudio.com/docs/languages/json). What a user has
 written stays, to the letter: new configurations are put in front of theirs.
 """
 
@@ -26,7 +27,9 @@ def attaching(code: LocalCode, port: int, project: Path) -> dict[str, Json]:
     """Write the configuration that attaches to a function on its port."""
     inside = code.path.is_relative_to(project)
     folder = f"${{workspaceFolder}}/{code.path.relative_to(project)}" if inside else str(code.path)
-    name: dict[str, Json] = {"name": f"terralive: {code.address.removeprefix('aws_lambda_function.')}"}
+    name: dict[str, Json] = {
+        "name": f"terralive: {code.address.removeprefix('aws_lambda_function.')}"
+    }
     roots: dict[str, Json] = {"localRoot": folder, "remoteRoot": str(code.path)}
     again: dict[str, Json] = {"request": "attach", "restart": True}  # an edit takes another worker
     if code.runtime.startswith("nodejs"):
@@ -48,13 +51,22 @@ def merged(before: str, wanted: Sequence[Mapping[str, Json]], file: Path) -> str
         ConfigurationError: it cannot be read, or has to change where there are comments.
     """
     if not before.strip():
-        return json.dumps({"version": "0.2.0", "configurations": [dict(item) for item in wanted]}, indent=4) + "\n"
+        return (
+            json.dumps(
+                {"version": "0.2.0", "configurations": [dict(item) for item in wanted]}, indent=4
+            )
+            + "\n"
+        )
     plain = _blanked(_COMMA, _blanked(_COMMENT, before))
     document = parse_object(plain)
     present = [item for item in items(document, "configurations") if isinstance(item, dict)]
     start = _CONFIGURATIONS.search(plain)
     if start is None or not isinstance(document.get("configurations"), list):
-        raise _refused(file, wanted, 'it has no list of "configurations", or cannot be read as JSON with comments')
+        raise _refused(
+            file,
+            wanted,
+            'it has no list of "configurations", or cannot be read as JSON with comments',
+        )
     fresh = [item for item in wanted if item not in present]
     names = {item["name"] for item in fresh}
     others = [item for item in present if item.get("name") not in names]
@@ -64,8 +76,15 @@ def merged(before: str, wanted: Sequence[Mapping[str, Json]], file: Path) -> str
             text = text.removesuffix(",") + "\n" + " " * 4
         return before[: start.end()] + text + before[start.end() :]
     if plain != before:
-        raise _refused(file, wanted, "a configuration of terralive's has to change, and the file has comments")
-    return json.dumps({**document, "configurations": [*(dict(item) for item in fresh), *others]}, indent=4) + "\n"
+        raise _refused(
+            file, wanted, "a configuration of terralive's has to change, and the file has comments"
+        )
+    return (
+        json.dumps(
+            {**document, "configurations": [*(dict(item) for item in fresh), *others]}, indent=4
+        )
+        + "\n"
+    )
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:

@@ -1,7 +1,8 @@
 """Everything a command says, as typed frozen events; `--output json` prints them, the terminal tells them as a story.
 
-The field names are the JSON field names, and scripts rely on them: they are added to, not changed. A field that is None
-is left out. No event ever carries a credential, except `ready`'s sandbox keys, which are worth nothing outside it.
+The field names are the JSON field names, and scripts rely on them: they are added to, not changed.
+A field that is None is left out. No event ever carries a credential, except `ready`'s sandbox keys,
+which are worth nothing outside it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ class Event:
         """Give the event as a JSON object; `at` is RFC 3339 with milliseconds."""
         at = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "at"}
-        return {"type": self.type, "at": at, **{name: _json(value) for name, value in own.items() if value is not None}}
+        return {
+            "type": self.type,
+            "at": at,
+            **{name: _json(value) for name, value in own.items() if value is not None},
+        }
 
 
 class StackState(StrEnum):
@@ -48,8 +53,9 @@ class Stack(Event):
 
     Attributes:
         phase: which part of the work: `debug-stack`, `app`, `restore`, `destroy`, …
-        action: `init`, `synth`, `plan`, `apply`, `note`; for one resource (`address` is set) `create`, `update`,
-            `delete`, `replace`, `read`; and one that ends the phase: `complete` or `unchanged` (nothing was to do).
+        action: `init`, `synth`, `plan`, `apply`, `note`; for one resource (`address` is set)
+            `create`, `update`, `delete`, `replace`, `read`; and one that ends the phase: `complete`
+            or `unchanged` (nothing was to do).
         state: where that action stands.
         message: a sentence for the terminal.
         total: with `plan` done: how many resources will change.
@@ -70,7 +76,8 @@ class Stack(Event):
 class LiveFunction:
     """A function that runs here; `path` is its local code root.
 
-    `debug_port`: where a debugger attaches, on 127.0.0.1; `timeout_s`: what its deployed timeout is raised to; 0: none.
+    `debug_port`: where a debugger attaches, on 127.0.0.1; `timeout_s`: what its deployed timeout is
+        raised to; 0: none.
     """
 
     name: str
@@ -84,7 +91,10 @@ class LiveFunction:
 
 @dataclass(frozen=True, slots=True)
 class Plan(Event):
-    """What `plan` found: the functions that would become live, and the ones that cannot, each with its reason."""
+    """What `plan` found.
+
+    The functions that would become live, and the ones that cannot, each with its reason.
+    """
 
     type = "plan"
     stage: str
@@ -129,7 +139,8 @@ class Connection(Event):
 class InvocationEvent(Event):
     """An invocation begins; `summary` is a few words of it (`GET /orders`).
 
-    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first sent (0: not known).
+    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first
+        sent (0: not known).
     """
 
     type = "invocation"
@@ -201,7 +212,10 @@ class Error(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
-    """The relay has stopped; `live`: the functions are still stubs. `message` says what that means and what to do."""
+    """The relay has stopped.
+
+    `live`: the functions are still stubs. `message` says what that means and what to do.
+    """
 
     type = "stopped"
     stage: str

@@ -1,7 +1,7 @@
 """What a failure looks like to a user: its event and its exit code, in one place.
 
-A bug of terralive's own is an error like any other (`internal-error`), with its traceback in a file rather than on the
-screen.
+A bug of terralive's own is an error like any other (`internal-error`), with its traceback in a file
+rather than on the screen.
 """
 
 from __future__ import annotations
@@ -33,13 +33,18 @@ def exit_code(failure: BaseException) -> int:
 
 
 def describe(failure: Exception) -> Error:
-    """Give the error event of a failure; writes a bug's traceback to a file that only the user can read."""
+    """Give the error event of a failure.
+
+    Writes a bug's traceback to a file that only the user can read.
+    """
     if isinstance(failure, TerraliveError):
         return Error(reference=failure.reference, message=failure.message, hint=failure.hint)
     if isinstance(failure, click.ClickException):
         context = failure.ctx if isinstance(failure, click.UsageError) else None
         path = context.command_path if context else "terralive"
-        return Error(reference="usage", message=failure.format_message(), hint=f"See `{path} --help`.")
+        return Error(
+            reference="usage", message=failure.format_message(), hint=f"See `{path} --help`."
+        )
     kind = type(failure).__name__
     message = f"terralive itself failed: {kind}{f': {failure}' if str(failure) else ''}"
     where = _keep(failure)
@@ -53,7 +58,9 @@ def describe(failure: Exception) -> Error:
 
 def _keep(failure: Exception) -> str:
     try:
-        handle, name = tempfile.mkstemp(prefix="terralive-", suffix=".txt")  # readable by its owner alone
+        handle, name = tempfile.mkstemp(
+            prefix="terralive-", suffix=".txt"
+        )  # readable by its owner alone
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.writelines(traceback.format_exception(failure))
     except OSError:

@@ -1,7 +1,8 @@
 """How a command is ended from outside, and what a user is told then.
 
-Ctrl-C, a `kill` and a closed terminal are one thing: a KeyboardInterrupt, so that every `finally` runs, Terraform is
-asked to stop and is waited for, and no child stays. What is said afterwards never claims more than is known.
+Ctrl-C, a `kill` and a closed terminal are one thing: a KeyboardInterrupt, so that every `finally`
+runs, Terraform is asked to stop and is waited for, and no child stays. What is said afterwards
+never claims more than is known.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ def told(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
         sandbox_runs: whether the stage's sandbox is still there, after a command with `--sandbox`.
     """
     if config.sandbox and not sandbox_runs:
-        return Stopped(stage=config.stage, live=False, message="Interrupted. The sandbox and everything in it is gone.")
+        return Stopped(
+            stage=config.stage,
+            live=False,
+            message="Interrupted. The sandbox and everything in it is gone.",
+        )
     options = f"--stage {config.stage}{' --sandbox' if config.sandbox else ''}"
     if command in _DEPLOYING:
         message = (
@@ -55,7 +60,9 @@ def told(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
             f"`terralive {command} {options}` goes on; `terralive destroy {options}` takes it back."
         )
     elif command in _UNDOING:
-        message = f"Interrupted. Part of it may be done: `terralive {command} {options}` does the rest."
+        message = (
+            f"Interrupted. Part of it may be done: `terralive {command} {options}` does the rest."
+        )
     else:
         message = "Interrupted. Nothing was changed."
     return Stopped(stage=config.stage, live=command in _DEPLOYING, message=message)

@@ -3,11 +3,12 @@
     FUNCTION.log              every line, with its time and request id, to follow: `tail -F`
     FUNCTION/REQUEST-ID.log   one invocation's lines, between its START and its REPORT
 
-A file that has reached 16 MB becomes `….1.log`. What is older than 7 days goes, and the oldest files beyond 128 MB or
-5,000 files. Everything is this user's alone (0700, 0600).
+A file that has reached 16 MB becomes `….1.log`. What is older than 7 days goes, and the oldest
+files beyond 128 MB or 5,000 files. Everything is this user's alone (0700, 0600).
 
-One thread writes, a few times a second: a slow disk slows no invocation. It must never fail one either, and writes what
-handlers print and what invocations end in, never an event, an environment or a credential of its own accord.
+One thread writes, a few times a second: a slow disk slows no invocation. It must never fail one
+either, and writes what handlers print and what invocations end in, never an event, an environment
+or a credential of its own accord.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _PAUSE_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 5.0
 _WAITING_CHARACTERS: Final = 64 * 1024 * 1024
 _LOOK_AGAIN_SECONDS: Final = 3600.0
-_UNSAFE: Final = re.compile(r"[^0-9A-Za-z_-]")  # request ids come over the wire: none may lead anywhere else
+_UNSAFE: Final = re.compile(
+    r"[^0-9A-Za-z_-]"
+)  # request ids come over the wire: none may lead anywhere else
 _NAME_CHARACTERS: Final = 128
 
 
@@ -119,7 +122,10 @@ class LogFiles:
                 dropped, self._characters, self._dropped = self._dropped, 0, 0
             if dropped:
                 text = f"terralive: {dropped} lines of this project's functions are missing here: the disk is too slow"
-                lines += [_Line(time.time(), function, "", text) for function in {line.function for line in lines}]
+                lines += [
+                    _Line(time.time(), function, "", text)
+                    for function in {line.function for line in lines}
+                ]
             self._write(lines)
             if ends and not self._waiting:
                 return
@@ -153,7 +159,10 @@ class LogFiles:
             path.replace(path.with_suffix(".1.log"))
 
     def _prune(self) -> None:
-        """Let the oldest go, now and then: how much there is, only the disk knows, where others write there too."""
+        """Let the oldest go, now and then.
+
+        How much there is, only the disk knows, where others write there too.
+        """
         limits, now = self._limits, time.monotonic()
         if (
             now - self._pruned_at < _LOOK_AGAIN_SECONDS
@@ -170,13 +179,21 @@ class LogFiles:
         kept = 0
         for number, (changed, size, path) in enumerate(sorted(files, reverse=True)):
             kept += size
-            if number >= limits.files or kept > limits.total_bytes or time.time() - changed > limits.age_s:
+            if (
+                number >= limits.files
+                or kept > limits.total_bytes
+                or time.time() - changed > limits.age_s
+            ):
                 path.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=8)
 def _time(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(at_ms / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 @lru_cache(maxsize=256)

@@ -16,7 +16,8 @@ from terralive_terraform.runs.progress import Progress
 class Phase:
     """One part of the work, and how long it has taken.
 
-    Terraform itself tells how `plan` and `apply` end (see `translate.from_terraform`); everything else is told here.
+    Terraform itself tells how `plan` and `apply` end (see `translate.from_terraform`); everything
+    else is told here.
     """
 
     name: str
@@ -37,14 +38,22 @@ class Phase:
         try:
             yield
         except BaseException:
-            self.emit(Stack(phase=self.name, action=action, state=StackState.FAILED, elapsed_s=_since(began)))
+            self.emit(
+                Stack(
+                    phase=self.name, action=action, state=StackState.FAILED, elapsed_s=_since(began)
+                )
+            )
             raise
         if not tells_its_end:
             self.emit(Stack(phase=self.name, action=action, elapsed_s=_since(began)))
 
     def unchanged(self, message: str = "nothing to change") -> None:
         """Tell that the phase ends without having changed anything."""
-        self.emit(Stack(phase=self.name, action="unchanged", message=message, elapsed_s=_since(self._began)))
+        self.emit(
+            Stack(
+                phase=self.name, action="unchanged", message=message, elapsed_s=_since(self._began)
+            )
+        )
 
 
 def _since(began: float) -> float:

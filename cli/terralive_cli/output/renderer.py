@@ -1,7 +1,8 @@
 """Renders events: one queue, one thread, three looks (`rich`, `plain`, `json`) of the same story.
 
-`emit` never blocks its caller and never raises; a slow terminal slows nothing but itself. A reader that has gone away
-(`terralive … | head`) ends the rendering, not the command: `output_gone` says so.
+`emit` never blocks its caller and never raises; a slow terminal slows nothing but itself. A reader
+that has gone away (`terralive … | head`) ends the rendering, not the command: `output_gone` says
+so.
 """
 
 from __future__ import annotations
@@ -78,7 +79,10 @@ class Renderer:
             done.wait(_CLOSE_SECONDS)
 
     def close(self) -> None:
-        """Write what is left and stop; a terminal that takes nothing is given up after a few seconds."""
+        """Write what is left and stop.
+
+        A terminal that takes nothing is given up after a few seconds.
+        """
         if self._closed.acquire(blocking=False):
             self._queue.put(None)
         self._thread.join(_CLOSE_SECONDS)
@@ -87,7 +91,10 @@ class Renderer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 

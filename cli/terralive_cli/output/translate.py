@@ -39,7 +39,9 @@ def from_relay(event: RelayEvent) -> Event:
     """Give the event that the relay's event is to a user."""
     match event:
         case ConnectionChanged():
-            return Connection(state=event.state.value, reason=event.reason, retry_in_s=event.retry_in_s)
+            return Connection(
+                state=event.state.value, reason=event.reason, retry_in_s=event.retry_in_s
+            )
         case InvocationStarted():
             return InvocationEvent(
                 request_id=event.request_id,
@@ -50,7 +52,12 @@ def from_relay(event: RelayEvent) -> Event:
                 age_s=event.age_s,
             )
         case LogLine():
-            return Log(request_id=event.request_id, function=event.function, line=event.line, stream=event.stream)
+            return Log(
+                request_id=event.request_id,
+                function=event.function,
+                line=event.line,
+                stream=event.stream,
+            )
         case InvocationFinished():
             return Result(
                 request_id=event.request_id,
@@ -65,7 +72,9 @@ def from_relay(event: RelayEvent) -> Event:
         case Reloaded():
             return Reload(function=event.function, paths=event.paths)
         case Warned():
-            return Warning_(reference=event.reference, message=event.message, function=event.function)
+            return Warning_(
+                reference=event.reference, message=event.message, function=event.function
+            )
 
 
 def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR0911 - one case per kind
@@ -87,7 +96,9 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR
         case Diagnostic():
             if progress.severity == "error":
                 return None
-            said = ". ".join(part for part in (progress.summary, progress.detail.partition("\n")[0]) if part)
+            said = ". ".join(
+                part for part in (progress.summary, progress.detail.partition("\n")[0]) if part
+            )
             return Warning_(reference="terraform-warning", message=f"Terraform: {said}")
         case Summary():
             return _summary(phase, progress)
@@ -103,7 +114,11 @@ def _summary(phase: str, summary: Summary) -> Stack:
         return Stack(phase=phase, action="plan", total=total, message=to_do or "nothing to change")
     past = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "removed"))
     done = ", ".join(f"{count} {word}" for count, word in past if count)
-    return Stack(phase=phase, action="complete" if total else "unchanged", message=done or "nothing to change")
+    return Stack(
+        phase=phase,
+        action="complete" if total else "unchanged",
+        message=done or "nothing to change",
+    )
 
 
 def _resource(
@@ -112,4 +127,10 @@ def _resource(
     state: StackState,
     elapsed_s: float | None = None,
 ) -> Stack:
-    return Stack(phase=phase, action=progress.action, state=state, address=progress.address, elapsed_s=elapsed_s)
+    return Stack(
+        phase=phase,
+        action=progress.action,
+        state=state,
+        address=progress.address,
+        elapsed_s=elapsed_s,
+    )

@@ -1,4 +1,7 @@
-"""What a command sees of its user: it tells events and asks questions, and knows neither terminal nor JSON."""
+"""What a command sees of its user.
+
+It tells events and asks questions, and knows neither terminal nor JSON.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,13 @@ class Ui:
     """
 
     def __init__(
-        self, renderer: Renderer, *, questions: TextIO, answers: TextIO, interactive: bool, assume_yes: bool
+        self,
+        renderer: Renderer,
+        *,
+        questions: TextIO,
+        answers: TextIO,
+        interactive: bool,
+        assume_yes: bool,
     ) -> None:
         self._renderer = renderer
         self._questions = questions

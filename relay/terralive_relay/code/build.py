@@ -1,9 +1,11 @@
 """Runs the build commands of functions: before their code is first used, and after a change of what it is made from.
 
-Functions with the same command share its runs. While it runs their invocations wait; when it fails they all get the end
-of its output, until a change makes it succeed. A build writes files, and what it writes may be watched: so a change
-counts by its time. What happened before the build began is in it. What happened while it ran is taken for its output,
-unless `watch` names the path: then it was a save, and one more build follows (a few at most, should it be an output).
+Functions with the same command share its runs. While it runs their invocations wait; when it fails
+they all get the end of its output, until a change makes it succeed. A build writes files, and what
+it writes may be watched: so a change counts by its time. What happened before the build began is in
+it. What happened while it ran is taken for its output,
+unless `watch` names the path: then it was a save, and one more build follows (a few at most, should
+    it be an output).
 
 Threads: none of its own; it is called by the watcher's and by its process's.
 """
@@ -49,7 +51,9 @@ class _Change(Enum):
     NEW = auto()
 
 
-def builds(functions: Iterable[tuple[LocalFunction, Built]], guardian: Guardian, sink: Sink) -> tuple[Builder, ...]:
+def builds(
+    functions: Iterable[tuple[LocalFunction, Built]], guardian: Guardian, sink: Sink
+) -> tuple[Builder, ...]:
     """One builder for every command, however many functions it is for."""
     found: dict[Build, list[tuple[LocalFunction, Built]]] = {}
     for function, pool in functions:
@@ -62,7 +66,11 @@ class Builder:
     """One build command. Thread-safe; no method blocks but `close()`."""
 
     def __init__(
-        self, build: Build, functions: Sequence[tuple[LocalFunction, Built]], guardian: Guardian, sink: Sink
+        self,
+        build: Build,
+        functions: Sequence[tuple[LocalFunction, Built]],
+        guardian: Guardian,
+        sink: Sink,
     ) -> None:
         self.functions: Final = {function.name: function for function, _ in functions}
         self._build = build
@@ -84,9 +92,15 @@ class Builder:
             self._run()
 
     def changed(self, function: str, paths: Iterable[str]) -> bool:
-        """Build again if one of these paths, relative to the function's code root, asks for it; says whether so."""
+        """Build again if one of these paths, relative to the function's code root, asks for it.
+
+        Says whether so.
+        """
         with self._lock:
-            change = max((self._judge(self.functions[function], path) for path in paths), key=lambda c: c.value)
+            change = max(
+                (self._judge(self.functions[function], path) for path in paths),
+                key=lambda c: c.value,
+            )
             if self._closed or change is _Change.KNOWN:
                 return False
             if self._process is not None:
@@ -118,7 +132,10 @@ class Builder:
         return _Change.ECHO if is_named(function, path) else _Change.KNOWN
 
     def _follow(self, change: _Change) -> bool:
-        """Build once more because of a change; False if it has become clear that this would never end."""
+        """Build once more because of a change.
+
+        False if it has become clear that this would never end.
+        """
         self._echoes = self._echoes + 1 if change is _Change.ECHO else 0
         if self._echoes <= _MOST_ECHOES:
             self._run()
@@ -152,7 +169,9 @@ class Builder:
         self._sink(LogLine("", next(iter(self.functions)), line, stream))
 
     def _exited(self, status: int | OSError) -> None:
-        failure = outcomes.build_failed(self._build.command, status, self._tail) if status != 0 else None
+        failure = (
+            outcomes.build_failed(self._build.command, status, self._tail) if status != 0 else None
+        )
         with self._lock:
             self._process = None
             self._ended = time.time()

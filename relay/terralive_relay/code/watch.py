@@ -1,11 +1,14 @@
 """Tells when a function's local code has changed.
 
-One thread watches the code roots of all functions together. What counts as a change is a pure function, `affected()`:
-what tools write beside the code (caches, repositories, virtual environments, editors' temporary files) does not. A
-function's `watch` globs narrow what counts below its code root; those that lead out of it (`../shared/**`) add to it.
+One thread watches the code roots of all functions together. What counts as a change is a pure
+function, `affected()`: what tools write beside the code (caches, repositories, virtual
+environments, editors' temporary files) does not. A function's `watch` globs narrow what counts
+below its code root; those that lead out of it (`../shared/**`) add to it.
 
-A folder may be reached by several links, and the system tells a change there under one name only. So what is compared
-are real paths, and each function has its views: real folders, by the names under which it sees them.
+A folder may be reached by several links, and the system tells a change there under one name only.
+So what is compared
+are real paths, and each function has its views: real folders, by the names under which it sees
+    them.
 
 It must never read a file, and never let an error of the callback end the watching.
 """
@@ -55,11 +58,17 @@ def affected(
     functions: Iterable[LocalFunction], paths: Iterable[Path]
 ) -> tuple[tuple[LocalFunction, tuple[str, ...]], ...]:
     """Which functions these changed paths concern, each with its own paths relative to its code root."""
-    changed = [path for path in paths if not any(fnmatch.fnmatch(path.name, pattern) for pattern in _FILES)]
+    changed = [
+        path for path in paths if not any(fnmatch.fnmatch(path.name, pattern) for pattern in _FILES)
+    ]
     found = []
     for function in functions:
         globs = _globs(function)
-        here = changed if any(map(_leads_out, globs)) else [p for p in changed if p.is_relative_to(function.path)]
+        here = (
+            changed
+            if any(map(_leads_out, globs))
+            else [p for p in changed if p.is_relative_to(function.path)]
+        )
         relative = {Path(os.path.relpath(path, function.path)).as_posix() for path in here}
         mine = sorted(path for path in relative if _counts(path, globs))
         if mine:
@@ -90,7 +99,10 @@ def _counts(path: str, globs: Sequence[str]) -> bool:
 
 
 def _matches(path: str, glob: str) -> bool:
-    """Match generously: a folder stands for all in it, `**/` also for no folder, and `*` reaches across folders."""
+    """Match generously.
+
+    A folder stands for all in it, `**/` also for no folder, and `*` reaches across folders.
+    """
     if fnmatch.fnmatch(path, glob) or path.startswith(f"{glob}/"):
         return True
     return "**/" in glob and _matches(path, glob.replace("**/", "", 1))
@@ -115,19 +127,27 @@ def _views(function: LocalFunction, links: Callable[[str], Sequence[_View]]) -> 
     seen = [str(function.path)]
     for glob in filter(_leads_out, _globs(function)):
         parts = glob.split("/")
-        fixed = next((n for n, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts))
+        fixed = next(
+            (n for n, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts)
+        )
         folder = os.path.normpath(function.path.joinpath(*parts[:fixed]))
         seen.append(folder if os.path.isdir(folder) else os.path.dirname(folder))  # noqa: PTH112, PTH120
     views = []
     for root in seen:
         real = os.path.realpath(root)
         if os.path.isdir(real):  # noqa: PTH112
-            views += [_View(real, root), *(_View(v.real, root + v.seen[len(real) :]) for v in links(real))]
+            views += [
+                _View(real, root),
+                *(_View(v.real, root + v.seen[len(real) :]) for v in links(real)),
+            ]
     return tuple(dict.fromkeys(views))
 
 
 def _links(root: str) -> tuple[_View, ...]:
-    """The folders that links lead to, from anywhere below a real folder; not those that lead back above it."""
+    """The folders that links lead to, from anywhere below a real folder.
+
+    Not those that lead back above it.
+    """
     found: list[_View] = []
     todo = [root]
     while todo:
@@ -172,7 +192,8 @@ class Watcher:
     Args:
         functions: whose code roots to watch; roots that do not exist are left out.
         changed: what to do; called once per function and burst of changes.
-        trouble: told when the operating system does not let us watch; the code roots are polled from then on.
+        trouble: told when the operating system does not let us watch; the code roots are polled
+            from then on.
         source: where changes come from.
     """
 
@@ -211,8 +232,15 @@ class Watcher:
             try:
                 self._watch(polling=polling)
                 break
-            except (OSError, RuntimeError) as error:  # watchfiles: RuntimeError for what its core could not do
-                then = "nothing is watched any more" if polling else "they are polled instead, which takes longer"
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # watchfiles: RuntimeError for what its core could not do
+                then = (
+                    "nothing is watched any more"
+                    if polling
+                    else "they are polled instead, which takes longer"
+                )
                 self._trouble(
                     f"The folders of the functions cannot be watched ({error}); {then}. On Linux "
                     "`sysctl fs.inotify.max_user_watches` is often too low; `watch` does not change how many it needs."
@@ -242,9 +270,14 @@ class Watcher:
     def _tell(self, changed: Sequence[str]) -> None:
         # Only the folder's own name: what changed may be gone, or be a link itself.
         folder = functools.cache(os.path.realpath)
-        real = [os.path.join(folder(os.path.dirname(path)), os.path.basename(path)) for path in changed]  # noqa: PTH118, PTH119, PTH120
+        real = []
+        for path in changed:
+            parent, name = os.path.split(path)
+            real.append(os.path.join(folder(parent), name))  # noqa: PTH118  # paths are text here: thousands of them
         for function, views in self._views.items():
-            here = (Path(seen) for view in views for path in real if (seen := view.of(path)) is not None)
+            here = (
+                Path(seen) for view in views for path in real if (seen := view.of(path)) is not None
+            )
             for _, mine in affected((function,), here):
                 try:
                     self._changed(function.name, mine)

@@ -1,9 +1,9 @@
 """What of the handlers' output goes to the stubs that wait for them, so that CloudWatch has it (`--forward-logs`).
 
-What is kept is bounded: of each invocation at most `BYTES_A_SECOND` between one message and the next, and what is left
-out is counted and said in its place. Messages are not acknowledged, and one may be overtaken by the result: the result
-repeats the last one, and the stub leaves out what it has shown. It must never wait, and never cost an invocation its
-result.
+What is kept is bounded: of each invocation at most `BYTES_A_SECOND` between one message and the
+next, and what is left out is counted and said in its place. Messages are not acknowledged, and one
+may be overtaken by the result: the result repeats the last one, and the stub leaves out what it has
+shown. It must never wait, and never cost an invocation its result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class _Lines:
 
     def add(self, line: str) -> None:
         data = line.encode("utf-8", "replace") + b"\n"
-        if self.dropped or self.size + len(data) > BYTES_A_SECOND:  # from the first gap on: it is said there
+        if (
+            self.dropped or self.size + len(data) > BYTES_A_SECOND
+        ):  # from the first gap on: it is said there
             self.dropped += 1
             self.dropped_bytes += len(data)
         else:

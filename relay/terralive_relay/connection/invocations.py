@@ -1,9 +1,11 @@
 """The relay's invocations: which were run, and what is kept of their results. (message, now) -> effects; no I/O.
 
 Invariants:
-    1. A request id is given to a handler at most once in a relay's life, whatever is repeated, delayed or reordered.
-    2. A finished invocation's result is kept until the stub has said that it arrived or its time is over, and repeated
-       whenever it asks. Beyond that it is kept as long as there is room: a retry of Lambda's may ask for it.
+    1. A request id is given to a handler at most once in a relay's life, whatever is repeated,
+    delayed or reordered.
+    2. A finished invocation's result is kept until the stub has said that it arrived or its time is
+       over, and repeated whenever it asks. Beyond that it is kept as long as there is room: a retry
+       of Lambda's may ask for it.
     3. Everything that is sent about an invocation goes to the connection that asked for it last.
     4. Nothing but the functions of the configuration runs.
 """
@@ -20,18 +22,43 @@ from terralive_relay.connection.effects import Effect, Note, Run, Send, Tell
 from terralive_relay.connection.journal import Seen
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
-from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.chunks import (
+    PAYLOAD_BYTES,
+    Assembler,
+    pack_logs,
+    pack_outcome,
+    split,
+    unpack_invocation,
+)
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.refusals import Refusal, error_outcome
-from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Message, Missing, ProtocolError, Resume, Unknown
+from terralive_stub.protocol.wire import (
+    Ack,
+    Chunk,
+    Done,
+    Kind,
+    Message,
+    Missing,
+    ProtocolError,
+    Resume,
+    Unknown,
+)
 
-STALL_SECONDS: Final = 1.0  # without a further chunk of an invocation, the missing ones are asked for
-ABANDON_SECONDS: Final = 30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
-MOST_SECONDS: Final = 900.0  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+STALL_SECONDS: Final = (
+    1.0  # without a further chunk of an invocation, the missing ones are asked for
+)
+ABANDON_SECONDS: Final = (
+    30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
+)
+MOST_SECONDS: Final = (
+    900.0  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+)
 KEEP_SECONDS: Final = MOST_SECONDS + 60.0  # results
 KEEP_BYTES: Final = 128 * 1024 * 1024
-KEEP_SETTLED_BYTES: Final = 8 * 1024 * 1024  # of results that only a retry of Lambda's could ask for
+KEEP_SETTLED_BYTES: Final = (
+    8 * 1024 * 1024
+)  # of results that only a retry of Lambda's could ask for
 LATE_SECONDS: Final = 10.0  # after its deadline nobody waits for an invocation any more
 AGAIN_SECONDS: Final = 0.5  # before a result is sent to the same connection once more
 REMEMBER_IDS: Final = 100_000
@@ -39,7 +66,10 @@ REMEMBER_IDS: Final = 100_000
 
 @dataclass(slots=True)
 class _Entry:
-    """One invocation. `payload` is None while its handler runs, and after it has been forgotten (`gone`)."""
+    """One invocation.
+
+    `payload` is None while its handler runs, and after it has been forgotten (`gone`).
+    """
 
     function: str
     peer: str
@@ -70,11 +100,17 @@ class Invocations:
     say: Callable[[Message], Send]
     seen: Mapping[str, Seen]
     _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
-    _finished: OrderedDict[str, None] = field(default_factory=OrderedDict)  # ids with a stored result, oldest first
-    _settled: OrderedDict[str, int] = field(default_factory=OrderedDict)  # those of them nobody waits for: bytes
+    _finished: OrderedDict[str, None] = field(
+        default_factory=OrderedDict
+    )  # ids with a stored result, oldest first
+    _settled: OrderedDict[str, int] = field(
+        default_factory=OrderedDict
+    )  # those of them nobody waits for: bytes
     _settled_bytes: int = 0
     _open: dict[str, None] = field(default_factory=dict)  # ids that somebody may wait for
-    _ends: list[tuple[float, str]] = field(default_factory=list)  # a heap of when they are over; some stand there twice
+    _ends: list[tuple[float, str]] = field(
+        default_factory=list
+    )  # a heap of when they are over; some stand there twice
     _assembler: Assembler = field(default_factory=Assembler)
     _kept_bytes: int = 0
 
@@ -85,7 +121,9 @@ class Invocations:
             ProtocolError: it contradicts itself, or names what is not this relay's.
         """
         if chunk.function not in self.functions:
-            raise ProtocolError(f"{chunk.function!r:.140} is not a function of this project's configuration")
+            raise ProtocolError(
+                f"{chunk.function!r:.140} is not a function of this project's configuration"
+            )
         entry = self._entries.get(chunk.request_id)
         if entry is not None:
             if entry.function != chunk.function:
@@ -93,7 +131,10 @@ class Invocations:
             entry.peer = chunk.peer
             if chunk.part != 0:
                 return []
-            return [*self._repeated(chunk.request_id, entry, now), *self._stand(chunk.request_id, entry, now)]
+            return [
+                *self._repeated(chunk.request_id, entry, now),
+                *self._stand(chunk.request_id, entry, now),
+            ]
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
@@ -101,11 +142,19 @@ class Invocations:
         if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self._assembler.discard(chunk.request_id)
-        if invocation.deadline_ms <= now_ms:  # no entry: Lambda's retry has the same id, and may run
-            warned = Warned("invocation-expired", f"{chunk.request_id} came too late and was not run", chunk.function)
+        if (
+            invocation.deadline_ms <= now_ms
+        ):  # no entry: Lambda's retry has the same id, and may run
+            warned = Warned(
+                "invocation-expired",
+                f"{chunk.request_id} came too late and was not run",
+                chunk.function,
+            )
             return [Tell(warned)]
         allowed_s = (invocation.deadline_ms - now_ms) / 1000
-        entry = self._entries[chunk.request_id] = _Entry(chunk.function, chunk.peer, allowed_s=allowed_s)
+        entry = self._entries[chunk.request_id] = _Entry(
+            chunk.function, chunk.peer, allowed_s=allowed_s
+        )
         self._awaited(chunk.request_id, entry, now + allowed_s)
         trigger = describe_trigger(invocation.event)
         delivery = describe_delivery(invocation.event, invocation.trace_id)
@@ -133,7 +182,10 @@ class Invocations:
         send: bool,
         waited_ms: float = 0.0,
     ) -> list[Effect]:
-        """A handler has ended. `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now."""
+        """A handler has ended.
+
+        `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now.
+        """
         entry = self._entries[request_id]
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
             refused = error_outcome(
@@ -149,7 +201,9 @@ class Invocations:
         entry.finished_at = now
         self._finished[request_id] = None
         self._kept_bytes += len(entry.payload)
-        if entry.until + LATE_SECONDS <= now:  # a debugger had stopped the time here, and not in Lambda
+        if (
+            entry.until + LATE_SECONDS <= now
+        ):  # a debugger had stopped the time here, and not in Lambda
             self._settle(request_id, entry)
         error = describe_error(outcome)
         told = Tell(
@@ -173,7 +227,10 @@ class Invocations:
         if entry is None or entry.finished:
             return []
         payload = pack_logs(printed)
-        return [self.say(chunk) for chunk in split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)]
+        return [
+            self.say(chunk)
+            for chunk in split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)
+        ]
 
     def about_result(self, message: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's question about an invocation that was acknowledged."""
@@ -195,7 +252,8 @@ class Invocations:
     def standing(self, now: float) -> list[Effect]:
         """Say again how everything stands whose result has not arrived.
 
-        What was on its way while the lease moved may have been refused, or have gone down with a connection.
+        What was on its way while the lease moved may have been refused, or have gone down with a
+        connection.
         """
         return [
             effect
@@ -226,19 +284,25 @@ class Invocations:
     def _repeated(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
         """Take an invocation that has come before: sent again by its stub, or tried again by Lambda.
 
-        Tell of a retry: the caller of the attempt before has had its answer, or can have none. How long it may take
-        stands in its payload, which nobody assembles.
+        Tell of a retry: the caller of the attempt before has had its answer, or can have none. How
+        long it may take stands in its payload, which nobody assembles.
         """
         settled = self._unsettle(request_id)  # this attempt's stub has not got it yet
         again = settled or entry.answered or entry.gone
-        self._awaited(request_id, entry, now + (MOST_SECONDS if again or entry.until <= now else entry.allowed_s))
+        self._awaited(
+            request_id,
+            entry,
+            now + (MOST_SECONDS if again or entry.until <= now else entry.allowed_s),
+        )
         if not again:
             return []
         entry.answered = False
-        what = "that attempt's result is forgotten" if entry.gone else "that attempt's result was given again"
-        text = (
-            f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
+        what = (
+            "that attempt's result is forgotten"
+            if entry.gone
+            else "that attempt's result was given again"
         )
+        text = f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
         return [Tell(Warned("retry-not-run", text, entry.function))]
 
     def _awaited(self, request_id: str, entry: _Entry, until: float) -> None:
@@ -260,7 +324,9 @@ class Invocations:
         self._settled_bytes -= size or 0
         return size is not None
 
-    def _stand(self, request_id: str, entry: _Entry, now: float, *, forced: bool = False) -> list[Effect]:
+    def _stand(
+        self, request_id: str, entry: _Entry, now: float, *, forced: bool = False
+    ) -> list[Effect]:
         """Say how an invocation stands: running, finished, or forgotten."""
         if entry.gone:
             return [self.say(Unknown(request_id, entry.function, entry.peer))]
@@ -272,8 +338,13 @@ class Invocations:
     def _ack(request_id: str, entry: _Entry) -> Ack:
         return Ack(request_id, entry.function, entry.peer)
 
-    def _result(self, request_id: str, entry: _Entry, now: float, *, forced: bool = False) -> list[Effect]:
-        """Send a result; not what is on its way already, or a flood of small questions would fill our memory."""
+    def _result(
+        self, request_id: str, entry: _Entry, now: float, *, forced: bool = False
+    ) -> list[Effect]:
+        """Send a result.
+
+        Not what is on its way already, or a flood of small questions would fill our memory.
+        """
         if entry.payload is None or (
             not forced and entry.sent[0] == entry.peer and now - entry.sent[1] < AGAIN_SECONDS
         ):
@@ -285,14 +356,19 @@ class Invocations:
     def _forget(self, now: float) -> None:
         """Keep memory bounded: old results first, those that nobody waits for before the others; then old ids.
 
-        Results stand in the order in which they were made, settled ones in the order in which they were settled: what
-        is to be forgotten stands at the front, so a tick costs what it forgets.
+        Results stand in the order in which they were made, settled ones in the order in which they
+        were settled: what is to be forgotten stands at the front, so a tick costs what it forgets.
         """
-        while self._settled and (self._settled_bytes > KEEP_SETTLED_BYTES or self._kept_bytes > KEEP_BYTES):
+        while self._settled and (
+            self._settled_bytes > KEEP_SETTLED_BYTES or self._kept_bytes > KEEP_BYTES
+        ):
             self._drop_result(next(iter(self._settled)))
         while self._finished:
             request_id = next(iter(self._finished))
-            if self._kept_bytes <= KEEP_BYTES and now - self._entries[request_id].finished_at < KEEP_SECONDS:
+            if (
+                self._kept_bytes <= KEEP_BYTES
+                and now - self._entries[request_id].finished_at < KEEP_SECONDS
+            ):
                 break
             self._drop_result(request_id)
         while len(self._entries) > REMEMBER_IDS and next(iter(self._entries.values())).gone:

@@ -1,8 +1,9 @@
 """Which request ids were run on this machine, over restarts of the relay: how often, and since when.
 
 Lambda retries an asynchronous invocation under the same request id
-(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html), also when the relay was restarted
-meanwhile. Nothing is decided by this file: it lets a retry be shown as one. It holds ids and times, no content.
+(https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html), also when the
+relay was restarted meanwhile. Nothing is decided by this file: it lets a retry be shown as one. It
+holds ids and times, no content.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ KEEP_IDS: Final = 5000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """`attempts`: how often the id was run here; `first_ms`: when it first was, in milliseconds since the epoch."""
+    """`attempts`.
+
+    How often the id was run here; `first_ms`: when it first was, in milliseconds since the epoch.
+    """
 
     attempts: int
     first_ms: int

@@ -1,14 +1,17 @@
 """The relay's hold on the stage's lease, and over which connection: (event, now) -> effects. No sockets, no clock.
 
-Connections have numbers. The active one holds the lease or asks for it. Ahead of API Gateway's limit of two hours a
-candidate opens beside it; once the lease is the candidate's, the active one retires and is heard for a few seconds
-more, since brokers may still have messages under way to it.
+Connections have numbers. The active one holds the lease or asks for it. Ahead of API Gateway's
+limit of two hours a candidate opens beside it; once the lease is the candidate's, the active one
+retires and is heard for a few seconds more, since brokers may still have messages under way to it.
 
 Invariants:
-    1. The lease moves to another connection before the one that had it is closed, unless that one has died.
-    2. An answer that does not come in time costs the connection; a relay without one does not believe in its lease.
+    1. The lease moves to another connection before the one that had it is closed, unless that one
+    has died.
+    2. An answer that does not come in time costs the connection; a relay without one does not
+    believe in its lease.
     3. A takeover is asked for once in a life, so that two relays cannot take turns.
-    4. Every connection that has opened is active, candidate or retired, or `Close` was asked for it.
+    4. Every connection that has opened is active, candidate or retired, or `Close` was asked for
+    it.
 """
 
 from __future__ import annotations
@@ -32,11 +35,15 @@ from terralive_stub.protocol.wire import (
     Welcome,
 )
 
-ANSWER_SECONDS: Final = 10.0  # for a Hello or a Heartbeat; a connection that takes longer is given up
+ANSWER_SECONDS: Final = (
+    10.0  # for a Hello or a Heartbeat; a connection that takes longer is given up
+)
 RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a connection is replaced
 RENEW_AGAIN_SECONDS: Final = 60.0  # after an attempt that failed
 RETIRED_SECONDS: Final = 5.0
-WAKE_SECONDS: Final = 5.0  # for an answer after this machine slept; the connection has probably died meanwhile
+WAKE_SECONDS: Final = (
+    5.0  # for an answer after this machine slept; the connection has probably died meanwhile
+)
 _HEARTBEAT_SECONDS: Final = (1.0, 20.0)  # at least and at most, whatever a broker says
 _MOST_NEWS: Final = 5  # reasons that are told while a relay is away
 
@@ -61,10 +68,14 @@ class Leasing:
     _active: int | None = None
     _candidate: int | None = None
     _candidate_by: float | None = None
-    _retired: dict[int, float] = field(default_factory=dict)  # connections that are to be closed, and when
+    _retired: dict[int, float] = field(
+        default_factory=dict
+    )  # connections that are to be closed, and when
     _renew_at: float | None = None
     _leased: bool = False
-    _stopped: bool = False  # the stage is somebody else's: what becomes of the connection is no news
+    _stopped: bool = (
+        False  # the stage is somebody else's: what becomes of the connection is no news
+    )
     _was_leased: bool = False
     _lost_at: float | None = None
     _told: set[str] = field(default_factory=set)
@@ -77,7 +88,10 @@ class Leasing:
         return self._leased
 
     def say(self, message: Message) -> Send:
-        """On the active connection; where there is none, it is to be said again once the lease is held."""
+        """On the active connection.
+
+        Where there is none, it is to be said again once the lease is held.
+        """
         return Send(self._active or 0, message)
 
     def opened(self, connection: int, now: float) -> list[Effect]:
@@ -88,13 +102,22 @@ class Leasing:
             self._active = connection
             self._answer_by = now + ANSWER_SECONDS
             return [self._hello(connection)]
-        before = [Close(self._candidate, "another one has opened")] if self._candidate is not None else []
+        before = (
+            [Close(self._candidate, "another one has opened")]
+            if self._candidate is not None
+            else []
+        )
         self._candidate = connection
         self._candidate_by = now + ANSWER_SECONDS
         return [*before, self._hello(connection, renewal=True)]
 
-    def closed(self, connection: int, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
-        """A connection has ended, or did not open; unless there is another one, one is opened in `retry_in_s`."""
+    def closed(
+        self, connection: int, now: float, why: str, retry_in_s: float | None
+    ) -> list[Effect]:
+        """A connection has ended, or did not open.
+
+        Unless there is another one, one is opened in `retry_in_s`.
+        """
         if self._retired.pop(connection, None) is not None or self._stopped:
             return []
         if connection == self._active:
@@ -103,7 +126,9 @@ class Leasing:
             self._candidate = self._candidate_by = None
         if self._active is not None:
             return []
-        if self._candidate is not None:  # the old one died while the lease was moving: the new one is on its way
+        if (
+            self._candidate is not None
+        ):  # the old one died while the lease was moving: the new one is on its way
             self._active, self._answer_by = self._candidate, self._candidate_by
             self._candidate = self._candidate_by = None
             self._leased = False
@@ -120,20 +145,34 @@ class Leasing:
         return [Tell(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))] if news else []
 
     def woke(self, now: float) -> list[Effect]:
-        """This machine, or this process, stood still for a while: find out at once whether the connection lives."""
+        """This machine, or this process, stood still for a while.
+
+        Find out at once whether the connection lives.
+        """
         if self._active is None:
             return []
         self._heartbeat_at = now + self._heartbeat_s
         self._answer_by = now + WAKE_SECONDS
-        return [self.say(Heartbeat(self.identity.relay))] if self._leased else [self._hello(self._active)]
+        return (
+            [self.say(Heartbeat(self.identity.relay))]
+            if self._leased
+            else [self._hello(self._active)]
+        )
 
     def network_changed(self) -> list[Effect]:
         """This machine has another address: nothing will come over the old connections."""
         alive = [self._active, self._candidate, *self._retired]
-        return [Close(number, "this machine's network has changed") for number in alive if number is not None]
+        return [
+            Close(number, "this machine's network has changed")
+            for number in alive
+            if number is not None
+        ]
 
     def received(self, connection: int, message: Message, now: float) -> tuple[list[Effect], bool]:
-        """Take a message about the lease; True where all that stands is to be said again, over another connection."""
+        """Take a message about the lease.
+
+        True where all that stands is to be said again, over another connection.
+        """
         if self._stopped:
             return [], False
         match message:
@@ -165,7 +204,11 @@ class Leasing:
             self._heartbeat_at = now + self._heartbeat_s
             self._answer_by = now + ANSWER_SECONDS
             effects.append(self.say(Heartbeat(self.identity.relay)))
-        if self._candidate is not None and self._candidate_by is not None and now >= self._candidate_by:
+        if (
+            self._candidate is not None
+            and self._candidate_by is not None
+            and now >= self._candidate_by
+        ):
             self._candidate_by = None
             effects.append(Close(self._candidate, silent))
         if self._leased and self._renew_at is not None and now >= self._renew_at:
@@ -180,7 +223,13 @@ class Leasing:
 
     def due(self) -> list[float]:
         """When `tick` has something to do."""
-        due = (self._answer_by, self._heartbeat_at, self._candidate_by, self._renew_at, *self._retired.values())
+        due = (
+            self._answer_by,
+            self._heartbeat_at,
+            self._candidate_by,
+            self._renew_at,
+            *self._retired.values(),
+        )
         return [at for at in due if at is not None]
 
     def goodbye(self) -> list[Effect]:
@@ -190,7 +239,10 @@ class Leasing:
     def _hello(self, connection: int, *, renewal: bool = False) -> Send:
         mine = self.identity
         takeover = mine.takeover and not self._was_leased
-        return Send(connection, Hello(mine.relay, mine.functions, mine.owner, mine.machine, takeover, renewal))
+        return Send(
+            connection,
+            Hello(mine.relay, mine.functions, mine.owner, mine.machine, takeover, renewal),
+        )
 
     def _problem(self, connection: int, problem: Problem, now: float) -> list[Effect]:
         if problem.reference == "no-lease":
@@ -204,7 +256,9 @@ class Leasing:
                 return []  # about what was sent before; the Hello is on its way
         return [Tell(Warned(problem.reference, problem.message))]
 
-    def _welcome(self, connection: int, now: float, heartbeat_s: float) -> tuple[list[Effect], bool]:
+    def _welcome(
+        self, connection: int, now: float, heartbeat_s: float
+    ) -> tuple[list[Effect], bool]:
         moved = connection == self._candidate
         if moved and self._active is not None:
             self._retired[self._active] = now + RETIRED_SECONDS

@@ -1,10 +1,12 @@
 """The relay's side of the protocol: (event, now) -> effects. No sockets, no clock, no threads.
 
-`relay.py` is the shell: it owns the transport and the workers, does what the effects say, and feeds back what
-happened. `now` is in seconds of a monotonic clock; `now_ms` is this machine's wall clock, for deadlines.
+`relay.py` is the shell: it owns the transport and the workers, does what the effects say, and feeds
+back what happened. `now` is in seconds of a monotonic clock; `now_ms` is this machine's wall clock,
+for deadlines.
 
-Two halves, each with its invariants in its module: `leasing` (connections and the lease) and `invocations` (what is run
-and answered). This module says who gets which message, and has what stands said again when the lease is held anew.
+Two halves, each with its invariants in its module: `leasing` (connections and the lease) and
+`invocations` (what is run and answered). This module says who gets which message, and has what
+stands said again when the lease is held anew.
 """
 
 from __future__ import annotations
@@ -47,7 +49,10 @@ class RelaySession:
     """
 
     def __init__(
-        self, identity: Identity, renew_after_s: float = RENEW_SECONDS, seen: Mapping[str, Seen] = _NOTHING_SEEN
+        self,
+        identity: Identity,
+        renew_after_s: float = RENEW_SECONDS,
+        seen: Mapping[str, Seen] = _NOTHING_SEEN,
     ) -> None:
         self._leasing = Leasing(identity, renew_after_s)
         self._invocations = Invocations(identity.functions, self._leasing.say, seen)
@@ -56,8 +61,13 @@ class RelaySession:
         """The transport has a new connection."""
         return self._leasing.opened(connection, now)
 
-    def closed(self, connection: int, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
-        """A connection has ended, or did not open; unless there is another one, one is opened in `retry_in_s`."""
+    def closed(
+        self, connection: int, now: float, why: str, retry_in_s: float | None
+    ) -> list[Effect]:
+        """A connection has ended, or did not open.
+
+        Unless there is another one, one is opened in `retry_in_s`.
+        """
         return self._leasing.closed(connection, now, why, retry_in_s)
 
     def woke(self, now: float) -> list[Effect]:
@@ -88,7 +98,14 @@ class RelaySession:
                 raise ProtocolError(f"a relay does not expect {message.ACTION!r}")
 
     def finished(
-        self, request_id: str, outcome: Outcome, handler_ms: float, now: float, *, send: bool, waited_ms: float = 0.0
+        self,
+        request_id: str,
+        outcome: Outcome,
+        handler_ms: float,
+        now: float,
+        *,
+        send: bool,
+        waited_ms: float = 0.0,
     ) -> list[Effect]:
         """A handler has ended. `send=False`: Lambda's own timeout has answered the caller already."""
         hears = send and self._leasing.held
@@ -101,7 +118,10 @@ class RelaySession:
         return self._invocations.printed(request_id, printed) if self._leasing.held else []
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what has become due; `next_tick` tells when. Only a relay with the lease may ask for anything."""
+        """Do what has become due.
+
+        `next_tick` tells when. Only a relay with the lease may ask for anything.
+        """
         return [*self._leasing.tick(now), *self._invocations.tick(now, may_ask=self._leasing.held)]
 
     def next_tick(self, now: float) -> float:
@@ -109,7 +129,10 @@ class RelaySession:
         return min([now + STALL_SECONDS, *self._leasing.due()])
 
     def goodbye(self) -> list[Effect]:
-        """Give the lease back; `released` tells when the debug stack knows, and the connection may be closed."""
+        """Give the lease back.
+
+        `released` tells when the debug stack knows, and the connection may be closed.
+        """
         return self._leasing.goodbye()
 
     @property

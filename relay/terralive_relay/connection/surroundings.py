@@ -1,8 +1,9 @@
 """What this machine goes through: it slept, or its network changed. Asked about once a second; no threads.
 
-A laptop that wakes up has connections that look alive and are dead, and nothing tells: the monotonic clock stood still
-(Linux and macOS both stop it in sleep), or this process was stopped while the clock went on. Either shows as a gap
-between two looks. A changed network shows in the address from which the system would reach the gateway now.
+A laptop that wakes up has connections that look alive and are dead, and nothing tells: the
+monotonic clock stood still (Linux and macOS both stop it in sleep), or this process was stopped
+while the clock went on. Either shows as a gap between two looks. A changed network shows in the
+address from which the system would reach the gateway now.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-GAP_SECONDS: Final = 5.0  # between two looks, which are one second apart; less may be a busy machine
+GAP_SECONDS: Final = (
+    5.0  # between two looks, which are one second apart; less may be a busy machine
+)
 _DISCARD_PORT: Final = 9  # connecting a UDP socket sends nothing: any port serves
 
 
@@ -24,7 +27,10 @@ class Clocks:
     wall: float
 
     def gap(self, monotonic: float, wall: float) -> bool:
-        """Whether this process stood still since the last look. A wall clock that was set looks the same; no harm."""
+        """Whether this process stood still since the last look.
+
+        A wall clock that was set looks the same; no harm.
+        """
         passed = max(monotonic - self.monotonic, wall - self.wall)
         self.monotonic, self.wall = monotonic, wall
         return passed > GAP_SECONDS
@@ -53,7 +59,8 @@ class Network:
     def look(self, address: str) -> Change:
         """Take the address from which the gateway would be reached now, "" for none.
 
-        Looks are compared with looks, not with a connection's own address: a policy may route TCP another way.
+        Looks are compared with looks, not with a connection's own address: a policy may route TCP
+        another way.
         """
         if not address:
             self.away = True

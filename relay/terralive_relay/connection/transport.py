@@ -1,14 +1,15 @@
 """The relay's WebSocket connections: one is kept open, whatever happens; what happens is delivered to a callback.
 
-A second one opens beside it when the session asks for that (`renew`). Where the last one ends, another follows after a
-jittered backoff. Connections have numbers, and whoever sends names the connection: a message for one that has ended is
-dropped, never sent on another.
+A second one opens beside it when the session asks for that (`renew`). Where the last one ends,
+another follows after a jittered backoff. Connections have numbers, and whoever sends names the
+connection: a message for one that has ended is dropped, never sent on another.
 
-Threads, all daemons: `relay-transport` owns the loop and blocks on its wishes (a connection has ended, open another,
-hurry, stop) or in the wait before the next attempt; `relay-connection-N` runs websocket-client's loop of one connection
-and blocks in its socket; `relay-writer` is the only one that sends messages, since websocket-client's lock guards
-frames and a message may be several. websocket-client's own ping thread sends control frames between them, as RFC 6455
-allows. Callbacks only enqueue: a slow one would kill a healthy connection through a missed pong.
+Threads, all daemons: `relay-transport` owns the loop and blocks on its wishes (a connection has
+ended, open another, hurry, stop) or in the wait before the next attempt; `relay-connection-N` runs
+websocket-client's loop of one connection and blocks in its socket; `relay-writer` is the only one
+that sends messages, since websocket-client's lock guards frames and a message may be several.
+websocket-client's own ping thread sends control frames between them, as RFC 6455 allows. Callbacks
+only enqueue: a slow one would kill a healthy connection through a missed pong.
 
 This module decides nothing about the protocol; `session.py` does.
 """
@@ -35,7 +36,9 @@ from terralive_stub.stub.transport import send_text, socket_options
 PING_INTERVAL_SECONDS: Final = 20
 PING_TIMEOUT_SECONDS: Final = 10  # must be shorter than the interval
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-UNACKNOWLEDGED_SECONDS: Final = 10  # by TCP: then the connection is dead (where the system can be told so)
+UNACKNOWLEDGED_SECONDS: Final = (
+    10  # by TCP: then the connection is dead (where the system can be told so)
+)
 BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)  # before attempt 2, 3, …; half of it is jitter
 STEADY_SECONDS: Final = 30.0  # a connection that lasted so long starts the backoff anew
 _FORBIDDEN: Final = frozenset({401, 403})
@@ -86,11 +89,13 @@ class Transport:
     Args:
         url: the debug stack's WebSocket address, through the door for relays.
         region: its region.
-        credentials: gives the caller's credentials of this moment; may raise, which counts as a failed attempt.
-        happened: called with everything that happens, in order for each connection, from the transport's threads; must
-            not block.
+        credentials: gives the caller's credentials of this moment; may raise, which counts as a
+            failed attempt.
+        happened: called with everything that happens, in order for each connection, from the
+            transport's threads; must not block.
         backoff_scale: shortens the waits in tests.
-        ping_interval_s, ping_timeout_s: how soon a silent peer is noticed; the interval must be the longer one.
+        ping_interval_s, ping_timeout_s: how soon a silent peer is noticed; the interval must be the
+            longer one.
     """
 
     def __init__(
@@ -169,7 +174,9 @@ class Transport:
         due: float | None = time.monotonic()  # when to open one
         while True:
             try:
-                wish = self._wishes.get(timeout=None if due is None else max(0.0, due - time.monotonic()))
+                wish = self._wishes.get(
+                    timeout=None if due is None else max(0.0, due - time.monotonic())
+                )
             except queue.Empty:
                 number, due = number + 1, None
                 self._open(number)
@@ -220,7 +227,9 @@ class Transport:
 class _Line:
     """One connection, in a thread of its own, from its first attempt to its end."""
 
-    def __init__(self, number: int, happened: Callable[[Happening], None], ended: Callable[[_Line], None]) -> None:
+    def __init__(
+        self, number: int, happened: Callable[[Happening], None], ended: Callable[[_Line], None]
+    ) -> None:
         self.number = number
         self.forbidden = False
         self.began = time.monotonic()
@@ -240,9 +249,18 @@ class _Line:
         with self._lock:
             return self._why or "the connection was closed"
 
-    def start(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+    def start(
+        self,
+        url: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        ping: tuple[float, float],
+    ) -> None:
         self._thread = threading.Thread(
-            target=self._run, args=(url, region, credentials, ping), name=f"relay-connection-{self.number}", daemon=True
+            target=self._run,
+            args=(url, region, credentials, ping),
+            name=f"relay-connection-{self.number}",
+            daemon=True,
         )
         self._thread.start()
 
@@ -270,7 +288,13 @@ class _Line:
         except (OSError, WebSocketException) as error:
             self.hang_up(_words(error))
 
-    def _run(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+    def _run(
+        self,
+        url: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        ping: tuple[float, float],
+    ) -> None:
         try:
             self._stay(url, region, credentials, ping)
         finally:
@@ -283,7 +307,13 @@ class _Line:
                 raw.close()  # after a close frame the library leaves it open, and the gateway waiting
             self._ended(self)
 
-    def _stay(self, url: str, region: str, credentials: Callable[[], Credentials], ping: tuple[float, float]) -> None:
+    def _stay(
+        self,
+        url: str,
+        region: str,
+        credentials: Callable[[], Credentials],
+        ping: tuple[float, float],
+    ) -> None:
         """Open the connection and stay in it until it ends."""
         try:
             headers = sign_upgrade(url, region, credentials(), time.time())
@@ -305,7 +335,9 @@ class _Line:
                 return
         interval, timeout = ping
         options = list(socket_options(UNACKNOWLEDGED_SECONDS))
-        app.run_forever(ping_interval=interval, ping_timeout=timeout, suppress_origin=True, sockopt=options)
+        app.run_forever(
+            ping_interval=interval, ping_timeout=timeout, suppress_origin=True, sockopt=options
+        )
 
     def _opened(self, app: WebSocketApp) -> None:
         raw = app.sock.sock if app.sock is not None else None
@@ -321,7 +353,8 @@ class _Line:
         self._happened(Opened(self.number))
 
     def _took(self, data: str | bytes) -> None:
-        # From `on_message`: `on_data` names the last frame's opcode, which is no text's where a message has several.
+        # From `on_message`: `on_data` names the last frame's opcode, which is no text's where a
+        # message has several.
         if isinstance(data, str):
             self._happened(Text(self.number, data))
 
@@ -335,7 +368,9 @@ class _Line:
 
     def _closed(self, code: int | None, reason: str | None) -> None:
         if code is not None:
-            self._note(f"API Gateway closed the connection ({code}{f' {reason}' if reason else ''})")
+            self._note(
+                f"API Gateway closed the connection ({code}{f' {reason}' if reason else ''})"
+            )
 
     def _note(self, why: str) -> None:
         with self._lock:
@@ -343,13 +378,19 @@ class _Line:
 
 
 def _words(error: Exception) -> str:
-    """What happened, for a user: without a class's name or the system's number, where there is more to say."""
+    """What happened, for a user.
+
+    Without a class's name or the system's number, where there is more to say.
+    """
     said = getattr(error, "strerror", None) or str(error)
     return str(said).rstrip(".") or type(error).__name__
 
 
 def _hang_up(app: WebSocketApp) -> None:
-    """End a connection from any thread. `app.close()` would read the socket beside the loop's own thread."""
+    """End a connection from any thread.
+
+    `app.close()` would read the socket beside the loop's own thread.
+    """
     app.keep_running = False
     connection = app.sock
     raw = connection.sock if connection is not None else None

@@ -1,9 +1,9 @@
 """The port of one debugged function: open from the start to the end, whichever worker is behind it.
 
-A debugger may attach before there is a worker, and after a change of code there is another one. Its connection is held
-until a worker lets it in on a port of its own, and bytes go back and forth from then on. What listens behind a worker's
-port may be a process that escapes the worker's group (debugpy's adapter does): it ends with its connection, and that
-one ends with us.
+A debugger may attach before there is a worker, and after a change of code there is another one. Its
+connection is held until a worker lets it in on a port of its own, and bytes go back and forth from
+then on. What listens behind a worker's port may be a process that escapes the worker's group
+(debugpy's adapter does): it ends with its connection, and that one ends with us.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class DebugPort:
         self._worker = 0  # the newest worker's own port; one thread writes it, the other reads it
         self._loop = asyncio.new_event_loop()
         self._over = asyncio.Event()
-        self._thread = threading.Thread(target=self._run, name=f"debug-port-{function}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=f"debug-port-{function}", daemon=True
+        )
         self._thread.start()
 
     def for_worker(self) -> int:
@@ -69,7 +71,8 @@ class DebugPort:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        # Not asyncio's own server: it forgets a connection that comes while it closes (Python 3.11).
+        # Not asyncio's own server: it forgets a connection that comes while it closes (Python
+        # 3.11).
         self._listener.setblocking(False)
         over = asyncio.ensure_future(self._over.wait())
         connections: set[asyncio.Task[None]] = set()
@@ -95,7 +98,9 @@ class DebugPort:
                 await self._pass_on(debugger, to_debugger)
             await to_debugger.wait_closed()
 
-    async def _pass_on(self, debugger: asyncio.StreamReader, to_debugger: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, debugger: asyncio.StreamReader, to_debugger: asyncio.StreamWriter
+    ) -> None:
         worker, to_worker = await self._connected()
         with contextlib.closing(to_worker):
             pumps = {

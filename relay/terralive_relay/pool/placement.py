@@ -1,7 +1,8 @@
 """Who gets which worker: the pool's one decision, as a pure function.
 
-Waiting invocations are served in their order, each by an idle worker that fits, else by one that soon will be, else
-by a new one while the limit allows it, else by a new one in the place of an idle worker that fits nobody.
+Waiting invocations are served in their order, each by an idle worker that fits, else by one that
+soon will be, else by a new one while the limit allows it, else by a new one in the place of an idle
+worker that fits nobody.
 """
 
 from __future__ import annotations
@@ -39,13 +40,14 @@ def plan(
 
     Args:
         waiting: invocations, oldest first.
-        workers: all workers with their states; of those that fit equally well, later ones are taken first, so that
-            the early ones can grow idle and be reaped.
+        workers: all workers with their states; of those that fit equally well, later ones are taken
+            first, so that the early ones can grow idle and be reaped.
         limit: how many workers may be alive.
         fit: 0 where the worker cannot serve the invocation; the larger the better.
     """
     idle = [worker for worker, state in workers if state is WorkerState.IDLE]
-    # Soon idle; one that has just answered is nearer to it than one that starts, and `_best` prefers the later.
+    # Soon idle; one that has just answered is nearer to it than one that starts, and `_best`
+    # prefers the later.
     coming = [worker for worker, state in workers if state is WorkerState.STARTING]
     coming += [worker for worker, state in workers if state is WorkerState.ANSWERED]
     alive = sum(state.alive for _, state in workers)

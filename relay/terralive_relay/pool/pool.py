@@ -1,16 +1,19 @@
 """The workers of one function: every invocation handed in comes back with an outcome, whatever its handler does.
 
-One lock guards one state; what is to happen outside it (completing futures, killing processes) is collected under the
-lock and done right after. `plan()` decides who gets which worker. Threads: one clock per pool, which sleeps until the
-next deadline; the threads of each worker's `Process`; and the Runtime API's connection threads, which enter through
-`_Door`. A change of code or environment never changes a worker: another one takes its place.
+One lock guards one state; what is to happen outside it (completing futures, killing processes) is
+collected under the lock and done right after. `plan()` decides who gets which worker. Threads: one
+clock per pool, which sleeps until the next deadline; the threads of each worker's `Process`; and
+the Runtime API's connection threads, which enter through `_Door`. A change of code or environment
+never changes a worker: another one takes its place.
 
-Credentials: a worker keeps those it was started with, as an execution environment in Lambda does. Lambda's execution
-environments of one function have different, equally valid ones, so other credentials alone are no reason for a new
-worker as long as the worker's own were seen in an invocation within `credentials_s`; after that they may have expired,
-and the worker serves only invocations that bring the very same.
+Credentials: a worker keeps those it was started with, as an execution environment in Lambda does.
+Lambda's execution environments of one function have different, equally valid ones, so other
+credentials alone are no reason for a new worker as long as the worker's own were seen in an
+invocation within `credentials_s`; after that they may have expired, and the worker serves only
+invocations that bring the very same.
 
-It must never log or publish an environment, and never call anything of others while it holds the lock.
+It must never log or publish an environment, and never call anything of others while it holds the
+lock.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ from terralive_workers.runtime_api import RuntimeApi, Verdict
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0
-# A worker that has answered asks for more at once. One that does not is still busy with something of its own.
+# A worker that has answered asks for more at once. One that does not is still busy with something
+# of its own.
 _ANSWERED_SECONDS: Final = 0.2
 _JOIN_SECONDS: Final = 5.0
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
@@ -79,7 +83,9 @@ class _Pending:
     def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
         now = time.monotonic()
         taken = self.handed_over or now
-        self.future.set_result(PoolResult(outcome, (now - taken) * 1000, timed_out, (taken - self.submitted) * 1000))
+        self.future.set_result(
+            PoolResult(outcome, (now - taken) * 1000, timed_out, (taken - self.submitted) * 1000)
+        )
 
 
 @dataclass(eq=False)
@@ -101,14 +107,20 @@ class _Worker:
         self.since = time.monotonic()
 
     def state_at(self, now: float) -> WorkerState:
-        """The state for planning: one that has answered and does not come back cannot be counted on."""
+        """The state for planning.
+
+        One that has answered and does not come back cannot be counted on.
+        """
         late = self.state is WorkerState.ANSWERED and now - self.since >= _ANSWERED_SECONDS
         return WorkerState.BUSY if late else self.state
 
 
 @dataclass(frozen=True)
 class _KeptFailure:
-    """How a worker that nobody waited for failed to start; for the next invocation, if the code is still the same."""
+    """How a worker that nobody waited for failed to start.
+
+    For the next invocation, if the code is still the same.
+    """
 
     key: str
     failure: outcomes.Failure
@@ -121,16 +133,19 @@ class Pool:
         function: what to run.
         api: where workers get their invocations.
         sink: takes the workers' output as `LogLine`s.
-        environment: the function's environment as far as it is known before the first invocation; each invocation's
-            own goes over it.
+        environment: the function's environment as far as it is known before the first invocation;
+            each invocation's own goes over it.
         local_environment: this process's environment; by default `os.environ`.
-        command: an official runtime interface client or an executable to run instead of terralive's bootstrap.
+        command: an official runtime interface client or an executable to run instead of terralive's
+            bootstrap.
         enforce_deadline: False lets an invocation run past its deadline.
-        idle_s: how long a worker may have nothing to do before it is ended; without a limit while it is debugged.
+        idle_s: how long a worker may have nothing to do before it is ended; without a limit while
+            it is debugged.
         credentials_s: how long credentials count as valid after an invocation brought them.
 
     Raises:
-        ConfigurationError: no worker can run this function's runtime, or its debugger's port is in use.
+        ConfigurationError: no worker can run this function's runtime, or its debugger's port is in
+            use.
     """
 
     def __init__(
@@ -155,7 +170,9 @@ class Pool:
         self._launch = launch_of(function, command)
         debugger = function.debugger
         self._debug_port = DebugPort(function.name, debugger.port) if debugger is not None else None
-        self._enforce_deadline = enforce_deadline and not (debugger is not None and debugger.freeze_time)
+        self._enforce_deadline = enforce_deadline and not (
+            debugger is not None and debugger.freeze_time
+        )
         self._idle_s = idle_s if debugger is None else math.inf
         self._credentials_s = credentials_s
         # Guards every field below it, and every _Worker's. The condition wakes the clock.
@@ -173,7 +190,9 @@ class Pool:
         self._after: list[Callable[[], object]] = []
         self._told_of_queue = False
         self._closed = False
-        self._clock = threading.Thread(target=self._watch_clock, name=f"pool-clock-{function.name}", daemon=True)
+        self._clock = threading.Thread(
+            target=self._watch_clock, name=f"pool-clock-{function.name}", daemon=True
+        )
         self._clock.start()
 
     # What others call
@@ -203,7 +222,9 @@ class Pool:
                 return pending.future
             kept, self._kept = self._kept, None
             if kept is not None and kept.key == pending.key:
-                self._after.append(lambda: pending.complete(kept.failure.outcome(invocation.request_id)))
+                self._after.append(
+                    lambda: pending.complete(kept.failure.outcome(invocation.request_id))
+                )
                 return pending.future
             self._waiting.append(pending)
             self._serve()
@@ -218,7 +239,8 @@ class Pool:
     def mark_stale(self) -> bool:
         """The code has changed: invocations from now on get workers that have the new code.
 
-        Returns whether the environment is known: the new code is tried before an invocation asks for it.
+        Returns whether the environment is known: the new code is tried before an invocation asks
+            for it.
         """
         with self._locked():
             self._outdate()
@@ -233,7 +255,10 @@ class Pool:
             self._held, self._unbuilt = True, None
 
     def built(self, failure: Outcome | None = None) -> None:
-        """Go on with the new code; or answer every invocation with why there is none, until the next build."""
+        """Go on with the new code.
+
+        Or answer every invocation with why there is none, until the next build.
+        """
         with self._locked():
             self._held, self._unbuilt = False, failure
             if failure is not None:
@@ -244,7 +269,10 @@ class Pool:
             self._warm()
 
     def close(self) -> None:
-        """End all workers; invocations without an outcome get a named error. Waits for the processes' end."""
+        """End all workers.
+
+        Invocations without an outcome get a named error. Waits for the processes' end.
+        """
         with self._locked():
             if self._closed:
                 return
@@ -329,7 +357,13 @@ class Pool:
         return 1 if time.monotonic() - seen < self._credentials_s else 0
 
     def _warm(self) -> None:
-        if self._closed or self._held or self._known is None or self._kept is not None or self._unbuilt is not None:
+        if (
+            self._closed
+            or self._held
+            or self._known is None
+            or self._kept is not None
+            or self._unbuilt is not None
+        ):
             return
         if any(w.state.alive and w.generation == self._generation for w in self._workers):
             return
@@ -359,7 +393,8 @@ class Pool:
         self._after.append(process.start)
 
     def _publish(self, request_id: str, line: str, stream: str) -> None:
-        # Python's runtime separates the lines of a stack trace with carriage returns, to keep it one log event.
+        # Python's runtime separates the lines of a stack trace with carriage returns, to keep it
+        # one log event.
         for part in line.split("\r"):
             self._sink(LogLine(request_id, self._function.name, part, stream))
 
@@ -369,7 +404,10 @@ class Pool:
         self._release(worker)
 
     def _release(self, worker: _Worker) -> None:
-        """Let the worker's wait for an invocation end; after the kill, or its runtime might complain in the log."""
+        """Let the worker's wait for an invocation end.
+
+        After the kill, or its runtime might complain in the log.
+        """
         waiter, worker.waiter = worker.waiter, None
         if waiter is not None:
             self._after.append(lambda: waiter.put(None))
@@ -473,14 +511,18 @@ class Pool:
                 self._clock_until = self._next_due()
                 left = self._clock_until - time.monotonic()
                 if left > 0:
-                    self._clock_wakes.wait(None if math.isinf(left) else min(left, threading.TIMEOUT_MAX))
+                    self._clock_wakes.wait(
+                        None if math.isinf(left) else min(left, threading.TIMEOUT_MAX)
+                    )
                 if not self._closed:
                     self._expire(time.monotonic())
 
     def _next_due(self) -> float:
         pending = [*self._waiting, *(w.pending for w in self._workers if w.pending is not None)]
         idle = (w.since + self._idle_s for w in self._workers if w.state is WorkerState.IDLE)
-        answered = (w.since + _ANSWERED_SECONDS for w in self._workers if w.state is WorkerState.ANSWERED)
+        answered = (
+            w.since + _ANSWERED_SECONDS for w in self._workers if w.state is WorkerState.ANSWERED
+        )
         now = time.monotonic()
         late = (due for due in answered if self._waiting and due > now)
         return min(itertools.chain((p.due for p in pending), idle, late), default=math.inf)
@@ -499,7 +541,8 @@ class Pool:
         for pending in late:
             self._waiting.remove(pending)
             self._time_out(pending)
-        # What they waited for may hang: Lambda gives up on an init, too. Or it waits for somebody with a debugger.
+        # What they waited for may hang: Lambda gives up on an init, too. Or it waits for somebody
+        # with a debugger.
         if late and self._debug_port is None:
             for worker in self._workers:
                 if worker.state is WorkerState.STARTING and now - worker.since >= INIT_SECONDS:

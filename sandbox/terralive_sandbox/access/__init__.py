@@ -1,1 +1,4 @@
-"""Who calls, and whether they may: signatures, policies, identities, and the IAM actions of requests."""
+"""Who calls, and whether they may.
+
+Signatures, policies, identities, and the IAM actions of requests.
+"""

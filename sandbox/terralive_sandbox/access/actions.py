@@ -1,9 +1,10 @@
 """What a request to an AWS service asks for, and how that service words a refusal. Pure.
 
-`asks_for` names the IAM actions and resources of a request as the service authorization reference does
-(https://docs.aws.amazon.com/service-authorization/latest/reference/). For services that it does not know, the action
-is the operation's name and the resource stays open. Action names compare in any case; here they are spelled as the
-service itself spells them in a refusal (`sqs:sendmessage`, `SNS:Publish`).
+`asks_for` names the IAM actions and resources of a request as the service authorization reference
+does (https://docs.aws.amazon.com/service-authorization/latest/reference/). For services that it
+does not know, the action is the operation's name and the resource stays open. Action names compare
+in any case; here they are spelled as the service itself spells them in a refusal
+(`sqs:sendmessage`, `SNS:Publish`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.sigv4 import Request, SignatureError, Signed
 from terralive_sandbox.answers import Answer, error_answer
 
-_TRANSACT = {"Put": "PutItem", "Update": "UpdateItem", "Delete": "DeleteItem", "ConditionCheck": "ConditionCheckItem"}
+_TRANSACT = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+}
 # The actions of operations that have another name.
 _S3_ACTIONS = {
     operation: action
@@ -45,7 +51,13 @@ _S3_ACTIONS = {
         "PutBucketTagging": ["DeleteBucketTagging"],
         "PutEncryptionConfiguration": ["PutBucketEncryption", "DeleteBucketEncryption"],
         "PutLifecycleConfiguration": ["PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
-        "PutObject": ["CompleteMultipartUpload", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"],
+        "PutObject": [
+            "CompleteMultipartUpload",
+            "CopyObject",
+            "CreateMultipartUpload",
+            "UploadPart",
+            "UploadPartCopy",
+        ],
         "PutReplicationConfiguration": ["PutBucketReplication", "DeleteBucketReplication"],
     }.items()
     for operation in operations
@@ -53,19 +65,25 @@ _S3_ACTIONS = {
 _XML_SERVICES = {
     "iam", "sts", "sns", "ec2", "rds", "cloudformation", "cloudfront", "autoscaling", "elasticloadbalancing", "route53",
 }  # fmt: skip
-_PREFIXES = {"sns": "SNS", "monitoring": "cloudwatch"}  # of actions, where it is not the name that is signed for
+_PREFIXES = {
+    "sns": "SNS",
+    "monitoring": "cloudwatch",
+}  # of actions, where it is not the name that is signed for
 # https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 _CBOR_PATH = re.compile(r"/service/[^/]+/operation/([^/]+)")
 
 
-def asks_for(request: Request, signed: Signed, account: str, rest_operation: str | None) -> list[AccessRequest]:
+def asks_for(
+    request: Request, signed: Signed, account: str, rest_operation: str | None
+) -> list[AccessRequest]:
     """Every access that the request needs; all have to be allowed.
 
     Args:
         request: the request as it came.
         signed: its signature's parts, already verified.
         account: the caller's account.
-        rest_operation: the operation's name, for services whose protocol carries it in method and path.
+        rest_operation: the operation's name, for services whose protocol carries it in method and
+            path.
     """
     service, region = signed.service, signed.region
     form = _form(request)
@@ -89,7 +107,11 @@ def asks_for(request: Request, signed: Signed, account: str, rest_operation: str
         case "sts" if operation == "GetCallerIdentity":
             return []
         case _:
-            return [AccessRequest(_action(service, operation), _resources(service, body or form, prefix))]
+            return [
+                AccessRequest(
+                    _action(service, operation), _resources(service, body or form, prefix)
+                )
+            ]
 
 
 def operation_of(request: Request) -> str | None:
@@ -164,7 +186,10 @@ def _s3(request: Request, operation: str) -> list[AccessRequest]:
     path = re.sub(r"^([^/]+)/$", r"\1", unquote(request.path).lstrip("/"))
     if operation == "DeleteObjects":
         keys = re.findall(r"<Key>([^<]*)</Key>", request.body.decode("utf-8", "replace"))
-        return [AccessRequest("s3:DeleteObject", (f"arn:aws:s3:::{path}/{unescape(key)}",)) for key in keys]
+        return [
+            AccessRequest("s3:DeleteObject", (f"arn:aws:s3:::{path}/{unescape(key)}",))
+            for key in keys
+        ]
     action = _S3_ACTIONS.get(operation, operation)
     if action in {"GetObject", "DeleteObject"} and "versionId" in dict(parse_qsl(request.query)):
         action += "Version"
@@ -216,7 +241,11 @@ def _resources(service: str, fields: Mapping[str, object], prefix: str) -> tuple
     match service:
         case "sns":
             topic = f"{prefix}{name}" if (name := given("Name")) else ""
-            arn = given("TopicArn", "TargetArn", "ResourceArn") or given("SubscriptionArn").rpartition(":")[0] or topic
+            arn = (
+                given("TopicArn", "TargetArn", "ResourceArn")
+                or given("SubscriptionArn").rpartition(":")[0]
+                or topic
+            )
         case "sqs" if name := given("QueueUrl", "QueueName").rpartition("/")[2]:
             arn = f"{prefix}{name}"
         case "logs" if group := given("logGroupName"):
@@ -272,8 +301,15 @@ def signature_refusal(request: Request, service: str, error: SignatureError) -> 
     """
     code, message = error.code, error.message
     if service == "s3" and code == "InvalidClientTokenId":
-        code, message = "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."
-    elif service not in {"s3", *_XML_SERVICES} and not _is_form(request) and not request.header("x-amzn-query-mode"):
+        code, message = (
+            "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.",
+        )
+    elif (
+        service not in {"s3", *_XML_SERVICES}
+        and not _is_form(request)
+        and not request.header("x-amzn-query-mode")
+    ):
         code = SIGNATURE_CODES.get(code, code)
     return refusal(request, service, code, message, 400 if request.header("x-amz-target") else 403)
 
@@ -283,7 +319,9 @@ def refusal(request: Request, service: str, code: str, message: str, status: int
     if request.header("x-amz-target"):
         body = json.dumps({"__type": code, "message": message, "Message": message}).encode()
         headers = [("content-type", "application/x-amz-json-1.1"), ("x-amzn-errortype", code)]
-        if request.header("x-amzn-query-mode"):  # SQS: the codes that callers knew before it spoke JSON
+        if request.header(
+            "x-amzn-query-mode"
+        ):  # SQS: the codes that callers knew before it spoke JSON
             headers.append(("x-amzn-query-error", f"{code};Sender"))
         return status, headers, body
     if _speaks_cbor(request):

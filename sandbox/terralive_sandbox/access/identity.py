@@ -52,7 +52,9 @@ def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
     signed = version.parse(request)
     caller, secret, token = _find(signed.access_key_id)
     if signed.token != token:
-        raise sigv4.SignatureError("InvalidClientTokenId", "The security token included in the request is invalid.")
+        raise sigv4.SignatureError(
+            "InvalidClientTokenId", "The security token included in the request is invalid."
+        )
     version.verify(request, signed, secret, time.time())
     return caller, signed
 
@@ -65,17 +67,24 @@ def owner_of(access_key_id: str) -> Caller | None:
         return None
 
 
-def require(caller: Caller, request: AccessRequest, by_resource: Decision = Decision.NEUTRAL) -> None:
+def require(
+    caller: Caller, request: AccessRequest, by_resource: Decision = Decision.NEUTRAL
+) -> None:
     """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies or the resource's allow it."""
     decision = decide(caller.documents, request)
-    if Decision.DENIED not in {decision, by_resource} and Decision.ALLOWED in {decision, by_resource}:
+    if Decision.DENIED not in {decision, by_resource} and Decision.ALLOWED in {
+        decision,
+        by_resource,
+    }:
         return
     resource = f" on resource: {request.resources[0]}" if request.resources else ""
     if decision is Decision.DENIED:
         because = "with an explicit deny in an identity-based policy"
     else:
         because = f"because no identity-based policy allows the {request.action} action"
-    raise AccessDeniedError(f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {because}")
+    raise AccessDeniedError(
+        f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {because}"
+    )
 
 
 def require_trust(caller: Caller, role_arn: str) -> None:
@@ -109,12 +118,17 @@ def role_documents(role_arn: str) -> tuple[str, ...]:
     role = next((role for role in list(backend.roles.values()) if role.name == name), None)
     if role is None:
         return ()
-    return (*role.policies.values(), *(_default(policy) for policy in role.managed_policies.values()))
+    return (
+        *role.policies.values(),
+        *(_default(policy) for policy in role.managed_policies.values()),
+    )
 
 
 def assume(role_arn: str, session_name: str, region: str) -> Keys:
     """Temporary credentials for a function's role, as Lambda obtains them."""
-    role = sts_backends[ACCOUNT]["aws"].assume_role(region, session_name, role_arn, "", _ROLE_SESSION_SECONDS, "")
+    role = sts_backends[ACCOUNT]["aws"].assume_role(
+        region, session_name, role_arn, "", _ROLE_SESSION_SECONDS, ""
+    )
     return Keys(role.access_key_id, role.secret_access_key, role.session_token)
 
 
@@ -122,7 +136,9 @@ def create_developer(name: str = "developer") -> tuple[str, str]:
     """Make the developer's IAM user with every permission; its access key id and secret."""
     backend = _iam()
     backend.create_user("us-east-1", name, tags=[])
-    document = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+    document = (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+    )
     backend.put_user_policy(name, "sandbox-administrator", document)
     key = backend.create_access_key(name)
     return key.access_key_id, key.secret_access_key
@@ -141,15 +157,26 @@ def _find(access_key_id: str) -> tuple[Caller, str, str]:
     for user in list(backend.users.values()):
         for key in user.access_keys:
             if key.access_key_id == access_key_id and key.status == "Active":
-                documents = [*user.policies.values(), *(_default(p) for p in user.managed_policies.values())]
+                documents = [
+                    *user.policies.values(),
+                    *(_default(p) for p in user.managed_policies.values()),
+                ]
                 for group in backend.get_groups_for_user(user.name):
                     documents += [*group.policies.values()]
                     documents += [_default(p) for p in group.managed_policies.values()]
-                return Caller(access_key_id, user.arn, user.id, tuple(documents)), key.secret_access_key, ""
+                return (
+                    Caller(access_key_id, user.arn, user.id, tuple(documents)),
+                    key.secret_access_key,
+                    "",
+                )
     for role in reversed(sts_backends[ACCOUNT]["aws"].assumed_roles):
         if role.access_key_id == access_key_id:
             if role.expiration.timestamp() < time.time():
-                raise sigv4.SignatureError("ExpiredToken", "The security token included in the request is expired")
+                raise sigv4.SignatureError(
+                    "ExpiredToken", "The security token included in the request is expired"
+                )
             caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
             return caller, role.secret_access_key, role.session_token
-    raise sigv4.SignatureError("InvalidClientTokenId", "The security token included in the request is invalid.")
+    raise sigv4.SignatureError(
+        "InvalidClientTokenId", "The security token included in the request is invalid."
+    )

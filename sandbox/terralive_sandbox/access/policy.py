@@ -1,8 +1,9 @@
 """Decides an access request by policy documents, the way IAM does: pure, no lookups.
 
-moto's own evaluation ignores resources for most services and answers a condition that does not hold with a denial, so
-the sandbox decides itself. Supported: Effect, Action/NotAction, Resource/NotResource, Principal and the condition
-operators of `_OPERATORS` (with `IfExists`). A condition operator it does not know never holds for an Allow and always
+moto's own evaluation ignores resources for most services and answers a condition that does not hold
+with a denial, so the sandbox decides itself. Supported: Effect, Action/NotAction,
+Resource/NotResource, Principal and the condition operators of `_OPERATORS` (with `IfExists`). A
+condition operator it does not know never holds for an Allow and always
 holds for a Deny: never a made-up permission.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
@@ -35,9 +36,10 @@ class AccessRequest:
 
     Attributes:
         action: `service:Action`.
-        resources: the ARNs that name the resource (one of them has to match); empty where the sandbox cannot tell,
-            and then any Resource matches.
-        principals: what a resource policy's Principal may name (a service, an ARN); identity policies have none.
+        resources: the ARNs that name the resource (one of them has to match); empty where the
+            sandbox cannot tell, and then any Resource matches.
+        principals: what a resource policy's Principal may name (a service, an ARN); identity
+            policies have none.
         context: condition keys and their value.
     """
 
@@ -54,7 +56,9 @@ def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
     for document in documents:
         for statement in _statements(document):
             denies = statement.get("Effect") == "Deny"
-            if not _speaks_about(statement, request) or not _conditions_hold(statement, context, unknown=denies):
+            if not _speaks_about(statement, request) or not _conditions_hold(
+                statement, context, unknown=denies
+            ):
                 continue
             if denies:
                 return Decision.DENIED
@@ -66,7 +70,11 @@ def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
 def _statements(document: str) -> tuple[Mapping[str, object], ...]:
     parsed = json.loads(document)
     statements = parsed.get("Statement", []) if isinstance(parsed, dict) else []
-    return tuple(s for s in (statements if isinstance(statements, list) else [statements]) if isinstance(s, dict))
+    return tuple(
+        s
+        for s in (statements if isinstance(statements, list) else [statements])
+        if isinstance(s, dict)
+    )
 
 
 def _speaks_about(statement: Mapping[str, object], request: AccessRequest) -> bool:
@@ -81,7 +89,9 @@ def _speaks_about(statement: Mapping[str, object], request: AccessRequest) -> bo
                 return False
         elif "Resource" in statement and not _any_matches(statement["Resource"], request.resources):
             return False
-    return not request.principals or _principal_matches(statement.get("Principal"), request.principals)
+    return not request.principals or _principal_matches(
+        statement.get("Principal"), request.principals
+    )
 
 
 def _principal_matches(principal: object, names: tuple[str, ...]) -> bool:
@@ -95,7 +105,11 @@ def _principal_matches(principal: object, names: tuple[str, ...]) -> bool:
 
 
 def _any_matches(patterns: object, values: Iterable[str], *, ignore_case: bool = False) -> bool:
-    return any(_pattern(pattern, ignore_case).fullmatch(value) for pattern in _strings(patterns) for value in values)
+    return any(
+        _pattern(pattern, ignore_case).fullmatch(value)
+        for pattern in _strings(patterns)
+        for value in values
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -154,12 +168,16 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
 }
 
 
-def _conditions_hold(statement: Mapping[str, object], context: Mapping[str, str], *, unknown: bool) -> bool:
+def _conditions_hold(
+    statement: Mapping[str, object], context: Mapping[str, str], *, unknown: bool
+) -> bool:
     conditions = statement.get("Condition")
     if not isinstance(conditions, dict):
         return True
     return all(
-        _condition_holds(operator.lower(), key.lower(), _strings(expected), context, unknown=unknown)
+        _condition_holds(
+            operator.lower(), key.lower(), _strings(expected), context, unknown=unknown
+        )
         for operator, pairs in conditions.items()
         if isinstance(pairs, dict)
         for key, expected in pairs.items()
@@ -173,7 +191,12 @@ def _condition_holds(
         return (key not in context) == (expected == ("true",))
     if_exists = operator.endswith("ifexists")
     operator = operator.removesuffix("ifexists")
-    negated = operator.removeprefix("string").removeprefix("arn").removeprefix("numeric").startswith("not")
+    negated = (
+        operator.removeprefix("string")
+        .removeprefix("arn")
+        .removeprefix("numeric")
+        .startswith("not")
+    )
     compare = _OPERATORS.get(operator.replace("not", "", 1) if negated else operator)
     if compare is None:
         return unknown

@@ -1,7 +1,7 @@
 """Checks S3's presigned URLs of Signature Version 2: pure, the secret and the time come in.
 
-They are boto3's default in us-east-1. It knows no other form of that version: everything else is version 4, or refused.
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
+They are boto3's default in us-east-1. It knows no other form of that version: everything else is
+version 4, or refused. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
 """
 
 from __future__ import annotations
@@ -11,7 +11,13 @@ import hmac
 import re
 from urllib.parse import unquote
 
-from terralive_sandbox.access.sigv4 import Request, SignatureError, Signed, mismatch, request_expired
+from terralive_sandbox.access.sigv4 import (
+    Request,
+    SignatureError,
+    Signed,
+    mismatch,
+    request_expired,
+)
 
 # The page's list, and the subresources that S3 has got since.
 _SUBRESOURCES = frozenset({
@@ -26,7 +32,9 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 
 def is_presigned(request: Request) -> bool:
     names = {name for name, _, _ in _parameters(request)}
-    return {"AWSAccessKeyId", "Signature", "Expires"} <= names and request.header("authorization") is None
+    return {"AWSAccessKeyId", "Signature", "Expires"} <= names and request.header(
+        "authorization"
+    ) is None
 
 
 def parse(request: Request) -> Signed:
@@ -49,7 +57,9 @@ def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
         raise SignatureError("AccessDenied", message)
     if now > int(signed.timestamp):
         raise request_expired()
-    expected = base64.b64encode(hmac.digest(secret.encode(), _to_sign(request, signed).encode(), "sha1"))
+    expected = base64.b64encode(
+        hmac.digest(secret.encode(), _to_sign(request, signed).encode(), "sha1")
+    )
     if not hmac.compare_digest(expected, signed.signature.encode()):
         raise mismatch()
 
@@ -61,7 +71,9 @@ def _to_sign(request: Request, signed: Signed) -> str:
             amazon[name] = f"{amazon[name]},{value.strip()}" if name in amazon else value.strip()
     resources: list[tuple[str, str]] = []
     for name, sign, value in _parameters(request):
-        if name.lower().startswith("x-amz-"):  # what botocore puts into the URL in the place of a header
+        if name.lower().startswith(
+            "x-amz-"
+        ):  # what botocore puts into the URL in the place of a header
             amazon.setdefault(name.lower(), _value(value))
         elif name in _SUBRESOURCES:
             resources.append((name, sign + _value(value)))

@@ -1,6 +1,7 @@
 """Checks AWS Signature Version 4 of a received request: pure, the secret and the time come in.
 
-Both forms are understood: the `Authorization` header and the `X-Amz-*` query parameters (presigned).
+Both forms are understood: the `Authorization` header and the `X-Amz-*` query parameters
+(presigned).
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
 MAX_SKEW_SECONDS = 300
-_HEADER = re.compile(r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]+)\s*")
+_HEADER = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]+)\s*"
+)
 _SCOPE_PARTS = 5
 _SAFE = "-_.~"
 
@@ -34,7 +37,8 @@ class SignatureError(Exception):
 class Request:
     """A request as it came over the wire; `path` is still percent-encoded, `headers` have lower-case names.
 
-    `names` are the headers' names as they were sent, in the same order; empty where nobody has kept them.
+    `names` are the headers' names as they were sent, in the same order; empty where nobody has kept
+    them.
     """
 
     method: str
@@ -47,7 +51,9 @@ class Request:
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
         if len(self.names) != len(self.headers):
             return self.headers
-        return tuple((name, value) for name, (_, value) in zip(self.names, self.headers, strict=True))
+        return tuple(
+            (name, value) for name, (_, value) in zip(self.names, self.headers, strict=True)
+        )
 
     def header(self, name: str) -> str | None:
         return next((value for key, value in self.headers if key == name), None)
@@ -86,28 +92,45 @@ def parse(request: Request) -> Signed:
             )  # fmt: skip
         else:
             header = request.header("authorization")
-            if header is None and (request.header("content-type") or "").startswith("multipart/form-data"):
-                message = "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
+            if header is None and (request.header("content-type") or "").startswith(
+                "multipart/form-data"
+            ):
+                message = (
+                    "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
+                )
                 raise SignatureError("NotEmulatedBySandbox", message)
             if header is None:
                 raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
             match = _HEADER.fullmatch(header)
             if match is None:
-                raise SignatureError("IncompleteSignature", "The Authorization header is not a valid signature.")
+                raise SignatureError(
+                    "IncompleteSignature", "The Authorization header is not a valid signature."
+                )
             key, date, region, service, end = match[1].rsplit("/", 4)
             signed = Signed(
                 key, date, region, service, tuple(match[2].split(";")), match[3],
                 request.header("x-amz-date") or "", request.header("x-amz-security-token") or "",
             )  # fmt: skip
     except (KeyError, ValueError) as error:
-        raise SignatureError("IncompleteSignature", f"The signature is incomplete: {error}.") from error
-    if end != "aws4_request" or not signed.timestamp.startswith(date) or "host" not in signed.signed_headers:
-        raise SignatureError("IncompleteSignature", "Credential scope, date and signed headers do not agree.")
+        raise SignatureError(
+            "IncompleteSignature", f"The signature is incomplete: {error}."
+        ) from error
+    if (
+        end != "aws4_request"
+        or not signed.timestamp.startswith(date)
+        or "host" not in signed.signed_headers
+    ):
+        raise SignatureError(
+            "IncompleteSignature", "Credential scope, date and signed headers do not agree."
+        )
     return signed
 
 
 def service_of(request: Request) -> str:
-    """The service that a signature names, for the wording of a refusal; `s3`, as AWS does, where there is none."""
+    """The service that a signature names, for the wording of a refusal.
+
+    `s3`, as AWS does, where there is none.
+    """
     try:
         return parse(request).service
     except SignatureError:
@@ -123,12 +146,16 @@ def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
     try:
         at = timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
     except ValueError as error:
-        raise SignatureError("IncompleteSignature", "X-Amz-Date is not an ISO 8601 basic time.") from error
+        raise SignatureError(
+            "IncompleteSignature", "X-Amz-Date is not an ISO 8601 basic time."
+        ) from error
     end = at + max(signed.expires, MAX_SKEW_SECONDS * (not signed.in_query))
     if now > end and signed.in_query and signed.service == "s3":
         raise request_expired()
     if not at - MAX_SKEW_SECONDS <= now <= end:
-        raise SignatureError("SignatureDoesNotMatch", f"Signature expired: {signed.timestamp} is not now.")
+        raise SignatureError(
+            "SignatureDoesNotMatch", f"Signature expired: {signed.timestamp} is not now."
+        )
     expected = _signature(request, signed, secret)
     if not hmac.compare_digest(expected, signed.signature):
         raise mismatch()
@@ -149,7 +176,8 @@ def request_expired() -> SignatureError:
 
 def _signature(request: Request, signed: Signed, secret: str) -> str:
     headers = {
-        name: ",".join(" ".join(v.split()) for k, v in request.headers if k == name) for name in signed.signed_headers
+        name: ",".join(" ".join(v.split()) for k, v in request.headers if k == name)
+        for name in signed.signed_headers
     }
     canonical = "\n".join(
         [

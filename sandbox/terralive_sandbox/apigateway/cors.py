@@ -49,7 +49,10 @@ class Cors:
         return None
 
     def preflight(self, origin: str, method: str) -> Headers:
-        """The headers of the answer to a preflight; none unless it has an origin and the method that it asks for."""
+        """The headers of the answer to a preflight.
+
+        None unless it has an origin and the method that it asks for.
+        """
         allowed = self.origin(origin) if origin and method else None
         if allowed is None:
             return []
@@ -59,7 +62,9 @@ class Cors:
             headers.append((f"{_PREFIX}max-age", str(self.max_age)))
         return [*self._every(allowed), *headers]
 
-    def response(self, origin: str, headers: Iterable[tuple[str, str]], preflight_of: str = "") -> Headers:
+    def response(
+        self, origin: str, headers: Iterable[tuple[str, str]], preflight_of: str = ""
+    ) -> Headers:
         """An integration's headers with the configured ones in place of its own."""
         own = [(name, value) for name, value in headers if not name.lower().startswith(_PREFIX)]
         if preflight_of:

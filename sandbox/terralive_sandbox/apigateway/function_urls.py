@@ -43,13 +43,24 @@ class FunctionUrls:
 
     async def answer(self, found: re.Match[str], wire: sigv4.Request, source_ip: str) -> Answer:
         """Answer a request. `found` is a match of PATH, `wire` the request as it came."""
-        url = next((u for u in urls_of(lambda_backends[ACCOUNT][self._functions.region]) if u.id == found["id"]), None)
+        url = next(
+            (
+                u
+                for u in urls_of(lambda_backends[ACCOUNT][self._functions.region])
+                if u.id == found["id"]
+            ),
+            None,
+        )
         if url is None:
             return _message(403, "Forbidden", "AccessDeniedException")
         request = httpapi.HttpRequest(
             wire.method, found["path"] or "/", wire.query, wire.sent_headers(), wire.body, source_ip
         )
-        cors = Cors.of({name[0].lower() + name[1:]: value for name, value in url.cors.items()}) if url.cors else None
+        cors = (
+            Cors.of({name[0].lower() + name[1:]: value for name, value in url.cors.items()})
+            if url.cors
+            else None
+        )
         origin = request.header("origin")
         if cors is not None and request.method == "OPTIONS" and origin:
             asked = request.header("access-control-request-method")
@@ -66,11 +77,17 @@ class FunctionUrls:
         return status, headers if cors is None else cors.response(origin, headers), body
 
     async def _run(
-        self, url: FunctionUrl, function: LambdaFunction, request: httpapi.HttpRequest, caller: Caller | None
+        self,
+        url: FunctionUrl,
+        function: LambdaFunction,
+        request: httpapi.HttpRequest,
+        caller: Caller | None,
     ) -> Answer:
         request_id = str(uuid.uuid4())
         domain = f"{url.id}.lambda-url.{url.region}.on.aws"
-        api = httpapi.Api(url.id, "$default", domain, "anonymous" if caller is None else ACCOUNT, caller=caller)
+        api = httpapi.Api(
+            url.id, "$default", domain, "anonymous" if caller is None else ACCOUNT, caller=caller
+        )
         event = httpapi.event(request, httpapi.Match("$default"), api, request_id, time.time())
         base = [("x-amzn-requestid", request_id)]
         try:
@@ -83,14 +100,21 @@ class FunctionUrls:
             try:
                 response = httpapi.response(result.body)
             except MalformedAnswerError as error:
-                sys.stderr.write(f"function URL of {url.function_arn}: malformed response: {error}\n")
+                sys.stderr.write(
+                    f"function URL of {url.function_arn}: malformed response: {error}\n"
+                )
             else:
                 return response.status, [*response.headers, *base], response.body
         return 502, [*base, ("content-type", "application/json")], b"Internal Server Error"
 
-    def _admit(self, url: FunctionUrl, function: LambdaFunction, wire: sigv4.Request) -> Caller | None:
+    def _admit(
+        self, url: FunctionUrl, function: LambdaFunction, wire: sigv4.Request
+    ) -> Caller | None:
         """The caller, None for anybody. Raises _ForbiddenError."""
-        context = {"lambda:FunctionUrlAuthType": url.auth_type, "lambda:InvokedViaFunctionUrl": "true"}
+        context = {
+            "lambda:FunctionUrlAuthType": url.auth_type,
+            "lambda:InvokedViaFunctionUrl": "true",
+        }
         caller = None
         if url.auth_type != "NONE":
             try:
@@ -103,8 +127,13 @@ class FunctionUrls:
                 asked = AccessRequest(action, (url.function_arn,), context=context)
                 by_identity = decide(caller.documents, asked)
             names = ("*",) if caller is None else identity.principals(caller)
-            by_resource = self._functions.decides(function, action, names, url.function_arn, context)
-            if Decision.DENIED in {by_identity, by_resource} or Decision.ALLOWED not in {by_identity, by_resource}:
+            by_resource = self._functions.decides(
+                function, action, names, url.function_arn, context
+            )
+            if Decision.DENIED in {by_identity, by_resource} or Decision.ALLOWED not in {
+                by_identity,
+                by_resource,
+            }:
                 raise _ForbiddenError(f"{names[0]} may not {action} on {url.function_arn}")
         return caller
 

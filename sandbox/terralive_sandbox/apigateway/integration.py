@@ -52,7 +52,9 @@ class IntegrationError(Exception):
     """An integration gave no answer; the text names what is not emulated, else it is for the log."""
 
     def __init__(self, failure: Failure, text: str) -> None:
-        super().__init__(f"NotEmulatedBySandbox: {text}" if failure is Failure.NOT_EMULATED else text)
+        super().__init__(
+            f"NotEmulatedBySandbox: {text}" if failure is Failure.NOT_EMULATED else text
+        )
         self.failure = failure
 
 
@@ -119,26 +121,44 @@ class Gateway:
         """
         own = target.stage.route_settings.get(route_key) or {}
         default = target.stage.default_route_settings or {}
-        rate, burst = (own.get(name, default.get(name)) for name in ("throttlingRateLimit", "throttlingBurstLimit"))
+        rate, burst = (
+            own.get(name, default.get(name))
+            for name in ("throttlingRateLimit", "throttlingBurstLimit")
+        )
         route = (target.api.api_id, target.stage.name, route_key), limit(rate, burst)
         return self.throttle.allows([route, ("account", ACCOUNT_LIMIT)], time.monotonic())
 
     async def integrate(
-        self, target: Target, route: Route, event: Event, read: Callable[[bytes], T], limit: float = INTEGRATION_SECONDS
+        self,
+        target: Target,
+        route: Route,
+        event: Event,
+        read: Callable[[bytes], T],
+        limit: float = INTEGRATION_SECONDS,
     ) -> T:
         """Invoke a route's function; its answer as `read` has it. Raises as `invoke` does."""
-        integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
+        integration = target.api.integrations.get(
+            (route.target or "").removeprefix("integrations/")
+        )
         if integration is None:
             raise IntegrationError(Failure.NOT_CONFIGURED, "the route has no integration")
         if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
             kind = integration.integration_subtype or integration.integration_type
             raise IntegrationError(Failure.NOT_EMULATED, f"{kind} integrations")
-        if target.api.protocol_type == "HTTP" and (integration.request_parameters or integration.response_parameters):
+        if target.api.protocol_type == "HTTP" and (
+            integration.request_parameters or integration.response_parameters
+        ):
             raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
-        uri = with_stage_variables(integration.integration_uri or "", target.stage.stage_variables or {})
-        source = self.arn(target.api.api_id, f"{target.stage.name}/{route.route_key.replace(' ', '')}")
-        return await self.invoke(uri, integration.credentials_arn, source, event, read, min(limit, milliseconds / 1000))
+        uri = with_stage_variables(
+            integration.integration_uri or "", target.stage.stage_variables or {}
+        )
+        source = self.arn(
+            target.api.api_id, f"{target.stage.name}/{route.route_key.replace(' ', '')}"
+        )
+        return await self.invoke(
+            uri, integration.credentials_arn, source, event, read, min(limit, milliseconds / 1000)
+        )
 
     async def invoke(  # noqa: PLR0917 - the parts of an invocation
         self,
@@ -152,8 +172,8 @@ class Gateway:
         """Invoke the function that an integration's URI names, on behalf of `source_arn` or with a role.
 
         Raises:
-            IntegrationError: there is none, it may not be invoked, it failed, took longer than `seconds`, or `read`
-                found its answer malformed.
+            IntegrationError: there is none, it may not be invoked, it failed, took longer than
+                `seconds`, or `read` found its answer malformed.
         """
         match = _FUNCTION_ARN.search(uri)
         if match is None:
@@ -165,25 +185,35 @@ class Gateway:
                 asked = AccessRequest("lambda:InvokeFunction", (arn,))
                 allowed = decide(identity.role_documents(credentials), asked) is Decision.ALLOWED
             else:
-                allowed = self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
+                allowed = self._functions.allows(
+                    function, "apigateway.amazonaws.com", source_arn, arn
+                )
             if not allowed:
                 why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
                 raise IntegrationError(Failure.NOT_PERMITTED, why)
             async with asyncio.timeout(seconds * self.time_scale):
                 # shielded: what ran too long for the gateway runs on, as on AWS
-                result = await asyncio.shield(self._functions.invoke(function, json.dumps(event).encode(), arn=arn))
+                result = await asyncio.shield(
+                    self._functions.invoke(function, json.dumps(event).encode(), arn=arn)
+                )
         except InvokeError as error:
-            failure = Failure.TOO_LARGE if error.code == "RequestTooLargeException" else Failure.REFUSED
+            failure = (
+                Failure.TOO_LARGE if error.code == "RequestTooLargeException" else Failure.REFUSED
+            )
             raise IntegrationError(failure, f"{error.code}: {error.message}") from error
         except TimeoutError as error:
-            raise IntegrationError(Failure.TIMED_OUT, f"{arn} took longer than {seconds} s") from error
+            raise IntegrationError(
+                Failure.TIMED_OUT, f"{arn} took longer than {seconds} s"
+            ) from error
         if result.function_error:
             text = result.body.decode("utf-8", "replace")[:500]
             raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
         try:
             return read(result.body)
         except MalformedAnswerError as error:
-            raise IntegrationError(Failure.MALFORMED, f"malformed Lambda proxy response: {error}") from error
+            raise IntegrationError(
+                Failure.MALFORMED, f"malformed Lambda proxy response: {error}"
+            ) from error
 
 
 def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:

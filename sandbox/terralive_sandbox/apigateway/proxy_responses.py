@@ -83,6 +83,11 @@ def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     many = value.get("multiValueHeaders") or {}
     if not isinstance(many, dict) or not all(isinstance(values, list) for values in many.values()):
         raise MalformedAnswerError("multiValueHeaders is no object of lists")
-    pairs = [(header_name(name), header_value(one)) for name, values in many.items() for one in values]
+    pairs = [
+        (header_name(name), header_value(one)) for name, values in many.items() for one in values
+    ]
     names = {name for name, _ in pairs}
-    return [*((name, one) for name, one in headers(value.get("headers")) if name not in names), *pairs]
+    return [
+        *((name, one) for name, one in headers(value.get("headers")) if name not in names),
+        *pairs,
+    ]

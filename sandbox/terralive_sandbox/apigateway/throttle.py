@@ -1,7 +1,8 @@
 """Token buckets, the way API Gateway throttles: pure, the time comes in.
 
-A bucket holds `burst` tokens and gains `rate` of them a second; a request takes one, and finds none where too many came
-before it. A limit of 0 refuses everything, as on AWS (what the Terraform provider sends for a `default_route_settings`
+A bucket holds `burst` tokens and gains `rate` of them a second; a request takes one, and finds none
+where too many came before it. A limit of 0 refuses everything, as on AWS (what the Terraform
+provider sends for a `default_route_settings`
 block without limits: https://github.com/hashicorp/terraform-provider-aws/issues/27674).
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html

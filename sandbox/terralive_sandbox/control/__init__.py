@@ -1,1 +1,4 @@
-"""The control plane: moto behind one thread, the gaps that it leaves, and what the sandbox does not support."""
+"""The control plane.
+
+Moto behind one thread, the gaps that it leaves, and what the sandbox does not support.
+"""

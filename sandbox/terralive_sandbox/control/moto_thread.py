@@ -1,7 +1,8 @@
 """The control plane: moto's applications behind one thread, called as WSGI.
 
-One thread owns moto's state, so a conditional write is atomic and requests never race; SQS alone, whose receive blocks,
-has threads of its own. The data planes read moto's objects from anywhere and change them through `call`.
+One thread owns moto's state, so a conditional write is atomic and requests never race; SQS alone,
+whose receive blocks, has threads of its own. The data planes read moto's objects from anywhere and
+change them through `call`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ _DATA_MODELS = {"apigateway": "apigatewayv2"}
 
 
 class ControlPlane:
-    """Answers every request that is not the data plane's. `port` is the loopback port it seems to listen on."""
+    """Answers every request that is not the data plane's.
+
+    `port` is the loopback port it seems to listen on.
+    """
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -44,7 +48,10 @@ class ControlPlane:
         return self._owner.submit(function, *args, **kwargs)
 
     def answer(self, request: Request, service: str) -> Future[Answer]:
-        """Answer as moto does; the future raises NotImplementedError for an operation that moto lacks."""
+        """Answer as moto does.
+
+        The future raises NotImplementedError for an operation that moto lacks.
+        """
         threads = self._queues if service == "sqs" else self._owner
         return threads.submit(self._answer, request, service)
 
@@ -104,11 +111,18 @@ class ControlPlane:
         chunks: Iterable[bytes] = self._application(self._environ(request), start_response)
         body = b"".join(chunks)
         status, headers = started[-1]
-        # Flask's own page, or moto's answer without a word where only another service of that name has the path.
-        no_path = body.startswith(b"<!doctype html>") or (not body and service != "s3" and request.method != "HEAD")
+        # Flask's own page, or moto's answer without a word where only another service of that name
+        # has the path.
+        no_path = body.startswith(b"<!doctype html>") or (
+            not body and service != "s3" and request.method != "HEAD"
+        )
         if status == 404 and no_path:  # noqa: PLR2004 - see above
             raise NotImplementedError("moto does not know this path")
-        return status, [(k, v) for k, v in headers if k.lower() not in {"content-length", "connection"}], body
+        return (
+            status,
+            [(k, v) for k, v in headers if k.lower() not in {"content-length", "connection"}],
+            body,
+        )
 
 
 def _backend_app(service: SERVICE_NAMES | None) -> Flask:

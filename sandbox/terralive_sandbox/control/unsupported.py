@@ -1,13 +1,15 @@
 """What moto would answer with something made up, which the sandbox refuses: pure.
 
-The words of a model, the rows of a query, the end of a job that never ran. What only keeps what it is given stays.
+The words of a model, the rows of a query, the end of a job that never ran. What only keeps what it
+is given stays.
 """
 
 from __future__ import annotations
 
 import re
 
-# By the name that a request is signed for: the operations, or for bedrock, kinesisvideo and sagemaker the paths.
+# By the name that a request is signed for: the operations, or for bedrock, kinesisvideo and
+# sagemaker the paths.
 _MADE_UP = {
     name: re.compile(operations)
     for name, operations in {

@@ -1,7 +1,8 @@
 """Lambda's queue of asynchronous invocations: accepted at once, tried again, and never lost without a word.
 
-A function's error is tried again twice, after one and after two more minutes; a throttled invocation until its event
-is too old, at growing intervals. What is given up goes to the dead-letter queue, the destination and the log.
+A function's error is tried again twice, after one and after two more minutes; a throttled
+invocation until its event is too old, at growing intervals. What is given up goes to the
+dead-letter queue, the destination and the log.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -36,7 +37,10 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """One accepted event, all of whose attempts are in one trace; `attempts` counts runs of the handler."""
+    """One accepted event, all of whose attempts are in one trace.
+
+    `attempts` counts runs of the handler.
+    """
 
     arn: str
     payload: bytes
@@ -80,7 +84,9 @@ class AsynchronousInvocations:
         self._control = control
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def accept(self, name_or_arn: str, payload: bytes, *, request_id: str = "", client_context: str = "") -> None:
+    def accept(
+        self, name_or_arn: str, payload: bytes, *, request_id: str = "", client_context: str = ""
+    ) -> None:
         """Take an event.
 
         Raises:
@@ -91,7 +97,14 @@ class AsynchronousInvocations:
             message += f" (limit {ASYNCHRONOUS_PAYLOAD_BYTES} bytes)"
             raise InvokeError("RequestTooLargeException", message, 413)
         self._functions.find(name_or_arn)
-        event = _Event(name_or_arn, payload, request_id or str(uuid.uuid4()), time.time(), client_context, new_trace())
+        event = _Event(
+            name_or_arn,
+            payload,
+            request_id or str(uuid.uuid4()),
+            time.time(),
+            client_context,
+            new_trace(),
+        )
         task = asyncio.create_task(self._work(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -122,7 +135,10 @@ class AsynchronousInvocations:
                     await self._give_up(function, event, "RetriesExhausted", attempt)
                     return
                 wait = _FUNCTION_RETRY_SECONDS[event.attempts - 1]
-            if time.time() + wait * scale - event.accepted > policy.age_seconds * scale or _is_final(attempt):
+            if (
+                time.time() + wait * scale - event.accepted > policy.age_seconds * scale
+                or _is_final(attempt)
+            ):
                 await self._give_up(function, event, "EventAgeExceeded", attempt)
                 return
             await asyncio.sleep(wait * scale)
@@ -137,7 +153,9 @@ class AsynchronousInvocations:
             return _Attempt(refusal=error)
         return _Attempt(result)
 
-    async def _give_up(self, function: LambdaFunction, event: _Event, condition: str, attempt: _Attempt) -> None:
+    async def _give_up(
+        self, function: LambdaFunction, event: _Event, condition: str, attempt: _Attempt
+    ) -> None:
         status, message = attempt.error
         _say(event, f"{condition} after {event.attempts} attempts: {message}")
         queue = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
@@ -147,11 +165,18 @@ class AsynchronousInvocations:
                 "ErrorCode": str(status),
                 "ErrorMessage": message[:_ERROR_MESSAGE_CHARACTERS] or "-",
             }
-            await self._send(function, event, str(queue), event.payload.decode("utf-8", "replace"), attributes)
+            await self._send(
+                function, event, str(queue), event.payload.decode("utf-8", "replace"), attributes
+            )
         await self._tell(function, event, _policy(function).on_failure, condition, attempt.result)
 
     async def _tell(
-        self, function: LambdaFunction, event: _Event, destination: str, condition: str, result: Result | None
+        self,
+        function: LambdaFunction,
+        event: _Event,
+        destination: str,
+        condition: str,
+        result: Result | None,
     ) -> None:
         """Send the record of an invocation to a destination."""
         if not destination:
@@ -166,10 +191,17 @@ class AsynchronousInvocations:
         await self._send(function, event, destination, record, {})
 
     async def _send(
-        self, function: LambdaFunction, event: _Event, arn: str, body: str, attributes: Mapping[str, str]
+        self,
+        function: LambdaFunction,
+        event: _Event,
+        arn: str,
+        body: str,
+        attributes: Mapping[str, str],
     ) -> None:
         try:
-            await asyncio.wrap_future(self._control.call(send, Role(function.role), arn, body, attributes))
+            await asyncio.wrap_future(
+                self._control.call(send, Role(function.role), arn, body, attributes)
+            )
         except DestinationError as error:
             _say(event, str(error))
 
@@ -194,14 +226,18 @@ def _policy(function: LambdaFunction) -> _Policy:
     )
 
 
-def _record(function: LambdaFunction, event: _Event, condition: str, result: Result | None) -> dict[str, object]:
+def _record(
+    function: LambdaFunction, event: _Event, condition: str, result: Result | None
+) -> dict[str, object]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     record: dict[str, object] = {
         "version": "1.0",
         "timestamp": now,
         "requestContext": {
             "requestId": event.request_id,
-            "functionArn": f"{function.function_arn}:$LATEST" if event.arn.count(":") < 7 else event.arn,  # noqa: PLR2004
+            "functionArn": f"{function.function_arn}:$LATEST"
+            if event.arn.count(":") < 7  # noqa: PLR2004
+            else event.arn,
             "condition": condition,
             "approximateInvokeCount": event.attempts,
         },

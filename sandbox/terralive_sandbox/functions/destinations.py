@@ -1,7 +1,7 @@
 """Messages to the queues and topics that functions, rules, buckets and subscriptions name.
 
-Sent only if the sender may: a function's role by its own policies, a service by the queue's or topic's policy.
-Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
+Sent only if the sender may: a function's role by its own policies, a service by the queue's or
+topic's policy. Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ _ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
 
 
 class DestinationError(Exception):
-    """Nothing was sent: the destination is gone, or the sender may not. `code` is EventBridge's name for it."""
+    """Nothing was sent.
+
+    The destination is gone, or the sender may not. `code` is EventBridge's name for it.
+    """
 
     def __init__(self, message: str, code: str = "INVALID_PARAMETER") -> None:
         super().__init__(message)
@@ -62,10 +65,14 @@ def send(
     try:
         if service == "sqs":
             sent = {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()}
-            sqs_backends[ACCOUNT][region].send_message(name, body, message_attributes=sent, group_id=group)
+            sqs_backends[ACCOUNT][region].send_message(
+                name, body, message_attributes=sent, group_id=group
+            )
         else:
             given = {n: {"Type": "String", "Value": v} for n, v in attributes.items()}
-            sns_backends[ACCOUNT][region].publish(body, arn, subject=subject, message_attributes=given)
+            sns_backends[ACCOUNT][region].publish(
+                body, arn, subject=subject, message_attributes=given
+            )
     except (JsonRESTError, ServiceException) as error:
         raise DestinationError(f"{arn}: {error}") from error
 
@@ -75,7 +82,9 @@ def require(sender: Role | Service, arn: str) -> None:
     _, _, service, region, _, name = arn.split(":", 5)
     action = _ACTIONS.get(service)
     if action is None:
-        raise DestinationError(f"terralive's sandbox does not emulate {service} as a destination of failures")
+        raise DestinationError(
+            f"terralive's sandbox does not emulate {service} as a destination of failures"
+        )
     if service == "sqs":
         queue = sqs_backends[ACCOUNT][region].queues.get(name)
         document = None if queue is None else _text(queue.policy)
@@ -88,12 +97,18 @@ def require(sender: Role | Service, arn: str) -> None:
         documents, request = role_documents(sender.arn), AccessRequest(action, (arn,))
     else:
         context = {"aws:SourceArn": sender.source_arn, "aws:SourceAccount": ACCOUNT}
-        documents, request = (document,), AccessRequest(action, (arn,), (sender.principal,), context)
+        documents, request = (
+            (document,),
+            AccessRequest(action, (arn,), (sender.principal,), context),
+        )
     if decide(documents, request) is not Decision.ALLOWED:
         who = sender.arn if isinstance(sender, Role) else sender.principal
         raise DestinationError(f"{who} may not {action} on {arn}", "NO_PERMISSIONS")
 
 
 def _text(policy: object) -> str:
-    """A queue's policy as moto holds it: the text that was set, or what AddPermission has made of it."""
+    """A queue's policy as moto holds it.
+
+    The text that was set, or what AddPermission has made of it.
+    """
     return policy if isinstance(policy, str) and policy else json.dumps(policy or {})

@@ -1,11 +1,12 @@
 """One execution environment: a process that runs one invocation at a time and stands still in between.
 
-Its life is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html): it starts, its
-runtime asks for the first invocation (that ends the init phase), and from then on it is frozen whenever it waits for
-the next one, so that threads and timers of its code stand still as they do on AWS. At a timeout it is killed.
+Its life is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html):
+it starts, its runtime asks for the first invocation (that ends the init phase), and from then on it
+is frozen whenever it waits for the next one, so that threads and timers of its code stand still as
+they do on AWS. At a timeout it is killed.
 
-All state belongs to the event loop. The Runtime API's threads come in through `_Runtime`, which does no more than hand
-over. It must never outlive the sandbox: the relay's guardian sees to that.
+All state belongs to the event loop. The Runtime API's threads come in through `_Runtime`, which
+does no more than hand over. It must never outlive the sandbox: the relay's guardian sees to that.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an invocation ended; `handler_ms` is 0 where no handler was reached, `peak_mb` None where nobody knows it."""
+    """How an invocation ended.
+
+    `handler_ms` is 0 where no handler was reached, `peak_mb` None where nobody knows it.
+    """
 
     outcome: Outcome
     handler_ms: float = 0.0
@@ -272,7 +276,9 @@ class _Runtime:
                 return Verdict.WRONG_STATE
         if self.process is not None:
             self.process.end()
-        self._environment.call(self._environment.init_failed, Outcome(body, error_type or "Unhandled"))
+        self._environment.call(
+            self._environment.init_failed, Outcome(body, error_type or "Unhandled")
+        )
         return Verdict.ACCEPTED
 
     def _answer(self, request_id: str, outcome: Outcome) -> Verdict:

@@ -1,9 +1,9 @@
 """A `/tmp` of its own and code that it cannot change for an execution environment, where this machine can give it that.
 
 In Lambda every execution environment has a `/tmp` that no other one sees
-(https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html), and most code names it outright.
-A Linux mount namespace does that without a container; elsewhere `TMPDIR` alone points to the environment's folder, and
-`about` says so. Nothing else of the machine is hidden.
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html), and most code
+names it outright. A Linux mount namespace does that without a container; elsewhere `TMPDIR` alone
+points to the environment's folder, and `about` says so. Nothing else of the machine is hidden.
 """
 
 from __future__ import annotations
@@ -30,13 +30,20 @@ def namespace_command() -> tuple[str, ...]:
     command = (unshare, "--mount") if os.geteuid() == 0 else (unshare, "--map-root-user", "--mount")
     attempt = [*command, "/bin/sh", "-c", "mount --bind /var/tmp /tmp"]
     try:
-        works = subprocess.run(attempt, capture_output=True, timeout=_TRY_SECONDS, check=False).returncode == 0
+        works = (
+            subprocess.run(
+                attempt, capture_output=True, timeout=_TRY_SECONDS, check=False
+            ).returncode
+            == 0
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ()
     return command if works else ()
 
 
-def isolated(command: Sequence[str], code: Path, scratch: Path, namespace: Sequence[str]) -> list[str]:
+def isolated(
+    command: Sequence[str], code: Path, scratch: Path, namespace: Sequence[str]
+) -> list[str]:
     """The command line that runs `command` with `scratch` in the place of `/tmp`, and `code` for reading only."""
     if not namespace:
         return list(command)

@@ -1,7 +1,8 @@
 """A function's log: lines of its processes and Lambda's own START, END and REPORT lines, on their way to CloudWatch.
 
 A line reaches the log group only if the function's role may write there, as on AWS
-(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html). The newest `KEPT_LINES` of a stream stay.
+(https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html). The newest
+`KEPT_LINES` of a stream stay.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class Report:
 
 
 def logging_config(function: LambdaFunction) -> Mapping[str, str]:
-    """How and where a function logs, as the API has it; the control plane keeps it with moto's function."""
+    """How and where a function logs, as the API has it.
+
+    The control plane keeps it with moto's function.
+    """
     config: Mapping[str, str] = vars(function)[LOGGING_CONFIG]
     return config
 
@@ -111,7 +115,9 @@ class LogWriter:
     def _put(self) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
-        ordered = sorted(lines, key=lambda line: id(line[0]))  # stable: a stream's lines keep their order
+        ordered = sorted(
+            lines, key=lambda line: id(line[0])
+        )  # stable: a stream's lines keep their order
         for _, found in groupby(ordered, key=lambda line: id(line[0])):
             together = list(found)
             put(self._region, together[0][0], [(at, text) for _, at, text in together])
@@ -128,7 +134,10 @@ class FunctionLog:
         self._lines: dict[str, list[str]] = {}
 
     def line(self, request_id: str, line: str, kind: str = "") -> None:
-        """Take a line of output; `kind` says whether it came from stdout or stderr, which a log does not tell."""
+        """Take a line of output.
+
+        `kind` says whether it came from stdout or stderr, which a log does not tell.
+        """
         del kind
         line = line.replace("\r", "\n")  # by which Python's runtime keeps a stack trace one event
         with self._lock:
@@ -153,7 +162,9 @@ class FunctionLog:
 
 def _error_line(outcome: Outcome) -> str:
     message = str(json.loads(outcome.body)["errorMessage"])
-    return message if outcome.error_type == "Sandbox.Timedout" else f"{message}\n{outcome.error_type}"
+    return (
+        message if outcome.error_type == "Sandbox.Timedout" else f"{message}\n{outcome.error_type}"
+    )
 
 
 def put(region: str, stream: LogStream, lines: list[tuple[int, str]]) -> None:
@@ -161,7 +172,9 @@ def put(region: str, stream: LogStream, lines: list[tuple[int, str]]) -> None:
     arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{stream.group}"
 
     def may(action: str, *resources: str) -> bool:
-        return decide(stream.documents, AccessRequest(f"logs:{action}", resources)) is Decision.ALLOWED
+        return (
+            decide(stream.documents, AccessRequest(f"logs:{action}", resources)) is Decision.ALLOWED
+        )
 
     if not may("PutLogEvents", f"{arn}:log-stream:{stream.name}", arn):
         return
@@ -172,7 +185,9 @@ def put(region: str, stream: LogStream, lines: list[tuple[int, str]]) -> None:
                 return
             backend.create_log_group(stream.group, {})
         backend.ensure_log_stream(stream.group, stream.name)
-        backend.put_log_events(stream.group, stream.name, [{"timestamp": at, "message": line} for at, line in lines])
+        backend.put_log_events(
+            stream.group, stream.name, [{"timestamp": at, "message": line} for at, line in lines]
+        )
         events = backend.groups[stream.group].streams[stream.name].events
         del events[: max(0, len(events) - KEPT_LINES)]
     except JsonRESTError:

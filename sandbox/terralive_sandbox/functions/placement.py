@@ -1,7 +1,8 @@
 """Which execution environment runs an invocation: one that waits, else a new one. There is no queue, as in Lambda.
 
-A `Fleet` belongs to one state of a function's code and configuration. When that changes, it is retired: environments
-that wait end at once, the others with their last invocation. Lives on the event loop.
+A `Fleet` belongs to one state of a function's code and configuration. When that changes, it is
+retired: environments that wait end at once, the others with their last invocation. Lives on the
+event loop.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -14,7 +15,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, InitTimeoutError, Phase
+from terralive_sandbox.functions.execution import (
+    Ending,
+    ExecutionEnvironment,
+    InitTimeoutError,
+    Phase,
+)
 from terralive_sandbox.functions.logs import Report
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import INIT_SECONDS
@@ -81,13 +87,21 @@ class Fleet:
                 failure = _TOO_LONG
             init_ms = (time.monotonic() - began) * 1000
             if failure is None:
-                return await self._run(environment, invocation(self._timeout), self._timeout, init_ms)
-            status = "timeout" if failure is _TOO_LONG else f"error\tError Type: {_error_type(failure)}"
-            environment.log.line("", f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}")
+                return await self._run(
+                    environment, invocation(self._timeout), self._timeout, init_ms
+                )
+            status = (
+                "timeout" if failure is _TOO_LONG else f"error\tError Type: {_error_type(failure)}"
+            )
+            environment.log.line(
+                "", f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {status}"
+            )
         with self._held(await self._start()) as environment:
             return await self._run_with_init(environment, invocation(self._timeout))
 
-    async def _run_with_init(self, environment: ExecutionEnvironment, invocation: Invocation) -> Placed:
+    async def _run_with_init(
+        self, environment: ExecutionEnvironment, invocation: Invocation
+    ) -> Placed:
         environment.log.start(invocation.request_id, self._version)
         began = time.monotonic()
         try:
@@ -98,7 +112,9 @@ class Fleet:
         else:
             elapsed = time.monotonic() - began
             if failure is None:
-                return await self._run(environment, invocation, max(self._timeout - elapsed, 0.001), None, started=True)
+                return await self._run(
+                    environment, invocation, max(self._timeout - elapsed, 0.001), None, started=True
+                )
             ending = Ending(failure.outcome(invocation.request_id), elapsed * 1000)
         return Placed(ending, self._close_log(environment, invocation, ending, None))
 
@@ -117,15 +133,24 @@ class Fleet:
         return Placed(ending, self._close_log(environment, invocation, ending, init_ms))
 
     def _close_log(
-        self, environment: ExecutionEnvironment, invocation: Invocation, ending: Ending, init_ms: float | None
+        self,
+        environment: ExecutionEnvironment,
+        invocation: Invocation,
+        ending: Ending,
+        init_ms: float | None,
     ) -> tuple[str, ...]:
         request_id = invocation.request_id
         return environment.log.end(
-            request_id, ending.outcome, Report(ending.handler_ms, self._memory, init_ms, ending.peak_mb)
+            request_id,
+            ending.outcome,
+            Report(ending.handler_ms, self._memory, init_ms, ending.peak_mb),
         )
 
     async def _waiting(self) -> ExecutionEnvironment | None:
-        """Take an environment that waits; the latest used first, so that the others can grow old and end."""
+        """Take an environment that waits.
+
+        The latest used first, so that the others can grow old and end.
+        """
         oldest = time.time() - self._credential_seconds
         for environment in sorted(self._environments, key=lambda e: e.idle_since, reverse=True):
             if environment.claimed or environment.phase not in {Phase.READY, Phase.ANSWERED}:

@@ -1,8 +1,8 @@
 """The Python that functions run on: this interpreter, with nothing installed but what Lambda's own runtime brings.
 
 Lambda's Python runtimes have the AWS SDK and what that needs
-(https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included). A function that imports anything
-else without bringing it along fails here as it does there.
+(https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included). A function
+that imports anything else without bringing it along fails here as it does there.
 """
 
 from __future__ import annotations
@@ -42,5 +42,7 @@ def _with_requirements(names: tuple[str, ...]) -> set[str]:
             continue  # one that this version of Python does not need
         known.add(name)
         needed = (requirement for requirement in requirements if "extra ==" not in requirement)
-        left.extend(re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in needed)
+        left.extend(
+            re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in needed
+        )
     return known

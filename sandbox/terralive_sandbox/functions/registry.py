@@ -1,9 +1,9 @@
 """Runs deployed functions: unpacked zips in real processes, under their role's credentials.
 
-An execution environment belongs to one state of a function's code and configuration; when either changes, the next
-invocation gets another one. Python functions run on this process's own interpreter, whatever version they name;
-`provided.*` functions run their own `bootstrap`. Layers, images other than terralive's stub, and other runtimes answer
-with a named error.
+An execution environment belongs to one state of a function's code and configuration; when either
+changes, the next invocation gets another one. Python functions run on this process's own
+interpreter, whatever version they name; `provided.*` functions run their own `bootstrap`. Layers,
+images other than terralive's stub, and other runtimes answer with a named error.
 
 Everything but `find` and `allows` lives on the event loop.
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -63,7 +63,10 @@ _ROOT = "terralive-sandbox-"
 
 
 class InvokeError(Exception):
-    """Lambda refuses an invocation; `code` and `status` are those of its Invoke API, `reason` that of a 429."""
+    """Lambda refuses an invocation.
+
+    `code` and `status` are those of its Invoke API, `reason` that of a 429.
+    """
 
     def __init__(self, code: str, message: str, status: int, *, reason: str = "") -> None:
         super().__init__(message)
@@ -75,7 +78,10 @@ class InvokeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An invocation's end: `body` is the response or the error document, `log_tail` the last 4 KB of its log."""
+    """An invocation's end.
+
+    `body` is the response or the error document, `log_tail` the last 4 KB of its log.
+    """
 
     body: bytes
     function_error: bool
@@ -109,7 +115,8 @@ class Functions:
         control: the control plane.
         write_log: takes a line of a log stream; must not block.
         time_scale: what waiting times are multiplied by; a function's own timeout is not.
-        concurrency: how many executions the account may have at once; AWS gives most accounts 1,000.
+        concurrency: how many executions the account may have at once; AWS gives most accounts
+            1,000.
         on_invoke: names the fault that an invocation of a function is to meet, if any.
     """
 
@@ -138,7 +145,9 @@ class Functions:
         _remove_left_overs(parent)
         self._root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-", dir=parent))
         self._python = make_python(self._root / "python")
-        self._local = {n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MOTO_", "TERRALIVE_"))}
+        self._local = {
+            n: v for n, v in os.environ.items() if not n.startswith(("AWS_", "MOTO_", "TERRALIVE_"))
+        }
         self._states: dict[str, _State] = {}
         self._retired: list[_State] = []
         self._unpacking: dict[str, asyncio.Lock] = {}
@@ -157,23 +166,37 @@ class Functions:
         if found is not None and found["region"] in here[0] and found["account"] in here[1]:
             backend = lambda_backends[identity.ACCOUNT][self.region]
             with contextlib.suppress(JsonRESTError):
-                function: LambdaFunction = backend.get_function(found["name"], qualifier or found["qualifier"])
+                function: LambdaFunction = backend.get_function(
+                    found["name"], qualifier or found["qualifier"]
+                )
                 return function
         raise InvokeError("ResourceNotFoundException", f"Function not found: {name_or_arn}", 404)
 
-    def allows(self, function: LambdaFunction, service: str, source_arn: str, arn: str = "") -> bool:
+    def allows(
+        self, function: LambdaFunction, service: str, source_arn: str, arn: str = ""
+    ) -> bool:
         """Whether the function's resource policy lets a service invoke it on behalf of `source_arn`.
 
         `arn` is what is invoked, with its qualifier, where that is not the function itself.
         """
         context = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT}
-        decision = self.decides(function, "lambda:InvokeFunction", (service,), arn or function.function_arn, context)
+        decision = self.decides(
+            function, "lambda:InvokeFunction", (service,), arn or function.function_arn, context
+        )
         return decision is Decision.ALLOWED
 
     def decides(
-        self, function: LambdaFunction, action: str, principals: tuple[str, ...], arn: str, context: Mapping[str, str]
+        self,
+        function: LambdaFunction,
+        action: str,
+        principals: tuple[str, ...],
+        arn: str,
+        context: Mapping[str, str],
     ) -> Decision:
-        """What the function's resource policy says of a request by any of these names (`*`: anybody)."""
+        """What the function's resource policy says of a request by any of these names (`*`.
+
+        Anybody).
+        """
         document = json.dumps({"Statement": function.policy.statements})
         return decide([document], AccessRequest(action, (arn,), principals, context))
 
@@ -206,7 +229,12 @@ class Functions:
             case Kind.THROTTLE:
                 raise InvokeError("TooManyRequestsException", "Rate Exceeded.", 429)
             case Kind.FAIL:
-                return Result(FAILURE, function_error=True, executed_version=str(function.version), log_tail=b"")
+                return Result(
+                    FAILURE,
+                    function_error=True,
+                    executed_version=str(function.version),
+                    log_tail=b"",
+                )
         with self._counted(function):
             state = await self._state(function)
             placed = await state.fleet.run(invocation)
@@ -244,7 +272,9 @@ class Functions:
         if self._reaper is not None:
             self._reaper.cancel()
         states = [*self._states.values(), *self._retired]
-        await settle([environment for state in states for environment in state.fleet.close()], _STOP_SECONDS)
+        await settle(
+            [environment for state in states for environment in state.fleet.close()], _STOP_SECONDS
+        )
         await asyncio.to_thread(self._api.close)
         shutil.rmtree(self._root, ignore_errors=True)
 
@@ -289,7 +319,9 @@ class Functions:
         )  # fmt: skip
         return _State(fingerprint, fleet, folder)
 
-    async def _make_environment(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
+    async def _make_environment(
+        self, function: LambdaFunction, local: LocalFunction
+    ) -> ExecutionEnvironment:
         keys = await asyncio.wrap_future(
             self._control.call(identity.assume, function.role, function.function_name, self.region)
         )
@@ -309,7 +341,9 @@ class Functions:
         setup = Setup(command, launch.own_port, local.path, scratch, variables, log, time.time())
         return ExecutionEnvironment(setup, self._api)
 
-    def _variables(self, function: LambdaFunction, stream: str, keys: identity.Keys) -> dict[str, str]:
+    def _variables(
+        self, function: LambdaFunction, stream: str, keys: identity.Keys
+    ) -> dict[str, str]:
         return {
             **{str(name): str(value) for name, value in function.environment_vars.items()},
             "AWS_REGION": self.region,
@@ -359,7 +393,11 @@ def _require_emulated(function: LambdaFunction) -> None:
     elif not str(function.run_time).startswith(("python", "provided")):
         what = f"the runtime {function.run_time}"
     if what or function.layers:
-        raise InvokeError("NotEmulatedBySandbox", f"terralive's sandbox does not emulate {what or 'layers'} yet.", 501)
+        raise InvokeError(
+            "NotEmulatedBySandbox",
+            f"terralive's sandbox does not emulate {what or 'layers'} yet.",
+            501,
+        )
 
 
 def _log_settings(function: LambdaFunction) -> dict[str, str]:
@@ -367,7 +405,10 @@ def _log_settings(function: LambdaFunction) -> dict[str, str]:
     config = logging_config(function)
     if config.get("LogFormat") != "JSON":
         return {}
-    return {"AWS_LAMBDA_LOG_FORMAT": "JSON", "AWS_LAMBDA_LOG_LEVEL": config.get("ApplicationLogLevel") or "INFO"}
+    return {
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
+        "AWS_LAMBDA_LOG_LEVEL": config.get("ApplicationLogLevel") or "INFO",
+    }
 
 
 def _fingerprint(function: LambdaFunction) -> str:
@@ -403,7 +444,10 @@ def _unpack(code: bytes, folder: Path) -> None:
 
 def invoke_headers(result: Result, *, tail: bool) -> dict[str, str]:
     """The response headers of the Invoke API."""
-    headers = {"content-type": "application/json", "x-amz-executed-version": result.executed_version}
+    headers = {
+        "content-type": "application/json",
+        "x-amz-executed-version": result.executed_version,
+    }
     if result.function_error:
         headers["x-amz-function-error"] = "Unhandled"
     if tail:

@@ -1,7 +1,8 @@
 """The one container image that the sandbox runs: terralive's stub, as `terralive init --stub-image` has it built.
 
-There is no registry and no container here. An image that is called `terralive-stub` is taken for that one: this
-installation's stub, started as the image's Dockerfile does, with the function's `ImageConfig.Command` behind it.
+There is no registry and no container here. An image that is called `terralive-stub` is taken for
+that one: this installation's stub, started as the image's Dockerfile does, with the function's
+`ImageConfig.Command` behind it.
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 """
 
@@ -32,7 +33,9 @@ def unpack(folder: Path) -> None:
         if spec is None or not spec.submodule_search_locations:
             raise FileNotFoundError(f"the package {name} is not installed")
         source = next(iter(spec.submodule_search_locations))
-        shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        shutil.copytree(
+            source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests")
+        )
 
 
 def command(python: Path, arguments: Sequence[str]) -> tuple[str, ...]:

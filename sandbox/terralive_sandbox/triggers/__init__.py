@@ -1,1 +1,4 @@
-"""How other services reach functions: what they send, when they send it, and what becomes of a failure."""
+"""How other services reach functions.
+
+What they send, when they send it, and what becomes of a failure.
+"""

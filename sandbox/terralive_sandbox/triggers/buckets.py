@@ -15,7 +15,10 @@ from urllib.parse import quote_plus
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which changes a notification is about: S3's event names (`s3:ObjectCreated:*`), and the ends of keys."""
+    """Which changes a notification is about.
+
+    S3's event names (`s3:ObjectCreated:*`), and the ends of keys.
+    """
 
     events: tuple[str, ...]
     prefix: str = ""
@@ -69,7 +72,10 @@ def notification(change: Change, configuration_id: str) -> dict[str, object]:
                 "eventName": change.event,
                 "userIdentity": {"principalId": change.principal},
                 "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-                "responseElements": {"x-amz-request-id": change.request_id, "x-amz-id-2": change.host_id},
+                "responseElements": {
+                    "x-amz-request-id": change.request_id,
+                    "x-amz-id-2": change.host_id,
+                },
                 "s3": {
                     "s3SchemaVersion": "1.0",
                     "configurationId": configuration_id,

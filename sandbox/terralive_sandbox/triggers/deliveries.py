@@ -1,4 +1,7 @@
-"""Services hand on what happens to functions, queues and topics; each by its own policy has to let them."""
+"""Services hand on what happens to functions, queues and topics.
+
+Each by its own policy has to let them.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from terralive_sandbox.functions.registry import Functions, InvokeError
 class Deliveries:
     """Build it on the event loop that runs the functions. Its methods run on the thread that owns moto's state.
 
-    What they return is why a destination takes nothing, so that trying again would not help. It is said in the log
-    as well, since a service's caller never learns of it.
+    What they return is why a destination takes nothing, so that trying again would not help. It is
+    said in the log as well, since a service's caller never learns of it.
     """
 
     def __init__(self, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
@@ -42,7 +45,10 @@ class Deliveries:
         group: str | None = None,
         subject: str | None = None,
     ) -> DestinationError | None:
-        """Send a message, or invoke a function asynchronously with JSON text; the rest is for messages only."""
+        """Send a message, or invoke a function asynchronously with JSON text.
+
+        The rest is for messages only.
+        """
         try:
             if not _is_function(arn):
                 destinations.send(sender, arn, text, attributes or {}, group=group, subject=subject)

@@ -20,7 +20,10 @@ class InvalidFilterError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """A mapping's filters; a record that any of them matches passes, and every record passes no filters at all."""
+    """A mapping's filters.
+
+    A record that any of them matches passes, and every record passes no filters at all.
+    """
 
     patterns: tuple[patterns.Pattern, ...] = ()
 
@@ -39,8 +42,9 @@ class Filters:
     def passes(self, record: Mapping[str, object]) -> bool:
         """Whether the function gets a record, given as it would stand in the event.
 
-        Of a message's body, a pattern with fields describes a JSON body only, one with values a plain string only. The
-        page does not say what a body is that is JSON but no object; it passes for a plain string here.
+        Of a message's body, a pattern with fields describes a JSON body only, one with values a
+        plain string only. The page does not say what a body is that is JSON but no object; it
+        passes for a plain string here.
         """
         if not self.patterns:
             return True

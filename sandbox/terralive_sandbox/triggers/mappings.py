@@ -13,7 +13,10 @@ from terralive_sandbox.triggers.streams.poller import StreamPoller
 
 
 class Mappings:
-    """Keeps the pollers as the control plane has the mappings. Build it on the event loop that runs them."""
+    """Keeps the pollers as the control plane has the mappings.
+
+    Build it on the event loop that runs them.
+    """
 
     def __init__(self, control: ControlPlane, functions: Functions) -> None:
         self._control = control

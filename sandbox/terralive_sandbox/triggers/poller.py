@@ -1,4 +1,7 @@
-"""What pollers of queues and of streams have in common: turns on the event loop, taken when something may be due."""
+"""What pollers of queues and of streams have in common.
+
+Turns on the event loop, taken when something may be due.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,10 @@ class Poller(ABC):
 
     @abstractmethod
     async def _turn(self) -> float | None:
-        """Do what is due; return the seconds after which the next turn comes even if nothing wakes (None: never)."""
+        """Do what is due.
+
+        Return the seconds after which the next turn comes even if nothing wakes (None: never).
+        """
 
     def _gather(self, records: Iterable[Record]) -> list[Record]:
         """Keep what passes the filters for the next batches; return the rest."""
@@ -95,7 +101,9 @@ class Poller(ABC):
 
     def _take_batch(self, *, everything: bool = False) -> list[Record]:
         """The next batch, if it is full or has waited long enough."""
-        count, full = batches.fitting([len(record.text) for record in self._gathered], self.mapping.batch_size)
+        count, full = batches.fitting(
+            [len(record.text) for record in self._gathered], self.mapping.batch_size
+        )
         if not (full or everything or time.monotonic() >= self._window_ends):
             return []
         batch, self._gathered = self._gathered[:count], self._gathered[count:]
@@ -108,7 +116,9 @@ class Poller(ABC):
     async def _invoke(self, mapping: SourceMapping, batch: Iterable[Record]) -> Result:
         """Raises InvokeError."""
         function = self._functions.find(mapping.function_arn)
-        return await self._functions.invoke(function, batches.event(tuple(batch)), arn=mapping.function_arn)
+        return await self._functions.invoke(
+            function, batches.event(tuple(batch)), arn=mapping.function_arn
+        )
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.wrap_future(self._control.call(function, *args, **kwargs))
@@ -120,7 +130,9 @@ class Poller(ABC):
             function = self._functions.find(mapping.function_arn)
         except InvokeError as error:
             return f"PROBLEM: {error.message}"
-        lacking = sources.lacking(identity.role_documents(function.role), mapping.source_arn, mapping.kind)
+        lacking = sources.lacking(
+            identity.role_documents(function.role), mapping.source_arn, mapping.kind
+        )
         return f"PROBLEM: {lacking}" if lacking else None
 
     def _report(self, result: str) -> None:

@@ -1,6 +1,7 @@
 """moto's queues and streams as Lambda reads them. Runs on the thread that owns moto's state; decides nothing.
 
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Received:
     """What one look at a queue found.
 
     Attributes:
-        next_at: when the next hidden or delayed message becomes visible (seconds since 1970), if there is one.
+        next_at: when the next hidden or delayed message becomes visible (seconds since 1970), if
+            there is one.
     """
 
     messages: tuple[Record, ...]
@@ -46,17 +48,28 @@ def find_queue(arn: str) -> Queue | None:
 
 
 def receive(queue_arn: str, count: int) -> Received | None:
-    """Receive up to `count` messages; they stay, hidden for the queue's visibility timeout. None: no such queue."""
+    """Receive up to `count` messages.
+
+    They stay, hidden for the queue's visibility timeout. None: no such queue.
+    """
     queue = find_queue(queue_arn)
     if queue is None:
         return None
     hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # set by name
-    found = sqs_backends[queue.account_id][queue.region].receive_message(queue.name, count, 0, hidden, ["All"])
-    hidden_messages = [max(m.visible_at, m.delayed_until) for m in list(queue._messages) if not m.visible or m.delayed]  # noqa: SLF001
+    found = sqs_backends[queue.account_id][queue.region].receive_message(
+        queue.name, count, 0, hidden, ["All"]
+    )
+    hidden_messages = [
+        max(m.visible_at, m.delayed_until)
+        for m in list(queue._messages)  # noqa: SLF001
+        if not m.visible or m.delayed
+    ]
     # A message is visible only after its moment.
     next_at = min(hidden_messages) / 1000 + 0.002 if hidden_messages else None
     visible_again = time.time() + hidden
-    return Received(tuple(Record.of(m.id, _message(m, queue_arn), visible_again) for m in found), next_at)
+    return Received(
+        tuple(Record.of(m.id, _message(m, queue_arn), visible_again) for m in found), next_at
+    )
 
 
 def delete(queue_arn: str, messages: Iterable[Record]) -> None:
@@ -71,7 +84,9 @@ def _message(message: Message, queue_arn: str) -> dict[str, object]:
     """AWS's event types have the sum of the attributes, its samples do not."""
     system = {
         "ApproximateReceiveCount": message.approximate_receive_count,
-        "AWSTraceHeader": (message.system_attributes.get("AWSTraceHeader") or {}).get("StringValue"),
+        "AWSTraceHeader": (message.system_attributes.get("AWSTraceHeader") or {}).get(
+            "StringValue"
+        ),
         "SentTimestamp": message.sent_timestamp,
         "SequenceNumber": message.sequence_number,
         "MessageGroupId": message.group_id,
@@ -84,7 +99,9 @@ def _message(message: Message, queue_arn: str) -> dict[str, object]:
         "receiptHandle": str(message.receipt_handle),
         "body": message.body,
         "attributes": {name: str(value) for name, value in system.items() if value is not None},
-        "messageAttributes": {name: _attribute(value) for name, value in message.message_attributes.items()},
+        "messageAttributes": {
+            name: _attribute(value) for name, value in message.message_attributes.items()
+        },
         "md5OfBody": message.body_md5,
         **({"md5OfMessageAttributes": message.attribute_md5} if message.message_attributes else {}),
         "eventSource": "aws:sqs",
@@ -98,8 +115,17 @@ def _attribute(value: Mapping[str, object]) -> dict[str, object]:
     if binary is None:
         held = {"stringValue": value.get("StringValue")}
     else:
-        held = {"binaryValue": base64.b64encode(binary).decode() if isinstance(binary, bytes) else binary}
-    return {**held, "stringListValues": [], "binaryListValues": [], "dataType": value.get("DataType")}
+        held = {
+            "binaryValue": base64.b64encode(binary).decode()
+            if isinstance(binary, bytes)
+            else binary
+        }
+    return {
+        **held,
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": value.get("DataType"),
+    }
 
 
 def find_shard(stream_arn: str) -> StreamShard | None:
@@ -117,7 +143,11 @@ def find_shard(stream_arn: str) -> StreamShard | None:
 def read(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
     """Up to `count` records from the one at `start` on. None: no such stream."""
     shard = find_shard(stream_arn)
-    return None if shard is None else tuple(_change(one, stream_arn) for one in shard.items[start : start + count])
+    return (
+        None
+        if shard is None
+        else tuple(_change(one, stream_arn) for one in shard.items[start : start + count])
+    )
 
 
 def _change(one: StreamRecord, stream_arn: str) -> Record:
@@ -130,7 +160,10 @@ def _change(one: StreamRecord, stream_arn: str) -> Record:
         "eventVersion": "1.1",
         "eventSource": "aws:dynamodb",
         "awsRegion": stream_arn.split(":")[3],
-        "dynamodb": {"ApproximateCreationDateTime": int(created), **json.loads(dynamo_json_dump(change))},
+        "dynamodb": {
+            "ApproximateCreationDateTime": int(created),
+            **json.loads(dynamo_json_dump(change)),
+        },
         "eventSourceARN": stream_arn,
     }
     return Record.of(change["SequenceNumber"], fields, created)

@@ -11,7 +11,12 @@ from collections.abc import Mapping
 
 def sns_event(subscription_arn: str, message: Mapping[str, object]) -> dict[str, object]:
     """The event of a subscribed function."""
-    record = {"EventVersion": "1.0", "EventSubscriptionArn": subscription_arn, "EventSource": "aws:sns", "Sns": message}
+    record = {
+        "EventVersion": "1.0",
+        "EventSubscriptionArn": subscription_arn,
+        "EventSource": "aws:sns",
+        "Sns": message,
+    }
     return {"Records": [record]}
 
 
@@ -35,7 +40,8 @@ def sns_message(
         "MessageId": message_id,
         "Message": text,
         "MessageAttributes": {
-            name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")} for name, a in attributes.items()
+            name: {"Type": str(a.get("Type", "String")), "Value": a.get("Value")}
+            for name, a in attributes.items()
         },
         "Type": "Notification",
         "UnsubscribeUrl": f"{host}/?Action=Unsubscribe&SubscriptionArn={subscription_arn}",

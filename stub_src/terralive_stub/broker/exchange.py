@@ -1,19 +1,21 @@
 """The broker's decisions: who may say what to whom. No AWS SDK here: table, gateway and clock are passed in.
 
-The WebSocket API has two stages, two doors: `relay` and `stub`. IAM decides at `$connect` who may pass which (a stub's
-role may only pass `stub`), and API Gateway tells in its request context which door a connection came through and, at
-`$connect`, who the caller is. Nothing about identity is ever taken from a message.
+The WebSocket API has two stages, two doors: `relay` and `stub`. IAM decides at `$connect` who may
+pass which (a stub's role may only pass `stub`), and API Gateway tells in its request context which
+door a connection came through and, at `$connect`, who the caller is. Nothing about identity is ever
+taken from a message.
 
 Rules:
     1. Only a connection through the relay door can hold the lease; one relay holds it at a time.
-    2. A stub's session name is its function's name (Lambda assumes the role under it): a connection through the stub
-       door speaks for that function only.
+    2. A stub's session name is its function's name (Lambda assumes the role under it): a connection
+       through the stub door speaks for that function only.
     3. Only the lease's connection gets invocations, and only it can answer them.
     4. An answer goes to a stub connection of the same function only.
 
-A connection's identity never changes, so it is cached for as long as this broker is warm. A cached lease is used until
-it expires or proves stale: a message from another relay connection, or a delivery to a connection that is gone, has it
-read again. One warm invocation therefore costs no table access at all.
+A connection's identity never changes, so it is cached for as long as this broker is warm. A cached
+lease is used until
+it expires or proves stale: a message from another relay connection, or a delivery to a connection
+that is gone, has it read again. One warm invocation therefore costs no table access at all.
 """
 
 from __future__ import annotations
@@ -88,7 +90,8 @@ class Identity:
     def session_name(self) -> str:
         """The session name of an assumed role, or "".
 
-        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html (arn:aws:sts::…:assumed-role/R/S)
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+        (arn:aws:sts::…:assumed-role/R/S)
         """
         resource = self.arn.split(":", 5)[-1].split("/")
         return resource[2] if len(resource) == 3 and resource[0] == "assumed-role" else ""  # noqa: PLR2004  # R/S
@@ -130,7 +133,10 @@ class Table(Protocol):
     def delete_identity(self, connection: str) -> None: ...
     def get_lease(self) -> Lease | None: ...
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
-        """Write if the stored lease's version is `replaces` (0: there is none); else raise Conflict."""
+        """Write if the stored lease's version is `replaces` (0.
+
+        There is none); else raise Conflict.
+        """
 
 
 class Gateway(Protocol):
@@ -185,7 +191,9 @@ class Exchange:
         act = self._from_relay if identity.door is Door.RELAY else self._from_stub
         try:
             problem = act(identity, message, now_ms)
-        except ProtocolError as error:  # it came in legally, but with the peer's name in it it is too large
+        except (
+            ProtocolError
+        ) as error:  # it came in legally, but with the peer's name in it it is too large
             problem = Problem("message-too-large", str(error), getattr(message, "request_id", ""))
         if problem is not None:
             self._tell(identity, problem)
@@ -198,7 +206,9 @@ class Exchange:
                 return self._heartbeat(identity, relay, now_ms)
             case Goodbye(relay=relay):
                 self._goodbye(identity, relay, now_ms)
-            case Ack() | Unknown() | Chunk(kind=Kind.RESULT | Kind.LOGS) | Missing(kind=Kind.INVOKE):
+            case (
+                Ack() | Unknown() | Chunk(kind=Kind.RESULT | Kind.LOGS) | Missing(kind=Kind.INVOKE)
+            ):
                 return self._answer(identity, message)
             case _:
                 return Problem("not-a-relay-message", f"A relay does not send {message.ACTION!r}.")
@@ -219,25 +229,35 @@ class Exchange:
                 return Problem("not-a-stub-message", f"A stub does not send {message.ACTION!r}.")
 
     def _hello(self, identity: Identity, hello: Hello, now_ms: int) -> None:
-        for _ in range(_ATTEMPTS):  # the old connection's $disconnect may be writing at this very moment
+        for _ in range(
+            _ATTEMPTS
+        ):  # the old connection's $disconnect may be writing at this very moment
             present = self._read_lease()
-            if present is not None and not self._may_take(self._as_it_is(present, hello), identity, hello, now_ms):
+            if present is not None and not self._may_take(
+                self._as_it_is(present, hello), identity, hello, now_ms
+            ):
                 self._tell(identity, Refused(present.owner, present.machine, present.since_ms))
                 return
             if self._write(self._lease_for(identity, hello, present, now_ms), present):
                 self._welcome(identity, hello, present, now_ms)
                 return
-        self._tell(identity, Problem("lease-contended", "Others write the lease all the time; please ask again."))
+        self._tell(
+            identity,
+            Problem("lease-contended", "Others write the lease all the time; please ask again."),
+        )
 
     def _as_it_is(self, present: Lease, hello: Hello) -> Lease:
         """A lease whose connection has gone is a lost one, also where $disconnect did not come or could not be told.
 
         https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
-        ("best-effort"); a relay that was killed must not keep its owner's next one out for a minute.
+        ("best-effort"); a relay that was killed must not keep its owner's next one out for a
+        minute.
         """
         if hello.takeover or present.state is not LeaseState.HELD or present.relay == hello.relay:
             return present
-        alive = self._post_relay(present.connection, Undeliverable("-", "-"))  # which a relay ignores
+        alive = self._post_relay(
+            present.connection, Undeliverable("-", "-")
+        )  # which a relay ignores
         return present if alive else replace(present, state=LeaseState.LOST)
 
     @staticmethod
@@ -261,7 +281,8 @@ class Exchange:
         if before is not None and before.connection != identity.connection and not hello.renewal:
             if before.relay != hello.relay and before.live(now_ms):
                 self._post_relay(before.connection, TakenOver(hello.owner, hello.machine))
-            # Its end may have come without a sign: a broker with the old lease would go on posting into nothing.
+            # Its end may have come without a sign: a broker with the old lease would go on posting
+            # into nothing.
             self.gateway.close(Door.RELAY, before.connection)
         self._tell(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 
@@ -292,23 +313,31 @@ class Exchange:
             lease = self._read_lease()
             if lease is None or (lease.relay, lease.connection) != (relay, identity.connection):
                 break
-            if self._write(replace(lease, state=LeaseState.RELEASED, until_ms=now_ms, expires_ms=now_ms), lease):
+            if self._write(
+                replace(lease, state=LeaseState.RELEASED, until_ms=now_ms, expires_ms=now_ms), lease
+            ):
                 break
         self._tell(identity, Released(relay))
 
-    def _answer(self, identity: Identity, message: Ack | Unknown | Chunk | Missing) -> Problem | None:
+    def _answer(
+        self, identity: Identity, message: Ack | Unknown | Chunk | Missing
+    ) -> Problem | None:
         lease = self._lease
         if lease is None or lease.connection != identity.connection:
             lease = self._read_lease()
         if lease is None or lease.connection != identity.connection:
-            return Problem("no-lease", "Only the holder of the lease can answer.", message.request_id)
+            return Problem(
+                "no-lease", "Only the holder of the lease can answer.", message.request_id
+            )
         asked = self._identify(message.peer)
         if asked is None:
             self._tell(identity, Undeliverable(message.request_id, message.peer))
             return None
         if asked.door is not Door.STUB or asked.session_name != message.function:
             return Problem(
-                "not-the-asker", f"That connection is not one of {message.function:.140}.", message.request_id
+                "not-the-asker",
+                f"That connection is not one of {message.function:.140}.",
+                message.request_id,
             )
         try:
             self.gateway.post(Door.STUB, asked.connection, encode(message))
@@ -317,7 +346,9 @@ class Exchange:
             self._tell(identity, Undeliverable(message.request_id, message.peer))
         return None
 
-    def _deliver(self, identity: Identity, message: Chunk | Resume | Done | Missing, now_ms: int) -> None:
+    def _deliver(
+        self, identity: Identity, message: Chunk | Resume | Done | Missing, now_ms: int
+    ) -> None:
         lease = self._lease
         fresh = False
         if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
@@ -335,11 +366,16 @@ class Exchange:
     @staticmethod
     def _serves(lease: Lease | None, function: str, now_ms: int) -> bool:
         return (
-            lease is not None and lease.state is LeaseState.HELD and lease.live(now_ms) and function in lease.functions
+            lease is not None
+            and lease.state is LeaseState.HELD
+            and lease.live(now_ms)
+            and function in lease.functions
         )
 
     @staticmethod
-    def _no_relay(lease: Lease | None, message: Chunk | Resume | Done | Missing, now_ms: int) -> NoRelay:
+    def _no_relay(
+        lease: Lease | None, message: Chunk | Resume | Done | Missing, now_ms: int
+    ) -> NoRelay:
         if lease is None:
             return NoRelay(message.request_id, "", "", 0, 0, 0, "never")
         reason, retry_ms = str(lease.state), 0
@@ -349,13 +385,24 @@ class Exchange:
         elif lease.state is LeaseState.HELD and message.function not in lease.functions:
             reason = "not-served"
         elif lease.state is LeaseState.HELD:
-            reason, retry_ms = "unreachable", RETRY_MS  # its connection just went, and $disconnect is on its way
-        elif lease.state is LeaseState.LOST and now_ms < min(lease.expires_ms, lease.until_ms + RETURN_MS):
+            reason, retry_ms = (
+                "unreachable",
+                RETRY_MS,
+            )  # its connection just went, and $disconnect is on its way
+        elif lease.state is LeaseState.LOST and now_ms < min(
+            lease.expires_ms, lease.until_ms + RETURN_MS
+        ):
             retry_ms = RETRY_MS
         if not isinstance(message, Chunk) and lease.state is not LeaseState.RELEASED:
             retry_ms = RETRY_MS  # its handler runs or has run: how long that is worth asking for, the stub knows
         return NoRelay(
-            message.request_id, lease.owner, lease.machine, lease.since_ms, until_ms or now_ms, retry_ms, reason
+            message.request_id,
+            lease.owner,
+            lease.machine,
+            lease.since_ms,
+            until_ms or now_ms,
+            retry_ms,
+            reason,
         )
 
     def _read_lease(self) -> Lease | None:
@@ -382,7 +429,10 @@ class Exchange:
         return known
 
     def _remember(self, identity: Identity) -> None:
-        """Cache it as the last one used; of too many the one that was not used for longest is forgotten."""
+        """Cache it as the last one used.
+
+        Of too many the one that was not used for longest is forgotten.
+        """
         self._identities[identity.connection] = identity
         self._identities.move_to_end(identity.connection)
         while len(self._identities) > _CACHED_IDENTITIES:

@@ -1,6 +1,7 @@
 """The broker Lambda: `exchange.py` behind API Gateway, with DynamoDB and `@connections` through boto3.
 
-Environment: `TABLE_NAME`; `MANAGEMENT_ENDPOINT`, the management API's address with `{stage}` left in. Event shapes:
+Environment: `TABLE_NAME`; `MANAGEMENT_ENDPOINT`, the management API's address with `{stage}` left
+in. Event shapes:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html.
 Nothing of a message is ever logged: invocations carry credentials.
 """
@@ -17,17 +18,32 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from terralive_stub.broker.exchange import REMEMBER_MS, Conflict, Door, Exchange, Gone, Identity, Lease, LeaseState
+from terralive_stub.broker.exchange import (
+    REMEMBER_MS,
+    Conflict,
+    Door,
+    Exchange,
+    Gone,
+    Identity,
+    Lease,
+    LeaseState,
+)
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi.client import ApiGatewayManagementApiClient
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-# Fail fast and try again: the gateway gives an integration 29 s, a stub waits 3 s for an acknowledgement.
-_CONFIG: Final = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
+# Fail fast and try again: the gateway gives an integration 29 s, a stub waits 3 s for an
+# acknowledgement.
+_CONFIG: Final = Config(
+    connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4}
+)
 _KINDS: Final = frozenset({"CONNECT", "DISCONNECT", "MESSAGE"})
-_LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {"pk": {"S": "lease"}, "sk": {"S": "lease"}}
+_LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
+    "pk": {"S": "lease"},
+    "sk": {"S": "lease"},
+}
 
 
 class Response(TypedDict):
@@ -35,7 +51,10 @@ class Response(TypedDict):
 
 
 class DynamoDBTable:
-    """The connections table: one item a connection, one for the lease; `expires` (seconds) is its TTL attribute."""
+    """The connections table.
+
+    One item a connection, one for the lease; `expires` (seconds) is its TTL attribute.
+    """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
         self._client = client
@@ -55,17 +74,23 @@ class DynamoDBTable:
     def get_identity(self, connection: str) -> Identity | None:
         if not connection:
             return None
-        answer = self._client.get_item(TableName=self._name, Key=self._key(connection), ConsistentRead=True)
+        answer = self._client.get_item(
+            TableName=self._name, Key=self._key(connection), ConsistentRead=True
+        )
         item = answer.get("Item")
         if item is None:
             return None
-        return Identity(connection, Door(item["door"]["S"]), item["arn"]["S"], int(item["expires"]["N"]) * 1000)
+        return Identity(
+            connection, Door(item["door"]["S"]), item["arn"]["S"], int(item["expires"]["N"]) * 1000
+        )
 
     def delete_identity(self, connection: str) -> None:
         self._client.delete_item(TableName=self._name, Key=self._key(connection))
 
     def get_lease(self) -> Lease | None:
-        item = self._client.get_item(TableName=self._name, Key=_LEASE_KEY, ConsistentRead=True).get("Item")
+        item = self._client.get_item(TableName=self._name, Key=_LEASE_KEY, ConsistentRead=True).get(
+            "Item"
+        )
         if item is None:
             return None
         return Lease(
@@ -101,7 +126,9 @@ class DynamoDBTable:
         }
         try:
             if replaces == 0:
-                self._client.put_item(TableName=self._name, Item=item, ConditionExpression=condition)
+                self._client.put_item(
+                    TableName=self._name, Item=item, ConditionExpression=condition
+                )
             else:
                 self._client.put_item(
                     TableName=self._name,
@@ -126,7 +153,9 @@ class ManagementApi:
     def __init__(self, session: boto3.Session, endpoint: str) -> None:
         self._clients: dict[Door, ApiGatewayManagementApiClient] = {
             door: session.client(
-                "apigatewaymanagementapi", endpoint_url=endpoint.replace("{stage}", door), config=_CONFIG
+                "apigatewaymanagementapi",
+                endpoint_url=endpoint.replace("{stage}", door),
+                config=_CONFIG,
             )
             for door in Door
         }
@@ -192,7 +221,10 @@ _broker: list[Broker] = []
 
 
 def handler(event: Mapping[str, object], context: object) -> Response:  # noqa: ARG001  # Lambda passes both
-    """Lambda's entry; the clients are made in the first invocation, so that importing this module needs no AWS."""
+    """Lambda's entry.
+
+    The clients are made in the first invocation, so that importing this module needs no AWS.
+    """
     if not _broker:
         _broker.append(Broker.from_environment(os.environ))
     return _broker[0].handle(event, int(time.time() * 1000))

@@ -1,8 +1,9 @@
 """Payloads: invocations and outcomes as bytes, compressed where that helps, cut into chunks and put together again.
 
-Pure: no clock (`now` is a parameter, in seconds), no I/O. A payload is one line of JSON (the header) and the raw body
-behind it, so megabytes of event or response are never parsed. Chunks may come in any order and more than once;
-`Assembler` holds a bounded amount of memory whatever a peer announces.
+Pure: no clock (`now` is a parameter, in seconds), no I/O. A payload is one line of JSON (the
+header) and the raw body behind it, so megabytes of event or response are never parsed. Chunks may
+come in any order and more than once; `Assembler` holds a bounded amount of memory whatever a peer
+announces.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outc
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError
 
-# 96,000 bytes are 128,000 characters of base64, which leaves 3 KB of a 128 KB message for the other fields.
+# 96,000 bytes are 128,000 characters of base64, which leaves 3 KB of a 128 KB message for the other
+# fields.
 CHUNK_BYTES: Final = 96_000
-# A payload at Lambda's limit, its header (4 KB of environment variables, credentials, context), and room to spare.
+# A payload at Lambda's limit, its header (4 KB of environment variables, credentials, context), and
+# room to spare.
 PAYLOAD_BYTES: Final = SYNCHRONOUS_PAYLOAD_BYTES + 1024 * 1024
 RAW: Final = "raw"
 ZLIB: Final = "zlib"
@@ -30,7 +33,10 @@ _STANDS_STILL_SECONDS: Final = 5.0
 
 
 def pack_invocation(invocation: Invocation, *, remaining_ms: int) -> bytes:
-    """Make the payload of an invocation. `remaining_ms` is its time left by Lambda's clock, at this moment."""
+    """Make the payload of an invocation.
+
+    `remaining_ms` is its time left by Lambda's clock, at this moment.
+    """
     header = {
         "request_id": invocation.request_id,
         "function_name": invocation.function_name,
@@ -52,7 +58,9 @@ def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
     """
     header, event = _unpack(payload)
     environment = header.get("environment")
-    if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
+    if not isinstance(environment, dict) or not all(
+        isinstance(value, str) for value in environment.values()
+    ):
         raise ProtocolError("invocation.environment must map texts to texts")
     remaining_ms = header.get("remaining_ms")
     if type(remaining_ms) is not int or not 0 <= remaining_ms <= 2**40:
@@ -71,7 +79,9 @@ def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
 
 
 def pack_outcome(outcome: Outcome) -> bytes:
-    logs = {"logs": outcome.logs.text, "logs_start": outcome.logs.start} if outcome.logs.text else {}
+    logs = (
+        {"logs": outcome.logs.text, "logs_start": outcome.logs.start} if outcome.logs.text else {}
+    )
     return _pack({"error_type": outcome.error_type, **logs}, outcome.body)
 
 
@@ -82,7 +92,9 @@ def unpack_outcome(payload: bytes) -> Outcome:
         ProtocolError: the header is not what `pack_outcome` makes.
     """
     header, body = _unpack(payload)
-    return Outcome(body, _text(header, "error_type"), _printed(header.get("logs_start"), header.get("logs")))
+    return Outcome(
+        body, _text(header, "error_type"), _printed(header.get("logs_start"), header.get("logs"))
+    )
 
 
 def pack_logs(printed: Printed) -> bytes:
@@ -101,7 +113,11 @@ def unpack_logs(payload: bytes) -> Printed:
 
 def _printed(start: object, text: object) -> Printed:
     """What cannot be read is nothing: no result is lost for it."""
-    return Printed(start, text) if type(start) is int and start >= 0 and isinstance(text, str) else NOTHING_PRINTED
+    return (
+        Printed(start, text)
+        if type(start) is int and start >= 0 and isinstance(text, str)
+        else NOTHING_PRINTED
+    )
 
 
 def _pack(header: dict[str, object], body: bytes) -> bytes:
@@ -126,7 +142,9 @@ def _text(header: dict[str, object], name: str) -> str:
     return value
 
 
-def split(kind: Kind, request_id: str, function: str, payload: bytes, *, peer: str = "") -> tuple[Chunk, ...]:
+def split(
+    kind: Kind, request_id: str, function: str, payload: bytes, *, peer: str = ""
+) -> tuple[Chunk, ...]:
     """Cut a payload into chunks that each fit a WebSocket message of API Gateway.
 
     Raises:
@@ -153,7 +171,10 @@ def split(kind: Kind, request_id: str, function: str, payload: bytes, *, peer: s
 
 
 def _compress(payload: bytes) -> tuple[str, bytes]:
-    """Compress if it makes the payload at least a tenth smaller; a sample spares a small CPU the attempt."""
+    """Compress if it makes the payload at least a tenth smaller.
+
+    A sample spares a small CPU the attempt.
+    """
     if len(payload) < _WORTH_COMPRESSING:
         return RAW, payload
     sample = payload[:_SAMPLE_BYTES]
@@ -173,7 +194,11 @@ class _Partial:
 
     def matches(self, chunk: Chunk) -> bool:
         first = self.first
-        return (first.parts, first.size, first.encoding) == (chunk.parts, chunk.size, chunk.encoding)
+        return (first.parts, first.size, first.encoding) == (
+            chunk.parts,
+            chunk.size,
+            chunk.encoding,
+        )
 
 
 Key = tuple[Kind, str, str]
@@ -183,9 +208,10 @@ Key = tuple[Kind, str, str]
 class Assembler:
     """Puts payloads together from their chunks.
 
-    Invariants: what a payload announces is checked before anything of it is kept; no more than `most_bytes` are
-    announced by the payloads of which something is kept. A payload for which there is no room waits (its peer is asked
-    for all of it later), so that many at once finish one after the other; one that makes no progress gives way.
+    Invariants: what a payload announces is checked before anything of it is kept; no more than
+    `most_bytes` are announced by the payloads of which something is kept. A payload for which there
+    is no room waits (its peer is asked for all of it later), so that many at once finish one after
+    the other; one that makes no progress gives way.
     """
 
     most_bytes: int = 16 * PAYLOAD_BYTES
@@ -221,7 +247,9 @@ class Assembler:
         if len(partial.data) < chunk.parts:
             return None
         del self._partials[key]
-        return _decompress(chunk.encoding, b"".join(partial.data[part] for part in range(chunk.parts)))
+        return _decompress(
+            chunk.encoding, b"".join(partial.data[part] for part in range(chunk.parts))
+        )
 
     def stalled(self, now: float, *, after: float) -> Iterator[tuple[Chunk, tuple[int, ...]]]:
         """Name the payloads to which nothing was added for `after` seconds: any chunk, and the parts that miss.
@@ -252,7 +280,10 @@ class Assembler:
         kept = [key for key, partial in self._partials.items() if partial.admitted]
         held = sum(self._partials[key].first.size for key in kept)
         for key in sorted(kept, key=lambda item: self._partials[item].touched):
-            if held + size <= self.most_bytes or now - self._partials[key].touched < _STANDS_STILL_SECONDS:
+            if (
+                held + size <= self.most_bytes
+                or now - self._partials[key].touched < _STANDS_STILL_SECONDS
+            ):
                 break
             held -= self._partials.pop(key).first.size
         return held + size <= self.most_bytes
@@ -274,9 +305,13 @@ def _decompress(encoding: str, data: bytes) -> bytes:
         return data
     unpacker = zlib.decompressobj()
     try:
-        payload = unpacker.decompress(data, PAYLOAD_BYTES + 1)  # one more: at the limit itself it ends
+        payload = unpacker.decompress(
+            data, PAYLOAD_BYTES + 1
+        )  # one more: at the limit itself it ends
     except zlib.error:
         raise ProtocolError("a payload does not decompress") from None
     if not unpacker.eof or unpacker.unused_data or len(payload) > PAYLOAD_BYTES:
-        raise ProtocolError("a payload is cut short, or decompresses to more than Lambda lets through")
+        raise ProtocolError(
+            "a payload is cut short, or decompresses to more than Lambda lets through"
+        )
     return payload

@@ -1,7 +1,8 @@
 """An invocation and its outcome, as every part of terralive passes them on.
 
 The fields are those of Lambda's Runtime API
-(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html); event and response are raw bytes, never parsed.
+(https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html); event and response are raw bytes,
+never parsed.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class Invocation:
         function_arn: the ARN that was invoked (with its qualifier, if any).
         deadline_ms: when Lambda ends the invocation, in milliseconds since the Unix epoch.
         event: the event's bytes, exactly as the Runtime API gave them.
-        environment: the function's whole environment in Lambda, the role's credentials and Lambda's reserved
-            variables (`AWS_LAMBDA_FUNCTION_VERSION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …) among it.
-            Never log it.
+        environment: the function's whole environment in Lambda, the role's credentials and Lambda's
+            reserved variables (`AWS_LAMBDA_FUNCTION_VERSION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …)
+            among it. Never log it.
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
@@ -57,10 +58,10 @@ class Outcome:
 
     Attributes:
         body: the response's bytes; for an error the JSON document that the Runtime API's
-            `/invocation/{id}/error` takes (`errorMessage`, `errorType`, `stackTrace`), in whatever shape the
-            handler's own runtime gives it.
-        error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`, `Runtime.ImportModuleError`,
-            …); "" for a success.
+            `/invocation/{id}/error` takes (`errorMessage`, `errorType`, `stackTrace`), in whatever
+            shape the handler's own runtime gives it.
+        error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`,
+            `Runtime.ImportModuleError`, …); "" for a success.
         logs: what it printed last, for Lambda's log; nothing where logs are not forwarded.
     """
 

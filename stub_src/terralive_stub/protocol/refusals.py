@@ -1,8 +1,9 @@
 """What a stub answers when no handler could: named errors, and for HTTP callers a 503 that says what to do.
 
-An invocation that no handler answered must never look like a success. Everything but an HTTP-shaped event gets an
-error, so that queues and streams retry and lose nothing. An HTTP caller would see only `Internal Server Error` of an
-error, so it gets a `503` with the text instead (a Lambda proxy response:
+An invocation that no handler answered must never look like a success. Everything but an HTTP-shaped
+event gets an error, so that queues and streams retry and lose nothing. An HTTP caller would see
+only `Internal Server Error` of an error, so it gets a `503` with the text instead (a Lambda proxy
+response:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 """
 
@@ -29,7 +30,8 @@ class Refusal(StrEnum):
     TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 
-# The largest HTTP-shaped prefix worth looking at: the markers below stand anywhere in an event, which can be megabytes.
+# The largest HTTP-shaped prefix worth looking at: the markers below stand anywhere in an event,
+# which can be megabytes.
 _PARSE_AT_MOST: Final = 8 * 1024 * 1024
 
 
@@ -38,7 +40,11 @@ def refuse(invocation: Invocation, refusal: Refusal, message: str) -> Outcome:
     if is_http(invocation.event):
         response = {
             "statusCode": 503,
-            "headers": {"content-type": "text/plain; charset=utf-8", "cache-control": "no-store", "retry-after": "5"},
+            "headers": {
+                "content-type": "text/plain; charset=utf-8",
+                "cache-control": "no-store",
+                "retry-after": "5",
+            },
             "body": f"{refusal}: {message}\n",
             "isBase64Encoded": False,
         }
@@ -55,7 +61,8 @@ def error_outcome(refusal: Refusal, message: str) -> Outcome:
 def is_http(event: bytes) -> bool:
     """Tell whether an HTTP caller waits: API Gateway (payload 1.0 and 2.0), function URLs, load balancers.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/services-alb.html, services-apigateway.html, urls-invocation.html.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-alb.html, services-apigateway.html,
+    urls-invocation.html.
     """
     if len(event) > _PARSE_AT_MOST or not (b'"requestContext"' in event and b"ttp" in event):
         return False
@@ -67,7 +74,9 @@ def is_http(event: bytes) -> bool:
     if not isinstance(context, dict) or "methodArn" in document or "routeArn" in document:
         return False  # a Lambda authorizer's request looks like HTTP, but its answer is a policy
     payload_2 = isinstance(context.get("http"), dict)
-    payload_1 = isinstance(document.get("httpMethod"), str) and ("resourcePath" in context or "elb" in context)
+    payload_1 = isinstance(document.get("httpMethod"), str) and (
+        "resourcePath" in context or "elb" in context
+    )
     return payload_2 or payload_1
 
 

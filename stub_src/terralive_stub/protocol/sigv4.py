@@ -1,7 +1,8 @@
 """Signature Version 4 for a WebSocket upgrade, in the standard library only.
 
 A stub may have 128 MB and so a fraction of a CPU, where importing botocore costs seconds. Rules:
-https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for WebSocket APIs,
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for
+WebSocket APIs,
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html.
 """
 
@@ -52,8 +53,8 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
         credentials: who connects.
         now: seconds since the Unix epoch; AWS accepts five minutes of difference.
 
-    Returns:
-        `Host`, `X-Amz-Date`, `Authorization` and, for temporary credentials, `X-Amz-Security-Token`.
+    Returns: `Host`, `X-Amz-Date`, `Authorization` and, for temporary credentials,
+        `X-Amz-Security-Token`.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -83,7 +84,9 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
         ]
     )
     scope = f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
-    to_sign = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    to_sign = "\n".join(
+        ["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()]
+    )
     key = f"AWS4{credentials.secret_access_key}".encode()
     for step in (stamp[:8], region, SERVICE, "aws4_request"):
         key = hmac.digest(key, step.encode(), "sha256")

@@ -1,11 +1,13 @@
 """Wire protocol v1: the messages that stub, broker and relay exchange. No sockets, no clock, no threads.
 
-A message is one JSON object in one WebSocket text message, with `v` (the protocol's version) and `action` (its type);
-every other key is a field of the dataclass below. `decode` is the only way in: it raises `ProtocolError` on anything
-malformed, and ignores keys it does not know so that a later version can add some. `encode` is the only way out.
+A message is one JSON object in one WebSocket text message, with `v` (the protocol's version) and
+`action` (its type); every other key is a field of the dataclass below. `decode` is the only way in:
+it raises `ProtocolError` on anything malformed, and ignores keys it does not know so that a later
+version can add some. `encode` is the only way out.
 
-`peer` names a WebSocket connection id of API Gateway. The broker sets it when it passes a stub's message on; a relay's
-answer carries it back. A stub's own `peer` is always overwritten, so it cannot speak for another connection.
+`peer` names a WebSocket connection id of API Gateway. The broker sets it when it passes a stub's
+message on; a relay's answer carries it back. A stub's own `peer` is always overwritten, so it
+cannot speak for another connection.
 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
     relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
@@ -46,7 +48,8 @@ class ProtocolError(Exception):
 class GatewayError(ProtocolError):
     """API Gateway's own word that one of this connection's messages got lost; it does not say which.
 
-    `{"message": "Internal server error", "connectionId": …, "requestId": …}` where the broker failed or was throttled.
+    `{"message": "Internal server error", "connectionId": …, "requestId": …}` where the broker
+    failed or was throttled.
     """
 
 
@@ -110,7 +113,10 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The relay leaves: from now on stubs fail at once instead of waiting for it; answered by Released."""
+    """The relay leaves.
+
+    From now on stubs fail at once instead of waiting for it; answered by Released.
+    """
 
     ACTION: ClassVar[str] = "goodbye"
     relay: Name
@@ -118,7 +124,10 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The lease has been given back. Closing before that could make the relay look lost instead of gone."""
+    """The lease has been given back.
+
+    Closing before that could make the relay look lost instead of gone.
+    """
 
     ACTION: ClassVar[str] = "released"
     relay: Name
@@ -126,7 +135,10 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One part of a payload; see `terralive_stub.protocol.chunks`. `size` is the whole encoded payload's length in bytes."""
+    """One part of a payload.
+
+    See `terralive_stub.protocol.chunks`. `size` is the whole encoded payload's length in bytes.
+    """
 
     ACTION: ClassVar[str] = "chunk"
     kind: Kind
@@ -167,7 +179,10 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A stub asks how an acknowledged invocation stands: answered by Ack, by the result, or by Unknown."""
+    """A stub asks how an acknowledged invocation stands.
+
+    Answered by Ack, by the result, or by Unknown.
+    """
 
     ACTION: ClassVar[str] = "resume"
     request_id: Name
@@ -199,8 +214,9 @@ class Unknown:
 class NoRelay:
     """Nobody can take the invocation.
 
-    `owner` and `machine` say who was connected last, from `since_ms` until `until_ms`; empty and 0 if nobody ever
-    was. `retry_ms` > 0: the relay lost its connection a moment ago and may be back, so ask again after that time.
+    `owner` and `machine` say who was connected last, from `since_ms` until `until_ms`; empty and 0
+    if nobody ever was. `retry_ms` > 0: the relay lost its connection a moment ago and may be back,
+    so ask again after that time.
     """
 
     ACTION: ClassVar[str] = "no-relay"
@@ -285,10 +301,16 @@ def encode(message: Message) -> str:
     document: dict[str, object] = {"v": VERSION, "action": message.ACTION}
     for item in fields(message):
         value = getattr(message, item.name)
-        document[item.name] = base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
+        document[item.name] = (
+            base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
+        )
     text = json.dumps(document, separators=(",", ":"))
-    if len(text) > MESSAGE_BYTES:  # json.dumps escapes everything that is not ASCII: characters are bytes
-        raise ProtocolError(f"{message.ACTION}: {len(text)} bytes, but a WebSocket message holds {MESSAGE_BYTES}")
+    if (
+        len(text) > MESSAGE_BYTES
+    ):  # json.dumps escapes everything that is not ASCII: characters are bytes
+        raise ProtocolError(
+            f"{message.ACTION}: {len(text)} bytes, but a WebSocket message holds {MESSAGE_BYTES}"
+        )
     return text
 
 
@@ -297,21 +319,30 @@ def decode(text: str) -> Message:
 
     Raises:
         GatewayError: it is API Gateway's own error.
-        ProtocolError: not JSON, not an object, another version, an unknown action, a missing or ill-typed field.
+        ProtocolError: not JSON, not an object, another version, an unknown action, a missing or
+            ill-typed field.
     """
     if len(text) > MESSAGE_BYTES:
-        raise ProtocolError(f"a message of {len(text)} characters; API Gateway lets {MESSAGE_BYTES} bytes through")
+        raise ProtocolError(
+            f"a message of {len(text)} characters; API Gateway lets {MESSAGE_BYTES} bytes through"
+        )
     try:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ProtocolError(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ProtocolError("not a JSON object")
-    if "v" not in document and isinstance(document.get("message"), str) and "connectionId" in document:
+    if (
+        "v" not in document
+        and isinstance(document.get("message"), str)
+        and "connectionId" in document
+    ):
         raise GatewayError(f"API Gateway: {document['message']!r:.80}")
     version = document.get("v")
     if type(version) is not int or version != VERSION:
-        found = repr(version)[:40] if isinstance(version, int | str | None) else type(version).__name__
+        found = (
+            repr(version)[:40] if isinstance(version, int | str | None) else type(version).__name__
+        )
         raise ProtocolError(f"protocol version {found}, but this is version {VERSION}")
     action = document.get("action")
     kind = _TYPES.get(action) if isinstance(action, str) else None
@@ -321,7 +352,9 @@ def decode(text: str) -> Message:
     values: dict[str, object] = {}
     for item in fields(kind):
         if item.name in document:
-            values[item.name] = _READERS[str(item.type)](document[item.name], f"{action}.{item.name}")
+            values[item.name] = _READERS[str(item.type)](
+                document[item.name], f"{action}.{item.name}"
+            )
         elif item.default is MISSING:
             raise ProtocolError(f"{action}.{item.name} is missing")
     return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
@@ -330,14 +363,18 @@ def decode(text: str) -> Message:
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
         raise ProtocolError(f"{where} must be a text of at most {TEXT_CHARACTERS} characters")
-    if any("\ud800" <= character <= "\udfff" for character in value):  # no UTF-8, so nothing could pass it on
+    if any(
+        "\ud800" <= character <= "\udfff" for character in value
+    ):  # no UTF-8, so nothing could pass it on
         raise ProtocolError(f"{where} has half a surrogate pair")
     return value
 
 
 def _name(value: object, where: str) -> Name:
     if not isinstance(value, str) or len(value) > NAME_CHARACTERS or not _NAME.fullmatch(value):
-        raise ProtocolError(f"{where} must be a name of at most {NAME_CHARACTERS} printable ASCII characters")
+        raise ProtocolError(
+            f"{where} must be a name of at most {NAME_CHARACTERS} printable ASCII characters"
+        )
     return value
 
 
@@ -389,6 +426,8 @@ _READERS: Final[dict[str, Callable[[object, str], object]]] = {
     "bool": _flag,
     "bytes": _bytes,
     "Kind": _kind,
-    "tuple[Name, ...]": lambda value, where: tuple(_name(item, where) for item in _items(value, where)),
+    "tuple[Name, ...]": lambda value, where: tuple(
+        _name(item, where) for item in _items(value, where)
+    ),
     "tuple[int, ...]": _numbers,
 }

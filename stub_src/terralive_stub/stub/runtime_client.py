@@ -20,7 +20,8 @@ class RuntimeClient:
     """One connection to the Runtime API, kept across invocations.
 
     Args:
-        address: the value of `AWS_LAMBDA_RUNTIME_API`: host and port, and in terralive's own servers a path behind it.
+        address: the value of `AWS_LAMBDA_RUNTIME_API`: host and port, and in terralive's own
+            servers a path behind it.
         function_name: the function's name.
         environment: what every invocation carries as its environment.
     """
@@ -28,7 +29,9 @@ class RuntimeClient:
     def __init__(self, address: str, function_name: str, environment: Mapping[str, str]) -> None:
         host, _, prefix = address.partition("/")
         self._prefix = f"/{prefix.rstrip('/')}{_PATH}" if prefix else _PATH
-        self._http = http.client.HTTPConnection(host)  # no timeout: `next` waits until Lambda has something
+        self._http = http.client.HTTPConnection(
+            host
+        )  # no timeout: `next` waits until Lambda has something
         self._function_name = function_name
         self._environment = dict(environment)
 
@@ -52,7 +55,10 @@ class RuntimeClient:
         )
 
     def post(self, request_id: str, outcome: Outcome) -> bool:
-        """Answer an invocation; False if Lambda did not accept the answer (it is too large, or comes too late)."""
+        """Answer an invocation.
+
+        False if Lambda did not accept the answer (it is too large, or comes too late).
+        """
         path = f"{self._prefix}{request_id}/{'response' if outcome.ok else 'error'}"
         headers = {"Content-Type": "application/json"}
         if not outcome.ok:
@@ -65,8 +71,13 @@ class RuntimeClient:
 
 
 def _header(value: str) -> str:
-    """What of an error's type a header can hold: it comes from the relay, and `http.client` raises for the rest."""
-    shown = "".join(character for character in value if character.isascii() and character.isprintable())
+    """What of an error's type a header can hold.
+
+    It comes from the relay, and `http.client` raises for the rest.
+    """
+    shown = "".join(
+        character for character in value if character.isascii() and character.isprintable()
+    )
     return shown[:_HEADER_CHARACTERS].strip() or "Unhandled"
 
 

@@ -1,15 +1,18 @@
 """The stub's side of an invocation: (event, now) -> effects. No sockets, no clock, no threads.
 
-A stub has at most one invocation at a time (Lambda's execution environments do) and at most one connection, which it
-keeps across invocations. `live.py` is the shell that owns the socket, does what the effects say and feeds back what
-happened. Times are seconds of one monotonic clock; the invocation's deadline is given in the same clock.
+A stub has at most one invocation at a time (Lambda's execution environments do) and at most one
+connection, which it keeps across invocations. `live.py` is the shell that owns the socket, does
+what the effects say and feeds back what happened. Times are seconds of one monotonic clock; the
+invocation's deadline is given in the same clock.
 
 Invariants:
-    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be running near the
+    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be
+    running near the
        deadline: then Lambda's own timeout ends it.
     2. A Finish with a success carries bytes that a relay sent for this request id.
-    3. An invocation is sent in full again (never partly believed) until a relay has acknowledged it; after that it is
-       only asked for, never sent again, so that a restarted relay cannot run it a second time.
+    3. An invocation is sent in full again (never partly believed) until a relay has acknowledged
+       it; after that it is only asked for, never sent again, so that a restarted relay cannot run
+       it a second time.
     4. Messages about any other request id change nothing.
 """
 
@@ -21,7 +24,13 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_stub.protocol.chunks import (
+    Assembler,
+    pack_invocation,
+    split,
+    unpack_logs,
+    unpack_outcome,
+)
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
 from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
@@ -43,20 +52,33 @@ ACK_SECONDS: Final = 3.0
 SECONDS_PER_MEGABYTE: Final = 1.0  # of payload, added to the wait for an acknowledgement
 PROBE_SECONDS: Final = 5.0  # how often an acknowledged invocation is asked for
 STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing ones are asked for
-RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)  # at most, before attempt 1, 2, …; the last one repeats
-LOST_SECONDS: Final = 60.0  # a relay that acknowledged and is gone for so long (a lease's time) will not come back
+RECONNECT_SECONDS: Final = (
+    0.1,
+    0.3,
+    1.0,
+    2.0,
+    4.0,
+)  # at most, before attempt 1, 2, …; the last one repeats
+LOST_SECONDS: Final = (
+    60.0  # a relay that acknowledged and is gone for so long (a lease's time) will not come back
+)
 CONNECT_SECONDS: Final = 10.0
 REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
 LAST_QUESTION_SECONDS: Final = 1.5  # before the deadline: whether the handler still runs
 MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
-MOST_MARGIN_SECONDS: Final = 2.0  # where nobody has taken it, and there is time to be on the safe side
+MOST_MARGIN_SECONDS: Final = (
+    2.0  # where nobody has taken it, and there is time to be on the safe side
+)
 _MEGABYTE: Final = 1024 * 1024
 _MOST_PATIENCE: Final = 4.0  # times the first wait
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection (closing what is left of an old one). Answered by `connected` or `connection_lost`."""
+    """Open a connection (closing what is left of an old one).
+
+    Answered by `connected` or `connection_lost`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +118,15 @@ class StubSession:
 
     Args:
         app, stage: for the texts of errors.
-        jitter: gives a number from 0 to 1. Every wait before a reconnect is such a part of its most ("full jitter"): a
-            thousand stubs that lost their connections at one moment do not come back at one moment.
+        jitter: gives a number from 0 to 1. Every wait before a reconnect is such a part of its most
+            ("full jitter"): a thousand stubs that lost their connections at one moment do not come
+            back at one moment.
             https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
-    def __init__(self, *, app: str, stage: str, jitter: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, *, app: str, stage: str, jitter: Callable[[], float] = random.random
+    ) -> None:
         self._app = app
         self._stage = stage
         self._jitter = jitter
@@ -122,10 +147,13 @@ class StubSession:
         self._heard = 0.0  # when a relay last said that it owns the invocation
         self._ended_there = False  # its result is on the way: the handler does not run any more
 
-    def begin(self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0) -> list[Effect]:
+    def begin(
+        self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0
+    ) -> list[Effect]:
         """Start an invocation; the one before has finished or was ended by Lambda's timeout.
 
-        `asleep_s`: how long the clock of `now` has stood still since then, as it may in a frozen environment.
+        `asleep_s`: how long the clock of `now` has stood still since then, as it may in a frozen
+            environment.
         """
         self._opened -= asleep_s
         self._traffic -= asleep_s
@@ -140,7 +168,9 @@ class StubSession:
         self._why = ""
         self._assembler = Assembler()
         self._ack_by = self._ask_at = self._connect_at = None
-        worn_out = now - self._opened > CONNECTION_SECONDS - 60 or now - self._traffic > IDLE_SECONDS - 30
+        worn_out = (
+            now - self._opened > CONNECTION_SECONDS - 60 or now - self._traffic > IDLE_SECONDS - 30
+        )
         if self._link is _Link.UP and not worn_out:
             return self._offer(now)
         return self._reconnect(now)
@@ -176,7 +206,10 @@ class StubSession:
         return self.tick(now)
 
     def refused(self, now: float, why: str) -> list[Effect]:
-        """The door is shut (HTTP 403). A policy attached a moment ago takes some time to reach IAM, so try a bit."""
+        """The door is shut (HTTP 403).
+
+        A policy attached a moment ago takes some time to reach IAM, so try a bit.
+        """
         if now - self._began < REFUSED_SECONDS:
             return self.connection_lost(now, why)
         self._link = _Link.DOWN
@@ -187,7 +220,11 @@ class StubSession:
         self._traffic = now
         self._failures = 0
         invocation = self._invocation
-        if self._ended or invocation is None or getattr(message, "request_id", None) != invocation.request_id:
+        if (
+            self._ended
+            or invocation is None
+            or getattr(message, "request_id", None) != invocation.request_id
+        ):
             return []
         return self._about_mine(message, invocation, now)
 
@@ -201,7 +238,9 @@ class StubSession:
             case Chunk(kind=Kind.LOGS):
                 effects = self._take_logs(message, now)
             case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
-                chunks = self._offered  # the same bytes: packed anew they would not fit the parts that have come
+                chunks = (
+                    self._offered
+                )  # the same bytes: packed anew they would not fit the parts that have come
                 self._ack_by = now + self._patience(invocation, now)
                 effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
             case NoRelay():
@@ -210,9 +249,13 @@ class StubSession:
                 fate = "The relay that had taken this invocation was restarted: whether its handler ran to its end is "
                 if self._phase is _Phase.OFFERED:
                     fate = "This relay ran an earlier attempt of this invocation so long ago that its result is "
-                effects = self._refuse(Refusal.RELAY_LOST, f"{fate}not known. It was not run again.")
+                effects = self._refuse(
+                    Refusal.RELAY_LOST, f"{fate}not known. It was not run again."
+                )
             case Problem(reference=reference, message=text):
-                effects = self._refuse(Refusal.PROTOCOL, f"The broker refused this invocation ({reference}): {text}")
+                effects = self._refuse(
+                    Refusal.PROTOCOL, f"The broker refused this invocation ({reference}): {text}"
+                )
             case _:
                 pass
         return effects
@@ -254,7 +297,9 @@ class StubSession:
         """When the invocation ends by a named error unless something comes, or later than its deadline."""
         if self._phase is _Phase.OWNED:
             lost = self._heard + LOST_SECONDS
-            confirmed = self._heard >= self._deadline - LAST_QUESTION_SECONDS and not self._ended_there
+            confirmed = (
+                self._heard >= self._deadline - LAST_QUESTION_SECONDS and not self._ended_there
+            )
             return lost if confirmed else min(lost, self._deadline - MARGIN_SECONDS)
         allowed = self._deadline - self._began
         return self._deadline - min(MOST_MARGIN_SECONDS, max(MARGIN_SECONDS, allowed / 20))
@@ -263,7 +308,8 @@ class StubSession:
         detail = f" The last trouble was: {self._why}." if self._why else ""
         if self._phase is _Phase.OWNED and self._ended_there:
             return self._refuse(
-                Refusal.RELAY_LOST, f"The handler has ended; its result did not arrive in time.{detail}"
+                Refusal.RELAY_LOST,
+                f"The handler has ended; its result did not arrive in time.{detail}",
             )
         if self._phase is _Phase.OWNED:
             return self._refuse(
@@ -294,7 +340,10 @@ class StubSession:
         return [Send(chunk) for chunk in chunks]
 
     def _patience(self, invocation: Invocation, now: float) -> float:
-        """How long to wait for an acknowledgement: not so long that there is no time for a second try."""
+        """How long to wait for an acknowledgement.
+
+        Not so long that there is no time for a second try.
+        """
         wanted = ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
         wanted *= min(_MOST_PATIENCE, 1 + (self._offers - 1) / 2)  # a link may be slow, not dead
         return min(wanted, max(MARGIN_SECONDS, (self._deadline - now) / 2))
@@ -302,7 +351,8 @@ class StubSession:
     def _ask(self, now: float) -> list[Effect]:
         invocation = self._invocation
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        # No answer: the connection may be dead without a sign, so the next question goes over a new one.
+        # No answer: the connection may be dead without a sign, so the next question goes over a new
+        # one.
         self._ack_by = now + PROBE_SECONDS
         self._ask_at = None
         return [Send(Resume(invocation.request_id, invocation.function_name))]
@@ -332,7 +382,11 @@ class StubSession:
         if outcome is None:
             return []
         self._end()
-        return [*self._show(outcome.logs), Send(Done(chunk.request_id, chunk.function)), Finish(outcome)]
+        return [
+            *self._show(outcome.logs),
+            Send(Done(chunk.request_id, chunk.function)),
+            Finish(outcome),
+        ]
 
     def _take_logs(self, chunk: Chunk, now: float) -> list[Effect]:
         """Show what the handler has printed. What cannot be read is not worth an invocation."""
@@ -343,11 +397,18 @@ class StubSession:
             return []
 
     def _show(self, printed: Printed) -> list[Effect]:
-        """Show what of it was not shown yet: a message may come twice, and the result repeats the last one."""
+        """Show what of it was not shown yet.
+
+        A message may come twice, and the result repeats the last one.
+        """
         fresh = printed.text[max(0, self._shown - printed.start) :]
         if not fresh:
             return []
-        gap = "terralive: some lines before this one were lost on their way\n" if printed.start > self._shown else ""
+        gap = (
+            "terralive: some lines before this one were lost on their way\n"
+            if printed.start > self._shown
+            else ""
+        )
         self._shown = printed.start + len(printed.text)
         return [Show(gap + fresh)]
 

@@ -1,7 +1,7 @@
 """The stub's shell: it owns the socket and the clock, and does what `session.py` decides.
 
-Threads: the caller's, which runs everything here, and the connection's reader, which only fills the inbox. Lambda
-freezes both between invocations.
+Threads: the caller's, which runs everything here, and the connection's reader, which only fills the
+inbox. Lambda freezes both between invocations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
 from terralive_stub.stub.session import Connect, Effect, Finish, Send, Show, StubSession
-from terralive_stub.stub.transport import CONNECT_TIMEOUT_SECONDS, Connection, Inbox, Lost, Received, RefusedError
+from terralive_stub.stub.transport import (
+    CONNECT_TIMEOUT_SECONDS,
+    Connection,
+    Inbox,
+    Lost,
+    Received,
+    RefusedError,
+)
 
 _THAW_SECONDS = 0.05
 _IDLE_SECONDS = 1.0
@@ -56,7 +63,10 @@ class Stub:
     _finished_wall: float = 0.0
 
     def handle(self, invocation: Invocation) -> Outcome:
-        """Run one invocation to its end. Does not return where Lambda's own timeout is the right answer."""
+        """Run one invocation to its end.
+
+        Does not return where Lambda's own timeout is the right answer.
+        """
         self._catch_up()
         now = time.monotonic()
         deadline = now + invocation.deadline_ms / 1000 - time.time()
@@ -70,7 +80,11 @@ class Stub:
 
     def _asleep(self, now: float) -> float:
         """How far the wall clock has outrun the monotonic one, which stands still in a paused virtual machine."""
-        return max(0.0, time.time() - self._finished_wall - (now - self._finished_at)) if self._finished_wall else 0.0
+        return (
+            max(0.0, time.time() - self._finished_wall - (now - self._finished_at))
+            if self._finished_wall
+            else 0.0
+        )
 
     def close(self) -> None:
         if self._connection is not None:
@@ -83,7 +97,9 @@ class Stub:
         until = time.monotonic() + _THAW_SECONDS
         while connection is not None and time.monotonic() < until:
             try:
-                item = self._inbox.get(timeout=_THAW_SECONDS if connection.unread() else self._courtesy())
+                item = self._inbox.get(
+                    timeout=_THAW_SECONDS if connection.unread() else self._courtesy()
+                )
             except queue.Empty:
                 break
             self._feed(item)
@@ -92,7 +108,9 @@ class Stub:
     def _courtesy(self) -> float:
         """After an idle time the reader may hold the connection's end in its hands, not yet in the inbox."""
         now = time.monotonic()
-        return _READER_SECONDS if now - self._finished_at + self._asleep(now) > _IDLE_SECONDS else 0.0
+        return (
+            _READER_SECONDS if now - self._finished_at + self._asleep(now) > _IDLE_SECONDS else 0.0
+        )
 
     def _wait(self) -> list[Effect]:
         now = time.monotonic()
@@ -139,7 +157,9 @@ class Stub:
                     self.close()
                     # What else was to be sent is void, but a result that has come stays one.
                     finish = [item for item in pending if isinstance(item, Finish)]
-                    pending = self.session.connection_lost(time.monotonic(), f"{type(error).__name__}: {error}")
+                    pending = self.session.connection_lost(
+                        time.monotonic(), f"{type(error).__name__}: {error}"
+                    )
                     pending += finish
         return outcome
 
@@ -152,9 +172,13 @@ class Stub:
             # A connection that opens after the deadline would leave no time for a named error.
             timeout = max(_SHORTEST_CONNECT_SECONDS, self.session.give_up_at - time.monotonic())
             timeout = min(CONNECT_TIMEOUT_SECONDS, timeout)
-            self._connection = Connection(self.url, headers, self._numbers, self._inbox, timeout_s=timeout)
+            self._connection = Connection(
+                self.url, headers, self._numbers, self._inbox, timeout_s=timeout
+            )
         except RefusedError as error:
             return self.session.refused(time.monotonic(), str(error))
         except (OSError, WebSocketException) as error:
-            return self.session.connection_lost(time.monotonic(), f"{type(error).__name__}: {error}")
+            return self.session.connection_lost(
+                time.monotonic(), f"{type(error).__name__}: {error}"
+            )
         return self.session.connected(time.monotonic())

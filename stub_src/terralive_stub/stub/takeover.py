@@ -1,7 +1,8 @@
 """The stub in the runtime's place: it polls the Runtime API itself and never returns.
 
-Event and response pass through as bytes, and an error keeps the shape of the handler's own runtime. Asking for the next
-invocation is what ends Lambda's init phase. `live.py` comes here from a zip, `container.py` from an image.
+Event and response pass through as bytes, and an error keeps the shape of the handler's own runtime.
+Asking for the next invocation is what ends Lambda's init phase. `live.py` comes here from a zip,
+`container.py` from an image.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
 def take_over(stub: Stub) -> NoReturn:
     """Serve invocations for as long as Lambda lets this process live."""
     runtime = RuntimeClient(
-        os.environ["AWS_LAMBDA_RUNTIME_API"], os.environ["AWS_LAMBDA_FUNCTION_NAME"], dict(os.environ)
+        os.environ["AWS_LAMBDA_RUNTIME_API"],
+        os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        dict(os.environ),
     )
     while True:
         invocation = runtime.next()
@@ -38,6 +41,11 @@ def take_over(stub: Stub) -> NoReturn:
             outcome = stub.handle(invocation)
         except Exception as error:  # noqa: BLE001  # whatever it is, the invocation must end, by name
             stub.close()
-            outcome = error_outcome(Refusal.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}")
+            outcome = error_outcome(
+                Refusal.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
+            )
         if not runtime.post(invocation.request_id, outcome):
-            print(f"RequestId: {invocation.request_id} Lambda did not accept the answer", file=sys.stderr)  # noqa: T201
+            print(  # noqa: T201
+                f"RequestId: {invocation.request_id} Lambda did not accept the answer",
+                file=sys.stderr,
+            )

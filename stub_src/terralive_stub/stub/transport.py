@@ -1,7 +1,8 @@
 """The stub's WebSocket: one connection, one reader thread, messages and its end delivered into a queue.
 
-Frames of more than 32 KB make API Gateway close the connection with 1009, so a longer message leaves in several frames
-(RFC 6455, section 5.4); `send_text` does that for the relay's transport too.
+Frames of more than 32 KB make API Gateway close the connection with 1009, so a longer message
+leaves in several frames (RFC 6455, section 5.4); `send_text` does that for the relay's transport
+too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketExc
 from terralive_stub.protocol.limits import FRAME_BYTES
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as well.
+# The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as
+# well.
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
 _FORBIDDEN: Final = frozenset({401, 403})
 _UNACKNOWLEDGED_SECONDS: Final = 5
@@ -51,14 +53,17 @@ Inbox = queue.SimpleQueue[Received | Lost]
 def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
     """Have the system end a connection whose peer acknowledges nothing for so long; a send would block for minutes.
 
-    Linux (so Lambda) can; elsewhere only pings find out. https://man7.org/linux/man-pages/man7/tcp.7.html
+    Linux (so Lambda) can; elsewhere only pings find out.
+    https://man7.org/linux/man-pages/man7/tcp.7.html
     """
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return ()
     return ((socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_s * 1000),)
 
 
-def send_text(connection: WebSocket, text: str, before_frame: Callable[[], None] = lambda: None) -> None:
+def send_text(
+    connection: WebSocket, text: str, before_frame: Callable[[], None] = lambda: None
+) -> None:
     """Send one text message in frames that API Gateway accepts. Only one thread may send on a socket.
 
     Raises:
@@ -106,10 +111,14 @@ class Connection:
         except WebSocketBadStatusException as error:
             if error.status_code in _FORBIDDEN:
                 body = (error.resp_body or b"").decode(errors="replace")[:300]
-                raise RefusedError(f"API Gateway refused the connection (HTTP {error.status_code}): {body}") from None
+                raise RefusedError(
+                    f"API Gateway refused the connection (HTTP {error.status_code}): {body}"
+                ) from None
             raise
         self._socket.settimeout(None)
-        self._reader = threading.Thread(target=self._read, name=f"stub-reader-{number}", daemon=True)
+        self._reader = threading.Thread(
+            target=self._read, name=f"stub-reader-{number}", daemon=True
+        )
         self._reader.start()
 
     def send(self, text: str, *, until: float = math.inf) -> None:
@@ -117,7 +126,8 @@ class Connection:
 
         Args:
             text: it.
-            until: when to give up, on the monotonic clock. The socket's own timeout would be the reader's, too.
+            until: when to give up, on the monotonic clock. The socket's own timeout would be the
+                reader's, too.
 
         Raises:
             WebSocketException, OSError: the connection is gone, or the gateway takes nothing.
@@ -147,7 +157,10 @@ class Connection:
             return True
 
     def close(self) -> None:
-        """Close from this end. The reader ends at once; closing alone would leave it blocked in the kernel."""
+        """Close from this end.
+
+        The reader ends at once; closing alone would leave it blocked in the kernel.
+        """
         raw = self._socket.sock
         if raw is not None:
             with contextlib.suppress(OSError, WebSocketException, ValueError):

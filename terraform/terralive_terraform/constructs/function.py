@@ -4,7 +4,8 @@
     api.allow("sns:Publish", topic.ref("arn"))
     api.on_http(http_api, "GET /")
 
-It is built on `resources.Resource`; every part of it is reachable (`function`, `role`, `logs`) for what it leaves out.
+It is built on `resources.Resource`; every part of it is reachable (`function`, `role`, `logs`) for
+what it leaves out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Function(Construct):
         runtime: as Lambda's own setting.
         name: the function's name on AWS; Terraform's stack name and the id by default.
         environment: the function's environment variables.
-        policy_statements: what its role may do beside writing its own logs (see `resources.statement`).
+        policy_statements: what its role may do beside writing its own logs (see
+            `resources.statement`).
         memory_size: MB.
         timeout: seconds.
     """
@@ -65,10 +67,14 @@ class Function(Construct):
         self._label = id
         self._statements = list(policy_statements)
         self.logs = self._resource(
-            f"{id}_logs", "aws_cloudwatch_log_group", {"name": f"/aws/lambda/{name}", "retention_in_days": _LOG_DAYS}
+            f"{id}_logs",
+            "aws_cloudwatch_log_group",
+            {"name": f"/aws/lambda/{name}", "retention_in_days": _LOG_DAYS},
         )
         self.role = self._resource(
-            f"{id}_role", "aws_iam_role", {"name": name, "assume_role_policy": Fn.jsonencode(lambda_trust())}
+            f"{id}_role",
+            "aws_iam_role",
+            {"name": name, "assume_role_policy": Fn.jsonencode(lambda_trust())},
         )
         self._policy = self._resource(
             f"{id}_policy", "aws_iam_role_policy", {"name": name, "role": self.role.ref("id")}
@@ -102,13 +108,17 @@ class Function(Construct):
 
     def allow(self, actions: str | Sequence[str], resources: str | Sequence[str]) -> None:
         """Let the function do something more."""
-        listed = [[value] if isinstance(value, str) else list(value) for value in (actions, resources)]
+        listed = [
+            [value] if isinstance(value, str) else list(value) for value in (actions, resources)
+        ]
         self._statements.append(statement(listed[0], listed[1]))
         self._write_policy()
 
     def on_http(self, api: Resource, route_key: str) -> None:
         """Answer a route (`GET /`) of an HTTP API, an `aws_apigatewayv2_api`."""
-        suffix = "".join(character if character.isalnum() else "_" for character in route_key).strip("_")
+        suffix = "".join(
+            character if character.isalnum() else "_" for character in route_key
+        ).strip("_")
         integration = self._resource(
             f"{self._label}_{suffix}_integration",
             "aws_apigatewayv2_integration",
@@ -152,7 +162,9 @@ class Function(Construct):
         )
 
     def _write_policy(self) -> None:
-        logs = statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self.logs.ref('arn')}:*"])
+        logs = statement(
+            ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self.logs.ref('arn')}:*"]
+        )
         self._policy.add_override("policy", Fn.jsonencode(policy(logs, *self._statements)))
 
     def _resource(self, label: str, kind: str, attributes: Mapping[str, Attribute]) -> Resource:

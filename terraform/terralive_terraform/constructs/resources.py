@@ -1,7 +1,8 @@
 """Terraform resources as plain attributes, on cdktf's generic classes.
 
-The prebuilt bindings of the AWS provider cost 10 s and 600 MB a synth; the generic classes cost neither. What they do
-not give is types for attributes, so an attribute's value here is checked by Terraform, at plan.
+The prebuilt bindings of the AWS provider cost 10 s and 600 MB a synth; the generic classes cost
+neither. What they do not give is types for attributes, so an attribute's value here is checked by
+Terraform, at plan.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Final, TypeAlias
 from cdktf import App, TerraformElement, TerraformProvider, TerraformResource, TerraformStack
 from constructs import Construct, IConstruct
 
-Attribute: TypeAlias = "str | int | float | bool | Sequence[Attribute] | Mapping[str, Attribute] | None"
+Attribute: TypeAlias = (
+    "str | int | float | bool | Sequence[Attribute] | Mapping[str, Attribute] | None"
+)
 
 PROVIDER_SOURCE: Final = "hashicorp/aws"
 PROVIDER_VERSION: Final = ">= 5.0"
@@ -43,7 +46,12 @@ class Resource(TerraformResource):
         type: str,  # noqa: A002  # likewise
         attributes: Mapping[str, Attribute],
     ) -> None:
-        super().__init__(scope, id, terraform_resource_type=type, terraform_generator_metadata={"provider_name": "aws"})
+        super().__init__(
+            scope,
+            id,
+            terraform_resource_type=type,
+            terraform_generator_metadata={"provider_name": "aws"},
+        )
         set_attributes(self, attributes)
 
     @property
@@ -64,7 +72,10 @@ class AwsProvider(TerraformProvider):
             scope,
             "aws",
             terraform_resource_type="aws",
-            terraform_generator_metadata={"provider_name": "aws", "provider_version_constraint": PROVIDER_VERSION},
+            terraform_generator_metadata={
+                "provider_name": "aws",
+                "provider_version_constraint": PROVIDER_VERSION,
+            },
             terraform_provider_source=PROVIDER_SOURCE,
         )
         set_attributes(self, attributes)
@@ -78,7 +89,11 @@ def statement(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Att
 def lambda_trust() -> dict[str, Attribute]:
     """Let Lambda assume a role (https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html)."""
     principal: dict[str, Attribute] = {"Service": "lambda.amazonaws.com"}
-    trust: dict[str, Attribute] = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}
+    trust: dict[str, Attribute] = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": principal,
+    }
     return {"Version": "2012-10-17", "Statement": [trust]}
 
 

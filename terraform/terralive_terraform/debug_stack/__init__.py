@@ -1,4 +1,7 @@
-"""The debug stack: its settings, its resources (CDK for Terraform), and its synthesis in a process of its own."""
+"""The debug stack.
+
+Its settings, its resources (CDK for Terraform), and its synthesis in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ __all__ = ["DebugStack"]
 
 
 def __getattr__(name: str) -> object:
-    """Return `DebugStack`. Imported on demand: cdktf takes a second, and the command line only needs the settings."""
+    """Return `DebugStack`.
+
+    Imported on demand: cdktf takes a second, and the command line only needs the settings.
+    """
     if name == "DebugStack":
         from terralive_terraform.debug_stack.stack import DebugStack  # noqa: PLC0415
 

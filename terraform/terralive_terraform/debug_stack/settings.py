@@ -16,7 +16,8 @@ from terralive_terraform.documents import Json
 STUB_STAGE: Final = "stub"
 RELAY_STAGE: Final = "relay"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (role names) and
-# https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html (function names): 64 characters
+# https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html (function names): 64
+# characters
 NAME_CHARACTERS: Final = 64
 _DIGEST_CHARACTERS: Final = 8
 
@@ -74,7 +75,10 @@ class DebugStackSettings:
     backend: BackendSettings | None = None
 
     def name(self, part: str = "") -> str:
-        """Name one resource: `terralive-orders-dev-ana-broker`, at most 64 characters, the same every time."""
+        """Name one resource.
+
+        `terralive-orders-dev-ana-broker`, at most 64 characters, the same every time.
+        """
         return resource_name(self.name_prefix, self.app, self.stage, *([part] if part else []))
 
     def all_tags(self) -> dict[str, str]:
@@ -91,7 +95,8 @@ class DebugStackSettings:
 def resource_name(*parts: str) -> str:
     """Join parts into a name that Lambda, IAM and DynamoDB take.
 
-    Different parts give different names: what had to be changed or cut is marked by a digest of the original.
+    Different parts give different names: what had to be changed or cut is marked by a digest of the
+        original.
     """
     wanted = "-".join(parts)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted)

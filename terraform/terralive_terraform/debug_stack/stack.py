@@ -1,7 +1,8 @@
 """The debug stack: a WebSocket API with two doors, a connections table and a broker function.
 
-The doors are the API's stages `stub` and `relay`: IAM decides at `$connect` who may use which, so a stub can never
-register as a relay (https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html).
+The doors are the API's stages `stub` and `relay`: IAM decides at `$connect` who may use which, so a
+stub can never register as a relay
+(https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html).
 A team may subclass `DebugStack` and add to it; nothing here reads the environment.
 """
 
@@ -13,7 +14,14 @@ from cdktf import Fn, TerraformOutput, TerraformStack
 from constructs import Construct
 
 from terralive_terraform.artifacts import Artifact
-from terralive_terraform.constructs.resources import Attribute, AwsProvider, Resource, lambda_trust, policy, statement
+from terralive_terraform.constructs.resources import (
+    Attribute,
+    AwsProvider,
+    Resource,
+    lambda_trust,
+    policy,
+    statement,
+)
 from terralive_terraform.debug_stack.settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
 
 BROKER_RUNTIME: Final = "python3.13"
@@ -36,7 +44,9 @@ _TABLE_ACTIONS: Final = (
 class DebugStack(TerraformStack):
     """One app's and stage's debug stack, in a Terraform state of its own."""
 
-    def __init__(self, scope: Construct, settings: DebugStackSettings, broker_zip: Artifact) -> None:
+    def __init__(
+        self, scope: Construct, settings: DebugStackSettings, broker_zip: Artifact
+    ) -> None:
         super().__init__(scope, "debug")
         self.settings = settings
         self._backend()
@@ -56,12 +66,16 @@ class DebugStack(TerraformStack):
         self._routes()
         self._outputs()
 
-    def _resource(self, name: str, kind: str, attributes: dict[str, Attribute], *, tagged: bool = True) -> Resource:
+    def _resource(
+        self, name: str, kind: str, attributes: dict[str, Attribute], *, tagged: bool = True
+    ) -> Resource:
         if tagged:
             attributes = {
                 **attributes,
                 "tags": self.settings.all_tags(),
-                "lifecycle": {"ignore_changes": ['tags["terralive:created"]', 'tags["terralive:owner"]']},
+                "lifecycle": {
+                    "ignore_changes": ['tags["terralive:created"]', 'tags["terralive:owner"]']
+                },
             }
         return Resource(self, name, kind, attributes)
 
@@ -116,7 +130,10 @@ class DebugStack(TerraformStack):
             statement(_TABLE_ACTIONS, [self.table.ref("arn")]),
             statement(
                 ["execute-api:ManageConnections"],
-                [f"{self.api.ref('execution_arn')}/{stage}/*/@connections/*" for stage in (STUB_STAGE, RELAY_STAGE)],
+                [
+                    f"{self.api.ref('execution_arn')}/{stage}/*/@connections/*"
+                    for stage in (STUB_STAGE, RELAY_STAGE)
+                ],
             ),
             statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{logs.ref('arn')}:*"]),
         ]
@@ -125,7 +142,11 @@ class DebugStack(TerraformStack):
         rights = self._resource(
             "broker_policy",
             "aws_iam_role_policy",
-            {"name": "broker", "role": role.ref("id"), "policy": Fn.jsonencode(policy(*statements))},
+            {
+                "name": "broker",
+                "role": role.ref("id"),
+                "policy": Fn.jsonencode(policy(*statements)),
+            },
             tagged=False,
         )
         return self._resource(
@@ -189,7 +210,11 @@ class DebugStack(TerraformStack):
                     "target": f"integrations/{integration.ref('id')}",
                 },
             )
-            for key, authorization in (("$connect", "AWS_IAM"), ("$disconnect", "NONE"), ("$default", "NONE"))
+            for key, authorization in (
+                ("$connect", "AWS_IAM"),
+                ("$disconnect", "NONE"),
+                ("$default", "NONE"),
+            )
         ]
         for stage in (STUB_STAGE, RELAY_STAGE):
             self._resource(
@@ -199,7 +224,10 @@ class DebugStack(TerraformStack):
                     "api_id": self.api.ref("id"),
                     "name": stage,
                     "auto_deploy": True,
-                    "default_route_settings": {"throttling_burst_limit": _BURST, "throttling_rate_limit": _RATE},
+                    "default_route_settings": {
+                        "throttling_burst_limit": _BURST,
+                        "throttling_rate_limit": _RATE,
+                    },
                     "depends_on": [route.address for route in routes],
                 },
             )

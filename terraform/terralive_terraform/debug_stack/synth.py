@@ -1,6 +1,7 @@
 """Synthesises the debug stack, in a process of its own, and only when something it depends on has changed.
 
-The process keeps jsii out of the command line: its start-up cost, its threads and whatever it prints.
+The process keeps jsii out of the command line: its start-up cost, its threads and whatever it
+    prints.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def synthesise_debug_stack(
     wanted = fingerprint(settings, broker)
     if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
         return SynthResult(out, changed=False)
-    document = _synthesise(settings, broker, {**environment, "JSII_NODE": node_for_jsii(environment)})
+    document = _synthesise(
+        settings, broker, {**environment, "JSII_NODE": node_for_jsii(environment)}
+    )
     write_atomically(target, document)
     write_atomically(stamp, wanted.encode())
     return SynthResult(out, changed=True)
@@ -66,9 +69,16 @@ def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
     return hashlib.sha256(json.dumps([_LAYOUT, facts], sort_keys=True).encode()).hexdigest()
 
 
-def _synthesise(settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]) -> bytes:
-    # Terraform runs beside the zip; its bare name is the same in every checkout, so two of them share a state in peace.
-    request = {"settings": asdict(settings), "broker_path": broker.path.name, "broker_hash": broker.sha256_base64}
+def _synthesise(
+    settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]
+) -> bytes:
+    # Terraform runs beside the zip; its bare name is the same in every checkout, so two of them
+    # share a state in peace.
+    request = {
+        "settings": asdict(settings),
+        "broker_path": broker.path.name,
+        "broker_hash": broker.sha256_base64,
+    }
     ended = subprocess.run(
         [sys.executable, "-m", "terralive_terraform.debug_stack.synth_program"],
         input=json.dumps(request).encode(),

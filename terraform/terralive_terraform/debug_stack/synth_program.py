@@ -1,4 +1,7 @@
-"""The process behind `synth.py`: settings as JSON on stdin, the stack's `cdk.tf.json` on stdout. No decisions."""
+"""The process behind `synth.py`.
+
+Settings as JSON on stdin, the stack's `cdk.tf.json` on stdout. No decisions.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ def synthesise(request: Request) -> bytes:
     with tempfile.TemporaryDirectory(prefix="terralive-synth-") as folder:
         app = App(outdir=folder, skip_validation=True)
         DebugStack(
-            app, read_settings(request["settings"]), Artifact(Path(request["broker_path"]), request["broker_hash"])
+            app,
+            read_settings(request["settings"]),
+            Artifact(Path(request["broker_path"]), request["broker_hash"]),
         )
         app.synth()
         return (Path(folder) / "stacks" / "debug" / "cdk.tf.json").read_bytes()

@@ -1,7 +1,7 @@
 """Finds the Lambda functions of a Terraform configuration, module by module. Reads files, runs nothing.
 
-`*.tf` is read with python-hcl2, and only where a file can matter: parsing is slow. What the configuration computes
-(a handler from a variable) stays unknown, and terralive.toml can say it.
+`*.tf` is read with python-hcl2, and only where a file can matter: parsing is slow. What the
+configuration computes (a handler from a variable) stays unknown, and terralive.toml can say it.
 """
 
 from __future__ import annotations
@@ -57,12 +57,18 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
     while pending:
         directory, address, key, repeated = pending.pop(0)
         document = read_module(directory)
-        found.setdefault(directory, []).extend(functions_of(document, directory, address, repeated=repeated))
+        found.setdefault(directory, []).extend(
+            functions_of(document, directory, address, repeated=repeated)
+        )
         for name, block in _blocks(document, "module"):
             child_key = f"{key}.{name}" if key else name
-            child = _module_directory(directory, literal(text(block, "source")), downloaded.get(child_key))
+            child = _module_directory(
+                directory, literal(text(block, "source")), downloaded.get(child_key)
+            )
             if child:
-                again = repeated or block.get("count") is not None or block.get("for_each") is not None
+                again = (
+                    repeated or block.get("count") is not None or block.get("for_each") is not None
+                )
                 pending.append((child, f"{address}module.{name}.", child_key, again))
     return tuple(Module(directory, tuple(functions)) for directory, functions in found.items())
 
@@ -109,7 +115,9 @@ def functions_of(
         )
 
 
-def _archived(block: Mapping[str, Json], archives: Mapping[str, Json], directory: Path) -> Path | None:
+def _archived(
+    block: Mapping[str, Json], archives: Mapping[str, Json], directory: Path
+) -> Path | None:
     """Follow `filename = data.archive_file.x.output_path` to the folder that is zipped."""
     match = _ARCHIVE.match(text(block, "filename"))
     archive = section(archives, match[1]) if match else {}
@@ -168,7 +176,11 @@ def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
 def _plain(value: Json) -> Json:
     """Take off the quotes and marks that newer releases of python-hcl2 leave on literals and blocks."""
     if isinstance(value, dict):
-        return {str(_plain(name)): _plain(item) for name, item in value.items() if name != "__is_block__"}
+        return {
+            str(_plain(name)): _plain(item)
+            for name, item in value.items()
+            if name != "__is_block__"
+        }
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, str) and len(value) > 1 and value[0] == value[-1] == '"':
@@ -178,8 +190,14 @@ def _plain(value: Json) -> Json:
 
 def _downloaded(root: Path, data_dir: Path) -> dict[str, Path]:
     modules = read_object(data_dir / "modules" / "modules.json").get("Modules")
-    entries = [item for item in modules if isinstance(item, dict)] if isinstance(modules, list) else []
-    return {text(item, "Key"): (root / text(item, "Dir")).resolve() for item in entries if text(item, "Dir")}
+    entries = (
+        [item for item in modules if isinstance(item, dict)] if isinstance(modules, list) else []
+    )
+    return {
+        text(item, "Key"): (root / text(item, "Dir")).resolve()
+        for item in entries
+        if text(item, "Dir")
+    }
 
 
 def _module_directory(directory: Path, source: str, downloaded: Path | None) -> Path | None:

@@ -1,7 +1,7 @@
 """What a module's configuration says of a function's triggers, as far as it bounds how long an invocation may take.
 
-Pure. It sees what stands in the function's own module and names the function directly; an alias, a variable or another
-module between the two hides a trigger.
+Pure. It sees what stands in the function's own module and names the function directly; an alias, a
+variable or another module between the two hides a trigger.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ HTTP: Final = "aws_apigatewayv2_integration"
 REST: Final = "aws_api_gateway_integration"
 KINDS: Final = (MAPPING, QUEUE, HTTP, REST)
 NOT_KNOWN: Final = 0
-_DEFAULT_VISIBILITY: Final = 30  # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/sqs_queue
+_DEFAULT_VISIBILITY: Final = (
+    30  # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/sqs_queue
+)
 _QUEUE: Final = re.compile(r"(?<!data\.)\baws_sqs_queue\.([\w-]+)")
 _ELSE: Final = re.compile(r"\baws_(?!sqs_queue)\w+\.|^arn:[\w-]+:(?!sqs:)")
 
@@ -66,5 +68,9 @@ def _visibility(source: str, queues: Mapping[str, Json]) -> int | None:
     if queue is None:
         return None if not source or _ELSE.search(source) else NOT_KNOWN
     block = queues.get(queue[1])
-    seconds = block.get("visibility_timeout_seconds", _DEFAULT_VISIBILITY) if isinstance(block, dict) else NOT_KNOWN
+    seconds = (
+        block.get("visibility_timeout_seconds", _DEFAULT_VISIBILITY)
+        if isinstance(block, dict)
+        else NOT_KNOWN
+    )
     return seconds if isinstance(seconds, int) else NOT_KNOWN

@@ -1,8 +1,10 @@
 """The environment Terraform runs in, and provider plugins where its registry cannot be reached.
 
-With a reachable registry, or a Terraform CLI configuration that says where providers come from, nothing is added.
-Otherwise plugins come from a filesystem mirror: the one `TERRALIVE_PROVIDER_MIRROR` names, or one that is found in
-Terraform's implied mirror folders or by a bounded look over the file system. How Terraform treats one:
+With a reachable registry, or a Terraform CLI configuration that says where providers come from,
+nothing is added.
+Otherwise plugins come from a filesystem mirror: the one `TERRALIVE_PROVIDER_MIRROR` names, or one
+that is found in Terraform's implied mirror folders or by a bounded look over the file system. How
+Terraform treats one:
 https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation
 """
 
@@ -47,7 +49,8 @@ def terraform_environment(
 
     Args:
         environ: the environment to start from.
-        work: a folder for the CLI configuration that is written where it is needed, and for what was found out.
+        work: a folder for the CLI configuration that is written where it is needed, and for what
+            was found out.
         registry_answers: asks the registry; for tests.
         roots: where to look for a mirror, instead of the usual places; for tests.
 
@@ -57,7 +60,9 @@ def terraform_environment(
     result = {**environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
     users_file = _users_configuration(environ)
     if users_file is None:
-        result.pop("TF_CLI_CONFIG_FILE", None)  # names a file that is not there: Terraform would warn at every run
+        result.pop(
+            "TF_CLI_CONFIG_FILE", None
+        )  # names a file that is not there: Terraform would warn at every run
     users_text = users_file.read_text("utf-8", "replace") if users_file else ""
     named = environ.get("TERRALIVE_PROVIDER_MIRROR")
     if named:
@@ -92,9 +97,14 @@ def provider_installation(mirror: Path) -> str:
 
 
 def registry_reachable() -> bool:
-    """Ask Terraform's registry for its services; any answer of its own counts, no answer in 3 s does not."""
+    """Ask Terraform's registry for its services.
+
+    Any answer of its own counts, no answer in 3 s does not.
+    """
     try:
-        with urllib.request.urlopen(_DISCOVERY, timeout=_PROBE_S) as response:  # a constant https address
+        with urllib.request.urlopen(
+            _DISCOVERY, timeout=_PROBE_S
+        ) as response:  # a constant https address
             return "providers.v1" in parse_object(response.read())
     except (urllib.error.URLError, OSError, ValueError):
         return False
@@ -104,16 +114,28 @@ def holds_provider(mirror: Path) -> bool:
     """Tell whether a folder is a filesystem mirror, packed or unpacked, with the AWS provider in it."""
     folder = mirror / REGISTRY / _PROVIDER
     unpacked = folder.glob("*/*_*/terraform-provider-aws_*")
-    return any(True for _ in unpacked) or any(True for _ in folder.glob("terraform-provider-aws_*.zip"))
+    return any(True for _ in unpacked) or any(
+        True for _ in folder.glob("terraform-provider-aws_*.zip")
+    )
 
 
 def find_mirror(environ: Mapping[str, str], roots: Sequence[Path] | None = None) -> Path | None:
-    """Look for a mirror: Terraform's implied folders first, then the file system, bounded in depth, number and time."""
+    """Look for a mirror.
+
+    Terraform's implied folders first, then the file system, bounded in depth, number and time.
+    """
     home = Path(environ.get("HOME", "/nonexistent"))
     if roots is None:
-        data = [Path(item) for item in environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":") if item]
+        data = [
+            Path(item)
+            for item in environ.get("XDG_DATA_DIRS", "/usr/local/share:/usr/share").split(":")
+            if item
+        ]
         data_home = Path(environ.get("XDG_DATA_HOME", home / ".local" / "share"))
-        implied = [home / ".terraform.d" / "plugins", *(item / "terraform" / "plugins" for item in (data_home, *data))]
+        implied = [
+            home / ".terraform.d" / "plugins",
+            *(item / "terraform" / "plugins" for item in (data_home, *data)),
+        ]
         found = next((folder for folder in implied if holds_provider(folder)), None)
         if found:
             return found
@@ -162,7 +184,10 @@ def _named_mirror(mirror: Path) -> Path:
 
 
 def _remembered_mirror(
-    environ: Mapping[str, str], work: Path, registry_answers: Callable[[], bool], roots: Sequence[Path] | None
+    environ: Mapping[str, str],
+    work: Path,
+    registry_answers: Callable[[], bool],
+    roots: Sequence[Path] | None,
 ) -> Path | None:
     """Find out at most once an hour."""
     cache = work / _CACHE

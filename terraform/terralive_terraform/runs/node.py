@@ -24,7 +24,11 @@ def node_for_jsii(environment: Mapping[str, str]) -> str:
     Raises:
         TerraliveError: there is none that serves.
     """
-    candidates = (environment.get("JSII_NODE"), shutil.which("node", path=environment.get("PATH")), from_pypi())
+    candidates = (
+        environment.get("JSII_NODE"),
+        shutil.which("node", path=environment.get("PATH")),
+        from_pypi(),
+    )
     found = [(candidate, major_version(candidate)) for candidate in candidates if candidate]
     for candidate, major in found:
         if major >= OLDEST_MAJOR:
@@ -41,7 +45,9 @@ def node_for_jsii(environment: Mapping[str, str]) -> str:
 def major_version(node: str) -> int:
     """Ask a node for its major version; 0 where it does not say."""
     try:
-        ended = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=20)
+        ended = subprocess.run(
+            [node, "--version"], capture_output=True, text=True, check=False, timeout=20
+        )
     except (OSError, subprocess.TimeoutExpired):
         return 0
     match = re.match(r"v(\d+)\.", ended.stdout)
@@ -54,4 +60,6 @@ def from_pypi() -> str | None:
     if spec is None or spec.origin is None:
         return None
     root = Path(spec.origin).parent
-    return next((str(path) for path in (root / "bin" / "node", root / "node.exe") if path.is_file()), None)
+    return next(
+        (str(path) for path in (root / "bin" / "node", root / "node.exe") if path.is_file()), None
+    )

@@ -1,12 +1,14 @@
 """One Terraform process: its output line by line, and an end that loses nothing.
 
-Terraform runs in its own session, so a Ctrl-C at the terminal reaches only us; we pass it on once, as Terraform expects
-(https://developer.hashicorp.com/terraform/internals/machine-readable-ui, `terraform apply` stops gracefully on SIGINT),
-and wait until it has written its state and released its lock. Its output goes to a file rather than a pipe: if we are
-killed, Terraform must not die of SIGPIPE in the middle of an apply.
+Terraform runs in its own session, so a Ctrl-C at the terminal reaches only us; we pass it on once,
+as Terraform expects (https://developer.hashicorp.com/terraform/internals/machine-readable-ui,
+`terraform apply` stops gracefully on SIGINT), and wait until it has written its state and released
+its lock. Its output goes to a file rather than a pipe: if we are killed, Terraform must not die of
+SIGPIPE in the middle of an apply.
 
-So a Terraform may outlive us, and a state that is read meanwhile would be half of the truth. It holds a lock on its
-folder's scratch, which it inherits from us and which the kernel takes back at its end; the next run waits for that.
+So a Terraform may outlive us, and a state that is read meanwhile would be half of the truth. It
+holds a lock on its folder's scratch, which it inherits from us and which the kernel takes back at
+its end; the next run waits for that.
 """
 
 from __future__ import annotations
@@ -54,13 +56,15 @@ def run_process(
         cwd: where it runs.
         environment: its whole environment.
         scratch: a folder of our own for its output files, which are gone when this function ends.
-        on_line: gets every line of stdout, without its newline; of stderr too, unless `on_error_line` does.
+        on_line: gets every line of stdout, without its newline; of stderr too, unless
+            `on_error_line` does.
         on_error_line: gets every line of stderr, when the command has ended.
         on_wait: called once if another run with this scratch has to end first.
 
     Raises:
         TerraformError: another run does not end.
-        KeyboardInterrupt: after the command has ended by itself, with the interrupt passed on to it.
+        KeyboardInterrupt: after the command has ended by itself, with the interrupt passed on to
+            it.
         ConfigurationError: there is no such command.
     """
     with (
@@ -164,7 +168,10 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines) -> None:
 
 
 def _interrupt(process: subprocess.Popen[bytes], interrupts: int) -> None:
-    """Once: stop gracefully. Twice: Terraform gives up waiting for its providers. Thrice: it is killed."""
+    """Once.
+
+    Stop gracefully. Twice: Terraform gives up waiting for its providers. Thrice: it is killed.
+    """
     graceful_interrupts = 2
     try:
         if interrupts <= graceful_interrupts:

@@ -1,7 +1,8 @@
 """Terraform's machine-readable output (`-json`), read into events. Pure: no processes, no clock.
 
-The lines are described at https://developer.hashicorp.com/terraform/internals/machine-readable-ui. A line that is not
-JSON, or of a type that this module does not know, says nothing (`None`): Terraform may add types at any time.
+The lines are described at https://developer.hashicorp.com/terraform/internals/machine-readable-ui.
+A line that is not JSON, or of a type that this module does not know, says nothing (`None`):
+Terraform may add types at any time.
 """
 
 from __future__ import annotations
@@ -130,10 +131,12 @@ _CREDENTIALS: Final = re.compile(
     re.IGNORECASE,
 )
 _PERMISSIONS: Final = re.compile(
-    r"AccessDenied|is not authorized to perform|UnauthorizedOperation|UnauthorizedAccess|StatusCode: 403", re.IGNORECASE
+    r"AccessDenied|is not authorized to perform|UnauthorizedOperation|UnauthorizedAccess|StatusCode: 403",
+    re.IGNORECASE,
 )
 _UNREACHABLE: Final = re.compile(
-    r"connection refused|no such host|dial tcp|i/o timeout|request send failed|network is unreachable", re.IGNORECASE
+    r"connection refused|no such host|dial tcp|i/o timeout|request send failed|network is unreachable",
+    re.IGNORECASE,
 )
 _LOCKED: Final = re.compile(r"acquiring the state lock", re.IGNORECASE)
 # Terraform says so at a plan; an init puts it right.
@@ -159,7 +162,11 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         output: whatever else it printed, used only where there is no diagnostic.
     """
     errors = [item for item in diagnostics if item.severity == "error"]
-    said = "\n\n".join(_describe(item) for item in errors) or output.strip() or "Terraform printed nothing."
+    said = (
+        "\n\n".join(_describe(item) for item in errors)
+        or output.strip()
+        or "Terraform printed nothing."
+    )
     message = f"terraform {command} failed.\n{said}"
     if _CREDENTIALS.search(said):
         return CredentialsError(
@@ -190,15 +197,23 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
             "check that `terralive sandbox` still runs.",
         )
     return TerraformError(
-        "terraform-failed", message, hint="Correct what Terraform names above and run the same command again."
+        "terraform-failed",
+        message,
+        hint="Correct what Terraform names above and run the same command again.",
     )
 
 
 def _describe(item: Diagnostic) -> str:
     place = " ".join(
-        part for part in (item.address and f"with {item.address}", item.where and f"at {item.where}") if part
+        part
+        for part in (item.address and f"with {item.address}", item.where and f"at {item.where}")
+        if part
     )
-    return "\n".join(part for part in (f"{item.summary} ({place})" if place else item.summary, item.detail) if part)
+    return "\n".join(
+        part
+        for part in (f"{item.summary} ({place})" if place else item.summary, item.detail)
+        if part
+    )
 
 
 def _planned_change(document: Mapping[str, Json]) -> Progress:
@@ -222,7 +237,11 @@ def _started(document: Mapping[str, Json]) -> Progress:
 def _hook(kind: type[ResourceProgressed | ResourceCompleted | ResourceFailed]) -> _Reader:
     def read(document: Mapping[str, Json]) -> Progress:
         hook = section(document, "hook")
-        return kind(text(section(hook, "resource"), "addr"), text(hook, "action"), number(hook, "elapsed_seconds"))
+        return kind(
+            text(section(hook, "resource"), "addr"),
+            text(hook, "action"),
+            number(hook, "elapsed_seconds"),
+        )
 
     return read
 

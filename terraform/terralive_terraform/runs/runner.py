@@ -1,7 +1,8 @@
 """Runs Terraform in one folder: init when needed, plan, apply, and what the state says.
 
-It decides nothing about AWS and knows no stack. Terraform's own `-json` output goes to `on_progress` as it comes;
-diagnostics become errors. It never leaves a plan file behind, and it never ends before Terraform has.
+It decides nothing about AWS and knows no stack. Terraform's own `-json` output goes to
+`on_progress` as it comes; diagnostics become errors. It never leaves a plan file behind, and it
+never ends before Terraform has.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ _SCRATCH: Final = "terralive"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a plan would do. `has_changes` also counts changed outputs, which are no resource's change."""
+    """What a plan would do.
+
+    `has_changes` also counts changed outputs, which are no resource's change.
+    """
 
     changes: tuple[Change, ...]
     has_changes: bool
@@ -53,7 +57,10 @@ class OutputValue:
 
 @dataclass(frozen=True, slots=True)
 class DeployedFunction:
-    """A Lambda function in the state. `reserved`: its reserved concurrency, None where it has none."""
+    """A Lambda function in the state.
+
+    `reserved`: its reserved concurrency, None where it has none.
+    """
 
     name: str
     reserved: int | None = None
@@ -103,8 +110,14 @@ class Terraform:
         self._on_progress(Note("Installing what the configuration requires (terraform init)"))
         (self._data_dir / _STAMP).unlink(missing_ok=True)
         lines: list[str] = []
-        # The backend is ours to change only where the data folder is: a team's own state is never silently left behind.
-        arguments = ["init", "-input=false", "-no-color", *(["-reconfigure"] if self._owns_data_dir else [])]
+        # The backend is ours to change only where the data folder is: a team's own state is never
+        # silently left behind.
+        arguments = [
+            "init",
+            "-input=false",
+            "-no-color",
+            *(["-reconfigure"] if self._owns_data_dir else []),
+        ]
         code = self._run(arguments, lines.append)
         if code != 0:
             raise failure("init", (), _without_progress_lines(lines))
@@ -118,7 +131,14 @@ class Terraform:
         """
         private_directory(out.parent)
         out.unlink(missing_ok=True)
-        arguments = ["plan", "-json", "-input=false", "-detailed-exitcode", _LOCK_TIMEOUT, f"-out={out.resolve()}"]
+        arguments = [
+            "plan",
+            "-json",
+            "-input=false",
+            "-detailed-exitcode",
+            _LOCK_TIMEOUT,
+            f"-out={out.resolve()}",
+        ]
         arguments += ["-destroy"] if destroy else []
         arguments += [f"-var-file={path.resolve()}" for path in var_files]
         try:
@@ -178,7 +198,9 @@ class Terraform:
 
     def _read(self, arguments: Sequence[str]) -> Json:
         lines: list[str] = []
-        errors: list[str] = []  # also what is none: TF_LOG, notes on development overrides, a wrapper's own words
+        errors: list[
+            str
+        ] = []  # also what is none: TF_LOG, notes on development overrides, a wrapper's own words
         code = self._run(arguments, lines.append, errors.append)
         if code != 0:
             raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
@@ -195,7 +217,9 @@ class Terraform:
             ) from None
         return document
 
-    def _stream(self, arguments: Sequence[str], *, quiet_init_errors: bool = False) -> tuple[int, list[Progress], str]:
+    def _stream(
+        self, arguments: Sequence[str], *, quiet_init_errors: bool = False
+    ) -> tuple[int, list[Progress], str]:
         events: list[Progress] = []
         other: list[str] = []
 
@@ -226,16 +250,28 @@ class Terraform:
             scratch=self._data_dir / _SCRATCH,
             on_line=on_line,
             on_error_line=on_error_line,
-            on_wait=lambda: self._on_progress(Note("Waiting for the end of an earlier Terraform run")),
+            on_wait=lambda: self._on_progress(
+                Note("Waiting for the end of an earlier Terraform run")
+            ),
         )
 
 
 def init_fingerprint(directory: Path) -> str:
-    """Hash what an init depends on. What it overlooks (a local module's own needs), a plan asks for by itself."""
+    """Hash what an init depends on.
+
+    What it overlooks (a local module's own needs), a plan asks for by itself.
+    """
     digest = hashlib.sha256(b"1")
-    for path in sorted([*directory.glob("*.tf"), *directory.glob("*.tofu"), *directory.glob("*.tf.json")]):
+    for path in sorted(
+        [*directory.glob("*.tf"), *directory.glob("*.tofu"), *directory.glob("*.tf.json")]
+    ):
         text = path.read_bytes()
-        digest.update(path.name.encode() + b"\0" + (_json_needs(text) if path.suffix == ".json" else text) + b"\0")
+        digest.update(
+            path.name.encode()
+            + b"\0"
+            + (_json_needs(text) if path.suffix == ".json" else text)
+            + b"\0"
+        )
     lock = directory / ".terraform.lock.hcl"
     digest.update(lock.read_bytes() if lock.is_file() else b"no lock file")
     return digest.hexdigest()
@@ -248,7 +284,11 @@ def _json_needs(text: bytes) -> bytes:
         return text
     if not isinstance(document, dict):
         return text
-    types = {name: sorted(document[name]) for name in ("resource", "data") if isinstance(document.get(name), dict)}
+    types = {
+        name: sorted(document[name])
+        for name in ("resource", "data")
+        if isinstance(document.get(name), dict)
+    }
     needs = {name: document.get(name) for name in ("terraform", "module")}
     return json.dumps([types, needs], sort_keys=True).encode()
 
@@ -274,10 +314,18 @@ def managed_instances(state: Json) -> Iterator[tuple[str, str, dict[str, Json]]]
 
 def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
     for address, kind, attributes in managed_instances(state):
-        name, reserved = attributes.get("function_name"), attributes.get("reserved_concurrent_executions")
+        name, reserved = (
+            attributes.get("function_name"),
+            attributes.get("reserved_concurrent_executions"),
+        )
         if kind == "aws_lambda_function" and isinstance(name, str):
             # The provider's word for "none" is -1.
-            yield address, DeployedFunction(name, reserved if isinstance(reserved, int) and reserved >= 0 else None)
+            yield (
+                address,
+                DeployedFunction(
+                    name, reserved if isinstance(reserved, int) and reserved >= 0 else None
+                ),
+            )
 
 
 def _diagnostics(events: Sequence[Progress]) -> list[Diagnostic]:
@@ -288,4 +336,6 @@ def _without_progress_lines(lines: Sequence[str]) -> str:
     """Keep what init says from its first `Error` on."""
     text = "\n".join(lines)
     start = text.find("Error")
-    return text[max(start, 0) :].replace("│ ", "").replace("╷", "").replace("╵", "").replace("│", "")
+    return (
+        text[max(start, 0) :].replace("│ ", "").replace("╷", "").replace("╵", "").replace("│", "")
+    )

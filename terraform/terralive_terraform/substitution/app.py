@@ -1,8 +1,9 @@
 """A team's app: a CDKTF program or a folder of `*.tf`, made ready for one Terraform run and left as it was.
 
-Nothing here runs `terraform apply`. A CDKTF program is synthesised into a folder of our own. Beside plain `*.tf` files
-an override file exists for the duration of `prepared`, and never longer: not after an error, not after a signal; what a
-killed run has left goes at the next start.
+Nothing here runs `terraform apply`. A CDKTF program is synthesised into a folder of our own. Beside
+plain `*.tf` files
+an override file exists for the duration of `prepared`, and never longer: not after an error, not
+after a signal; what a killed run has left goes at the next start.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Prepared:
     Attributes:
         directory: where Terraform runs.
         data_dir: its TF_DATA_DIR; None for the team's own `.terraform`.
-        functions: what becomes live, or without live settings every function, with the facts of its real code.
+        functions: what becomes live, or without live settings every function, with the facts of its
+            real code.
         refused: what was wanted live and cannot be.
     """
 
@@ -130,7 +132,8 @@ class App(ABC):
             backend_override: a state file that takes the place of the team's state.
 
         Raises:
-            ConfigurationError, TerraformError: the program fails, or the configuration cannot be read.
+            ConfigurationError, TerraformError: the program fails, or the configuration cannot be
+                read.
         """
 
 
@@ -141,7 +144,10 @@ def tidy(directory: Path, environment: Mapping[str, str]) -> None:
     """
     if not any((directory / name).exists() for name in (*OWN_FILES, _KEPT_LOCK_FILE)):
         return
-    with suppress(ConfigurationError), _alone(directory):  # busy, or unreadable modules: `prepared` tells
+    with (
+        suppress(ConfigurationError),
+        _alone(directory),
+    ):  # busy, or unreadable modules: `prepared` tells
         PlainApp(directory, "").clean_up(directory / environment.get("TF_DATA_DIR", ".terraform"))
 
 
@@ -169,7 +175,9 @@ class CdktfApp(App):
         self._synthesise(live, work, out, environment)
         directory = self._stack_directory(out)
         document = read_module(directory)
-        selection = _select(tuple(functions_of(document, directory, "")), live and live.seen_from(directory))
+        selection = _select(
+            tuple(functions_of(document, directory, "")), live and live.seen_from(directory)
+        )
         marked = _marked(document)
         unmarked = {
             address.rpartition(".")[2]: item
@@ -177,12 +185,25 @@ class CdktfApp(App):
             if address not in marked
         }
         _write_own_files(directory, unmarked, backend_override)
-        yield Prepared(directory, work / "terraform-data" / directory.name, selection.functions, selection.refused)
+        yield Prepared(
+            directory,
+            work / "terraform-data" / directory.name,
+            selection.functions,
+            selection.refused,
+        )
 
-    def _synthesise(self, live: LiveSettings | None, work: Path, out: Path, environment: Mapping[str, str]) -> None:
-        variables = {**environment, "CDKTF_OUTDIR": str(out), "JSII_NODE": node_for_jsii(environment)}
+    def _synthesise(
+        self, live: LiveSettings | None, work: Path, out: Path, environment: Mapping[str, str]
+    ) -> None:
+        variables = {
+            **environment,
+            "CDKTF_OUTDIR": str(out),
+            "JSII_NODE": node_for_jsii(environment),
+        }
         variables["CDKTF_CONTEXT_JSON"] = json.dumps(self.context)
-        variables["PATH"] = os.pathsep.join([*self._interpreters(environment), environment.get("PATH", os.defpath)])
+        variables["PATH"] = os.pathsep.join(
+            [*self._interpreters(environment), environment.get("PATH", os.defpath)]
+        )
         variables.pop(LIVE_VARIABLE, None)
         if live:
             settings = work / "live.json"
@@ -213,9 +234,19 @@ class CdktfApp(App):
             )
 
     def _interpreters(self, environment: Mapping[str, str]) -> list[str]:
-        """Say where a bare `python` is: the project's venv, the active one, or what runs terralive."""
+        """Say where a bare `python` is.
+
+        The project's venv, the active one, or what runs terralive.
+        """
         above = (self.project, *self.project.parents)
-        top = next((at for at, folder in enumerate(above) if any((folder / name).exists() for name in _TOPS)), 0)
+        top = next(
+            (
+                at
+                for at, folder in enumerate(above)
+                if any((folder / name).exists() for name in _TOPS)
+            ),
+            0,
+        )
         venvs = [
             *(folder / ".venv" for folder in above[: top + 1]),
             Path(environment.get("VIRTUAL_ENV", "/nonexistent")),
@@ -224,7 +255,9 @@ class CdktfApp(App):
         return [*binaries[:1], *([] if binaries else [str(Path(sys.executable).parent)])]
 
     def _stack_directory(self, out: Path) -> Path:
-        stacks = {path.parent.name: path.parent for path in sorted(out.glob("stacks/*/cdk.tf.json"))}
+        stacks = {
+            path.parent.name: path.parent for path in sorted(out.glob("stacks/*/cdk.tf.json"))
+        }
         if self.stack in stacks:
             return stacks[self.stack]
         if len(stacks) == 1 and self.stack is None:
@@ -233,7 +266,11 @@ class CdktfApp(App):
         raise ConfigurationError(
             "stack-unclear",
             f"The CDKTF program `{self.command}` has these stacks: {named}; "
-            + (f"there is no stack {self.stack}." if self.stack else "terralive makes one of them live at a time."),
+            + (
+                f"there is no stack {self.stack}."
+                if self.stack
+                else "terralive makes one of them live at a time."
+            ),
             hint='Name one in terralive.toml: [terraform] stack = "…".'
             if stacks
             else "The program must call app.synth() and leave the App's outdir as it is (CDKTF_OUTDIR).",
@@ -283,14 +320,18 @@ class PlainApp(App):
             for name in OWN_FILES:
                 (module.directory / name).unlink(missing_ok=True)
 
-    def _write_overrides(self, modules: Sequence[Module], selection: _Selection, backend: Path | None) -> None:
+    def _write_overrides(
+        self, modules: Sequence[Module], selection: _Selection, backend: Path | None
+    ) -> None:
         for module in modules:
             wanted = {
                 facts.label: selection.substitutions[facts.address]
                 for facts in module.functions
                 if facts.address in selection.substitutions
             }
-            _write_own_files(module.directory, wanted, backend if module.directory == self.directory else None)
+            _write_own_files(
+                module.directory, wanted, backend if module.directory == self.directory else None
+            )
 
     def _download_modules(self, work: Path, data_dir: Path, environment: Mapping[str, str]) -> None:
         if (data_dir / "modules" / "modules.json").is_file():
@@ -334,21 +375,30 @@ def _select(functions: tuple[FunctionFacts, ...], live: LiveSettings | None) -> 
 
 
 def _whole(selection: _Selection, modules: Sequence[Module]) -> _Selection:
-    """Take out functions that only some calls of their module want live: an override reaches all of them."""
+    """Take out functions that only some calls of their module want live.
+
+    An override reaches all of them.
+    """
     kept = dict(selection.substitutions)
     refused = list(selection.refused)
     for module in modules:
         for label in sorted({facts.label for facts in module.functions}):
             addresses = [facts.address for facts in module.functions if facts.label == label]
             wanted = [address for address in addresses if address in selection.substitutions]
-            others = ", ".join(address for address in addresses if address not in selection.substitutions)
+            others = ", ".join(
+                address for address in addresses if address not in selection.substitutions
+            )
             if not wanted or not others:
                 continue
             reason = f"it comes from the same module folder as {others}, which would become a stub with it; map all of "
             reason += "them to local code, or none"
             refused += [Refusal(address, reason) for address in wanted]
             kept = {address: item for address, item in kept.items() if address not in wanted}
-    chosen = tuple(facts for facts in selection.functions if not selection.substitutions or facts.address in kept)
+    chosen = tuple(
+        facts
+        for facts in selection.functions
+        if not selection.substitutions or facts.address in kept
+    )
     return _Selection(chosen, tuple(refused), kept)
 
 
@@ -363,7 +413,9 @@ def _marked(document: Mapping[str, Json]) -> frozenset[str]:
     )
 
 
-def _write_own_files(directory: Path, wanted: Mapping[str, Substitution], backend: Path | None) -> None:
+def _write_own_files(
+    directory: Path, wanted: Mapping[str, Substitution], backend: Path | None
+) -> None:
     """Write what makes a module's functions live, and nothing where there is nothing to say."""
     documents = {
         OVERRIDE_FILE: {**override_document(wanted), **_backend(backend)},
@@ -392,7 +444,10 @@ def _nothing() -> Iterator[None]:
 
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
-    """Keep other terralive processes out of a folder while an override file is in it; the kernel ends it with us."""
+    """Keep other terralive processes out of a folder while an override file is in it.
+
+    The kernel ends it with us.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         try:
@@ -411,7 +466,11 @@ def _alone(directory: Path) -> Iterator[None]:
 @contextmanager
 def _borrowed_lock_file(directory: Path, work: Path) -> Iterator[None]:
     """Give Terraform a dependency lock file of the stage's own, and the team theirs again at the end."""
-    lock, theirs, ours = directory / _LOCK_FILE, directory / _KEPT_LOCK_FILE, work / "stage.lock.hcl"
+    lock, theirs, ours = (
+        directory / _LOCK_FILE,
+        directory / _KEPT_LOCK_FILE,
+        work / "stage.lock.hcl",
+    )
     write_atomically(theirs, lock.read_bytes() if lock.is_file() else b"")
     try:
         lock.unlink(missing_ok=True)

@@ -5,8 +5,9 @@
     attach(app)
     app.synth()
 
-Without terralive running it does nothing: it acts only where `TERRALIVE_LIVE` names a settings file. cdktf visits
-Aspects stack by stack (one on the `App` is never visited), so `attach` goes last, when the stacks exist.
+Without terralive running it does nothing: it acts only where `TERRALIVE_LIVE` names a settings
+file. cdktf visits Aspects stack by stack (one on the `App` is never visited), so `attach` goes
+last, when the stacks exist.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ class LiveFunctions:
 
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
-        self._owners: dict[str, dict[str, str]] = {}  # by stack: asking jsii for all constructs is slow
+        self._owners: dict[
+            str, dict[str, str]
+        ] = {}  # by stack: asking jsii for all constructs is slow
         self._triggers: dict[str, dict[str, Json]] = {}  # likewise
 
     def visit(self, node: IConstruct) -> None:
@@ -66,7 +69,9 @@ class LiveFunctions:
         facts = facts_of(node, self._owners[stack.node.path], self._triggers[stack.node.path])
         if not self._live.selects(facts):
             return
-        decision = substitute(facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id))
+        decision = substitute(
+            facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id)
+        )
         if isinstance(decision, Refusal):
             node.add_override("//.terralive.refused", decision.reason)
             return
@@ -78,11 +83,18 @@ class LiveFunctions:
         node.add_override("//.terralive.handler", facts.handler)
         node.add_override("//.terralive.runtime", facts.runtime)
         node.add_override("//.terralive.timeout", facts.timeout)
-        stack.add_override(f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy))
+        stack.add_override(
+            f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy)
+        )
 
 
-def facts_of(node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]) -> FunctionFacts:
-    """Read a function construct's facts; `owners` as `policy_owners` gives them, `triggers` by type and label."""
+def facts_of(
+    node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]
+) -> FunctionFacts:
+    """Read a function construct's facts.
+
+    `owners` as `policy_owners` gives them, `triggers` by type and label.
+    """
     block = _block(node)
     facts = facts_from_block(f"{FUNCTION}.{node.friendly_unique_id}", block)
     visibility = shortest_visibility(facts.label, facts.function_name, triggers)
@@ -102,8 +114,12 @@ def _block(node: TerraformResource) -> Mapping[str, Json]:
     """Give a resource in Terraform's JSON syntax, with cdktf's tokens resolved."""
     raw = cast("Mapping[str, Json]", node.to_terraform())
     resolver = DefaultTokenResolver(StringConcat())
-    resolved: object = Tokenization.resolve(raw, preparing=False, resolver=resolver, scope=TerraformStack.of(node))
-    blocks = section(section(cast("Mapping[str, Json]", resolved), "resource"), node.terraform_resource_type)
+    resolved: object = Tokenization.resolve(
+        raw, preparing=False, resolver=resolver, scope=TerraformStack.of(node)
+    )
+    blocks = section(
+        section(cast("Mapping[str, Json]", resolved), "resource"), node.terraform_resource_type
+    )
     return section(blocks, node.friendly_unique_id)
 
 

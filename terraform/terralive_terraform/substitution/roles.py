@@ -1,6 +1,7 @@
 """Roles whose inline policies something else owns: a policy added to one would be removed again, by the next apply.
 
-Pure. It sees what stands in the function's own module; a role that comes from elsewhere says nothing here.
+Pure. It sees what stands in the function's own module; a role that comes from elsewhere says
+nothing here.
 https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/iam_role#inline_policy-1
 https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/iam_role_policies_exclusive
 """

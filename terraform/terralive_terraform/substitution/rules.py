@@ -1,7 +1,7 @@
 """What puts the stub in a function's place: one rule set for both doors. Pure: values in, values out.
 
-The rules are those of docs/ARCHITECTURE.md, "Substitution". The attributes that change are written once, here; the
-CDKTF door sets them on constructs, the plain door writes them to an override file
+The rules are those of docs/ARCHITECTURE.md, "Substitution". The attributes that change are written
+once, here; the CDKTF door sets them on constructs, the plain door writes them to an override file
 (https://developer.hashicorp.com/terraform/language/files/override).
 """
 
@@ -30,7 +30,16 @@ _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_
 _HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
 _REPLACED: Final = frozenset(
-    {"filename", "source_code_hash", "handler", "runtime", "package_type", "layers", *_UNSET, *_REMOVED_BLOCKS}
+    {
+        "filename",
+        "source_code_hash",
+        "handler",
+        "runtime",
+        "package_type",
+        "layers",
+        *_UNSET,
+        *_REMOVED_BLOCKS,
+    }
 )
 _REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = {
     "code_signing_config_arn": "it takes signed code only (code_signing_config_arn), and the stub is not signed",
@@ -50,7 +59,8 @@ class FunctionFacts:
     """One `aws_lambda_function` as its configuration says it; what only Terraform knows is "" or None.
 
     Attributes:
-        address: its address in the root module, without an instance key: `module.orders.aws_lambda_function.api`.
+        address: its address in the root module, without an instance key:
+            `module.orders.aws_lambda_function.api`.
         label: its name within its module: `api`.
         handler: the handler, where it is a literal.
         runtime: the runtime, where it is a literal.
@@ -66,7 +76,8 @@ class FunctionFacts:
         instanced: whether it, or a module around it, is repeated.
         provider: the provider alias it uses (`aws.eu`) or "".
         policies_owner: what owns all inline policies of its role, where its module tells, or "".
-        queue_visibility: the shortest visibility timeout of the queues that it polls; see `triggers`.
+        queue_visibility: the shortest visibility timeout of the queues that it polls; see
+            `triggers`.
         gateways: the types of the API Gateway integrations that call it.
     """
 
@@ -110,7 +121,8 @@ class FunctionFacts:
     def debug_timeout(self) -> int:
         """How long an invocation may stand at a breakpoint: its timeout, raised as far as AWS lets it be.
 
-        Lambda refuses a queue as a function's source whose visibility timeout is shorter than the function's own.
+        Lambda refuses a queue as a function's source whose visibility timeout is shorter than the
+        function's own.
         """
         if {"timeout", "all"}.intersection(self.ignored):
             return self.timeout
@@ -133,7 +145,8 @@ class LiveSettings:
     Attributes:
         stub_zip: the stub's zip.
         stub_hash: its base64 SHA-256.
-        connect_arn: what stubs may invoke: the ARN of `$connect` at the debug stack's door for stubs.
+        connect_arn: what stubs may invoke: the ARN of `$connect` at the debug stack's door for
+            stubs.
         only: globs of addresses or function names; empty for all.
         exclude: globs of those that stay as they are.
         debug: addresses or names of those whose timeout is raised.
@@ -170,7 +183,8 @@ class LiveSettings:
     def seen_from(self, directory: Path) -> LiveSettings:
         """Name the zip as Terraform sees it from the folder it runs in, also for modules.
 
-        The path becomes part of the state: one that differs between two checkouts would be a change.
+        The path becomes part of the state: one that differs between two checkouts would be a
+            change.
         """
         return replace(self, stub_zip=Path(os.path.relpath(self.stub_zip, directory)))
 
@@ -213,7 +227,9 @@ def substitute(facts: FunctionFacts, live: LiveSettings) -> Substitution | Refus
     image = live.stub_images.get(facts.architecture) if facts.is_image else None
     if facts.is_image and image is None:
         return Refusal(facts.address, _no_image(facts, live))
-    ignored = sorted(_REPLACED.intersection(facts.ignored)) or (["all"] if "all" in facts.ignored else [])
+    ignored = sorted(_REPLACED.intersection(facts.ignored)) or (
+        ["all"] if "all" in facts.ignored else []
+    )
     if ignored:
         return Refusal(
             facts.address,
@@ -274,8 +290,8 @@ def _raised_timeout(facts: FunctionFacts, live: LiveSettings) -> dict[str, Json]
 def _role_policy(facts: FunctionFacts, connect_arn: str) -> dict[str, Json]:
     """Allow `execute-api:Invoke` on the stubs' `$connect` and on nothing else.
 
-    The role is found through the function, in whatever way the configuration names it; the policy carries the
-    function's name, so functions that share a role do not share a policy.
+    The role is found through the function, in whatever way the configuration names it; the policy
+    carries the function's name, so functions that share a role do not share a policy.
     """
     function = f"aws_lambda_function.{facts.label}"
     attributes: dict[str, Json] = {}
@@ -303,23 +319,32 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
     """
     functions: dict[str, Json] = {}
     for label, substitution in substitutions.items():
-        block: dict[str, Json] = {**substitution.set, **dict.fromkeys(substitution.unset), **substitution.blocks}
+        block: dict[str, Json] = {
+            **substitution.set,
+            **dict.fromkeys(substitution.unset),
+            **substitution.blocks,
+        }
         if substitution.removed_blocks:
-            block["dynamic"] = {name: {"for_each": [], "content": {}} for name in substitution.removed_blocks}
+            block["dynamic"] = {
+                name: {"for_each": [], "content": {}} for name in substitution.removed_blocks
+            }
         functions[label] = block
     return {"resource": {"aws_lambda_function": functions}} if functions else {}
 
 
 def added_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
     """Write what stands beside the override file, which cannot add a resource: the role policies."""
-    policies: dict[str, Json] = {item.policy_label: dict(item.policy) for item in substitutions.values()}
+    policies: dict[str, Json] = {
+        item.policy_label: dict(item.policy) for item in substitutions.values()
+    }
     return {"resource": {"aws_iam_role_policy": policies}} if policies else {}
 
 
 def _undecided(block: Mapping[str, Json]) -> set[str]:
     """Name what an expression may leave unset: registry modules pass every optional setting on as a variable.
 
-    A function that does take signed code only is then refused by AWS itself (CodeVerificationFailedException).
+    A function that does take signed code only is then refused by AWS itself
+    (CodeVerificationFailedException).
     """
     signing = text(block, "code_signing_config_arn")
     passed_on = "${" in signing and "aws_lambda_code_signing_config." not in signing
@@ -329,7 +354,8 @@ def _undecided(block: Mapping[str, Json]) -> set[str]:
 def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
     """Read the facts of a function from its block in Terraform's JSON syntax.
 
-    What the Aspect or the light `Function` construct has noted under `//` goes before what the block says.
+    What the Aspect or the light `Function` construct has noted under `//` goes before what the
+    block says.
     """
     noted = section(section(block, "//"), "terralive")
     environment = _nested(block, "environment")
@@ -339,7 +365,8 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
     return FunctionFacts(
         address=address,
         label=address.rpartition(".")[2],
-        # A noted "" is what was not known of the real code; what stands in the block now is the stub's.
+        # A noted "" is what was not known of the real code; what stands in the block now is the
+        # stub's.
         handler=literal(text(noted, "handler") if "handler" in noted else _handler(block)),
         runtime=literal(text(noted if "runtime" in noted else block, "runtime")),
         path=Path(path) if path else None,
@@ -349,7 +376,11 @@ def facts_from_block(address: str, block: Mapping[str, Json]) -> FunctionFacts:
         architecture=_architecture(block.get("architectures")),
         attributes=frozenset(names_set(block)) - _undecided(block),
         environment_names=frozenset(section(environment, "variables")),
-        ignored=tuple(_attribute(item) for item in (ignored if isinstance(ignored, list) else [ignored]) if item),
+        ignored=tuple(
+            _attribute(item)
+            for item in (ignored if isinstance(ignored, list) else [ignored])
+            if item
+        ),
         repeated=next((name for name in ("count", "for_each") if block.get(name) is not None), ""),
         provider=_unquoted(block.get("provider")),
     )
@@ -385,7 +416,10 @@ def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
 
 
 def _attribute(reference: Json) -> str:
-    """Give the attribute or block that a reference is about: `image_config` of `image_config[0].command`."""
+    """Give the attribute or block that a reference is about.
+
+    `image_config` of `image_config[0].command`.
+    """
     return re.split(r"[.\[]", _unquoted(reference), maxsplit=1)[0]
 
 

@@ -1,1 +1,4 @@
-"""The sandbox, and what tests deploy into it: functions, debug stacks, event sources; faults on demand."""
+"""The sandbox, and what tests deploy into it.
+
+Functions, debug stacks, event sources; faults on demand.
+"""

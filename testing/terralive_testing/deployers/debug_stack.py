@@ -14,7 +14,9 @@ from terralive_terraform.runs.runner import Terraform
 from terralive_testing.drivers.command import clean_environment
 
 
-def deploy(info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] | None = None) -> Terraform:
+def deploy(
+    info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] | None = None
+) -> Terraform:
     """Apply the debug stack of `app` with its state in `folder`, as the sandbox's developer or as `access` says."""
     settings = DebugStackSettings(
         app=app,
@@ -29,7 +31,9 @@ def deploy(info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] 
     terraform = Terraform(
         made.directory,
         binary=os.environ.get("TERRALIVE_TERRAFORM_BINARY", "terraform"),
-        environment=terraform_environment({**clean_environment(), **environment(info), **(access or {})}, folder),
+        environment=terraform_environment(
+            {**clean_environment(), **environment(info), **(access or {})}, folder
+        ),
         on_progress=lambda _: None,
     )
     terraform.ensure_init()

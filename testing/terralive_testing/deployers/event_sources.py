@@ -43,7 +43,12 @@ READ_QUEUES: Mapping[str, object] = {
 }
 READ_STREAMS: Mapping[str, object] = {
     "Effect": "Allow",
-    "Action": ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"],
+    "Action": [
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:DescribeStream",
+        "dynamodb:ListStreams",
+    ],
     "Resource": "*",
 }
 
@@ -60,18 +65,26 @@ class Queue:
         self.arn = self.attribute("QueueArn")
 
     def attribute(self, name: str) -> str:
-        return self._aws.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])["Attributes"][name]  # type: ignore[list-item,index] # by name
+        wanted: Any = [name]
+        answer = self._aws.sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=wanted)
+        attributes: Mapping[Any, str] = answer["Attributes"]
+        return attributes[name]
 
     def send(self, *bodies: str, group: str = "") -> None:
         """In batches of ten, in order."""
         for start in range(0, len(bodies), 10):
             more = {"MessageGroupId": group} if group else {}
-            entries: Any = [{"Id": str(i), "MessageBody": b, **more} for i, b in enumerate(bodies[start : start + 10])]
+            entries: Any = [
+                {"Id": str(i), "MessageBody": b, **more}
+                for i, b in enumerate(bodies[start : start + 10])
+            ]
             answer = self._aws.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
             assert len(answer["Successful"]) == len(entries)
 
     def receive(self) -> list[dict[str, Any]]:
-        answer: Any = self._aws.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"])
+        answer: Any = self._aws.sqs.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=10, AttributeNames=["All"]
+        )
         messages: list[dict[str, Any]] = answer.get("Messages", [])
         return messages
 
@@ -84,7 +97,9 @@ class Queue:
 @contextmanager
 def mapping(aws: Aws, function_arn: str, source_arn: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401 - API settings
     """A mapping, enabled unless told otherwise, and deleted in the end; its UUID."""
-    made = aws.lambda_.create_event_source_mapping(FunctionName=function_arn, EventSourceArn=source_arn, **settings)
+    made = aws.lambda_.create_event_source_mapping(
+        FunctionName=function_arn, EventSourceArn=source_arn, **settings
+    )
     try:
         yield made["UUID"]
     finally:
@@ -100,7 +115,11 @@ def printed(aws: Aws, function_arn: str) -> list[dict[str, Any]]:
     token: dict[str, str] = {}
     while True:
         answer = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{name}", **token)
-        lines += [json.loads(event["message"]) for event in answer["events"] if event["message"].startswith("{")]
+        lines += [
+            json.loads(event["message"])
+            for event in answer["events"]
+            if event["message"].startswith("{")
+        ]
         if "nextToken" not in answer:
             return lines
         token = {"nextToken": answer["nextToken"]}
@@ -118,8 +137,8 @@ def bodies(aws: Aws, function_arn: str) -> list[list[str]]:
 def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]:
     """Send a burst of `count` messages to a queue that a function reads.
 
-    Returns:
-        The seconds until the queue was empty, and how often each message (its body is its number) was handled.
+    Returns: The seconds until the queue was empty, and how often each message (its body is its
+        number) was handled.
     """
     function = aws.function(COUNTER, statements=[READ_QUEUES], timeout=30)
     queue = Queue(aws, VisibilityTimeout="180")
@@ -154,7 +173,9 @@ def stream_table(aws: Aws, view: str = "NEW_AND_OLD_IMAGES") -> tuple[str, str]:
 
 def put(aws: Aws, table: str, *keys: str, do: str = "") -> None:
     for key in keys:
-        aws.dynamodb.put_item(TableName=table, Item={"pk": {"S": key}, **({"do": {"S": do}} if do else {})})
+        aws.dynamodb.put_item(
+            TableName=table, Item={"pk": {"S": key}, **({"do": {"S": do}} if do else {})}
+        )
 
 
 def keys(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -8,19 +8,29 @@ from terralive_sandbox.info import SandboxInfo
 
 
 class Faults:
-    """Faults of the sandbox that `info` names. Raises httpx.HTTPStatusError for what the sandbox refuses."""
+    """Faults of the sandbox that `info` names.
+
+    Raises httpx.HTTPStatusError for what the sandbox refuses.
+    """
 
     def __init__(self, info: SandboxInfo) -> None:
         self._address = f"{info.endpoint}/_sandbox/faults"
         self._headers = {"x-terralive-sandbox": info.id}
 
     def drop_connections(self, *connections: str, **chosen: str) -> int:
-        """Cut connections without a word: all, those named, or those of an API and stage; how many."""
-        return int(str(self._ask("POST", "/drop-connections", _choice(connections, chosen))["dropped"]))
+        """Cut connections without a word.
+
+        All, those named, or those of an API and stage; how many.
+        """
+        return int(
+            str(self._ask("POST", "/drop-connections", _choice(connections, chosen))["dropped"])
+        )
 
     def expire_connections(self, *connections: str, **chosen: str) -> int:
         """Close connections as if their two hours were over; how many."""
-        return int(str(self._ask("POST", "/expire-connections", _choice(connections, chosen))["expired"]))
+        return int(
+            str(self._ask("POST", "/expire-connections", _choice(connections, chosen))["expired"])
+        )
 
     def set(self, kind: str, **others: str | float | None) -> str:
         """Add a rule; its id."""
@@ -37,7 +47,9 @@ class Faults:
         return int(str(self._ask("DELETE", f"/{rule_id}" if rule_id else "")["cleared"]))
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, object]:
-        answer = httpx.request(method, self._address + path, headers=self._headers, json=body, timeout=30)
+        answer = httpx.request(
+            method, self._address + path, headers=self._headers, json=body, timeout=30
+        )
         answer.raise_for_status()
         value = answer.json()
         assert isinstance(value, dict)

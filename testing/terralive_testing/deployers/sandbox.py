@@ -39,10 +39,15 @@ _LOG_POLICY = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
 
 
 @contextmanager
-def running_sandbox(folder: Path, *, time_scale: float = 1.0, concurrency: int = 1000) -> Iterator[SandboxInfo]:
+def running_sandbox(
+    folder: Path, *, time_scale: float = 1.0, concurrency: int = 1000
+) -> Iterator[SandboxInfo]:
     """A sandbox of its own, with its log in `folder`."""
     process = SandboxProcess.start(
-        folder / "sandbox.json", log_path=folder / "sandbox.log", time_scale=time_scale, concurrency=concurrency
+        folder / "sandbox.json",
+        log_path=folder / "sandbox.log",
+        time_scale=time_scale,
+        concurrency=concurrency,
     )
     try:
         yield process.info
@@ -72,9 +77,15 @@ class Aws:
 
     def __init__(self, info: SandboxInfo, keys: Mapping[str, str] | None = None) -> None:
         self.info = info
-        given = keys or {"AccessKeyId": info.access_key_id, "SecretAccessKey": info.secret_access_key}
+        given = keys or {
+            "AccessKeyId": info.access_key_id,
+            "SecretAccessKey": info.secret_access_key,
+        }
         self._session = boto3.Session(
-            given["AccessKeyId"], given["SecretAccessKey"], given.get("SessionToken"), region_name=info.region
+            given["AccessKeyId"],
+            given["SecretAccessKey"],
+            given.get("SessionToken"),
+            region_name=info.region,
         )
         self._config = Config(retries={"total_max_attempts": 1}, read_timeout=150)
         self._clients: dict[tuple[str, str], Any] = {}
@@ -155,14 +166,22 @@ class Aws:
     def assume(self, role_arn: str, session: str = "test") -> Aws:
         """Clients with temporary credentials of a role."""
         keys = self.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
-        temporary = {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+        temporary = {
+            name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        }
         return Aws(self.info, temporary)
 
     def role(self, *statements: Mapping[str, object], name: str | None = None) -> str:
         """A role that may do what `statements` say; its ARN."""
         name = name or unique("role")
-        trust = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}]}
-        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+        trust = {
+            "Statement": [
+                {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}
+            ]
+        }
+        arn = self.iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))[
+            "Role"
+        ]["Arn"]
         if statements:
             document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
             self.iam.put_role_policy(RoleName=name, PolicyName="test", PolicyDocument=document)
@@ -178,7 +197,10 @@ class Aws:
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> str:
-        """A Python function of app.py's source, or of a zip; its ARN. Its role may write logs, and what is said."""
+        """A Python function of app.py's source, or of a zip.
+
+        Its ARN. Its role may write logs, and what is said.
+        """
         return self.lambda_.create_function(
             FunctionName=name or unique("function"),
             Runtime="python3.12",
@@ -202,7 +224,9 @@ class Aws:
     def execution_arn(self, api: str) -> str:
         return f"arn:aws:execute-api:{self.info.region}:{self.info.account_id}:{api}"
 
-    def http_api(self, function_arn: str, *routes: str, stage: str = "$default", permit: bool = True) -> str:
+    def http_api(
+        self, function_arn: str, *routes: str, stage: str = "$default", permit: bool = True
+    ) -> str:
         """An HTTP API with all routes to one function; its id."""
         api = self.apis.create_api(Name=unique("http"), ProtocolType="HTTP")["ApiId"]
         integration = self.apis.create_integration(
@@ -223,10 +247,14 @@ class Aws:
     ) -> str:
         """A WebSocket API with all routes to one function; its id."""
         api = self.apis.create_api(
-            Name=unique("ws"), ProtocolType="WEBSOCKET", RouteSelectionExpression="$request.body.action"
+            Name=unique("ws"),
+            ProtocolType="WEBSOCKET",
+            RouteSelectionExpression="$request.body.action",
         )["ApiId"]
         uri = f"arn:aws:apigateway:{self.info.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
-        integration = self.apis.create_integration(ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri)
+        integration = self.apis.create_integration(
+            ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri
+        )
         for route in routes:
             self.apis.create_route(
                 ApiId=api,

@@ -1,6 +1,7 @@
 """A debug stack and live functions in a sandbox, made without Terraform: the real broker and the real stub.
 
-What Terraform makes of a debug stack is tested where Terraform runs; this is for tests that want several of them.
+What Terraform makes of a debug stack is tested where Terraform runs; this is for tests that want
+several of them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_broker_zip, build_stub_zip
+from terralive_terraform.artifacts import (
+    STUB_HANDLER,
+    StubCoordinates,
+    build_broker_zip,
+    build_stub_zip,
+)
 from terralive_testing.deployers.sandbox import Aws, unique
 
 
@@ -23,13 +29,19 @@ class Stage:
 
 
 def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
-    """Make a debug stack and a live function for each name, with its timeout in seconds; zips are built in `folder`."""
+    """Make a debug stack and a live function for each name, with its timeout in seconds.
+
+    Zips are built in `folder`.
+    """
     info, name = aws.info, unique("stage")
     table = aws.dynamodb.create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk")],
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
     )["TableDescription"]["TableArn"]
     broker = aws.function(
         build_broker_zip(folder).path.read_bytes(),
@@ -38,18 +50,29 @@ def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
         timeout=29,
         name=f"{name}-broker",
     )
-    api = aws.websocket_api(broker, "$connect", "$disconnect", "$default", stages=("relay", "stub"), iam=True)
+    api = aws.websocket_api(
+        broker, "$connect", "$disconnect", "$default", stages=("relay", "stub"), iam=True
+    )
     # As Terraform gives it: the API's address with the stage left open.
     management = info.management_url.replace("{api}", api)
     aws.lambda_.update_function_configuration(
-        FunctionName=broker, Environment={"Variables": {"TABLE_NAME": name, "MANAGEMENT_ENDPOINT": management}}
+        FunctionName=broker,
+        Environment={"Variables": {"TABLE_NAME": name, "MANAGEMENT_ENDPOINT": management}},
     )
     relay, stub = (info.websocket_url.format(api=api, stage=door) for door in ("relay", "stub"))
-    artifact = build_stub_zip(StubCoordinates(stub, info.region, "test", name), folder).path.read_bytes()
+    artifact = build_stub_zip(
+        StubCoordinates(stub, info.region, "test", name), folder
+    ).path.read_bytes()
     connect = _allow("execute-api:Invoke", f"{aws.execution_arn(api)}/stub/$connect")
     functions = {key: f"{name}-{key}" for key in timeouts}
     for key, timeout in timeouts.items():
-        aws.function(artifact, handler=STUB_HANDLER, statements=[connect], timeout=timeout, name=functions[key])
+        aws.function(
+            artifact,
+            handler=STUB_HANDLER,
+            statements=[connect],
+            timeout=timeout,
+            name=functions[key],
+        )
     return Stage(name, relay, functions)
 
 

@@ -17,7 +17,9 @@ from terralive_terraform.runs.runner import Plan, Terraform
 @contextmanager
 def aws_environment(work: Path) -> Iterator[dict[str, str]]:
     """Run a sandbox of its own for as long as the block lasts."""
-    process = SandboxProcess.start(work / "sandbox.json", region="eu-west-1", log_path=work / "sandbox.log")
+    process = SandboxProcess.start(
+        work / "sandbox.json", region="eu-west-1", log_path=work / "sandbox.log"
+    )
     mine = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     try:
         yield {**terraform_environment(mine, work), **environment(process.info)}
@@ -29,7 +31,9 @@ def terraform_in(
     directory: Path, environment: dict[str, str], data_dir: Path | None
 ) -> tuple[Terraform, list[Progress]]:
     events: list[Progress] = []
-    return Terraform(directory, environment=environment, on_progress=events.append, data_dir=data_dir), events
+    return Terraform(
+        directory, environment=environment, on_progress=events.append, data_dir=data_dir
+    ), events
 
 
 def plan(terraform: Terraform, work: Path, *, destroy: bool = False) -> Plan:

@@ -1,1 +1,4 @@
-"""Programs under test, used as a user uses them: the command line, a project, a debugger, WebSocket clients."""
+"""Programs under test, used as a user uses them.
+
+The command line, a project, a debugger, WebSocket clients.
+"""

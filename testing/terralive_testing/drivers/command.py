@@ -20,8 +20,15 @@ WAIT_SECONDS = 90.0
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment without anything about AWS: no test may depend on the developer's account."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TERRALIVE_", "TF_VAR_"))}
+    """Give this process's environment without anything about AWS.
+
+    No test may depend on the developer's account.
+    """
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("AWS_", "TERRALIVE_", "TF_VAR_"))
+    }
     if "TERRALIVE_PROVIDER_MIRROR" in os.environ:
         kept["TERRALIVE_PROVIDER_MIRROR"] = os.environ["TERRALIVE_PROVIDER_MIRROR"]
     return {**kept, "AWS_EC2_METADATA_DISABLED": "true", "TERRALIVE_USER": "ana", **(extra or {})}
@@ -36,7 +43,9 @@ class Command:
         environment: on top of `clean_environment()`.
     """
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.arguments = list(arguments)
         self.events: list[Event] = []
         self.noise: list[str] = []
@@ -62,7 +71,10 @@ class Command:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -77,14 +89,18 @@ class Command:
             if stream is not None:
                 stream.close()
 
-    def wait_for(self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS) -> Event:
+    def wait_for(
+        self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS
+    ) -> Event:
         """Give the first event from now on (or not looked at yet) that is wanted."""
         until = time.monotonic() + timeout_s
         while True:
             try:
                 event = self._fresh.get(timeout=max(0.01, until - time.monotonic()))
             except queue.Empty:
-                raise AssertionError(f"no {what} within {timeout_s:.0f} s\n{self.story()}") from None
+                raise AssertionError(
+                    f"no {what} within {timeout_s:.0f} s\n{self.story()}"
+                ) from None
             if event is None:
                 raise AssertionError(f"terralive ended before {what}\n{self.story()}")
             if wanted(event):
@@ -101,7 +117,9 @@ class Command:
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"terralive did not end within {timeout_s:.0f} s\n{self.story()}") from None
+            raise AssertionError(
+                f"terralive did not end within {timeout_s:.0f} s\n{self.story()}"
+            ) from None
         for reader in self._readers:
             reader.join(10)
         return code
@@ -112,7 +130,9 @@ class Command:
     def story(self) -> str:
         """Everything it said, for a failed test's report."""
         lines = [json.dumps(event)[:600] for event in self.events[-60:]]
-        return "\n".join([f"terralive {' '.join(self.arguments)}", *lines, "stderr:", *self.noise[-60:]])
+        return "\n".join(
+            [f"terralive {' '.join(self.arguments)}", *lines, "stderr:", *self.noise[-60:]]
+        )
 
     def _read_events(self) -> None:
         assert self.process.stdout is not None
@@ -133,7 +153,10 @@ class Command:
 
 
 def run(
-    arguments: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None, timeout_s: float = 180
+    arguments: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 180,
 ) -> Command:
     """Run a command to its end."""
     with Command(arguments, cwd, environment) as command:

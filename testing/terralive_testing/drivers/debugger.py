@@ -1,6 +1,7 @@
 """A debugger's side of a breakpoint: clients of the Debug Adapter Protocol and of Node's inspector, as editors are.
 
-https://microsoft.github.io/debug-adapter-protocol/specification: JSON messages with a `Content-Length` header.
+https://microsoft.github.io/debug-adapter-protocol/specification: JSON messages with a
+`Content-Length` header.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ class _Client(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -69,7 +73,9 @@ class Dap(_Client):
     def send(self, command: str, **arguments: object) -> int:
         """Send a request; gives its number."""
         number = next(self._numbers)
-        body = json.dumps({"seq": number, "type": "request", "command": command, "arguments": arguments}).encode()
+        body = json.dumps(
+            {"seq": number, "type": "request", "command": command, "arguments": arguments}
+        ).encode()
         self._socket.sendall(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
         return number
 
@@ -93,8 +99,14 @@ class Dap(_Client):
         attached = self.send("attach", justMyCode=True, **arguments)
         self.event("initialized")
         for path, lines in breakpoints.items():
-            placed = self.ask("setBreakpoints", source={"path": path}, breakpoints=[{"line": line} for line in lines])
-            assert [item["verified"] for item in placed["breakpoints"]] == [True] * len(lines), placed
+            placed = self.ask(
+                "setBreakpoints",
+                source={"path": path},
+                breakpoints=[{"line": line} for line in lines],
+            )
+            assert [item["verified"] for item in placed["breakpoints"]] == [True] * len(lines), (
+                placed
+            )
         self.ask("configurationDone")
         self.answer(attached)
 
@@ -102,7 +114,9 @@ class Dap(_Client):
         """The variables of the topmost frame of a thread that has stopped, as text."""
         frame = self.ask("stackTrace", threadId=thread)["stackFrames"][0]
         scopes = self.ask("scopes", frameId=frame["id"])["scopes"]
-        reference = next(scope["variablesReference"] for scope in scopes if scope["name"] == "Locals")
+        reference = next(
+            scope["variablesReference"] for scope in scopes if scope["name"] == "Locals"
+        )
         variables = self.ask("variables", variablesReference=reference)["variables"]
         return {item["name"]: item["value"] for item in variables}
 

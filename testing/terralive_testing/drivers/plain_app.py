@@ -66,12 +66,17 @@ def start(project: Project, *more: str) -> Command:
 def left(project: Project) -> dict[str, list[str]]:
     """Everything in the account that a destroy has to take away; empty kinds are left out."""
     found: dict[str, list[Any]] = {
-        "functions": [item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]],
+        "functions": [
+            item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]
+        ],
         "apis": [item["Name"] for item in project.client("apigatewayv2").get_apis()["Items"]],
         "tables": project.client("dynamodb").list_tables()["TableNames"],
         "topics": [item["TopicArn"] for item in project.client("sns").list_topics()["Topics"]],
         "roles": [item["RoleName"] for item in project.client("iam").list_roles()["Roles"]],
-        "logs": [item["logGroupName"] for item in project.client("logs").describe_log_groups()["logGroups"]],
+        "logs": [
+            item["logGroupName"]
+            for item in project.client("logs").describe_log_groups()["logGroups"]
+        ],
     }
     return {kind: names for kind, names in found.items() if names}
 
@@ -79,7 +84,11 @@ def left(project: Project) -> dict[str, list[str]]:
 def files(project: Project) -> dict[str, bytes]:
     """The team's own files: everything but terralive's folder and Python's caches."""
     paths = (path for path in project.root.rglob("*") if path.is_file())
-    own = (path for path in paths if not {".terralive", "__pycache__"} & set(path.relative_to(project.root).parts))
+    own = (
+        path
+        for path in paths
+        if not {".terralive", "__pycache__"} & set(path.relative_to(project.root).parts)
+    )
     return {str(path.relative_to(project.root)): path.read_bytes() for path in own}
 
 

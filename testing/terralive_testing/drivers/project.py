@@ -1,4 +1,7 @@
-"""A project under test, and the things a developer does with it: edit a handler, request a page, ask AWS."""
+"""A project under test, and the things a developer does with it.
+
+Edit a handler, request a page, ask AWS.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,9 @@ class Live:
 
     def name_of(self, function: str) -> str:
         """The deployed name of `api` or `sns`."""
-        names = [item["name"] for item in self.ready["functions"] if Path(item["path"]).name == function]
+        names = [
+            item["name"] for item in self.ready["functions"] if Path(item["path"]).name == function
+        ]
         assert len(names) == 1, self.ready["functions"]
         return str(names[0])
 
@@ -66,21 +71,28 @@ class Live:
         self.project.write_handler(function, source)
         name = self.name_of(function)
         self.command.wait_for(
-            lambda event: event["type"] == "reload" and event["function"] == name, f"`reload` of {name}"
+            lambda event: event["type"] == "reload" and event["function"] == name,
+            f"`reload` of {name}",
         )
 
     def get(self) -> httpx.Response:
         return httpx.get(self.url, timeout=30)
 
     def log_lines(self, request_id: str) -> list[str]:
-        return [event["line"] for event in self.command.of_type("log") if event["request_id"] == request_id]
+        return [
+            event["line"]
+            for event in self.command.of_type("log")
+            if event["request_id"] == request_id
+        ]
 
     def eventually(self, kind: str, **fields: object) -> Event:
         """Wait for an event that may have come already."""
         until = time.monotonic() + 30
         while time.monotonic() < until:
             for event in list(self.command.events):
-                if event["type"] == kind and all(event.get(key) == value for key, value in fields.items()):
+                if event["type"] == kind and all(
+                    event.get(key) == value for key, value in fields.items()
+                ):
                     return event
             time.sleep(0.05)
         raise AssertionError(f"no {kind} event with {fields}\n{self.command.story()}")

@@ -1,7 +1,7 @@
 """A relay in a process of its own, at whose events a test looks.
 
-`python -m terralive_testing.drivers.relay_process` takes its settings as JSON from the first line of stdin, tells its events as JSON lines,
-and stops when stdin ends.
+`python -m terralive_testing.drivers.relay_process` takes its settings as JSON from the first line
+of stdin, tells its events as JSON lines, and stops when stdin ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class RelayProcess:
     def of_type(self, kind: str, **fields: object) -> list[Event]:
         """What it told of this kind: the name of the event's class."""
         events = [event for event in list(self.events) if event["type"] == kind]
-        return [event for event in events if all(event[key] == value for key, value in fields.items())]
+        return [
+            event for event in events if all(event[key] == value for key, value in fields.items())
+        ]
 
     @property
     def connected(self) -> bool:
@@ -110,7 +112,9 @@ def _main() -> None:
     identity = Identity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
     keys = Credentials(*settings["keys"])
     relay = Relay(
-        RelaySettings(settings["url"], settings["region"], settings["stage"], identity, functions), lambda: keys, tell
+        RelaySettings(settings["url"], settings["region"], settings["stage"], identity, functions),
+        lambda: keys,
+        tell,
     )
     relay.start()
     sys.stdin.read()

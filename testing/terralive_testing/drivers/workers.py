@@ -1,4 +1,7 @@
-"""What tests of the workers share: local functions made of a few lines of code, invocations, and places to look."""
+"""What tests of the workers share.
+
+Local functions made of a few lines of code, invocations, and places to look.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,16 @@ def local_function(
 ) -> LocalFunction:
     """A Python function in `folder`, whose `app.py` has this code."""
     (folder / "app.py").write_text(dedent(code))
-    return LocalFunction("orders", "aws_lambda_function.orders", "python3.12", handler, folder, PYTHON, (), max_workers)
+    return LocalFunction(
+        "orders",
+        "aws_lambda_function.orders",
+        "python3.12",
+        handler,
+        folder,
+        PYTHON,
+        (),
+        max_workers,
+    )
 
 
 def invocation(
@@ -87,7 +99,9 @@ class Recorder:
     def wait_for(self, line: str, *, times: int = 1, seconds: float = 20.0) -> None:
         """Wait until some worker has written this line so many times."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self._count(line) >= times, seconds), f"never written: {line}"
+            assert self._changed.wait_for(lambda: self._count(line) >= times, seconds), (
+                f"never written: {line}"
+            )
 
     def _count(self, line: str) -> int:
         return sum(isinstance(event, LogLine) and event.line == line for event in self._events)

@@ -1,1 +1,4 @@
-"""Stand-ins for real parts: a broker's table and gateway in memory, a simulated network, made-up messages."""
+"""Stand-ins for real parts.
+
+A broker's table and gateway in memory, a simulated network, made-up messages.
+"""

@@ -1,4 +1,7 @@
-"""A connections table and a gateway in memory, for the exchange's tests. The table counts what it is asked."""
+"""A connections table and a gateway in memory, for the exchange's tests.
+
+The table counts what it is asked.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ class FakeGateway:
     posted: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
     def post(self, door: Door, connection: str, text: str) -> None:
-        assert door is (Door.RELAY if connection.startswith("relay") else Door.STUB), "the wrong stage's endpoint"
+        assert door is (Door.RELAY if connection.startswith("relay") else Door.STUB), (
+            "the wrong stage's endpoint"
+        )
         if connection in self.gone:
             raise Gone
         self.posted[connection].append(decode(text))

@@ -1,4 +1,7 @@
-"""Hypothesis strategies of the wire protocol: every message with arbitrary values, and texts that are no messages."""
+"""Hypothesis strategies of the wire protocol.
+
+Every message with arbitrary values, and texts that are no messages.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,32 @@ from hypothesis import strategies as st
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 from terralive_stub.protocol.wire import _TYPES, Kind, Message, encode
 
-# The words that the tests' sessions know, so that a message now and then is about something that exists.
-WORDS = ("", "life", "fn", "other", "running", "c1", "stub1", "relay1", "raw", "zlib", "no-lease", "not-served")
+# The words that the tests' sessions know, so that a message now and then is about something that
+# exists.
+WORDS = (
+    "",
+    "life",
+    "fn",
+    "other",
+    "running",
+    "c1",
+    "stub1",
+    "relay1",
+    "raw",
+    "zlib",
+    "no-lease",
+    "not-served",
+)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=50) | st.sampled_from(
     ["\x00", "\x1b]52;c;aGk=\x07", "\u202eevil", "ana\r\nError: gone", "\U0001f4a3" * 4096]
 )
-NAMES = st.sampled_from(WORDS) | st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=256)
+NAMES = st.sampled_from(WORDS) | st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=256
+)
 NUMBERS = (
-    st.integers(0, 3) | st.sampled_from([96_000, 96_001, 7_340_032, 7_340_033, 2**53 - 1]) | st.integers(0, 2**53 - 1)
+    st.integers(0, 3)
+    | st.sampled_from([96_000, 96_001, 7_340_032, 7_340_033, 2**53 - 1])
+    | st.integers(0, 2**53 - 1)
 )
 _VALUES: dict[str, st.SearchStrategy[object]] = {
     "str": TEXT,
@@ -31,11 +52,16 @@ _VALUES: dict[str, st.SearchStrategy[object]] = {
     | st.integers(0, 4096).map(range).map(tuple),
 }
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
-    [st.builds(kind, **{item.name: _VALUES[str(item.type)] for item in fields(kind)}) for kind in _TYPES.values()]
+    [
+        st.builds(kind, **{item.name: _VALUES[str(item.type)] for item in fields(kind)})
+        for kind in _TYPES.values()
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -76,4 +102,6 @@ UNREADABLE = (
     " " * (MESSAGE_BYTES + 1),
     '{"message": "Internal server error", "connectionId":"a", "requestId":"b"}',
 )
-TEXTS: st.SearchStrategy[str] = MESSAGES.map(encode) | SPOILED | st.sampled_from(UNREADABLE) | st.text(max_size=300)
+TEXTS: st.SearchStrategy[str] = (
+    MESSAGES.map(encode) | SPOILED | st.sampled_from(UNREADABLE) | st.text(max_size=300)
+)

@@ -1,7 +1,8 @@
 """Stubs, brokers and relays in one simulated network: the real sessions, a simulated clock, and faults from a seed.
 
-The actors do what the shells (`stub.py`, `relay.py`, the two transports) do with the sessions' effects; everything
-that happens is an event on one heap. The network watches what must always hold and raises AssertionError at once.
+The actors do what the shells (`stub.py`, `relay.py`, the two transports) do with the sessions'
+effects; everything that happens is an event on one heap. The network watches what must always hold
+and raises AssertionError at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ from terralive_stub.broker.exchange import Door, Exchange, Gone, Lease
 from terralive_stub.broker.exchange import Identity as Caller
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
-from terralive_stub.stub.session import LAST_QUESTION_SECONDS, Connect, Effect, Finish, Send, StubSession
+from terralive_stub.stub.session import (
+    LAST_QUESTION_SECONDS,
+    Connect,
+    Effect,
+    Finish,
+    Send,
+    StubSession,
+)
 from terralive_testing.fakes.broker import FakeTable
 
 EPOCH_MS = 1_700_000_000_000
@@ -49,7 +57,10 @@ class BrokerDiedError(Exception):
 
 @dataclass(eq=False)
 class Link:
-    """One WebSocket connection. Either end may believe that it is open when the other knows better."""
+    """One WebSocket connection.
+
+    Either end may believe that it is open when the other knows better.
+    """
 
     name: str
     door: Door
@@ -99,10 +110,14 @@ class Network:
         if self.happens(self.faults.broker):
             raise BrokerDiedError
 
-    # Between client and broker. Every message is a broker run of its own, so order is never promised.
+    # Between client and broker. Every message is a broker run of its own, so order is never
+    # promised.
 
     def open(self, client: StubActor | RelayActor, door: Door, arn: str) -> Link | None:
-        """One attempt to connect: the link, None where the gateway fails. Raises PermissionError for a 403."""
+        """One attempt to connect.
+
+        The link, None where the gateway fails. Raises PermissionError for a 403.
+        """
         link = Link(f"{door}-{next(self._numbers)}", door, client)
         try:
             welcome = self.chance.choice(self.brokers).connect(link.name, door, arn, self.now_ms)
@@ -169,7 +184,10 @@ class Network:
         if gateway_after_s is not None:
             self.at(self.now + gateway_after_s, lambda: self.gateway_notices(link))
         if link.door is Door.RELAY:  # stubs send no pings
-            self.at(self.now + self.chance.uniform(10, PING_NOTICES_S), lambda: self.client_notices(link))
+            self.at(
+                self.now + self.chance.uniform(10, PING_NOTICES_S),
+                lambda: self.client_notices(link),
+            )
 
     def client_notices(self, link: Link) -> None:
         if link.at_client:
@@ -228,7 +246,9 @@ class Handlers:
     def start(self, life: str, invocation: Invocation) -> None:
         self.runs[life, invocation.request_id] += 1
         self.started.add(invocation.request_id)
-        assert self.runs[life, invocation.request_id] == 1, f"{invocation.request_id} ran twice in {life}"
+        assert self.runs[life, invocation.request_id] == 1, (
+            f"{invocation.request_id} ran twice in {life}"
+        )
 
     def finish(self, life: str, invocation: Invocation) -> Outcome:
         body = f'"{invocation.request_id} {invocation.function_name} {len(invocation.event)} {life}"'.encode()
@@ -251,7 +271,9 @@ class StubActor:
         self.ended: dict[str, Outcome | None] = {}  # None: Lambda's own timeout
         self.invocation: Invocation | None = None
         self.reconnects = 0
-        self._heard: float | None = None  # when a relay last said that it owns the present invocation
+        self._heard: float | None = (
+            None  # when a relay last said that it owns the present invocation
+        )
         self._ended_there = False  # a part of its result has come
         self._boot()
 
@@ -275,7 +297,9 @@ class StubActor:
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
-        if network.happens(0.8):  # else its reader thread has not seen yet what happened while it was frozen
+        if network.happens(
+            0.8
+        ):  # else its reader thread has not seen yet what happened while it was frozen
             self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
         self.invocation = call
         network.at(deadline, lambda: self._lambda_timeout(call))
@@ -302,7 +326,10 @@ class StubActor:
             except GatewayError:
                 self._do(self.session.gateway_failed(self._network.now))
                 continue
-            mine = self.invocation is not None and getattr(message, "request_id", "") == self.invocation.request_id
+            mine = (
+                self.invocation is not None
+                and getattr(message, "request_id", "") == self.invocation.request_id
+            )
             if mine and isinstance(message, Ack | Chunk):
                 self._heard = self._network.now
                 self._ended_there |= isinstance(message, Chunk)
@@ -317,7 +344,9 @@ class StubActor:
             elif self.link is not None:
                 assert isinstance(effect, Send)
                 offered = isinstance(effect.message, Chunk)
-                assert not (offered and self._heard is not None), "an acknowledged invocation was sent again"
+                assert not (offered and self._heard is not None), (
+                    "an acknowledged invocation was sent again"
+                )
                 self._network.send(self.link, encode(effect.message))
         self._wake_later()
 
@@ -341,7 +370,9 @@ class StubActor:
         call = self.invocation
         away = network.now + takes < self.away_until
         done = min(takes, patience) if not away else network.chance.choice([0.01, patience])
-        network.at(network.now + done, lambda: self._connected(call, failed=away or takes > patience))
+        network.at(
+            network.now + done, lambda: self._connected(call, failed=away or takes > patience)
+        )
 
     def _connected(self, call: Invocation | None, *, failed: bool) -> None:
         if call is not self.invocation:
@@ -355,7 +386,11 @@ class StubActor:
             self._do(self.session.refused(now, "HTTP 403"))
             return
         self.reconnects += 1
-        self._do(self.session.connected(now) if self.link else self.session.connection_lost(now, IDENTITY_TROUBLE))
+        self._do(
+            self.session.connected(now)
+            if self.link
+            else self.session.connection_lost(now, IDENTITY_TROUBLE)
+        )
         self._feed_all()
 
     def _hang_up(self, link: Link) -> None:
@@ -370,14 +405,22 @@ class StubActor:
         self.invocation = None
         self.ended[call.request_id] = outcome
         own = outcome.error_type.startswith("Terralive.")
-        assert own or outcome in self._network.handlers.given[call.request_id], f"no handler gave {outcome}"
+        assert own or outcome in self._network.handlers.given[call.request_id], (
+            f"no handler gave {outcome}"
+        )
 
     def _lambda_timeout(self, call: Invocation) -> None:
         if self.invocation is not call:
             return
-        running = self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
-        assert running, f"{call.request_id}: Lambda's timeout, but no relay had said that the handler still runs"
-        assert not self._ended_there, f"{call.request_id}: Lambda's timeout, though the handler had ended"
+        running = (
+            self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
+        )
+        assert running, (
+            f"{call.request_id}: Lambda's timeout, but no relay had said that the handler still runs"
+        )
+        assert not self._ended_there, (
+            f"{call.request_id}: Lambda's timeout, though the handler had ended"
+        )
         assert call.request_id in self._network.handlers.started
         self.ended[call.request_id] = None
         self.invocation = None
@@ -432,7 +475,10 @@ class RelayActor:
             self._network.cut(link)
 
     def sleep(self, seconds: float) -> None:
-        """The process stands still (a laptop's lid, a debugger, swapping); time and its peers do not."""
+        """The process stands still (a laptop's lid, a debugger, swapping).
+
+        Time and its peers do not.
+        """
         self.asleep = True
         self._network.at(self._network.now + seconds, self._wake_up)
 
@@ -530,13 +576,21 @@ class RelayActor:
     def _finished(self, invocation: Invocation) -> None:
         if self.running:
             outcome = self._network.handlers.finish(self.life, invocation)
-            self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=True))
+            self._do(
+                self.session.finished(
+                    invocation.request_id, outcome, 1.0, self._network.now, send=True
+                )
+            )
 
     def _timed_out(self, invocation: Invocation) -> None:
         if self.running:
             outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
             self._network.handlers.given[invocation.request_id].append(outcome)
-            self._do(self.session.finished(invocation.request_id, outcome, 1.0, self._network.now, send=False))
+            self._do(
+                self.session.finished(
+                    invocation.request_id, outcome, 1.0, self._network.now, send=False
+                )
+            )
 
     def _ended(self, number: int, why: str) -> None:
         del self.lines[number]
@@ -553,7 +607,9 @@ class RelayActor:
         network = self._network
         number = next(self._numbers)
         self.lines[number] = None
-        network.at(network.now + network.latency(), lambda: self._soon(lambda: self._connected(number)))
+        network.at(
+            network.now + network.latency(), lambda: self._soon(lambda: self._connected(number))
+        )
 
     def _connected(self, number: int) -> None:
         if not self.running:

@@ -1,7 +1,8 @@
 """Several hosts in one test, joined by links that can be cut, slowed and made lossy: Linux network namespaces.
 
-A host is a namespace; what a thread makes inside `with host.entered():` (sockets, processes, threads) is there. Links
-are veth pairs from a laptop to the one cloud, so what goes wrong on them is the kernel's doing. A namespace lives as
+A host is a namespace; what a thread makes inside `with host.entered():` (sockets, processes,
+threads) is there. Links are veth pairs from a laptop to the one cloud, so what goes wrong on them
+is the kernel's doing. A namespace lives as
 long as its file descriptor and its processes do: nothing is left behind by a test that was killed.
 """
 
@@ -26,7 +27,8 @@ import pytest
 CLOUD: Final = "10.77.0.1"
 _NEW_NETWORK: Final = 0x40000000  # CLONE_NEWNET (sched.h)
 _HERE: Final = "/proc/thread-self/ns/net"
-# Classic BPF for `tc`: let nothing through, and let through what a random number is large enough for.
+# Classic BPF for `tc`: let nothing through, and let through what a random number is large enough
+# for.
 _DROP_ALL: Final = "1,6 0 0 2"
 _DROP_SOME: Final = "4,32 0 0 4294963256,37 0 1 {limit},6 0 0 0,6 0 0 2"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -101,7 +103,10 @@ class Link:
         self.laptop.run("ip", "route", "replace", "default", "via", f"{self._network}.1")
 
     def move(self) -> None:
-        """Take the laptop to another network: its address becomes another one, its old connections are dead."""
+        """Take the laptop to another network.
+
+        Its address becomes another one, its old connections are dead.
+        """
         self._network = next(self._networks)
         for host, end, address in ((self.cloud, self._end, "1"), (self.laptop, "eth0", "2")):
             host.run("ip", "address", "flush", "dev", end)
@@ -117,7 +122,10 @@ class Link:
         self._at_arrival(_DROP_SOME.format(limit=int(share * 2**32)))
 
     def shape(self, *discipline: str) -> None:
-        """Queue what leaves either end as `tc` says; skips the test where the kernel does not know the discipline."""
+        """Queue what leaves either end as `tc` says.
+
+        Skips the test where the kernel does not know the discipline.
+        """
         self.cloud.run("tc", "qdisc", "replace", "dev", self._end, "root", *discipline)
         self.laptop.run("tc", "qdisc", "replace", "dev", "eth0", "root", *discipline)
 
@@ -126,7 +134,9 @@ class Link:
         for host, end in ((self.cloud, self._end), (self.laptop, "eth0")):
             for what in ("clsact", "root"):
                 with host.entered():
-                    subprocess.run(["tc", "qdisc", "del", "dev", end, what], capture_output=True, check=False)
+                    subprocess.run(
+                        ["tc", "qdisc", "del", "dev", end, what], capture_output=True, check=False
+                    )
 
     def received(self) -> int:
         """How many bytes the laptop has received so far."""
@@ -142,12 +152,17 @@ class Link:
         self.clean()
         for host, end in ((self.cloud, self._end), (self.laptop, "eth0")):
             host.run("tc", "qdisc", "add", "dev", end, "clsact")
-            host.run("tc", "filter", "add", "dev", end, "ingress", "bpf", "da", "bytecode", bytecode)
+            host.run(
+                "tc", "filter", "add", "dev", end, "ingress", "bpf", "da", "bytecode", bytecode
+            )
 
 
 @contextmanager
 def hosts(count: int = 1) -> Iterator[list[Link]]:
-    """The cloud, at the address CLOUD, and laptops with a link each; skips where this machine has no such means."""
+    """The cloud, at the address CLOUD, and laptops with a link each.
+
+    Skips where this machine has no such means.
+    """
     if sys.platform != "linux" or os.geteuid() or not (shutil.which("ip") and shutil.which("tc")):
         pytest.skip("network namespaces want Linux, root, and iproute2")
     try:
@@ -166,7 +181,10 @@ def hosts(count: int = 1) -> Iterator[list[Link]]:
 
 @contextmanager
 def forwarder(cloud: Host, port: int) -> Iterator[None]:
-    """What stands in front of a cloud that listens on loopback alone: its address, the same port, the same bytes."""
+    """What stands in front of a cloud that listens on loopback alone.
+
+    Its address, the same port, the same bytes.
+    """
     loop = asyncio.new_event_loop()
 
     def serve() -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 
 
 def _parents() -> dict[int, int]:
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat="], capture_output=True, text=True, check=True
+    )
     rows = (line.split() for line in listing.stdout.splitlines())
     return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
 
@@ -31,6 +33,8 @@ def running(pids: Iterable[int]) -> list[int]:
 
 def command_lines() -> dict[int, str]:
     """What every process was started with."""
-    listing = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True
+    )
     rows = (line.split(None, 1) for line in listing.stdout.splitlines())
     return {int(row[0]): row[1] for row in rows if len(row) > 1}

@@ -1,9 +1,10 @@
 """What goes through a deployed debug stack, counted exactly, for the test that holds its cost and for the bench.
 
-A message is what passes a door of the WebSocket API: a fault rule that delays by nothing counts its acts and changes
-nothing. A broker run is a REPORT line of its log, a table access a request to what the broker is told is DynamoDB: a
-proxy. Heartbeats are messages, runs and writes too, and a broker environment that has just started reads what the
-others know, so what a warm invocation costs is taken from several.
+A message is what passes a door of the WebSocket API: a fault rule that delays by nothing counts its
+acts and changes nothing. A broker run is a REPORT line of its log, a table access a request to what
+the broker is told is DynamoDB: a proxy. Heartbeats are messages, runs and writes too, and a broker
+environment that has just started reads what the others know, so what a warm invocation costs is
+taken from several.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.machine.waiting import eventually
 
 Costs = Counter[str]
-MESSAGES: Final = {f"{door} {way}": (door, way) for door in ("stub", "relay") for way in ("in", "out")}
+MESSAGES: Final = {
+    f"{door} {way}": (door, way) for door in ("stub", "relay") for way in ("in", "out")
+}
 """`in` from clients to the broker, `out` to them. `Costs` has `runs`, `reads` and `writes` too."""
 _QUIET_SECONDS: Final = 0.3
 
@@ -33,21 +36,27 @@ _QUIET_SECONDS: Final = 0.3
 def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
     """Count what goes through the API `api` and its broker; the broker starts anew, now and in the end.
 
-    The function that is given tells everything so far, when the log has caught up with the messages.
+    The function that is given tells everything so far, when the log has caught up with the
+    messages.
     """
     faults = Faults(aws.info)
     accesses: Costs = Counter()
-    variables = aws.lambda_.get_function_configuration(FunctionName=broker)["Environment"]["Variables"]
+    variables = aws.lambda_.get_function_configuration(FunctionName=broker)["Environment"][
+        "Variables"
+    ]
     rules: dict[str, str] = {}
     with _proxy(aws.info.endpoint, accesses) as address:
         _configure(aws, broker, {**variables, "AWS_ENDPOINT_URL_DYNAMODB": address})
-        # In this order: a message that is under way at this moment has a run too many, never one too few.
+        # In this order: a message that is under way at this moment has a run too many, never one
+        # too few.
         before = _reports(aws, broker)
 
         def so_far() -> Costs:
             acts = {str(rule["id"]): int(str(rule["acts"])) for rule in faults.listed()}
             found = Counter({name: acts[rule] for rule, name in rules.items()})
-            eventually(lambda: _reports(aws, broker) - before >= found["stub in"] + found["relay in"])
+            eventually(
+                lambda: _reports(aws, broker) - before >= found["stub in"] + found["relay in"]
+            )
             return Counter({**found, "runs": _reports(aws, broker) - before, **accesses})
 
         try:
@@ -76,18 +85,29 @@ def cost(so_far: Callable[[], Costs], invoke: Callable[[], object]) -> Costs:
 
 
 def of_several(costs: Iterable[Costs]) -> Costs:
-    """Medians of messages and runs, which a heartbeat may add to; of table accesses the fewest: misses only add."""
+    """Medians of messages and runs, which a heartbeat may add to.
+
+    Of table accesses the fewest: misses only add.
+    """
     found = list(costs)
-    told = {name: int(statistics.median(one[name] for one in found)) for name in (*MESSAGES, "runs")}
-    return Counter({**told, **{name: min(one[name] for one in found) for name in ("reads", "writes")}})
+    told = {
+        name: int(statistics.median(one[name] for one in found)) for name in (*MESSAGES, "runs")
+    }
+    return Counter(
+        {**told, **{name: min(one[name] for one in found) for name in ("reads", "writes")}}
+    )
 
 
 def _configure(aws: Aws, function: str, variables: Mapping[str, str]) -> None:
-    aws.lambda_.update_function_configuration(FunctionName=function, Environment={"Variables": variables})
+    aws.lambda_.update_function_configuration(
+        FunctionName=function, Environment={"Variables": variables}
+    )
 
 
 def _reports(aws: Aws, function: str) -> int:
-    pages = aws.logs.get_paginator("filter_log_events").paginate(logGroupName=f"/aws/lambda/{function}")
+    pages = aws.logs.get_paginator("filter_log_events").paginate(
+        logGroupName=f"/aws/lambda/{function}"
+    )
     return sum(event["message"].startswith("REPORT ") for page in pages for event in page["events"])
 
 
@@ -109,7 +129,9 @@ def _proxy(endpoint: str, accesses: Costs) -> Iterator[str]:
             answer = onwards.getresponse()
             data = answer.read()
             onwards.close()
-            with contextlib.suppress(ConnectionError):  # who did not want to wait asks again, which counts
+            with contextlib.suppress(
+                ConnectionError
+            ):  # who did not want to wait asks again, which counts
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower().startswith(("content-", "x-amz")):

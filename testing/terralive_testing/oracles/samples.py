@@ -1,6 +1,7 @@
 """AWS's published sample events (oracles/samples/, each with the page that it stands on) and how ours compare with them.
 
-A sample file is `{"source": page, "event": the event as published}`, with `"note"` where something had to be changed.
+A sample file is `{"source": page, "event": the event as published}`, with `"note"` where something
+had to be changed.
 """
 
 from __future__ import annotations
@@ -10,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _FOLDER = Path(__file__).with_name("samples")
-_KINDS = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+_KINDS = {
+    bool: "boolean",
+    int: "number",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 
 def sample(name: str) -> dict[str, object]:
@@ -21,39 +29,60 @@ def sample(name: str) -> dict[str, object]:
 
 
 def assert_same_shape(
-    actual: object, sample: object, *, absent: Mapping[str, str] | None = None, extra: Mapping[str, str] | None = None
+    actual: object,
+    sample: object,
+    *,
+    absent: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
 ) -> None:
     """Fail unless both have the same keys at each level, with values of the same JSON types.
 
-    Paths are written `requestContext.http.method`; all elements of a list are one path, `[]` (`Records[].eventID`).
-    A key that itself has a dot stands there as it is.
+    Paths are written `requestContext.http.method`; all elements of a list are one path, `[]`
+    (`Records[].eventID`). A key that itself has a dot stands there as it is.
 
     Args:
         actual: what we send, as Python values or as read from JSON.
         sample: what AWS has published.
-        absent: paths of the sample that ours lacks, each with the reason; one that is there after all fails.
-        extra: paths of ours (also of another type) that the sample lacks or has otherwise, each with the reason; the
-            same goes for them.
+        absent: paths of the sample that ours lacks, each with the reason; one that is there after
+            all fails.
+        extra: paths of ours (also of another type) that the sample lacks or has otherwise, each
+            with the reason; the same goes for them.
     """
     ours, theirs = dict(_shape(actual, "")), dict(_shape(sample, ""))
     missing = {path: kind for path, kind in theirs.items() if path not in ours}
     added = {path: kind for path, kind in ours.items() if path not in theirs}
     other = {
-        path: f"{ours[path]}, not {theirs[path]}" for path in ours.keys() & theirs.keys() if ours[path] != theirs[path]
+        path: f"{ours[path]}, not {theirs[path]}"
+        for path in ours.keys() & theirs.keys()
+        if ours[path] != theirs[path]
     }
     absent, extra = absent or {}, extra or {}
     problems = [
         *(f"lacks {path} ({kind})" for path, kind in missing.items() if not _covered(path, absent)),
-        *(f"has {path} ({kind}) beyond the sample" for path, kind in added.items() if not _covered(path, extra)),
+        *(
+            f"has {path} ({kind}) beyond the sample"
+            for path, kind in added.items()
+            if not _covered(path, extra)
+        ),
         *(f"has {path} as {kinds}" for path, kinds in other.items() if not _covered(path, extra)),
-        *(f"does not lack {path}" for path in absent if not any(_covered(m, {path: ""}) for m in missing)),
-        *(f"has nothing else at {path}" for path in extra if not any(_covered(m, {path: ""}) for m in added | other)),
+        *(
+            f"does not lack {path}"
+            for path in absent
+            if not any(_covered(m, {path: ""}) for m in missing)
+        ),
+        *(
+            f"has nothing else at {path}"
+            for path in extra
+            if not any(_covered(m, {path: ""}) for m in added | other)
+        ),
     ]
     assert not problems, "\n".join(sorted(problems))
 
 
 def _covered(path: str, allowed: Mapping[str, str]) -> bool:
-    return any(path == prefix or path.startswith((f"{prefix}.", f"{prefix}[]")) for prefix in allowed)
+    return any(
+        path == prefix or path.startswith((f"{prefix}.", f"{prefix}[]")) for prefix in allowed
+    )
 
 
 def _shape(value: object, path: str) -> Iterator[tuple[str, str]]:

@@ -1,9 +1,10 @@
 """Holds every answer of the sandbox against botocore's own service models: the clients of tests are watched by it.
 
-A JSON body may have no member that the model lacks and none of another JSON type (botocore drops both silently); what
-botocore makes of any answer has the required members, types and enum values of the model; an error has a code that the
-operation or AWS as a whole knows, under its HTTP status, and a message. `EXCEPTIONS` names what moto does otherwise and
-why nobody minds. The checks are pure; `watch` is the shell.
+A JSON body may have no member that the model lacks and none of another JSON type (botocore drops
+both silently); what botocore makes of any answer has the required members, types and enum values of
+the model; an error has a code that the operation or AWS as a whole knows, under its HTTP status,
+and a message. `EXCEPTIONS` names what moto does otherwise and why nobody minds. The checks are
+pure; `watch` is the shell.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
 
-# https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and its siblings; what signatures are refused with:
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON protocols),
-# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html (query). `NotEmulatedBySandbox` is ours.
+# https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and its siblings; what signatures
+# are refused with:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON
+# protocols),
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html (query).
+# `NotEmulatedBySandbox` is ours.
 COMMON_ERRORS = frozenset(
     {
         "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
@@ -31,23 +35,36 @@ COMMON_ERRORS = frozenset(
         "UnrecognizedClientException", "ValidationError", "ValidationException",
     }
 )  # fmt: skip
-# Service, operation ("*" for all of the service), a part of the violation's text -> why nobody minds.
+# Service, operation ("*" for all of the service), a part of the violation's text -> why nobody
+# minds.
 EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
-    ("apigatewaymanagementapi", "*", "GoneException (410) has no message"): "AWS's own has none, SDKs show it as null",
+    (
+        "apigatewaymanagementapi",
+        "*",
+        "GoneException (410) has no message",
+    ): "AWS's own has none, SDKs show it as null",
     ("events", "ListRules", "Rules[].CreatedBy is not"): "more than AWS tells; SDKs drop it",
     (
         "events",
         "ListTargetsByRule",
         "for member Targets, value: 0",
     ): "AWS answers an empty list too, the model's least is 1",
-    ("lambda", "ListLayers", "Layers[].LatestMatchingVersion."): "more than AWS tells; SDKs drop it",
+    (
+        "lambda",
+        "ListLayers",
+        "Layers[].LatestMatchingVersion.",
+    ): "more than AWS tells; SDKs drop it",
     (
         "secretsmanager",
         "DescribeSecret",
         "SecretVersionsToStages is not",
     ): "under both operations' names for it; SDKs drop one",
     ("secretsmanager", "ListSecrets", "VersionIdsToStages is not"): "the same",
-    ("dynamodb", "*", "NumberOfDecreasesToday, value: 0"): "AWS answers 0 too, whatever the least value of the model",
+    (
+        "dynamodb",
+        "*",
+        "NumberOfDecreasesToday, value: 0",
+    ): "AWS answers 0 too, whatever the least value of the model",
 }
 _FIRST_ERROR_STATUS = 300
 _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
@@ -91,9 +108,14 @@ def fail(found: Sequence[Violation]) -> None:
 
 
 def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) -> None:
-    """Hand every violation in an answer to this client to `report`; what that raises reaches the caller."""
+    """Hand every violation in an answer to this client to `report`.
 
-    def before_parse(operation_model: OperationModel, response_dict: dict[str, Any], **_: object) -> None:
+    What that raises reaches the caller.
+    """
+
+    def before_parse(
+        operation_model: OperationModel, response_dict: dict[str, Any], **_: object
+    ) -> None:
         found = violations(operation_model, response_dict)
         if found:
             report(found)
@@ -102,7 +124,10 @@ def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) 
 
 
 def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violation]:
-    """All that is wrong with an answer and in no exception; `answer` is botocore's: status_code, headers, body."""
+    """All that is wrong with an answer and in no exception.
+
+    `answer` is botocore's: status_code, headers, body.
+    """
     failed = answer["status_code"] >= _FIRST_ERROR_STATUS
     found = [] if failed else [*raw_violations(operation, answer["body"])]
     if not found:
@@ -113,14 +138,18 @@ def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violat
             found = [*error_violations(operation, answer["status_code"], parsed.get("Error", {}))]
         else:
             found = [*parsed_violations(operation, parsed)]
-    everything = [Violation(operation.service_model.service_name, operation.name, what) for what in found]
+    everything = [
+        Violation(operation.service_model.service_name, operation.name, what) for what in found
+    ]
     return [violation for violation in everything if not violation.is_known]
 
 
 def raw_violations(operation: OperationModel, body: object) -> Iterator[str]:
     """What a successful JSON body has that the model does not."""
     output = operation.output_shape
-    if operation.service_model.resolved_protocol not in {"json", "rest-json"} or not isinstance(output, StructureShape):
+    if operation.service_model.resolved_protocol not in {"json", "rest-json"} or not isinstance(
+        output, StructureShape
+    ):
         return
     payload = output.serialization.get("payload")
     shape = output if payload is None else output.members[payload]
@@ -149,7 +178,9 @@ def _json_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
             yield from _json_violations(shape.value, item, f"{where}{{}}")
 
 
-def _member_violations(shape: StructureShape, value: Mapping[str, object], where: str) -> Iterator[str]:
+def _member_violations(
+    shape: StructureShape, value: Mapping[str, object], where: str
+) -> Iterator[str]:
     in_body = {
         member.serialization.get("name", name): member
         for name, member in shape.members.items()
@@ -164,7 +195,9 @@ def _member_violations(shape: StructureShape, value: Mapping[str, object], where
 
 def _has_json_type(shape: Shape, value: object) -> bool:
     if shape.type_name == "timestamp":
-        types: tuple[type, ...] = (str,) if shape.serialization.get("timestampFormat") else (int, float)
+        types: tuple[type, ...] = (
+            (str,) if shape.serialization.get("timestampFormat") else (int, float)
+        )
     else:
         types = _JSON_TYPES[shape.type_name]
     return isinstance(value, types) and (bool in types or not isinstance(value, bool))
@@ -178,12 +211,21 @@ def parsed_violations(operation: OperationModel, parsed: Mapping[str, object]) -
     value = {name: item for name, item in parsed.items() if name != "ResponseMetadata"}
     report = ParamValidator().validate(value, shape)
     for line in report.generate_report().splitlines():
-        yield re.sub(r"\[\d+\]", "[]", line.replace("in input", "in the answer").replace("parameter", "member"))
+        yield re.sub(
+            r"\[\d+\]",
+            "[]",
+            line.replace("in input", "in the answer").replace("parameter", "member"),
+        )
     yield from _enum_violations(shape, value, "")
 
 
 def _enum_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
-    if isinstance(shape, StringShape) and shape.enum and isinstance(value, str) and value not in shape.enum:
+    if (
+        isinstance(shape, StringShape)
+        and shape.enum
+        and isinstance(value, str)
+        and value not in shape.enum
+    ):
         yield f"{where} is {value!r}, the model knows {', '.join(shape.enum)}"
     elif isinstance(shape, StructureShape) and isinstance(value, dict):
         for name, member in shape.members.items():
@@ -197,15 +239,21 @@ def _enum_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
             yield from _enum_violations(shape.value, item, f"{where}{{}}")
 
 
-def error_violations(operation: OperationModel, status: int, error: Mapping[str, object]) -> Iterator[str]:
+def error_violations(
+    operation: OperationModel, status: int, error: Mapping[str, object]
+) -> Iterator[str]:
     """A refusal's code, status and message."""
     code = str(error.get("Code") or "")
     if operation.http.get("method") == "HEAD":
         return  # no body to hold them
     if not error.get("Message"):
         yield f"the error {code} ({status}) has no message"
-    name = str(error.get("QueryErrorCode") or code)  # SQS: the JSON protocol's name beside the query protocol's
-    known = {_error(shape).get("code", shape.name): _error(shape) for shape in operation.error_shapes}
+    name = str(
+        error.get("QueryErrorCode") or code
+    )  # SQS: the JSON protocol's name beside the query protocol's
+    known = {
+        _error(shape).get("code", shape.name): _error(shape) for shape in operation.error_shapes
+    }
     if name in known:
         wanted = known[name].get("httpStatusCode", status)
         if wanted != status:

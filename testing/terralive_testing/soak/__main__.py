@@ -1,4 +1,7 @@
-"""Run a soak: sandbox, relay, callers, faults and kills; then compare what they have written down, and print it."""
+"""Run a soak.
+
+Sandbox, relay, callers, faults and kills; then compare what they have written down, and print it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ if TYPE_CHECKING:
 
 _LIVES_UNTIL = 0.6  # of the run: the last relay serves the rest, so that its memory can be watched
 _INVOCATIONS_A_LIFE = 1200
-_RETRY_SECONDS = 300 + 60  # Lambda's longest waits before it tries a throttled and then a failed event again
+_RETRY_SECONDS = (
+    300 + 60
+)  # Lambda's longest waits before it tries a throttled and then a failed event again
 _PATIENCE_SECONDS = 60.0
 _SAY_SECONDS = 20.0
 _BROKERS = 40  # runs at once that the account leaves to the broker; each costs 50 MB, and a processor to start
@@ -45,7 +50,8 @@ _BROKERS = 40  # runs at once that the account leaves to the broker; each costs 
 
 def main() -> int:
     options = _options()
-    # A shell starts background jobs with SIGINT ignored, and every child inherits that: no Ctrl-C would reach a relay.
+    # A shell starts background jobs with SIGINT ignored, and every child inherits that: no Ctrl-C
+    # would reach a relay.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"soak with seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="terralive-soak-") as folder:
@@ -56,7 +62,10 @@ def main() -> int:
 
 
 def soak(folder: Path, options: argparse.Namespace) -> Figures:
-    """Run it in an empty folder, where the ledgers stay: calls.jsonl, handlers.jsonl, relays.jsonl."""
+    """Run it in an empty folder, where the ledgers stay.
+
+    Calls.jsonl, handlers.jsonl, relays.jsonl.
+    """
     root, ledger = folder / "app", folder / "handlers.jsonl"
     project.make(root, ledger, options.functions)
     work = root / ".terralive"
@@ -92,7 +101,9 @@ def _load(
     info = sandbox.info
     session = boto3.Session(info.access_key_id, info.secret_access_key, region_name=info.region)
     config = Config(
-        retries={"total_max_attempts": 1}, max_pool_connections=options.concurrency, read_timeout=_PATIENCE_SECONDS
+        retries={"total_max_attempts": 1},
+        max_pool_connections=options.concurrency,
+        read_timeout=_PATIENCE_SECONDS,
     )
     functions = session.client("lambda", endpoint_url=info.endpoint, config=config)
     queue = session.client("sqs", endpoint_url=info.endpoint, config=config)
@@ -107,7 +118,10 @@ def _load(
     callers.start()
     for _ in range(options.concurrency):
         callers.begun.acquire()
-    print(f"  {time.monotonic() - began:4.0f} s  every caller has called once; faults begin", flush=True)
+    print(
+        f"  {time.monotonic() - began:4.0f} s  every caller has called once; faults begin",
+        flush=True,
+    )
     chaos = Chaos(Faults(info), seed=options.seed, broker=broker, functions=f"{project.PREFIX}*")
     chaos.start()
     _mind(sandbox, callers, relays, options.invocations, began)
@@ -116,10 +130,16 @@ def _load(
     calls = callers.calls + collect(
         queue, told, callers.accepted, _RETRY_SECONDS * options.time_scale + _PATIENCE_SECONDS
     )
-    return seconds, calls, {**chaos.done, **{f"{name} acts": count for name, count in chaos.acted.items()}}
+    return (
+        seconds,
+        calls,
+        {**chaos.done, **{f"{name} acts": count for name, count in chaos.acted.items()}},
+    )
 
 
-def _mind(sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int, began: float) -> None:
+def _mind(
+    sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int, began: float
+) -> None:
     """Kill relays while callers call, at even distances."""
     kills = max(1, round(wanted * _LIVES_UNTIL / _INVOCATIONS_A_LIFE))
     at = [wanted * _LIVES_UNTIL * (number + 1) / kills for number in range(kills)]
@@ -133,7 +153,10 @@ def _mind(sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int
             relays.start()
         if time.monotonic() >= say:
             say = time.monotonic() + _SAY_SECONDS
-            print(f"  {time.monotonic() - began:4.0f} s  {callers.counted:,} of {wanted:,}", flush=True)
+            print(
+                f"  {time.monotonic() - began:4.0f} s  {callers.counted:,} of {wanted:,}",
+                flush=True,
+            )
         time.sleep(0.1)
 
 
@@ -153,30 +176,48 @@ def _close(sandbox: SandboxProcess, relays: Relays) -> list[str]:
 def _warm(client: LambdaClient, broker: str, times: int) -> None:
     """Have so many execution environments of the broker started.
 
-    AWS starts them in parallel. Here two processors would have to when all stubs connect again at the first drop, and
-    for half a minute nothing but that would be shown.
+    AWS starts them in parallel. Here two processors would have to when all stubs connect again at
+    the first drop, and for half a minute nothing but that would be shown.
     """
-    message = {"requestContext": {"connectionId": "soak", "stage": "stub", "eventType": "MESSAGE"}, "body": "{}"}
+    message = {
+        "requestContext": {"connectionId": "soak", "stage": "stub", "eventType": "MESSAGE"},
+        "body": "{}",
+    }
     with ThreadPoolExecutor(times) as pool:
-        list(pool.map(lambda _: client.invoke(FunctionName=broker, Payload=json.dumps(message)), range(times)))
+        list(
+            pool.map(
+                lambda _: client.invoke(FunctionName=broker, Payload=json.dumps(message)),
+                range(times),
+            )
+        )
 
 
 def _keep(folder: Path, calls: Sequence[Call], relays: Relays) -> None:
     with (folder / "calls.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(call)) + "\n" for call in calls)
     with (folder / "relays.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps({"relay": relay, **event}) + "\n" for relay, event in relays.events)
+        file.writelines(
+            json.dumps({"relay": relay, **event}) + "\n" for relay, event in relays.events
+        )
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m terralive_testing.soak", description=__doc__)
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="repeats events and faults")
-    parser.add_argument("--invocations", type=int, default=10_300, help="some accepted events then find no relay")
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbelow(10**6), help="repeats events and faults"
+    )
+    parser.add_argument(
+        "--invocations", type=int, default=10_300, help="some accepted events then find no relay"
+    )
     parser.add_argument("--functions", type=int, default=20)
     parser.add_argument("--concurrency", type=int, default=50)
     parser.add_argument("--minutes-limit", type=float, default=30)
-    parser.add_argument("--time-scale", type=float, default=1.0, help="of Lambda's waits and API Gateway's limits")
-    parser.add_argument("--keep", type=Path, help="an empty folder for the ledgers; without it nothing is kept")
+    parser.add_argument(
+        "--time-scale", type=float, default=1.0, help="of Lambda's waits and API Gateway's limits"
+    )
+    parser.add_argument(
+        "--keep", type=Path, help="an empty folder for the ledgers; without it nothing is kept"
+    )
     return parser.parse_args()
 
 

@@ -51,20 +51,31 @@ class Chaos:
     def _next(self) -> None:
         self._settle()
         random = self._random
-        match random.choices(("drop", "expire", "messages", "broker", "throttle"), (35, 5, 40, 15, 5))[0]:
+        match random.choices(
+            ("drop", "expire", "messages", "broker", "throttle"), (35, 5, 40, 15, 5)
+        )[0]:
             case "drop":
                 dropped = self._faults.drop_connections(stage=random.choice(_STAGES))
                 self.done["drops"] += 1
                 self.done["connections dropped"] += dropped
             case "expire":
-                self.done["connections expired"] += self._faults.expire_connections(stage=random.choice(_STAGES))
+                self.done["connections expired"] += self._faults.expire_connections(
+                    stage=random.choice(_STAGES)
+                )
             case "messages":
                 self._messages()
             case "broker":
                 kind = random.choice(("fail", "throttle"))
-                self._set(f"broker {kind}", kind, function=self._broker, times=random.randint(3, 30))
+                self._set(
+                    f"broker {kind}", kind, function=self._broker, times=random.randint(3, 30)
+                )
             case _:
-                self._set("Lambda throttles", "throttle", function=self._functions, times=random.randint(1, 5))
+                self._set(
+                    "Lambda throttles",
+                    "throttle",
+                    function=self._functions,
+                    times=random.randint(1, 5),
+                )
 
     def _messages(self) -> None:
         """Everything that can happen to messages, two kinds at once."""
@@ -81,6 +92,8 @@ class Chaos:
     def _settle(self) -> None:
         """Count what rules have done so far, and forget them."""
         for rule in self._faults.listed():
-            kind = f"broker {rule['kind']}" if rule["function"] == self._broker else str(rule["kind"])
+            kind = (
+                f"broker {rule['kind']}" if rule["function"] == self._broker else str(rule["kind"])
+            )
             self.acted[kind] += int(str(rule["acts"]))
         self._faults.clear()

@@ -17,7 +17,8 @@ from enum import StrEnum
 from terralive_testing.soak.ledger import LAMBDAS_TIMEOUT, Call, End, Life, Run
 
 LARGEST_ANSWER = 6 * 1024 * 1024
-# An answer on its way while Lambda's timeout comes is none of the handler's doing: it had this long.
+# An answer on its way while Lambda's timeout comes is none of the handler's doing: it had this
+# long.
 _LAST_SECONDS = 2.0
 
 
@@ -42,7 +43,9 @@ def judge(calls: Iterable[Call], runs: Sequence[Run], lives: Sequence[Life]) -> 
     for run in runs:
         of[run.id].append(run)
     lived = {life.relay for life in lives}
-    found = [violation for call in calls if (violation := _of_call(call, of[call.id], lived)) is not None]
+    found = [
+        violation for call in calls if (violation := _of_call(call, of[call.id], lived)) is not None
+    ]
     begun = Counter((run.id, run.relay) for run in runs)
     found += [
         Violation(Promise.TWICE, name, f"handler run {times} times in the life of relay {relay}")
@@ -59,9 +62,13 @@ def _of_call(call: Call, runs: Sequence[Run], lived: set[int]) -> Violation | No
         case End.SUCCESS if why := _false(call, runs, lived):
             return Violation(Promise.FALSE, call.id, f"{call.function}: {why}")
         case End.ERROR if not _named(call, runs):
-            return Violation(Promise.UNNAMED, call.id, f"{call.function}: {call.error_type or 'no error type'}")
+            return Violation(
+                Promise.UNNAMED, call.id, f"{call.function}: {call.error_type or 'no error type'}"
+            )
         case End.REFUSED if call.error_type != "TooManyRequestsException":
-            return Violation(Promise.UNNAMED, call.id, f"{call.function}: refused with {call.error_type}")
+            return Violation(
+                Promise.UNNAMED, call.id, f"{call.function}: refused with {call.error_type}"
+            )
     return None
 
 
@@ -82,7 +89,10 @@ def _named(call: Call, runs: Sequence[Run]) -> bool:
     if call.error_type == "Function.ResponseSizeTooLarge":
         return any(run.bytes > LARGEST_ANSWER for run in runs)
     if call.error_type == LAMBDAS_TIMEOUT:  # Lambda's own: only where a handler was really running
-        return any(run.began <= call.ended and (run.ended or call.ended) > call.ended - _LAST_SECONDS for run in runs)
+        return any(
+            run.began <= call.ended and (run.ended or call.ended) > call.ended - _LAST_SECONDS
+            for run in runs
+        )
     return any(run.error == call.error_type for run in runs if run.error)
 
 
@@ -95,11 +105,17 @@ def _of_life(life: Life, of: dict[str, list[Run]], runs: Sequence[Run]) -> list[
     for name, error in life.ended.items():
         mine = [run for run in of[name] if run.relay == life.relay]
         if error == "" and not any(run.error == "" for run in mine):
-            found.append(Violation(Promise.UNTOLD, name, f"relay {life.relay} told a success, its handler none"))
+            found.append(
+                Violation(
+                    Promise.UNTOLD, name, f"relay {life.relay} told a success, its handler none"
+                )
+            )
     if not life.killed:  # a kill takes the last words with it
         began = set(life.began)
         found += [
-            Violation(Promise.UNTOLD, run.id, f"relay {life.relay} never told of a run of its handler")
+            Violation(
+                Promise.UNTOLD, run.id, f"relay {life.relay} never told of a run of its handler"
+            )
             for run in runs
             if run.relay == life.relay and run.id not in began
         ]

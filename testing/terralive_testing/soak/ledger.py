@@ -29,7 +29,8 @@ class Call:
 
     Attributes:
         event: the event's digest.
-        end, error_type, answer, ended: how and when it ended; for an asynchronous one what its destination was told.
+        end, error_type, answer, ended: how and when it ended; for an asynchronous one what its
+            destination was told.
         asynchronous: invoked as an Event.
         log: of a timeout of Lambda's, the end of the function's log, which says what took its time.
     """
@@ -48,7 +49,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run of a handler. `relay` is the process that it ran for; `error` is None as long as it has not ended."""
+    """One run of a handler.
+
+    `relay` is the process that it ran for; `error` is None as long as it has not ended.
+    """
 
     id: str
     relay: int
@@ -62,7 +66,10 @@ class Run:
 
 @dataclass(slots=True, kw_only=True)
 class Life:
-    """One life of the relay, by its own events: ids that it began, and the error types ("" for none) it ended with."""
+    """One life of the relay, by its own events.
+
+    Ids that it began, and the error types ("" for none) it ended with.
+    """
 
     relay: int
     killed: bool
@@ -71,14 +78,22 @@ class Life:
 
 
 def runs(lines: Iterable[str]) -> list[Run]:
-    """Read the handlers' file. An end belongs to the last beginning of its id in its relay that has none."""
+    """Read the handlers' file.
+
+    An end belongs to the last beginning of its id in its relay that has none.
+    """
     found: list[dict[str, Any]] = []
     open_: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for line in lines:
         said = json.loads(line)
         key = (said["id"], said["relay"])
         if said["what"] == "begin":
-            run = {"id": said["id"], "relay": said["relay"], "event": said["event"], "began": said["at"]}
+            run = {
+                "id": said["id"],
+                "relay": said["relay"],
+                "event": said["event"],
+                "began": said["at"],
+            }
             found.append(run)
             open_.setdefault(key, []).append(run)
         else:
@@ -104,7 +119,12 @@ def answered(call: Mapping[str, Any], *, failed: bool, payload: bytes, log: str 
     value = json.loads(payload)
     if failed:
         error_type = str(value.get("errorType", ""))
-        return Call(**call, end=End.ERROR, error_type=error_type, log=log if error_type == LAMBDAS_TIMEOUT else "")
+        return Call(
+            **call,
+            end=End.ERROR,
+            error_type=error_type,
+            log=log if error_type == LAMBDAS_TIMEOUT else "",
+        )
     return Call(**call, end=End.SUCCESS, answer=digest(value))
 
 

@@ -1,4 +1,8 @@
-"""The callers: many threads that invoke functions through Lambda's API and remember exactly what they were answered."""
+"""The callers.
+
+Many threads that invoke functions through Lambda's API and remember exactly what they were
+answered.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +26,23 @@ if TYPE_CHECKING:
     from types_boto3_sqs import SQSClient
 
 _EVENT_SHARE = 0.1  # of the calls that are early enough
-_EVENTS_UNTIL = 0.6  # of the run: later ones would be waited for, as Lambda tries again after minutes
+_EVENTS_UNTIL = (
+    0.6  # of the run: later ones would be waited for, as Lambda tries again after minutes
+)
 _LARGEST_EVENT_BYTES = 40_000  # of an asynchronous one, so that a queue takes the record of it
-_FIRST_CALLS_AT_ONCE = 4  # execution environments that start all at once are what this machine cannot do
-_AFTER_REFUSAL_SECONDS = 1.0  # nobody is there, or no more at once: a client that asks on and on shows nothing
+_FIRST_CALLS_AT_ONCE = (
+    4  # execution environments that start all at once are what this machine cannot do
+)
+_AFTER_REFUSAL_SECONDS = (
+    1.0  # nobody is there, or no more at once: a client that asks on and on shows nothing
+)
 
 
 def make_event(seed: int, number: int, *, asynchronous: bool) -> dict[str, Any]:
-    """Give event `number` of a run, always the same. Most are small and quick; a few are as large as Lambda takes."""
+    """Give event `number` of a run, always the same.
+
+    Most are small and quick; a few are as large as Lambda takes.
+    """
     random = Random(f"{seed}-{number}")
     if random.random() < 0.01:
         return {}
@@ -39,7 +52,9 @@ def make_event(seed: int, number: int, *, asynchronous: bool) -> dict[str, Any]:
         most = _LARGEST_EVENT_BYTES
     limit = random.choices((2_000, 100_000, 1_000_000, most), (74, 22, 2.5, 1.5))[0]
     limit = min(limit, most)
-    event["answer"] = random.randrange(limit + 1) if random.random() < 0.5 else random.randrange(200)
+    event["answer"] = (
+        random.randrange(limit + 1) if random.random() < 0.5 else random.randrange(200)
+    )
     if limit == most and random.random() < 0.3:
         event["answer"] = most
     if random.random() < 0.5 or limit == most:
@@ -70,7 +85,14 @@ class Callers:
     """
 
     def __init__(
-        self, client: LambdaClient, *, seed: int, wanted: int, functions: int, concurrency: int, until: float
+        self,
+        client: LambdaClient,
+        *,
+        seed: int,
+        wanted: int,
+        functions: int,
+        concurrency: int,
+        until: float,
     ) -> None:
         self.calls: list[Call] = []
         self.accepted: list[Call] = []  # asynchronous ones
@@ -81,7 +103,9 @@ class Callers:
         self._lock = threading.Lock()  # guards everything above
         self._first = threading.Semaphore(_FIRST_CALLS_AT_ONCE)
         self._threads = [
-            threading.Thread(target=self._work, args=(client, number), name=f"caller-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(client, number), name=f"caller-{number}", daemon=True
+            )
             for number in range(concurrency)
         ]
 
@@ -109,8 +133,11 @@ class Callers:
             number = self._number
             early = self.counted < self._wanted * _EVENTS_UNTIL
         asynchronous = early and random.random() < _EVENT_SHARE
-        # The same few functions for each caller: how many run at once then has a bound, as their processes have.
-        call = self._call(client, f"{PREFIX}{caller % self._functions}", number, asynchronous=asynchronous)
+        # The same few functions for each caller: how many run at once then has a bound, as their
+        # processes have.
+        call = self._call(
+            client, f"{PREFIX}{caller % self._functions}", number, asynchronous=asynchronous
+        )
         unserved = call.end is End.REFUSED or call.error_type == "Terralive.NoRelay"
         with self._lock:
             (self.accepted if asynchronous and call.end is End.SUCCESS else self.calls).append(call)
@@ -119,19 +146,38 @@ class Callers:
             time.sleep(random.random() * _AFTER_REFUSAL_SECONDS)
         return True
 
-    def _call(self, client: LambdaClient, function: str, number: int, *, asynchronous: bool) -> Call:
+    def _call(
+        self, client: LambdaClient, function: str, number: int, *, asynchronous: bool
+    ) -> Call:
         event = make_event(self._seed, number, asynchronous=asynchronous)
-        call: dict[str, Any] = {"id": "", "function": function, "event": digest(event), "began": time.time()}
+        call: dict[str, Any] = {
+            "id": "",
+            "function": function,
+            "event": digest(event),
+            "began": time.time(),
+        }
         payload = json.dumps(event, ensure_ascii=False).encode() if event else b""
         kind: Literal["Event", "RequestResponse"] = "Event" if asynchronous else "RequestResponse"
         try:
-            answer = client.invoke(FunctionName=function, Payload=payload, InvocationType=kind, LogType="Tail")
+            answer = client.invoke(
+                FunctionName=function, Payload=payload, InvocationType=kind, LogType="Tail"
+            )
             call["id"] = answer["ResponseMetadata"]["RequestId"]
             body = answer["Payload"].read()
         except ClientError as error:
-            return Call(**call, end=End.REFUSED, error_type=error.response["Error"]["Code"], ended=time.time())
+            return Call(
+                **call,
+                end=End.REFUSED,
+                error_type=error.response["Error"]["Code"],
+                ended=time.time(),
+            )
         except BotoCoreError as error:
-            return Call(**call, end=End.NONE, error_type=f"{type(error).__name__}: {error}", ended=time.time())
+            return Call(
+                **call,
+                end=End.NONE,
+                error_type=f"{type(error).__name__}: {error}",
+                ended=time.time(),
+            )
         call["ended"] = time.time()
         log = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
         if asynchronous:
@@ -145,11 +191,16 @@ def collect(queue: SQSClient, url: str, accepted: list[Call], seconds: float) ->
     done: list[Call] = []
     until = time.monotonic() + seconds
     while waiting and time.monotonic() < until:
-        found = queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=2).get("Messages", [])
+        found = queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=2).get(
+            "Messages", []
+        )
         for message in found:
             record = json.loads(message["Body"])
             call = waiting.pop(record["requestContext"]["requestId"], None)
             if call is not None:
                 done.append(told(call, record))
             queue.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return done + [replace(call, end=End.NONE, error_type="no record at the destination") for call in waiting.values()]
+    return done + [
+        replace(call, end=End.NONE, error_type="no record at the destination")
+        for call in waiting.values()
+    ]

@@ -1,4 +1,7 @@
-"""The app under soak, in plain Terraform: functions that all have the same code, a queue for what became of events."""
+"""The app under soak, in plain Terraform.
+
+Functions that all have the same code, a queue for what became of events.
+"""
 
 from __future__ import annotations
 

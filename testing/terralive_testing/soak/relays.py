@@ -1,4 +1,7 @@
-"""The relay under soak: `terralive start --sandbox`, killed and started again, its events kept, its memory watched."""
+"""The relay under soak.
+
+`terralive start --sandbox`, killed and started again, its events kept, its memory watched.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,10 @@ class Relays:
             command.__exit__(None, None, None)
             raise
         self.start_seconds.append(time.monotonic() - began)
-        print(f"        relay {command.process.pid} is live after {self.start_seconds[-1]:.1f} s", flush=True)
+        print(
+            f"        relay {command.process.pid} is live after {self.start_seconds[-1]:.1f} s",
+            flush=True,
+        )
         self.samples = []
         self._command = command
         return ready

@@ -15,7 +15,10 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Everything that a report is made from; `left` is what runs on, or is open, after everything was closed."""
+    """Everything that a report is made from.
+
+    `left` is what runs on, or is open, after everything was closed.
+    """
 
     seed: int
     machine: str
@@ -33,7 +36,11 @@ class Figures:
 
 def lines(figures: Figures) -> Iterator[str]:
     calls = figures.calls
-    counted = [call for call in calls if call.error_type != "Terralive.NoRelay" and call.end is not End.REFUSED]
+    counted = [
+        call
+        for call in calls
+        if call.error_type != "Terralive.NoRelay" and call.end is not End.REFUSED
+    ]
     yield f"seed            {figures.seed}, on {figures.machine}"
     yield (
         f"invocations     {len(counted):,} over {figures.functions} functions, {figures.concurrency} at once, in "
@@ -42,10 +49,13 @@ def lines(figures: Figures) -> Iterator[str]:
     )
     yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
     yield f"handler runs    {len(figures.runs):,}"
-    yield f"relay           killed {len(figures.start_seconds) - 1} times; starts took " + ", ".join(
-        f"{seconds:.1f} s" for seconds in figures.start_seconds
+    yield (
+        f"relay           killed {len(figures.start_seconds) - 1} times; starts took "
+        + ", ".join(f"{seconds:.1f} s" for seconds in figures.start_seconds)
     )
-    yield "faults          " + ", ".join(f"{name} {count:,}" for name, count in sorted(figures.faults.items()))
+    yield "faults          " + ", ".join(
+        f"{name} {count:,}" for name, count in sorted(figures.faults.items())
+    )
     yield "answers"
     for name, count in Counter(_how(call) for call in calls).most_common():
         yield f"  {count:>8,}  {name}"

@@ -1,4 +1,7 @@
-"""The connections table in memory and in DynamoDB (moto) keep one contract: that of `terralive_stub.broker.exchange.Table`."""
+"""The connections table in memory and in DynamoDB (moto) keep one contract.
+
+That of `terralive_stub.broker.exchange.Table`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         client = boto3.client("dynamodb", region_name="eu-west-1")
         client.create_table(
             TableName="connections",
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+            KeySchema=[
+                {"AttributeName": "pk", "KeyType": "HASH"},
+                {"AttributeName": "sk", "KeyType": "RANGE"},
+            ],
             AttributeDefinitions=[
                 {"AttributeName": "pk", "AttributeType": "S"},
                 {"AttributeName": "sk", "AttributeType": "S"},
@@ -85,7 +91,9 @@ def test_a_lease_comes_back_as_it_was_written(table: Table) -> None:
 
 
 @pytest.mark.parametrize("state", LeaseState)
-def test_every_state_and_a_lease_for_no_function_can_be_kept(table: Table, state: LeaseState) -> None:
+def test_every_state_and_a_lease_for_no_function_can_be_kept(
+    table: Table, state: LeaseState
+) -> None:
     lease = replace(LEASE, state=state, functions=frozenset(), owner="", machine="", until_ms=7)
     table.put_lease(lease, replaces=0)
     assert table.get_lease() == lease

@@ -23,12 +23,19 @@ from terralive_workers.runtime_api import RuntimeApi
 NODE = shutil.which("node") or ""
 ORACLE = Path(__file__).parent / "node" / "oracle.mjs"
 # Where `make` puts it, from tests/contract/workers/node/package-lock.json.
-CLIENT = Path(sys.prefix) / "aws-lambda-ric" / "node_modules" / "aws-lambda-ric" / "dist" / "index.mjs"
+CLIENT = (
+    Path(sys.prefix) / "aws-lambda-ric" / "node_modules" / "aws-lambda-ric" / "dist" / "index.mjs"
+)
 
 pytestmark = [
     pytest.mark.skipif(not NODE, reason="there is no node on PATH"),
-    pytest.mark.skipif(not CLIENT.is_file(), reason="aws-lambda-ric is not installed (no npm when .venv was set up)"),
-    pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl, by which the oracle answers"),
+    pytest.mark.skipif(
+        not CLIENT.is_file(),
+        reason="aws-lambda-ric is not installed (no npm when .venv was set up)",
+    ),
+    pytest.mark.skipif(
+        not shutil.which("curl"), reason="there is no curl, by which the oracle answers"
+    ),
 ]
 
 ENVIRONMENT = {
@@ -233,13 +240,18 @@ def both(
     variables = ENVIRONMENT | dict(environment or {})
     commands = [[NODE, str(NODE_BOOTSTRAP), handler], [NODE, str(ORACLE), str(CLIENT), handler]]
     with ThreadPoolExecutor() as side_by_side:
-        runs = [side_by_side.submit(transcript, api, command, folder, invocations, variables) for command in commands]
+        runs = [
+            side_by_side.submit(transcript, api, command, folder, invocations, variables)
+            for command in commands
+        ]
     ours, theirs = (run.result() for run in runs)
     return ours, theirs
 
 
 def same(ours: Transcript, theirs: Transcript) -> None:
-    assert [comparable(*call) for call in ours.calls] == [comparable(*call) for call in theirs.calls]
+    assert [comparable(*call) for call in ours.calls] == [
+        comparable(*call) for call in theirs.calls
+    ]
     assert log_of(ours) == log_of(theirs)
     assert ours.exit_status == theirs.exit_status
 
@@ -289,19 +301,34 @@ def cleaned(value: object) -> object:
     if isinstance(value, dict):
         return {name: cleaned(item) for name, item in value.items()}
     if isinstance(value, list):
-        return without_own(value) if all(isinstance(item, str) for item in value) else [cleaned(item) for item in value]
+        return (
+            without_own(value)
+            if all(isinstance(item, str) for item in value)
+            else [cleaned(item) for item in value]
+        )
     return "\n".join(without_own(value.split("\n"))) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize("code", HANDLERS.values(), ids=HANDLERS.keys())
-def test_a_handler_is_answered_for_as_by_the_managed_runtime(api: RuntimeApi, tmp_path: Path, code: str) -> None:
+def test_a_handler_is_answered_for_as_by_the_managed_runtime(
+    api: RuntimeApi, tmp_path: Path, code: str
+) -> None:
     same(*both(api, tmp_path, code, [invocation({"a": [1, "ä", None]}), invocation("second")]))
 
 
 MODULES: dict[str, tuple[str, dict[str, str]]] = {
-    "in a folder": ("pkg/orders.handler", {"pkg/orders.js": "exports.handler = async () => __filename"}),
-    "in a folder of folders": ("a/b/c.handler", {"a/b/c.js": "exports.handler = async () => __filename"}),
-    "in an object": ("app.api.orders.get", {"app.js": "exports.api = { orders: { get: async () => 1 } }"}),
+    "in a folder": (
+        "pkg/orders.handler",
+        {"pkg/orders.js": "exports.handler = async () => __filename"},
+    ),
+    "in a folder of folders": (
+        "a/b/c.handler",
+        {"a/b/c.js": "exports.handler = async () => __filename"},
+    ),
+    "in an object": (
+        "app.api.orders.get",
+        {"app.js": "exports.api = { orders: { get: async () => 1 } }"},
+    ),
     "in an object that is not there": ("app.api.orders.get", {"app.js": "exports.api = {}"}),
     "in a class": (
         "app.Api.handler",
@@ -314,24 +341,42 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
     "nothing behind the dot": ("app.", {"app.js": "exports.handler = async () => 1"}),
     "a file that is not there": ("nowhere.handler", {}),
     "mjs": ("app.handler", {"app.mjs": "export const handler = async () => import.meta.url"}),
-    "mjs awaits at its top": ("app.handler", {"app.mjs": "const a = await 7\nexport const handler = async () => a"}),
-    "mjs throws": ("app.handler", {"app.mjs": "export const handler = async () => { throw new Error('es') }"}),
+    "mjs awaits at its top": (
+        "app.handler",
+        {"app.mjs": "const a = await 7\nexport const handler = async () => a"},
+    ),
+    "mjs throws": (
+        "app.handler",
+        {"app.mjs": "export const handler = async () => { throw new Error('es') }"},
+    ),
     "mjs throws while loading": ("app.handler", {"app.mjs": "throw new Error('loading')"}),
     "mjs never loads": ("app.handler", {"app.mjs": "await new Promise(() => {})"}),
     "mjs needs what is not there": ("app.handler", {"app.mjs": "import 'no-such-package'"}),
-    "mjs needs a file that is not there": ("app.handler", {"app.mjs": "import './no-such-file.mjs'"}),
+    "mjs needs a file that is not there": (
+        "app.handler",
+        {"app.mjs": "import './no-such-file.mjs'"},
+    ),
     "cjs": ("app.handler", {"app.cjs": "exports.handler = async () => __filename"}),
     "js before mjs": (
         "app.handler",
-        {"app.js": "exports.handler = async () => 'js'", "app.mjs": "export const handler = async () => 'mjs'"},
+        {
+            "app.js": "exports.handler = async () => 'js'",
+            "app.mjs": "export const handler = async () => 'mjs'",
+        },
     ),
     "type: module": (
         "app.handler",
-        {"package.json": '{"type": "module"}', "app.js": "export const handler = async () => import.meta.url"},
+        {
+            "package.json": '{"type": "module"}',
+            "app.js": "export const handler = async () => import.meta.url",
+        },
     ),
     "type: module above": (
         "src/app.handler",
-        {"package.json": '{"type": "module"}', "src/app.js": "export const handler = async () => import.meta.url"},
+        {
+            "package.json": '{"type": "module"}',
+            "src/app.js": "export const handler = async () => import.meta.url",
+        },
     ),
     "type: commonjs below type: module": (
         "src/app.handler",
@@ -364,7 +409,10 @@ def test_a_handler_is_found_where_the_managed_runtime_finds_it(
         ("app.js:3", {"app.js": "let fine = 1\n\nlet fine = (\n"}),
         ("app.mjs:3", {"app.mjs": "let fine = 1\n\nlet fine = 2\n"}),
         ("helper.js:1", {"app.js": "require('./helper')", "helper.js": "exports. = 1"}),
-        ("app.mjs:1", {"app.mjs": "import { no } from './other.mjs'", "other.mjs": "export const yes = 1"}),
+        (
+            "app.mjs:1",
+            {"app.mjs": "import { no } from './other.mjs'", "other.mjs": "export const yes = 1"},
+        ),
         ("package.json", {"package.json": "{", "app.js": "exports.handler = async () => 1"}),
     ],
 )
@@ -374,65 +422,103 @@ def test_a_syntax_error_is_named_alike_and_tells_its_line(
     ours, theirs = both(api, tmp_path, files, [invocation({})])
     mine, other = json.loads(ours.calls[0][2]), json.loads(theirs.calls[0][2])
     assert mine | {"trace": []} == other | {"trace": []}
-    assert (mine["errorType"], ours.exit_status) == ("Runtime.UserCodeSyntaxError", theirs.exit_status)
+    assert (mine["errorType"], ours.exit_status) == (
+        "Runtime.UserCodeSyntaxError",
+        theirs.exit_status,
+    )
     assert mine["trace"][0] == other["trace"][0]
     assert any(place in line for line in mine["trace"])
 
 
-@pytest.mark.parametrize("code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"])
+@pytest.mark.parametrize(
+    "code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"]
+)
 def test_a_handler_sees_who_called_it(api: RuntimeApi, tmp_path: Path, code: str) -> None:
     context = {"custom": {"a": 1}, "env": {"locale": "ä"}, "client": {"app_title": "shop"}}
     identity = {"cognitoIdentityId": "eu:1", "cognitoIdentityPoolId": "eu:2"}
     asked = invocation(
-        {}, trace_id="Root=1-2-3", client_context=json.dumps(context), cognito_identity=json.dumps(identity)
+        {},
+        trace_id="Root=1-2-3",
+        client_context=json.dumps(context),
+        cognito_identity=json.dumps(identity),
     )
     same(*both(api, tmp_path, code, [asked, invocation({})]))
 
 
 def test_a_broken_client_context_is_the_callers_fault(api: RuntimeApi, tmp_path: Path) -> None:
-    same(*both(api, tmp_path, HANDLERS["echo"], [invocation({}, client_context="{nonsense"), invocation({})]))
+    same(
+        *both(
+            api,
+            tmp_path,
+            HANDLERS["echo"],
+            [invocation({}, client_context="{nonsense"), invocation({})],
+        )
+    )
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b'{"a": NaN}', b'"\xff"', b"1" * 30], ids=repr)
 def test_an_event_is_read_alike(api: RuntimeApi, tmp_path: Path, body: bytes) -> None:
-    same(*both(api, tmp_path, HANDLERS["echo"], [replace(invocation(), event=body), invocation({})]))
+    same(
+        *both(api, tmp_path, HANDLERS["echo"], [replace(invocation(), event=body), invocation({})])
+    )
 
 
-@pytest.mark.parametrize("name", ["logs", "throws its own kind", "module throws", "rejects in the background"])
-@pytest.mark.parametrize(("layout", "level"), [("JSON", ""), ("json", "debug"), ("JSON", "WARN"), ("Text", "ERROR")])
-def test_log_settings_are_followed_alike(api: RuntimeApi, tmp_path: Path, name: str, layout: str, level: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["logs", "throws its own kind", "module throws", "rejects in the background"]
+)
+@pytest.mark.parametrize(
+    ("layout", "level"), [("JSON", ""), ("json", "debug"), ("JSON", "WARN"), ("Text", "ERROR")]
+)
+def test_log_settings_are_followed_alike(
+    api: RuntimeApi, tmp_path: Path, name: str, layout: str, level: str
+) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": layout, "AWS_LAMBDA_LOG_LEVEL": level}
     same(*both(api, tmp_path, HANDLERS[name], [invocation({})], environment=chosen))
 
 
 @pytest.mark.parametrize("size", [1_000, 200_000, 6_000_000])
 def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int) -> None:
-    ours, theirs = both(api, tmp_path, HANDLERS["echo"], [invocation("ä" * (size // 2)), invocation({})])
+    ours, theirs = both(
+        api, tmp_path, HANDLERS["echo"], [invocation("ä" * (size // 2)), invocation({})]
+    )
     assert len(ours.calls[0][2]) > size // 2
     assert ours.calls == theirs.calls
 
 
 def test_no_frame_of_the_bootstrap_is_ever_shown(api: RuntimeApi, tmp_path: Path) -> None:
-    for code in (HANDLERS["logs"], HANDLERS["throws"], HANDLERS["module throws"], "require('./nowhere')"):
+    for code in (
+        HANDLERS["logs"],
+        HANDLERS["throws"],
+        HANDLERS["module throws"],
+        "require('./nowhere')",
+    ):
         ours, _ = both(api, tmp_path, code, [invocation({})])
         assert "node_bootstrap" not in ours.stdout + str(ours.calls)
 
 
-def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(api: RuntimeApi, tmp_path: Path) -> None:
+def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(
+    api: RuntimeApi, tmp_path: Path
+) -> None:
     mapping = {"version": 3, "sources": ["app.ts"], "names": [], "mappings": ";;;;AASA"}
     built = "exports.handler = async () => {\n\n\n\nthrow new Error('x') }\n//# sourceMappingURL=app.js.map\n"
-    ours, _ = both(api, tmp_path, {"app.js": built, "app.js.map": json.dumps(mapping)}, [invocation({})])
+    ours, _ = both(
+        api, tmp_path, {"app.js": built, "app.js.map": json.dumps(mapping)}, [invocation({})]
+    )
     assert any("app.ts:10" in line for line in json.loads(ours.calls[0][2])["trace"])
 
 
 def test_a_handler_that_streams_is_refused_by_name(api: RuntimeApi, tmp_path: Path) -> None:
-    streaming = "exports.handler = awslambda.streamifyResponse(async (event, stream) => stream.end())"
+    streaming = (
+        "exports.handler = awslambda.streamifyResponse(async (event, stream) => stream.end())"
+    )
     ours, _ = both(api, tmp_path, streaming, [invocation({})])
     assert [call[:2] for call in ours.calls] == [("init error", "Terralive.StreamingNotSupported")]
     assert "stays deployed" in json.loads(ours.calls[0][2])["errorMessage"]
 
 
-@pytest.mark.parametrize(("runtime", "refused"), [("nodejs22.x", False), ("nodejs24.x", True), ("nodejs26.x", True)])
+@pytest.mark.parametrize(
+    ("runtime", "refused"), [("nodejs22.x", False), ("nodejs24.x", True), ("nodejs26.x", True)]
+)
 def test_a_handler_that_takes_a_callback_is_refused_from_nodejs24_on(
     api: RuntimeApi, tmp_path: Path, runtime: str, *, refused: bool
 ) -> None:

@@ -1,7 +1,9 @@
 """terralive's Python bootstrap and awslambdaric, AWS's own client, say the same to the Runtime API and to the log.
 
-Both run on the Python of these tests, or on the one that `TERRALIVE_CONTRACT_PYTHON` names, with awslambdaric installed
-in it: `for python in /venvs/3.*/bin/python; do TERRALIVE_CONTRACT_PYTHON=$python pytest tests/contract; done`.
+Both run on the Python of these tests, or on the one that `TERRALIVE_CONTRACT_PYTHON` names, with
+awslambdaric installed
+in it: `for python in /venvs/3.*/bin/python; do TERRALIVE_CONTRACT_PYTHON=$python pytest
+    tests/contract; done`.
 """
 
 from __future__ import annotations
@@ -227,7 +229,9 @@ def both(
         (package / "orders.py").write_text("def handler(event, context): return __name__\n")
     variables = ENVIRONMENT | (environment or {})
     ours = transcript(api, [PYTHON, str(PYTHON_BOOTSTRAP), handler], folder, invocations, variables)
-    theirs = transcript(api, [PYTHON, "-m", "awslambdaric", handler], folder, invocations, variables)
+    theirs = transcript(
+        api, [PYTHON, "-m", "awslambdaric", handler], folder, invocations, variables
+    )
     return ours, theirs
 
 
@@ -246,7 +250,10 @@ def comparable(body: bytes) -> object:
 
 
 def timeless(text: str) -> list[str]:
-    """The log without times, and without what awslambdaric says of itself: where to read on, and that it ends."""
+    """The log without times, and without what awslambdaric says of itself.
+
+    Where to read on, and that it ends.
+    """
     text = re.sub(r"repeated \d+ more times", "repeated N more times", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", "<time>", text)
     text = re.sub(r"\[ERROR\] \[\d+\] LAMBDA_RUNTIME Failed to get next invocation.*\n", "", text)
@@ -254,7 +261,9 @@ def timeless(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", HANDLERS.values(), ids=HANDLERS.keys())
-def test_a_handler_is_answered_for_as_by_the_managed_runtime(api: RuntimeApi, tmp_path: Path, code: str) -> None:
+def test_a_handler_is_answered_for_as_by_the_managed_runtime(
+    api: RuntimeApi, tmp_path: Path, code: str
+) -> None:
     same(*both(api, tmp_path, code, [invocation({"a": [1, "ä", None]}), invocation("second")]))
 
 
@@ -275,17 +284,24 @@ def test_a_handler_is_answered_for_as_by_the_managed_runtime(api: RuntimeApi, tm
         "",
     ],
 )
-def test_a_handler_is_found_where_the_managed_runtime_finds_it(api: RuntimeApi, tmp_path: Path, handler: str) -> None:
+def test_a_handler_is_found_where_the_managed_runtime_finds_it(
+    api: RuntimeApi, tmp_path: Path, handler: str
+) -> None:
     code = "def handler(event, context): return __name__"
     same(*both(api, tmp_path, code, [invocation()], handler=handler))
 
 
-@pytest.mark.parametrize("code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"])
+@pytest.mark.parametrize(
+    "code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"]
+)
 def test_a_handler_sees_who_called_it(api: RuntimeApi, tmp_path: Path, code: str) -> None:
     context = {"custom": {"a": 1}, "env": {"locale": "ä"}, "client": {"app_title": "shop"}}
     identity = {"cognitoIdentityId": "eu:1", "cognitoIdentityPoolId": "eu:2"}
     asked = invocation(
-        {}, trace_id="Root=1-2-3", client_context=json.dumps(context), cognito_identity=json.dumps(identity)
+        {},
+        trace_id="Root=1-2-3",
+        client_context=json.dumps(context),
+        cognito_identity=json.dumps(identity),
     )
     same(*both(api, tmp_path, code, [asked, invocation({})]))
 
@@ -295,7 +311,9 @@ def test_a_broken_client_context_is_the_callers_fault(api: RuntimeApi, tmp_path:
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'{"a": NaN}', b"1" * 30], ids=repr)
-def test_an_event_that_is_no_json_is_refused_alike(api: RuntimeApi, tmp_path: Path, body: bytes) -> None:
+def test_an_event_that_is_no_json_is_refused_alike(
+    api: RuntimeApi, tmp_path: Path, body: bytes
+) -> None:
     asked = replace(invocation(), event=body)
     ours, theirs = both(api, tmp_path, HANDLERS["echo"], [asked])
     assert [call[:2] for call in ours.calls] == [call[:2] for call in theirs.calls]
@@ -311,7 +329,9 @@ def test_a_handler_that_cannot_be_called_is_told_without_the_runtimes_own_frames
 
 
 @pytest.mark.parametrize("name", ["unicode without surrogates", "raises", "decimals"])
-def test_runtimes_before_python_3_12_write_escapes(api: RuntimeApi, tmp_path: Path, name: str) -> None:
+def test_runtimes_before_python_3_12_write_escapes(
+    api: RuntimeApi, tmp_path: Path, name: str
+) -> None:
     old = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.11"}
     same(*both(api, tmp_path, HANDLERS[name], [invocation({})], environment=old))
 
@@ -332,18 +352,24 @@ def records(run: Transcript) -> list[object]:
 
 @pytest.mark.parametrize("size", [1_000, 200_000, 6_000_000])
 def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int) -> None:
-    ours, theirs = both(api, tmp_path, f"def handler(event, context): return 'x' * {size}", [invocation()])
+    ours, theirs = both(
+        api, tmp_path, f"def handler(event, context): return 'x' * {size}", [invocation()]
+    )
     assert ours.calls == theirs.calls
     assert len(ours.calls[0][2]) == size + 2
 
 
-@pytest.mark.parametrize("name", ["sys.exit", "sys.exit 0", "os._exit", "module exits", "module raises"])
+@pytest.mark.parametrize(
+    "name", ["sys.exit", "sys.exit 0", "os._exit", "module exits", "module raises"]
+)
 def test_a_process_ends_with_the_same_status(api: RuntimeApi, tmp_path: Path, name: str) -> None:
     ours, theirs = both(api, tmp_path, HANDLERS[name], [invocation()])
     assert ours.exit_status == theirs.exit_status
 
 
-def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(api: RuntimeApi, tmp_path: Path) -> None:
+def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(
+    api: RuntimeApi, tmp_path: Path
+) -> None:
     code = """
         import os, subprocess, sys, threading, warnings
         def fail(): raise RuntimeError("in a thread")

@@ -13,7 +13,9 @@ from terralive_testing.drivers.project import EXAMPLE, Live, Project
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the example, as a user has it."""
     root = tmp_path_factory.mktemp("project") / "sns_demo"
-    shutil.copytree(EXAMPLE, root, ignore=shutil.ignore_patterns(".terralive", "cdktf.out", "__pycache__"))
+    shutil.copytree(
+        EXAMPLE, root, ignore=shutil.ignore_patterns(".terralive", "cdktf.out", "__pycache__")
+    )
     return Project(root)
 
 
@@ -29,6 +31,8 @@ def sandbox(project: Project) -> Iterator[Command]:
 def live(project: Project, sandbox: Command) -> Iterator[Live]:
     """`terralive start --sandbox`, live."""
     assert sandbox.process.poll() is None
-    with Command(["--project", str(project.root), "start", "--sandbox", "--yes"], project.root) as command:
+    with Command(
+        ["--project", str(project.root), "start", "--sandbox", "--yes"], project.root
+    ) as command:
         ready = command.wait_for_type("ready", timeout_s=180)
         yield Live(project, command, ready)

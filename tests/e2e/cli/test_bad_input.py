@@ -1,7 +1,8 @@
 """Mistakes and failures, as a user makes and meets them: each ends in an error that says what to do.
 
-Held for every one: a reference, a hint, the documented exit code, no traceback, and nothing left half-deployed without
-saying so. One sandbox and one small plain Terraform app, in the order of a bad day.
+Held for every one: a reference, a hint, the documented exit code, no traceback, and nothing left
+half-deployed without saying so. One sandbox and one small plain Terraform app, in the order of a
+bad day.
 """
 
 from __future__ import annotations
@@ -117,7 +118,9 @@ def test_a_broken_terralive_toml_is_named_with_its_place(
     assert said in error["message"]
 
 
-def test_a_protected_stage_a_missing_sandbox_and_a_missing_terraform(project: Project, tmp_path: Path) -> None:
+def test_a_protected_stage_a_missing_sandbox_and_a_missing_terraform(
+    project: Project, tmp_path: Path
+) -> None:
     protected = run(["--stage", "prod-eu", "start", "--sandbox", "--yes"], project.root)
     assert "prod-eu" in error_of(protected, "stage-protected", 2)["message"]
 
@@ -131,7 +134,10 @@ def test_a_protected_stage_a_missing_sandbox_and_a_missing_terraform(project: Pr
 def test_a_port_that_is_taken_is_said_to_be(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert port in error_of(run(["sandbox", "--port", port], project.root), "port-in-use", 2)["message"]
+        assert (
+            port
+            in error_of(run(["sandbox", "--port", port], project.root), "port-in-use", 2)["message"]
+        )
 
 
 # With the sandbox, and nothing deployed yet
@@ -171,7 +177,9 @@ def test_a_missing_handler_is_found_before_anything_is_deployed(project: Project
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_what_terraform_does_not_accept_is_said_in_its_own_words_before_anything_is_deployed(project: Project) -> None:
+def test_what_terraform_does_not_accept_is_said_in_its_own_words_before_anything_is_deployed(
+    project: Project,
+) -> None:
     before = files(project)
     add(project, 'resource "aws_sqs_queue" "jobs" {\n  name = "has spaces in it"\n}\n')
 
@@ -191,8 +199,12 @@ def test_what_terraform_does_not_accept_is_said_in_its_own_words_before_anything
 def test_a_program_that_raises_shows_its_own_traceback_and_nothing_is_deployed(
     project: Project, tmp_path: Path
 ) -> None:
-    (tmp_path / "main.py").write_text("def stack():\n    raise LookupError('no such subnet')\n\nstack()\n", "utf-8")
-    (tmp_path / "cdktf.json").write_text(json.dumps({"language": "python", "app": "python main.py"}), "utf-8")
+    (tmp_path / "main.py").write_text(
+        "def stack():\n    raise LookupError('no such subnet')\n\nstack()\n", "utf-8"
+    )
+    (tmp_path / "cdktf.json").write_text(
+        json.dumps({"language": "python", "app": "python main.py"}), "utf-8"
+    )
     (tmp_path / ".terralive").mkdir()
     os.link(project.root / ".terralive" / "sandbox.json", tmp_path / ".terralive" / "sandbox.json")
 
@@ -211,7 +223,9 @@ def test_a_program_that_raises_shows_its_own_traceback_and_nothing_is_deployed(
 
 
 @pytest.mark.usefixtures("sandbox")
-def test_an_apply_that_fails_half_way_says_what_stays_and_destroy_takes_it_back(project: Project) -> None:
+def test_an_apply_that_fails_half_way_says_what_stays_and_destroy_takes_it_back(
+    project: Project,
+) -> None:
     add(
         project,
         """
@@ -244,7 +258,9 @@ def test_an_apply_that_fails_half_way_says_what_stays_and_destroy_takes_it_back(
 def live(project: Project, sandbox: Command) -> Iterator[Command]:
     """Live from the first moment, with a handler that Python cannot read."""
     assert sandbox.process.poll() is None
-    (project.root / "functions" / "greet" / "app.py").write_text("def handler(event, context)\n    return 1\n", "utf-8")
+    (project.root / "functions" / "greet" / "app.py").write_text(
+        "def handler(event, context)\n    return 1\n", "utf-8"
+    )
     with start(project) as command:
         command.wait_for_type("ready", timeout_s=180)
         yield command
@@ -265,12 +281,18 @@ def test_a_handler_with_a_syntax_error_is_live_with_a_warning_and_is_the_callers
 ) -> None:
     answer = invoke(project)
 
-    warnings = [event["message"] for event in live.of_type("warning") if event["reference"] == "handler-doubtful"]
+    warnings = [
+        event["message"]
+        for event in live.of_type("warning")
+        if event["reference"] == "handler-doubtful"
+    ]
     assert len(warnings) == 1
     assert f"{project.root / 'functions' / 'greet' / 'app.py'}:1: expected ':'" in warnings[0]
     assert answer["error"] == "Unhandled"
     assert answer["payload"]["errorType"] == "Runtime.UserCodeSyntaxError"
-    assert "app.py" in answer["payload"]["errorMessage"] + "".join(answer["payload"].get("stackTrace", []))
+    assert "app.py" in answer["payload"]["errorMessage"] + "".join(
+        answer["payload"].get("stackTrace", [])
+    )
 
 
 @pytest.mark.parametrize(
@@ -300,13 +322,22 @@ def test_a_sandbox_that_dies_under_a_live_relay_is_told_and_ctrl_c_still_ends_it
     sandbox.process.kill()
     sandbox.finish()
 
-    lost = live.wait_for(lambda event: event["type"] == "connection" and event["state"] == "lost", "lost connection")
+    lost = live.wait_for(
+        lambda event: event["type"] == "connection" and event["state"] == "lost", "lost connection"
+    )
     assert lost["reason"]
-    again = live.wait_for(lambda event: event["type"] == "connection" and event["state"] == "lost", "another attempt")
+    again = live.wait_for(
+        lambda event: event["type"] == "connection" and event["state"] == "lost", "another attempt"
+    )
     assert again["retry_in_s"] > 0
     live.interrupt()
     assert live.finish(30) == 130, live.story()
     assert not any("Traceback" in line for line in live.noise)
     command = run(["destroy", "--sandbox", "--yes"], project.root)
     assert "gone with it" in error_of(command, "no-sandbox", 2)["hint"]
-    assert set(files(project)) == {"main.tf", "terralive.toml", "greet.zip", "functions/greet/app.py"}
+    assert set(files(project)) == {
+        "main.tf",
+        "terralive.toml",
+        "greet.zip",
+        "functions/greet/app.py",
+    }

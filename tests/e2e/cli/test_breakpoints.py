@@ -95,7 +95,10 @@ def sandbox(project: Project) -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def ports() -> tuple[int, int]:
-    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
         return one.getsockname()[1], two.getsockname()[1]
 
 
@@ -109,7 +112,9 @@ def live(project: Project, sandbox: Command, ports: tuple[int, int]) -> Iterator
 
 
 def invoke(project: Project, number: int, function: str = "plain-greet") -> dict[str, Any]:
-    answer = project.client("lambda").invoke(FunctionName=function, Payload=json.dumps({"number": number}))
+    answer = project.client("lambda").invoke(
+        FunctionName=function, Payload=json.dumps({"number": number})
+    )
     result: dict[str, Any] = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer, result
     return result
@@ -135,7 +140,9 @@ def test_a_port_in_use_is_told_by_function_before_anything_is_deployed(project: 
 
 def test_launch_configurations_attach_to_every_function(project: Project) -> None:
     assert run(["init", "--vscode"], project.root).process.returncode == 0
-    made = json.loads((project.root / ".vscode" / "launch.json").read_text("utf-8"))["configurations"]
+    made = json.loads((project.root / ".vscode" / "launch.json").read_text("utf-8"))[
+        "configurations"
+    ]
     assert [(item["name"], item["type"]) for item in made] == [
         ("terralive: greet", "debugpy"),
         ("terralive: other", "node"),
@@ -147,7 +154,9 @@ def test_the_plan_shows_how_far_timeouts_are_raised_and_warns_of_a_short_queue(l
     (plan,) = live.command.of_type("plan")
     assert [item["timeout_s"] for item in plan["functions"]] == [900, 60]
     assert timeouts(live.project) == [900, 60]
-    warned = [item for item in live.command.of_type("warning") if item["reference"].startswith("debug-")]
+    warned = [
+        item for item in live.command.of_type("warning") if item["reference"].startswith("debug-")
+    ]
     assert [(item["reference"], item["function"]) for item in warned] == [
         ("debug-queue-visibility", "aws_lambda_function.other")
     ]
@@ -156,9 +165,14 @@ def test_the_plan_shows_how_far_timeouts_are_raised_and_warns_of_a_short_queue(l
 def test_an_invocation_stops_at_a_breakpoint_and_goes_on_to_its_caller(live: Live) -> None:
     project = live.project
     place = str(project.root / "functions" / "greet" / "app.py")
-    launch = json.loads((project.root / ".vscode" / "launch.json").read_text("utf-8"))["configurations"][0]
-    mapping = json.loads(json.dumps(launch["pathMappings"]).replace("${workspaceFolder}", str(project.root)))
-    # Attached before there is a worker; the worker waits for the debugger, and the other invocation for the worker.
+    launch = json.loads((project.root / ".vscode" / "launch.json").read_text("utf-8"))[
+        "configurations"
+    ][0]
+    mapping = json.loads(
+        json.dumps(launch["pathMappings"]).replace("${workspaceFolder}", str(project.root))
+    )
+    # Attached before there is a worker; the worker waits for the debugger, and the other invocation
+    # for the worker.
     with Dap(live.ready["functions"][0]["debug_port"]) as debugger, ThreadPoolExecutor() as callers:
         answers = [callers.submit(invoke, project, 21)]
         debugger.attach({place: [4]}, pathMappings=mapping)
@@ -170,7 +184,10 @@ def test_an_invocation_stops_at_a_breakpoint_and_goes_on_to_its_caller(live: Liv
         assert not any(answer.done() for answer in answers)
         debugger.ask("setBreakpoints", source={"path": place}, breakpoints=[])
         debugger.ask("continue", threadId=stopped["threadId"])
-        assert [answer.result(60) for answer in answers] == [{"twice": 42, "spent": 0}, {"twice": 8, "spent": 0}]
+        assert [answer.result(60) for answer in answers] == [
+            {"twice": 42, "spent": 0},
+            {"twice": 8, "spent": 0},
+        ]
     assert [line for line in live.command.of_type("log") if "ebugger" in line["line"]] == []
 
 
@@ -183,7 +200,9 @@ def test_an_invocation_of_a_node_function_stops_at_a_breakpoint_too(live: Live) 
             inspector.ask("Debugger.setBreakpointByUrl", url=place, lineNumber=3)
             inspector.ask("Runtime.runIfWaitingForDebugger")
             frame = inspector.event("Debugger.paused")["callFrames"][0]
-            found = inspector.ask("Debugger.evaluateOnCallFrame", callFrameId=frame["callFrameId"], expression="twice")
+            found = inspector.ask(
+                "Debugger.evaluateOnCallFrame", callFrameId=frame["callFrameId"], expression="twice"
+            )
             assert found["result"]["value"] == 42
             assert not answer.done()
             inspector.ask("Debugger.resume")
@@ -197,7 +216,11 @@ def test_after_an_edit_a_debugger_attaches_to_the_new_code(live: Live) -> None:
         answer = callers.submit(invoke, live.project, 7)
         debugger.attach({})
         assert answer.result(60)["twice"] == 21
-        adapters = [pid for pid, line in command_lines().items() if "debugpy/adapter" in line and pid not in before]
+        adapters = [
+            pid
+            for pid, line in command_lines().items()
+            if "debugpy/adapter" in line and pid not in before
+        ]
         workers = descendants(live.command.process.pid)
         assert adapters
         live.command.interrupt()
@@ -205,7 +228,9 @@ def test_after_an_edit_a_debugger_attaches_to_the_new_code(live: Live) -> None:
         eventually(lambda: running([*adapters, *workers]) == [])
 
 
-def test_without_debug_the_timeouts_are_the_configured_ones_again(project: Project, live: Live) -> None:
+def test_without_debug_the_timeouts_are_the_configured_ones_again(
+    project: Project, live: Live
+) -> None:
     assert live.command.process.poll() is not None
     applied = run(["apply", "--sandbox", "--yes"], project.root)
     assert applied.process.returncode == 0, applied.story()

@@ -83,7 +83,10 @@ def clean(project: Project) -> bool:
     """Nothing of terralive's stands beside the team's files, which are as they were."""
     names = {name.split("/")[0] for name in files(project)}
     lock = (project.root / ".terraform.lock.hcl").read_text("utf-8")
-    return names == {"main.tf", "terralive.toml", "greet.zip", "functions", ".terraform.lock.hcl"} and lock == LOCK
+    return (
+        names == {"main.tf", "terralive.toml", "greet.zip", "functions", ".terraform.lock.hcl"}
+        and lock == LOCK
+    )
 
 
 def test_killed_while_the_debug_stack_is_deployed(project: Project) -> None:
@@ -111,9 +114,12 @@ def test_killed_between_the_two_applies(project: Project) -> None:
     assert clean(project)
 
 
-def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(project: Project) -> None:
+def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(
+    project: Project,
+) -> None:
     with start(project) as command:
-        # Not while a create request is in flight: Terraform cancels it, and AWS may have made what the state lacks.
+        # Not while a create request is in flight: Terraform cancels it, and AWS may have made what
+        # the state lacks.
         command.wait_for(stack("app", "apply", "started"), "apply of the app")
         children = descendants(command.process.pid)
         command.interrupt()
@@ -139,7 +145,9 @@ def test_it_goes_on_from_there_and_a_kill_when_live_leaves_no_worker(project: Pr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_kill_and_a_closed_terminal_end_it_as_ctrl_c_does(project: Project, number: signal.Signals) -> None:
+def test_a_kill_and_a_closed_terminal_end_it_as_ctrl_c_does(
+    project: Project, number: signal.Signals
+) -> None:
     with start(project) as command:
         command.wait_for_type("ready")
         children = descendants(command.process.pid)
@@ -156,7 +164,9 @@ def test_ctrl_c_twice_ends_it_at_once_and_without_a_traceback(project: Project) 
         command.interrupt()
         command.interrupt()
         assert command.finish(10) == 130, command.story()
-    assert not any("Traceback" in line or "Exception" in line for line in command.noise), command.story()
+    assert not any("Traceback" in line or "Exception" in line for line in command.noise), (
+        command.story()
+    )
     assert ended(children, 5)
 
 
@@ -167,7 +177,9 @@ def test_the_teams_own_plan_never_sees_terralive(project: Project) -> None:
         assert clean(project)
         access = project.sandbox
         copy = project.root.parent / "checkout"
-        shutil.copytree(project.root, copy, ignore=shutil.ignore_patterns(".terralive", ".terraform.lock.hcl"))
+        shutil.copytree(
+            project.root, copy, ignore=shutil.ignore_patterns(".terralive", ".terraform.lock.hcl")
+        )
         environment = terraform_environment(clean_environment(), copy.parent) | {
             "AWS_ENDPOINT_URL": access["endpoint"],
             "AWS_REGION": access["region"],
@@ -176,7 +188,12 @@ def test_the_teams_own_plan_never_sees_terralive(project: Project) -> None:
         }
         for arguments in (["init"], ["plan", "-no-color"]):
             planned = subprocess.run(
-                ["terraform", *arguments], cwd=copy, env=environment, capture_output=True, text=True, check=False
+                ["terraform", *arguments],
+                cwd=copy,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
             )
             assert planned.returncode == 0, planned.stdout + planned.stderr
         assert "Plan: 2 to add" in planned.stdout
@@ -188,7 +205,10 @@ def test_restore_after_all_that_brings_the_deployed_code_back(project: Project) 
 
     assert command.process.returncode == 0, command.story()
     assert greeting(project) == "deployed"
-    assert project.client("lambda").get_function_configuration(FunctionName="plain-greet")["Handler"] == "app.handler"
+    assert (
+        project.client("lambda").get_function_configuration(FunctionName="plain-greet")["Handler"]
+        == "app.handler"
+    )
 
 
 def test_killed_while_the_app_is_made_live(project: Project) -> None:

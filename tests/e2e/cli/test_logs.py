@@ -25,7 +25,9 @@ def live(project: Project, sandbox: Command) -> Iterator[Live]:
 
 def invoke(live: Live, event: object) -> str:
     """Invoke the `sns` function; give the request id."""
-    answer = live.project.client("lambda").invoke(FunctionName=live.name_of("sns"), Payload=json.dumps(event).encode())
+    answer = live.project.client("lambda").invoke(
+        FunctionName=live.name_of("sns"), Payload=json.dumps(event).encode()
+    )
     return str(answer["ResponseMetadata"]["RequestId"])
 
 
@@ -36,16 +38,18 @@ def cloudwatch(live: Live) -> list[str]:
     return [
         event["message"].rstrip("\n")
         for stream in streams
-        for event in logs.get_log_events(logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True)[
-            "events"
-        ]
+        for event in logs.get_log_events(
+            logGroupName=group, logStreamName=stream["logStreamName"], startFromHead=True
+        )["events"]
     ]
 
 
 def own_lines(live: Live, request_id: str) -> list[str]:
     """What stands in CloudWatch between an invocation's START and END."""
     lines = cloudwatch(live)
-    starts = [n for n, line in enumerate(lines) if line.startswith(f"START RequestId: {request_id}")]
+    starts = [
+        n for n, line in enumerate(lines) if line.startswith(f"START RequestId: {request_id}")
+    ]
     ends = [n for n, line in enumerate(lines) if line.startswith(f"END RequestId: {request_id}")]
     return lines[starts[0] + 1 : ends[0]] if starts and ends else []
 
@@ -58,7 +62,10 @@ def kept(live: Live, request_id: str) -> list[str]:
 
 
 def test_lines_are_kept_here_and_stand_in_cloudwatch_within_their_invocation(live: Live) -> None:
-    live.edit("sns", "def handler(event, context):\n    print('hello', event)\n    print('no newline', end='')")
+    live.edit(
+        "sns",
+        "def handler(event, context):\n    print('hello', event)\n    print('no newline', end='')",
+    )
     for number in range(3):
         request_id = invoke(live, number)
         eventually(lambda: own_lines(live, request_id) == [f"hello {number}", "no newline"], 20)  # noqa: B023
@@ -90,16 +97,23 @@ def test_lines_stay_with_their_invocation_where_many_run_at_once(live: Live) -> 
 
 
 def test_what_is_printed_before_a_timeout_is_in_cloudwatch(live: Live) -> None:
-    live.edit("sns", "import time\ndef handler(event, context):\n    print('before')\n    time.sleep(1000)")
+    live.edit(
+        "sns",
+        "import time\ndef handler(event, context):\n    print('before')\n    time.sleep(1000)",
+    )
     request_id = invoke(live, None)
     assert live.eventually("result", request_id=request_id)["error_type"] == "Sandbox.Timedout"
     eventually(lambda: "before" in own_lines(live, request_id), 30)
 
 
 def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(live: Live) -> None:
-    live.edit("sns", "def handler(event, context):\n    for n in range(100_000): print(n, 'x' * 95)")
+    live.edit(
+        "sns", "def handler(event, context):\n    for n in range(100_000): print(n, 'x' * 95)"
+    )
     request_id = invoke(live, None)
     eventually(lambda: bool(own_lines(live, request_id)), 30)
-    assert any("lines" in line and "are left out here" in line for line in own_lines(live, request_id))
+    assert any(
+        "lines" in line and "are left out here" in line for line in own_lines(live, request_id)
+    )
     assert [int(line.split()[0]) for line in kept(live, request_id)[1:-1]] == list(range(100_000))
     assert live.eventually("result", request_id=request_id)["ok"] is True

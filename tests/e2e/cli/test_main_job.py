@@ -1,6 +1,7 @@
 """The main job, through the command line and real HTTP: Terraform, the provider, sockets, processes and IAM are real.
 
-The tests run in the order of a day's work: live, edited, stopped, started again, restored, destroyed.
+The tests run in the order of a day's work: live, edited, stopped, started again, restored,
+destroyed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.timeout(300)
 
 
 def invoke(project: Project, function: str, event: object) -> dict[str, Any]:
-    answer = project.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    answer = project.client("lambda").invoke(
+        FunctionName=function, Payload=json.dumps(event).encode()
+    )
     return {"error": answer.get("FunctionError"), "payload": json.loads(answer["Payload"].read())}
 
 
@@ -40,7 +43,9 @@ def original_handlers(project: Project, live: Live) -> Iterator[None]:
             live.edit(name, source)
 
 
-def test_a_get_runs_the_local_api_handler_whose_message_runs_the_local_sns_handler(live: Live) -> None:
+def test_a_get_runs_the_local_api_handler_whose_message_runs_the_local_sns_handler(
+    live: Live,
+) -> None:
     answer = live.get()
 
     assert (answer.status_code, answer.text) == (200, "Hello World")
@@ -57,7 +62,11 @@ def test_a_warm_invocation_costs_four_messages_four_broker_runs_and_no_table_acc
 ) -> None:
     info = attach(project.root / ".terralive" / "sandbox.json")
     assert info is not None
-    (api,) = (one for one in project.client("apigatewayv2").get_apis()["Items"] if one["ProtocolType"] == "WEBSOCKET")
+    (api,) = (
+        one
+        for one in project.client("apigatewayv2").get_apis()["Items"]
+        if one["ProtocolType"] == "WEBSOCKET"
+    )
     event = {"Records": [{"Sns": {"Message": "x" * 1000}}]}
 
     def invoke_once() -> None:
@@ -73,7 +82,9 @@ def test_a_warm_invocation_costs_four_messages_four_broker_runs_and_no_table_acc
 
 
 @pytest.mark.usefixtures("original_handlers")
-def test_an_edit_is_live_at_the_next_request_and_nothing_is_deployed(project: Project, live: Live) -> None:
+def test_an_edit_is_live_at_the_next_request_and_nothing_is_deployed(
+    project: Project, live: Live
+) -> None:
     function = live.name_of("api")
     deployed = project.client("lambda").get_function_configuration(FunctionName=function)
     stacks = len(live.command.of_type("stack"))
@@ -82,12 +93,17 @@ def test_an_edit_is_live_at_the_next_request_and_nothing_is_deployed(project: Pr
 
     assert live.get().text == "Hello again"
     after = project.client("lambda").get_function_configuration(FunctionName=function)
-    assert (after["LastModified"], after["CodeSha256"]) == (deployed["LastModified"], deployed["CodeSha256"])
+    assert (after["LastModified"], after["CodeSha256"]) == (
+        deployed["LastModified"],
+        deployed["CodeSha256"],
+    )
     assert len(live.command.of_type("stack")) == stacks
 
 
 @pytest.mark.usefixtures("original_handlers")
-def test_the_handler_has_its_functions_environment_and_role_and_nothing_more(project: Project, live: Live) -> None:
+def test_the_handler_has_its_functions_environment_and_role_and_nothing_more(
+    project: Project, live: Live
+) -> None:
     live.edit(
         "api",
         """
@@ -150,7 +166,9 @@ def test_print_and_logging_appear_as_log_events_of_their_invocation(live: Live) 
 
 
 @pytest.mark.usefixtures("original_handlers")
-def test_an_exception_is_the_same_error_at_the_real_caller_with_the_local_stack(project: Project, live: Live) -> None:
+def test_an_exception_is_the_same_error_at_the_real_caller_with_the_local_stack(
+    project: Project, live: Live
+) -> None:
     live.edit(
         "api",
         """
@@ -239,7 +257,15 @@ def test_megabytes_go_both_ways(project: Project, live: Live) -> None:
 def test_a_second_relay_is_refused_by_the_name_of_the_first(project: Project, live: Live) -> None:
     assert live.command.process.poll() is None
     refused = run(
-        ["--project", str(project.root), "--stage", live.ready["stage"], "start", "--sandbox", "--yes"],
+        [
+            "--project",
+            str(project.root),
+            "--stage",
+            live.ready["stage"],
+            "start",
+            "--sandbox",
+            "--yes",
+        ],
         project.root,
         {"TERRALIVE_USER": "ben"},
     )
@@ -247,7 +273,9 @@ def test_a_second_relay_is_refused_by_the_name_of_the_first(project: Project, li
     assert refused.process.returncode == 5, refused.story()
     assert refused.of_type("error")[0]["reference"] == "stage-held"
     said = refused.of_type("error")[0]["message"]
-    assert said.startswith(f"Stage 'dev-ana' is live for ana on {socket.gethostname()} since 2"), said
+    assert said.startswith(f"Stage 'dev-ana' is live for ana on {socket.gethostname()} since 2"), (
+        said
+    )
     assert live.get().status_code == 200
 
 
@@ -259,7 +287,10 @@ def stopped(project: Project, live: Live) -> Live:
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(invoke, project, live.name_of("api"), {})
         live.command.wait_for(
-            lambda event: event["type"] == "invocation" and event["function"] == live.name_of("api"), "invocation"
+            lambda event: (
+                event["type"] == "invocation" and event["function"] == live.name_of("api")
+            ),
+            "invocation",
         )
         children = descendants(live.command.process.pid)
         live.command.interrupt()
@@ -282,17 +313,21 @@ def test_ctrl_c_ends_the_relay_and_all_its_workers_and_says_how_to_restore(stopp
     assert "restore" in json.dumps(said[0])
 
 
-def test_an_invocation_that_ctrl_c_cuts_off_ends_by_name_and_not_by_a_timeout(stopped: Live) -> None:
+def test_an_invocation_that_ctrl_c_cuts_off_ends_by_name_and_not_by_a_timeout(
+    stopped: Live,
+) -> None:
     answer = stopped.ready["interrupted"]
 
     assert answer["error"] == "Unhandled"
     assert answer["payload"]["errorType"] == "Terralive.Stopped"
 
 
-def test_with_nobody_connected_the_api_answers_503_at_once_and_says_what_to_do(stopped: Live) -> None:
-    timeout_s = stopped.project.client("lambda").get_function_configuration(FunctionName=stopped.name_of("api"))[
-        "Timeout"
-    ]
+def test_with_nobody_connected_the_api_answers_503_at_once_and_says_what_to_do(
+    stopped: Live,
+) -> None:
+    timeout_s = stopped.project.client("lambda").get_function_configuration(
+        FunctionName=stopped.name_of("api")
+    )["Timeout"]
 
     answer = httpx.get(stopped.url, timeout=timeout_s / 2)
 
@@ -313,11 +348,20 @@ def test_with_nobody_connected_an_sns_triggered_function_fails_rather_than_succe
     assert "terralive start" in answer["payload"]["errorMessage"]
 
 
-def test_a_second_start_with_nothing_changed_applies_nothing(project: Project, stopped: Live) -> None:
-    with Command(["--project", str(project.root), "start", "--sandbox", "--yes"], project.root) as command:
+def test_a_second_start_with_nothing_changed_applies_nothing(
+    project: Project, stopped: Live
+) -> None:
+    with Command(
+        ["--project", str(project.root), "start", "--sandbox", "--yes"], project.root
+    ) as command:
         command.wait_for_type("ready", timeout_s=120)
         assert httpx.get(stopped.url, timeout=30).text == "Hello World"
-    assert {event["action"] for event in command.of_type("stack")} & {"apply", "create", "update", "delete"} == set()
+    assert {event["action"] for event in command.of_type("stack")} & {
+        "apply",
+        "create",
+        "update",
+        "delete",
+    } == set()
 
 
 @pytest.fixture(scope="module")

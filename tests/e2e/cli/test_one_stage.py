@@ -49,7 +49,12 @@ from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.command import Command
 from terralive_testing.drivers.plain_app import add, plain_project, start
 from terralive_testing.drivers.project import Live, Project
-from terralive_testing.drivers.websocket_clients import PATIENCE, client, unsigned_host, upgrade_status
+from terralive_testing.drivers.websocket_clients import (
+    PATIENCE,
+    client,
+    unsigned_host,
+    upgrade_status,
+)
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
 
@@ -113,7 +118,9 @@ class Stage:
         return self.info.websocket_url.format(api=self.api, stage=door)
 
     def headers(self, door: Door, who: Credentials, *, late_s: float = 0) -> dict[str, str]:
-        return unsigned_host(sign_upgrade(self.url(door), self.info.region, who, time.time() - late_s))
+        return unsigned_host(
+            sign_upgrade(self.url(door), self.info.region, who, time.time() - late_s)
+        )
 
     def status(self, door: Door, who: Credentials, *, late_s: float = 0) -> int:
         return upgrade_status(self.url(door), self.headers(door, who, late_s=late_s))
@@ -128,7 +135,9 @@ class Stage:
 
     def stub_connections(self, function: str) -> list[str]:
         """The connections of a function's stubs, as the developer can read them in the table."""
-        items = self.live.project.client("dynamodb").scan(TableName=self.table, ConsistentRead=True)["Items"]
+        items = self.live.project.client("dynamodb").scan(
+            TableName=self.table, ConsistentRead=True
+        )["Items"]
         mine = [item for item in items if item.get("arn", {}).get("S", "").endswith(f"/{function}")]
         return [item["pk"]["S"].rpartition("#")[2] for item in mine]
 
@@ -156,13 +165,17 @@ def invoke(project: Project, function: str, payload: bytes) -> tuple[str | None,
 
 @contextmanager
 def under_way(live: Live, go: Path) -> Iterator[tuple[Future[tuple[str | None, bytes]], str]]:
-    """An invocation of `plain-other` whose handler runs until `go` exists: its answer, its request id."""
+    """An invocation of `plain-other` whose handler runs until `go` exists.
+
+    Its answer, its request id.
+    """
     payload = json.dumps({"wait": str(go)}).encode()
     with ThreadPoolExecutor(1) as caller:
         answer = caller.submit(invoke, live.project, "plain-other", payload)
         try:
             began = live.command.wait_for(
-                lambda event: event["type"] == "invocation" and event["function"] == "plain-other", "the invocation"
+                lambda event: event["type"] == "invocation" and event["function"] == "plain-other",
+                "the invocation",
             )
             yield answer, began["request_id"]
         finally:
@@ -210,7 +223,9 @@ def stage(live: Live) -> Stage:
 # Who gets in
 
 
-def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_the_one_for_relays(stage: Stage) -> None:
+def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_the_one_for_relays(
+    stage: Stage,
+) -> None:
     assert stage.status(Door.STUB, stage.greet) == 101
     assert stage.status(Door.RELAY, stage.mine) == 101
 
@@ -219,14 +234,21 @@ def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_t
 def test_nobody_gets_in_unsigned_or_signed_wrongly(stage: Stage, door: Door) -> None:
     right = stage.mine if door is Door.RELAY else stage.greet
     assert upgrade_status(stage.url(door), {}) == 403
-    assert stage.status(door, Credentials(right.access_key_id, "wrong" * 8, right.session_token)) == 403
+    assert (
+        stage.status(door, Credentials(right.access_key_id, "wrong" * 8, right.session_token))
+        == 403
+    )
     assert stage.status(door, Credentials("AKIA" + "X" * 16, right.secret_access_key)) == 403
     another = Door.STUB if door is Door.RELAY else Door.RELAY
-    assert upgrade_status(stage.url(door), stage.headers(another, right)) == 403, "signed for the other door"
+    assert upgrade_status(stage.url(door), stage.headers(another, right)) == 403, (
+        "signed for the other door"
+    )
 
 
 @pytest.mark.parametrize("late_s", [301, -301])
-def test_nobody_gets_in_by_a_signature_that_is_more_than_five_minutes_off(stage: Stage, late_s: float) -> None:
+def test_nobody_gets_in_by_a_signature_that_is_more_than_five_minutes_off(
+    stage: Stage, late_s: float
+) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
     assert stage.status(Door.STUB, stage.greet, late_s=late_s) == 403
     assert stage.status(Door.RELAY, stage.mine, late_s=late_s) == 403
@@ -242,7 +264,9 @@ def test_a_role_without_the_permission_gets_in_through_no_door_whatever_it_calls
     stage: Stage, door: Door
 ) -> None:
     aws = Aws(stage.info)
-    keys = aws.sts.assume_role(RoleArn=aws.role(name=unique("nobody")), RoleSessionName="plain-greet")["Credentials"]
+    keys = aws.sts.assume_role(
+        RoleArn=aws.role(name=unique("nobody")), RoleSessionName="plain-greet"
+    )["Credentials"]
     nobody = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
     assert stage.status(door, nobody) == 403
 
@@ -260,7 +284,9 @@ def result(request_id: str, function: str, peer: str, body: bytes = b'"forged"')
 
 
 def invocation(request_id: str, function: str) -> Chunk:
-    made = Invocation(request_id, function, f"arn:aws:lambda:us-east-1:1:function:{function}", 0, b'"by hand"')
+    made = Invocation(
+        request_id, function, f"arn:aws:lambda:us-east-1:1:function:{function}", 0, b'"by hand"'
+    )
     (chunk,) = split(Kind.INVOKE, request_id, function, pack_invocation(made, remaining_ms=30_000))
     return chunk
 
@@ -280,12 +306,21 @@ def test_a_stub_can_neither_register_as_a_relay_nor_answer(stage: Stage) -> None
         ):
             assert refusal(stub, message) == "not-a-stub-message", message
     after = stage.lease()
-    assert (after.relay, after.connection, after.state) == (lease.relay, lease.connection, LeaseState.HELD)
+    assert (after.relay, after.connection, after.state) == (
+        lease.relay,
+        lease.connection,
+        LeaseState.HELD,
+    )
 
 
-def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(stage: Stage, tmp_path: Path) -> None:
+def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(
+    stage: Stage, tmp_path: Path
+) -> None:
     lease = stage.lease()
-    with under_way(stage.live, tmp_path / "go") as (answer, request_id), stage.open(Door.RELAY, stage.mine) as second:
+    with (
+        under_way(stage.live, tmp_path / "go") as (answer, request_id),
+        stage.open(Door.RELAY, stage.mine) as second,
+    ):
         peers = stage.stub_connections("plain-other")
         assert peers
         for peer in peers:
@@ -302,11 +337,20 @@ def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(stage: S
         (tmp_path / "go").touch()
         assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
     after = stage.lease()
-    assert (after.relay, after.connection, after.state) == (lease.relay, lease.connection, LeaseState.HELD)
+    assert (after.relay, after.connection, after.state) == (
+        lease.relay,
+        lease.connection,
+        LeaseState.HELD,
+    )
 
 
-def test_one_function_can_neither_speak_for_another_nor_get_its_answer(stage: Stage, tmp_path: Path) -> None:
-    with under_way(stage.live, tmp_path / "go") as (answer, request_id), stage.open(Door.STUB, stage.greet) as greet:
+def test_one_function_can_neither_speak_for_another_nor_get_its_answer(
+    stage: Stage, tmp_path: Path
+) -> None:
+    with (
+        under_way(stage.live, tmp_path / "go") as (answer, request_id),
+        stage.open(Door.STUB, stage.greet) as greet,
+    ):
         for message in (
             invocation("by-hand", "plain-other"),
             Resume(request_id, "plain-other"),
@@ -315,7 +359,9 @@ def test_one_function_can_neither_speak_for_another_nor_get_its_answer(stage: St
         ):
             assert refusal(greet, message) == "not-your-function", message
         say(greet, Resume(request_id, "plain-greet"))
-        assert isinstance(hear(greet), Unknown), "under its own name, it is nothing that the relay knows of"
+        assert isinstance(hear(greet), Unknown), (
+            "under its own name, it is nothing that the relay knows of"
+        )
         say(greet, invocation(request_id, "plain-greet"))
         (tmp_path / "go").touch()
         assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
@@ -323,7 +369,9 @@ def test_one_function_can_neither_speak_for_another_nor_get_its_answer(stage: St
         assert isinstance(hear(greet), Ack), "nothing of the other's had come before this"
         assert isinstance(hear(greet), Chunk)
     seen = stage.live.command.of_type("invocation")
-    assert [event["function"] for event in seen if event["request_id"] == "by-hand"] == ["plain-greet"]
+    assert [event["function"] for event in seen if event["request_id"] == "by-hand"] == [
+        "plain-greet"
+    ]
 
 
 # What goes through
@@ -338,7 +386,9 @@ def noise(size: int, seed: int) -> bytes:
 def test_six_megabytes_come_and_go_and_what_is_larger_is_lambdas_own_error(live: Live) -> None:
     largest = noise(SYNCHRONOUS_PAYLOAD_BYTES, 1)
     assert invoke(live.project, "plain-other", largest) == (None, largest)
-    error, body = invoke(live.project, "plain-other", json.dumps({"size": SYNCHRONOUS_PAYLOAD_BYTES}).encode())
+    error, body = invoke(
+        live.project, "plain-other", json.dumps({"size": SYNCHRONOUS_PAYLOAD_BYTES}).encode()
+    )
     assert (error, json.loads(body)["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
 
 
@@ -363,13 +413,17 @@ def test_chunks_that_are_lost_doubled_or_out_of_order_make_no_difference(
 def test_a_lost_connection_is_told_once_and_so_is_that_it_is_back(stage: Stage) -> None:
     first, *others = stage.live.command.of_type("connection")
     assert (first["state"], first["reason"]) == ("connected", "")
-    before = 1 + len(others)  # a machine that stood still for a while may have cost a connection already
+    before = 1 + len(
+        others
+    )  # a machine that stood still for a while may have cost a connection already
     assert Faults(stage.info).drop_connections(api=stage.api) > 0
     eventually(lambda: len(stage.live.command.of_type("connection")) > before + 1)
     lost, *more = stage.live.command.of_type("connection")[before:]
     assert lost["state"] == "lost"
     assert lost["reason"]
-    assert [(event["state"], event["reason"].partition(" after ")[0]) for event in more] == [("connected", "back")]
+    assert [(event["state"], event["reason"].partition(" after ")[0]) for event in more] == [
+        ("connected", "back")
+    ]
     assert invoke(stage.live.project, "plain-other", b"1") == (None, b"1")
 
 
@@ -402,7 +456,9 @@ def taken(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Take
         yield Taken(command, code, running(workers), answer.result(60))
 
 
-def test_takeover_ends_the_first_relay_which_says_by_whom_and_leaves_no_worker(live: Live, taken: Taken) -> None:
+def test_takeover_ends_the_first_relay_which_says_by_whom_and_leaves_no_worker(
+    live: Live, taken: Taken
+) -> None:
     assert (taken.code, taken.left) == (5, []), live.command.story()
     who = f"ben on {socket.gethostname()}"
     (error,) = live.command.of_type("error")
@@ -425,7 +481,9 @@ def test_invocations_run_with_the_second_after_a_takeover(live: Live, taken: Tak
     assert taken.command.of_type("invocation")[-1]["function"] == "plain-other"
 
 
-def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(stage: Stage, taken: Taken) -> None:
+def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(
+    stage: Stage, taken: Taken
+) -> None:
     """A relay by hand, since terralive's own never would."""
     taken.command.interrupt()
     taken.command.finish(30)
@@ -437,7 +495,9 @@ def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(sta
         assert isinstance(asked, Chunk)
         assert asked.peer in stage.stub_connections("plain-other")
         assert refusal(relay, Ack(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
-        assert refusal(relay, result(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
+        assert (
+            refusal(relay, result(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
+        )
         assert not answer.done()
         say(relay, result(asked.request_id, "plain-other", asked.peer, b'"right"'))
         assert answer.result(PATIENCE) == (None, b'"right"')

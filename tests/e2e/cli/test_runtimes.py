@@ -1,4 +1,7 @@
-"""Functions of other runtimes than Python, live in one app: the stub is the same, the local process is their own."""
+"""Functions of other runtimes than Python, live in one app.
+
+The stub is the same, the local process is their own.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ from terralive_testing.machine.waiting import eventually
 pytestmark = [
     pytest.mark.timeout(300),
     # The deployed nodejs18.x differs from every Node that is still maintained.
-    pytest.mark.skipif(not (shutil.which("node") and shutil.which("curl")), reason="needs node and curl on PATH"),
+    pytest.mark.skipif(
+        not (shutil.which("node") and shutil.which("curl")), reason="needs node and curl on PATH"
+    ),
 ]
 
 FUNCTIONS = """
@@ -154,7 +159,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
 
 
 def invoke(live: Live, function: str, event: object) -> Any:  # noqa: ANN401  # whatever the handler gives
-    answer = live.project.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    answer = live.project.client("lambda").invoke(
+        FunctionName=function, Payload=json.dumps(event).encode()
+    )
     return json.loads(answer["Payload"].read())
 
 
@@ -204,10 +211,17 @@ def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -
     assert live.eventually("log", function="plain-shell")["line"] == "greet runs"
 
 
-def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place(live: Live) -> None:
+def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place(
+    live: Live,
+) -> None:
     deployed = live.project.client("lambda").get_function(FunctionName="plain-image")
     assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:1")
-    assert invoke(live, "plain-image", {"n": 1}) == [{"n": 1}, "from an image", "ASIA", "plain-image"]
+    assert invoke(live, "plain-image", {"n": 1}) == [
+        {"n": 1},
+        "from an image",
+        "ASIA",
+        "plain-image",
+    ]
     answer = invoke(live, "plain-image", {"fail": "no such size"})
     assert (answer["errorType"], answer["errorMessage"]) == ("LookupError", "no such size")
     assert str(live.project.root / "functions" / "image" / "resize.py") in str(answer["stackTrace"])
@@ -215,7 +229,8 @@ def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place
 
 def test_what_runs_by_another_version_or_not_at_all_is_told_by_function(live: Live) -> None:
     by_function = {
-        (event["reference"], event["function"]): event["message"] for event in live.command.of_type("warning")
+        (event["reference"], event["function"]): event["message"]
+        for event in live.command.of_type("warning")
     }
     assert "nodejs18.x" in by_function["runtime-differs", "aws_lambda_function.web"]
     assert "command = " in by_function["not-live", "aws_lambda_function.report"]

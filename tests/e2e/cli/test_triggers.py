@@ -1,7 +1,8 @@
 """Whatever triggers a live function, the local handler runs: every kind of trigger that the sandbox has, in one app.
 
-The tests run in order: live, then with nobody connected, then live again. The sandbox's minutes are 12 s, so that
-Lambda's own retries of asynchronous invocations (after one and two more minutes) come soon.
+The tests run in order: live, then with nobody connected, then live again. The sandbox's minutes are
+12 s, so that Lambda's own retries of asynchronous invocations (after one and two more minutes) come
+soon.
 """
 
 from __future__ import annotations
@@ -252,7 +253,10 @@ def live(project: Project) -> Iterator[Live]:
 
 
 def ran(live: Live, trigger: str) -> list[str]:
-    """Wait for an invocation by this trigger and its success; the lines that the local handler has printed."""
+    """Wait for an invocation by this trigger and its success.
+
+    The lines that the local handler has printed.
+    """
     started = live.eventually("invocation", trigger=trigger)
     live.eventually("result", request_id=started["request_id"], ok=True)
     return live.log_lines(started["request_id"])
@@ -262,7 +266,9 @@ def queue_is_empty(project: Project) -> bool:
     queue = project.client("sqs")
     url = queue.get_queue_url(QueueName="work")["QueueUrl"]
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    return set(queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()) == {"0"}
+    return set(
+        queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()
+    ) == {"0"}
 
 
 def test_http_apis_rest_apis_and_function_urls_answer_from_the_local_handler(live: Live) -> None:
@@ -274,7 +280,9 @@ def test_http_apis_rest_apis_and_function_urls_answer_from_the_local_handler(liv
 
 def test_buses_buckets_and_streams_run_the_local_handler(live: Live) -> None:
     project = live.project
-    sent = project.client("events").put_events(Entries=[{"Source": "shop", "DetailType": "placed", "Detail": "{}"}])
+    sent = project.client("events").put_events(
+        Entries=[{"Source": "shop", "DetailType": "placed", "Detail": "{}"}]
+    )
     assert sent["FailedEntryCount"] == 0
     project.client("s3").put_object(Bucket="triggers-files", Key="a b", Body=b"x")
     project.client("dynamodb").put_item(TableName="orders", Item={"id": {"S": "1"}})
@@ -283,12 +291,15 @@ def test_buses_buckets_and_streams_run_the_local_handler(live: Live) -> None:
     assert any('"eventName": "INSERT"' in line for line in ran(live, "dynamodb"))
 
 
-def test_a_message_that_the_local_handler_hands_back_comes_again_and_is_gone_then(live: Live) -> None:
+def test_a_message_that_the_local_handler_hands_back_comes_again_and_is_gone_then(
+    live: Live,
+) -> None:
     queue = live.project.client("sqs")
     url = queue.get_queue_url(QueueName="work")["QueueUrl"]
     queue.send_message(QueueUrl=url, MessageBody="an order")
     live.command.wait_for(
-        lambda event: event["type"] == "log" and event["line"] == "messages ['an order'] again 0", "the second try"
+        lambda event: event["type"] == "log" and event["line"] == "messages ['an order'] again 0",
+        "the second try",
     )
     eventually(lambda: queue_is_empty(live.project))
 
@@ -301,7 +312,9 @@ def test_the_command_line_tells_which_address_answers_and_how_an_sdk_gets_here(l
     assert httpx.get(line.rpartition(" ")[2], timeout=30).text == "from the local handler: /a"
     exports = run(["sandbox", "--env"], live.project.root).noise
     assert any("unset AWS_SESSION_TOKEN AWS_PROFILE" in line for line in exports)
-    assert any(f"export AWS_ENDPOINT_URL={live.project.sandbox['endpoint']}" in line for line in exports)
+    assert any(
+        f"export AWS_ENDPOINT_URL={live.project.sandbox['endpoint']}" in line for line in exports
+    )
 
 
 # Nobody connected
@@ -339,19 +352,33 @@ def alone(live: Live) -> Live:
     return live
 
 
-def test_with_nobody_connected_a_caller_gets_an_error_that_says_who_was_and_what_to_do(alone: Live) -> None:
+def test_with_nobody_connected_a_caller_gets_an_error_that_says_who_was_and_what_to_do(
+    alone: Live,
+) -> None:
     answer = alone.project.client("lambda").invoke(FunctionName="plain-greet", Payload=b"{}")
     error = json.loads(answer["Payload"].read())
     assert (answer["FunctionError"], error["errorType"]) == ("Unhandled", "Terralive.NoRelay")
-    for said in ("ana's", "app 'plain', stage 'dev-ana'", "terralive start --stage dev-ana", "terralive restore"):
+    for said in (
+        "ana's",
+        "app 'plain', stage 'dev-ana'",
+        "terralive start --stage dev-ana",
+        "terralive restore",
+    ):
         assert said in error["errorMessage"]
 
 
 @pytest.mark.parametrize("url", ["HttpUrl", "RestUrl", "FunctionUrl"])
-def test_with_nobody_connected_an_http_caller_gets_a_503_with_the_same_text(alone: Live, url: str) -> None:
+def test_with_nobody_connected_an_http_caller_gets_a_503_with_the_same_text(
+    alone: Live, url: str
+) -> None:
     answer = httpx.get(f"{alone.ready['urls'][url].rstrip('/')}/x", timeout=30)
-    assert (answer.status_code, answer.headers["content-type"]) == (503, "text/plain; charset=utf-8")
-    assert answer.text.startswith("Terralive.NoRelay: No relay is connected to app 'plain', stage 'dev-ana'")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        503,
+        "text/plain; charset=utf-8",
+    )
+    assert answer.text.startswith(
+        "Terralive.NoRelay: No relay is connected to app 'plain', stage 'dev-ana'"
+    )
     assert "ana's" in answer.text
     assert "terralive start --stage dev-ana" in answer.text
 
@@ -361,17 +388,27 @@ def returning(alone: Live, sandbox: SandboxInfo) -> Iterator[Command]:
     """`terralive start` again, on its way: its messages get lost, so that it is not there yet."""
     rule = Faults(sandbox).set("drop", stage="relay", direction="in")
     with start(alone.project) as command:
-        eventually(lambda: any(fault["id"] == rule and fault["acts"] for fault in Faults(sandbox).listed()), 120)
+        eventually(
+            lambda: any(
+                fault["id"] == rule and fault["acts"] for fault in Faults(sandbox).listed()
+            ),
+            120,
+        )
         yield command
 
 
 @pytest.fixture(scope="module")
 def waiting(alone: Live, returning: Command) -> dict[str, dict[str, object]]:
-    """Everything that AWS retries by itself has been sent, and was tried once; the records of what ended by that."""
+    """Everything that AWS retries by itself has been sent, and was tried once.
+
+    The records of what ended by that.
+    """
     project = alone.project
     before = attempts(project)
     event = json.dumps({"text": "event-waits"}).encode()
-    project.client("lambda").invoke(FunctionName="plain-greet", InvocationType="Event", Payload=event)
+    project.client("lambda").invoke(
+        FunctionName="plain-greet", InvocationType="Event", Payload=event
+    )
     project.client("sns").publish(TopicArn=alone.ready["outputs"]["TopicArn"], Message="sns-waits")
     entry = {"Source": "shop", "DetailType": "placed", "Detail": '{"text": "eventbridge-waits"}'}
     assert project.client("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
@@ -383,7 +420,12 @@ def waiting(alone: Live, returning: Command) -> dict[str, dict[str, object]]:
     entries = [{"Id": text, "MessageBody": text} for text in MESSAGES]
     assert not queue.send_message_batch(QueueUrl=url, Entries=entries).get("Failed")
     names = ["ApproximateNumberOfMessages"]
-    eventually(lambda: queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"] == {names[0]: "0"})
+    eventually(
+        lambda: (
+            queue.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            == {names[0]: "0"}
+        )
+    )
     eventually(lambda: attempts(project) > before)
     before = attempts(project)
     for name in ITEMS:
@@ -401,7 +443,9 @@ def test_with_nobody_connected_nothing_that_aws_retries_counts_as_done(
 
 
 @pytest.fixture(scope="module")
-def back(alone: Live, sandbox: SandboxInfo, returning: Command, waiting: dict[str, dict[str, object]]) -> Live:
+def back(
+    alone: Live, sandbox: SandboxInfo, returning: Command, waiting: dict[str, dict[str, object]]
+) -> Live:
     """The relay is there again."""
     assert waiting == {}
     Faults(sandbox).clear()
@@ -409,7 +453,9 @@ def back(alone: Live, sandbox: SandboxInfo, returning: Command, waiting: dict[st
     return Live(alone.project, returning, returning.wait_for_type("ready"))
 
 
-def test_asynchronous_invocations_succeed_by_lambdas_own_retry_when_the_relay_is_back(back: Live) -> None:
+def test_asynchronous_invocations_succeed_by_lambdas_own_retry_when_the_relay_is_back(
+    back: Live,
+) -> None:
     found: dict[str, dict[str, object]] = {}
     eventually(lambda: set(destined(back.project, found)) == set(ASYNCHRONOUS))
     for trigger, record in found.items():
@@ -423,15 +469,30 @@ def test_asynchronous_invocations_succeed_by_lambdas_own_retry_when_the_relay_is
 
 def test_a_queues_messages_are_handled_when_the_relay_is_back_and_none_is_lost(back: Live) -> None:
     eventually(lambda: queue_is_empty(back.project))
-    lines = [event["line"] for event in back.command.of_type("log") if event["line"].startswith("messages ")]
-    assert all(line.endswith("again 0") for line in lines), "their first receive failed with nobody connected"
-    assert sorted(text for text in MESSAGES for line in lines if f"'{text}'" in line) == sorted(MESSAGES)
+    lines = [
+        event["line"]
+        for event in back.command.of_type("log")
+        if event["line"].startswith("messages ")
+    ]
+    assert all(line.endswith("again 0") for line in lines), (
+        "their first receive failed with nobody connected"
+    )
+    assert sorted(text for text in MESSAGES for line in lines if f"'{text}'" in line) == sorted(
+        MESSAGES
+    )
 
 
-def test_a_streams_records_are_handled_in_their_order_when_the_relay_is_back_and_none_is_skipped(back: Live) -> None:
+def test_a_streams_records_are_handled_in_their_order_when_the_relay_is_back_and_none_is_skipped(
+    back: Live,
+) -> None:
     def handled() -> list[str]:
         lines = [event["line"].removeprefix("event ") for event in back.command.of_type("log")]
-        records = [record for line in lines if '"aws:dynamodb"' in line for record in json.loads(line)["Records"]]
+        records = [
+            record
+            for line in lines
+            if '"aws:dynamodb"' in line
+            for record in json.loads(line)["Records"]
+        ]
         return [record["dynamodb"]["Keys"]["id"]["S"] for record in records]
 
     eventually(lambda: len(handled()) >= len(ITEMS))
@@ -443,5 +504,8 @@ def test_the_same_person_goes_on_at_once_after_a_kill(back: Live) -> None:
     back.command.finish()
     with start(back.project) as command:
         command.wait_for_type("ready")
-        assert httpx.get(f"{back.ready['urls']['FunctionUrl']}y", timeout=30).text == "from the local handler: /y"
+        assert (
+            httpx.get(f"{back.ready['urls']['FunctionUrl']}y", timeout=30).text
+            == "from the local handler: /y"
+        )
         assert len(command.of_type("invocation")) == 1

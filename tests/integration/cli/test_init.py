@@ -25,7 +25,9 @@ def test_init_writes_a_configuration_that_holds_and_never_writes_over_one(
     assert "stays as it is" in capsys.readouterr().out
 
 
-def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(tmp_path: Path) -> None:
+def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(
+    tmp_path: Path,
+) -> None:
     project = plain_project(tmp_path)
     file = tmp_path / ".vscode" / "launch.json"
     for _ in range(2):
@@ -41,7 +43,11 @@ def test_what_the_stubs_image_is_built_from_is_written_again_but_never_among_oth
     folder, own = tmp_path / "stub-image", tmp_path / "own"
     for _ in range(2):
         assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["Dockerfile", "terralive_stub", "websocket"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "Dockerfile",
+        "terralive_stub",
+        "websocket",
+    ]
     assert "docker buildx build" in capsys.readouterr().out
     (folder / "Dockerfile").write_text("FROM our/python")
     assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0

@@ -41,19 +41,30 @@ def one(request_id: str, text: str, function: str = "orders") -> tuple[RelayEven
     return (
         InvocationStarted(request_id, function, "http", "GET /secret"),
         LogLine(request_id, function, text),
-        InvocationFinished(request_id, function, ok=True, error_type="", handler_ms=12.3, waited_ms=1.0),
+        InvocationFinished(
+            request_id, function, ok=True, error_type="", handler_ms=12.3, waited_ms=1.0
+        ),
     )
 
 
-def test_a_function_can_be_followed_and_each_invocation_be_read(write: Callable[..., None], tmp_path: Path) -> None:
+def test_a_function_can_be_followed_and_each_invocation_be_read(
+    write: Callable[..., None], tmp_path: Path
+) -> None:
     first, second = one("r1", "hello"), one("r2", "world")
     crash = InvocationFinished(
         "r3", "orders", ok=False, error_type="Runtime.ExitError", handler_ms=1, error_message="x"
     )
-    write(LogLine("", "orders", "importing"), *(event for pair in zip(first, second, strict=True) for event in pair))
+    write(
+        LogLine("", "orders", "importing"),
+        *(event for pair in zip(first, second, strict=True) for event in pair),
+    )
     write(crash)
     report = "REPORT RequestId: r1 Duration: 12.30 ms Waited: 1.00 ms Status: success"
-    assert lines(tmp_path / "logs/orders/r1.log") == ["START RequestId: r1 Trigger: http", "hello", report]
+    assert lines(tmp_path / "logs/orders/r1.log") == [
+        "START RequestId: r1 Trigger: http",
+        "hello",
+        report,
+    ]
     assert "world" in lines(tmp_path / "logs/orders/r2.log")
     assert lines(tmp_path / "logs/orders.log") == [
         "- importing",
@@ -84,22 +95,39 @@ def test_nobody_else_can_read_them(write: Callable[..., None], tmp_path: Path) -
         str(path.relative_to(tmp_path)): stat.S_IMODE(path.stat().st_mode)
         for path in [tmp_path / "logs", *(tmp_path / "logs").rglob("*")]
     }
-    assert modes == {"logs": 0o700, "logs/orders": 0o700, "logs/orders.log": 0o600, "logs/orders/r1.log": 0o600}
+    assert modes == {
+        "logs": 0o700,
+        "logs/orders": 0o700,
+        "logs/orders.log": 0o600,
+        "logs/orders/r1.log": 0o600,
+    }
 
 
 def test_no_request_id_leads_out_of_the_folder(write: Callable[..., None], tmp_path: Path) -> None:
-    write(*one("../../../evil", "hello"), *one("a/b", "hello"), *one("x" * 256, "hello", function=".."))
+    write(
+        *one("../../../evil", "hello"),
+        *one("a/b", "hello"),
+        *one("x" * 256, "hello", function=".."),
+    )
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(written) == 5
     assert all(path.is_relative_to(tmp_path / "logs") for path in written)
 
 
-def test_a_line_commands_no_terminal_that_shows_the_file(write: Callable[..., None], tmp_path: Path) -> None:
-    write(LogLine("r1", "orders", "\x1b]0;title\x07\x1b[31mred\x1b[0m \x1b[2Jsweep \ud800\r\nr2 forged"))
+def test_a_line_commands_no_terminal_that_shows_the_file(
+    write: Callable[..., None], tmp_path: Path
+) -> None:
+    write(
+        LogLine(
+            "r1", "orders", "\x1b]0;title\x07\x1b[31mred\x1b[0m \x1b[2Jsweep \ud800\r\nr2 forged"
+        )
+    )
     assert lines(tmp_path / "logs/orders/r1.log") == ["\x1b[31mred\x1b[0m sweep r2 forged"]
 
 
-def test_a_file_that_has_grown_is_turned_and_no_line_is_cut(write: Callable[..., None], tmp_path: Path) -> None:
+def test_a_file_that_has_grown_is_turned_and_no_line_is_cut(
+    write: Callable[..., None], tmp_path: Path
+) -> None:
     for number in range(30):
         write(LogLine(f"r{number}", "orders", "x" * 100), limits=Limits(file_bytes=1000))
     old, new = lines(tmp_path / "logs/orders.1.log"), lines(tmp_path / "logs/orders.log")
@@ -108,8 +136,12 @@ def test_a_file_that_has_grown_is_turned_and_no_line_is_cut(write: Callable[...,
     assert all(line.endswith("x" * 100) for line in [*old, *new])
 
 
-@pytest.mark.parametrize("limits", [Limits(total_bytes=2000), Limits(files=8)], ids=["bytes", "files"])
-def test_the_oldest_go_where_there_are_too_many(write: Callable[..., None], tmp_path: Path, limits: Limits) -> None:
+@pytest.mark.parametrize(
+    "limits", [Limits(total_bytes=2000), Limits(files=8)], ids=["bytes", "files"]
+)
+def test_the_oldest_go_where_there_are_too_many(
+    write: Callable[..., None], tmp_path: Path, limits: Limits
+) -> None:
     for number in range(20):
         write(LogLine(f"r{number}", "orders", "x" * 200), limits=limits)
         os.utime(tmp_path / f"logs/orders/r{number}.log", (number, number + time.time() - 1000))
@@ -131,7 +163,9 @@ def test_ten_megabytes_of_one_invocation_are_kept_whole(tmp_path: Path) -> None:
     with closing(LogFiles(tmp_path / "logs", NOTHING.append)) as logs:
         for number in range(100_000):
             logs(LogLine("r1", "orders", f"{number} {'x' * 90}"))
-        eventually(lambda: file.exists() and file.stat().st_size >= 100_000 * (25 + 92))  # the time, and the line
+        eventually(
+            lambda: file.exists() and file.stat().st_size >= 100_000 * (25 + 92)
+        )  # the time, and the line
     assert [int(line.split()[0]) for line in lines(file)] == list(range(100_000))
 
 

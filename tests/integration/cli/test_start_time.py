@@ -28,7 +28,9 @@ sys.exit(code)
 
 
 def test_help_waits_for_no_heavy_module() -> None:
-    ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=60
+    )
 
     assert ended.stdout.splitlines()[-1] == "heavy:"
     assert "start" in ended.stdout
@@ -36,7 +38,10 @@ def test_help_waits_for_no_heavy_module() -> None:
 
 def test_help_into_a_closed_pipe_is_quiet() -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "terralive_cli", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "terralive_cli", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None

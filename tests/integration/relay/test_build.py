@@ -103,7 +103,9 @@ def test_code_is_built_before_its_first_use_and_after_an_edit(start: Start) -> N
     assert live.builds() == 2, "functions with the same command share its runs"
 
 
-def test_a_build_that_fails_is_told_at_once_and_to_every_invocation_until_an_edit_heals_it(start: Start) -> None:
+def test_a_build_that_fails_is_told_at_once_and_to_every_invocation_until_an_edit_heals_it(
+    start: Start,
+) -> None:
     live = start(
         f"{COPY}; echo checking; grep -q handler src/app.py || {{ echo app.py:1: no handler >&2; exit 3; }}",
         "dist",

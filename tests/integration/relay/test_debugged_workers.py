@@ -46,7 +46,9 @@ def port() -> int:
 
 
 @pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")
-def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(tmp_path: Path, api: RuntimeApi, port: int) -> None:
+def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(
+    tmp_path: Path, api: RuntimeApi, port: int
+) -> None:
     (tmp_path / "index.js").write_text(HANDLER)
     function = replace(
         local_function(tmp_path, handler="index.handler", max_workers=1),
@@ -58,10 +60,14 @@ def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(tmp_path: Pat
     future = pool.submit(invocation({"number": 21}, seconds=0.5))
     with Inspector(port) as inspector:
         inspector.ask("Debugger.enable")
-        inspector.ask("Debugger.setBreakpointByUrl", url=(tmp_path / "index.js").as_uri(), lineNumber=3)
+        inspector.ask(
+            "Debugger.setBreakpointByUrl", url=(tmp_path / "index.js").as_uri(), lineNumber=3
+        )
         inspector.ask("Runtime.runIfWaitingForDebugger")
         frame = inspector.event("Debugger.paused")["callFrames"][0]
-        found = inspector.ask("Debugger.evaluateOnCallFrame", callFrameId=frame["callFrameId"], expression="twice")
+        found = inspector.ask(
+            "Debugger.evaluateOnCallFrame", callFrameId=frame["callFrameId"], expression="twice"
+        )
         assert found["result"]["value"] == 42
         assert not future.done()
         inspector.ask("Debugger.resume")

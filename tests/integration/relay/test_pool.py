@@ -26,7 +26,11 @@ from terralive_workers.guardian import Guardian
 from terralive_workers.process import Process
 from terralive_workers.runtime_api import RuntimeApi
 
-ROLE = {"AWS_ACCESS_KEY_ID": "ASIAROLE", "AWS_SECRET_ACCESS_KEY": "role-secret", "AWS_SESSION_TOKEN": "role-token"}
+ROLE = {
+    "AWS_ACCESS_KEY_ID": "ASIAROLE",
+    "AWS_SECRET_ACCESS_KEY": "role-secret",
+    "AWS_SESSION_TOKEN": "role-token",
+}
 PID = "import os\ndef handler(event, context): return os.getpid()"
 # Waits until the file that the event names is there; says that it runs by another one.
 GATED = """
@@ -98,7 +102,9 @@ def value(future: Future[PoolResult]) -> object:
 
 def alive(pid: int) -> bool:
     if not Path("/proc/self").exists():  # macOS: whoever inherits a process there also reaps it
-        return subprocess.run(["ps", "-p", str(pid)], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(["ps", "-p", str(pid)], capture_output=True, check=False).returncode == 0
+        )
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -108,8 +114,12 @@ def alive(pid: int) -> bool:
 # Answers
 
 
-def test_a_handler_runs_with_the_event_and_its_result_comes_back(make_pool: MakePool, tmp_path: Path) -> None:
-    pool = make_pool(local_function(tmp_path, "def handler(event, context): return {'got': event, 'é': 1}"))
+def test_a_handler_runs_with_the_event_and_its_result_comes_back(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
+    pool = make_pool(
+        local_function(tmp_path, "def handler(event, context): return {'got': event, 'é': 1}")
+    )
     got = result(pool.submit(invocation({"a": 1})))
     assert got.outcome.body == '{"got": {"a": 1}, "é": 1}'.encode()
     assert got.outcome.ok
@@ -117,14 +127,18 @@ def test_a_handler_runs_with_the_event_and_its_result_comes_back(make_pool: Make
     assert got.handler_ms > 0
 
 
-def test_the_next_invocation_finds_the_module_as_the_last_one_left_it(make_pool: MakePool, tmp_path: Path) -> None:
+def test_the_next_invocation_finds_the_module_as_the_last_one_left_it(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     code = "import itertools\nn = itertools.count(1)\ndef handler(event, context): return next(n)"
     pool = make_pool(local_function(tmp_path, code))
     assert [value(pool.submit(invocation())) for _ in range(50)] == list(range(1, 51))
 
 
 def test_an_error_is_the_handlers_own(make_pool: MakePool, tmp_path: Path) -> None:
-    pool = make_pool(local_function(tmp_path, "def handler(event, context): raise ValueError('no such order')"))
+    pool = make_pool(
+        local_function(tmp_path, "def handler(event, context): raise ValueError('no such order')")
+    )
     asked = invocation()
     outcome = result(pool.submit(asked)).outcome
     assert outcome.error_type == "Unhandled"
@@ -145,7 +159,10 @@ def test_an_error_is_the_handlers_own(make_pool: MakePool, tmp_path: Path) -> No
         ("sys.exit()", "Runtime exited without providing a reason"),
         ("os._exit(1)", "Runtime exited with error: exit status 1"),
         ("os.kill(os.getpid(), signal.SIGKILL)", "Runtime exited with error: signal: killed"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", "Runtime exited with error: signal: segmentation fault"),
+        (
+            "os.kill(os.getpid(), signal.SIGSEGV)",
+            "Runtime exited with error: signal: segmentation fault",
+        ),
     ],
 )
 def test_a_crash_is_told_in_lambdas_words_and_the_next_invocation_runs(
@@ -160,7 +177,9 @@ def test_a_crash_is_told_in_lambdas_words_and_the_next_invocation_runs(
     assert value(pool.submit(invocation(None))) == "fine"
 
 
-def test_a_response_over_six_megabytes_is_told_in_lambdas_words(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_response_over_six_megabytes_is_told_in_lambdas_words(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, "def handler(event, context): return 'x' * event"))
     outcome = result(pool.submit(invocation(7_000_000))).outcome
     assert outcome.error_type == "Function.ResponseSizeTooLarge"
@@ -195,7 +214,9 @@ def test_a_handler_that_takes_over_the_runtime_api_while_it_is_imported_is_serve
 
 def test_awslambdaric_can_be_the_runtime(make_pool: MakePool, tmp_path: Path) -> None:
     pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
-    function = local_function(tmp_path, "def handler(event, context): return [event, context.aws_request_id]")
+    function = local_function(
+        tmp_path, "def handler(event, context): return [event, context.aws_request_id]"
+    )
     pool = make_pool(function, command=[sys.executable, "-m", "awslambdaric", "app.handler"])
     for _ in range(3):
         asked = invocation("e")
@@ -205,8 +226,12 @@ def test_awslambdaric_can_be_the_runtime(make_pool: MakePool, tmp_path: Path) ->
     assert document(result(pool.submit(invocation())).outcome)["errorType"] == "ZeroDivisionError"
 
 
-def test_a_runtime_that_nothing_runs_here_is_named(api: RuntimeApi, sink: Recorder, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"aws_lambda_function\.orders has the runtime 'java21'"):
+def test_a_runtime_that_nothing_runs_here_is_named(
+    api: RuntimeApi, sink: Recorder, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        ConfigurationError, match=r"aws_lambda_function\.orders has the runtime 'java21'"
+    ):
         Pool(replace(local_function(tmp_path), runtime="java21"), api, sink)
 
 
@@ -217,7 +242,9 @@ def test_a_code_root_that_is_gone_is_an_outcome(make_pool: MakePool, tmp_path: P
     assert "No such file or directory" in str(document(outcome)["errorMessage"])
 
 
-def test_an_interpreter_that_is_not_there_is_an_outcome(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_an_interpreter_that_is_not_there_is_an_outcome(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     pool = make_pool(replace(local_function(tmp_path), python=tmp_path / "nopython"))
     assert result(pool.submit(invocation())).outcome.error_type == "Runtime.ExitError"
     assert any("nopython" in line for line in sink.lines())
@@ -248,7 +275,9 @@ def test_lines_are_there_before_the_result_and_belong_to_their_invocation(
     assert sink.lines("") == ["importing"]
 
 
-def test_output_without_end_arrives_whole_and_in_order(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_output_without_end_arrives_whole_and_in_order(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     code = "def handler(event, context):\n    for n in range(event): print(n, 'x' * 100)"
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation(20_000)
@@ -256,7 +285,9 @@ def test_output_without_end_arrives_whole_and_in_order(make_pool: MakePool, sink
     assert [int(line.split()[0]) for line in sink.lines(asked.request_id)] == list(range(20_000))
 
 
-def test_what_is_no_text_is_shown_as_well_as_it_can_be(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_what_is_no_text_is_shown_as_well_as_it_can_be(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     code = "import os\ndef handler(event, context): os.write(1, b'\\xff\\xfe caf\\xc3\\xa9\\n')"
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation()
@@ -319,7 +350,9 @@ def test_every_byte_there_is_comes_out_as_text_and_the_next_lines_are_whole(
     assert len([line for line in lines if line.startswith("\x0b\x0c")]) == 4096
 
 
-def test_a_long_line_is_cut_between_characters(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_a_long_line_is_cut_between_characters(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     code = "def handler(event, context): print('x' + 'é' * 400_000)"
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation()
@@ -327,19 +360,27 @@ def test_a_long_line_is_cut_between_characters(make_pool: MakePool, sink: Record
     assert "".join(sink.lines(asked.request_id)) == "x" + "é" * 400_000
 
 
-@pytest.mark.parametrize("how", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.closerange(3, 99)"])
-def test_a_handler_that_closes_what_is_not_its_own_still_answers(make_pool: MakePool, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize(
+    "how", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.closerange(3, 99)"]
+)
+def test_a_handler_that_closes_what_is_not_its_own_still_answers(
+    make_pool: MakePool, tmp_path: Path, how: str
+) -> None:
     code = f"import os, sys\ndef handler(event, context):\n    {how}\n    return 'fine'"
     pool = make_pool(local_function(tmp_path, code))
     got = result(pool.submit(invocation()))
-    if "closerange" in how:  # the connection to the Runtime API is gone: Lambda calls that an exit, too
+    if (
+        "closerange" in how
+    ):  # the connection to the Runtime API is gone: Lambda calls that an exit, too
         assert got.outcome.error_type == "Runtime.ExitError"
     else:
         assert got.outcome.body == b'"fine"'
 
 
 def test_a_crash_keeps_its_last_words(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
-    code = "import os\ndef handler(event, context):\n    os.write(2, b'last words')\n    os._exit(1)"
+    code = (
+        "import os\ndef handler(event, context):\n    os.write(2, b'last words')\n    os._exit(1)"
+    )
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation()
     result(pool.submit(asked))
@@ -376,7 +417,9 @@ def test_at_the_deadline_the_worker_and_all_it_started_are_killed(
     assert value(pool.submit(invocation())) == "fine"
 
 
-def test_an_invocation_that_waits_for_a_worker_times_out_too(make_pool: MakePool, tmp_path: Path) -> None:
+def test_an_invocation_that_waits_for_a_worker_times_out_too(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     first = pool.submit(invocation(str(tmp_path / "first")))
     second = pool.submit(invocation(str(tmp_path / "second"), seconds=0.3))
@@ -387,7 +430,9 @@ def test_an_invocation_that_waits_for_a_worker_times_out_too(make_pool: MakePool
     assert value(first) == str(tmp_path / "first")
 
 
-def test_a_module_that_takes_longer_than_the_deadline_times_out(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_module_that_takes_longer_than_the_deadline_times_out(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, "import time\ntime.sleep(1000)"))
     assert result(pool.submit(invocation(seconds=0.3))).timed_out
 
@@ -403,7 +448,9 @@ def test_under_a_debugger_the_deadline_does_not_count(make_pool: MakePool, tmp_p
 # Several at once
 
 
-def test_invocations_run_side_by_side_up_to_the_limit_and_wait_beyond_it(make_pool: MakePool, tmp_path: Path) -> None:
+def test_invocations_run_side_by_side_up_to_the_limit_and_wait_beyond_it(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=3))
     names = [str(tmp_path / f"i{number}") for number in range(5)]
     futures = [pool.submit(invocation(name)) for name in names]
@@ -445,7 +492,9 @@ def test_what_waited_in_vain_is_told_as_waiting(make_pool: MakePool, tmp_path: P
     assert (got.handler_ms, got.waited_ms >= 250) == (0, True)
 
 
-def test_workers_enough_are_no_reason_for_a_warning(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_workers_enough_are_no_reason_for_a_warning(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, PID, max_workers=2))
     for future in [pool.submit(invocation()) for _ in range(2)]:
         value(future)
@@ -482,7 +531,9 @@ def test_a_callback_may_ask_for_more(make_pool: MakePool, tmp_path: Path) -> Non
 # Changes
 
 
-def test_after_a_change_the_next_invocation_runs_the_new_code(make_pool: MakePool, tmp_path: Path) -> None:
+def test_after_a_change_the_next_invocation_runs_the_new_code(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     function = local_function(tmp_path, "def handler(event, context): return 'old'")
     pool = make_pool(function)
     assert value(pool.submit(invocation())) == "old"
@@ -492,7 +543,9 @@ def test_after_a_change_the_next_invocation_runs_the_new_code(make_pool: MakePoo
         assert value(pool.submit(invocation())) == number
 
 
-def test_a_running_handler_finishes_with_the_code_it_began_with(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_running_handler_finishes_with_the_code_it_began_with(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, GATED))
     old = pool.submit(invocation(str(tmp_path / "go")))
     until((tmp_path / "go.running").exists, "the handler runs")
@@ -519,14 +572,18 @@ def test_after_a_change_the_imports_are_done_before_the_next_invocation(
 def test_nothing_is_started_ahead_before_the_environment_is_known(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    pool = make_pool(local_function(tmp_path, "print('imported')\ndef handler(event, context): pass"))
+    pool = make_pool(
+        local_function(tmp_path, "print('imported')\ndef handler(event, context): pass")
+    )
     pool.warm()
     pool.mark_stale()
     value(pool.submit(invocation()))
     assert sink.lines().count("imported") == 1
 
 
-def test_a_known_environment_lets_a_worker_start_ahead(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_a_known_environment_lets_a_worker_start_ahead(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     code = "import os\nprint('imported', os.environ['TABLE'])\ndef handler(event, context): pass"
     pool = make_pool(local_function(tmp_path, code), environment={"TABLE": "orders"})
     pool.warm()
@@ -561,7 +618,9 @@ def test_broken_code_is_told_to_every_invocation_until_it_is_mended(
 def test_what_broke_while_nobody_waited_is_told_to_the_next_invocation(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    pool = make_pool(local_function(tmp_path, "print('imported')\n1 / 0"), environment={"TABLE": "orders"})
+    pool = make_pool(
+        local_function(tmp_path, "print('imported')\n1 / 0"), environment={"TABLE": "orders"}
+    )
     pool.warm()
     sink.wait_for("[ERROR] ZeroDivisionError: division by zero")
     assert document(result(pool.submit(invocation())).outcome)["errorType"] == "ZeroDivisionError"
@@ -613,7 +672,9 @@ def test_a_change_during_the_only_invocation_that_may_run_is_warmed_after_it(
     assert value(pool.submit(invocation())) == "new"
 
 
-def test_what_broke_before_a_change_is_forgotten(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_what_broke_before_a_change_is_forgotten(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, "1 / 0"), environment={"TABLE": "orders"})
     pool.warm()
     sink.wait_for("[ERROR] ZeroDivisionError: division by zero")
@@ -625,7 +686,9 @@ def test_what_broke_before_a_change_is_forgotten(make_pool: MakePool, sink: Reco
 # Environment
 
 
-def test_the_handler_has_the_functions_environment_and_role(make_pool: MakePool, tmp_path: Path) -> None:
+def test_the_handler_has_the_functions_environment_and_role(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     code = "import os\ndef handler(event, context): return [os.environ.get(name) for name in event]"
     pool = make_pool(local_function(tmp_path, code), environment={"TABLE": "base", "STAGE": "dev"})
     names = ["TABLE", "STAGE", "AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "_HANDLER", "TERRALIVE"]
@@ -637,8 +700,12 @@ def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_
     api: RuntimeApi, sink: Recorder, tmp_path: Path
 ) -> None:
     (tmp_path / ".aws").mkdir()
-    (tmp_path / ".aws/config").write_text("[default]\nregion = sa-east-1\nendpoint_url = http://developer:1\n")
-    (tmp_path / ".aws/credentials").write_text("[default]\naws_access_key_id = MINE\naws_secret_access_key = mine\n")
+    (tmp_path / ".aws/config").write_text(
+        "[default]\nregion = sa-east-1\nendpoint_url = http://developer:1\n"
+    )
+    (tmp_path / ".aws/credentials").write_text(
+        "[default]\naws_access_key_id = MINE\naws_secret_access_key = mine\n"
+    )
     developer = {
         **os.environ, "HOME": str(tmp_path), "AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "MINE",
         "AWS_DEFAULT_REGION": "sa-east-1", "AWS_ENDPOINT_URL_SQS": "http://developer:1", "AWS_ROLE_ARN": "arn:mine",
@@ -655,7 +722,10 @@ def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_
     on_aws = {**ROLE, "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
     in_sandbox = {**on_aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
     try:
-        seen = [value(pool.submit(invocation(environment=environment))) for environment in (on_aws, in_sandbox)]
+        seen = [
+            value(pool.submit(invocation(environment=environment)))
+            for environment in (on_aws, in_sandbox)
+        ]
     finally:
         pool.close()
     mine = ["ASIAROLE", "role-token", "eu-west-1"]
@@ -663,10 +733,15 @@ def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_
     assert seen == [[*mine, aws], [*mine, ["http://127.0.0.1:4566"] * 2]]
 
 
-def test_another_environment_gets_another_worker_and_both_stay(make_pool: MakePool, tmp_path: Path) -> None:
+def test_another_environment_gets_another_worker_and_both_stay(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, PID))
     one, two = {"AWS_LAMBDA_FUNCTION_VERSION": "1"}, {"AWS_LAMBDA_FUNCTION_VERSION": "2"}
-    pids = [value(pool.submit(invocation(environment=environment))) for environment in (one, two, one, two)]
+    pids = [
+        value(pool.submit(invocation(environment=environment)))
+        for environment in (one, two, one, two)
+    ]
     assert pids[0] == pids[2] != pids[1] == pids[3]
 
 
@@ -679,25 +754,40 @@ def test_a_changed_variable_is_seen_by_the_next_invocation_even_at_the_limit(
         assert value(pool.submit(invocation(environment={"TABLE": table}))) == table
 
 
-def test_credentials_of_another_execution_environment_need_no_other_worker(make_pool: MakePool, tmp_path: Path) -> None:
+def test_credentials_of_another_execution_environment_need_no_other_worker(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, PID))
     another = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAOTHER"}
-    assert len({value(pool.submit(invocation(environment=role))) for role in (ROLE, another, ROLE)}) == 1
+    assert (
+        len({value(pool.submit(invocation(environment=role))) for role in (ROLE, another, ROLE)})
+        == 1
+    )
 
 
-def test_credentials_not_seen_for_long_are_not_used_again(make_pool: MakePool, tmp_path: Path) -> None:
+def test_credentials_not_seen_for_long_are_not_used_again(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     code = "import os\ndef handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']"
     pool = make_pool(local_function(tmp_path, code), credentials_s=0.0)
     rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
-    assert [value(pool.submit(invocation(environment=role))) for role in (ROLE, rotated)] == ["ASIAROLE", "ASIAROTATED"]
+    assert [value(pool.submit(invocation(environment=role))) for role in (ROLE, rotated)] == [
+        "ASIAROLE",
+        "ASIAROTATED",
+    ]
 
 
-def test_a_workers_credentials_are_not_kept_alive_by_others(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_workers_credentials_are_not_kept_alive_by_others(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     code = "import os\ndef handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']"
     pool = make_pool(local_function(tmp_path, code), credentials_s=1.0)
     rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
     assert value(pool.submit(invocation(environment=ROLE))) == "ASIAROLE"
-    until(lambda: value(pool.submit(invocation(environment=rotated))) == "ASIAROTATED", "the new ones are used")
+    until(
+        lambda: value(pool.submit(invocation(environment=rotated))) == "ASIAROTATED",
+        "the new ones are used",
+    )
 
 
 def test_a_worker_started_ahead_with_credentials_of_long_ago_is_not_used(
@@ -722,7 +812,9 @@ def test_the_code_tree_stays_clean(make_pool: MakePool, tmp_path: Path) -> None:
 # The end
 
 
-def test_closing_answers_everyone_and_leaves_no_process(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_closing_answers_everyone_and_leaves_no_process(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     code = "import os, time\ndef handler(event, context):\n    print(os.getpid())\n    time.sleep(1000)"
     pool = make_pool(local_function(tmp_path, code, max_workers=1))
     futures = [pool.submit(invocation()) for _ in range(3)]
@@ -771,14 +863,19 @@ def test_no_worker_outlives_a_relay_that_is_killed(tmp_path: Path, runtime: str)
         """
     with subprocess.Popen([sys.executable, "-c", dedent(relay)], cwd=tmp_path) as process:
         until((tmp_path / "all-pids").exists, "the worker runs")
-        until(lambda: len((tmp_path / "all-pids").read_text().split()) >= 2, "it has told its processes")
+        until(
+            lambda: len((tmp_path / "all-pids").read_text().split()) >= 2,
+            "it has told its processes",
+        )
         pids = [int(pid) for pid in (tmp_path / "all-pids").read_text().split()]
         assert all(alive(pid) for pid in pids)
         process.send_signal(signal.SIGKILL)
     until(lambda: not any(alive(pid) for pid in pids), "every worker and its child is gone")
 
 
-def test_a_guardian_that_is_killed_is_replaced(api: RuntimeApi, make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_guardian_that_is_killed_is_replaced(
+    api: RuntimeApi, make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, PID))
     before = value(pool.submit(invocation()))
     guardian = api.guardian._process
@@ -803,7 +900,14 @@ def test_a_worker_that_cannot_be_guarded_never_runs(tmp_path: Path) -> None:
 
     guardian, ended = Broken(), SimpleQueue[int | OSError]()
     command = ["touch", str(tmp_path / "ran")]
-    process = Process(command, cwd=tmp_path, environment={}, guardian=guardian, emit=lambda *_: None, on_exit=ended.put)
+    process = Process(
+        command,
+        cwd=tmp_path,
+        environment={},
+        guardian=guardian,
+        emit=lambda *_: None,
+        on_exit=ended.put,
+    )
     process.start()
     assert isinstance(ended.get(timeout=20), OSError)
     process.join(20)
@@ -811,7 +915,9 @@ def test_a_worker_that_cannot_be_guarded_never_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(make_pool: MakePool, tmp_path: Path) -> None:
+def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     code = """
         import http.client, os, time
         host, _, prefix = os.environ["AWS_LAMBDA_RUNTIME_API"].partition("/")
@@ -827,11 +933,15 @@ def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(make_pool: MakeP
     assert [value(pool.submit(invocation())) for _ in range(3)] == [1, 1, 1]
 
 
-def test_credentials_are_in_no_line_and_no_description(make_pool: MakePool, sink: Recorder, tmp_path: Path) -> None:
+def test_credentials_are_in_no_line_and_no_description(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, "def handler(event, context): raise RuntimeError"))
     asked = invocation(environment=ROLE)
     got = result(pool.submit(asked))
-    assert "role-secret" not in repr((pool, asked, got, pool.__dict__["_workers"])) + "".join(sink.lines())
+    assert "role-secret" not in repr((pool, asked, got, pool.__dict__["_workers"])) + "".join(
+        sink.lines()
+    )
 
 
 @pytest.mark.parametrize("value", ["\x00", "\ud800"])
@@ -844,6 +954,12 @@ def test_an_environment_that_no_process_can_have_is_a_named_error_and_the_next_i
     assert pool.submit(invocation(environment={"TABLE": "orders"})).result(30).outcome.ok
 
 
-def test_headers_that_no_http_can_carry_cost_the_handler_nothing(make_pool: MakePool, tmp_path: Path) -> None:
+def test_headers_that_no_http_can_carry_cost_the_handler_nothing(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, PID))
-    assert pool.submit(invocation(trace_id="\ud800\r\nLambda-Runtime-Deadline-Ms: 0")).result(30).outcome.ok
+    assert (
+        pool.submit(invocation(trace_id="\ud800\r\nLambda-Runtime-Deadline-Ms: 0"))
+        .result(30)
+        .outcome.ok
+    )

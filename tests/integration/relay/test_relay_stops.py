@@ -17,7 +17,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
-from terralive_relay.events import ConnectionChanged, ConnectionState, RelayEvent, Reloaded, Sink, Warned
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    RelayEvent,
+    Reloaded,
+    Sink,
+    Warned,
+)
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.errors import StageHeldError
 from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
@@ -132,18 +139,32 @@ def started(
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
     identity = Identity("life", ("orders",), "ana", "laptop")
-    function = replace(local_function(folder, code), build=Build(build, folder) if build else None, watch=watch)
+    function = replace(
+        local_function(folder, code), build=Build(build, folder) if build else None, watch=watch
+    )
     settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,))
     credentials = Credentials("AKID", "secret")
-    relay = Relay(settings, lambda: credentials, tell or Recorder(), backoff_scale=0.1, renew_after_s=renew_after_s)
+    relay = Relay(
+        settings,
+        lambda: credentials,
+        tell or Recorder(),
+        backoff_scale=0.1,
+        renew_after_s=renew_after_s,
+    )
     try:
         relay.start()
         yield relay
     finally:
         relay.stop()
-    left = {item for item in held() - before if item[0] != "descriptor" and not str(item[1]).startswith("Thread-")}
+    left = {
+        item
+        for item in held() - before
+        if item[0] != "descriptor" and not str(item[1]).startswith("Thread-")
+    }
     assert left == set()
-    eventually(lambda: not held() - before, 10)  # the debug stack's ends of the connections are this process's too
+    eventually(
+        lambda: not held() - before, 10
+    )  # the debug stack's ends of the connections are this process's too
 
 
 def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
@@ -155,11 +176,16 @@ def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
     assert stack.outcomes[0].ok
 
 
-def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_ends_with_it(tmp_path: Path) -> None:
+def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_ends_with_it(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "source").write_text("def handler(event, context): return 1")
     stack, tell = DebugStack(), Recorder()
     command = "cp source app.py; grep -q endless app.py && sleep 1000; echo done"
-    with serving(stack) as url, started(tmp_path, url, "not built", build=command, tell=tell) as relay:
+    with (
+        serving(stack) as url,
+        started(tmp_path, url, "not built", build=command, tell=tell) as relay,
+    ):
         relay.wait_connected(30)
         stack.invoke()
         eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1"], 30)
@@ -181,7 +207,9 @@ def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_pat
     assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
 
 
-def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(tmp_path: Path) -> None:
+def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(
+    tmp_path: Path,
+) -> None:
     stack = DebugStack()
     with serving(stack) as url, started(tmp_path, url, ENDLESS) as relay:
         relay.wait_connected(30)
@@ -193,7 +221,10 @@ def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hea
 
 def test_stopping_while_a_worker_starts_leaves_nothing(tmp_path: Path) -> None:
     stack = DebugStack()
-    with serving(stack) as url, started(tmp_path, url, f"import time; time.sleep(1000)\n{QUICK}") as relay:
+    with (
+        serving(stack) as url,
+        started(tmp_path, url, f"import time; time.sleep(1000)\n{QUICK}") as relay,
+    ):
         relay.wait_connected(30)
         stack.invoke()
         eventually(lambda: len(stack.acknowledged) == 1, 30)
@@ -239,7 +270,10 @@ def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
         stack.deaf = True
         stack.connections[-1].close()
         eventually(
-            lambda: any(isinstance(event, ConnectionChanged) and event.state is ConnectionState.LOST for event in told),
+            lambda: any(
+                isinstance(event, ConnectionChanged) and event.state is ConnectionState.LOST
+                for event in told
+            ),
             30,
         )
 
@@ -252,5 +286,9 @@ def test_stopping_while_two_connections_are_open_leaves_nothing(tmp_path: Path) 
 
 
 def test_a_relay_that_was_refused_the_stage_leaves_nothing(tmp_path: Path) -> None:
-    with serving(DebugStack(held=True)) as url, started(tmp_path, url) as relay, pytest.raises(StageHeldError):
+    with (
+        serving(DebugStack(held=True)) as url,
+        started(tmp_path, url) as relay,
+        pytest.raises(StageHeldError),
+    ):
         relay.wait_connected(30)

@@ -1,4 +1,7 @@
-"""The two hours of a connection, made short: the lease moves to the next one while invocations go on."""
+"""The two hours of a connection, made short.
+
+The lease moves to the next one while invocations go on.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,11 @@ RENEWALS = 3
 
 
 def newest_connection() -> int:
-    names = [thread.name for thread in threading.enumerate() if thread.name.startswith("relay-connection-")]
+    names = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("relay-connection-")
+    ]
     return max((int(name.rpartition("-")[2]) for name in names), default=0)
 
 

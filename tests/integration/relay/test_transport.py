@@ -1,4 +1,7 @@
-"""The relay's WebSocket against a real server: what reaches it, how each end is noticed, and what stays behind."""
+"""The relay's WebSocket against a real server.
+
+What reaches it, how each end is noticed, and what stays behind.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,9 @@ class Gateway:
 
 @contextmanager
 def server(script: Script, *, upgrade: UpgradeScript | None = None) -> Iterator[int]:
-    with serve(script, "127.0.0.1", 0, compression=None, max_size=2**20, process_request=upgrade) as running:
+    with serve(
+        script, "127.0.0.1", 0, compression=None, max_size=2**20, process_request=upgrade
+    ) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         try:
@@ -173,7 +178,9 @@ def test_a_refused_upgrade_is_told_as_forbidden_and_tried_again_with_growing_wai
 def test_a_gateway_that_fails_is_not_taken_for_one_that_forbids() -> None:
     seen = Observed()
     with (
-        server(lambda _: None, upgrade=lambda link, _: link.respond(http.HTTPStatus.BAD_GATEWAY, "no")) as port,
+        server(
+            lambda _: None, upgrade=lambda link, _: link.respond(http.HTTPStatus.BAD_GATEWAY, "no")
+        ) as port,
         transport(port, seen),
     ):
         assert not seen.closed().forbidden
@@ -267,7 +274,11 @@ def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> Non
 
     with server(gateway) as port:
         relay = Transport(
-            f"ws://127.0.0.1:{port}/relay", "eu-west-1", credentials, seen.happenings.put, backoff_scale=0.1
+            f"ws://127.0.0.1:{port}/relay",
+            "eu-west-1",
+            credentials,
+            seen.happenings.put,
+            backoff_scale=0.1,
         )
         relay.start()
         try:
@@ -279,7 +290,9 @@ def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> Non
 
 
 @pytest.mark.parametrize("answers_upgrade", [False, True])
-def test_stopping_while_connecting_ends_at_once_and_leaves_nothing(*, answers_upgrade: bool) -> None:
+def test_stopping_while_connecting_ends_at_once_and_leaves_nothing(
+    *, answers_upgrade: bool
+) -> None:
     seen = Observed()
     asked, go_on = threading.Event(), threading.Event()
 

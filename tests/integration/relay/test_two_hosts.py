@@ -1,6 +1,7 @@
 """A relay on one host, its debug stack on another, and between them what networks do: by the kernel's own means.
 
-Each laptop has a stage of its own in the one sandbox, so that what takes long happens to all of them at once.
+Each laptop has a stage of its own in the one sandbox, so that what takes long happens to all of
+them at once.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class Laptop:
 
     def call(self, function: str, until: Path | None = None, padding: str = "") -> str:
         """What the caller of a live function gets: `done`, or the error's name."""
-        event = {"ledger": str(self.folder / "ledger"), "until": str(until or ""), "padding": padding}
+        event = {
+            "ledger": str(self.folder / "ledger"),
+            "until": str(until or ""),
+            "padding": padding,
+        }
         name = self.stage.functions[function]
         with self.link.cloud.entered():
             answer = self.aws.lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode())
@@ -111,7 +116,9 @@ def laptops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Laptop]]:
             keys = (info.access_key_id, info.secret_access_key)
             functions = dict.fromkeys(stage.functions.values(), folder / "code")
             with link.laptop.entered():
-                relay = stack.enter_context(relay_process(url, info.region, stage.name, keys, functions))
+                relay = stack.enter_context(
+                    relay_process(url, info.region, stage.name, keys, functions)
+                )
             return Laptop(link, stage, relay, aws, folder, callers)
 
         yield [make(link) for link in links]
@@ -130,7 +137,9 @@ def together(stories: list[Callable[[], None]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "discipline", ["netem delay 200ms 50ms", "tbf rate 300kbit burst 3000 latency 9s"], ids=["delay", "slow"]
+    "discipline",
+    ["netem delay 200ms 50ms", "tbf rate 300kbit burst 3000 latency 9s"],
+    ids=["delay", "slow"],
 )
 def test_a_slow_link_answers_every_caller(laptop: Laptop, discipline: str) -> None:
     laptop.link.shape(*discipline.split())
@@ -149,7 +158,10 @@ def test_a_link_that_loses_packets_loses_no_invocation(laptop: Laptop) -> None:
 def test_after_a_cut_callers_are_answered_within_seconds_and_nothing_ran_twice(
     laptops: list[Laptop], seconds: int
 ) -> None:
-    """One laptop's network is switched off while it is idle, another's while it is busy; a third's falls silent."""
+    """One laptop's network is switched off while it is idle, another's while it is busy.
+
+    A third's falls silent.
+    """
     idle, busy, mute = laptops
     together([
         partial(cut_while_idle, idle, seconds),

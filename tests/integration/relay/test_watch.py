@@ -36,7 +36,9 @@ class Seen:
     def until(self, function: str, path: str) -> set[tuple[str, str]]:
         """Wait until this change was seen; returns all that were."""
         with self._more:
-            assert self._more.wait_for(lambda: (function, path) in self._changes, 20), f"{path}: not in {self._changes}"
+            assert self._more.wait_for(lambda: (function, path) in self._changes, 20), (
+                f"{path}: not in {self._changes}"
+            )
             return set(self._changes)
 
 
@@ -100,7 +102,9 @@ def test_a_code_root_behind_a_link_is_watched(watch: Watch, tmp_path: Path) -> N
     assert seen.until("api", "app.py") == {("api", "app.py")}
 
 
-def test_shared_code_behind_links_is_told_to_each_function_under_its_own_name(watch: Watch, tmp_path: Path) -> None:
+def test_shared_code_behind_links_is_told_to_each_function_under_its_own_name(
+    watch: Watch, tmp_path: Path
+) -> None:
     (tmp_path / "shared" / "deep").mkdir(parents=True)
     functions = [function(name, tmp_path / name) for name in ("a", "b")]
     for each in functions:
@@ -127,7 +131,9 @@ def test_a_link_that_is_made_later_is_followed(watch: Watch, tmp_path: Path) -> 
     until(told, "a change behind the new link was told")
 
 
-def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(watch: Watch, tmp_path: Path) -> None:
+def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(
+    watch: Watch, tmp_path: Path
+) -> None:
     (tmp_path / "packages" / "shared").mkdir(parents=True)
     (tmp_path / "packages" / "other").mkdir()
     seen = watch(
@@ -189,7 +195,9 @@ def test_a_code_root_that_is_not_there_does_no_harm(watch: Watch, tmp_path: Path
     seen.until("api", "app.py")
 
 
-def test_a_callback_that_fails_is_called_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_fails_is_called_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     calls: list[str] = []
     called = threading.Event()
 
@@ -209,10 +217,14 @@ def test_a_callback_that_fails_is_called_again(tmp_path: Path, caplog: pytest.Lo
     assert "could not be handled" in caplog.text
 
 
-def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_told(tmp_path: Path) -> None:
+def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_told(
+    tmp_path: Path,
+) -> None:
     told: list[str] = []
 
-    def source(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
+    def source(
+        roots: Sequence[Path], stop: threading.Event, polling: bool
+    ) -> Iterator[Iterable[Path]]:
         if not polling:
             raise FileNotFoundError("OS file watch limit reached.")
         yield from follow(roots, stop, polling)
@@ -260,7 +272,15 @@ def test_what_tools_write_beside_the_code_is_no_change(tmp_path: Path, path: str
 
 def test_globs_narrow_what_counts(tmp_path: Path) -> None:
     narrowed = function("api", tmp_path, "src/**", "package.json", "lib/**/*.sql")
-    paths = ["src/a.py", "src/deep/b.py", "package.json", "other/package.json", "README.md", "lib/x.sql", "lib/y/z.sql"]
+    paths = [
+        "src/a.py",
+        "src/deep/b.py",
+        "package.json",
+        "other/package.json",
+        "README.md",
+        "lib/x.sql",
+        "lib/y/z.sql",
+    ]
     ((_, mine),) = affected([narrowed], [tmp_path / path for path in paths])
     assert mine == ("lib/x.sql", "lib/y/z.sql", "package.json", "src/a.py", "src/deep/b.py")
 
@@ -272,14 +292,18 @@ def test_a_folder_above_the_code_root_may_have_any_name(tmp_path: Path) -> None:
 
 def test_an_edit_is_live_at_the_next_invocation(tmp_path: Path) -> None:
     api, sink = RuntimeApi(), Recorder()
-    local = local_function(tmp_path, "print('old is ready')\ndef handler(event, context): return 'old'")
+    local = local_function(
+        tmp_path, "print('old is ready')\ndef handler(event, context): return 'old'"
+    )
     pool = Pool(local, api, sink)
     watcher = Watcher((local,), lambda _name, _paths: pool.mark_stale())
     watcher.start()
     try:
         assert watcher.wait_ready(20)
         assert pool.submit(invocation()).result(30).outcome.body == b'"old"'
-        (tmp_path / "app.py").write_text("print('new is ready')\ndef handler(event, context): return 'new'")
+        (tmp_path / "app.py").write_text(
+            "print('new is ready')\ndef handler(event, context): return 'new'"
+        )
         sink.wait_for("new is ready")
         assert pool.submit(invocation()).result(30).outcome.body == b'"new"'
     finally:

@@ -22,10 +22,15 @@ from websockets.sync.client import connect
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
-FOUND = shutil.which("aws", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+FOUND = shutil.which(
+    "aws", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+)
 ECHO = 'def handler(event, context):\n    print("seen", event)\n    return event\n'
 REFUSED = 255  # of version 1 (254 of version 2): the service answered with an error
-pytestmark = [pytest.mark.skipif(FOUND is None, reason="the AWS CLI is not installed"), pytest.mark.timeout(240)]
+pytestmark = [
+    pytest.mark.skipif(FOUND is None, reason="the AWS CLI is not installed"),
+    pytest.mark.timeout(240),
+]
 
 
 @dataclass(frozen=True)
@@ -80,22 +85,39 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
     assert got["Configuration"]["LastUpdateStatus"] == "Successful"
     (cli.folder / "event.json").write_text('{"from": "the CLI"}')
     answer = cli.json(
-        "lambda", "invoke", "--function-name", name, "--payload", "file://event.json", "--log-type", "Tail", "out.json"
+        "lambda",
+        "invoke",
+        "--function-name",
+        name,
+        "--payload",
+        "file://event.json",
+        "--log-type",
+        "Tail",
+        "out.json",
     )
     assert json.loads((cli.folder / "out.json").read_text()) == {"from": "the CLI"}
-    assert (answer["StatusCode"], answer["ExecutedVersion"], "FunctionError" in answer) == (200, "$LATEST", False)
+    assert (answer["StatusCode"], answer["ExecutedVersion"], "FunctionError" in answer) == (
+        200,
+        "$LATEST",
+        False,
+    )
     assert "seen {'from': 'the CLI'}" in base64.b64decode(answer["LogResult"]).decode()
-    assert cli.json("lambda", "invoke", "--function-name", name, "--invocation-type", "DryRun", "dry.json") == {
-        "StatusCode": 204
-    }
+    assert cli.json(
+        "lambda", "invoke", "--function-name", name, "--invocation-type", "DryRun", "dry.json"
+    ) == {"StatusCode": 204}
     group = f"/aws/lambda/{name}"
-    events = cli.json("logs", "filter-log-events", "--log-group-name", group, "--filter-pattern", "seen")["events"]
+    events = cli.json(
+        "logs", "filter-log-events", "--log-group-name", group, "--filter-pattern", "seen"
+    )["events"]
     assert [event["message"].rstrip() for event in events] == ["seen {'from': 'the CLI'}"]
     if not cli.run("--version").startswith("aws-cli/1."):
         assert "REPORT RequestId" in cli.run("logs", "tail", group)
-    missing = cli.run("lambda", "invoke", "--function-name", f"{name}-not", "out.json", exit_code=REFUSED)
+    missing = cli.run(
+        "lambda", "invoke", "--function-name", f"{name}-not", "out.json", exit_code=REFUSED
+    )
     assert (
-        "An error occurred (ResourceNotFoundException) when calling the Invoke operation: Function not found" in missing
+        "An error occurred (ResourceNotFoundException) when calling the Invoke operation: Function not found"
+        in missing
     )
     cli.run("lambda", "delete-function", "--function-name", name)
 
@@ -112,9 +134,20 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
     attributes = json.dumps({"Policy": json.dumps({"Version": "2012-10-17", "Statement": [sns]})})
     queue = cli.sqs("create-queue", "--queue-name", name, "--attributes", attributes)["QueueUrl"]
     topic = cli.json("sns", "create-topic", "--name", name)["TopicArn"]
-    cli.run("sns", "subscribe", "--topic-arn", topic, "--protocol", "sqs", "--notification-endpoint", arn)
+    cli.run(
+        "sns",
+        "subscribe",
+        "--topic-arn",
+        topic,
+        "--protocol",
+        "sqs",
+        "--notification-endpoint",
+        arn,
+    )
     sent = cli.sqs("send-message", "--queue-url", queue, "--message-body", "direct")
-    received = cli.sqs("receive-message", "--queue-url", queue, "--wait-time-seconds", "5")["Messages"]
+    received = cli.sqs("receive-message", "--queue-url", queue, "--wait-time-seconds", "5")[
+        "Messages"
+    ]
     assert [(m["MessageId"], m["Body"], m["MD5OfBody"]) for m in received] == [
         (sent["MessageId"], "direct", sent["MD5OfMessageBody"])
     ]
@@ -123,9 +156,14 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
         "--endpoint-url", cli.info.endpoint,
     )  # fmt: skip
     published = cli.json("sns", "publish", "--topic-arn", topic, "--message", "by topic")
-    received = cli.sqs("receive-message", "--queue-url", queue, "--wait-time-seconds", "5")["Messages"]
+    received = cli.sqs("receive-message", "--queue-url", queue, "--wait-time-seconds", "5")[
+        "Messages"
+    ]
     notification = json.loads(received[0]["Body"])
-    assert (notification["Message"], notification["MessageId"]) == ("by topic", published["MessageId"])
+    assert (notification["Message"], notification["MessageId"]) == (
+        "by topic",
+        published["MessageId"],
+    )
 
     cli.run(
         "dynamodb", "create-table", "--table-name", name, "--billing-mode", "PAY_PER_REQUEST",
@@ -133,9 +171,13 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
     )  # fmt: skip
     item = {"pk": {"S": "a"}, "n": {"N": "1.5"}}
     cli.run("dynamodb", "put-item", "--table-name", name, "--item", json.dumps(item))
-    assert cli.json("dynamodb", "get-item", "--table-name", name, "--key", '{"pk": {"S": "a"}}') == {"Item": item}
+    assert cli.json(
+        "dynamodb", "get-item", "--table-name", name, "--key", '{"pk": {"S": "a"}}'
+    ) == {"Item": item}
 
-    (cli.folder / "big.bin").write_bytes(os.urandom(9 * 1024 * 1024))  # over the CLI's bound for parts: 8 MB
+    (cli.folder / "big.bin").write_bytes(
+        os.urandom(9 * 1024 * 1024)
+    )  # over the CLI's bound for parts: 8 MB
     cli.run("s3", "mb", f"s3://{name}")
     cli.run("s3", "cp", "big.bin", f"s3://{name}/folder/big one.bin")
     assert cli.run("s3", "ls", f"s3://{name}", "--recursive").split()[2:] == [
@@ -148,7 +190,10 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
     cli.run("s3", "rb", f"s3://{name}", "--force")
     assert name not in cli.run("s3", "ls")
 
-    entries = [{"Source": "cli", "DetailType": "t", "Detail": "{}"}, {"Source": "cli", "DetailType": "t"}]
+    entries = [
+        {"Source": "cli", "DetailType": "t", "Detail": "{}"},
+        {"Source": "cli", "DetailType": "t"},
+    ]
     put = cli.json("events", "put-events", "--entries", json.dumps(entries))
     assert put["FailedEntryCount"] == 1
     assert ["EventId" in entry for entry in put["Entries"]] == [True, False]
@@ -163,7 +208,9 @@ def test_messages_reach_a_websocket_connection(cli: Cli) -> None:
         """
     )
     api = aws.websocket_api(arn, "$connect", "$default")
-    route = next(r for r in aws.apis.get_routes(ApiId=api)["Items"] if r["RouteKey"] == "$default")["RouteId"]
+    route = next(r for r in aws.apis.get_routes(ApiId=api)["Items"] if r["RouteKey"] == "$default")[
+        "RouteId"
+    ]
     aws.apis.update_route(ApiId=api, RouteId=route, RouteResponseSelectionExpression="$default")
     aws.apis.create_route_response(ApiId=api, RouteId=route, RouteResponseKey="$default")
     endpoint = cli.info.management_url.format(api=api, stage="live")
@@ -171,12 +218,19 @@ def test_messages_reach_a_websocket_connection(cli: Cli) -> None:
         socket.send("who am I")
         connection = socket.recv(timeout=60)
         assert isinstance(connection, str)
-        here = (f"--connection-id={connection}", "--endpoint-url", endpoint)  # an id may begin with a dash
+        here = (
+            f"--connection-id={connection}",
+            "--endpoint-url",
+            endpoint,
+        )  # an id may begin with a dash
         (cli.folder / "message.txt").write_text("hello by the CLI")
-        cli.run("apigatewaymanagementapi", "post-to-connection", "--data", "fileb://message.txt", *here)
+        cli.run(
+            "apigatewaymanagementapi", "post-to-connection", "--data", "fileb://message.txt", *here
+        )
         assert socket.recv(timeout=60) == "hello by the CLI"
         assert "connectedAt" in {
-            name[0].lower() + name[1:] for name in cli.json("apigatewaymanagementapi", "get-connection", *here)
+            name[0].lower() + name[1:]
+            for name in cli.json("apigatewaymanagementapi", "get-connection", *here)
         }
         cli.run("apigatewaymanagementapi", "delete-connection", *here)
     gone = cli.run("apigatewaymanagementapi", "get-connection", *here, exit_code=REFUSED)
@@ -191,14 +245,29 @@ def test_a_refusal_is_worded_as_by_aws(cli: Cli) -> None:
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_user_policy(UserName=user, PolicyName="reads", PolicyDocument=document)
     key = iam.create_access_key(UserName=user)["AccessKey"]
-    keys = {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+    keys = {
+        "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
+    }
     reader = Cli(cli.info, cli.folder, keys)
     reader.run("s3", "ls")
     arn = f"arn:aws:iam::{cli.info.account_id}:user/{user}"
     for arguments, code_and_operation, action in (
-        (("lambda", "list-functions"), "AccessDeniedException) when calling the ListFunctions", "lambda:ListFunctions"),
-        (("dynamodb", "list-tables"), "AccessDeniedException) when calling the ListTables", "dynamodb:ListTables"),
-        (("sns", "list-topics"), "AuthorizationError) when calling the ListTopics", "SNS:ListTopics"),
+        (
+            ("lambda", "list-functions"),
+            "AccessDeniedException) when calling the ListFunctions",
+            "lambda:ListFunctions",
+        ),
+        (
+            ("dynamodb", "list-tables"),
+            "AccessDeniedException) when calling the ListTables",
+            "dynamodb:ListTables",
+        ),
+        (
+            ("sns", "list-topics"),
+            "AuthorizationError) when calling the ListTopics",
+            "SNS:ListTopics",
+        ),
         (("iam", "list-roles"), "AccessDenied) when calling the ListRoles", "iam:ListRoles"),
         (
             ("s3api", "create-bucket", "--bucket", user),
@@ -212,7 +281,10 @@ def test_a_refusal_is_worded_as_by_aws(cli: Cli) -> None:
         ),
     ):
         said = reader.run(*arguments, exit_code=REFUSED)
-        assert f"An error occurred ({code_and_operation} operation: User: {arn} is not authorized to perform: " in said
+        assert (
+            f"An error occurred ({code_and_operation} operation: User: {arn} is not authorized to perform: "
+            in said
+        )
         assert f"perform: {action}" in said
         assert f"because no identity-based policy allows the {action} action" in said
     wrong = Cli(cli.info, cli.folder, {"AWS_SECRET_ACCESS_KEY": "x" * 40})

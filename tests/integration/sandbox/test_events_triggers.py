@@ -1,4 +1,7 @@
-"""What reaches functions from EventBridge, S3 and SNS: real clients, real functions, the events as they arrive."""
+"""What reaches functions from EventBridge, S3 and SNS.
+
+Real clients, real functions, the events as they arrive.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,10 @@ def received(aws: Aws, queue: str, count: int, batch: int = 10) -> list[Any]:
     while len(found) < count:
         assert time.monotonic() < end, f"{len(found)} of {count} came"
         answer = aws.sqs.receive_message(
-            QueueUrl=queue, WaitTimeSeconds=1, MaxNumberOfMessages=batch, MessageAttributeNames=["All"]
+            QueueUrl=queue,
+            WaitTimeSeconds=1,
+            MaxNumberOfMessages=batch,
+            MessageAttributeNames=["All"],
         )
         for message in answer.get("Messages", []):
             aws.sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
@@ -87,12 +93,22 @@ def test_rules_send_matching_events_to_functions_as_their_targets_say(aws: Aws) 
     pattern = json.dumps({"source": [source], "detail": {"price": [{"numeric": [">", 10]}]}})
     rules = {
         name: aws.events.put_rule(Name=name, EventPattern=pattern, EventBusName=bus)["RuleArn"]
-        for name in (unique("plain"), unique("transformed"), unique("constant"), unique("part"), unique("off"))
+        for name in (
+            unique("plain"),
+            unique("transformed"),
+            unique("constant"),
+            unique("part"),
+            unique("off"),
+        )
     }
     plain, transformed, constant, part, off = rules
     aws.allow(recorder.arn, "events.amazonaws.com", f"arn:aws:events:*:*:rule/{bus}/*")
     transformer = {
-        "InputPathsMap": {"price": "$.detail.price", "what": "$.detail.items[0]", "none": "$.detail.none"},
+        "InputPathsMap": {
+            "price": "$.detail.price",
+            "what": "$.detail.items[0]",
+            "none": "$.detail.none",
+        },
         "InputTemplate": '{"rule": <aws.events.rule-arn>, "price": <price>, "text": "<what> for <price>", '
         '"none": "<none>", "all": <aws.events.event.json>, "at": <aws.events.event.ingestion-time>}',
     }
@@ -107,9 +123,13 @@ def test_rules_send_matching_events_to_functions_as_their_targets_say(aws: Aws) 
     for name, target in targets.items():
         to: list[Any] = [{"Id": "1", "Arn": recorder.arn, **target}]
         if name == plain:
-            to.append({"Id": "2", "Arn": unpermitted.arn, "DeadLetterConfig": {"Arn": dead_letters_arn}})
+            to.append(
+                {"Id": "2", "Arn": unpermitted.arn, "DeadLetterConfig": {"Arn": dead_letters_arn}}
+            )
             to.append({"Id": "3", "Arn": "arn:aws:lambda:us-east-1:123456789012:function:none"})
-        assert aws.events.put_targets(Rule=name, EventBusName=bus, Targets=to)["FailedEntryCount"] == 0
+        assert (
+            aws.events.put_targets(Rule=name, EventBusName=bus, Targets=to)["FailedEntryCount"] == 0
+        )
     aws.events.disable_rule(Name=off, EventBusName=bus)
     put(aws, source, {"price": 20})  # on the default bus
     put(aws, source, {"price": 5}, EventBusName=bus)
@@ -160,16 +180,22 @@ def test_rules_send_matching_events_to_functions_as_their_targets_say(aws: Aws) 
 
 def test_rules_send_to_queues_and_topics_that_let_them(aws: Aws) -> None:
     source = unique("shop")
-    rule = aws.events.put_rule(Name=unique("rule"), EventPattern=json.dumps({"source": [source]}))["RuleArn"]
+    rule = aws.events.put_rule(Name=unique("rule"), EventPattern=json.dumps({"source": [source]}))[
+        "RuleArn"
+    ]
     queue, queue_arn = queue_for(aws, "events.amazonaws.com", rule)
     topic = aws.sns.create_topic(Name=unique("topic"))["TopicArn"]
     told, told_arn = queue_for(aws, "sns.amazonaws.com", topic)
-    aws.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=told_arn, Attributes={"RawMessageDelivery": "true"})
+    aws.sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=told_arn, Attributes={"RawMessageDelivery": "true"}
+    )
     aws.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps({"Statement": [
         {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish",
          "Resource": topic}]}))  # fmt: skip
     closed = aws.sqs.create_queue(QueueName=unique("closed"))["QueueUrl"]
-    closed_arn = aws.sqs.get_queue_attributes(QueueUrl=closed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    closed_arn = aws.sqs.get_queue_attributes(QueueUrl=closed, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
     aws.events.put_targets(
         Rule=rule.rpartition("/")[2],
         Targets=[
@@ -188,10 +214,14 @@ def test_what_eventbridge_refuses(aws: Aws) -> None:
     events = aws.events
     rule = unique("rule")
     for pattern in ('{"source": "a"}', '{"a": [{"like": 1}]}', "{"):
-        with pytest.raises(ClientError, match=r"InvalidEventPatternException.*Event pattern is not valid. Reason"):
+        with pytest.raises(
+            ClientError, match=r"InvalidEventPatternException.*Event pattern is not valid. Reason"
+        ):
             events.put_rule(Name=rule, EventPattern=pattern)
     for expression in ("rate(1 minutes)", "cron(* * * * *)", "at(2030-01-01T00:00:00)"):
-        with pytest.raises(ClientError, match=r"ValidationException.*Parameter ScheduleExpression is not valid."):
+        with pytest.raises(
+            ClientError, match=r"ValidationException.*Parameter ScheduleExpression is not valid."
+        ):
             events.put_rule(Name=rule, ScheduleExpression=expression)
     events.put_rule(Name=rule, EventPattern='{"source": ["a"]}')
     for target in (
@@ -202,13 +232,22 @@ def test_what_eventbridge_refuses(aws: Aws) -> None:
         with pytest.raises(ClientError, match=f"NotEmulatedBySandbox.*{target}"):
             events.put_targets(Rule=rule, Targets=[{"Id": "1", "Arn": f"arn:aws:{target}"}])
     with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*archives"):
-        events.create_archive(ArchiveName=rule, EventSourceArn="arn:aws:events:us-east-1:1:event-bus/default")
-    schedule = {"Name": rule, "FlexibleTimeWindow": {"Mode": "OFF"}, "ScheduleExpression": "rate(1 minute)"}
+        events.create_archive(
+            ArchiveName=rule, EventSourceArn="arn:aws:events:us-east-1:1:event-bus/default"
+        )
+    schedule = {
+        "Name": rule,
+        "FlexibleTimeWindow": {"Mode": "OFF"},
+        "ScheduleExpression": "rate(1 minute)",
+    }
     for change in (aws.scheduler.create_schedule, aws.scheduler.update_schedule):
         with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*EventBridge Scheduler"):
             change(
                 **schedule,
-                Target={"Arn": f"arn:aws:lambda:us-east-1:1:function:{rule}", "RoleArn": "arn:aws:iam::1:role/r"},
+                Target={
+                    "Arn": f"arn:aws:lambda:us-east-1:1:function:{rule}",
+                    "RoleArn": "arn:aws:iam::1:role/r",
+                },
             )
     answer = events.put_events(
         Entries=[
@@ -220,28 +259,49 @@ def test_what_eventbridge_refuses(aws: Aws) -> None:
         ]
     )
     codes = [entry.get("ErrorCode") for entry in answer["Entries"]]
-    assert codes == ["MalformedDetail", "NotAuthorizedForSourceException", "InvalidArgument", None, None]
+    assert codes == [
+        "MalformedDetail",
+        "NotAuthorizedForSourceException",
+        "InvalidArgument",
+        None,
+        None,
+    ]
     assert answer["FailedEntryCount"] == 3
     with pytest.raises(ClientError, match="less than or equal to 10"):
         events.put_events(Entries=[{"Source": "a", "DetailType": "d", "Detail": "{}"}] * 11)
     assert events.test_event_pattern(EventPattern='{"a": [1]}', Event='{"a": 1}')["Result"] is True
     nobody = aws.assume(
-        aws.role({"Effect": "Allow", "Action": "events:PutEvents", "Resource": "arn:aws:events:*:*:event-bus/mine"})
+        aws.role(
+            {
+                "Effect": "Allow",
+                "Action": "events:PutEvents",
+                "Resource": "arn:aws:events:*:*:event-bus/mine",
+            }
+        )
     )
-    with pytest.raises(ClientError, match=r"AccessDeniedException.*events:PutEvents on resource: .*event-bus/default"):
+    with pytest.raises(
+        ClientError,
+        match=r"AccessDeniedException.*events:PutEvents on resource: .*event-bus/default",
+    ):
         nobody.events.put_events(Entries=[{"Source": "a", "DetailType": "d", "Detail": "{}"}])
 
 
-def test_a_schedule_fires_until_it_is_disabled_or_deleted(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_schedule_fires_until_it_is_disabled_or_deleted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with running_sandbox(tmp_path_factory.mktemp("schedules"), time_scale=0.01) as info:
         aws = Aws(info)
         recorder = Recorder(aws)
-        rule = aws.events.put_rule(Name="every-minute", ScheduleExpression="rate(1 minute)")["RuleArn"]
+        rule = aws.events.put_rule(Name="every-minute", ScheduleExpression="rate(1 minute)")[
+            "RuleArn"
+        ]
         aws.allow(recorder.arn, "events.amazonaws.com", rule)
         aws.events.put_targets(Rule="every-minute", Targets=[{"Id": "1", "Arn": recorder.arn}])
         aws.events.put_rule(Name="off", ScheduleExpression="rate(1 minute)", State="DISABLED")
         aws.allow(recorder.arn, "events.amazonaws.com", rule.replace("every-minute", "off"))
-        aws.events.put_targets(Rule="off", Targets=[{"Id": "1", "Arn": recorder.arn, "Input": '"off"'}])
+        aws.events.put_targets(
+            Rule="off", Targets=[{"Id": "1", "Arn": recorder.arn, "Input": '"off"'}]
+        )
         put(aws, "any", {})  # a schedule is no pattern
         end = time.monotonic() + 60
         event = recorder.next()
@@ -280,12 +340,20 @@ def test_buckets_notify_functions_of_the_changes_that_their_filters_let_through(
             }
         ]
     }
-    with pytest.raises(ClientError, match=r"InvalidArgument.*Unable to validate the following destination"):
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
-    assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
+    with pytest.raises(
+        ClientError, match=r"InvalidArgument.*Unable to validate the following destination"
+    ):
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration=configuration
+        )
+    assert "LambdaFunctionConfigurations" not in s3.get_bucket_notification_configuration(
+        Bucket=bucket
+    )
     for name in (bucket, versioned):
         aws.allow(recorder.arn, "s3.amazonaws.com", f"arn:aws:s3:::{name}")
-        s3.put_bucket_notification_configuration(Bucket=name, NotificationConfiguration=configuration)
+        s3.put_bucket_notification_configuration(
+            Bucket=name, NotificationConfiguration=configuration
+        )
     twice = configuration["LambdaFunctionConfigurations"] * 2
     with pytest.raises(ClientError, match=r"InvalidArgument.*Configuration is ambiguously defined"):
         s3.put_bucket_notification_configuration(
@@ -295,21 +363,29 @@ def test_buckets_notify_functions_of_the_changes_that_their_filters_let_through(
     for key in ("out/a.txt", "in/a.png"):
         s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     s3.put_object(Bucket=bucket, Key="in/a b.txt", Body=b"12345", Tagging="a=b")
-    s3.copy_object(Bucket=bucket, Key="in/copy.txt", CopySource={"Bucket": bucket, "Key": "in/a b.txt"})
+    s3.copy_object(
+        Bucket=bucket, Key="in/copy.txt", CopySource={"Bucket": bucket, "Key": "in/a b.txt"}
+    )
     upload = s3.create_multipart_upload(Bucket=bucket, Key="in/parts.txt")["UploadId"]
-    part = s3.upload_part(Bucket=bucket, Key="in/parts.txt", UploadId=upload, PartNumber=1, Body=b"abc")
+    part = s3.upload_part(
+        Bucket=bucket, Key="in/parts.txt", UploadId=upload, PartNumber=1, Body=b"abc"
+    )
     s3.complete_multipart_upload(
         Bucket=bucket, Key="in/parts.txt", UploadId=upload,
         MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
     )  # fmt: skip
     s3.delete_object(Bucket=bucket, Key="in/copy.txt")
-    s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "in/parts.txt"}, {"Key": "out/a.txt"}]})
+    s3.delete_objects(
+        Bucket=bucket, Delete={"Objects": [{"Key": "in/parts.txt"}, {"Key": "out/a.txt"}]}
+    )
     version = s3.put_object(Bucket=versioned, Key="in/v.txt", Body=b"1")["VersionId"]
     marker = s3.delete_object(Bucket=versioned, Key="in/v.txt")["VersionId"]
     s3.delete_object(Bucket=versioned, Key="in/v.txt", VersionId=version)
 
     seen = records(recorder.events(8))
-    assert [(r["eventName"], r["s3"]["object"]["key"], r["s3"]["object"].get("versionId")) for r in seen] == [
+    assert [
+        (r["eventName"], r["s3"]["object"]["key"], r["s3"]["object"].get("versionId")) for r in seen
+    ] == [
         ("ObjectCreated:Put", "in/a+b.txt", None),
         ("ObjectCreated:Copy", "in/copy.txt", None),
         ("ObjectCreated:CompleteMultipartUpload", "in/parts.txt", None),
@@ -321,8 +397,12 @@ def test_buckets_notify_functions_of_the_changes_that_their_filters_let_through(
     ]
     assert_same_shape({"Records": [seen[5]]}, sample("s3-object-created-put"))
     assert (seen[0]["s3"]["object"]["size"], seen[0]["s3"]["configurationId"]) == (5, "texts")
-    assert seen[0]["s3"]["object"]["eTag"] == s3.head_object(Bucket=bucket, Key="in/a b.txt")["ETag"].strip('"')
-    assert seen[0]["userIdentity"]["principalId"] == f"AWS:{aws.sts.get_caller_identity()['UserId']}"
+    assert seen[0]["s3"]["object"]["eTag"] == s3.head_object(Bucket=bucket, Key="in/a b.txt")[
+        "ETag"
+    ].strip('"')
+    assert (
+        seen[0]["userIdentity"]["principalId"] == f"AWS:{aws.sts.get_caller_identity()['UserId']}"
+    )
 
 
 def test_buckets_notify_queues_and_topics(aws: Aws) -> None:
@@ -332,13 +412,19 @@ def test_buckets_notify_queues_and_topics(aws: Aws) -> None:
     queue, queue_arn = queue_for(aws, "s3.amazonaws.com", arn)
     topic = aws.sns.create_topic(Name=unique("topic"))["TopicArn"]
     told, told_arn = queue_for(aws, "sns.amazonaws.com", topic)
-    aws.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=told_arn, Attributes={"RawMessageDelivery": "true"})
+    aws.sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=told_arn, Attributes={"RawMessageDelivery": "true"}
+    )
     configuration: Any = {
         "QueueConfigurations": [{"QueueArn": queue_arn, "Events": ["s3:ObjectCreated:*"]}],
         "TopicConfigurations": [{"TopicArn": topic, "Events": ["s3:ObjectRemoved:*"]}],
     }
-    with pytest.raises(ClientError, match="Unable to validate the following destination configurations"):
-        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
+    with pytest.raises(
+        ClientError, match="Unable to validate the following destination configurations"
+    ):
+        s3.put_bucket_notification_configuration(
+            Bucket=bucket, NotificationConfiguration=configuration
+        )
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": "s3.amazonaws.com"},
@@ -346,12 +432,16 @@ def test_buckets_notify_queues_and_topics(aws: Aws) -> None:
         "Resource": topic,
     }
     aws.sns.set_topic_attributes(
-        TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps({"Statement": [statement]})
+        TopicArn=topic,
+        AttributeName="Policy",
+        AttributeValue=json.dumps({"Statement": [statement]}),
     )
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=configuration)
     others: dict[str, Any] = {
         "EventBridge as a destination": {"EventBridgeConfiguration": {}},
-        "s3:ObjectTagging": {"QueueConfigurations": [{"QueueArn": queue_arn, "Events": ["s3:ObjectTagging:*"]}]},
+        "s3:ObjectTagging": {
+            "QueueConfigurations": [{"QueueArn": queue_arn, "Events": ["s3:ObjectTagging:*"]}]
+        },
     }
     for what, other in others.items():
         with pytest.raises(ClientError, match=f"NotEmulatedBySandbox.*{what}"):
@@ -360,10 +450,18 @@ def test_buckets_notify_queues_and_topics(aws: Aws) -> None:
         (message,) = received(aws, url, 1)
         assert_same_shape(json.loads(message["Body"]), sample("s3-test-event"))
     s3.put_object(Bucket=bucket, Key="a b", Body=b"x")
-    s3.put_object_tagging(Bucket=bucket, Key="a b", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]})
+    s3.put_object_tagging(
+        Bucket=bucket, Key="a b", Tagging={"TagSet": [{"Key": "k", "Value": "v"}]}
+    )
     s3.delete_object(Bucket=bucket, Key="a b")
-    assert json.loads(received(aws, queue, 1)[0]["Body"])["Records"][0]["eventName"] == "ObjectCreated:Put"
-    assert json.loads(received(aws, told, 1)[0]["Body"])["Records"][0]["eventName"] == "ObjectRemoved:Delete"
+    assert (
+        json.loads(received(aws, queue, 1)[0]["Body"])["Records"][0]["eventName"]
+        == "ObjectCreated:Put"
+    )
+    assert (
+        json.loads(received(aws, told, 1)[0]["Body"])["Records"][0]["eventName"]
+        == "ObjectRemoved:Delete"
+    )
 
 
 def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws) -> None:
@@ -372,13 +470,20 @@ def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws)
     aws.s3.put_object(Bucket=bucket, Key="secret/a", Body=b"x")
     allowed: list[dict[str, object]] = [
         {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{bucket}/*"},
-        {"Effect": "Allow", "Action": ["s3:GetObject", "s3:DeleteObject"], "Resource": f"arn:aws:s3:::{bucket}/open/*"},
+        {
+            "Effect": "Allow",
+            "Action": ["s3:GetObject", "s3:DeleteObject"],
+            "Resource": f"arn:aws:s3:::{bucket}/open/*",
+        },
     ]
     s3 = aws.assume(aws.role(*allowed)).s3
     s3.put_object(Bucket=bucket, Key="open/a", Body=b"x")
     s3.copy_object(Bucket=bucket, Key="other", CopySource=f"{bucket}/open/a")
     refused: list[tuple[str, Callable[[], object]]] = [
-        (r"s3:GetObject on resource: .*/secret/a", lambda: s3.get_object(Bucket=bucket, Key="secret/a")),
+        (
+            r"s3:GetObject on resource: .*/secret/a",
+            lambda: s3.get_object(Bucket=bucket, Key="secret/a"),
+        ),
         (
             r"s3:GetObject on resource: .*/secret/a",
             lambda: s3.copy_object(Bucket=bucket, Key="open/b", CopySource=f"{bucket}/secret/a"),
@@ -386,9 +491,14 @@ def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws)
         (r"s3:ListBucket on resource", lambda: s3.list_objects_v2(Bucket=bucket)),
         (
             r"s3:DeleteObject on resource: .*/secret/a",
-            lambda: s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "open/a"}, {"Key": "secret/a"}]}),
+            lambda: s3.delete_objects(
+                Bucket=bucket, Delete={"Objects": [{"Key": "open/a"}, {"Key": "secret/a"}]}
+            ),
         ),
-        (r"s3:GetBucketNotification on", lambda: s3.get_bucket_notification_configuration(Bucket=bucket)),
+        (
+            r"s3:GetBucketNotification on",
+            lambda: s3.get_bucket_notification_configuration(Bucket=bucket),
+        ),
     ]
     for text, ask in refused:
         with pytest.raises(ClientError, match=f"AccessDenied.*{text}"):
@@ -400,16 +510,28 @@ def test_reading_writing_and_copying_objects_needs_permission_for_each(aws: Aws)
 
     def denied(condition: object, key: str) -> dict[str, object]:
         resource = f"arn:aws:s3:::{bucket}/{key}"
-        return {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resource, "Condition": condition}
+        return {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": resource,
+            "Condition": condition,
+        }
 
     statements = [
         denied({"Bool": {"aws:SecureTransport": "false"}}, "*"),
         denied({"NumericLessThan": {"s3:TlsVersion": "1.2"}}, "*"),
-        denied({"StringEquals": {"aws:PrincipalArn": aws.sts.get_caller_identity()["Arn"]}}, "closed/*"),
+        denied(
+            {"StringEquals": {"aws:PrincipalArn": aws.sts.get_caller_identity()["Arn"]}}, "closed/*"
+        ),
     ]
-    aws.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    aws.s3.put_bucket_policy(
+        Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements})
+    )
     aws.s3.put_object(Bucket=bucket, Key="secret/b", Body=b"x")
-    with pytest.raises(ClientError, match=r"AccessDenied.*explicit deny in a resource-based policy") as raised:
+    with pytest.raises(
+        ClientError, match=r"AccessDenied.*explicit deny in a resource-based policy"
+    ) as raised:
         aws.s3.put_object(Bucket=bucket, Key="closed/a", Body=b"x")
     assert raised.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
     s3.put_object(Bucket=bucket, Key="closed/a", Body=b"x")
@@ -428,7 +550,9 @@ def test_topics_filter_by_attributes_and_by_body_and_keep_what_is_refused(aws: A
         },
     }
     for recorder, attributes in policies.items():
-        aws.sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=recorder.arn, Attributes=attributes)
+        aws.sns.subscribe(
+            TopicArn=topic, Protocol="lambda", Endpoint=recorder.arn, Attributes=attributes
+        )
     aws.allow(by_attribute.arn, "sns.amazonaws.com", topic)
 
     def publish(kind: str, price: int) -> None:
@@ -449,12 +573,19 @@ def test_topics_filter_by_attributes_and_by_body_and_keep_what_is_refused(aws: A
     publish("bee", 5)
     publish("a", 40)
     events = by_attribute.events(2)
-    assert {event["Records"][0]["Sns"]["MessageAttributes"]["kind"]["Value"] for event in events} == {"bee", "a"}
-    assert {json.loads(e["Records"][0]["Sns"]["Message"])["order"]["price"] for e in by_body.events(2)} == {30, 40}
+    assert {
+        event["Records"][0]["Sns"]["MessageAttributes"]["kind"]["Value"] for event in events
+    } == {"bee", "a"}
+    assert {
+        json.loads(e["Records"][0]["Sns"]["Message"])["order"]["price"] for e in by_body.events(2)
+    } == {30, 40}
     extra = {"Records[].Sns.MessageAttributes": "our own attributes"}
     absent = {"Records[].Sns.MessageAttributes": "the sample's attributes"}
     assert_same_shape(events[0], sample("sns"), extra=extra, absent=absent)
-    assert events[0]["Records"][0]["Sns"]["MessageAttributes"]["bytes"] == {"Type": "Binary", "Value": "AAE="}
+    assert events[0]["Records"][0]["Sns"]["MessageAttributes"]["bytes"] == {
+        "Type": "Binary",
+        "Value": "AAE=",
+    }
 
 
 def test_a_topic_sends_to_queues_that_let_it_wrapped_or_raw(aws: Aws) -> None:
@@ -462,11 +593,17 @@ def test_a_topic_sends_to_queues_that_let_it_wrapped_or_raw(aws: Aws) -> None:
     wrapped, wrapped_arn = queue_for(aws, "sns.amazonaws.com", topic)
     raw, raw_arn = queue_for(aws, "sns.amazonaws.com", topic)
     closed = aws.sqs.create_queue(QueueName=unique("closed"))["QueueUrl"]
-    closed_arn = aws.sqs.get_queue_attributes(QueueUrl=closed, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    closed_arn = aws.sqs.get_queue_attributes(QueueUrl=closed, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
     for arn, is_raw in ((wrapped_arn, "false"), (raw_arn, "true"), (closed_arn, "true")):
         attributes = {"RawMessageDelivery": is_raw}
         subscribed = aws.sns.subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes=attributes, ReturnSubscriptionArn=True
+            TopicArn=topic,
+            Protocol="sqs",
+            Endpoint=arn,
+            Attributes=attributes,
+            ReturnSubscriptionArn=True,
         )["SubscriptionArn"]
         kept = aws.sns.get_subscription_attributes(SubscriptionArn=subscribed)["Attributes"]
         assert kept["RawMessageDelivery"] == is_raw
@@ -480,7 +617,9 @@ def test_a_topic_sends_to_queues_that_let_it_wrapped_or_raw(aws: Aws) -> None:
     assert message["Body"] == "hello"
     assert message["MessageAttributes"]["kind"]["StringValue"] == "a"
     assert "Messages" not in aws.sqs.receive_message(QueueUrl=closed)
-    fifo = aws.sns.create_topic(Name=f"{unique('topic')}.fifo", Attributes={"FifoTopic": "true"})["TopicArn"]
+    fifo = aws.sns.create_topic(Name=f"{unique('topic')}.fifo", Attributes={"FifoTopic": "true"})[
+        "TopicArn"
+    ]
     function = f"arn:aws:lambda:us-east-1:{aws.info.account_id}:function:f"
     with pytest.raises(ClientError, match="InvalidParameter"):
         aws.sns.subscribe(TopicArn=fifo, Protocol="lambda", Endpoint=function)

@@ -2,7 +2,8 @@
 
 The lists that tell what is there are held against botocore's models on the way (support.shapes).
 
-`everything/` holds the configuration, a file an area. `TERRALIVE_EVERYTHING=rest,http` applies these files alone.
+`everything/` holds the configuration, a file an area. `TERRALIVE_EVERYTHING=rest,http` applies
+these files alone.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ pytestmark = [
 ]
 
 
-def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(sandbox: SandboxInfo, tmp_path: Path) -> None:
+def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(
+    sandbox: SandboxInfo, tmp_path: Path
+) -> None:
     folder = tmp_path / "everything"
     folder.mkdir()
     chosen = {"main.tf", *(f"{name}.tf" for name in CHOSEN.split(","))} if CHOSEN else None
@@ -55,7 +58,11 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(sandbox: Sandbo
             shutil.copy(file, folder)
     (folder / "echo.zip").write_bytes(code(ECHO))
     suffix = unique("all")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_VAR_"))}
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "TF_VAR_"))
+    }
     environ = {**terraform_environment(clean, tmp_path), **environment(sandbox)}
 
     def terraform(*arguments: str) -> str:
@@ -69,7 +76,9 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(sandbox: Sandbo
     terraform("init")
     for revision in ("1", "2"):
         terraform("apply", "-auto-approve", f"-var=revision={revision}")
-        terraform("plan", "-detailed-exitcode", f"-var=revision={revision}")  # 2, were there a change
+        terraform(
+            "plan", "-detailed-exitcode", f"-var=revision={revision}"
+        )  # 2, were there a change
     assert len(terraform("state", "list").splitlines()) > 1
     left = left_with(sandbox, suffix)
     assert "lambda list_functions" in left, "the question itself finds what is there"

@@ -1,4 +1,7 @@
-"""Execution environments: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html."""
+"""Execution environments.
+
+Https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html.
+"""
 
 from __future__ import annotations
 
@@ -49,11 +52,15 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 
 def invoke(aws: Aws, arn: str, event: object = None) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event).encode())["Payload"].read())
+    return json.loads(
+        aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event).encode())["Payload"].read()
+    )
 
 
 def tail(aws: Aws, arn: str, event: object = None) -> str:
-    answer = aws.lambda_.invoke(FunctionName=arn, LogType="Tail", Payload=json.dumps(event).encode())
+    answer = aws.lambda_.invoke(
+        FunctionName=arn, LogType="Tail", Payload=json.dumps(event).encode()
+    )
     return base64.b64decode(answer["LogResult"]).decode()
 
 
@@ -62,7 +69,9 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/stat").exists(), reason="looks at processes in /proc"
+)
 
 
 @needs_proc
@@ -98,7 +107,9 @@ def cpu_ticks_stay(pid: int) -> bool:
     return fields == Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
-def test_invocations_at_once_have_environments_tmp_credentials_and_log_streams_of_their_own(aws: Aws) -> None:
+def test_invocations_at_once_have_environments_tmp_credentials_and_log_streams_of_their_own(
+    aws: Aws,
+) -> None:
     arn = aws.function(SCRATCH)
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda _: invoke(aws, arn, {"seconds": 1.0}), range(2))
@@ -121,7 +132,9 @@ def test_a_cold_start_is_in_the_report_and_a_warm_one_is_not(aws: Aws) -> None:
 
 
 def test_code_that_does_not_come_up_is_tried_twice_and_then_the_callers_error(aws: Aws) -> None:
-    arn = aws.function("print('coming up')\nimport missing_module\ndef handler(event, context):\n    pass\n")
+    arn = aws.function(
+        "print('coming up')\nimport missing_module\ndef handler(event, context):\n    pass\n"
+    )
     answer = aws.lambda_.invoke(FunctionName=arn)
     assert answer["FunctionError"] == "Unhandled"
     document = json.loads(answer["Payload"].read())
@@ -129,7 +142,9 @@ def test_code_that_does_not_come_up_is_tried_twice_and_then_the_callers_error(aw
     assert "missing_module" in document["errorMessage"]
     lines = log_lines(aws, arn, "REPORT RequestId")
     assert lines.count("coming up") == 2
-    assert any(line.startswith("INIT_REPORT Init Duration") and "Phase: init" in line for line in lines)
+    assert any(
+        line.startswith("INIT_REPORT Init Duration") and "Phase: init" in line for line in lines
+    )
     good = code("import os\ndef handler(event, context):\n    return os.getcwd()\n")
     aws.lambda_.update_function_code(FunctionName=arn, ZipFile=good)
     folder = Path(invoke(aws, arn))
@@ -142,7 +157,10 @@ def log_lines(aws: Aws, arn: str, until: str) -> list[str]:
 
     def lines() -> list[str]:
         try:
-            return [event["message"] for event in aws.logs.filter_log_events(logGroupName=group)["events"]]
+            return [
+                event["message"]
+                for event in aws.logs.filter_log_events(logGroupName=group)["events"]
+            ]
         except ClientError:
             return []
 
@@ -150,8 +168,12 @@ def log_lines(aws: Aws, arn: str, until: str) -> list[str]:
     return lines()
 
 
-def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_timeout(aws: Aws) -> None:
-    slow = aws.function("import time\ntime.sleep(60)\ndef handler(event, context):\n    return 1\n", timeout=1)
+def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_timeout(
+    aws: Aws,
+) -> None:
+    slow = aws.function(
+        "import time\ntime.sleep(60)\ndef handler(event, context):\n    return 1\n", timeout=1
+    )
     # slow the first time only: the second time is ten seconds later
     second = aws.function(
         """
@@ -172,7 +194,9 @@ def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_ti
 
 
 @needs_proc
-def test_a_crash_is_the_callers_error_and_the_next_invocation_has_a_fresh_environment(aws: Aws) -> None:
+def test_a_crash_is_the_callers_error_and_the_next_invocation_has_a_fresh_environment(
+    aws: Aws,
+) -> None:
     arn = aws.function(
         """
         import os
@@ -240,7 +264,9 @@ def custom_runtime(aws: Aws, zip_file: bytes) -> str:
 
 
 def test_awslambdaric_in_a_zip_is_as_good_a_runtime_as_our_own(aws: Aws) -> None:
-    bootstrap = f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT"\nexec {sys.executable} -s -m awslambdaric "$_HANDLER"\n'
+    bootstrap = (
+        f'#!/bin/sh\ncd "$LAMBDA_TASK_ROOT"\nexec {sys.executable} -s -m awslambdaric "$_HANDLER"\n'
+    )
     packages = ("awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py")
     theirs = custom_runtime(aws, runtime_zip(bootstrap, HANDLER, *packages))
     ours = aws.function(HANDLER)
@@ -248,7 +274,9 @@ def test_awslambdaric_in_a_zip_is_as_good_a_runtime_as_our_own(aws: Aws) -> None
     for event in ({"a": [1, "ü", None]}, big, "fail"):
         answers = []
         for arn in (theirs, ours):
-            answer = aws.lambda_.invoke(FunctionName=arn, LogType="Tail", Payload=json.dumps(event).encode())
+            answer = aws.lambda_.invoke(
+                FunctionName=arn, LogType="Tail", Payload=json.dumps(event).encode()
+            )
             document = json.loads(answer["Payload"].read())
             log = base64.b64decode(answer["LogResult"]).decode()
             if event == "fail":
@@ -280,15 +308,21 @@ while True:
 
 
 @pytest.mark.parametrize(
-    ("event", "error"), [("x" * (6 * 1024 * 1024), "RequestTooLargeException"), (None, "")], ids=["request", "response"]
+    ("event", "error"),
+    [("x" * (6 * 1024 * 1024), "RequestTooLargeException"), (None, "")],
+    ids=["request", "response"],
 )
-def test_six_megabytes_are_the_limit_in_both_directions(aws: Aws, event: object, error: str) -> None:
+def test_six_megabytes_are_the_limit_in_both_directions(
+    aws: Aws, event: object, error: str
+) -> None:
     arn = aws.function("def handler(event, context):\n    return 'x' * (6 * 1024 * 1024 + 200)\n")
     if error:
         with pytest.raises(ClientError, match=error):
             invoke(aws, arn, event)
         with pytest.raises(ClientError, match="RequestTooLargeException"):
-            aws.lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=b'"' + b"x" * 1024 * 1024 + b'"')
+            aws.lambda_.invoke(
+                FunctionName=arn, InvocationType="Event", Payload=b'"' + b"x" * 1024 * 1024 + b'"'
+            )
         return
     assert invoke(aws, arn, event)["errorType"] == "Function.ResponseSizeTooLarge"
     dry = aws.lambda_.invoke(FunctionName=arn, InvocationType="DryRun")
@@ -299,7 +333,9 @@ def test_a_client_context_reaches_the_handler(aws: Aws) -> None:
     arn = aws.function(
         "def handler(event, context):\n    return [context.client_context.custom, context.client_context.env]\n"
     )
-    context = base64.b64encode(json.dumps({"custom": {"a": "1"}, "env": {"b": "2"}, "client": {}}).encode()).decode()
+    context = base64.b64encode(
+        json.dumps({"custom": {"a": "1"}, "env": {"b": "2"}, "client": {}}).encode()
+    ).decode()
     answer = aws.lambda_.invoke(FunctionName=arn, ClientContext=context)
     assert json.loads(answer["Payload"].read()) == [{"a": "1"}, {"b": "2"}]
     with pytest.raises(ClientError, match="InvalidRequestContentException"):
@@ -355,7 +391,9 @@ def messages(aws: Aws, queue: str, count: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
     def received() -> bool:
-        answer = aws.sqs.receive_message(QueueUrl=queue, MessageAttributeNames=["All"], WaitTimeSeconds=1)
+        answer = aws.sqs.receive_message(
+            QueueUrl=queue, MessageAttributeNames=["All"], WaitTimeSeconds=1
+        )
         found.extend(dict(message) for message in answer.get("Messages", []))
         return len(found) >= count
 
@@ -365,13 +403,17 @@ def messages(aws: Aws, queue: str, count: int) -> list[dict[str, Any]]:
 
 def queue(aws: Aws) -> tuple[str, str]:
     url = aws.sqs.create_queue(QueueName=unique("queue"))["QueueUrl"]
-    return url, aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    return url, aws.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])[
+        "Attributes"
+    ]["QueueArn"]
 
 
 SEND = {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": "*"}
 
 
-def test_a_failing_event_is_tried_three_times_and_ends_in_its_dead_letter_queue_and_destination(hasty: Aws) -> None:
+def test_a_failing_event_is_tried_three_times_and_ends_in_its_dead_letter_queue_and_destination(
+    hasty: Aws,
+) -> None:
     dead_url, dead_arn = queue(hasty)
     record_url, record_arn = queue(hasty)
     arn = hasty.function(
@@ -383,11 +425,18 @@ def test_a_failing_event_is_tried_three_times_and_ends_in_its_dead_letter_queue_
         """,
         statements=[SEND],
     )
-    hasty.lambda_.update_function_configuration(FunctionName=arn, DeadLetterConfig={"TargetArn": dead_arn})
-    assert hasty.lambda_.get_function_configuration(FunctionName=arn)["DeadLetterConfig"] == {"TargetArn": dead_arn}
+    hasty.lambda_.update_function_configuration(
+        FunctionName=arn, DeadLetterConfig={"TargetArn": dead_arn}
+    )
+    assert hasty.lambda_.get_function_configuration(FunctionName=arn)["DeadLetterConfig"] == {
+        "TargetArn": dead_arn
+    }
     hasty.lambda_.put_function_event_invoke_config(
         FunctionName=arn,
-        DestinationConfig={"OnSuccess": {"Destination": record_arn}, "OnFailure": {"Destination": record_arn}},
+        DestinationConfig={
+            "OnSuccess": {"Destination": record_arn},
+            "OnFailure": {"Destination": record_arn},
+        },
     )
     asked = hasty.lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=b'"fail"')
     request_id = asked["ResponseMetadata"]["RequestId"]
@@ -407,12 +456,22 @@ def test_a_failing_event_is_tried_three_times_and_ends_in_its_dead_letter_queue_
         "approximateInvokeCount": 3,
     }
     assert (record["version"], record["requestPayload"]) == ("1.0", "fail")
-    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    assert record["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
     assert record["responsePayload"]["errorType"] == "ValueError"
     starts = f"START RequestId: {request_id}"
-    eventually(lambda: sum(line.startswith(starts) for line in log_lines(hasty, arn, "REPORT")) == 3)
+    eventually(
+        lambda: sum(line.startswith(starts) for line in log_lines(hasty, arn, "REPORT")) == 3
+    )
     hasty.lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=b'"work"')
-    (sent,) = [m for m in messages(hasty, record_url, 1) if json.loads(m["Body"])["requestPayload"] == "work"]
+    (sent,) = [
+        m
+        for m in messages(hasty, record_url, 1)
+        if json.loads(m["Body"])["requestPayload"] == "work"
+    ]
     assert json.loads(sent["Body"])["requestContext"]["condition"] == "Success"
     assert json.loads(sent["Body"])["responsePayload"] == {"done": "work"}
 
@@ -433,8 +492,13 @@ def test_a_throttled_event_is_not_lost_but_waits(hasty: Aws) -> None:
 def test_a_role_that_may_not_send_is_refused_as_soon_as_a_queue_is_named(hasty: Aws) -> None:
     _, arn = queue(hasty)
     function = hasty.function("def handler(event, context):\n    pass\n")
-    with pytest.raises(ClientError, match=r"InvalidParameterValueException.*not have permissions to call SendMessage"):
-        hasty.lambda_.update_function_configuration(FunctionName=function, DeadLetterConfig={"TargetArn": arn})
+    with pytest.raises(
+        ClientError,
+        match=r"InvalidParameterValueException.*not have permissions to call SendMessage",
+    ):
+        hasty.lambda_.update_function_configuration(
+            FunctionName=function, DeadLetterConfig={"TargetArn": arn}
+        )
     with pytest.raises(ClientError, match=r"InvalidParameterValueException.*SendMessage"):
         hasty.lambda_.put_function_event_invoke_config(
             FunctionName=function, DestinationConfig={"OnFailure": {"Destination": arn}}
@@ -485,7 +549,9 @@ def test_a_function_has_what_lambdas_runtime_brings_and_its_own_code_to_read(aws
     }
 
 
-def test_an_error_is_one_event_in_the_log_and_json_is_logged_where_it_is_asked_for(aws: Aws) -> None:
+def test_an_error_is_one_event_in_the_log_and_json_is_logged_where_it_is_asked_for(
+    aws: Aws,
+) -> None:
     arn = aws.function("def handler(event, context):\n    raise ValueError('broken')\n")
     aws.lambda_.invoke(FunctionName=arn)
     (line,) = [line for line in log_lines(aws, arn, "REPORT") if "broken" in line]
@@ -504,9 +570,18 @@ def test_an_error_is_one_event_in_the_log_and_json_is_logged_where_it_is_asked_f
 def test_a_function_is_found_by_any_form_of_its_name_in_this_region_and_account(aws: Aws) -> None:
     arn = aws.function(HANDLER)
     name = arn.rpartition(":")[2]
-    for form in (name, f"{name}:$LATEST", f"{aws.info.account_id}:function:{name}", arn, f"{arn}:$LATEST"):
+    for form in (
+        name,
+        f"{name}:$LATEST",
+        f"{aws.info.account_id}:function:{name}",
+        arn,
+        f"{arn}:$LATEST",
+    ):
         assert json.loads(aws.lambda_.invoke(FunctionName=form)["Payload"].read())["name"] == name
-    elsewhere = arn.replace(aws.info.region, "eu-west-3"), arn.replace(aws.info.account_id, "999999999999")
+    elsewhere = (
+        arn.replace(aws.info.region, "eu-west-3"),
+        arn.replace(aws.info.account_id, "999999999999"),
+    )
     for form in elsewhere:
         with pytest.raises(ClientError, match="ResourceNotFoundException"):
             aws.lambda_.invoke(FunctionName=form)
@@ -518,7 +593,10 @@ def test_odd_names_in_a_zip_stay_in_the_functions_folder(aws: Aws) -> None:
         for name in ("/outside.py", "../above.py", "./app.py"):
             entry = zipfile.ZipInfo(name)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, "import os\ndef handler(event, context):\n    return sorted(os.listdir('.'))\n")
+            archive.writestr(
+                entry,
+                "import os\ndef handler(event, context):\n    return sorted(os.listdir('.'))\n",
+            )
     arn = aws.function(HANDLER)
     aws.lambda_.update_function_code(FunctionName=arn, ZipFile=buffer.getvalue())
     assert invoke(aws, arn) == ["above.py", "app.py", "outside.py"]
@@ -527,7 +605,12 @@ def test_odd_names_in_a_zip_stay_in_the_functions_folder(aws: Aws) -> None:
 def test_what_a_killed_sandbox_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
     with running_sandbox(tmp_path / "one") as info:
         aws = Aws(info)
-        folder = Path(invoke(aws, aws.function("import os\ndef handler(event, context):\n    return os.getcwd()\n")))
+        folder = Path(
+            invoke(
+                aws,
+                aws.function("import os\ndef handler(event, context):\n    return os.getcwd()\n"),
+            )
+        )
         assert folder.parent.exists()
         os.kill(info.pid, signal.SIGKILL)
     assert folder.parent.exists()
@@ -535,9 +618,13 @@ def test_what_a_killed_sandbox_has_left_goes_with_the_next_one(tmp_path: Path) -
         assert not folder.parent.exists()
 
 
-def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(tmp_path: Path) -> None:
+def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
+    tmp_path: Path,
+) -> None:
     """The loop sleeps over the answer and over the timeout, and finds both when it wakes."""
-    (tmp_path / "app.py").write_text("import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return 1\n")
+    (tmp_path / "app.py").write_text(
+        "import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return 1\n"
+    )
     local = LocalFunction(
         name="busy", address="busy", runtime="python3.12", handler="app.handler", path=tmp_path,
         python=Path(sys.executable),

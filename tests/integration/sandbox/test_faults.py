@@ -45,7 +45,9 @@ class Room:
             management.post_to_connection(ConnectionId=connection_id, Data=text.encode())
 
     @contextmanager
-    def rule(self, kind: Kind, direction: Direction = Direction.OUT, **others: float) -> Iterator[None]:
+    def rule(
+        self, kind: Kind, direction: Direction = Direction.OUT, **others: float
+    ) -> Iterator[None]:
         """A rule for this API's stage `stub`."""
         name = self.faults.set(kind, direction=direction, api=self.api, stage="stub", **others)
         try:
@@ -71,7 +73,11 @@ def close_code(connection: ClientConnection) -> int | None:
 
 
 def test_connections_are_dropped_or_expire_by_name_stage_or_all(room: Room) -> None:
-    with room.client() as (one, first), room.client() as (two, _), room.client("relay") as (three, third):
+    with (
+        room.client() as (one, first),
+        room.client() as (two, _),
+        room.client("relay") as (three, third),
+    ):
         assert room.faults.drop_connections(first, "unknown") == 1
         assert close_code(one) is None
         assert room.faults.expire_connections(third, api=room.api, stage="stub") == 0
@@ -119,7 +125,11 @@ def test_what_clients_send_can_be_lost_and_doubled(room: Room) -> None:
 
 
 def test_rules_of_one_stage_leave_the_other_alone(room: Room) -> None:
-    with room.rule(Kind.DROP), room.rule(Kind.DROP, Direction.IN), room.client("relay") as (_, name):
+    with (
+        room.rule(Kind.DROP),
+        room.rule(Kind.DROP, Direction.IN),
+        room.client("relay") as (_, name),
+    ):
         assert name
 
 
@@ -146,7 +156,9 @@ def test_functions_fail_or_are_throttled_whoever_invokes_them(room: Room) -> Non
     with pytest.raises(lambda_.exceptions.TooManyRequestsException):
         lambda_.invoke(FunctionName=name)
     room.faults.set(Kind.FAIL, function="another")
-    assert [(rule["acts"], room.faults.clear(str(rule["id"]))) for rule in room.faults.listed()] == [
+    assert [
+        (rule["acts"], room.faults.clear(str(rule["id"]))) for rule in room.faults.listed()
+    ] == [
         (2, 1),
         (1, 1),
         (0, 1),
@@ -169,6 +181,9 @@ def test_bad_requests_for_faults_say_what_is_expected(room: Room) -> None:
             b"[" * 99_999,
         ):
             answer = httpx.post(address + path, content=body, headers=mine)
-            assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (400, "ValidationException")
+            assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (
+                400,
+                "ValidationException",
+            )
             assert "The body is" in answer.json()["message"]
     assert httpx.put(address, headers=mine).status_code == 404

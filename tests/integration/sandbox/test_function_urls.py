@@ -1,4 +1,7 @@
-"""Function URLs: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and urls-auth.html."""
+"""Function URLs.
+
+Https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and urls-auth.html.
+"""
 
 from __future__ import annotations
 
@@ -65,17 +68,27 @@ def test_a_public_url_answers_with_what_the_function_returns(aws: Aws) -> None:
     assert httpx.get(url).status_code == 403  # nobody may, yet
     allow(aws, arn, "NONE", "*")
     answer = httpx.post(
-        f"{url}a/b%20c?x=1&x=2&y=", content=b"hello", headers={"cookie": "one=1; two=2", "content-type": "text/plain"}
+        f"{url}a/b%20c?x=1&x=2&y=",
+        content=b"hello",
+        headers={"cookie": "one=1; two=2", "content-type": "text/plain"},
     )
     event = answer.json()
     assert answer.status_code == 200
-    assert (event["rawPath"], event["rawQueryString"], event["body"]) == ("/a/b c", "x=1&x=2&y=", "hello")
+    assert (event["rawPath"], event["rawQueryString"], event["body"]) == (
+        "/a/b c",
+        "x=1&x=2&y=",
+        "hello",
+    )
     assert event["queryStringParameters"] == {"x": "1,2", "y": ""}
     assert event["cookies"] == ["one=1", "two=2"]
     context = event["requestContext"]
     host = made["FunctionUrl"].removeprefix("https://").rstrip("/")
     assert (context["domainName"], context["domainPrefix"]) == (host, host.partition(".")[0])
-    assert (context["accountId"], context["stage"], context["routeKey"]) == ("anonymous", "$default", "$default")
+    assert (context["accountId"], context["stage"], context["routeKey"]) == (
+        "anonymous",
+        "$default",
+        "$default",
+    )
     assert (event["id"], event["arn"]) == (answer.headers["x-amzn-requestid"], arn)
     full = httpx.get(f"{url}full")
     assert (full.status_code, full.headers["x-a"], full.content) == (201, "1", bytes(range(256)))
@@ -125,7 +138,9 @@ def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
     )
     assert httpx.get(url).status_code == 403
     policy = json.loads(aws.lambda_.get_policy(FunctionName=arn)["Policy"])
-    assert policy["Statement"][0]["Condition"] == {"StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}}
+    assert policy["Statement"][0]["Condition"] == {
+        "StringEquals": {"lambda:FunctionUrlAuthType": "NONE"}
+    }
 
 
 def test_cors_of_a_url_answers_preflights_and_covers_the_functions_own_headers(aws: Aws) -> None:
@@ -142,15 +157,22 @@ def test_cors_of_a_url_answers_preflights_and_covers_the_functions_own_headers(a
     assert preflight.headers["access-control-allow-origin"] == "https://a.example"
     assert preflight.headers["access-control-allow-methods"] == "POST"
     assert preflight.headers["access-control-max-age"] == "60"
-    assert httpx.get(url, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
-    assert "access-control-allow-origin" not in httpx.get(url, headers={"origin": "https://b.example"}).headers
+    assert (
+        httpx.get(url, headers=asked).headers["access-control-allow-origin"] == "https://a.example"
+    )
+    assert (
+        "access-control-allow-origin"
+        not in httpx.get(url, headers={"origin": "https://b.example"}).headers
+    )
 
 
 def test_an_alias_has_a_url_and_permissions_of_its_own(aws: Aws) -> None:
     arn = aws.function(ECHO)
     aws.lambda_.publish_version(FunctionName=arn)
     aws.lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion="1")
-    made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE", Qualifier="live")
+    made = aws.lambda_.create_function_url_config(
+        FunctionName=arn, AuthType="NONE", Qualifier="live"
+    )
     assert made["FunctionArn"] == f"{arn}:live"
     url = local_url(aws.info, made["FunctionUrl"])
     allow(aws, arn, "NONE", "*")
@@ -176,7 +198,10 @@ def test_a_url_is_listed_changed_and_gone(aws: Aws) -> None:
 
 
 def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None:
-    """https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads; what is null there is absent."""
+    """https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html#urls-payloads.
+
+    What is null there is absent.
+    """
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     url = local_url(aws.info, made["FunctionUrl"]) + "path?a=1"
@@ -192,4 +217,10 @@ def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None
     assert set(event["requestContext"]["authorizer"]["iam"]) == {
         "accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId",
     }  # fmt: skip
-    assert set(event["requestContext"]["http"]) == {"method", "path", "protocol", "sourceIp", "userAgent"}
+    assert set(event["requestContext"]["http"]) == {
+        "method",
+        "path",
+        "protocol",
+        "sourceIp",
+        "userAgent",
+    }

@@ -83,18 +83,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
             ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
         ):
             aws.lambda_.add_permission(
-                FunctionName=function, StatementId=unique("url"), Action=action, Principal="*", **settings
+                FunctionName=function,
+                StatementId=unique("url"),
+                Action=action,
+                Principal="*",
+                **settings,
             )
         http = (
-            info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default") + "/",
+            info.http_url.format(api=aws.http_api(function, "ANY /{proxy+}"), stage="$default")
+            + "/",
             info.http_url.format(api=rest_api(aws, function), stage="dev") + "/",
             local_url(
-                info, aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")["FunctionUrl"]
+                info,
+                aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")[
+                    "FunctionUrl"
+                ],
             ),
         )
         websocket = info.websocket_url.format(api=api, stage="live")
-        refusing = info.websocket_url.format(api=aws.websocket_api(function, "$connect"), stage="live")
-        yield Place(info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live"))
+        refusing = info.websocket_url.format(
+            api=aws.websocket_api(function, "$connect"), stage="live"
+        )
+        yield Place(
+            info, folder / "sandbox.log", websocket, refusing, http, aws.connections(api, "live")
+        )
         assert httpx.get(f"{info.endpoint}/_sandbox/health").json()["id"] == info.id
         log = (folder / "sandbox.log").read_text(errors="replace")
         assert "Traceback" not in log, log[-4000:]
@@ -107,9 +119,16 @@ def rest_api(aws: Aws, function: str) -> str:
     root = aws.rest.get_resources(restApiId=api)["items"][0]["id"]
     resource = aws.rest.create_resource(restApiId=api, parentId=root, pathPart="{proxy+}")["id"]
     uri = f"arn:aws:apigateway:{aws.info.region}:lambda:path/2015-03-31/functions/{function}/invocations"
-    aws.rest.put_method(restApiId=api, resourceId=resource, httpMethod="ANY", authorizationType="NONE")
+    aws.rest.put_method(
+        restApiId=api, resourceId=resource, httpMethod="ANY", authorizationType="NONE"
+    )
     aws.rest.put_integration(
-        restApiId=api, resourceId=resource, httpMethod="ANY", type="AWS_PROXY", integrationHttpMethod="POST", uri=uri
+        restApiId=api,
+        resourceId=resource,
+        httpMethod="ANY",
+        type="AWS_PROXY",
+        integrationHttpMethod="POST",
+        uri=uri,
     )
     aws.rest.create_deployment(restApiId=api, stageName="dev")
     aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api)}/*/*")
@@ -155,7 +174,20 @@ MUTATIONS = st.lists(
         st.integers(0, 2000),
         st.integers(0, 3),
         st.binary(max_size=8)
-        | st.sampled_from([b"\r\n", b"\r\n\r\n", b"%", b"//[", b"\x00", b"\xff", b'"', b"?", b":", b"\r\nX-A: \xff"]),
+        | st.sampled_from(
+            [
+                b"\r\n",
+                b"\r\n\r\n",
+                b"%",
+                b"//[",
+                b"\x00",
+                b"\xff",
+                b'"',
+                b"?",
+                b":",
+                b"\r\nX-A: \xff",
+            ]
+        ),
     ),
     max_size=4,
 )
@@ -213,13 +245,19 @@ class Odd:
         short, rest = (length, b"") if length < 126 else (127, length.to_bytes(8, "big"))
         if 126 <= length < 65536:
             short, rest = 126, length.to_bytes(2, "big")
-        return bytes([self.first, short | self.masked << 7]) + rest + b"\0" * 4 * self.masked + b"x" * self.size
+        return (
+            bytes([self.first, short | self.masked << 7])
+            + rest
+            + b"\0" * 4 * self.masked
+            + b"x" * self.size
+        )
 
 
 FRAMES = st.lists(
     st.builds(
         Odd,
-        st.integers(0, 255) | st.sampled_from([0x01, 0x81, 0x80, 0x00, 0x02, 0x82, 0x88, 0x89, 0x8A]),
+        st.integers(0, 255)
+        | st.sampled_from([0x01, 0x81, 0x80, 0x00, 0x02, 0x82, 0x88, 0x89, 0x8A]),
         st.integers(0, 200) | st.sampled_from([32 * 1024, 32 * 1024 + 1, 128 * 1024 + 1]),
         st.none() | st.none() | st.integers(0, 2**64 - 1),
         st.booleans() | st.just(value=True),
@@ -249,12 +287,12 @@ def test_any_message_is_answered_or_taken(place: Place, text: str) -> None:
 
 @given(st.text(min_size=1, max_size=20), st.binary(max_size=200), JSON)
 @bounded(60)
-def test_any_connection_and_any_rule_are_answered(place: Place, name: str, data: bytes, rule: object) -> None:
+def test_any_connection_and_any_rule_are_answered(
+    place: Place, name: str, data: bytes, rule: object
+) -> None:
     with pytest.raises(ClientError):
         place.management.post_to_connection(ConnectionId=name, Data=data)
-    head = (
-        f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
-    )
+    head = f"HTTP/1.1\r\nHost: h\r\nConnection: close\r\nx-terralive-sandbox: {place.info.id}\r\nContent-Length:".encode()
     for path in (b"", b"/drop-connections", b"/expire-connections"):
         for body in (data, json.dumps(rule).encode()):
             request = b"POST /_sandbox/faults%s %s %d\r\n\r\n%s" % (path, head, len(body), body)

@@ -22,7 +22,9 @@ def http(aws: Aws, api: str, stage: str = "$default") -> str:
 
 
 def test_a_request_reaches_the_function_of_its_most_specific_route(aws: Aws) -> None:
-    api = aws.http_api(aws.function(ECHO), "GET /", "ANY /x/{id}", "GET /x/fixed", "GET /x/{rest+}", "$default")
+    api = aws.http_api(
+        aws.function(ECHO), "GET /", "ANY /x/{id}", "GET /x/fixed", "GET /x/{rest+}", "$default"
+    )
 
     def route(method: str, path: str) -> object:
         return httpx.request(method, http(aws, api) + path).json()["routeKey"]
@@ -38,7 +40,12 @@ def test_the_event_is_payload_format_2(aws: Aws) -> None:
     api = aws.http_api(aws.function(ECHO), "POST /items/{id}", stage="dev")
     answer = httpx.post(
         http(aws, api, "dev") + "/items/a%20b?x=1&x=2&y=%26",
-        headers=[("X-Multi", "1"), ("x-multi", "2"), ("cookie", "a=1; b=2"), ("content-type", "application/json")],
+        headers=[
+            ("X-Multi", "1"),
+            ("x-multi", "2"),
+            ("cookie", "a=1; b=2"),
+            ("content-type", "application/json"),
+        ],
         content=b'{"k": 1}',
     )
     event = answer.json()
@@ -53,19 +60,30 @@ def test_the_event_is_payload_format_2(aws: Aws) -> None:
     assert event["requestContext"]["stage"] == "dev"
     assert event["requestContext"]["http"]["method"] == "POST"
     spoofed = {"x-forwarded-for": "198.51.100.7"}
-    binary = httpx.post(http(aws, api, "dev") + "/items/1", content=b"\x00\xff", headers=spoofed).json()
+    binary = httpx.post(
+        http(aws, api, "dev") + "/items/1", content=b"\x00\xff", headers=spoofed
+    ).json()
     assert binary["requestContext"]["http"]["sourceIp"] == "127.0.0.1"
     assert binary["headers"]["x-forwarded-for"] == "198.51.100.7, 127.0.0.1"
-    assert (binary["body"], binary["isBase64Encoded"]) == (base64.b64encode(b"\x00\xff").decode(), True)
+    assert (binary["body"], binary["isBase64Encoded"]) == (
+        base64.b64encode(b"\x00\xff").decode(),
+        True,
+    )
 
 
 def test_the_public_address_maps_to_one_that_answers(aws: Aws) -> None:
     function = aws.function(ECHO)
-    plain, staged = aws.http_api(function, "$default"), aws.http_api(function, "$default", stage="dev")
+    plain, staged = (
+        aws.http_api(function, "$default"),
+        aws.http_api(function, "$default", stage="dev"),
+    )
     public = "https://{}.execute-api.us-east-1.amazonaws.com{}"
     assert httpx.get(local_url(aws.info, public.format(plain, "/a?b=c"))).json()["rawPath"] == "/a"
     assert httpx.get(local_url(aws.info, public.format(plain, ""))).json()["rawPath"] == "/"
-    assert httpx.get(local_url(aws.info, public.format(staged, "/dev/a"))).json()["rawPath"] == "/dev/a"
+    assert (
+        httpx.get(local_url(aws.info, public.format(staged, "/dev/a"))).json()["rawPath"]
+        == "/dev/a"
+    )
     assert local_url(aws.info, "https://example.com/") == "https://example.com/"
 
 

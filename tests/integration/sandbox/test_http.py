@@ -73,15 +73,32 @@ class Rest:
             self._resources[path] = made["id"]
         return self._resources[path]
 
-    def method(self, method: str, path: str, uri: str = "", *, kind: str = "AWS_PROXY", **settings: Any) -> None:  # noqa: ANN401
-        where: dict[str, Any] = {"restApiId": self.id, "resourceId": self.resource(path), "httpMethod": method}
-        self._client.put_method(**where, authorizationType=settings.pop("authorizationType", "NONE"), **settings)
+    def method(
+        self,
+        method: str,
+        path: str,
+        uri: str = "",
+        *,
+        kind: str = "AWS_PROXY",
+        **settings: Any,  # noqa: ANN401
+    ) -> None:
+        where: dict[str, Any] = {
+            "restApiId": self.id,
+            "resourceId": self.resource(path),
+            "httpMethod": method,
+        }
+        self._client.put_method(
+            **where, authorizationType=settings.pop("authorizationType", "NONE"), **settings
+        )
         self._client.put_integration(**where, type=kind, integrationHttpMethod="POST", uri=uri)
 
     def deploy(self, stage: str = "dev", variables: Mapping[str, str] | None = None) -> None:
         deployment = self.aws.rest.create_deployment(restApiId=self.id)["id"]
         self.aws.rest.create_stage(
-            restApiId=self.id, stageName=stage, deploymentId=deployment, variables=dict(variables or {})
+            restApiId=self.id,
+            stageName=stage,
+            deploymentId=deployment,
+            variables=dict(variables or {}),
         )
 
     def redeploy(self, stage: str = "dev") -> None:
@@ -101,15 +118,21 @@ def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> Rest:  
     return api
 
 
-def signed(aws: Aws, keys: Mapping[str, str], method: str, url: str, service: str = "execute-api") -> dict[str, str]:
-    credentials = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken"))
+def signed(
+    aws: Aws, keys: Mapping[str, str], method: str, url: str, service: str = "execute-api"
+) -> dict[str, str]:
+    credentials = Credentials(
+        keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken")
+    )
     request = AWSRequest(method, url, headers={"host": urlsplit(url).netloc})
     SigV4Auth(credentials, service, aws.info.region).add_auth(request)
     return dict(request.headers.items())
 
 
 def keys_of(aws: Aws, *statements: Mapping[str, object]) -> dict[str, str]:
-    keys = aws.sts.assume_role(RoleArn=aws.role(*statements), RoleSessionName="caller")["Credentials"]
+    keys = aws.sts.assume_role(RoleArn=aws.role(*statements), RoleSessionName="caller")[
+        "Credentials"
+    ]
     return {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
 
 
@@ -133,24 +156,33 @@ def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
         assert answer.headers["access-control-allow-methods"] == "GET"
         assert answer.headers["access-control-max-age"] == "5"
         assert "apigw-requestid" in answer.headers
-    other = httpx.options(at(aws, api, "$default", "/open"), headers={**preflight, "origin": "https://b.example"})
+    other = httpx.options(
+        at(aws, api, "$default", "/open"), headers={**preflight, "origin": "https://b.example"}
+    )
     assert "access-control-allow-origin" not in other.headers
     # a route that takes OPTIONS gets it, with the API's headers on top
     taken = httpx.options(at(aws, api, "$default", "/any"), headers=preflight)
     assert taken.json()["requestContext"]["http"]["method"] == "OPTIONS"
     assert taken.headers["access-control-allow-headers"] == "x-b"
-    own = tell(statusCode=200, headers={"Access-Control-Allow-Origin": "*", "access-control-max-age": "1"})
+    own = tell(
+        statusCode=200, headers={"Access-Control-Allow-Origin": "*", "access-control-max-age": "1"}
+    )
     answer = httpx.get(at(aws, api, "$default", "/open"), headers={**origin, **own})
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
     assert "access-control-max-age" not in answer.headers
-    assert "access-control-allow-origin" not in httpx.get(at(aws, api, "$default", "/open"), headers=own).headers
+    assert (
+        "access-control-allow-origin"
+        not in httpx.get(at(aws, api, "$default", "/open"), headers=own).headers
+    )
 
 
 def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, told: str) -> None:
     api = aws.http_api(told, "$default")
     answer = httpx.get(
         at(aws, api, "$default"),
-        headers=tell(statusCode=418, cookies=["a=1", "b=2; Secure"], body="AP8=", isBase64Encoded=True),
+        headers=tell(
+            statusCode=418, cookies=["a=1", "b=2; Secure"], body="AP8=", isBase64Encoded=True
+        ),
     )
     assert (answer.status_code, answer.content) == (418, b"\x00\xff")
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
@@ -180,7 +212,13 @@ def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told:
         connection = HTTPConnection(parts.netloc, timeout=30)
         connection.connect()
         connection.auto_open = 0  # a second connection would hide that the first one broke
-        for method, status in (("GET", 204), ("GET", 304), ("HEAD", 200), ("DELETE", 204), ("GET", 200)):
+        for method, status in (
+            ("GET", 204),
+            ("GET", 304),
+            ("HEAD", 200),
+            ("DELETE", 204),
+            ("GET", 200),
+        ):
             connection.request(method, parts.path, headers=tell(statusCode=status, body="{}"))
             answer = connection.getresponse()
             whole = b"{}" if (method, status) == ("GET", 200) else b""
@@ -207,12 +245,22 @@ def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
 
 def test_a_route_with_iam_knows_its_caller(aws: Aws, told: str) -> None:
     api = aws.http_api(told, "GET /a", "GET /jwt")
-    routes = {route["RouteKey"]: route["RouteId"] for route in aws.apis.get_routes(ApiId=api)["Items"]}
+    routes = {
+        route["RouteKey"]: route["RouteId"] for route in aws.apis.get_routes(ApiId=api)["Items"]
+    }
     aws.apis.update_route(ApiId=api, RouteId=routes["GET /a"], AuthorizationType="AWS_IAM")
-    aws.apis.update_route(ApiId=api, RouteId=routes["GET /jwt"], AuthorizationType="JWT", AuthorizerId="x")
+    aws.apis.update_route(
+        ApiId=api, RouteId=routes["GET /jwt"], AuthorizationType="JWT", AuthorizerId="x"
+    )
     url = at(aws, api, "$default", "/a")
-    allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": f"{aws.execution_arn(api)}/*/GET/a"}
-    caller = httpx.get(url, headers=signed(aws, keys_of(aws, allowed), "GET", url)).json()["requestContext"]
+    allowed = {
+        "Effect": "Allow",
+        "Action": "execute-api:Invoke",
+        "Resource": f"{aws.execution_arn(api)}/*/GET/a",
+    }
+    caller = httpx.get(url, headers=signed(aws, keys_of(aws, allowed), "GET", url)).json()[
+        "requestContext"
+    ]
     assert ":assumed-role/" in caller["authorizer"]["iam"]["userArn"]
     other = {**allowed, "Resource": f"{aws.execution_arn(api)}/*/POST/a"}
     for headers in ({}, signed(aws, keys_of(aws, other), "GET", url)):
@@ -234,7 +282,9 @@ def test_a_throttled_route_answers_429_and_others_do_not(aws: Aws, told: str) ->
 
     def statuses(path: str) -> list[int]:
         with ThreadPoolExecutor(4) as pool:
-            return sorted(pool.map(lambda _: httpx.get(at(aws, api, "$default", path)).status_code, range(4)))
+            return sorted(
+                pool.map(lambda _: httpx.get(at(aws, api, "$default", path)).status_code, range(4))
+            )
 
     assert statuses("/slow") == [200, 200, 429, 429]
     assert statuses("/never") == [429] * 4
@@ -256,7 +306,9 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
     api = aws.http_api(told, "$default")
     integration = aws.apis.get_integrations(ApiId=api)["Items"][0]["IntegrationId"]
     aws.apis.update_integration(
-        ApiId=api, IntegrationId=integration, RequestParameters={"overwrite:header.x": "$request.path"}
+        ApiId=api,
+        IntegrationId=integration,
+        RequestParameters={"overwrite:header.x": "$request.path"},
     )
     mapped = httpx.get(at(aws, api, "$default", "/a"))
     assert (mapped.status_code, "NotEmulatedBySandbox" in mapped.text) == (501, True)
@@ -274,12 +326,23 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
 
 
 def test_a_rest_event_is_payload_format_1(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /", "ANY /pets/{id}", "GET /pets/{id}/toys", "ANY /files/{proxy+}")
-    answer = api.ask("POST", "/pets/a%20b?x=1&x=2", headers=[("X-Multi", "1"), ("X-Multi", "2")], json={"k": 1})
+    api = rest_api(
+        aws, told, "GET /", "ANY /pets/{id}", "GET /pets/{id}/toys", "ANY /files/{proxy+}"
+    )
+    answer = api.ask(
+        "POST", "/pets/a%20b?x=1&x=2", headers=[("X-Multi", "1"), ("X-Multi", "2")], json={"k": 1}
+    )
     event = answer.json()
-    assert (event["resource"], event["path"], event["httpMethod"]) == ("/pets/{id}", "/pets/a%20b", "POST")
+    assert (event["resource"], event["path"], event["httpMethod"]) == (
+        "/pets/{id}",
+        "/pets/a%20b",
+        "POST",
+    )
     assert event["pathParameters"] == {"id": "a%20b"}
-    assert (event["queryStringParameters"], event["multiValueQueryStringParameters"]) == ({"x": "2"}, {"x": ["1", "2"]})
+    assert (event["queryStringParameters"], event["multiValueQueryStringParameters"]) == (
+        {"x": "2"},
+        {"x": ["1", "2"]},
+    )
     assert event["multiValueHeaders"]["X-Multi"] == ["1", "2"]
     assert event["headers"]["Content-Type"] == "application/json"
     assert event["headers"]["Host"] == f"{api.id}.execute-api.us-east-1.amazonaws.com"
@@ -292,17 +355,43 @@ def test_a_rest_event_is_payload_format_1(aws: Aws, told: str) -> None:
     assert api.ask("GET", "").json()["path"] == "/"
     public = f"https://{api.id}.execute-api.us-east-1.amazonaws.com/dev"
     assert httpx.get(local_url(aws.info, public)).json()["path"] == "/"
-    assert httpx.get(local_url(aws.info, f"{public}/pets/1?a=b")).json()["queryStringParameters"] == {"a": "b"}
+    assert httpx.get(local_url(aws.info, f"{public}/pets/1?a=b")).json()[
+        "queryStringParameters"
+    ] == {"a": "b"}
 
 
 def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, told: str) -> None:
     api = rest_api(aws, told, "GET /")
     for method, path, stage, header, status, kind, message in (
-        ("POST", "/", "dev", "", 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
-        ("GET", "/nowhere", "dev", "", 403, "MissingAuthenticationTokenException", "Missing Authentication Token"),
+        (
+            "POST",
+            "/",
+            "dev",
+            "",
+            403,
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        ),
+        (
+            "GET",
+            "/nowhere",
+            "dev",
+            "",
+            403,
+            "MissingAuthenticationTokenException",
+            "Missing Authentication Token",
+        ),
         ("GET", "/", "other", "", 403, "ForbiddenException", "Forbidden"),
         ("GET", "/", "dev", "fail", 502, "InternalServerErrorException", "Internal server error"),
-        ("GET", "/", "dev", '{"message": "hi"}', 502, "InternalServerErrorException", "Internal server error"),
+        (
+            "GET",
+            "/",
+            "dev",
+            '{"message": "hi"}',
+            502,
+            "InternalServerErrorException",
+            "Internal server error",
+        ),
     ):
         answer = api.ask(method, path, stage, headers={"x-answer": header} if header else {})
         assert (answer.status_code, answer.json()) == (status, {"message": message})
@@ -347,7 +436,10 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
     arn = f"{aws.execution_arn(api.id)}/dev/GET/a"
 
     def ask(*resources: str) -> httpx.Response:
-        may = [{"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource} for resource in resources]
+        may = [
+            {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
+            for resource in resources
+        ]
         return httpx.get(url, headers=signed(aws, keys_of(aws, *may), "GET", url))
 
     def refusal(answer: httpx.Response) -> tuple[int, str]:
@@ -359,12 +451,20 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
     assert refusal(denied) == (403, "AccessDeniedException")
     assert denied.json()["Message"].endswith(f"on resource: {arn.replace('12345678', '********')}")
     wrong = {**keys_of(aws), "SecretAccessKey": "wrong"}
-    assert refusal(httpx.get(url, headers=signed(aws, wrong, "GET", url))) == (403, "InvalidSignatureException")
+    assert refusal(httpx.get(url, headers=signed(aws, wrong, "GET", url))) == (
+        403,
+        "InvalidSignatureException",
+    )
     elsewhere = signed(aws, keys_of(aws), "GET", url, "lambda")
     assert refusal(httpx.get(url, headers=elsewhere)) == (403, "InvalidSignatureException")
 
     def have_policy(effect: str, path: str) -> None:
-        statement = {"Effect": effect, "Principal": "*", "Action": "execute-api:Invoke", "Resource": path}
+        statement = {
+            "Effect": effect,
+            "Principal": "*",
+            "Action": "execute-api:Invoke",
+            "Resource": path,
+        }
         document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
         operation: Any = {"op": "replace", "path": "/policy", "value": document}
         aws.rest.update_rest_api(restApiId=api.id, patchOperations=[operation])
@@ -379,10 +479,16 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
 
 def test_a_mock_answers_preflights(aws: Aws, told: str) -> None:
     api = rest_api(aws, told, "GET /")
-    where: dict[str, Any] = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "OPTIONS"}
+    where: dict[str, Any] = {
+        "restApiId": api.id,
+        "resourceId": api.resource("/"),
+        "httpMethod": "OPTIONS",
+    }
     aws.rest.put_method(**where, authorizationType="NONE")
     aws.rest.put_method_response(**where, statusCode="200")
-    aws.rest.put_integration(**where, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'})
+    aws.rest.put_integration(
+        **where, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'}
+    )
     aws.rest.put_integration_response(
         **where, statusCode="200",
         responseParameters={"method.response.header.Access-Control-Allow-Origin": "'https://a.example'"},
@@ -407,7 +513,9 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
     refused: list[Callable[[], object]] = [
         lambda: api.method("PUT", "/", lambda_uri(aws, told), requestValidatorId="v"),
         lambda: aws.rest.update_method(**where, patchOperations=[operation]),
-        lambda: aws.rest.put_gateway_response(restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"),
+        lambda: aws.rest.put_gateway_response(
+            restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"
+        ),
         lambda: aws.rest.put_rest_api(restApiId=api.id, body=b'{"openapi": "3.0.1"}'),
         lambda: aws.rest.import_rest_api(body=b'{"openapi": "3.0.1"}'),
     ]
@@ -437,4 +545,7 @@ def test_a_rest_integration_that_takes_too_long_times_out(tmp_path: Path) -> Non
         aws = Aws(info)
         slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(5)\n")
         answer = rest_api(aws, slow, "GET /").ask("GET", "/")
-        assert (answer.status_code, answer.json()) == (504, {"message": "Endpoint request timed out"})
+        assert (answer.status_code, answer.json()) == (
+            504,
+            {"message": "Endpoint request timed out"},
+        )

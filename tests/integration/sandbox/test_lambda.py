@@ -36,7 +36,9 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 
 def invoke(aws: Aws, arn: str, event: object = None) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event))["Payload"].read())
+    return json.loads(
+        aws.lambda_.invoke(FunctionName=arn, Payload=json.dumps(event))["Payload"].read()
+    )
 
 
 def test_an_invocation_runs_the_deployed_code_with_its_environment_and_context(aws: Aws) -> None:
@@ -75,7 +77,9 @@ def test_the_handler_is_its_role_with_the_functions_name_as_session(aws: Aws) ->
 
 
 def test_a_handlers_exception_is_the_callers_function_error_with_its_log(aws: Aws) -> None:
-    arn = aws.function('def handler(event, context):\n    print("hello")\n    raise ValueError("broken")\n')
+    arn = aws.function(
+        'def handler(event, context):\n    print("hello")\n    raise ValueError("broken")\n'
+    )
     answer = aws.lambda_.invoke(FunctionName=arn, LogType="Tail")
     error = json.loads(answer["Payload"].read())
     assert answer["FunctionError"] == "Unhandled"
@@ -90,16 +94,22 @@ def test_a_function_that_takes_too_long_times_out(aws: Aws) -> None:
     arn = aws.function("import time\ndef handler(event, context):\n    time.sleep(60)\n", timeout=1)
     answer = aws.lambda_.invoke(FunctionName=arn)
     assert answer["FunctionError"] == "Unhandled"
-    assert "Task timed out after 1.00 seconds" in json.loads(answer["Payload"].read())["errorMessage"]
+    assert (
+        "Task timed out after 1.00 seconds" in json.loads(answer["Payload"].read())["errorMessage"]
+    )
 
 
 def test_new_code_and_new_configuration_are_live_at_the_next_invocation(aws: Aws) -> None:
-    arn = aws.function("import os\ndef handler(event, context):\n    return ['old', os.environ.get('A')]\n")
+    arn = aws.function(
+        "import os\ndef handler(event, context):\n    return ['old', os.environ.get('A')]\n"
+    )
     assert invoke(aws, arn) == ["old", None]
     new = code("import os\ndef handler(event, context):\n    return ['new', os.environ.get('A')]\n")
     aws.lambda_.update_function_code(FunctionName=arn, ZipFile=new)
     assert invoke(aws, arn) == ["new", None]
-    aws.lambda_.update_function_configuration(FunctionName=arn, Environment={"Variables": {"A": "1"}})
+    aws.lambda_.update_function_configuration(
+        FunctionName=arn, Environment={"Variables": {"A": "1"}}
+    )
     assert invoke(aws, arn) == ["new", "1"]
 
 
@@ -125,7 +135,9 @@ def test_an_event_invocation_is_accepted_at_once_and_runs(aws: Aws) -> None:
             }
         ],
     )
-    answer = aws.lambda_.invoke(FunctionName=arn, InvocationType="Event", Payload=json.dumps({"table": table}).encode())
+    answer = aws.lambda_.invoke(
+        FunctionName=arn, InvocationType="Event", Payload=json.dumps({"table": table}).encode()
+    )
     assert answer["StatusCode"] == 202
     eventually(lambda: "Item" in aws.dynamodb.get_item(TableName=table, Key={"pk": {"S": "done"}}))
 
@@ -150,7 +162,9 @@ def test_what_cannot_run_says_so_by_name(aws: Aws) -> None:
         Role=aws.role(),
         Code={"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/resize:1"},
     )
-    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*container images other than terralive's stub"):
+    with pytest.raises(
+        ClientError, match=r"NotEmulatedBySandbox.*container images other than terralive's stub"
+    ):
         invoke(aws, image)
 
 
@@ -158,7 +172,9 @@ def test_a_role_needs_permission_to_invoke(aws: Aws) -> None:
     arn = aws.function(ECHO)
     allowed = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
     aws.assume(aws.role(allowed)).lambda_.invoke(FunctionName=arn)
-    with pytest.raises(ClientError, match=r"AccessDeniedException.*lambda:InvokeFunction on resource"):
+    with pytest.raises(
+        ClientError, match=r"AccessDeniedException.*lambda:InvokeFunction on resource"
+    ):
         aws.assume(aws.role()).lambda_.invoke(FunctionName=arn)
 
 
@@ -168,7 +184,10 @@ def test_a_functions_own_policy_lets_a_role_in_but_not_against_a_denial(aws: Aws
     denied = aws.role({"Effect": "Deny", "Action": "lambda:*", "Resource": "*"})
     for role in (open_to, denied):
         aws.lambda_.add_permission(
-            FunctionName=arn, StatementId=unique("allow"), Action="lambda:InvokeFunction", Principal=role
+            FunctionName=arn,
+            StatementId=unique("allow"),
+            Action="lambda:InvokeFunction",
+            Principal=role,
         )
     aws.assume(open_to).lambda_.invoke(FunctionName=arn)
     with pytest.raises(ClientError, match="AccessDeniedException"):
@@ -181,7 +200,12 @@ def test_giving_a_service_a_role_needs_permission_to_pass_it(aws: Aws) -> None:
 
     def passing(service: str) -> Aws:
         condition = {"StringEquals": {"iam:PassedToService": f"{service}.amazonaws.com"}}
-        permission = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": given, "Condition": condition}
+        permission = {
+            "Effect": "Allow",
+            "Action": "iam:PassRole",
+            "Resource": given,
+            "Condition": condition,
+        }
         return aws.assume(aws.role(deploy, permission))
 
     def create(by: Aws) -> str:
@@ -238,25 +262,40 @@ def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
 
     def refusal(answer: httpx.Response) -> tuple[int, str, str]:
         found = re.search("<Code>(.*)</Code><Message>(.*?)</Message>", answer.text)
-        return (answer.status_code, found[1], found[2]) if found is not None else (answer.status_code, "", answer.text)
+        return (
+            (answer.status_code, found[1], found[2])
+            if found is not None
+            else (answer.status_code, "", answer.text)
+        )
 
     for s3, parameter in ((aws.s3, "AWSAccessKeyId"), (aws.assume(aws.role(mine)).s3, "&x-amz-security-token"),
                           (version_4, "X-Amz-Algorithm")):  # fmt: skip
 
-        def url(operation: str, name: str = "mine a+b", expires: int = 60, s3: S3Client = s3) -> str:
-            return s3.generate_presigned_url(operation, Params={"Bucket": bucket, "Key": name}, ExpiresIn=expires)
+        def url(
+            operation: str, name: str = "mine a+b", expires: int = 60, s3: S3Client = s3
+        ) -> str:
+            return s3.generate_presigned_url(
+                operation, Params={"Bucket": bucket, "Key": name}, ExpiresIn=expires
+            )
 
         assert parameter in url("get_object")
         text = unique("text").encode()
         assert httpx.put(url("put_object"), content=text).status_code == 200
         assert httpx.get(url("get_object")).content == text
-        assert refusal(httpx.get(url("get_object", expires=-1))) == (403, "AccessDenied", "Request has expired")
+        assert refusal(httpx.get(url("get_object", expires=-1))) == (
+            403,
+            "AccessDenied",
+            "Request has expired",
+        )
         for changed in (url("get_object").replace("mine", "yours"), url("put_object")):
             assert refusal(httpx.get(changed))[:2] == (403, "SignatureDoesNotMatch")
         if "security-token" in parameter:
             refused = refusal(httpx.get(url("get_object", "yours")))
             assert refused[:2] == (403, "AccessDenied")
-            assert f"is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::{bucket}/yours" in refused[2]
+            assert (
+                f"is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::{bucket}/yours"
+                in refused[2]
+            )
 
 
 def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) -> None:
@@ -278,9 +317,9 @@ def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) 
     write = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
     permitted = aws.function(source, statements=[write], environment={"TABLE": table})
     aws.allow(permitted, "sns.amazonaws.com", topic)
-    subscription = aws.sns.subscribe(TopicArn=topic, Protocol="lambda", Endpoint=permitted, ReturnSubscriptionArn=True)[
-        "SubscriptionArn"
-    ]
+    subscription = aws.sns.subscribe(
+        TopicArn=topic, Protocol="lambda", Endpoint=permitted, ReturnSubscriptionArn=True
+    )["SubscriptionArn"]
     aws.sns.subscribe(TopicArn=replies, Protocol="lambda", Endpoint=permitted)
     aws.sns.publish(TopicArn=replies, Message="not permitted")
     published = aws.sns.publish(
@@ -301,7 +340,9 @@ def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) 
 
 
 def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
-    arn = aws.function("def handler(event, context):\n    return ['one', context.invoked_function_arn]\n")
+    arn = aws.function(
+        "def handler(event, context):\n    return ['one', context.invoked_function_arn]\n"
+    )
     aws.lambda_.publish_version(FunctionName=arn)
     aws.lambda_.create_alias(FunctionName=arn, Name="live", FunctionVersion="1")
     two = code("def handler(event, context):\n    return ['two', context.invoked_function_arn]\n")
@@ -312,7 +353,10 @@ def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
     assert invoke(aws, arn) == ["two", arn]
     with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*aliases"):
         aws.lambda_.update_alias(
-            FunctionName=arn, Name="live", RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}}, FunctionVersion="1"
+            FunctionName=arn,
+            Name="live",
+            RoutingConfig={"AdditionalVersionWeights": {"1": 0.5}},
+            FunctionVersion="1",
         )
 
 
@@ -328,13 +372,19 @@ def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
     written = aws.function(source).rpartition(":")[2]
     name = unique("mute")
     aws.lambda_.create_function(
-        FunctionName=name, Runtime="python3.12", Handler="app.handler", Role=aws.role(), Code={"ZipFile": code(source)}
+        FunctionName=name,
+        Runtime="python3.12",
+        Handler="app.handler",
+        Role=aws.role(),
+        Code={"ZipFile": code(source)},
     )
     for function in (written, name):
         aws.lambda_.invoke(FunctionName=function)
 
     def lines() -> list[str]:
-        found = aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{written}")["logGroups"]
+        found = aws.logs.describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{written}")[
+            "logGroups"
+        ]
         if not found:
             return []
         events = aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{written}")["events"]
@@ -346,8 +396,14 @@ def test_the_log_is_in_cloudwatch_if_the_role_may_write_it(aws: Aws) -> None:
 
 
 def test_a_role_is_assumed_only_by_whom_it_trusts(aws: Aws) -> None:
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    role = aws.iam.create_role(RoleName=unique("r"), AssumeRolePolicyDocument=json.dumps({"Statement": trust}))
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"Service": "lambda.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    role = aws.iam.create_role(
+        RoleName=unique("r"), AssumeRolePolicyDocument=json.dumps({"Statement": trust})
+    )
     with pytest.raises(ClientError, match=r"AccessDenied.*sts:AssumeRole"):
         aws.assume(role["Role"]["Arn"])
 
@@ -358,40 +414,60 @@ def test_an_operation_that_is_not_emulated_says_so(aws: Aws) -> None:
 
 
 MADE_UP: tuple[tuple[str, str, dict[str, object]], ...] = (
-    # (service, operation, parameters): one a protocol, and what shares its service with a control plane
+    # (service, operation, parameters): one a protocol, and what shares its service with a control
+    # plane
     ("athena", "start_query_execution", {"QueryString": "SELECT 1"}),
     ("bedrock-runtime", "invoke_model", {"modelId": "anthropic.claude-v2:1", "body": b"{}"}),
     ("comprehend", "detect_sentiment", {"Text": "fine", "LanguageCode": "en"}),
     ("sagemaker-runtime", "invoke_endpoint", {"EndpointName": "e", "Body": b""}),
-    ("stepfunctions", "start_execution", {"stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:s"}),
+    (
+        "stepfunctions",
+        "start_execution",
+        {"stateMachineArn": "arn:aws:states:us-east-1:123456789012:stateMachine:s"},
+    ),
     ("textract", "detect_document_text", {"Document": {"Bytes": b"x"}}),
 )
 UNKNOWN: tuple[tuple[str, str, dict[str, object]], ...] = (
-    ("translate", "translate_text", {"Text": "a", "SourceLanguageCode": "en", "TargetLanguageCode": "de"}),  # CBOR
+    (
+        "translate",
+        "translate_text",
+        {"Text": "a", "SourceLanguageCode": "en", "TargetLanguageCode": "de"},
+    ),  # CBOR
     ("kendra", "list_indices", {}),  # JSON
     ("connectcases", "list_domains", {}),  # REST
 )
 
 
-def test_services_that_moto_lacks_or_would_make_up_are_refused_in_their_own_protocol(aws: Aws) -> None:
-    for refused, because in ((MADE_UP, "moto would make its answer up"), (UNKNOWN, "moto does not know this service")):
+def test_services_that_moto_lacks_or_would_make_up_are_refused_in_their_own_protocol(
+    aws: Aws,
+) -> None:
+    for refused, because in (
+        (MADE_UP, "moto would make its answer up"),
+        (UNKNOWN, "moto does not know this service"),
+    ):
         for service, operation, parameters in refused:
             with pytest.raises(ClientError, match=f"NotEmulatedBySandbox.*{because}") as error:
                 getattr(aws._client(service), operation)(**parameters)
             assert error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 501
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
-        aws._client("bedrock-agent-runtime").retrieve(knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"})
+        aws._client("bedrock-agent-runtime").retrieve(
+            knowledgeBaseId="A" * 10, retrievalQuery={"text": "what"}
+        )
     made = httpx.post(aws.info.endpoint, headers=signed_headers(aws, "made-up"))
     assert (made.status_code, made.headers["x-amzn-errortype"]) == (501, "NotEmulatedBySandbox")
     with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
         aws.assume(aws.role())._client("polly").describe_voices()
     assert aws._client("athena").list_work_groups()["WorkGroups"]
     assert "Endpoints" in aws._client("sagemaker").list_endpoints()
-    with pytest.raises(ClientError, match=r"AccessDenied.*not authorized to perform: translate:TranslateText"):
+    with pytest.raises(
+        ClientError, match=r"AccessDenied.*not authorized to perform: translate:TranslateText"
+    ):
         aws.assume(aws.role())._client("translate").translate_text(**UNKNOWN[0][2])
 
 
 def signed_headers(aws: Aws, service: str) -> dict[str, str]:
     request = AWSRequest("POST", aws.info.endpoint)
-    SigV4Auth(Credentials(aws.info.access_key_id, aws.info.secret_access_key), service, "us-east-1").add_auth(request)
+    SigV4Auth(
+        Credentials(aws.info.access_key_id, aws.info.secret_access_key), service, "us-east-1"
+    ).add_auth(request)
     return dict(request.headers.items())

@@ -1,6 +1,7 @@
 """Queues and streams invoke functions.
 
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html, https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
 from __future__ import annotations
@@ -44,12 +45,16 @@ def reader(aws: Aws, *, timeout: int = 2, **statements: Any) -> str:  # noqa: AN
     return function
 
 
-def test_messages_reach_the_function_as_documented_and_are_gone_when_it_has_succeeded(aws: Aws) -> None:
+def test_messages_reach_the_function_as_documented_and_are_gone_when_it_has_succeeded(
+    aws: Aws,
+) -> None:
     function = reader(aws)
     aws.lambda_.publish_version(FunctionName=function)
     aws.lambda_.create_alias(FunctionName=function, Name="live", FunctionVersion="1")
     queue = Queue(aws)
-    with mapping(aws, f"{function}:live", queue.arn, BatchSize=2, MaximumBatchingWindowInSeconds=300) as uuid:
+    with mapping(
+        aws, f"{function}:live", queue.arn, BatchSize=2, MaximumBatchingWindowInSeconds=300
+    ) as uuid:
         assert aws.lambda_.get_event_source_mapping(UUID=uuid)["FunctionArn"] == f"{function}:live"
         aws.sqs.send_message(
             QueueUrl=queue.url,
@@ -71,7 +76,11 @@ def test_messages_reach_the_function_as_documented_and_are_gone_when_it_has_succ
     }  # fmt: skip
     assert small["messageAttributes"]["count"]["stringValue"] == "1"
     assert large["body"] == "x" * 100_000
-    assert int(large["attributes"]["ApproximateFirstReceiveTimestamp"]) - int(large["attributes"]["SentTimestamp"]) >= 0
+    assert (
+        int(large["attributes"]["ApproximateFirstReceiveTimestamp"])
+        - int(large["attributes"]["SentTimestamp"])
+        >= 0
+    )
     assert (small["eventSourceARN"], small["awsRegion"]) == (queue.arn, aws.info.region)
     assert_same_shape(
         first["event"],
@@ -90,7 +99,9 @@ def test_only_reported_messages_come_again_and_end_in_the_dead_letter_queue(aws:
     redrive = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": 2})
     queue = Queue(aws, VisibilityTimeout="4", RedrivePolicy=redrive)
     queue.send("one", "report", "two")
-    with mapping(aws, function, queue.arn, FunctionResponseTypes=["ReportBatchItemFailures"]) as uuid:
+    with mapping(
+        aws, function, queue.arn, FunctionResponseTypes=["ReportBatchItemFailures"]
+    ) as uuid:
         eventually(lambda: dead.attribute("ApproximateNumberOfMessages") == "1")
         eventually(queue.is_empty)
         eventually(lambda: len(batches(aws, function)) == 2)
@@ -99,7 +110,9 @@ def test_only_reported_messages_come_again_and_end_in_the_dead_letter_queue(aws:
     assert [letter["Body"] for letter in dead.receive()] == ["report"]
     first, second = batches(aws, function)
     assert [record["body"] for record in first] == ["one", "report", "two"]
-    assert [(r["body"], r["attributes"]["ApproximateReceiveCount"]) for r in second] == [("report", "2")]
+    assert [(r["body"], r["attributes"]["ApproximateReceiveCount"]) for r in second] == [
+        ("report", "2")
+    ]
 
 
 def test_a_fifo_queue_keeps_each_groups_order_while_others_go_on(aws: Aws) -> None:
@@ -112,12 +125,24 @@ def test_a_fifo_queue_keeps_each_groups_order_while_others_go_on(aws: Aws) -> No
         eventually(queue.is_empty)
         eventually(lambda: sum(map(len, batches(aws, function))) == 9)
     got = bodies(aws, function)
-    assert [batch for batch in got if batch[0][0] != "b"] == [["fail once", "a1"], ["fail once", "a1"], ["a2", "a3"]]
+    assert [batch for batch in got if batch[0][0] != "b"] == [
+        ["fail once", "a1"],
+        ["fail once", "a1"],
+        ["a2", "a3"],
+    ]
     assert [body for batch in got for body in batch if body[0] == "b"] == ["b1", "b2", "b3"]
     assert got.index(["a2", "a3"]) == len(got) - 1
     seen = [record for batch in batches(aws, function) for record in batch]
     numbers = {record["body"]: int(record["attributes"]["SequenceNumber"]) for record in seen}
-    assert sorted(numbers, key=lambda body: numbers[body]) == ["fail once", "a1", "a2", "a3", "b1", "b2", "b3"]
+    assert sorted(numbers, key=lambda body: numbers[body]) == [
+        "fail once",
+        "a1",
+        "a2",
+        "a3",
+        "b1",
+        "b2",
+        "b3",
+    ]
     assert_same_shape({"Records": seen}, sample("sqs-fifo"))
 
 
@@ -132,7 +157,12 @@ def test_messages_that_no_filter_matches_are_deleted_unseen(aws: Aws) -> None:
     queue = Queue(aws)
     filters = {"Filters": [{"Pattern": json.dumps({"body": {"kind": ["order"]}})}]}
     with mapping(aws, function, queue.arn, FilterCriteria=filters):
-        queue.send('{"kind": "order", "id": 1}', '{"kind": "other"}', "no JSON", '{"kind": "order", "id": 2}')
+        queue.send(
+            '{"kind": "order", "id": 1}',
+            '{"kind": "other"}',
+            "no JSON",
+            '{"kind": "order", "id": 2}',
+        )
         eventually(queue.is_empty)
         eventually(lambda: sum(map(len, batches(aws, function))) == 2)
     assert sorted(body for got in bodies(aws, function) for body in got) == [
@@ -143,7 +173,9 @@ def test_messages_that_no_filter_matches_are_deleted_unseen(aws: Aws) -> None:
 
 def test_what_stops_a_mapping_loses_no_message(aws: Aws) -> None:
     function = reader(aws)
-    role = aws.lambda_.get_function(FunctionName=function)["Configuration"]["Role"].rpartition("/")[2]
+    role = aws.lambda_.get_function(FunctionName=function)["Configuration"]["Role"].rpartition("/")[
+        2
+    ]
     policy = aws.iam.get_role_policy(RoleName=role, PolicyName="test")["PolicyDocument"]
     queue = Queue(aws, VisibilityTimeout="2")
 
@@ -154,7 +186,9 @@ def test_what_stops_a_mapping_loses_no_message(aws: Aws) -> None:
         assert aws.lambda_.get_event_source_mapping(UUID=uuid)["State"] == "Disabled"
         queue.send("while disabled")
         aws.lambda_.put_function_concurrency(FunctionName=function, ReservedConcurrentExecutions=0)
-        assert aws.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)["State"] == "Enabling"
+        assert (
+            aws.lambda_.update_event_source_mapping(UUID=uuid, Enabled=True)["State"] == "Enabling"
+        )
         eventually(lambda: result(uuid) == "PROBLEM: Rate Exceeded.")
         assert not batches(aws, function)
         aws.lambda_.delete_function_concurrency(FunctionName=function)
@@ -170,7 +204,10 @@ def test_what_stops_a_mapping_loses_no_message(aws: Aws) -> None:
         aws.iam.put_role_policy(RoleName=role, PolicyName="test", PolicyDocument=json.dumps(policy))
         eventually(queue.is_empty)
         eventually(lambda: bodies(aws, function) == [["while disabled"], ["without permission"]])
-        assert aws.lambda_.update_event_source_mapping(UUID=uuid, Enabled=False)["State"] == "Disabling"
+        assert (
+            aws.lambda_.update_event_source_mapping(UUID=uuid, Enabled=False)["State"]
+            == "Disabling"
+        )
 
 
 def test_mappings_of_another_region_leave_those_of_this_one_alone(aws: Aws) -> None:
@@ -229,7 +266,9 @@ def test_mappings_are_refused_as_lambda_refuses_them(aws: Aws) -> None:
     assert not aws.lambda_.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     with mapping(aws, function, queue.arn) as uuid:
         for name in (function, function.rpartition(":")[2]):
-            with pytest.raises(ClientError, match=f"ResourceConflictException.*already exists.*{uuid}"):
+            with pytest.raises(
+                ClientError, match=f"ResourceConflictException.*already exists.*{uuid}"
+            ):
                 aws.lambda_.create_event_source_mapping(FunctionName=name, EventSourceArn=queue.arn)
         with pytest.raises(ClientError, match="must be greater than 0"):
             aws.lambda_.update_event_source_mapping(UUID=uuid, BatchSize=100)
@@ -309,10 +348,17 @@ def test_a_streams_records_come_in_order_as_documented(aws: Aws) -> None:
     assert "NewImage" not in removed
     assert [keys(batch) for batch in batches(aws, late)] == [["101"]]
     published = sample("dynamodb-stream")
-    for ours, theirs in zip(records[1:3], cast("list[dict[str, Any]]", published["Records"]), strict=True):
-        images = {name: theirs["dynamodb"][name] for name in ours["dynamodb"].keys() & {"Keys", "NewImage", "OldImage"}}
+    for ours, theirs in zip(
+        records[1:3], cast("list[dict[str, Any]]", published["Records"]), strict=True
+    ):
+        images = {
+            name: theirs["dynamodb"][name]
+            for name in ours["dynamodb"].keys() & {"Keys", "NewImage", "OldImage"}
+        }
         ours["dynamodb"].update(images)  # the items differ, of course
-    created = {"Records[].dynamodb.ApproximateCreationDateTime": "AWS sends it; the page's sample has none"}
+    created = {
+        "Records[].dynamodb.ApproximateCreationDateTime": "AWS sends it; the page's sample has none"
+    }
     assert_same_shape({"Records": records[1:3]}, published, extra=created)
 
 
@@ -328,7 +374,9 @@ def test_a_failing_record_is_isolated_and_given_up(aws: Aws) -> None:
     ):  # fmt: skip
         eventually(lambda: len(batches(aws, function)) == 6)
         put(aws, table, "d")
-        eventually(lambda: batches(aws, function)[-1:] != [] and keys(batches(aws, function)[-1]) == ["d"])
+        eventually(
+            lambda: batches(aws, function)[-1:] != [] and keys(batches(aws, function)[-1]) == ["d"]
+        )
     assert [keys(records) for records in batches(aws, function)] == [
         ["a", "b", "bad", "c"], ["a", "b"], ["bad", "c"], ["bad"], ["bad"], ["c"], ["d"],
     ]  # fmt: skip
@@ -347,4 +395,8 @@ def test_a_stream_goes_on_at_the_reported_record(aws: Aws) -> None:
         eventually(lambda: len(batches(aws, function)) == 2)
         put(aws, table, "c")
         eventually(lambda: len(batches(aws, function)) == 3)
-    assert [keys(records) for records in batches(aws, function)] == [["a", "again", "b"], ["again", "b"], ["c"]]
+    assert [keys(records) for records in batches(aws, function)] == [
+        ["a", "again", "b"],
+        ["again", "b"],
+        ["c"],
+    ]

@@ -93,7 +93,9 @@ def test_a_sandbox_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
     assert failed.value.hint
 
 
-def test_the_callers_aws_environment_does_not_reach_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_aws_environment_does_not_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in {
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "AWS_PROFILE": "nobody",
@@ -106,7 +108,9 @@ def test_the_callers_aws_environment_does_not_reach_it(tmp_path: Path, monkeypat
         for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL"):
             monkeypatch.delenv(name)
         aws = Aws(info)
-        function = aws.function("import os\ndef handler(event, context):\n    return dict(os.environ)\n")
+        function = aws.function(
+            "import os\ndef handler(event, context):\n    return dict(os.environ)\n"
+        )
         text = aws.lambda_.invoke(FunctionName=function)["Payload"].read().decode()
         assert aws.sts.get_caller_identity()["Account"] == info.account_id == "123456789012"
     assert "AKIAREAL" not in text

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,14 @@ def test_an_update_keeps_what_it_does_not_name(sandbox: SandboxInfo) -> None:
     aws = Aws(sandbox)
     name = unique("kept")
     sqs = aws._client("sqs")
-    policy = json.dumps({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}]})
+    policy = json.dumps(
+        {"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Principal": "*"}]}
+    )
     queue = sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"DelaySeconds": "1"})
-    assert sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"] == {"Policy": policy}
+    assert sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["Policy"])["Attributes"] == {
+        "Policy": policy
+    }
 
     role = aws.role(name=name).rpartition("/")[2]
     aws.iam.update_role(RoleName=role, Description="mine", MaxSessionDuration=7200)
@@ -38,23 +42,31 @@ def test_an_update_keeps_what_it_does_not_name(sandbox: SandboxInfo) -> None:
 
     aws.function("def handler(event, context):\n    pass\n", name=name)
     functions = aws.lambda_
-    functions.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1, MaximumEventAgeInSeconds=60)
+    functions.put_function_event_invoke_config(
+        FunctionName=name, MaximumRetryAttempts=1, MaximumEventAgeInSeconds=60
+    )
     functions.update_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=0)
     config = functions.get_function_event_invoke_config(FunctionName=name)
     assert (config["MaximumRetryAttempts"], config["MaximumEventAgeInSeconds"]) == (0, 60)
-    listed = functions.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"]
+    listed = functions.list_function_event_invoke_configs(FunctionName=name)[
+        "FunctionEventInvokeConfigs"
+    ]
     assert [entry["LastModified"] for entry in listed] == [config["LastModified"]]
 
     functions.invoke(FunctionName=name)
     group = unique("/team")
-    logging = functions.update_function_configuration(FunctionName=name, LoggingConfig={"LogGroup": group})
+    logging = functions.update_function_configuration(
+        FunctionName=name, LoggingConfig={"LogGroup": group}
+    )
     assert logging["LoggingConfig"] == {"LogFormat": "Text", "LogGroup": group}
     functions.invoke(FunctionName=name)
     groups = aws.logs.describe_log_groups
     eventually(lambda: bool(groups(logGroupNamePrefix=group)["logGroups"]))
 
     functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
-    assert functions.get_function(FunctionName=name)["Concurrency"] == {"ReservedConcurrentExecutions": 0}
+    assert functions.get_function(FunctionName=name)["Concurrency"] == {
+        "ReservedConcurrentExecutions": 0
+    }
 
 
 def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> None:
@@ -63,7 +75,9 @@ def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> Non
         "lambda", sandbox.region, endpoint_url=sandbox.endpoint, config=Config(parameter_validation=False),
         aws_access_key_id=sandbox.access_key_id, aws_secret_access_key=sandbox.secret_access_key,
     )  # fmt: skip
-    arn = aws.function("def handler(event, context):\n    return 'works'\n", environment={"TZ": "Europe/Berlin"})
+    arn = aws.function(
+        "def handler(event, context):\n    return 'works'\n", environment={"TZ": "Europe/Berlin"}
+    )
     before = aws.lambda_.get_function(FunctionName=arn)
     reserved = "contains reserved keys that are currently not supported for modification. Reserved keys used in this "
     constraint = "failed to satisfy constraint: Member must "
@@ -104,7 +118,9 @@ def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> Non
         assert text in error["Message"]
     after = aws.lambda_.get_function(FunctionName=arn)
     same = ("CodeSha256", "Timeout", "MemorySize", "Runtime", "Environment")
-    assert [after["Configuration"][name] for name in same] == [before["Configuration"][name] for name in same]  # type: ignore[literal-required]
+    configurations: list[Mapping[str, object]] = [after["Configuration"], before["Configuration"]]
+    for name in same:
+        assert configurations[0][name] == configurations[1][name]
     assert aws.lambda_.invoke(FunctionName=arn)["Payload"].read() == b'"works"'
 
 
@@ -113,13 +129,19 @@ def test_a_queue_takes_text_only(sandbox: SandboxInfo) -> None:
     queue = sqs.create_queue(QueueName=unique("text"))["QueueUrl"]
     empty = r"MissingParameter.*The request must contain the parameter MessageBody\."
     bell = "Invalid binary character '#x7' was found in the message body, the set of allowed characters is "
-    for body, error in (("", empty), ("a\x07", f"InvalidMessageContents.*{bell}"), ("\uffff", "#xFFFF")):
+    for body, error in (
+        ("", empty),
+        ("a\x07", f"InvalidMessageContents.*{bell}"),
+        ("\uffff", "#xFFFF"),
+    ):
         with pytest.raises(ClientError, match=error):
             sqs.send_message(QueueUrl=queue, MessageBody=body)
     text = "\t\r\n \x7f\ufffd\U0001f600"
     entries = [{"Id": "bell", "MessageBody": "a\x07"}, {"Id": "text", "MessageBody": text}]
     sent = sqs.send_message_batch(QueueUrl=queue, Entries=entries)  # type: ignore[arg-type] # of the entries' type
     assert [one["Id"] for one in sent["Successful"]] == ["text"]
-    assert [(one["Id"], one["Code"]) for one in sent["Failed"]] == [("bell", "InvalidMessageContents")]
+    assert [(one["Id"], one["Code"]) for one in sent["Failed"]] == [
+        ("bell", "InvalidMessageContents")
+    ]
     received = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10)["Messages"]
     assert [message["Body"] for message in received] == [text]

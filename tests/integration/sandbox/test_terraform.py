@@ -1,4 +1,7 @@
-"""Real Terraform and the real AWS provider against the sandbox: nothing it made differs from what was asked for."""
+"""Real Terraform and the real AWS provider against the sandbox.
+
+Nothing it made differs from what was asked for.
+"""
 
 from __future__ import annotations
 
@@ -173,7 +176,9 @@ def test_terraform_applies_changes_and_destroys_without_drift(tmp_path: Path) ->
     with running_sandbox(tmp_path) as info:
         aws = Aws(info)
         environ = {**terraform_environment(os.environ, tmp_path), **environment(info)}
-        environ = {k: v for k, v in environ.items() if k not in {"AWS_PROFILE", "AWS_SESSION_TOKEN"}}
+        environ = {
+            k: v for k, v in environ.items() if k not in {"AWS_PROFILE", "AWS_SESSION_TOKEN"}
+        }
 
         def terraform(*arguments: str, exit_code: int = 0) -> str:
             done = subprocess.run(

@@ -1,4 +1,7 @@
-"""WebSocket APIs and `@connections`, as clients see them that no one here wrote: `websockets`, Node's own, boto3."""
+"""WebSocket APIs and `@connections`, as clients see them that no one here wrote.
+
+`websockets`, Node's own, boto3.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ from terralive_testing.drivers.websocket_clients import (
 )
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
-# `$connect` does as the query says. A message is answered by its event, or by as many bytes as it asks for.
+# `$connect` does as the query says. A message is answered by its event, or by as many bytes as it
+# asks for.
 DESK = """
 import boto3, json, os, time
 table = boto3.client("dynamodb")
@@ -87,7 +91,13 @@ class Desk:
             AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
             BillingMode="PAY_PER_REQUEST",
         )
-        may = [{"Effect": "Allow", "Action": ["execute-api:ManageConnections", "dynamodb:PutItem"], "Resource": "*"}]
+        may = [
+            {
+                "Effect": "Allow",
+                "Action": ["execute-api:ManageConnections", "dynamodb:PutItem"],
+                "Resource": "*",
+            }
+        ]
         self.function = aws.function(DESK, statements=may, environment={"TABLE": self.table})
         self.api = self.another("$connect", "$disconnect", "$default", "echo", "quiet")
 
@@ -98,7 +108,9 @@ class Desk:
         return api
 
     def url(self, query: str = "", *, api: str = "", stage: str = "live") -> str:
-        return self.aws.info.websocket_url.format(api=api or self.api, stage=stage) + (f"?{query}" if query else "")
+        return self.aws.info.websocket_url.format(api=api or self.api, stage=stage) + (
+            f"?{query}" if query else ""
+        )
 
     def event(self, connection_id: str, kind: str) -> dict[str, object]:
         """What `$connect` or `$disconnect` got."""
@@ -158,19 +170,26 @@ def test_an_answer_goes_back_only_where_the_route_has_a_response(desk: Desk) -> 
         assert (echoed["routeKey"], default["routeKey"]) == ("echo", "$default")
         for bad in ("malformed", "fail"):
             answer = ask(connection, bad)
-            assert (answer["message"], answer["connectionId"]) == ("Internal server error", echoed["connectionId"])
+            assert (answer["message"], answer["connectionId"]) == (
+                "Internal server error",
+                echoed["connectionId"],
+            )
             assert set(answer) == {"message", "connectionId", "requestId"}
 
 
 def test_events_are_those_that_aws_publishes(desk: Desk) -> None:
-    with client(desk.url(), {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}) as connection:
+    with client(
+        desk.url(), {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
+    ) as connection:
         message = ask(connection, '{"action": "echo"}')
         assert isinstance(message["requestContext"], dict)
         name = str(message["requestContext"]["connectionId"])
     agent = {"requestContext.identity.userAgent": "this client names itself, the sample's does not"}
     agents = {f"{kind}.User-Agent": "likewise" for kind in ("headers", "multiValueHeaders")}
     assert_same_shape(message, sample("websocket_message"), extra=agent)
-    assert_same_shape(desk.event(name, "CONNECT"), sample("websocket_connect"), extra=agent | agents)
+    assert_same_shape(
+        desk.event(name, "CONNECT"), sample("websocket_connect"), extra=agent | agents
+    )
     assert_same_shape(desk.event(name, "DISCONNECT"), sample("websocket_disconnect"), extra=agent)
 
 
@@ -181,7 +200,9 @@ def test_stage_variables_are_in_every_event(desk: Desk) -> None:
     assert message["stageVariables"] == {"colour": "blue"}
     context = message["requestContext"]
     assert isinstance(context, dict)
-    assert desk.event(str(context["connectionId"]), "DISCONNECT")["stageVariables"] == {"colour": "blue"}
+    assert desk.event(str(context["connectionId"]), "DISCONNECT")["stageVariables"] == {
+        "colour": "blue"
+    }
 
 
 def test_a_message_without_a_route_is_forbidden(desk: Desk) -> None:
@@ -201,7 +222,13 @@ def test_connect_passes_the_functions_refusal_on(desk: Desk) -> None:
     assert refusal(desk.url('answer={"statusCode":401}')) == (401, "Forbidden")
     assert refusal(desk.url('answer={"statusCode":499}'))[0] == 499
     assert refusal(desk.url('answer={"statusCode":302}'))[0] == 302
-    for broken in ('{"statusCode":1e400}', '{"statusCode":101}', '{"statusCode":[]}', "null", '"x"'):
+    for broken in (
+        '{"statusCode":1e400}',
+        '{"statusCode":101}',
+        '{"statusCode":[]}',
+        "null",
+        '"x"',
+    ):
         assert refusal(desk.url(f"answer={broken}")) == (502, "Internal server error")
     assert refusal(desk.url("raise=1")) == (502, "Internal server error")
     assert refusal(desk.url(stage="nowhere")) == (403, "Forbidden")
@@ -222,7 +249,9 @@ def test_connect_chooses_the_subprotocol(desk: Desk) -> None:
         assert connection.subprotocol == "second"
     with client(desk.url(), subprotocols=["first"]) as connection:
         assert connection.subprotocol is None
-    split = 'answer={"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\\r\\nX-Injected:%201"}}'
+    split = (
+        'answer={"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\\r\\nX-Injected:%201"}}'
+    )
     assert refusal(desk.url(split)) == (502, "Internal server error")
 
 
@@ -247,13 +276,22 @@ def test_connect_with_iam_needs_a_right_signature_and_permission(desk: Desk) -> 
     for resource in (granted, f"{aws.execution_arn(api)}/other/$connect"):
         role = aws.role({"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource})
         keys = aws.sts.assume_role(RoleArn=role, RoleSessionName="stub")["Credentials"]
-        headers = signed(url, aws, key=keys["AccessKeyId"], secret=keys["SecretAccessKey"], token=keys["SessionToken"])
+        headers = signed(
+            url,
+            aws,
+            key=keys["AccessKeyId"],
+            secret=keys["SecretAccessKey"],
+            token=keys["SessionToken"],
+        )
         if resource == granted:
             with client(url, headers):
                 pass
         else:
             status, message = refusal(url, headers)
-            assert (status, "is not authorized to perform: execute-api:Invoke" in message) == (403, True)
+            assert (status, "is not authorized to perform: execute-api:Invoke" in message) == (
+                403,
+                True,
+            )
 
 
 def test_what_is_not_emulated_is_refused_by_name(desk: Desk) -> None:
@@ -262,7 +300,9 @@ def test_what_is_not_emulated_is_refused_by_name(desk: Desk) -> None:
     aws.apis.create_route(ApiId=api, RouteKey="mock", Target=f"integrations/{mock}")
     with client(desk.url(api=api)) as connection:
         assert "NotEmulatedBySandbox" in str(ask(connection, '{"action": "mock"}')["message"])
-    route = next(r for r in aws.apis.get_routes(ApiId=api)["Items"] if r["RouteKey"] == "$connect")["RouteId"]
+    route = next(r for r in aws.apis.get_routes(ApiId=api)["Items"] if r["RouteKey"] == "$connect")[
+        "RouteId"
+    ]
     aws.apis.update_route(ApiId=api, RouteId=route, Target=f"integrations/{mock}")
     assert refusal(desk.url(api=api))[0] == 501
     aws.apis.update_route(ApiId=api, RouteId=route, AuthorizationType="CUSTOM")
@@ -276,13 +316,21 @@ def test_a_client_that_leaves_during_connect_is_disconnected(desk: Desk) -> None
 
     def vanished() -> object:
         items = [item for page in scan.paginate(TableName=desk.table) for item in page["Items"]]
-        events = [json.loads(item["event"]["S"]) for item in items if item["pk"]["S"].endswith("DISCONNECT")]
-        return next((e for e in events if e["requestContext"]["disconnectStatusCode"] == 1006), None)
+        events = [
+            json.loads(item["event"]["S"])
+            for item in items
+            if item["pk"]["S"].endswith("DISCONNECT")
+        ]
+        return next(
+            (e for e in events if e["requestContext"]["disconnectStatusCode"] == 1006), None
+        )
 
     event = eventually(vanished, "$disconnect of the client that left")
     assert isinstance(event, dict)
     with pytest.raises(ClientError, match="GoneException"):
-        desk.aws.connections(desk.api, "live").get_connection(ConnectionId=event["requestContext"]["connectionId"])
+        desk.aws.connections(desk.api, "live").get_connection(
+            ConnectionId=event["requestContext"]["connectionId"]
+        )
 
 
 def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
@@ -311,7 +359,9 @@ def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
 # @connections
 
 
-def test_connections_are_answered_as_boto3_expects(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_are_answered_as_boto3_expects(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     aws = desk.aws
     with closing(desk.url()) as (connection, codes):
         name = connection_id(connection)
@@ -321,8 +371,12 @@ def test_connections_are_answered_as_boto3_expects(desk: Desk, monkeypatch: pyte
         assert about["ConnectedAt"] <= about["LastActiveAt"]
         assert set(about["Identity"]) == {"SourceIp", "UserAgent"}
         monkeypatch.setenv("AWS_ENDPOINT_URL", aws.info.endpoint)
-        alone = boto3.Session(aws.info.access_key_id, aws.info.secret_access_key, region_name=aws.info.region)
-        alone.client("apigatewaymanagementapi").post_to_connection(ConnectionId=name, Data="ä".encode())
+        alone = boto3.Session(
+            aws.info.access_key_id, aws.info.secret_access_key, region_name=aws.info.region
+        )
+        alone.client("apigatewaymanagementapi").post_to_connection(
+            ConnectionId=name, Data="ä".encode()
+        )
         assert connection.recv(timeout=PATIENCE) == "ä"
         management.post_to_connection(ConnectionId=name, Data=b"x" * MESSAGE_BYTES)
         assert len(connection.recv(timeout=PATIENCE)) == MESSAGE_BYTES
@@ -346,7 +400,9 @@ def test_connections_need_permission_for_the_very_method(desk: Desk) -> None:
     with client(desk.url()) as connection:
         name = connection_id(connection)
         resource = f"{aws.execution_arn(desk.api)}/live/POST/@connections/*"
-        role = aws.role({"Effect": "Allow", "Action": "execute-api:ManageConnections", "Resource": resource})
+        role = aws.role(
+            {"Effect": "Allow", "Action": "execute-api:ManageConnections", "Resource": resource}
+        )
         allowed = aws.assume(role)
         allowed.connections(desk.api, "live").post_to_connection(ConnectionId=name, Data=b"may")
         assert connection.recv(timeout=PATIENCE) == "may"
@@ -364,8 +420,14 @@ def test_posting_to_a_client_that_does_not_read_is_limited(desk: Desk) -> None:
         deaf.sendall(upgrade_request(desk.url()))
         assert head_of(deaf).startswith(b"HTTP/1.1 101")
         scan = desk.aws.dynamodb.scan(TableName=desk.table)["Items"]
-        connects = [json.loads(i["event"]["S"])["requestContext"] for i in scan if i["pk"]["S"].endswith("CONNECT")]
-        name = max((c for c in connects if c["eventType"] == "CONNECT"), key=lambda c: c["connectedAt"])["connectionId"]
+        connects = [
+            json.loads(i["event"]["S"])["requestContext"]
+            for i in scan
+            if i["pk"]["S"].endswith("CONNECT")
+        ]
+        name = max(
+            (c for c in connects if c["eventType"] == "CONNECT"), key=lambda c: c["connectedAt"]
+        )["connectionId"]
         management = desk.aws.connections(desk.api, "live")
 
         def post(times: int) -> None:
@@ -384,7 +446,9 @@ def test_a_stages_throttling_holds_for_messages_and_new_connections(desk: Desk) 
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html."""
     api = desk.another("$connect", "echo", "$default")
     desk.aws.apis.update_stage(
-        ApiId=api, StageName="live", DefaultRouteSettings={"ThrottlingBurstLimit": 2, "ThrottlingRateLimit": 0.001}
+        ApiId=api,
+        StageName="live",
+        DefaultRouteSettings={"ThrottlingBurstLimit": 2, "ThrottlingRateLimit": 0.001},
     )
     with client(desk.url(api=api)) as connection:
         answers = [ask(connection, '{"action": "echo"}') for _ in range(3)]
@@ -410,13 +474,20 @@ def test_the_largest_frame_and_message_pass_and_larger_ones_close(desk: Desk) ->
         whole = (text + "x" * (MESSAGE_BYTES - len(text) - 2) + '"}').encode()
         pieces = [whole[at : at + FRAME_BYTES] for at in range(0, MESSAGE_BYTES, FRAME_BYTES)]
         first, *middle, last = pieces
-        send_frames(connection, (Opcode.TEXT, first, False), *((Opcode.CONT, piece, False) for piece in middle))
+        send_frames(
+            connection,
+            (Opcode.TEXT, first, False),
+            *((Opcode.CONT, piece, False) for piece in middle),
+        )
         send_frames(connection, (Opcode.CONT, last, True))
         back = list(connection.recv_streaming())
     assert (sum(map(len, back)), max(map(len, back))) == (MESSAGE_BYTES, FRAME_BYTES)
     assert closed_by((Opcode.TEXT, b"x" * (FRAME_BYTES + 1), True)) == 1009
     more = ((Opcode.CONT, b"x" * FRAME_BYTES, False),) * 3
-    assert closed_by((Opcode.TEXT, b"x" * FRAME_BYTES, False), *more, (Opcode.CONT, b"x", True)) == 1009
+    assert (
+        closed_by((Opcode.TEXT, b"x" * FRAME_BYTES, False), *more, (Opcode.CONT, b"x", True))
+        == 1009
+    )
     assert closed_by((Opcode.TEXT, b"x" * (MESSAGE_BYTES + 1), True)) == 1009
     assert closed_by((Opcode.BINARY, b"x", True)) == 1003
     assert closed_by((Opcode.TEXT, b"\xff", True)) == 1007
@@ -431,7 +502,9 @@ def test_times_end_connections_requests_and_waits(tmp_path: Path) -> None:
     """One sandbox whose ten minutes are 0.3 s, two hours 3.6 s, and 29 s too short for any function."""
     with running_sandbox(tmp_path, time_scale=0.0005) as info:
         aws = Aws(info)
-        slow = aws.function("import time\ndef handler(event, context):\n    time.sleep(2)\n    return {}\n")
+        slow = aws.function(
+            "import time\ndef handler(event, context):\n    time.sleep(2)\n    return {}\n"
+        )
         address = info.websocket_url.format(api=aws.websocket_api(slow, "slow"), stage="live")
         refusing = info.websocket_url.format(api=aws.websocket_api(slow, "$connect"), stage="live")
         with closing(address) as (busy, lived), closing(address) as (idle, idled):
@@ -465,9 +538,14 @@ def test_times_end_connections_requests_and_waits(tmp_path: Path) -> None:
 
 def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
     plain = desk.url().replace("ws://", "http://", 1)
-    assert (httpx.get(plain).status_code, httpx.get(plain).json()) == (403, {"message": "Forbidden"})
+    assert (httpx.get(plain).status_code, httpx.get(plain).json()) == (
+        403,
+        {"message": "Forbidden"},
+    )
     http_api = desk.aws.http_api(desk.function, "$default")
-    address = desk.aws.info.http_url.format(api=http_api, stage="$default").replace("http://", "ws://", 1)
+    address = desk.aws.info.http_url.format(api=http_api, stage="$default").replace(
+        "http://", "ws://", 1
+    )
     assert refusal(address) == (403, "Forbidden")
     for line, status in (
         ("Sec-WebSocket-Key: short", b"400"),
@@ -476,8 +554,12 @@ def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
         ("X-Odd: \u00ff", b"101"),
     ):
         with raw(desk.aws.info) as connection:
-            request = upgrade_request(desk.url()).replace(b"\r\n\r\n", b"\r\n").decode().split("\r\n")
-            kept = [old for old in request if old.partition(":")[0] != line.partition(":")[0] and old]
+            request = (
+                upgrade_request(desk.url()).replace(b"\r\n\r\n", b"\r\n").decode().split("\r\n")
+            )
+            kept = [
+                old for old in request if old.partition(":")[0] != line.partition(":")[0] and old
+            ]
             connection.sendall("\r\n".join([*kept, line, "", ""]).encode("latin-1"))
             assert head_of(connection).split(b" ")[1] == status
 
@@ -544,5 +626,6 @@ say(await open(refused));
 
 def test_nodes_own_client_connects_talks_and_sees_close_codes(desk: Desk) -> None:
     said = run_node(NODE, desk.url(), desk.url('answer={"statusCode":403}'))
-    # Node sends a message in one frame, so 32 KB are its limit, as on AWS; what it gets may be larger
+    # Node sends a message in one frame, so 32 KB are its limit, as on AWS; what it gets may be
+    # larger
     assert said == ["ä", MESSAGE_BYTES, 1009, 1003, "second", [4001, "enough"], None]

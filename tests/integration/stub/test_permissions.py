@@ -24,18 +24,25 @@ def documented_policy() -> str:
 
 
 def status_at(url: str, info: SandboxInfo, credentials: Credentials) -> int:
-    return upgrade_status(url, unsigned_host(sign_upgrade(url, info.region, credentials, time.time())))
+    return upgrade_status(
+        url, unsigned_host(sign_upgrade(url, info.region, credentials, time.time()))
+    )
 
 
 @pytest.mark.timeout(180)
-def test_the_documented_policy_deploys_connects_and_destroys(sandbox: SandboxInfo, tmp_path: Path) -> None:
+def test_the_documented_policy_deploys_connects_and_destroys(
+    sandbox: SandboxInfo, tmp_path: Path
+) -> None:
     iam = Aws(sandbox).iam
     user = unique("dev")
     iam.create_user(UserName=user)
     iam.put_user_policy(UserName=user, PolicyName="terralive", PolicyDocument=documented_policy())
     key = iam.create_access_key(UserName=user)["AccessKey"]
     mine = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
-    access = {"AWS_ACCESS_KEY_ID": mine.access_key_id, "AWS_SECRET_ACCESS_KEY": mine.secret_access_key}
+    access = {
+        "AWS_ACCESS_KEY_ID": mine.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": mine.secret_access_key,
+    }
 
     terraform = debug_stack.deploy(sandbox, tmp_path, unique("rights"), access)
 

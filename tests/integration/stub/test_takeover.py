@@ -30,7 +30,12 @@ from websockets.sync.server import ServerConnection, serve
 from terralive_stub.protocol.chunks import Assembler, pack_outcome, split, unpack_invocation
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
-from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip, write_stub_image
+from terralive_terraform.artifacts import (
+    STUB_HANDLER,
+    StubCoordinates,
+    build_stub_zip,
+    write_stub_image,
+)
 from terralive_testing.machine.hosts import CLOUD, Link, hosts
 from terralive_workers.launch import PYTHON_BOOTSTRAP
 from terralive_workers.runtime_api import RuntimeApi, Verdict
@@ -71,7 +76,10 @@ ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
 
 
 class DebugStack:
-    """Broker and relay in one: acknowledges, and answers with what `outcomes` has, or with the event itself."""
+    """Broker and relay in one.
+
+    Acknowledges, and answers with what `outcomes` has, or with the event itself.
+    """
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
@@ -130,7 +138,9 @@ class Lambda:
         self.answers.put(("init", error_type, body))
         return Verdict.ACCEPTED
 
-    def invoke(self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0) -> tuple[str, bytes]:
+    def invoke(
+        self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0
+    ) -> tuple[str, bytes]:
         """The error's type, or "", and the body."""
         deadline_ms = int((time.time() + clock_ahead_s + 25) * 1000)
         self.invocations.put(Invocation(request_id, "orders", ARN, deadline_ms, event))
@@ -140,21 +150,32 @@ class Lambda:
 
 
 @contextmanager
-def execution_environment(folder: Path, runtime: str, mode: str, link: Link | None = None) -> Iterator[Lambda]:
+def execution_environment(
+    folder: Path, runtime: str, mode: str, link: Link | None = None
+) -> Iterator[Lambda]:
     """Run the stub beside a debug stack, or, where there is a link, at its other end."""
     task = folder / "task"
     if runtime == "awslambdaric":
-        pytest.importorskip("runtime_client", reason="awslambdaric's native client is not built here")
+        pytest.importorskip(
+            "runtime_client", reason="awslambdaric's native client is not built here"
+        )
     world = Lambda()
     with link.cloud.entered() if link else nullcontext():
         server = serve(
-            world.stack, CLOUD if link else "127.0.0.1", 0, compression=None, max_size=2**20, close_timeout=1
+            world.stack,
+            CLOUD if link else "127.0.0.1",
+            0,
+            compression=None,
+            max_size=2**20,
+            close_timeout=1,
         )
     with server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         host, port = server.socket.getsockname()
-        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode)
+        coordinates = StubCoordinates(
+            f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev", mode
+        )
         command = unpack(coordinates, runtime, task)
         (task / "sitecustomize.py").write_text(CLOCK)
         with link.laptop.entered() if link else nullcontext():
@@ -194,7 +215,10 @@ def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str,
     return RUNTIMES[runtime]
 
 
-@pytest.fixture(params=[*itertools.product(RUNTIMES, ("takeover", "handler")), ("image", "takeover")], ids="-".join)
+@pytest.fixture(
+    params=[*itertools.product(RUNTIMES, ("takeover", "handler")), ("image", "takeover")],
+    ids="-".join,
+)
 def runtime_and_mode(request: pytest.FixtureRequest) -> tuple[str, str]:
     name, mode = request.param
     return str(name), str(mode)
@@ -211,7 +235,9 @@ def world(tmp_path: Path, runtime_and_mode: tuple[str, str]) -> Iterator[Lambda]
         yield world
 
 
-def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_connection(world: Lambda) -> None:
+def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_connection(
+    world: Lambda,
+) -> None:
     for name in ("r1", "r2", "r3"):
         error, body = world.invoke(name, b'{"order": "\xc3\xa4"}')
         assert (error, json.loads(body)) == ("", {"order": "ä"})
@@ -223,8 +249,12 @@ def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_conne
     assert 0 < stack.ran[0].deadline_ms <= 25_000  # as time left
 
 
-def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(world: Lambda) -> None:
-    world.stack.outcomes["r1"] = Outcome(b'{"errorType":"Odd","errorMessage":""}', "Odd\r\nb: \u202e\x00")
+def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(
+    world: Lambda,
+) -> None:
+    world.stack.outcomes["r1"] = Outcome(
+        b'{"errorType":"Odd","errorMessage":""}', "Odd\r\nb: \u202e\x00"
+    )
     assert world.invoke("r1")[0] in {"Oddb:", "Unhandled"}
     assert world.invoke("r2")[0] == ""
 
@@ -240,7 +270,9 @@ def test_the_handlers_error_reaches_the_caller_by_its_own_name(world: Lambda, mo
     document = {"errorType": "OrderError", "errorMessage": "no such order", "stackTrace": []}
     world.stack.outcomes["r1"] = Outcome(json.dumps(document).encode(), "OrderError")
     error, body = world.invoke("r1")
-    assert error == ("OrderError" if mode == "takeover" else "Unhandled")  # the managed runtime's word for all errors
+    assert error == (
+        "OrderError" if mode == "takeover" else "Unhandled"
+    )  # the managed runtime's word for all errors
     found = json.loads(body)
     assert (found["errorType"], found["errorMessage"]) == ("OrderError", "no such order")
     assert world.invoke("r2")[0] == ""
@@ -256,12 +288,17 @@ def ends(connection: ServerConnection) -> None:
 
 
 def ends_within_a_message(connection: ServerConnection) -> None:
-    connection.socket.sendall(b'\x81\x7e\x03\xe8{"action": "res')  # a text frame of 1,000 bytes (RFC 6455, section 5.2)
+    connection.socket.sendall(
+        b'\x81\x7e\x03\xe8{"action": "res'
+    )  # a text frame of 1,000 bytes (RFC 6455, section 5.2)
     connection.socket.shutdown(socket.SHUT_RDWR)
 
 
 def resets(connection: ServerConnection) -> None:
-    """By connect(2) to AF_UNSPEC, which is 0: closing would wait for the server's own thread, which reads this."""
+    """By connect(2) to AF_UNSPEC, which is 0.
+
+    Closing would wait for the server's own thread, which reads this.
+    """
     assert ctypes.CDLL(None).connect(connection.socket.fileno(), bytes(16), 16) == 0
 
 
@@ -297,8 +334,14 @@ def test_a_connection_that_ends_while_lambda_has_frozen_the_stub_costs_one_recon
 def test_a_connection_that_dies_without_a_sign_while_lambda_has_frozen_the_stub_costs_one_reconnect(
     tmp_path: Path, dead_to: str
 ) -> None:
-    """The gateway has given it up unheard, so what is sent is answered by a reset; or nothing ever answers."""
-    with hosts() as (link,), execution_environment(tmp_path, "bootstrap", "takeover", link) as world:
+    """The gateway has given it up unheard, so what is sent is answered by a reset.
+
+    Or nothing ever answers.
+    """
+    with (
+        hosts() as (link,),
+        execution_environment(tmp_path, "bootstrap", "takeover", link) as world,
+    ):
         assert world.invoke("r1")[0] == ""
         with frozen(world) as connection:
             if dead_to == "gateway":
@@ -310,7 +353,9 @@ def test_a_connection_that_dies_without_a_sign_while_lambda_has_frozen_the_stub_
         costs_one_reconnect(world)
 
 
-def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_still_is_not_used(tmp_path: Path) -> None:
+def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_still_is_not_used(
+    tmp_path: Path,
+) -> None:
     with execution_environment(tmp_path, "bootstrap", "takeover") as world:
         assert world.invoke("r1")[0] == ""
         with frozen(world):
@@ -319,7 +364,9 @@ def test_a_connection_that_got_too_old_while_all_clocks_but_the_walls_stood_stil
 
 
 def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> None:
-    event = b'{"a":   "' + bytes(97 + number % 26 for number in range(6 * 1024 * 1024 - 100)) + b'"}'
+    event = (
+        b'{"a":   "' + bytes(97 + number % 26 for number in range(6 * 1024 * 1024 - 100)) + b'"}'
+    )
     with execution_environment(tmp_path, "bootstrap", "takeover") as world:
         error, body = world.invoke("r1", event)
     assert error == ""

@@ -27,7 +27,10 @@ Script = Callable[[ServerConnection], None]
 
 
 class Peer:
-    """What broker and relay are to a stub: acknowledges, then answers with `outcome`; counts connections and runs."""
+    """What broker and relay are to a stub.
+
+    Acknowledges, then answers with `outcome`; counts connections and runs.
+    """
 
     def __init__(self, outcome: Outcome = OK) -> None:
         self.outcome = outcome
@@ -60,7 +63,9 @@ class Peer:
                 connection.socket.close()
                 return
         if isinstance(message, Chunk | Resume):
-            for chunk in split(Kind.RESULT, message.request_id, message.function, pack_outcome(self.outcome)):
+            for chunk in split(
+                Kind.RESULT, message.request_id, message.function, pack_outcome(self.outcome)
+            ):
                 connection.send(encode(chunk))
 
 
@@ -70,7 +75,12 @@ def serving(peer: Script) -> Iterator[Stub]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
-        stub = Stub(url, "eu-west-1", lambda: Credentials("AKID", "secret"), StubSession(app="orders", stage="dev"))
+        stub = Stub(
+            url,
+            "eu-west-1",
+            lambda: Credentials("AKID", "secret"),
+            StubSession(app="orders", stage="dev"),
+        )
         try:
             yield stub
         finally:
@@ -84,7 +94,9 @@ def invocation(name: str = "r1", event: bytes = b"{}", *, seconds: float = 20.0)
 
 
 def readers() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("stub-reader")]
+    return [
+        thread.name for thread in threading.enumerate() if thread.name.startswith("stub-reader")
+    ]
 
 
 def test_warm_invocations_share_one_connection_and_closing_leaves_no_thread() -> None:
@@ -141,7 +153,12 @@ def test_a_result_counts_where_its_thanks_cannot_be_sent(monkeypatch: pytest.Mon
 
 def test_an_unreachable_gateway_is_a_named_error_before_the_deadline() -> None:
     with serving(Peer()) as stub:
-        dead = Stub("ws://127.0.0.1:1/stub", "eu-west-1", stub.credentials, StubSession(app="orders", stage="dev"))
+        dead = Stub(
+            "ws://127.0.0.1:1/stub",
+            "eu-west-1",
+            stub.credentials,
+            StubSession(app="orders", stage="dev"),
+        )
         outcome = dead.handle(invocation(seconds=2.0))
     assert outcome.error_type == "Terralive.CannotConnect"
 
@@ -158,7 +175,10 @@ def test_a_gateway_that_never_answers_the_upgrade_is_a_named_error_before_the_de
 
 
 def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> None:
-    """Megabytes fill every buffer on the way; a send that waits for room would outlast the function."""
+    """Megabytes fill every buffer on the way.
+
+    A send that waits for room would outlast the function.
+    """
     over = threading.Event()
 
     def deaf(connection: ServerConnection) -> None:
@@ -179,7 +199,10 @@ def test_a_gateway_that_stops_reading_is_a_named_error_before_the_deadline() -> 
 def test_a_socket_that_the_reader_closes_at_this_very_moment_is_a_lost_connection(
     number: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both threads wake when Lambda thaws the process: one looks at the socket while the other closes it."""
+    """Both threads wake when Lambda thaws the process.
+
+    One looks at the socket while the other closes it.
+    """
     with serving(Peer()) as stub:
         assert stub.handle(invocation("a")) == OK
         connection = stub._connection

@@ -16,7 +16,9 @@ def app_in(project: Path) -> App:
     return app_of(load(project=project, flags=Flags(), environ={}, user="ana"))
 
 
-def test_a_cdktf_program_below_the_project_runs_in_its_own_folder_with_the_named_stack(tmp_path: Path) -> None:
+def test_a_cdktf_program_below_the_project_runs_in_its_own_folder_with_the_named_stack(
+    tmp_path: Path,
+) -> None:
     infra = tmp_path / "infra"
     infra.mkdir()
     (infra / "cdktf.json").write_text(json.dumps({"app": "python main.py", "context": {"a": 1}}))
@@ -27,7 +29,9 @@ def test_a_cdktf_program_below_the_project_runs_in_its_own_folder_with_the_named
 def test_the_stack_that_an_error_asks_for_can_be_named(tmp_path: Path) -> None:
     program = "import os, pathlib as p\nfor name in ('a', 'b'):\n"
     program += "    at = p.Path(os.environ['CDKTF_OUTDIR'], 'stacks', name)\n"
-    program += "    at.mkdir(parents=True, exist_ok=True)\n    (at / 'cdk.tf.json').write_text('{}')\n"
+    program += (
+        "    at.mkdir(parents=True, exist_ok=True)\n    (at / 'cdk.tf.json').write_text('{}')\n"
+    )
     (tmp_path / "main.py").write_text(program)
     (tmp_path / "cdktf.json").write_text('{"app": "python main.py"}')
     environment = {"JSII_NODE": str(node_that_serves(tmp_path))}

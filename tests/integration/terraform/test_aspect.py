@@ -38,10 +38,19 @@ def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_
     zipped = tmp_path / "stub" / "stub.zip"
     images = {"x86_64": "terralive-stub:1"}
     live = LiveSettings(
-        zipped, "h", "arn:connect", debug=("free",), stub_images=images, stub_arguments=("wss://x", "r", "a", "s")
+        zipped,
+        "h",
+        "arn:connect",
+        debug=("free",),
+        stub_images=images,
+        stub_arguments=("wss://x", "r", "a", "s"),
     )
     settings.write_text(live.to_json())
-    environment = {"JSII_NODE": node_for_jsii({}), "CDKTF_OUTDIR": str(tmp_path / "out"), LIVE_VARIABLE: str(settings)}
+    environment = {
+        "JSII_NODE": node_for_jsii({}),
+        "CDKTF_OUTDIR": str(tmp_path / "out"),
+        LIVE_VARIABLE: str(settings),
+    }
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, cwd=tmp_path, check=True)
     document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
     functions = document["resource"]["aws_lambda_function"]
@@ -50,7 +59,10 @@ def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_
     assert "inline_policy of aws_iam_role.own" in functions["own_fn"]["//"]["terralive"]["refused"]
     assert functions["free_fn"]["timeout"] == 60
     assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
-    assert list(document["resource"]["aws_iam_role_policy"]) == ["terralive_free_fn", "terralive_image"]
+    assert list(document["resource"]["aws_iam_role_policy"]) == [
+        "terralive_free_fn",
+        "terralive_image",
+    ]
     assert functions["image"]["image_uri"] == "terralive-stub:1"
     assert functions["image"]["image_config"] == [{"command": ["wss://x", "r", "a", "s"]}]
     assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"

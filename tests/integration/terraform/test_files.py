@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.artifacts import StubCoordinates, build_broker_zip, build_stub_zip, zip_folder
+from terralive_terraform.artifacts import (
+    StubCoordinates,
+    build_broker_zip,
+    build_stub_zip,
+    zip_folder,
+)
 from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
 from terralive_terraform.runs.mirror import terraform_environment
 from terralive_terraform.runs.runner import init_fingerprint
@@ -19,7 +24,9 @@ from terralive_terraform.substitution.app import App, CdktfApp, PlainApp, tidy
 from terralive_terraform.substitution.rules import LiveSettings
 
 COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
-LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect")
+LIVE = LiveSettings(
+    Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect"
+)
 MAIN = """
 resource "aws_lambda_function" "api" {
   function_name = "api"
@@ -60,7 +67,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_path: Path) -> None:
@@ -80,7 +91,10 @@ def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_pa
 
 def test_another_stage_is_another_stub(tmp_path: Path) -> None:
     other = StubCoordinates(COORDINATES.url, COORDINATES.region, COORDINATES.app, "dev-ben")
-    assert build_stub_zip(COORDINATES, tmp_path).sha256_base64 != build_stub_zip(other, tmp_path).sha256_base64
+    assert (
+        build_stub_zip(COORDINATES, tmp_path).sha256_base64
+        != build_stub_zip(other, tmp_path).sha256_base64
+    )
 
 
 def test_the_brokers_zip_holds_the_broker(tmp_path: Path) -> None:
@@ -105,7 +119,12 @@ def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -
     facts = {item.address: item for module in modules for item in module.functions}
     assert set(facts) == {"aws_lambda_function.api", "module.jobs.aws_lambda_function.job"}
     api, job = facts["aws_lambda_function.api"], facts["module.jobs.aws_lambda_function.job"]
-    assert (api.handler, api.runtime, api.timeout, api.path) == ("app.handler", "python3.12", 20, project / "src")
+    assert (api.handler, api.runtime, api.timeout, api.path) == (
+        "app.handler",
+        "python3.12",
+        20,
+        project / "src",
+    )
     assert (job.package_type, job.repeated, job.function_name) == ("Zip", "for_each", "")
 
 
@@ -119,7 +138,11 @@ def test_what_exists_several_times_is_known_also_inside_a_module_that_does(proje
     )
     (project / "two").mkdir()
     (project / "two" / "main.tf").write_text('resource "aws_lambda_function" "y" {}\n')
-    found = [facts for module in find_modules(project, project / ".terraform") for facts in module.functions]
+    found = [
+        facts
+        for module in find_modules(project, project / ".terraform")
+        for facts in module.functions
+    ]
     assert {facts.address: facts.instanced for facts in found} == {
         "module.a.aws_lambda_function.x": True,
         "module.a.module.c.aws_lambda_function.y": True,
@@ -128,7 +151,9 @@ def test_what_exists_several_times_is_known_also_inside_a_module_that_does(proje
     }
 
 
-def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp_path: Path) -> None:
+def test_override_files_exist_only_while_terraform_needs_them(
+    project: Path, tmp_path: Path
+) -> None:
     before = snapshot(project)
     state = tmp_path / "elsewhere.tfstate"
     (project / ".terraform.lock.hcl").write_text("# the team's")
@@ -138,7 +163,9 @@ def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp
         jobs = json.loads((project / "jobs" / OVERRIDE_FILE).read_text())
         assert not (project / ".terraform.lock.hcl").exists()
     assert root["terraform"]["backend"]["local"]["path"] == str(state)
-    seen = os.path.relpath("/stage/stub.zip", project)  # Terraform runs there, also for what stands in modules
+    seen = os.path.relpath(
+        "/stage/stub.zip", project
+    )  # Terraform runs there, also for what stands in modules
     assert root["resource"]["aws_lambda_function"]["api"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["s3_key"] is None
@@ -147,14 +174,20 @@ def test_override_files_exist_only_while_terraform_needs_them(project: Path, tmp
     assert snapshot(project) == before
 
 
-def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(project: Path, tmp_path: Path) -> None:
-    (project / "main.tf").write_text('module "a" { source = "./jobs" }\nmodule "b" { source = "./jobs" }\n')
+def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
+    project: Path, tmp_path: Path
+) -> None:
+    (project / "main.tf").write_text(
+        'module "a" { source = "./jobs" }\nmodule "b" { source = "./jobs" }\n'
+    )
     with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as both:
         assert [facts.address for facts in both.functions] == [
             "module.a.aws_lambda_function.job",
             "module.b.aws_lambda_function.job",
         ]
-    with App.discover(project).prepared(replace(LIVE, exclude=("module.b.*",)), tmp_path / "work", {}) as one:
+    with App.discover(project).prepared(
+        replace(LIVE, exclude=("module.b.*",)), tmp_path / "work", {}
+    ) as one:
         assert not (project / "jobs" / OVERRIDE_FILE).exists()
     assert one.functions == ()
     assert [item.address for item in one.refused] == ["module.a.aws_lambda_function.job"]
@@ -169,7 +202,9 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(pro
         'resource "aws_iam_role_policies_exclusive" "x" {\n  role_name = aws_iam_role.x.name\n  policy_names = []\n}',
     ],
 )
-def test_a_role_that_takes_no_further_policy_is_told(project: Path, tmp_path: Path, more: str) -> None:
+def test_a_role_that_takes_no_further_policy_is_told(
+    project: Path, tmp_path: Path, more: str
+) -> None:
     (project / "iam.tf").write_text(more)
     with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
         assert [facts.label for facts in prepared.functions] == ["job"]
@@ -194,7 +229,9 @@ def test_what_a_killed_run_left_is_gone_with_the_next_one(project: Path, tmp_pat
     assert snapshot(project) == before
 
 
-def test_what_a_killed_run_left_is_gone_with_any_command_but_not_under_one_that_runs(project: Path) -> None:
+def test_what_a_killed_run_left_is_gone_with_any_command_but_not_under_one_that_runs(
+    project: Path,
+) -> None:
     before = left_by_a_killed_run(project)
     tidy(project, {})
     assert snapshot(project) == before
@@ -215,7 +252,10 @@ def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
 
 def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> None:
     app = App.discover(project)
-    with app.prepared(LIVE, tmp_path / "a", {}), pytest.raises(ConfigurationError, match="Another terralive"):  # noqa: SIM117
+    with (  # noqa: SIM117
+        app.prepared(LIVE, tmp_path / "a", {}),
+        pytest.raises(ConfigurationError, match="Another terralive"),
+    ):
         with app.prepared(LIVE, tmp_path / "b", {}):
             pass
 
@@ -260,7 +300,9 @@ def mirror_at(folder: Path) -> Path:
 
 
 def test_with_a_reachable_registry_terraform_is_left_alone(tmp_path: Path) -> None:
-    environment = terraform_environment({"HOME": str(tmp_path)}, tmp_path / "work", registry_answers=lambda: True)
+    environment = terraform_environment(
+        {"HOME": str(tmp_path)}, tmp_path / "work", registry_answers=lambda: True
+    )
     assert "TF_CLI_CONFIG_FILE" not in environment
     assert environment["TF_IN_AUTOMATION"] == "1"
 
@@ -287,24 +329,42 @@ def test_without_a_registry_a_mirror_is_found_and_used(tmp_path: Path) -> None:
 def test_a_named_mirror_is_taken_and_a_wrong_one_refused(tmp_path: Path) -> None:
     mirror = mirror_at(tmp_path / "mirror")
     named = {"HOME": str(tmp_path), "TERRALIVE_PROVIDER_MIRROR": str(mirror)}
-    assert "TF_CLI_CONFIG_FILE" in terraform_environment(named, tmp_path / "work", registry_answers=lambda: True)
+    assert "TF_CLI_CONFIG_FILE" in terraform_environment(
+        named, tmp_path / "work", registry_answers=lambda: True
+    )
     with pytest.raises(ConfigurationError, match="TERRALIVE_PROVIDER_MIRROR"):
-        terraform_environment({**named, "TERRALIVE_PROVIDER_MIRROR": str(tmp_path / "x")}, tmp_path / "work")
+        terraform_environment(
+            {**named, "TERRALIVE_PROVIDER_MIRROR": str(tmp_path / "x")}, tmp_path / "work"
+        )
 
 
 def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
     own = tmp_path / "own.tfrc"
     own.write_text("provider_installation {\n  direct {}\n}\n")
     environment = terraform_environment(
-        {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(own)}, tmp_path / "work", registry_answers=lambda: False
+        {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(own)},
+        tmp_path / "work",
+        registry_answers=lambda: False,
     )
     assert environment["TF_CLI_CONFIG_FILE"] == str(own)
 
 
 def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
-    light = ("app", "artifacts", "debug_settings", "mirror", "node", "runner", "substitution", "synth", "version")
+    light = (
+        "app",
+        "artifacts",
+        "debug_settings",
+        "mirror",
+        "node",
+        "runner",
+        "substitution",
+        "synth",
+        "version",
+    )
     program = "import importlib, sys\n"
     program += f"for name in {light!r}: importlib.import_module('terralive_terraform.' + name)\n"
     program += "print([name for name in ('cdktf', 'constructs', 'jsii', 'hcl2', 'jinja2') if name in sys.modules])"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert ended.stdout.strip() == "[]"

@@ -1,4 +1,7 @@
-"""The real Terraform against moto: what is deployed, what a second plan shows, and what an interrupt leaves."""
+"""The real Terraform against moto.
+
+What is deployed, what a second plan shows, and what an interrupt leaves.
+"""
 
 import os
 import signal
@@ -21,7 +24,12 @@ from terralive_terraform.runs.runner import DeployedFunction, Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import App
 from terralive_terraform.substitution.rules import LiveSettings
-from terralive_testing.deployers.terraform_account import actions, aws_environment, plan, terraform_in
+from terralive_testing.deployers.terraform_account import (
+    actions,
+    aws_environment,
+    plan,
+    terraform_in,
+)
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
 PLAIN = """
@@ -91,7 +99,8 @@ resource "aws_lambda_function" "resize" {
   }
 }
 """
-# Terraform's own built-in provider: nothing to download, and an apply that lasts until it is interrupted.
+# Terraform's own built-in provider: nothing to download, and an apply that lasts until it is
+# interrupted.
 SLOW = """
 resource "terraform_data" "quick" {}
 resource "terraform_data" "slow" {
@@ -108,14 +117,20 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def live_settings(work: Path) -> LiveSettings:
-    stub = build_stub_zip(StubCoordinates("wss://example.org/stub", "eu-west-1", "sns-demo", "dev-ana"), work / "stub")
+    stub = build_stub_zip(
+        StubCoordinates("wss://example.org/stub", "eu-west-1", "sns-demo", "dev-ana"), work / "stub"
+    )
     connect = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
     return LiveSettings(stub.path, stub.sha256_base64, connect)
 
 
 def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict[str, str]) -> None:
-    endpoints = Endpoints(websocket="ws://127.0.0.1:1/{api}/{stage}", management="http://127.0.0.1:1/{api}/{stage}")
-    settings = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", endpoints)
+    endpoints = Endpoints(
+        websocket="ws://127.0.0.1:1/{api}/{stage}", management="http://127.0.0.1:1/{api}/{stage}"
+    )
+    settings = DebugStackSettings(
+        "orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", endpoints
+    )
     made = synthesise_debug_stack(settings, tmp_path / "debug")
     assert made.changed
     assert not synthesise_debug_stack(settings, tmp_path / "debug").changed
@@ -130,18 +145,24 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert outputs["relay_url"] == f"ws://127.0.0.1:1/{api}/relay"
     assert outputs["management_endpoint"] == f"http://127.0.0.1:1/{api}/{{stage}}"
     assert str(outputs["api_arn"]).startswith("arn:aws:execute-api:eu-west-1:")
-    assert terraform.functions() == {"aws_lambda_function.broker": DeployedFunction("terralive-orders-dev-ana-broker")}
+    assert terraform.functions() == {
+        "aws_lambda_function.broker": DeployedFunction("terralive-orders-dev-ana-broker")
+    }
     assert not terraform.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
     assert synthesise_debug_stack(later, tmp_path / "debug").changed
-    assert actions(plan(terraform, tmp_path)) == [("update", "aws_cloudwatch_log_group.broker_logs")]
+    assert actions(plan(terraform, tmp_path)) == [
+        ("update", "aws_cloudwatch_log_group.broker_logs")
+    ]
     terraform.apply(plan(terraform, tmp_path, destroy=True).file)
     assert terraform.is_empty()
     assert not list((tmp_path / "plans").glob("*.tfplan"))
 
 
-def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(tmp_path: Path, aws: dict[str, str]) -> None:
+def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
     app = App.discover(EXAMPLE)
     environment = {**aws, "TERRALIVE_STAGE": "dev-ana"}
     state, live = tmp_path / "app.tfstate", live_settings(tmp_path)
@@ -170,7 +191,9 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(tmp_path: Path,
     assert not (EXAMPLE / "cdktf.out").exists()
 
 
-def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(tmp_path: Path, aws: dict[str, str]) -> None:
+def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
     project = tmp_path / "project"
     (project / "jobs").mkdir(parents=True)
     (project / "main.tf").write_text(PLAIN)
@@ -206,7 +229,9 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
     app, work, state = App.discover(project), tmp_path / "work", tmp_path / "app.tfstate"
 
     def deployed() -> tuple[str, dict[str, object]]:
-        session = boto3.Session(aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1")
+        session = boto3.Session(
+            aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1"
+        )
         client = session.client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
         found = client.get_function(FunctionName="resize")
         config = found["Configuration"]["ImageConfigResponse"]["ImageConfig"]
@@ -221,13 +246,19 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
             ("update", "aws_lambda_function.resize"),
         ]
         terraform.apply(plan(terraform, tmp_path).file)
-        assert deployed() == (f"{registry}/terralive-stub:1", {"Command": list(live.stub_arguments)})
+        assert deployed() == (
+            f"{registry}/terralive-stub:1",
+            {"Command": list(live.stub_arguments)},
+        )
         assert not plan(terraform, tmp_path).has_changes
     with app.prepared(None, work, aws, state):
         restoring = plan(terraform, tmp_path)
         assert ("update", "aws_lambda_function.resize") in actions(restoring)
         terraform.apply(restoring.file)
-        assert deployed() == (f"{registry}/resize:7", {"EntryPoint": ["/run"], "Command": ["app.handler"]})
+        assert deployed() == (
+            f"{registry}/resize:7",
+            {"EntryPoint": ["/run"], "Command": ["app.handler"]},
+        )
         assert not plan(terraform, tmp_path).has_changes
 
 
@@ -240,7 +271,10 @@ def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> N
 
     environment = terraform_environment(os.environ, tmp_path / "work")
     terraform = Terraform(
-        tmp_path, environment=environment, on_progress=interrupt_the_slow_one, data_dir=tmp_path / "data"
+        tmp_path,
+        environment=environment,
+        on_progress=interrupt_the_slow_one,
+        data_dir=tmp_path / "data",
     )
     planned = plan(terraform, tmp_path)
     with pytest.raises(KeyboardInterrupt):
@@ -275,7 +309,9 @@ terraform.apply(terraform.plan(here / "plans" / "p").file)
     assert ended.returncode == -signal.SIGKILL
     (tmp_path / "go").touch()
     terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
-    assert not plan(terraform, tmp_path).has_changes  # waits for the orphan's lock; it has finished its work
+    assert not plan(
+        terraform, tmp_path
+    ).has_changes  # waits for the orphan's lock; it has finished its work
 
 
 def test_what_terraform_tells_beside_its_answer_is_not_taken_for_it(tmp_path: Path) -> None:
@@ -299,8 +335,12 @@ def test_what_terraform_says_is_what_the_user_reads(tmp_path: Path) -> None:
     assert list((tmp_path / "plans").iterdir()) == []
 
 
-def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(tmp_path: Path, aws: dict[str, str]) -> None:
-    (tmp_path / "main.tf").write_text('provider "aws" { max_retries = 1 }\nresource "aws_sns_topic" "t" {}\n')
+def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    (tmp_path / "main.tf").write_text(
+        'provider "aws" { max_retries = 1 }\nresource "aws_sns_topic" "t" {}\n'
+    )
     environment = {**aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
     terraform, _ = terraform_in(tmp_path, environment, tmp_path / "data")
     with pytest.raises(CredentialsError):

@@ -18,8 +18,14 @@ run_process(sys.argv[2:], cwd=Path(sys.argv[1]), environment=dict(os.environ), s
 """
 
 
-def test_what_a_killed_terralive_has_started_ends_before_the_next_run_begins(tmp_path: Path) -> None:
-    slow = ["sh", "-c", "echo $$ > pid.new; mv pid.new pid; mkfifo gate; read -r _ < gate; echo done > done"]
+def test_what_a_killed_terralive_has_started_ends_before_the_next_run_begins(
+    tmp_path: Path,
+) -> None:
+    slow = [
+        "sh",
+        "-c",
+        "echo $$ > pid.new; mv pid.new pid; mkfifo gate; read -r _ < gate; echo done > done",
+    ]
     (tmp_path / "gate").unlink(missing_ok=True)
     first = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path), *slow])
     while not (tmp_path / "gate").exists():

@@ -21,7 +21,10 @@ INIT_ERROR = "/2018-06-01/runtime/init/error"
 
 
 class Client:
-    """What stands behind one worker: invocations as the test gives them, answers as the worker gives them."""
+    """What stands behind one worker.
+
+    Invocations as the test gives them, answers as the worker gives them.
+    """
 
     def __init__(self) -> None:
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
@@ -73,16 +76,24 @@ class Worker:
         self.close = self.http.close
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
         self.http.request(method, self._prefix + path, body, headers or {})
         answer = self.http.getresponse()
         return answer.status, answer.headers, answer.read()
 
 
-def test_the_next_invocation_comes_with_its_headers_and_untouched_bytes(client: Client, worker: Worker) -> None:
+def test_the_next_invocation_comes_with_its_headers_and_untouched_bytes(
+    client: Client, worker: Worker
+) -> None:
     event = b'{ "a":1,\xff}'
-    client.invocations.put(Invocation("r-1", "f", ARN, 1_700_000_000_000, event, {}, "Root=1", '{"a": "ä"}', "{}"))
+    client.invocations.put(
+        Invocation("r-1", "f", ARN, 1_700_000_000_000, event, {}, "Root=1", '{"a": "ä"}', "{}")
+    )
     status, headers, body = worker.call("GET", NEXT)
     assert (status, body) == (200, event)
     assert headers["Lambda-Runtime-Aws-Request-Id"] == "r-1"
@@ -102,13 +113,17 @@ def test_headers_without_a_value_are_left_out(client: Client, worker: Worker) ->
 
 
 def test_a_value_from_the_wire_cannot_become_a_header(client: Client, worker: Worker) -> None:
-    client.invocations.put(Invocation("r-1", "f", ARN, 1, b"{}", {}, "Root=1\r\nContent-Length: 0\r\nEvil: yes"))
+    client.invocations.put(
+        Invocation("r-1", "f", ARN, 1, b"{}", {}, "Root=1\r\nContent-Length: 0\r\nEvil: yes")
+    )
     _, headers, body = worker.call("GET", NEXT)
     assert "Evil" not in headers
     assert body == b"{}"
 
 
-def test_asking_for_the_next_invocation_blocks_until_there_is_one(client: Client, worker: Worker) -> None:
+def test_asking_for_the_next_invocation_blocks_until_there_is_one(
+    client: Client, worker: Worker
+) -> None:
     answers: SimpleQueue[int] = SimpleQueue()
     thread = threading.Thread(target=lambda: answers.put(worker.call("GET", NEXT)[0]))
     thread.start()
@@ -118,7 +133,9 @@ def test_asking_for_the_next_invocation_blocks_until_there_is_one(client: Client
     thread.join()
 
 
-def test_a_response_is_accepted_over_the_same_connection_many_times(client: Client, worker: Worker) -> None:
+def test_a_response_is_accepted_over_the_same_connection_many_times(
+    client: Client, worker: Worker
+) -> None:
     for number in range(50):
         body = b"x" * number * 1000
         assert worker.call("POST", RESPONSE, body)[0] == 202
@@ -130,7 +147,9 @@ def test_a_response_is_accepted_over_the_same_connection_many_times(client: Clie
 
 
 def test_a_chunked_response_arrives_whole(client: Client, worker: Worker) -> None:
-    worker.http.request("POST", worker._prefix + RESPONSE, iter([b"one ", b"", b"two"]), encode_chunked=True)
+    worker.http.request(
+        "POST", worker._prefix + RESPONSE, iter([b"one ", b"", b"two"]), encode_chunked=True
+    )
     answer = worker.http.getresponse()
     assert (answer.status, json.loads(answer.read())) == (202, {"status": "OK"})
     assert client.calls == [("r-1", "", b"one two")]
@@ -173,7 +192,10 @@ def test_an_xray_cause_of_a_megabyte_passes(client: Client, worker: Worker) -> N
 
 @pytest.mark.parametrize(
     ("verdict", "kind"),
-    [(Verdict.UNKNOWN_REQUEST, "InvalidRequestID"), (Verdict.WRONG_STATE, "InvalidStateTransition")],
+    [
+        (Verdict.UNKNOWN_REQUEST, "InvalidRequestID"),
+        (Verdict.WRONG_STATE, "InvalidStateTransition"),
+    ],
 )
 def test_a_refusal_says_why(client: Client, worker: Worker, verdict: Verdict, kind: str) -> None:
     client.verdict = verdict
@@ -182,7 +204,9 @@ def test_a_refusal_says_why(client: Client, worker: Worker, verdict: Verdict, ki
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize(("size", "status"), [(RESPONSE_BYTES, 202), (RESPONSE_BYTES + 1, 413), (20_000_000, 413)])
+@pytest.mark.parametrize(
+    ("size", "status"), [(RESPONSE_BYTES, 202), (RESPONSE_BYTES + 1, 413), (20_000_000, 413)]
+)
 def test_a_response_over_lambdas_limit_is_refused_and_the_connection_goes_on(
     client: Client, worker: Worker, size: int, status: int, *, chunked: bool
 ) -> None:
@@ -212,9 +236,12 @@ def test_a_client_that_waits_for_continue_gets_it(client: Client, worker: Worker
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/"), ("POST", NEXT), ("GET", RESPONSE), ("GET", "/2018-06-01/runtime/nothing")]
+    ("method", "path"),
+    [("GET", "/"), ("POST", NEXT), ("GET", RESPONSE), ("GET", "/2018-06-01/runtime/nothing")],
 )
-def test_what_the_runtime_api_does_not_have_is_not_found(worker: Worker, method: str, path: str) -> None:
+def test_what_the_runtime_api_does_not_have_is_not_found(
+    worker: Worker, method: str, path: str
+) -> None:
     assert worker.call(method, path)[0] == 404
 
 

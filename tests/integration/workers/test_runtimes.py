@@ -1,4 +1,7 @@
-"""Workers of every kind in one pool: Node.js, custom runtimes, and whatever program speaks the Runtime API."""
+"""Workers of every kind in one pool.
+
+Node.js, custom runtimes, and whatever program speaks the Runtime API.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,12 @@ from terralive_workers.runtime_api import RuntimeApi
 
 NODE = Path(shutil.which("node") or "node")
 needs_node = pytest.mark.skipif(not NODE.is_absolute(), reason="there is no node on PATH")
-needs_curl = pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl, by which a bash runtime asks")
+needs_curl = pytest.mark.skipif(
+    not shutil.which("curl"), reason="there is no curl, by which a bash runtime asks"
+)
 
-# As AWS's own tutorial has it: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-walkthrough.html
+# As AWS's own tutorial has it:
+# https://docs.aws.amazon.com/lambda/latest/dg/runtimes-walkthrough.html
 BASH = """
     #!/bin/sh
     API="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
@@ -88,13 +94,23 @@ def test_a_node_function_runs_as_the_deployed_one(run: Run, sink: Recorder, tmp_
     function = node_function(tmp_path, code)
     for event in ("first", "second"):
         got = json.loads(run(function, event).body)
-        assert got == [event, "orders", "AWS_Lambda_nodejs20.x", str(tmp_path), "index.handler", "1", str(tmp_path)]
+        assert got == [
+            event,
+            "orders",
+            "AWS_Lambda_nodejs20.x",
+            str(tmp_path),
+            "index.handler",
+            "1",
+            str(tmp_path),
+        ]
     levels = [line.split("\t")[2:] for line in sink.lines()]
     assert levels == [["INFO", "cold"], ["INFO", "warm"], ["INFO", "warm"]]
 
 
 @needs_node
-def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(run: Run, tmp_path: Path) -> None:
+def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(
+    run: Run, tmp_path: Path
+) -> None:
     code = "exports.handler = async (event) => { if (event) process.exit(event); return 'fresh' }"
     function = node_function(tmp_path, code)
     got = run(function, 3)
@@ -104,28 +120,40 @@ def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(run: Run
 
 
 @needs_node
-def test_a_node_handler_that_rejects_unseen_is_told_with_its_reason(run: Run, tmp_path: Path) -> None:
+def test_a_node_handler_that_rejects_unseen_is_told_with_its_reason(
+    run: Run, tmp_path: Path
+) -> None:
     code = "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(() => {}) }"
     got = document(run(node_function(tmp_path, code)))
-    assert (got["errorType"], got["errorMessage"]) == ("Runtime.UnhandledPromiseRejection", "Error: lost")
+    assert (got["errorType"], got["errorMessage"]) == (
+        "Runtime.UnhandledPromiseRejection",
+        "Error: lost",
+    )
 
 
 @needs_node
 def test_a_node_handler_that_never_returns_ends_at_its_deadline(run: Run, tmp_path: Path) -> None:
-    for code in ("exports.handler = async () => { while (true); }", "exports.handler = () => { setInterval(Date, 9) }"):
+    for code in (
+        "exports.handler = async () => { while (true); }",
+        "exports.handler = () => { setInterval(Date, 9) }",
+    ):
         got = run(node_function(tmp_path, code), seconds=1)
         assert got.error_type == "Sandbox.Timedout"
 
 
 @needs_node
-def test_a_node_module_that_cannot_be_loaded_is_the_invocations_error(run: Run, tmp_path: Path) -> None:
+def test_a_node_module_that_cannot_be_loaded_is_the_invocations_error(
+    run: Run, tmp_path: Path
+) -> None:
     got = document(run(node_function(tmp_path, "\nexports.handler = async () => {")))
     assert got["errorType"] == "Runtime.UserCodeSyntaxError"
     assert f"{tmp_path}/index.js:2" in str(got["trace"])
 
 
 @needs_curl
-def test_a_custom_runtime_is_started_from_the_functions_folder(run: Run, sink: Recorder, tmp_path: Path) -> None:
+def test_a_custom_runtime_is_started_from_the_functions_folder(
+    run: Run, sink: Recorder, tmp_path: Path
+) -> None:
     program(tmp_path / "bootstrap", BASH)
     function = replace(local_function(tmp_path, handler="any.name"), runtime="provided.al2023")
     for event in ({"a": 1}, "second"):
@@ -142,7 +170,9 @@ def test_a_custom_runtime_that_is_gone_is_lambdas_own_error_and_says_why(
     assert any("bootstrap" in line for line in sink.lines())
 
 
-def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(run: Run, tmp_path: Path) -> None:
+def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(
+    run: Run, tmp_path: Path
+) -> None:
     client = """
         import http.client, os, sys
         api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])

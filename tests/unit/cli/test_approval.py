@@ -60,5 +60,7 @@ def test_what_else_the_configuration_changes_is_asked_for() -> None:
 
 
 def test_a_drift_that_destroys_nothing_is_listed_and_done() -> None:
-    said = approve(plan(*RESTORING, Change("aws_sns_topic.t", "update", "aws_sns_topic")), yes=True, asked=True)
+    said = approve(
+        plan(*RESTORING, Change("aws_sns_topic.t", "update", "aws_sns_topic")), yes=True, asked=True
+    )
     assert "update aws_sns_topic.t" in said

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.configuration.loading import find_project, load
-from terralive_cli.configuration.values import Config, DebugStackConfig, Flags, FunctionConfig, Output
+from terralive_cli.configuration.values import (
+    Config,
+    DebugStackConfig,
+    Flags,
+    FunctionConfig,
+    Output,
+)
 from terralive_stub.errors import ConfigurationError
 
 BACKEND = """
@@ -50,17 +56,29 @@ def mistakes(project: Path, toml: str, **more: Mapping[str, str]) -> str:
 def test_without_configuration_everything_has_a_sensible_value(project: Path) -> None:
     config = read(project)
 
-    assert (config.app, config.stage, config.region, config.sandbox) == ("my-orders", "dev-ana", None, False)
-    assert (config.terraform.dir, config.terraform.app, config.terraform.binary) == (project, None, "terraform")
+    assert (config.app, config.stage, config.region, config.sandbox) == (
+        "my-orders",
+        "dev-ana",
+        None,
+        False,
+    )
+    assert (config.terraform.dir, config.terraform.app, config.terraform.binary) == (
+        project,
+        None,
+        "terraform",
+    )
     assert config.protected == ("prod*", "main")
     assert config.debug_stack == DebugStackConfig()
     assert (config.backend, config.functions, config.output) == (None, (), None)
 
 
 @pytest.mark.parametrize(
-    ("user", "stage"), [("Ana.Böhm", "dev-ana-b-hm"), ("ACME\\bob", "dev-acme-bob"), ("李", "dev-user")]
+    ("user", "stage"),
+    [("Ana.Böhm", "dev-ana-b-hm"), ("ACME\\bob", "dev-acme-bob"), ("李", "dev-user")],
 )
-def test_any_login_name_becomes_a_stage_that_aws_takes(project: Path, user: str, stage: str) -> None:
+def test_any_login_name_becomes_a_stage_that_aws_takes(
+    project: Path, user: str, stage: str
+) -> None:
     assert read(project, user=user).stage == stage
 
 
@@ -81,7 +99,9 @@ def test_flag_wins_over_environment_over_file_over_default(project: Path) -> Non
 def test_a_flag_may_switch_off_what_the_file_switches_on(project: Path) -> None:
     assert read(project, "sandbox = true").sandbox
     assert not read(project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "0"}).sandbox
-    assert not read(project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "1"}, flags=Flags(sandbox=False)).sandbox
+    assert not read(
+        project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "1"}, flags=Flags(sandbox=False)
+    ).sandbox
 
 
 def test_region_comes_from_aws_own_variables_where_terralive_has_none(project: Path) -> None:
@@ -134,16 +154,28 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
     assert 'terralive.toml: stub_image.x86_64: "terralive-stub:1" is no image in ECR' in message
     assert "terralive.toml: terraform.var_files: there is no file" in message
     assert "terralive.toml: debug_stack.role_path:" in message
-    assert "debug_stack.log_retention_days: CloudWatch Logs cannot keep 8 days; allowed are 1, 3, 5, 7" in message
-    assert 'functions."aws_lambda_function.api".handlr: there is no such setting. Did you mean "handler"?' in message
-    assert 'functions."aws_lambda_function.api".max_workers: it is 0, a whole number; allowed is' in message
+    assert (
+        "debug_stack.log_retention_days: CloudWatch Logs cannot keep 8 days; allowed are 1, 3, 5, 7"
+        in message
+    )
+    assert (
+        'functions."aws_lambda_function.api".handlr: there is no such setting. Did you mean "handler"?'
+        in message
+    )
+    assert (
+        'functions."aws_lambda_function.api".max_workers: it is 0, a whole number; allowed is'
+        in message
+    )
     assert len(message.splitlines()) == 9
 
 
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ('stage = "pr/412"', 'terralive.toml: stage: "pr/412" cannot be part of AWS names.* "pr-412" would do'),
+        (
+            'stage = "pr/412"',
+            'terralive.toml: stage: "pr/412" cannot be part of AWS names.* "pr-412" would do',
+        ),
         (f'stage = "{"x" * 41}"', "at most 40 characters"),
         ('stage = "{branch}"', r"there is no \{branch\}; known are \{user\}"),
         ('app = ""', "app: it is '', text; allowed is text that is not empty"),
@@ -151,7 +183,10 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         ('output = "jsno"', 'Did you mean "json"'),
         ('[backend]\ntype = "s4"', '"s4" is no Terraform backend. Did you mean "s3"'),
         ('[backend]\nconfig = { key = "x" }', "backend.type: it is missing"),
-        ('[backend]\ntype = "s3"\nconfig = { key = "{branch}" }', r"backend.config: there is no \{branch\}"),
+        (
+            '[backend]\ntype = "s3"\nconfig = { key = "{branch}" }',
+            r"backend.config: there is no \{branch\}",
+        ),
         ('[backend]\ntype = "s3"\nconfig = { key = 2024-01-01 }', "backend.config.key: it is date"),
         ('[debug_stack]\ntags = { "terralive:app" = "x" }', "reserved"),
         ('[debug_stack]\nkms_key = "alias/x"', "no ARN of a KMS key"),
@@ -167,7 +202,9 @@ def test_a_wrong_value_is_told_with_its_place(project: Path, toml: str, said: st
 
 
 def test_a_wrong_environment_variable_is_named(project: Path) -> None:
-    assert mistakes(project, "", environ={"TERRALIVE_SANDBOX": "maybe"}).startswith("TERRALIVE_SANDBOX: ")
+    assert mistakes(project, "", environ={"TERRALIVE_SANDBOX": "maybe"}).startswith(
+        "TERRALIVE_SANDBOX: "
+    )
     assert mistakes(project, "", environ={"TERRALIVE_STAGE": "a b"}).startswith("TERRALIVE_STAGE: ")
 
 
@@ -222,7 +259,9 @@ def test_terralive_is_found_from_a_folder_below(project: Path) -> None:
 
 
 def test_paths_are_the_projects_and_a_venv_stays_a_venv(project: Path) -> None:
-    toml = '[functions.api]\npath = "services/api"\npython = ".venv/bin/python"\nwatch = ["src/**"]\n'
+    toml = (
+        '[functions.api]\npath = "services/api"\npython = ".venv/bin/python"\nwatch = ["src/**"]\n'
+    )
     toml += 'node = "node22"\ncommand = ["bin/run", "--once"]'
 
     assert read(project, toml).functions == (
@@ -271,7 +310,9 @@ def test_a_function_finds_its_settings_exact_name_first(
     assert (function.pattern if function else None) == (None if found is None else patterns[found])
 
 
-def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_the_sandbox(project: Path) -> None:
+def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_the_sandbox(
+    project: Path,
+) -> None:
     (project / ".terraform").mkdir()
     (project / ".terraform" / "environment").write_text("prod", "utf-8")
     with pytest.raises(ConfigurationError, match='workspace "prod"'):

@@ -1,4 +1,7 @@
-"""`start --debug`: what is typed, which ports functions have, and what is refused before a deployment."""
+"""`start --debug`.
+
+What is typed, which ports functions have, and what is refused before a deployment.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,17 @@ from terralive_terraform.substitution.rules import FunctionFacts
 from terralive_workers.function import LocalFunction
 
 PYTHON = Path(sys.executable)
-API = FunctionFacts("aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api")
+API = FunctionFacts(
+    "aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api"
+)
 SNS = FunctionFacts("module.a.aws_lambda_function.sns[0]", "sns", runtime="python3.12")
 FUNCTIONS = (API, replace(SNS, address="module.a.aws_lambda_function.sns"))
 
 
 def code(address: str, runtime: str = "python3.12", python: Path = PYTHON) -> LocalCode:
-    return LocalCode(address, Path("/code"), "app.handler", runtime, python, Path("node"), (), (), 16)
+    return LocalCode(
+        address, Path("/code"), "app.handler", runtime, python, Path("node"), (), (), 16
+    )
 
 
 def deployed(address: str, name: str) -> LocalFunction:
@@ -52,7 +59,11 @@ def test_every_function_has_a_port_of_its_own_whichever_are_debugged() -> None:
 
 def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time() -> None:
     address = "module.a.aws_lambda_function.sns"
-    mapped = (deployed(API.address, "orders-api"), deployed(f"{address}[0]", "s0"), deployed(f"{address}[1]", "s1"))
+    mapped = (
+        deployed(API.address, "orders-api"),
+        deployed(f"{address}[0]", "s0"),
+        deployed(f"{address}[1]", "s1"),
+    )
     debugging = Debugging.of(["sns"], freeze_time=True)
     api, first, second = debugging.equipped(FUNCTIONS, (), mapped)
     assert (api.debugger, api.max_workers) == (None, 16)

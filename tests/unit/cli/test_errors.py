@@ -13,7 +13,13 @@ from terralive_cli.output import failures
 from terralive_cli.output.events import Note
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
-from terralive_stub.errors import ConfigurationError, CredentialsError, StageHeldError, TerraformError, TerraliveError
+from terralive_stub.errors import (
+    ConfigurationError,
+    CredentialsError,
+    StageHeldError,
+    TerraformError,
+    TerraliveError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +53,12 @@ def test_a_wrong_command_line_ends_with_2_and_says_what_to_do(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--output", "json", "strat"], ["--output=json", "start"], ["start", "--output=json"]]
+    "arguments",
+    [["--output", "json", "strat"], ["--output=json", "start"], ["start", "--output=json"]],
 )
-def test_scripts_get_their_errors_as_json(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_scripts_get_their_errors_as_json(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
 
     shown = capsys.readouterr()
@@ -82,7 +91,9 @@ def test_debug_adds_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_options_may_stand_before_and_behind_the_command() -> None:
     typed = Typed()
-    typed.add({"project": "a", "stage": "before", "region": "eu-west-1", "sandbox": True, "yes": None})
+    typed.add(
+        {"project": "a", "stage": "before", "region": "eu-west-1", "sandbox": True, "yes": None}
+    )
     typed.add({"project": None, "stage": "behind", "region": None, "sandbox": None, "yes": True})
 
     assert typed.project == "a"
@@ -125,7 +136,9 @@ def test_exit_codes_are_the_documented_ones(failure: BaseException, code: int) -
     assert failures.exit_code(failure) == code
 
 
-def test_a_bug_names_the_file_with_its_details(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_names_the_file_with_its_details(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     try:
         Path(__file__).read_text("no-such-encoding")
@@ -142,7 +155,13 @@ def test_a_bug_names_the_file_with_its_details(tmp_path: Path, monkeypatch: pyte
 def ask(answer: str, *, interactive: bool = True, yes: bool = False) -> tuple[bool, str]:
     screen, questions = io.StringIO(), io.StringIO()
     with Renderer.start(Output.PLAIN, screen) as renderer:
-        ui = Ui(renderer, questions=questions, answers=io.StringIO(answer), interactive=interactive, assume_yes=yes)
+        ui = Ui(
+            renderer,
+            questions=questions,
+            answers=io.StringIO(answer),
+            interactive=interactive,
+            assume_yes=yes,
+        )
         ui.emit(Note("3 functions."))
         answered = ui.confirm("Make them live?")
         assert yes or screen.getvalue() == "3 functions.\n", "the story comes before the question"
@@ -150,7 +169,8 @@ def ask(answer: str, *, interactive: bool = True, yes: bool = False) -> tuple[bo
 
 
 @pytest.mark.parametrize(
-    ("answer", "meant"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+    ("answer", "meant"),
+    [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)],
 )
 def test_only_a_yes_is_a_yes(answer: str, meant: bool) -> None:
     assert ask(answer) == (meant, "Make them live? [y/N] ")

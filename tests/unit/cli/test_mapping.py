@@ -9,7 +9,14 @@ import pytest
 
 from terralive_cli.configuration.values import Config, FunctionConfig, TerraformConfig
 from terralive_cli.functions.interpreters import mismatch
-from terralive_cli.functions.mapping import LocalCode, Mapped, doubts, instances, map_functions, runtime_doubts
+from terralive_cli.functions.mapping import (
+    LocalCode,
+    Mapped,
+    doubts,
+    instances,
+    map_functions,
+    runtime_doubts,
+)
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.rules import FunctionFacts
 from terralive_workers.function import Build
@@ -26,7 +33,13 @@ def code(tmp_path: Path) -> Path:
 
 def facts(code: Path, handler: str = "") -> FunctionFacts:
     return FunctionFacts(
-        FN, "fn", handler=handler, runtime="python3.13", path=code, repeated="for_each", instanced=True
+        FN,
+        "fn",
+        handler=handler,
+        runtime="python3.13",
+        path=code,
+        repeated="for_each",
+        instanced=True,
     )
 
 
@@ -36,7 +49,9 @@ def config(code: Path, **handlers: str) -> Config:
 
 
 @pytest.mark.parametrize(("reserved", "runs_at_once"), [(None, 16), (3, 3), (50, 16), (0, 1)])
-def test_no_more_run_at_once_than_lambda_reserves(code: Path, reserved: int | None, runs_at_once: int) -> None:
+def test_no_more_run_at_once_than_lambda_reserves(
+    code: Path, reserved: int | None, runs_at_once: int
+) -> None:
     one = FunctionFacts(FN, "fn", handler="api.handler", runtime="python3.13", path=code)
     (found,) = instances(config(code), [one], {FN: "orders"}, {FN: reserved})
     assert found.max_workers == runs_at_once
@@ -47,7 +62,11 @@ def test_each_instance_runs_the_handler_that_the_file_gives_it(code: Path) -> No
     mapped = map_functions(own, [facts(code)])
     assert mapped.unmapped == {}
     assert set(mapped.code) == {f'{FN}["api"]', f'{FN}["jobs"]'}
-    names = {f'{FN}["api"]': "orders-api", f'{FN}["jobs"]': "orders-jobs", "aws_lambda_function.other": "other"}
+    names = {
+        f'{FN}["api"]': "orders-api",
+        f'{FN}["jobs"]': "orders-jobs",
+        "aws_lambda_function.other": "other",
+    }
     assert [(item.name, item.handler) for item in instances(own, [facts(code)], names)] == [
         ("orders-api", "api.handler"),
         ("orders-jobs", "jobs.handler"),
@@ -62,12 +81,18 @@ def test_a_deployed_name_gives_one_instance_another_handler(code: Path) -> None:
 
 
 def test_one_handler_is_never_taken_for_all_instances_where_they_may_differ(code: Path) -> None:
-    for own in (config(code), config(code, **{FN: "api.handler"}), config(code, **{"*": "api.handler"})):
+    for own in (
+        config(code),
+        config(code, **{FN: "api.handler"}),
+        config(code, **{"*": "api.handler"}),
+    ):
         mapped = map_functions(own, [facts(code)])
         assert mapped.code == {}
         assert "differ by instance" in mapped.unmapped[FN]
     every = config(code, **{f"{FN}[*]": "api.handler"})
-    assert [item.handler for item in instances(every, [facts(code)], {f'{FN}["x"]': "x"})] == ["api.handler"]
+    assert [item.handler for item in instances(every, [facts(code)], {f'{FN}["x"]': "x"})] == [
+        "api.handler"
+    ]
 
 
 def test_an_instance_that_nobody_mapped_is_told_before_anything_is_applied(code: Path) -> None:
@@ -82,9 +107,9 @@ def test_a_literal_handler_serves_all_instances_also_of_a_repeated_module(code: 
     address = f"module.a.{FN}"
     one = replace(facts(code, "api.handler"), address=address, repeated="")
     assert list(map_functions(config(code), [one]).code) == [address]
-    assert [item.address for item in instances(config(code), [one], {f'module.a["x.y"].{FN}': "n"})] == [
-        f'module.a["x.y"].{FN}'
-    ]
+    assert [
+        item.address for item in instances(config(code), [one], {f'module.a["x.y"].{FN}': "n"})
+    ] == [f'module.a["x.y"].{FN}']
 
 
 def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> None:
@@ -95,15 +120,21 @@ def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> No
 # Runtimes
 
 
-def mapped(folder: Path, runtime: str, handler: str = "app.handler", **own: object) -> LocalCode | str:
+def mapped(
+    folder: Path, runtime: str, handler: str = "app.handler", **own: object
+) -> LocalCode | str:
     """The local code of one function, or why it has none."""
     function = FunctionConfig(FN, path=folder, **own)  # type: ignore[arg-type] # whatever a test says
-    settings = Config(folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,))
+    settings = Config(
+        folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,)
+    )
     found = map_functions(settings, [FunctionFacts(FN, "fn", handler=handler, runtime=runtime)])
     return found.code.get(FN) or found.unmapped[FN]
 
 
-def refused(folder: Path, runtime: str, handler: str = "app.handler", **own: object) -> tuple[str, str]:
+def refused(
+    folder: Path, runtime: str, handler: str = "app.handler", **own: object
+) -> tuple[str, str]:
     """The reference and the message of the error that a function gives."""
     with pytest.raises(ConfigurationError) as caught:
         mapped(folder, runtime, handler, **own)
@@ -119,15 +150,21 @@ def executable(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("file", ["app.js", "app.mjs", "app.cjs", "node_modules/app/index.js"])
-def test_a_node_function_is_found_in_every_file_that_lambda_takes(tmp_path: Path, file: str) -> None:
+def test_a_node_function_is_found_in_every_file_that_lambda_takes(
+    tmp_path: Path, file: str
+) -> None:
     (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / file).write_text("")
-    code = mapped(tmp_path, "nodejs20.x", "app.inner.handler", node=executable(tmp_path / "bin" / "node"))
+    code = mapped(
+        tmp_path, "nodejs20.x", "app.inner.handler", node=executable(tmp_path / "bin" / "node")
+    )
     assert isinstance(code, LocalCode)
     assert code.interpreter == tmp_path / "bin" / "node"
 
 
-def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(tmp_path: Path) -> None:
+def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "index.mjs").write_text("")
     (tmp_path / "node_modules" / "x").mkdir(parents=True)
     (tmp_path / "node_modules" / "x" / "x.js").write_text("")
@@ -184,7 +221,9 @@ def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> N
 
 def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
-    image = FunctionFacts(FN, "fn", path=tmp_path, package_type="Image", repeated="count", instanced=True)
+    image = FunctionFacts(
+        FN, "fn", path=tmp_path, package_type="Image", repeated="count", instanced=True
+    )
     own = FunctionConfig(FN, handler="app.handler", runtime="python3.13")
     config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=(own,))
     assert FN in map_functions(config, [image]).code
@@ -192,7 +231,9 @@ def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_pa
     assert "may differ by instance" in told[FN]
 
 
-def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(tmp_path: Path) -> None:
+def test_a_commands_program_is_found_in_the_functions_folder_then_in_the_projects(
+    tmp_path: Path,
+) -> None:
     folder = tmp_path / "code"
     folder.mkdir()
     for place in (tmp_path, folder):
@@ -232,7 +273,9 @@ def test_a_node_that_is_too_old_is_told(tmp_path: Path) -> None:
         ("python3.12", "", False),
     ],
 )
-def test_another_version_than_the_deployed_one_is_told_with_both(runtime: str, version: str, *, differs: bool) -> None:
+def test_another_version_than_the_deployed_one_is_told_with_both(
+    runtime: str, version: str, *, differs: bool
+) -> None:
     said = mismatch(runtime, Path("/bin/program"), version)
     assert bool(said) is differs
     assert not differs or (runtime in said and version in said)

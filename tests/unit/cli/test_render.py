@@ -30,7 +30,9 @@ from terralive_cli.output.formats.story import Storyteller, duration
 from terralive_cli.output.renderer import Renderer
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000, UTC)
-API = LiveFunction("orders-api", "aws_lambda_function.api", "python3.12", "app.handler", "services/api")
+API = LiveFunction(
+    "orders-api", "aws_lambda_function.api", "python3.12", "app.handler", "services/api"
+)
 ACCESS = SandboxAccess("http://127.0.0.1:4566", "eu-west-1", "AKIA", "secret")
 READY = Ready(
     "dev-ana",
@@ -53,10 +55,16 @@ FAILED = Result(
 EVENTS: list[tuple[Event, str]] = [
     (Stack("debug-stack", "plan", StackState.STARTED), "Debug stack: planning"),
     (Stack("app", "plan", message="3 to add", total=3), "App: 3 to add"),
-    (Stack("app", "create", StackState.FAILED, "aws_sns_topic.t"), "App: create aws_sns_topic.t failed"),
+    (
+        Stack("app", "create", StackState.FAILED, "aws_sns_topic.t"),
+        "App: create aws_sns_topic.t failed",
+    ),
     (Stack("app", "complete", message="3 added", elapsed_s=9.84), "App: 3 added (9.8 s)"),
     (Stack("restore", "unchanged", elapsed_s=0.2), "Restore: nothing to change (200 ms)"),
-    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "1 function would run on this machine as stage dev-ana:"),
+    (
+        Plan("dev-ana", (API,), {"edge": "code signing"}, 4),
+        "1 function would run on this machine as stage dev-ana:",
+    ),
     (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
     (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "Terraform would change 4 resources."),
     (READY, "  orders-api  app.handler in services/api"),
@@ -73,21 +81,36 @@ EVENTS: list[tuple[Event, str]] = [
     (Connection("taken-over", "ben on laptop"), "Taken over by ben on laptop."),
     (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
     (InvocationEvent("a1b2", "orders-api", "sns"), "orders-api  sns"),
-    (InvocationEvent("a1b2", "orders-api", "sqs", "", 3, 63.4), "orders-api  sqs  attempt 3, first sent 63 s ago"),
+    (
+        InvocationEvent("a1b2", "orders-api", "sqs", "", 3, 63.4),
+        "orders-api  sqs  attempt 3, first sent 63 s ago",
+    ),
     (InvocationEvent("a1b2", "orders-api", "sns", "", 1, 7400.0), "orders-api  sns  sent 2 h ago"),
     (Log("a1b2", "orders-api", "hello [red]world[/red]"), "orders-api  │ hello [red]world[/red]"),
-    (Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3), "orders-api  done in 12 ms"),
+    (
+        Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3),
+        "orders-api  done in 12 ms",
+    ),
     (
         Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, waited_ms=2100.0),
         "orders-api  done in 12 ms (after 2.1 s of waiting for a worker)",
     ),
     (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
     (FAILED, '  File "app.py", line 3, in handler'),
-    (Reload("orders-api", ("app.py",)), "orders-api  app.py changed; the next invocation runs the new code"),
+    (
+        Reload("orders-api", ("app.py",)),
+        "orders-api  app.py changed; the next invocation runs the new code",
+    ),
     (Warning_("slow", "That took long."), "Warning: That took long."),
-    (Stopped("dev-ana", live=True, message="Stopped. Undo: `terralive restore`."), "Undo: `terralive restore`."),
+    (
+        Stopped("dev-ana", live=True, message="Stopped. Undo: `terralive restore`."),
+        "Undo: `terralive restore`.",
+    ),
     (Note("Nothing to restore."), "Nothing to restore."),
-    (Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "Error: Bob holds it. [stage-held]"),
+    (
+        Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."),
+        "Error: Bob holds it. [stage-held]",
+    ),
     (Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "  → Ask Bob."),
 ]
 
@@ -167,7 +190,13 @@ def test_the_sandboxs_secret_is_in_no_story() -> None:
 def test_hundreds_of_resources_are_a_few_lines() -> None:
     start = Stack("app", "plan", message="300 to add", total=300, at=NOON)
     steps = [
-        Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON + timedelta(seconds=index / 10))
+        Stack(
+            "app",
+            "create",
+            StackState.DONE,
+            f"aws_x.r{index}",
+            at=NOON + timedelta(seconds=index / 10),
+        )
         for index in range(300)
     ]
     lines = show(Output.PLAIN, start, *steps).splitlines()
@@ -178,10 +207,18 @@ def test_hundreds_of_resources_are_a_few_lines() -> None:
 
 
 def test_terraforms_progress_is_one_live_line_in_a_terminal() -> None:
-    steps = [Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON) for index in range(50)]
+    steps = [
+        Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON) for index in range(50)
+    ]
     end = Stack("app", "complete", message="50 added", elapsed_s=1.0, at=NOON)
     screen = Screen()
-    show(Output.RICH, Stack("app", "plan", total=50, message="50 to add", at=NOON), *steps, end, screen=screen)
+    show(
+        Output.RICH,
+        Stack("app", "plan", total=50, message="50 to add", at=NOON),
+        *steps,
+        end,
+        screen=screen,
+    )
 
     assert "App: \x1b" in screen.getvalue()
     assert screen.getvalue().count("\n") < 10
@@ -209,7 +246,10 @@ def test_two_invocations_of_one_function_can_be_told_apart() -> None:
 
 
 def test_functions_are_called_by_what_tells_them_apart() -> None:
-    functions = tuple(LiveFunction(f"orders-dev-ana-{name}", "a", "python3.12", "h", "p") for name in ("api", "worker"))
+    functions = tuple(
+        LiveFunction(f"orders-dev-ana-{name}", "a", "python3.12", "h", "p")
+        for name in ("api", "worker")
+    )
     shown = show(
         Output.PLAIN,
         Ready("dev-ana", functions),
@@ -283,7 +323,13 @@ def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.0124, "12 ms"), (1.0, "1.0 s"), (59.94, "59.9 s"), (59.99, "1 min 0 s"), (125, "2 min 5 s")],
+    [
+        (0.0124, "12 ms"),
+        (1.0, "1.0 s"),
+        (59.94, "59.9 s"),
+        (59.99, "1 min 0 s"),
+        (125, "2 min 5 s"),
+    ],
 )
 def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
     assert duration(seconds) == said
@@ -341,12 +387,16 @@ def test_nobodys_words_command_the_terminal(output: Output, command: str) -> Non
         Connection("taken-over", f"{said} on {said}"),
         InvocationEvent("a1", "api", "http", f"GET /{said}"),
         Log("a1", "api", said),
-        Result("a1", "api", ok=False, error_type=said, handler_ms=1, error_message=said, stack=(said,)),
+        Result(
+            "a1", "api", ok=False, error_type=said, handler_ms=1, error_message=said, stack=(said,)
+        ),
         Warning_("problem", said),
         Error("stage-held", said, said),
     )
 
-    assert [character for character in shown if not (character.isprintable() or character == "\n")] == []
+    assert [
+        character for character in shown if not (character.isprintable() or character == "\n")
+    ] == []
     assert "\x1b" not in shown
     assert "Taken over by ana" in shown
 
@@ -362,7 +412,9 @@ def test_a_warnings_further_lines_cannot_be_taken_for_lines_of_ours() -> None:
 
 
 def test_a_handlers_colours_stay_and_its_other_commands_do_not() -> None:
-    shown = show(Output.RICH, Log("a1", "api", "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07"), screen=Screen())
+    shown = show(
+        Output.RICH, Log("a1", "api", "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07"), screen=Screen()
+    )
 
     assert "\x1b[31mred" in shown
     assert "2J" not in shown

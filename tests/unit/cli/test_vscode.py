@@ -15,7 +15,15 @@ from terralive_stub.errors import ConfigurationError
 FILE = Path("/project/.vscode/launch.json")
 PROJECT = Path("/project")
 CODE = LocalCode(
-    "aws_lambda_function.api", PROJECT / "code", "app.handler", "python3.12", Path("python"), Path("node"), (), (), 16
+    "aws_lambda_function.api",
+    PROJECT / "code",
+    "app.handler",
+    "python3.12",
+    Path("python"),
+    Path("node"),
+    (),
+    (),
+    16,
 )
 OURS = attaching(CODE, 5678, PROJECT)
 COMMENTED = """{
@@ -35,12 +43,19 @@ def test_a_new_file_attaches_with_path_mapping() -> None:
         "attach",
         {"host": "127.0.0.1", "port": 5678},
     )
-    assert made["pathMappings"] == [{"localRoot": "${workspaceFolder}/code", "remoteRoot": "/project/code"}]
+    assert made["pathMappings"] == [
+        {"localRoot": "${workspaceFolder}/code", "remoteRoot": "/project/code"}
+    ]
 
 
 def test_node_functions_are_attached_to_by_their_inspector() -> None:
     made = attaching(replace(CODE, runtime="nodejs22.x", path=Path("/elsewhere")), 9229, PROJECT)
-    assert (made["type"], made["request"], made["address"], made["port"]) == ("node", "attach", "127.0.0.1", 9229)
+    assert (made["type"], made["request"], made["address"], made["port"]) == (
+        "node",
+        "attach",
+        "127.0.0.1",
+        9229,
+    )
     assert (made["localRoot"], made["remoteRoot"]) == ("/elsewhere", "/elsewhere")
 
 
@@ -55,14 +70,22 @@ def test_what_is_there_stays_to_the_letter_comments_too() -> None:
 
 
 def test_a_configuration_of_ours_gives_way_to_its_next_version_and_nothing_else_does() -> None:
-    before = json.dumps({"configurations": [{"name": "Mine"}, {**OURS, "port": 1}], "compounds": []})
+    before = json.dumps(
+        {"configurations": [{"name": "Mine"}, {**OURS, "port": 1}], "compounds": []}
+    )
     after = json.loads(merged(before, [OURS], FILE))
     assert after == {"configurations": [OURS, {"name": "Mine"}], "compounds": []}
     assert json.loads(merged('{"configurations": []}', [OURS], FILE)) == {"configurations": [OURS]}
 
 
 @pytest.mark.parametrize(
-    "before", ["{", "[]", '{"version": "0.2.0"}', '{"configurations": [{"name": "terralive: api"}] // mine\n}']
+    "before",
+    [
+        "{",
+        "[]",
+        '{"version": "0.2.0"}',
+        '{"configurations": [{"name": "terralive: api"}] // mine\n}',
+    ],
 )
 def test_what_cannot_be_merged_is_refused_with_what_to_put_in(before: str) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -43,7 +43,10 @@ def test_without_any_sign_nothing_is_claimed(trace: str) -> None:
         lambda x: (
             st.lists(x)
             | st.dictionaries(
-                st.sampled_from(["attributes", "dynamodb", "ApproximateReceiveCount", "SentTimestamp"]), x
+                st.sampled_from(
+                    ["attributes", "dynamodb", "ApproximateReceiveCount", "SentTimestamp"]
+                ),
+                x,
             )
         ),
     )
@@ -52,7 +55,9 @@ def test_whatever_stands_there_is_survived(value: object) -> None:
     describe_delivery(json.dumps({"Records": [value]}).encode(), "Root=1-ffffffff-x")
 
 
-def test_a_journal_remembers_over_restarts_survives_damage_and_forgets_in_time(tmp_path: Path) -> None:
+def test_a_journal_remembers_over_restarts_survives_damage_and_forgets_in_time(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "work" / "invocations"
     first = Journal(path, NOW_MS)
     first.note("a", Seen(1, NOW_MS))

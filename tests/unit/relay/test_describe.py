@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_relay.describe import Trigger, describe_delivery, describe_error, describe_place, describe_trigger
+from terralive_relay.describe import (
+    Trigger,
+    describe_delivery,
+    describe_error,
+    describe_place,
+    describe_trigger,
+)
 from terralive_stub.protocol.invocation import Outcome
 from terralive_testing.fakes.messages import JSON
 
@@ -34,7 +40,9 @@ _KEYS = (
     "stackTrace",
     "trace",
 )
-EVENTS = st.recursive(JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner))
+EVENTS = st.recursive(
+    JSON, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(_KEYS), inner)
+)
 
 
 @given(EVENTS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100), st.text())
@@ -50,13 +58,19 @@ def test_any_event_and_any_error_can_be_described(data: bytes, trace_id: str) ->
 @pytest.mark.parametrize("depth", [900, 990, 5000, 100_000])
 def test_nesting_of_any_depth_is_survived(depth: int) -> None:
     deep = "[" * depth + "]" * depth
-    for event in (f'{{"httpMethod":{deep}}}', f'{{"requestContext":{{"http":{{"path":{deep}}}}}}}', deep):
+    for event in (
+        f'{{"httpMethod":{deep}}}',
+        f'{{"requestContext":{{"http":{{"path":{deep}}}}}}}',
+        deep,
+    ):
         describe_trigger(event.encode())
         describe_error(Outcome(event.encode(), "Unhandled"))
 
 
 def test_a_long_path_is_cut() -> None:
-    event = json.dumps({"requestContext": {"http": {"method": "GET", "path": "/" + "a" * 10_000}}}).encode()
+    event = json.dumps(
+        {"requestContext": {"http": {"method": "GET", "path": "/" + "a" * 10_000}}}
+    ).encode()
     trigger = describe_trigger(event)
     assert trigger.summary.startswith("GET /aaa")
     assert len(trigger.summary) == 200
@@ -71,21 +85,45 @@ def test_an_ordinary_request_is_named_in_full() -> None:
     ("document", "place"),
     [
         (
-            {"stackTrace": ['  File "/code/app.py", line 1, in <module>\n', '  File "/code/lib/x.py", line 7, in f\n']},
+            {
+                "stackTrace": [
+                    '  File "/code/app.py", line 1, in <module>\n',
+                    '  File "/code/lib/x.py", line 7, in f\n',
+                ]
+            },
             "lib/x.py:7",
         ),
         (
-            {"stackTrace": ['  File "/code/app.py", line 2\n', '  File "/usr/lib/json/x.py", line 9, in f\n']},
+            {
+                "stackTrace": [
+                    '  File "/code/app.py", line 2\n',
+                    '  File "/usr/lib/json/x.py", line 9, in f\n',
+                ]
+            },
             "app.py:2",
         ),
         (
-            {"stackTrace": ['  File "/code/app.py", line 2\n', '  File "/code/v/site-packages/x.py", line 9\n']},
+            {
+                "stackTrace": [
+                    '  File "/code/app.py", line 2\n',
+                    '  File "/code/v/site-packages/x.py", line 9\n',
+                ]
+            },
             "app.py:2",
         ),
         ({"stackTrace": ['  File "/code/app.py" Line 3\n    def f(:']}, "app.py:3"),
         ({"stackTrace": ['  File "/shared/x.py", line 4, in f\n']}, "/shared/x.py:4"),
         ({"trace": ["Error: no", "    at f (/code/b.js:2:7)", "    at /code/a.js:9:1"]}, "b.js:2"),
-        ({"trace": ["Error: no", "    at f (node:internal/x:2:7)", "    at file:///code/a.mjs:9:1"]}, "a.mjs:9"),
+        (
+            {
+                "trace": [
+                    "Error: no",
+                    "    at f (node:internal/x:2:7)",
+                    "    at file:///code/a.mjs:9:1",
+                ]
+            },
+            "a.mjs:9",
+        ),
         ({"trace": ["Error: no", "    at f (node:internal/modules/x:2:7)"]}, ""),
         ({"stackTrace": []}, "cause.py:5"),
     ],
@@ -93,6 +131,14 @@ def test_an_ordinary_request_is_named_in_full() -> None:
 def test_the_place_of_an_error_is_the_innermost_of_the_functions_own_code(
     document: dict[str, object], place: str
 ) -> None:
-    cause = json.dumps({"exceptions": [{"stack": [{"path": "/code/cause.py", "line": 5}, {"path": "<x>", "line": 1}]}]})
+    cause = json.dumps(
+        {
+            "exceptions": [
+                {"stack": [{"path": "/code/cause.py", "line": 5}, {"path": "<x>", "line": 1}]}
+            ]
+        }
+    )
     cause = cause if document == {"stackTrace": []} else ""
-    assert describe_place(Outcome(json.dumps(document).encode(), "E"), cause, Path("/code")) == place
+    assert (
+        describe_place(Outcome(json.dumps(document).encode(), "E"), cause, Path("/code")) == place
+    )

@@ -11,8 +11,16 @@ S = WorkerState
 
 
 def decide(waiting: str, workers: list[tuple[str, WorkerState]], limit: int = 4) -> Plan[str, str]:
-    """Invocations and workers are letters; a worker fits an invocation of the same letter, in upper case better."""
-    return plan(waiting, workers, limit, lambda need, worker: (need == worker[0].lower()) * (1 + worker[0].isupper()))
+    """Invocations and workers are letters.
+
+    A worker fits an invocation of the same letter, in upper case better.
+    """
+    return plan(
+        waiting,
+        workers,
+        limit,
+        lambda need, worker: (need == worker[0].lower()) * (1 + worker[0].isupper()),
+    )
 
 
 def test_an_idle_worker_takes_the_invocation() -> None:

@@ -1,4 +1,7 @@
-"""What the developer and the callers see of a relay, whatever is repeated, lost or late. Time is a parameter."""
+"""What the developer and the callers see of a relay, whatever is repeated, lost or late.
+
+Time is a parameter.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,17 @@ from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
-from terralive_relay.connection.effects import Close, Effect, Note, Renew, Run, Send, Stop, StopReason, Tell
+from terralive_relay.connection.effects import (
+    Close,
+    Effect,
+    Note,
+    Renew,
+    Run,
+    Send,
+    Stop,
+    StopReason,
+    Tell,
+)
 from terralive_relay.connection.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
 from terralive_relay.connection.leasing import (
     ANSWER_SECONDS,
@@ -19,8 +32,21 @@ from terralive_relay.connection.leasing import (
     Identity,
 )
 from terralive_relay.connection.session import RelaySession
-from terralive_relay.events import ConnectionChanged, ConnectionState, InvocationFinished, InvocationStarted, Warned
-from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, pack_invocation, split, unpack_logs, unpack_outcome
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    InvocationFinished,
+    InvocationStarted,
+    Warned,
+)
+from terralive_stub.protocol.chunks import (
+    CHUNK_BYTES,
+    Assembler,
+    pack_invocation,
+    split,
+    unpack_logs,
+    unpack_outcome,
+)
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.wire import (
@@ -52,11 +78,15 @@ HELLO = Hello("life", ("fn",), "ana", "laptop")
 def live(*, takeover: bool = False) -> RelaySession:
     session = RelaySession(Identity("life", ("fn",), "ana", "laptop", takeover))
     assert session.opened(1, 0.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover))]
-    assert session.received(1, WELCOME, 0.1, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
+    assert session.received(1, WELCOME, 0.1, NOW_MS) == [
+        Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))
+    ]
     return session
 
 
-def invoke(event: bytes = b"{}", *, peer: str = "c1", remaining_ms: int = 3000) -> tuple[Chunk, ...]:
+def invoke(
+    event: bytes = b"{}", *, peer: str = "c1", remaining_ms: int = 3000
+) -> tuple[Chunk, ...]:
     payload = pack_invocation(Invocation("r1", "fn", "arn", 0, event), remaining_ms=remaining_ms)
     return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
 
@@ -97,7 +127,11 @@ def test_what_a_running_handler_prints_goes_to_the_newest_connection() -> None:
     hear(session, *invoke(peer="c2"))
     (chunk,) = sent(session.printed("r1", Printed(3, "hello\n")))
     assert isinstance(chunk, Chunk)
-    assert (chunk.kind, chunk.peer, unpack_logs(chunk.data)) == (Kind.LOGS, "c2", Printed(3, "hello\n"))
+    assert (chunk.kind, chunk.peer, unpack_logs(chunk.data)) == (
+        Kind.LOGS,
+        "c2",
+        Printed(3, "hello\n"),
+    )
 
 
 def test_what_nobody_waits_for_is_not_sent() -> None:
@@ -169,7 +203,9 @@ def test_missing_parts_of_a_result_are_sent_again() -> None:
     hear(session, *invoke())
     body = random.Random(1).randbytes(2 * CHUNK_BYTES)
     chunks = sent(session.finished("r1", Outcome(body), 5.0, 2.0, send=True))
-    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [chunks[1]]
+    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [
+        chunks[1]
+    ]
 
 
 def test_missing_parts_of_an_invocation_are_asked_for() -> None:
@@ -216,7 +252,9 @@ def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     session = live()
     hear(session, *invoke())
-    effects = session.finished("r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, send=True)
+    effects = session.finished(
+        "r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, send=True
+    )
     *chunks, told = effects
     assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
     assert isinstance(told, Tell)
@@ -241,7 +279,9 @@ def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
 def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
     session = live(takeover=True)
     session.closed(1, 1.0, "reset", 0.1)
-    assert session.opened(1, 2.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover=False))]
+    assert session.opened(1, 2.0) == [
+        Send(1, Hello("life", ("fn",), "ana", "laptop", takeover=False))
+    ]
 
 
 def test_heartbeats_are_sent_and_an_unanswered_one_costs_the_connection() -> None:
@@ -271,7 +311,12 @@ def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> N
     session = RelaySession(Identity("r", ("fn",), "ana", "laptop"))
     session.opened(1, 0.0)
 
-    reasons = ["closed (1001)", "SSO session has expired", "SSO session has expired", "closed (1001)"]
+    reasons = [
+        "closed (1001)",
+        "SSO session has expired",
+        "SSO session has expired",
+        "closed (1001)",
+    ]
     told = [session.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
 
     assert [len(effects) for effects in told] == [1, 1, 0, 0]
@@ -287,7 +332,9 @@ def reconnected(session: RelaySession, now: float) -> list[Effect]:
     return session.received(1, WELCOME, now, NOW_MS)
 
 
-def run_through(session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True) -> None:
+def run_through(
+    session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True
+) -> None:
     payload = pack_invocation(Invocation(name, "fn", "arn", 0, b"{}"), remaining_ms=3000)
     assert runs(hear(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
     session.finished(name, Outcome(body), 5.0, now, send=True)
@@ -308,13 +355,18 @@ def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_aft
 
 
 def test_a_result_that_nobody_thanked_for_is_said_again_until_its_time_is_over() -> None:
-    """A thank-you can be lost: else a relay that returns often would send 16 minutes of results each time."""
+    """A thank-you can be lost.
+
+    Else a relay that returns often would send 16 minutes of results each time.
+    """
     session = live()
     run_through(session, "r1", now=1.0, thanks=False)  # 3 s are allowed
     assert outcome_in(reconnected(session, 3.0), peer="c1") == OK_1
     session.tick(4.0 + LATE_SECONDS)
     assert sent(reconnected(session, 5.0 + LATE_SECONDS)) == []
-    assert outcome_in(hear(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, "a retry of Lambda's may still ask"
+    assert outcome_in(hear(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, (
+        "a retry of Lambda's may still ask"
+    )
 
 
 def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_had() -> None:
@@ -387,14 +439,25 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
     session = live()
     session.received(1, WELCOME, RENEW_SECONDS, NOW_MS)
     assert session.tick(0.1 + RENEW_SECONDS)[-1] == Renew()
-    assert session.opened(2, 6400.0) == [Send(2, Hello("life", ("fn",), "ana", "laptop", renewal=True))]
+    assert session.opened(2, 6400.0) == [
+        Send(2, Hello("life", ("fn",), "ana", "laptop", renewal=True))
+    ]
     ack = session.received(1, invoke()[0], 6400.1, NOW_MS)[0]
-    assert ack == Send(1, Ack("r1", "fn", "c1"))  # the first one has the lease until the second one is welcome
+    assert ack == Send(
+        1, Ack("r1", "fn", "c1")
+    )  # the first one has the lease until the second one is welcome
     assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1"))]
     done = session.finished("r1", OK, 1.0, 6400.3, send=True)
     assert {effect.connection for effect in done if isinstance(effect, Send)} == {2}
-    late = split(Kind.INVOKE, "r2", "fn", pack_invocation(Invocation("r2", "fn", "arn", 0, b"{}"), remaining_ms=99))
-    assert runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1  # a broker had not heard of it yet
+    late = split(
+        Kind.INVOKE,
+        "r2",
+        "fn",
+        pack_invocation(Invocation("r2", "fn", "arn", 0, b"{}"), remaining_ms=99),
+    )
+    assert (
+        runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1
+    )  # a broker had not heard of it yet
     assert Close(1, "renewed") in session.tick(6400.2 + RETIRED_SECONDS)
     assert session.closed(1, 6406.0, "renewed", None) == []
     assert session.next_tick(6406.0) > 6406.0
@@ -417,7 +480,9 @@ def test_a_second_connection_that_fails_costs_nothing_and_is_tried_again() -> No
     session.received(1, WELCOME, 6400.0, NOW_MS)
     assert Renew() in session.tick(6400.0 + RENEW_AGAIN_SECONDS)
     session.opened(3, 6500.0)
-    assert Close(3, "the debug stack did not answer in time") in session.tick(6500.0 + ANSWER_SECONDS)
+    assert Close(3, "the debug stack did not answer in time") in session.tick(
+        6500.0 + ANSWER_SECONDS
+    )
     assert not session.released
 
 
@@ -425,7 +490,9 @@ def test_a_first_connection_that_dies_while_the_lease_moves_is_no_loss() -> None
     session = live()
     session.opened(2, 3.0)
     assert session.closed(1, 3.1, "reset", None) == []
-    assert session.received(2, WELCOME, 3.2, NOW_MS) == [Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))]
+    assert session.received(2, WELCOME, 3.2, NOW_MS) == [
+        Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))
+    ]
 
 
 def test_after_sleep_a_dead_connection_is_found_out_within_seconds() -> None:
@@ -440,7 +507,9 @@ def test_after_sleep_a_dead_connection_is_found_out_within_seconds() -> None:
 def test_a_changed_network_costs_every_connection_at_once() -> None:
     session = live()
     session.opened(2, 3.0)
-    assert [effect.connection for effect in session.network_changed() if isinstance(effect, Close)] == [1, 2]
+    assert [
+        effect.connection for effect in session.network_changed() if isinstance(effect, Close)
+    ] == [1, 2]
 
 
 def test_an_invocation_that_never_arrives_whole_is_told_and_forgotten() -> None:
@@ -457,14 +526,18 @@ def test_a_heartbeat_of_no_time_at_all_does_not_make_the_relay_spin() -> None:
     session.received(1, Welcome("life", 60_000, 0), 1.0, NOW_MS)
     beats = 0
     for step in range(100):
-        beats += len([effect for effect in session.tick(1.0 + step / 10) if isinstance(effect, Send)])
+        beats += len(
+            [effect for effect in session.tick(1.0 + step / 10) if isinstance(effect, Send)]
+        )
         session.received(1, Welcome("life", 60_000, 0), 1.0 + step / 10, NOW_MS)
     assert beats <= 11
 
 
 def started(effects: list[Effect]) -> InvocationStarted:
     (event,) = [
-        effect.event for effect in effects if isinstance(effect, Tell) and isinstance(effect.event, InvocationStarted)
+        effect.event
+        for effect in effects
+        if isinstance(effect, Tell) and isinstance(effect.event, InvocationStarted)
     ]
     return event
 
@@ -472,7 +545,9 @@ def started(effects: list[Effect]) -> InvocationStarted:
 def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> None:
     first = live()
     (note,) = [effect for effect in hear(first, *invoke()) if isinstance(effect, Note)]
-    second = RelaySession(Identity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen})
+    second = RelaySession(
+        Identity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen}
+    )
     second.opened(1, 0.0)
     second.received(1, WELCOME, 0.1, NOW_MS)
     effects = second.received(1, invoke()[0], 63.0, NOW_MS + 63_000)
@@ -499,8 +574,13 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
     assert isinstance(warned, Warned)
     assert "tries r1 again after 60 s" in warned.message
     assert runs(effects) == 0
-    assert outcome_in([effect for effect in effects if isinstance(effect, Send)], peer="c2").error_type == "ValueError"
-    assert not [effect for effect in hear(session, *invoke(peer="c3"), now=61.1) if isinstance(effect, Tell)]
+    assert (
+        outcome_in([effect for effect in effects if isinstance(effect, Send)], peer="c2").error_type
+        == "ValueError"
+    )
+    assert not [
+        effect for effect in hear(session, *invoke(peer="c3"), now=61.1) if isinstance(effect, Tell)
+    ]
 
 
 def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:

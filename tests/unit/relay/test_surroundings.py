@@ -26,7 +26,8 @@ def test_a_gap_shows_on_either_clock(*, monotonic: float, wall: float, gap: bool
 def test_another_address_is_a_move_and_the_same_one_after_a_while_without_any_a_return() -> None:
     network = Network("203.0.113.7")
     seen = [
-        network.look(address) for address in ("10.0.0.1", "10.0.0.1", "", "", "10.0.0.1", "10.0.0.2", "", "10.0.0.3")
+        network.look(address)
+        for address in ("10.0.0.1", "10.0.0.1", "", "", "10.0.0.1", "10.0.0.2", "", "10.0.0.3")
     ]
     none, moved, back = Change.NONE, Change.MOVED, Change.BACK
     assert seen == [none, none, none, none, back, moved, none, moved]

@@ -18,7 +18,8 @@ IDS = ("id1", "id2", "id3")
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"null", b"{}", b'""', b'{"batchItemFailures": null}', b'{"batchItemFailures": []}']
+    "answer",
+    [b"", b"null", b"{}", b'""', b'{"batchItemFailures": null}', b'{"batchItemFailures": []}'],
 )
 def test_an_empty_answer_is_success(answer: bytes) -> None:
     assert failed(answer, IDS) == frozenset()
@@ -50,7 +51,9 @@ def test_an_answer_that_names_anything_else_fails_the_whole_batch(answer: bytes)
 
 
 @given(st.lists(st.integers(1, 4_000_000)), st.integers(1, 10_000))
-def test_a_batch_holds_no_more_than_its_size_and_a_payload_allow(sizes: list[int], batch_size: int) -> None:
+def test_a_batch_holds_no_more_than_its_size_and_a_payload_allow(
+    sizes: list[int], batch_size: int
+) -> None:
     count, full = fitting(sizes, batch_size)
     assert min(len(sizes), 1) <= count <= batch_size
     records = [Record("", {}, b"x" * size, 0) for size in sizes[:count]]
@@ -66,14 +69,24 @@ def test_a_batch_holds_no_more_than_its_size_and_a_payload_allow(sizes: list[int
         ({"BatchSize": 10_001}, SourceKind.QUEUE, "less than or equal to 10000"),
         ({"BatchSize": 11}, SourceKind.FIFO_QUEUE, "FIFO"),
         ({"MaximumBatchingWindowInSeconds": 301}, SourceKind.STREAM, "less than or equal to 300"),
-        ({"ScalingConfig": {"MaximumConcurrency": 1}}, SourceKind.QUEUE, "greater than or equal to 2"),
-        ({"ScalingConfig": {"MaximumConcurrency": 5}}, SourceKind.STREAM, "Unsupported ScalingConfig"),
+        (
+            {"ScalingConfig": {"MaximumConcurrency": 1}},
+            SourceKind.QUEUE,
+            "greater than or equal to 2",
+        ),
+        (
+            {"ScalingConfig": {"MaximumConcurrency": 5}},
+            SourceKind.STREAM,
+            "Unsupported ScalingConfig",
+        ),
         ({"BisectBatchOnFunctionError": True}, SourceKind.QUEUE, "Unsupported BisectBatch"),
         ({"MaximumRetryAttempts": 10_001}, SourceKind.STREAM, "less than or equal to 10000"),
         ({"ParallelizationFactor": 11}, SourceKind.STREAM, "less than or equal to 10"),
     ],
 )
-def test_settings_outside_of_their_bounds_are_refused(spec: dict[str, object], kind: SourceKind, error: str) -> None:
+def test_settings_outside_of_their_bounds_are_refused(
+    spec: dict[str, object], kind: SourceKind, error: str
+) -> None:
     with pytest.raises(JsonRESTError, match=error):
         check(spec, kind, new=False)
 

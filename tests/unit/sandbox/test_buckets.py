@@ -1,4 +1,7 @@
-"""What S3 says of changes: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html."""
+"""What S3 says of changes.
+
+Https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ def test_a_put_is_told_as_in_awss_sample() -> None:
 
 @pytest.mark.parametrize(
     ("key", "encoded"),
-    [("red flower.jpg", "red+flower.jpg"), ("a/b/c.txt", "a/b/c.txt"), ("é+(1)", "%C3%A9%2B%281%29")],
+    [
+        ("red flower.jpg", "red+flower.jpg"),
+        ("a/b/c.txt", "a/b/c.txt"),
+        ("é+(1)", "%C3%A9%2B%281%29"),
+    ],
 )
 def test_a_key_is_encoded_like_a_form_but_for_its_slashes(key: str, encoded: str) -> None:
     told: Any = notification(change("ObjectCreated:Put", key), "c")
@@ -42,7 +49,10 @@ CREATED = ("s3:ObjectCreated:*",)
     [
         # the page's valid and invalid examples
         (
-            [Filter(("s3:ObjectCreated:Put",), "images/", "jpg"), Filter(("s3:ObjectCreated:Put",), "images/", "png")],
+            [
+                Filter(("s3:ObjectCreated:Put",), "images/", "jpg"),
+                Filter(("s3:ObjectCreated:Put",), "images/", "png"),
+            ],
             False,
         ),
         ([Filter(CREATED, "images"), Filter(CREATED, "logs/")], False),

@@ -41,7 +41,14 @@ INFO = SandboxInfo(
     ],
 )
 def test_the_most_specific_route_wins(path: str, expected: str) -> None:
-    routes = ["GET /pets/dog/1", "GET /pets/dog/{id}", "GET /pets/{proxy+}", "ANY /{proxy+}", "GET /", "$default"]
+    routes = [
+        "GET /pets/dog/1",
+        "GET /pets/dog/{id}",
+        "GET /pets/{proxy+}",
+        "ANY /{proxy+}",
+        "GET /",
+        "$default",
+    ]
     found = httpapi.match(routes, "GET", path)
     assert found is not None
     assert found.route_key == expected
@@ -80,7 +87,9 @@ def test_headers_and_cookies_of_an_answer_are_kept() -> None:
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
-JSON = LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.text(max_size=5), LEAVES, max_size=3)
+JSON = (
+    LEAVES | st.lists(LEAVES, max_size=3) | st.dictionaries(st.text(max_size=5), LEAVES, max_size=3)
+)
 FIELDS = ["headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded"]
 ANSWERS = st.fixed_dictionaries({"statusCode": JSON}, optional=dict.fromkeys(FIELDS, JSON))
 
@@ -107,7 +116,10 @@ def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
     ],
 )
 def test_a_messages_route_is_what_the_expression_selects(body: str, expected: str) -> None:
-    assert websocketapi.route_of("$request.body.action", body, {"greet", "$default", "$connect"}) == expected
+    assert (
+        websocketapi.route_of("$request.body.action", body, {"greet", "$default", "$connect"})
+        == expected
+    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +145,10 @@ def test_a_selection_expression_is_evaluated_as_documented(expression: str, valu
     assert (websocketapi.evaluate(expression, "no JSON") is None) == ("request" in expression)
 
 
-@given(st.text() | LEAVES.map(json.dumps), st.sampled_from(["$request.body.a", "${request.body.}", "$", "\\", "${"]))
+@given(
+    st.text() | LEAVES.map(json.dumps),
+    st.sampled_from(["$request.body.a", "${request.body.}", "$", "\\", "${"]),
+)
 def test_no_message_breaks_the_choice_of_its_route(body: str, expression: str) -> None:
     assert websocketapi.route_of(expression, body, {"$default"}) == "$default"
 
@@ -163,22 +178,33 @@ def test_a_functions_answer_is_read() -> None:
 
 def test_without_a_default_route_a_message_has_none() -> None:
     assert websocketapi.route_of("$request.body.action", "x", {"greet"}) is None
-    assert websocketapi.route_of("${request.body.a.b}", '{"a": {"b": "greet"}}', {"greet"}) == "greet"
+    assert (
+        websocketapi.route_of("${request.body.a.b}", '{"a": {"b": "greet"}}', {"greet"}) == "greet"
+    )
 
 
 def test_the_connect_event_names_the_caller_and_no_other_event_does() -> None:
     event = websocketapi.connect_event(CONNECTION, "r", 2.0)
     context = event["requestContext"]
     assert isinstance(context, dict)
-    assert (context["eventType"], context["routeKey"], context["stage"]) == ("CONNECT", "$connect", "stub")
+    assert (context["eventType"], context["routeKey"], context["stage"]) == (
+        "CONNECT",
+        "$connect",
+        "stub",
+    )
     assert context["identity"]["userArn"] == "arn:aws:sts::123456789012:assumed-role/r/f"
     assert context["connectedAt"] == 1500
     assert isinstance(event["headers"], dict)
     assert isinstance(event["multiValueHeaders"], dict)
     assert (event["headers"]["Host"], event["headers"]["X-A"]) == ("h", "2")
-    assert (event["multiValueHeaders"]["Host"], event["multiValueHeaders"]["X-A"]) == (["h"], ["1", "2"])
+    assert (event["multiValueHeaders"]["Host"], event["multiValueHeaders"]["X-A"]) == (
+        ["h"],
+        ["1", "2"],
+    )
     assert event["queryStringParameters"] == {"q": "2"}
-    message = websocketapi.message_event(CONNECTION, "$default", "b", request_id="r", message_id="m", now=2.0)
+    message = websocketapi.message_event(
+        CONNECTION, "$default", "b", request_id="r", message_id="m", now=2.0
+    )
     gone = websocketapi.disconnect_event(CONNECTION, 1006, "", "r", 2.0)
     for later in (message, gone):
         assert isinstance(later["requestContext"], dict)
@@ -202,28 +228,40 @@ def test_the_sns_event_is_that_of_the_documentation() -> None:
 
 
 def asked(
-    service: str, body: bytes, *headers: tuple[str, str], path: str = "/", operation: str | None = None
+    service: str,
+    body: bytes,
+    *headers: tuple[str, str],
+    path: str = "/",
+    operation: str | None = None,
 ) -> object:
     signed = Signed("k", "20260101", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
     request = Request("POST", path, "", headers, body)
     return [(a.action, *a.resources) for a in asks_for(request, signed, "1", operation or None)]
 
 
-def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorization_reference() -> None:
+def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorization_reference() -> (
+    None
+):
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
     table = "arn:aws:dynamodb:us-east-1:1:table/t"
-    assert asked("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [("SNS:Publish", "arn:t")]
-    assert asked("dynamodb", b'{"TableName": "t"}', ("x-amz-target", "DynamoDB_20120810.GetItem")) == [
-        ("dynamodb:GetItem", table)
+    assert asked("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [
+        ("SNS:Publish", "arn:t")
     ]
-    transaction = b'{"TransactItems": [{"Put": {"TableName": "t"}}, {"ConditionCheck": {"TableName": "t"}}]}'
-    assert asked("dynamodb", transaction, ("x-amz-target", "DynamoDB_20120810.TransactWriteItems")) == [
+    assert asked(
+        "dynamodb", b'{"TableName": "t"}', ("x-amz-target", "DynamoDB_20120810.GetItem")
+    ) == [("dynamodb:GetItem", table)]
+    transaction = (
+        b'{"TransactItems": [{"Put": {"TableName": "t"}}, {"ConditionCheck": {"TableName": "t"}}]}'
+    )
+    assert asked(
+        "dynamodb", transaction, ("x-amz-target", "DynamoDB_20120810.TransactWriteItems")
+    ) == [
         ("dynamodb:PutItem", table),
         ("dynamodb:ConditionCheckItem", table),
     ]
-    assert asked("lambda", b"{}", path="/2015-03-31/functions/f/invocations", operation="Invoke") == [
-        ("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")
-    ]
+    assert asked(
+        "lambda", b"{}", path="/2015-03-31/functions/f/invocations", operation="Invoke"
+    ) == [("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")]
     batch = b'{"QueueUrl": "http://127.0.0.1/1/q", "Entries": []}'
     assert asked("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
         ("sqs:sendmessage", "arn:aws:sqs:us-east-1:1:q")
@@ -238,12 +276,18 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
             (f"dynamodb:{name}", stream)
         ]
     mappings = "/2015-03-31/event-source-mappings/"
-    for path, resource in ((mappings, "*"), (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u")):
+    for path, resource in (
+        (mappings, "*"),
+        (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u"),
+    ):
         assert asked("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
     cbor = ("smithy-protocol", "rpc-v2-cbor")
-    assert asked("monitoring", b"", cbor, path="/service/GraniteServiceVersion20100801/operation/PutMetricData") == [
-        ("cloudwatch:PutMetricData",)
-    ]
+    assert asked(
+        "monitoring",
+        b"",
+        cbor,
+        path="/service/GraniteServiceVersion20100801/operation/PutMetricData",
+    ) == [("cloudwatch:PutMetricData",)]
     assert asked("sts", b"Action=GetCallerIdentity", form) == []
     assert asked("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")
@@ -252,9 +296,14 @@ def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorizati
 
 def test_public_addresses_map_to_loopback_and_others_stay() -> None:
     host = "abc.execute-api.us-east-1.amazonaws.com"
-    assert local_url(INFO, f"wss://{host}/relay?x=1") == "ws://127.0.0.1:1/_sandbox/websocket/abc/relay?x=1"
+    assert (
+        local_url(INFO, f"wss://{host}/relay?x=1")
+        == "ws://127.0.0.1:1/_sandbox/websocket/abc/relay?x=1"
+    )
     assert local_url(INFO, f"https://{host}") == "http://127.0.0.1:1/_sandbox/http/abc/~"
-    assert local_url(INFO, f"https://{host}/a/b?c") == "http://127.0.0.1:1/_sandbox/http/abc/~/a/b?c"
+    assert (
+        local_url(INFO, f"https://{host}/a/b?c") == "http://127.0.0.1:1/_sandbox/http/abc/~/a/b?c"
+    )
     assert local_url(INFO, "https://example.com/a") == "https://example.com/a"
 
 

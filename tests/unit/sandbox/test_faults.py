@@ -102,7 +102,9 @@ def test_connections_are_chosen_by_id_api_and_stage() -> None:
     everything = ConnectionChoice.from_json("")
     assert everything.includes("c", "a", "s")
     some = ConnectionChoice.from_json('{"connections": ["c"], "stage": "re*"}')
-    assert [some.includes(*c) for c in (("c", "a", "relay"), ("d", "a", "relay"), ("c", "a", "stub"))] == [
+    assert [
+        some.includes(*c) for c in (("c", "a", "relay"), ("d", "a", "relay"), ("c", "a", "stub"))
+    ] == [
         True,
         False,
         False,

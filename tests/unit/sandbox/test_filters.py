@@ -48,11 +48,15 @@ def test_one_matching_filter_is_enough_and_none_lets_everything_through() -> Non
 
 def test_a_streams_record_is_matched_by_its_name_and_its_image() -> None:
     record = {"eventName": "INSERT", "dynamodb": {"Keys": {"Id": {"N": "101"}}}}
-    assert filters({"eventName": ["INSERT"], "dynamodb": {"Keys": {"Id": {"N": ["101"]}}}}).passes(record)
+    assert filters({"eventName": ["INSERT"], "dynamodb": {"Keys": {"Id": {"N": ["101"]}}}}).passes(
+        record
+    )
     assert not filters({"dynamodb": {"Keys": {"Id": {"N": [101]}}}}).passes(record)
 
 
-@pytest.mark.parametrize("criteria", [{"Filters": [{}]}, {"Filters": [{"Pattern": "{"}]}, {"Filters": ["x"]}])
+@pytest.mark.parametrize(
+    "criteria", [{"Filters": [{}]}, {"Filters": [{"Pattern": "{"}]}, {"Filters": ["x"]}]
+)
 def test_what_is_no_pattern_is_refused(criteria: dict[str, object]) -> None:
     with pytest.raises(InvalidFilterError):
         Filters.parse(criteria)

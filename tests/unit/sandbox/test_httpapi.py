@@ -20,12 +20,16 @@ API = Api("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789
 CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
 
 
-def request(method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str) -> HttpRequest:
+def request(
+    method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str
+) -> HttpRequest:
     given_headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     return HttpRequest(method, path, query, given_headers, body, "192.0.2.1")
 
 
-def ask_for(sample_event: dict[str, object], api: Api, make: object = httpapi.event) -> dict[str, object]:
+def ask_for(
+    sample_event: dict[str, object], api: Api, make: object = httpapi.event
+) -> dict[str, object]:
     """Our event for the request that a published sample describes."""
     context = sample_event["requestContext"]
     assert isinstance(context, dict)
@@ -58,9 +62,18 @@ def test_the_event_of_format_2_is_the_published_one() -> None:
             "requestContext.authentication": "only with mutual TLS, which is not emulated",
             "requestContext.authorizer": "only with an authorizer; JWT is not emulated",
         },
-        extra={f"headers.{name}": "a header of the request, or of every request" for name in ARRIVING},
+        extra={
+            f"headers.{name}": "a header of the request, or of every request" for name in ARRIVING
+        },
     )
-    for field in ("rawPath", "rawQueryString", "cookies", "queryStringParameters", "pathParameters", "body"):
+    for field in (
+        "rawPath",
+        "rawQueryString",
+        "cookies",
+        "queryStringParameters",
+        "pathParameters",
+        "body",
+    ):
         assert event[field] == published[field]
     assert isinstance(published["headers"], dict)
     assert isinstance(event["headers"], dict)
@@ -79,9 +92,14 @@ def test_the_event_of_format_1_is_the_published_one() -> None:
     assert_same_shape(
         event,
         published,
-        absent={"requestContext.identity.clientCert": "only with mutual TLS, which is not emulated"},
+        absent={
+            "requestContext.identity.clientCert": "only with mutual TLS, which is not emulated"
+        },
         extra={
-            **{f"headers.{name}": "a header of the request, or of every request" for name in [*ARRIVING, "cookie"]},
+            **{
+                f"headers.{name}": "a header of the request, or of every request"
+                for name in [*ARRIVING, "cookie"]
+            },
             **{f"multiValueHeaders.{name}": "likewise" for name in [*ARRIVING, "cookie"]},
             "requestContext.resourceId": "the page has null; AWS sends the route's key",
         },
@@ -103,13 +121,22 @@ def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
     }  # fmt: skip
     assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
     older = httpapi.event_1(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
-    assert (older["path"], older["resource"], older["pathParameters"]) == ("/dev/a b/", "/{x+}", {"x": "a b/"})
+    assert (older["path"], older["resource"], older["pathParameters"]) == (
+        "/dev/a b/",
+        "/{x+}",
+        {"x": "a b/"},
+    )
     assert isinstance(older["requestContext"], dict)
     assert older["requestContext"]["identity"]["userArn"] == "arn"
 
 
 def test_the_front_tells_where_a_request_came_from() -> None:
-    asked = request(host="127.0.0.1:1", x_forwarded_for="203.0.113.7", x_forwarded_proto="http", connection="close")
+    asked = request(
+        host="127.0.0.1:1",
+        x_forwarded_for="203.0.113.7",
+        x_forwarded_proto="http",
+        connection="close",
+    )
     headers = httpapi.event(asked, Match("$default"), API, "r", NOW)["headers"]
     assert isinstance(headers, dict)
     assert headers["host"] == API.domain
@@ -117,7 +144,9 @@ def test_the_front_tells_where_a_request_came_from() -> None:
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("https", "443")
     assert "connection" not in headers
     assert headers["x-amzn-trace-id"].startswith("Root=1-")
-    traced = httpapi.event(request(x_amzn_trace_id="Root=1-2-3"), Match("$default"), API, "r", NOW)["headers"]
+    traced = httpapi.event(request(x_amzn_trace_id="Root=1-2-3"), Match("$default"), API, "r", NOW)[
+        "headers"
+    ]
     assert isinstance(traced, dict)
     assert traced["x-amzn-trace-id"] == "Root=1-2-3"
 
@@ -137,8 +166,12 @@ def test_the_front_tells_where_a_request_came_from() -> None:
     ],
 )
 def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: bool) -> None:
-    event = httpapi.event(request("POST", body=b"a=b", content_type=content_type), Match("$default"), API, "r", NOW)
-    assert (event["body"], event["isBase64Encoded"]) == (("YT1i", True) if encoded else ("a=b", False))
+    event = httpapi.event(
+        request("POST", body=b"a=b", content_type=content_type), Match("$default"), API, "r", NOW
+    )
+    assert (event["body"], event["isBase64Encoded"]) == (
+        ("YT1i", True) if encoded else ("a=b", False)
+    )
 
 
 @pytest.mark.parametrize(
@@ -156,7 +189,9 @@ def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: 
     ],
 )
 def test_a_slash_at_the_end_is_part_of_the_path(path: str, expected: str | None) -> None:
-    found = httpapi.match(["GET /pets", "GET /pets/{id}", "GET /pets/{proxy+}", "ANY /owners"], "GET", path)
+    found = httpapi.match(
+        ["GET /pets", "GET /pets/{id}", "GET /pets/{proxy+}", "ANY /owners"], "GET", path
+    )
     assert (found.route_key if found else None) == expected
 
 
@@ -199,7 +234,10 @@ def test_malformed_answers_are_none(answer: str) -> None:
 
 def test_requests_beyond_the_limits_are_refused() -> None:
     httpapi.check_size(request())
-    too_large = request(body=b"x" * (httpapi.BODY_BYTES + 1)), request(cookie="x" * httpapi.HEADER_BYTES)
+    too_large = (
+        request(body=b"x" * (httpapi.BODY_BYTES + 1)),
+        request(cookie="x" * httpapi.HEADER_BYTES),
+    )
     for asked, status in zip(too_large, (413, 431), strict=True):
         with pytest.raises(RefusedError) as refused:
             httpapi.check_size(asked)
@@ -240,7 +278,12 @@ def test_a_preflight_is_answered_with_what_is_configured() -> None:
         "access-control-allow-headers": "authorization",
         "access-control-max-age": "300",
     }
-    assert CORS.preflight("", "GET") == CORS.preflight("http://a", "") == CORS.preflight("ftp://a", "GET") == []
+    assert (
+        CORS.preflight("", "GET")
+        == CORS.preflight("http://a", "")
+        == CORS.preflight("ftp://a", "GET")
+        == []
+    )
 
 
 def test_a_functions_own_cors_headers_are_ignored() -> None:
@@ -263,14 +306,19 @@ KEYS = st.lists(
     max_size=4,
 )  # fmt: skip
 HEADERS = st.lists(
-    st.tuples(st.sampled_from(["Cookie", "cookie", "Content-Type", "Host", "X-Forwarded-For", "x"]), TEXT), max_size=5
+    st.tuples(
+        st.sampled_from(["Cookie", "cookie", "Content-Type", "Host", "X-Forwarded-For", "x"]), TEXT
+    ),
+    max_size=5,
 )
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
-FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded"]
-ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)).map(
-    lambda answer: json.dumps(answer).encode()
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
 )
+FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded"]
+ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(FIELDS, JSON)
+).map(lambda answer: json.dumps(answer).encode())
 
 
 REQUESTS = st.builds(

@@ -22,15 +22,27 @@ FIELDS: list[tuple[object, list[object], list[object]]] = [
     ([{"suffix": ".png"}], ["a.png", ".png", "a\n.png"], ["a.PNG", "a.png.txt"]),
     ([{"suffix": {"equals-ignore-case": "tbridge"}}], ["EvenTBRIDGE"], ["tbridges"]),
     ([{"equals-ignore-case": "alice"}], ["ALICE", "alice"], ["alice ", ...]),
-    ([{"wildcard": "dir/*.png"}], ["dir/a.png", "dir/.png", "dir/b/c.png"], ["dir/a.jpg", "x/dir/a.png"]),
+    (
+        [{"wildcard": "dir/*.png"}],
+        ["dir/a.png", "dir/.png", "dir/b/c.png"],
+        ["dir/a.jpg", "x/dir/a.png"],
+    ),
     ([{"wildcard": r"a\*\\*"}], [r"a*\anything"], [r"ab\x", "a*"]),
-    ([{"anything-but": "initializing"}], ["running", "", None, 1, ["initializing", "running"]], ["initializing", ...]),
+    (
+        [{"anything-but": "initializing"}],
+        ["running", "", None, 1, ["initializing", "running"]],
+        ["initializing", ...],
+    ),
     ([{"anything-but": ["stopped", "overloaded"]}], ["running"], ["stopped", "overloaded", ...]),
     ([{"anything-but": [100, 200]}], [300, "100"], [100, 200.0]),
     ([{"anything-but": {"prefix": "init"}}], ["running", 5], ["initializing", ...]),
     ([{"anything-but": {"prefix": ["a", "b"]}}], ["c"], ["ab", "bc"]),
     ([{"anything-but": {"suffix": ".png"}}], ["a.jpg"], ["a.png"]),
-    ([{"anything-but": {"equals-ignore-case": ["initializing", "stopped"]}}], ["running"], ["INITIALIZING", "Stopped"]),
+    (
+        [{"anything-but": {"equals-ignore-case": ["initializing", "stopped"]}}],
+        ["running"],
+        ["INITIALIZING", "Stopped"],
+    ),
     ([{"anything-but": {"wildcard": "*/lib/*"}}], ["a/bin/b"], ["a/lib/b"]),
     ([{"numeric": ["=", 100]}], [100, 100.0], [101, "100", True]),
     ([{"numeric": [">", 10, "<=", 20]}], [10.5, 20], [10, 21]),
@@ -39,7 +51,11 @@ FIELDS: list[tuple[object, list[object], list[object]]] = [
     ([{"exists": True}], ["", None, 0, ["a"]], [..., {"child": 1}, {}, []]),
     ([{"exists": False}], [..., {"child": 1}, []], ["", None, 0]),
     ([{"exists": False}, "a"], [..., "a"], ["b"]),
-    ({"x": [1], "y": [2]}, [{"x": 1, "y": 2}, [{"x": 1, "y": 2}]], [{"x": 1}, [{"x": 1}, {"y": 2}], 1, ...]),
+    (
+        {"x": [1], "y": [2]},
+        [{"x": 1, "y": 2}, [{"x": 1, "y": 2}]],
+        [{"x": 1}, [{"x": 1}, {"y": 2}], 1, ...],
+    ),
     ({"x": [{"exists": False}]}, [..., {}, {"y": 1}, 5], [{"x": 1}, [{"y": 1}, {"x": 1}]]),
     ({"$or": [{"x": [1]}, {"y": [2], "z": [3]}]}, [{"x": 1}, {"y": 2, "z": 3}], [{"y": 2}, {}]),
     ({"$or": [1]}, [{"$or": 1}], [{"x": 1}]),
@@ -47,15 +63,23 @@ FIELDS: list[tuple[object, list[object], list[object]]] = [
 ]
 
 
-@pytest.mark.parametrize(("field", "match", "others"), FIELDS, ids=lambda value: json.dumps(value, default=str)[:60])
-def test_a_field_matches_what_the_operators_page_says(field: object, match: list[object], others: list[object]) -> None:
+@pytest.mark.parametrize(
+    ("field", "match", "others"), FIELDS, ids=lambda value: json.dumps(value, default=str)[:60]
+)
+def test_a_field_matches_what_the_operators_page_says(
+    field: object, match: list[object], others: list[object]
+) -> None:
     pattern = parse(json.dumps({"f": field}))
-    events = [(value, {} if value is ... else {"f": value, "other": 1}) for value in (*match, *others)]
+    events = [
+        (value, {} if value is ... else {"f": value, "other": 1}) for value in (*match, *others)
+    ]
     assert [value for value, event in events if matches(pattern, event)] == match
 
 
 def test_every_field_of_a_pattern_has_to_match() -> None:
-    pattern = parse('{"source": ["a"], "detail": {"state": ["on"], "$or": [{"x": [1]}, {"y": [1]}]}}')
+    pattern = parse(
+        '{"source": ["a"], "detail": {"state": ["on"], "$or": [{"x": [1]}, {"y": [1]}]}}'
+    )
     assert matches(pattern, {"source": "a", "detail": {"state": "on", "y": 1}, "more": 1})
     assert not matches(pattern, {"source": "b", "detail": {"state": "on", "y": 1}})
     assert not matches(pattern, {"source": "a", "detail": {"state": "off", "y": 1}})
@@ -85,7 +109,10 @@ def test_what_is_no_pattern_is_refused(text: str) -> None:
 
 
 _SCALARS = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3)
-_JSON = st.recursive(_SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner))
+_JSON = st.recursive(
+    _SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+)
 
 
 @given(_JSON, _JSON)
@@ -101,4 +128,6 @@ def test_any_json_is_refused_or_decides(pattern: object, event: object) -> None:
 def test_an_event_matches_the_pattern_made_of_its_own_values(event: dict[str, object]) -> None:
     pattern = parse(json.dumps({name: [value] for name, value in event.items()}))
     assert matches(pattern, event)
-    assert not matches(pattern, {name: value for name, value in event.items() if name != min(event)})
+    assert not matches(
+        pattern, {name: value for name, value in event.items() if name != min(event)}
+    )

@@ -13,7 +13,11 @@ def verdict(request: AccessRequest, *statements: Mapping[str, object]) -> Decisi
 
 
 READ = AccessRequest("dynamodb:GetItem", ("arn:aws:dynamodb:us-east-1:1:table/orders",))
-ALLOW = {"Effect": "Allow", "Action": "dynamodb:Get*", "Resource": "arn:aws:dynamodb:*:*:table/orders"}
+ALLOW = {
+    "Effect": "Allow",
+    "Action": "dynamodb:Get*",
+    "Resource": "arn:aws:dynamodb:*:*:table/orders",
+}
 
 
 def test_nothing_is_allowed_by_default() -> None:
@@ -23,29 +27,53 @@ def test_nothing_is_allowed_by_default() -> None:
 
 def test_action_and_resource_both_have_to_match_with_wildcards() -> None:
     assert verdict(READ, ALLOW) is Decision.ALLOWED
-    assert verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order"}) is Decision.NEUTRAL
-    assert verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order?"}) is Decision.ALLOWED
+    assert (
+        verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order"}) is Decision.NEUTRAL
+    )
+    assert (
+        verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order?"})
+        is Decision.ALLOWED
+    )
     assert verdict(READ, {**ALLOW, "Action": ["s3:*", "DYNAMODB:getitem"]}) is Decision.ALLOWED
-    assert verdict(READ, {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}) is Decision.ALLOWED
-    assert verdict(READ, {"Effect": "Allow", "Action": "*", "NotResource": "*orders"}) is Decision.NEUTRAL
+    assert (
+        verdict(READ, {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}) is Decision.ALLOWED
+    )
+    assert (
+        verdict(READ, {"Effect": "Allow", "Action": "*", "NotResource": "*orders"})
+        is Decision.NEUTRAL
+    )
 
 
 def test_a_dot_or_bracket_in_a_policy_is_no_pattern() -> None:
     request = AccessRequest("s3:GetObject", ("arn:aws:s3:::axb/k",))
-    assert verdict(request, {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::a.b/k"}) is Decision.NEUTRAL
+    assert (
+        verdict(request, {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::a.b/k"})
+        is Decision.NEUTRAL
+    )
 
 
 def test_a_denial_wins_wherever_it_stands() -> None:
     deny = {"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}
     assert verdict(READ, ALLOW, deny) is Decision.DENIED
-    assert decide([json.dumps({"Statement": deny}), json.dumps({"Statement": ALLOW})], READ) is Decision.DENIED
+    assert (
+        decide([json.dumps({"Statement": deny}), json.dumps({"Statement": ALLOW})], READ)
+        is Decision.DENIED
+    )
 
 
 @pytest.mark.parametrize(
     ("condition", "context", "expected"),
     [
-        ({"ArnLike": {"AWS:SourceArn": "arn:aws:sns:*:*:t"}}, {"aws:SourceArn": "arn:aws:sns:r:1:t"}, True),
-        ({"ArnLike": {"AWS:SourceArn": "arn:aws:sns:*:*:t"}}, {"aws:SourceArn": "arn:aws:sns:r:1:u"}, False),
+        (
+            {"ArnLike": {"AWS:SourceArn": "arn:aws:sns:*:*:t"}},
+            {"aws:SourceArn": "arn:aws:sns:r:1:t"},
+            True,
+        ),
+        (
+            {"ArnLike": {"AWS:SourceArn": "arn:aws:sns:*:*:t"}},
+            {"aws:SourceArn": "arn:aws:sns:r:1:u"},
+            False,
+        ),
         ({"StringEquals": {"aws:SourceAccount": ["1", "2"]}}, {"aws:SourceAccount": "2"}, True),
         ({"StringEquals": {"aws:SourceAccount": "1"}}, {}, False),
         ({"StringEqualsIfExists": {"aws:SourceAccount": "1"}}, {}, True),
@@ -69,14 +97,25 @@ def test_a_condition_that_does_not_hold_gives_no_permission(
 
 
 def test_a_denial_with_an_unknown_condition_denies() -> None:
-    deny = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {"DateLessThan": {"a": "1"}}}
+    deny = {
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"a": "1"}},
+    }
     assert verdict(READ, ALLOW, deny) is Decision.DENIED
 
 
 def test_a_resource_policy_names_who_may() -> None:
     statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "f"}
     request = AccessRequest("lambda:InvokeFunction", ("f",), ("sns.amazonaws.com",))
-    assert verdict(request, {**statement, "Principal": {"Service": "sns.amazonaws.com"}}) is Decision.ALLOWED
-    assert verdict(request, {**statement, "Principal": {"Service": "events.amazonaws.com"}}) is Decision.NEUTRAL
+    assert (
+        verdict(request, {**statement, "Principal": {"Service": "sns.amazonaws.com"}})
+        is Decision.ALLOWED
+    )
+    assert (
+        verdict(request, {**statement, "Principal": {"Service": "events.amazonaws.com"}})
+        is Decision.NEUTRAL
+    )
     assert verdict(request, {**statement, "Principal": "*"}) is Decision.ALLOWED
     assert verdict(request, statement) is Decision.NEUTRAL

@@ -19,40 +19,71 @@ from terralive_sandbox.apigateway.rest.events import Found, Resource
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1519166937.665
-API = Api("gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012")
+API = Api(
+    "gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012"
+)
 PROXY = Resource("roq9wj", "/{proxy+}", frozenset({"ANY"}))
 
 
-def request(method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str) -> HttpRequest:
+def request(
+    method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str
+) -> HttpRequest:
     return HttpRequest(
-        method, path, query, tuple((k.replace("_", "-"), v) for k, v in headers.items()), body, "192.0.2.1"
+        method,
+        path,
+        query,
+        tuple((k.replace("_", "-"), v) for k, v in headers.items()),
+        body,
+        "192.0.2.1",
     )
 
 
-def event(asked: HttpRequest, found: Found, api: Api = API, binary: tuple[str, ...] = ()) -> dict[str, object]:
+def event(
+    asked: HttpRequest, found: Found, api: Api = API, binary: tuple[str, ...] = ()
+) -> dict[str, object]:
     return restapi.event(asked, found, api, binary, request_id="r", extended_id="e", now=NOW)
 
 
 def test_the_event_is_the_published_one() -> None:
     published = sample("apigateway-rest-proxy")
     assert isinstance(published["headers"], dict)
-    front = {"Via", "X-Amz-Cf-Id", *(name for name in published["headers"] if name.startswith("CloudFront-"))}
+    front = {
+        "Via",
+        "X-Amz-Cf-Id",
+        *(name for name in published["headers"] if name.startswith("CloudFront-")),
+    }
     sent = tuple((name, value) for name, value in published["headers"].items() if name not in front)
     asked = HttpRequest(
         "POST", "/hello/world", "name=me&multivalueName=you&multivalueName=me", sent,
         str(published["body"]).encode(), "192.168.196.186",
     )  # fmt: skip
-    api = Api("gy415nuibc", "testStage", API.domain, API.account, {"stageVariableName": "stageVariableValue"})
+    api = Api(
+        "gy415nuibc",
+        "testStage",
+        API.domain,
+        API.account,
+        {"stageVariableName": "stageVariableValue"},
+    )
     ours = event(asked, Found(PROXY, "ANY", {"proxy": "hello/world"}), api)
     later = "later than the page's sample; a property of https://docs.aws.amazon.com/apigateway/latest/developerguide/"
     later += "api-gateway-mapping-template-reference.html#context-variable-reference"
-    context = ["domainName", "domainPrefix", "extendedRequestId", "path", "protocol", "requestTime", "requestTimeEpoch"]
+    context = [
+        "domainName",
+        "domainPrefix",
+        "extendedRequestId",
+        "path",
+        "protocol",
+        "requestTime",
+        "requestTimeEpoch",
+    ]
     assert_same_shape(
         ours,
         published,
         absent={
             **{
-                f"{where}.{name}": "added by CloudFront" for where in ("headers", "multiValueHeaders") for name in front
+                f"{where}.{name}": "added by CloudFront"
+                for where in ("headers", "multiValueHeaders")
+                for name in front
             },
             "requestContext.identity.apiKey": "only with an API key",
         },
@@ -64,7 +95,15 @@ def test_the_event_is_the_published_one() -> None:
             "multiValueHeaders.X-Amzn-Trace-Id": "later than the page's sample",
         },
     )
-    for name in ("resource", "path", "httpMethod", "body", "pathParameters", "stageVariables", "queryStringParameters"):
+    for name in (
+        "resource",
+        "path",
+        "httpMethod",
+        "body",
+        "pathParameters",
+        "stageVariables",
+        "queryStringParameters",
+    ):
         assert ours[name] == published[name]
     assert ours["multiValueQueryStringParameters"] == published["multiValueQueryStringParameters"]
 
@@ -73,7 +112,9 @@ def test_the_context_names_the_caller_as_published() -> None:
     published = sample("apigateway-rest-proxy-iam")
     caller = Caller("A", "arn", "AIDA", (), "1")
     api = Api("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
-    ours = event(request(user_agent="x"), Found(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"), api)
+    ours = event(
+        request(user_agent="x"), Found(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"), api
+    )
     later = ["domainName", "domainPrefix", "extendedRequestId", "identity.principalOrgId"]
     assert_same_shape(
         {"requestContext": ours["requestContext"]},
@@ -86,7 +127,9 @@ def test_the_context_names_the_caller_as_published() -> None:
 
 
 def test_paths_and_their_parameters_stay_encoded_and_header_names_as_sent() -> None:
-    asked = request(path="/a%20b/", Authorization="x", user_agent="y", X_cAsE="z", content_length="1", te="t")
+    asked = request(
+        path="/a%20b/", Authorization="x", user_agent="y", X_cAsE="z", content_length="1", te="t"
+    )
     ours = event(asked, Found(PROXY, "ANY", {"proxy": "a%20b"}))
     assert (ours["path"], ours["pathParameters"]) == ("/a%20b/", {"proxy": "a%20b"})
     headers = ours["headers"]
@@ -122,9 +165,13 @@ RESOURCES = [
         ("GET", "/nowhere", None),
     ],
 )
-def test_the_most_specific_resource_with_the_method_wins(method: str, path: str, expected: object) -> None:
+def test_the_most_specific_resource_with_the_method_wins(
+    method: str, path: str, expected: object
+) -> None:
     found = restapi.match(RESOURCES, method, path)
-    assert (None if found is None else (found.resource.id, found.method, found.parameters)) == expected
+    assert (
+        None if found is None else (found.resource.id, found.method, found.parameters)
+    ) == expected
 
 
 @pytest.mark.parametrize(
@@ -138,8 +185,14 @@ def test_the_most_specific_resource_with_the_method_wins(method: str, path: str,
         (("application/json",), "", True),
     ],
 )
-def test_bodies_are_base64_for_the_apis_binary_types(binary: tuple[str, ...], content_type: str, encoded: bool) -> None:
-    ours = event(request("POST", body=b"a\xff", Content_Type=content_type), Found(PROXY, "ANY"), binary=binary)
+def test_bodies_are_base64_for_the_apis_binary_types(
+    binary: tuple[str, ...], content_type: str, encoded: bool
+) -> None:
+    ours = event(
+        request("POST", body=b"a\xff", Content_Type=content_type),
+        Found(PROXY, "ANY"),
+        binary=binary,
+    )
     expected = (base64.b64encode(b"a\xff").decode(), True) if encoded else ("a\ufffd", False)
     assert (ours["body"], ours["isBase64Encoded"]) == expected
 
@@ -194,7 +247,10 @@ def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None
     origin = {"method.response.header.Access-Control-Allow-Origin": "'https://a'"}
     response = restapi.mock("{statusCode:200}", 204, origin, "")
     assert (response.status, response.body) == (204, b"")
-    assert dict(response.headers) == {"content-type": "application/json", "access-control-allow-origin": "https://a"}
+    assert dict(response.headers) == {
+        "content-type": "application/json",
+        "access-control-allow-origin": "https://a",
+    }
     plain = '{"statusCode": 200}'
     for template, parameters, body in (
         ("", {}, ""),
@@ -230,7 +286,9 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
     )  # fmt: skip
 
     def decided(address: str) -> Decision:
-        asked = AccessRequest("execute-api:Invoke", (f"{arn}/s/GET/",), ("anonymous",), {"aws:SourceIp": address})
+        asked = AccessRequest(
+            "execute-api:Invoke", (f"{arn}/s/GET/",), ("anonymous",), {"aws:SourceIp": address}
+        )
         return decide([restapi.expand_policy(document, arn)], asked)
 
     assert [decided(a) for a in ("192.0.2.9", "::1", "203.0.113.1", "nonsense")] == [
@@ -240,15 +298,19 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
 
 TEXT = st.text(max_size=8)
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
-JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3))
-FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"]
-ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, JSON)).map(
-    lambda answer: json.dumps(answer).encode()
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
 )
+FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"]
+ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(FIELDS, JSON)
+).map(lambda answer: json.dumps(answer).encode())
 
 
 @given(ANSWERS, TEXT, st.lists(st.sampled_from(["*/*", "image/*", "a"]) | TEXT, max_size=2))
-def test_any_answer_is_a_response_or_malformed(given_answer: bytes, accept: str, binary: list[str]) -> None:
+def test_any_answer_is_a_response_or_malformed(
+    given_answer: bytes, accept: str, binary: list[str]
+) -> None:
     try:
         response = restapi.response(given_answer, accept, binary)
     except MalformedAnswerError:
@@ -272,4 +334,6 @@ def test_any_request_becomes_an_event(asked: HttpRequest, paths: list[str], temp
     found = restapi.match(resources, asked.method, asked.path)
     json.dumps(event(asked, found or Found(PROXY, "ANY")), allow_nan=False)
     with contextlib.suppress(RefusedError):
-        restapi.mock('{"statusCode": 200}', 200, {f"method.response.header.{template}": f"'{template}'"}, "")
+        restapi.mock(
+            '{"statusCode": 200}', 200, {f"method.response.header.{template}": f"'{template}'"}, ""
+        )

@@ -27,7 +27,13 @@ EVENT: dict[str, object] = {
     "time": "2015-11-11T21:29:54Z",
     "region": "us-east-1",
     "resources": ["arn:aws:ec2:us-east-1:123456789012:instance/i-abcd1111"],
-    "detail": {"instance-id": "i-0123456789", "state": "RUNNING", "tags": [{"k": 1}, {"k": 2}], "n": 5, "on": True},
+    "detail": {
+        "instance-id": "i-0123456789",
+        "state": "RUNNING",
+        "tags": [{"k": 1}, {"k": 2}],
+        "n": 5,
+        "on": True,
+    },
 }
 PATHS = {
     "timestamp": "$.time", "instance": "$.detail.instance-id", "state": "$.detail.state", "tags": "$.detail.tags",
@@ -37,7 +43,9 @@ PATHS = {
 
 
 def transformed(template: str) -> str:
-    return payload({"InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": template}}, EVENT, SOURCE)
+    return payload(
+        {"InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": template}}, EVENT, SOURCE
+    )
 
 
 @pytest.mark.parametrize(
@@ -46,10 +54,17 @@ def transformed(template: str) -> str:
         # the page's own table
         ('"instance <instance> is in <state>"', "instance i-0123456789 is in RUNNING"),
         (r'"instance \"<instance>\" is in <state>"', 'instance "i-0123456789" is in RUNNING'),
-        ('{"instance" : <instance>, "state": <state>}', {"instance": "i-0123456789", "state": "RUNNING"}),
+        (
+            '{"instance" : <instance>, "state": <state>}',
+            {"instance": "i-0123456789", "state": "RUNNING"},
+        ),
         (
             r'{"instance" : <instance>, "state": "<state>", "status": "instance \"<instance>\" is in <state>"}',
-            {"instance": "i-0123456789", "state": "RUNNING", "status": 'instance "i-0123456789" is in RUNNING'},
+            {
+                "instance": "i-0123456789",
+                "state": "RUNNING",
+                "status": 'instance "i-0123456789" is in RUNNING',
+            },
         ),
         (
             '{"instance" : <instance>, "state": [9, <state>, true], "Transformed" : "Yes"}',
@@ -57,7 +72,11 @@ def transformed(template: str) -> str:
         ),
         (
             '{"arn": <aws.events.rule-arn>, "name": "<aws.events.rule-name>", "event": <aws.events.event>}',
-            {"arn": SOURCE.rule_arn, "name": "example", "event": {k: v for k, v in EVENT.items() if k != "detail"}},
+            {
+                "arn": SOURCE.rule_arn,
+                "name": "example",
+                "event": {k: v for k, v in EVENT.items() if k != "detail"},
+            },
         ),
         ('"<aws.events.rule-name> triggered"', "example triggered"),
         ('{"all": <aws.events.event.json>}', {"all": EVENT}),
@@ -86,20 +105,31 @@ def test_a_target_gets_the_event_a_constant_or_a_part_of_it() -> None:
 
 @given(st.text(), st.dictionaries(st.text(min_size=1, max_size=3), st.text(max_size=5), max_size=3))
 def test_no_template_and_no_path_breaks_a_rule(template: str, paths: dict[str, str]) -> None:
-    transformer = {"InputPathsMap": {name: f"$.{path}" for name, path in paths.items()}, "InputTemplate": template}
+    transformer = {
+        "InputPathsMap": {name: f"$.{path}" for name, path in paths.items()},
+        "InputTemplate": template,
+    }
     assert isinstance(payload({"InputTransformer": transformer}, EVENT, SOURCE), str)
     assert isinstance(payload({"InputPath": template}, EVENT, SOURCE), str)
 
 
 def test_an_entry_becomes_an_event_with_the_fields_of_the_page() -> None:
-    entry = {"Source": "shop", "DetailType": "order", "Detail": '{"a": 1}', "Resources": ["r"], "Time": 1.5}
+    entry = {
+        "Source": "shop",
+        "DetailType": "order",
+        "Detail": '{"a": 1}',
+        "Resources": ["r"],
+        "Time": 1.5,
+    }
     event = event_of(entry, "id", "123456789012", "eu-west-1", NOW)
     assert list(event) == list(EVENT)
     theirs = sample("eventbridge-event")
     detail = json.dumps(theirs["detail"])
     assert_same_shape(event_of({**entry, "Detail": detail}, "id", "1", "r", NOW), theirs)
     assert event["time"] == "1970-01-01T00:00:01Z"
-    without = event_of({**entry, "Time": None, "Resources": None}, "id", "123456789012", "eu-west-1", NOW)
+    without = event_of(
+        {**entry, "Time": None, "Resources": None}, "id", "123456789012", "eu-west-1", NOW
+    )
     assert (without["time"], without["resources"]) == ("2026-01-02T03:04:05Z", [])
 
 

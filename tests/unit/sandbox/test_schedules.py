@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.schedules import Agenda, InvalidScheduleError, next_time, parse
+from terralive_sandbox.triggers.rules.schedules import (
+    Agenda,
+    InvalidScheduleError,
+    next_time,
+    parse,
+)
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # a Thursday
 MINUTE = dt.timedelta(minutes=1)
@@ -39,11 +44,20 @@ def times(expression: str, count: int, after: dt.datetime = START) -> list[str]:
         ("cron(15 12 * * ? *)", ["2026-01-01 12:15", "2026-01-02 12:15"]),
         ("cron(0 18 ? * MON-FRI *)", ["2026-01-01 18:00", "2026-01-02 18:00", "2026-01-05 18:00"]),
         ("cron(0 8 1 * ? *)", ["2026-01-01 08:00", "2026-02-01 08:00"]),
-        ("cron(0/15 * * * ? *)", ["2026-01-01 00:15", "2026-01-01 00:30", "2026-01-01 00:45", "2026-01-01 01:00"]),
-        ("cron(0/30 20-2 ? * MON-FRI *)", ["2026-01-01 00:30", "2026-01-01 01:00", "2026-01-01 01:30"]),
+        (
+            "cron(0/15 * * * ? *)",
+            ["2026-01-01 00:15", "2026-01-01 00:30", "2026-01-01 00:45", "2026-01-01 01:00"],
+        ),
+        (
+            "cron(0/30 20-2 ? * MON-FRI *)",
+            ["2026-01-01 00:30", "2026-01-01 01:00", "2026-01-01 01:30"],
+        ),
         ("cron(15 10 ? * 6L 2019-2027)", ["2026-01-30 10:15", "2026-02-27 10:15"]),
         ("cron(1/10 * * * ? *)", ["2026-01-01 00:01", "2026-01-01 00:11", "2026-01-01 00:21"]),
-        ("cron(0 0 3W * ? *)", ["2026-01-02 00:00", "2026-02-03 00:00", "2026-03-03 00:00", "2026-04-03 00:00"]),
+        (
+            "cron(0 0 3W * ? *)",
+            ["2026-01-02 00:00", "2026-02-03 00:00", "2026-03-03 00:00", "2026-04-03 00:00"],
+        ),
         ("cron(0 0 ? * 3#2 *)", ["2026-01-13 00:00", "2026-02-10 00:00"]),
         # L, W and the ends of months
         ("cron(0 0 L * ? *)", ["2026-01-31 00:00", "2026-02-28 00:00", "2026-03-31 00:00"]),
@@ -52,7 +66,10 @@ def times(expression: str, count: int, after: dt.datetime = START) -> list[str]:
         ("cron(0 0 ? * L *)", ["2026-01-03 00:00", "2026-01-10 00:00"]),
         ("cron(0 0 ? * MON#5 *)", ["2026-03-30 00:00", "2026-06-29 00:00"]),
         ("cron(0 0 29 FEB ? *)", ["2028-02-29 00:00", "2032-02-29 00:00"]),
-        ("cron(0 0 1,15 JAN,MAR ? 2026)", ["2026-01-15 00:00", "2026-03-01 00:00", "2026-03-15 00:00"]),
+        (
+            "cron(0 0 1,15 JAN,MAR ? 2026)",
+            ["2026-01-15 00:00", "2026-03-01 00:00", "2026-03-15 00:00"],
+        ),
         ("cron(0 0 30 2 ? *)", []),
         ("cron(0 0 1 1 ? 2025)", []),
         ("rate(1 minute)", ["2026-01-01 00:01", "2026-01-01 00:02"]),
@@ -83,19 +100,32 @@ def test_what_is_no_schedule_is_refused(expression: str) -> None:
 
 _HOURS = st.lists(st.integers(0, 23), min_size=1, max_size=3, unique=True)
 _MINUTES = st.lists(st.integers(0, 59), min_size=1, max_size=3, unique=True)
-_MOMENTS = st.datetimes(at("2024-01-01").replace(tzinfo=None), at("2030-01-01").replace(tzinfo=None))
-_WEEKDAYS = st.lists(st.sampled_from(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]), min_size=1, unique=True)
+_MOMENTS = st.datetimes(
+    at("2024-01-01").replace(tzinfo=None), at("2030-01-01").replace(tzinfo=None)
+)
+_WEEKDAYS = st.lists(
+    st.sampled_from(["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"]), min_size=1, unique=True
+)
 
 
 @given(_MINUTES, _HOURS, _WEEKDAYS, _MOMENTS)
 def test_the_next_time_is_the_first_minute_that_fits(
     minutes: list[int], hours: list[int], weekdays: list[str], after: dt.datetime
 ) -> None:
-    fields = [",".join(map(str, minutes)), ",".join(map(str, hours)), "?", "*", ",".join(weekdays), "*"]
+    fields = [
+        ",".join(map(str, minutes)),
+        ",".join(map(str, hours)),
+        "?",
+        "*",
+        ",".join(weekdays),
+        "*",
+    ]
     found = next_time(parse(f"cron({' '.join(fields)})"), after.replace(tzinfo=dt.UTC))
     minute = after.replace(second=0, microsecond=0) + MINUTE
     while not (
-        minute.minute in minutes and minute.hour in hours and calendar.day_abbr[minute.weekday()].upper() in weekdays
+        minute.minute in minutes
+        and minute.hour in hours
+        and calendar.day_abbr[minute.weekday()].upper() in weekdays
     ):
         minute += MINUTE
     assert found == minute.replace(tzinfo=dt.UTC)
@@ -118,7 +148,9 @@ def test_an_agenda_fires_once_a_time_and_forgets_what_is_gone() -> None:
     assert agenda.due(both, START) == []
     assert agenda.next_at() == START + dt.timedelta(seconds=30)
     assert agenda.due(both, START + dt.timedelta(seconds=29)) == []
-    assert agenda.due(both, START + dt.timedelta(seconds=31)) == [("rule", START + dt.timedelta(seconds=30))]
+    assert agenda.due(both, START + dt.timedelta(seconds=31)) == [
+        ("rule", START + dt.timedelta(seconds=30))
+    ]
     assert agenda.due(both, START + dt.timedelta(seconds=32)) == []
     after_sleep = START + dt.timedelta(hours=13)
     assert [key for key, _ in agenda.due(both, after_sleep)] == list(both)

@@ -13,31 +13,49 @@ from hypothesis import strategies as st
 from terralive_sandbox.access import sigv2, sigv4
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI"
-SEGMENT = st.text(st.characters(codec="ascii", categories=["L", "N"], include_characters="-_.~ =+@$:%"), max_size=8)
+SEGMENT = st.text(
+    st.characters(codec="ascii", categories=["L", "N"], include_characters="-_.~ =+@$:%"),
+    max_size=8,
+)
 
 
 def received(request: AWSRequest, body: bytes) -> sigv4.Request:
     """What a server gets of a request that botocore signed."""
     prepared = request.prepare()
     url = urlsplit(prepared.url)
-    headers = {"host": url.netloc, **{str(k).lower(): _text(v) for k, v in prepared.headers.items()}}
-    return sigv4.Request(str(prepared.method), url.path or "/", url.query, tuple(headers.items()), body)
+    headers = {
+        "host": url.netloc,
+        **{str(k).lower(): _text(v) for k, v in prepared.headers.items()},
+    }
+    return sigv4.Request(
+        str(prepared.method), url.path or "/", url.query, tuple(headers.items()), body
+    )
 
 
 def _text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def check(request: sigv4.Request, *, secret: str = SECRET, now: float | None = None) -> sigv4.Signed:
+def check(
+    request: sigv4.Request, *, secret: str = SECRET, now: float | None = None
+) -> sigv4.Signed:
     signed = sigv4.parse(request)
     sigv4.verify(request, signed, secret, time.time() if now is None else now)
     return signed
 
 
-@given(st.lists(SEGMENT, max_size=3), st.dictionaries(SEGMENT, SEGMENT, max_size=3), st.binary(max_size=40))
-def test_what_botocore_signs_is_accepted(segments: list[str], query: dict[str, str], body: bytes) -> None:
+@given(
+    st.lists(SEGMENT, max_size=3),
+    st.dictionaries(SEGMENT, SEGMENT, max_size=3),
+    st.binary(max_size=40),
+)
+def test_what_botocore_signs_is_accepted(
+    segments: list[str], query: dict[str, str], body: bytes
+) -> None:
     path = "/".join(quote(s, safe="") for s in segments)
-    url = f"http://127.0.0.1:4566/{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    url = f"http://127.0.0.1:4566/{path}" + (
+        f"?{urlencode(query, quote_via=quote)}" if query else ""
+    )
     request = AWSRequest("POST", url, data=body, headers={"X-Amz-Target": "a  b"})
     SigV4Auth(Credentials(KEY, SECRET, "token"), "execute-api", "eu-west-1").add_auth(request)
     signed = check(received(request, body))
@@ -51,7 +69,9 @@ def test_s3_and_presigned_requests_are_accepted() -> None:
     S3SigV4Auth(Credentials(KEY, SECRET), "s3", "us-east-1").add_auth(request)
     check(received(request, b"x"))
     request = AWSRequest("GET", "http://127.0.0.1:1/stage?a=b")
-    SigV4QueryAuth(Credentials(KEY, SECRET, "t/+="), "execute-api", "us-east-1", expires=60).add_auth(request)
+    SigV4QueryAuth(
+        Credentials(KEY, SECRET, "t/+="), "execute-api", "us-east-1", expires=60
+    ).add_auth(request)
     assert check(received(request, b"")).token == "t/+="
 
 
@@ -94,7 +114,9 @@ def test_what_botocore_presigns_by_version_2_is_accepted(
     method: str, segments: list[str], query: dict[str, str], headers: dict[str, str], token: str
 ) -> None:
     path = "/".join(quote(s, safe="") for s in ["bucket", *segments])
-    url = f"http://127.0.0.1:4566/{path}" + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+    url = f"http://127.0.0.1:4566/{path}" + (
+        f"?{urlencode(query, quote_via=quote)}" if query else ""
+    )
     request = AWSRequest(method, url, headers=headers)
     HmacV1QueryAuth(Credentials(KEY, SECRET, token or None), expires=60).add_auth(request)
     signed_url = urlsplit(str(request.url))
@@ -109,7 +131,9 @@ def test_what_botocore_presigns_by_version_2_is_accepted(
         sigv4.Request(method, signed_url.path + "x", signed_url.query, sent.headers),
         sigv4.Request(method, signed_url.path, signed_url.query + "&acl", sent.headers),
         sigv4.Request("POST", signed_url.path, signed_url.query, sent.headers),
-        sigv4.Request(method, signed_url.path, signed_url.query, (*sent.headers, ("x-amz-other", "1"))),
+        sigv4.Request(
+            method, signed_url.path, signed_url.query, (*sent.headers, ("x-amz-other", "1"))
+        ),
     ):
         with pytest.raises(sigv4.SignatureError, match="does not match"):
             sigv2.verify(changed, signed, SECRET, time.time())
@@ -131,4 +155,8 @@ def test_a_malformed_authorization_is_refused_by_name(text: str) -> None:
 @given(st.text(max_size=60))
 def test_a_malformed_query_is_refused_by_name(text: str) -> None:
     with pytest.raises(sigv4.SignatureError):
-        check(sigv4.Request("GET", "/", f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={text}", ()))
+        check(
+            sigv4.Request(
+                "GET", "/", f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={text}", ()
+            )
+        )

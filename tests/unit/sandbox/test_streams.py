@@ -43,7 +43,9 @@ def test_what_came_before_the_reported_record_is_done() -> None:
     assert streams.after_failure(batch(1, 2, 3), 1, 0, bisects=True) == (batch(2, 3),)
 
 
-@given(st.sets(st.integers(0, 20), min_size=1), st.integers(0, 3), st.booleans(), st.integers(1, 12))
+@given(
+    st.sets(st.integers(0, 20), min_size=1), st.integers(0, 3), st.booleans(), st.integers(1, 12)
+)
 def test_every_record_is_done_or_given_up_in_order_whatever_fails(
     bad: set[int], retries: int, bisects: bool, size: int
 ) -> None:

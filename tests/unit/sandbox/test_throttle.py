@@ -51,7 +51,9 @@ def test_what_is_unset_is_the_accounts() -> None:
 @given(
     st.lists(st.floats(0, 100), max_size=60), st.floats(0, 20, allow_subnormal=False), st.integers(0, 10)
 )  # fmt: skip
-def test_no_time_lets_more_pass_than_burst_and_rate(times: list[float], rate: float, burst: int) -> None:
+def test_no_time_lets_more_pass_than_burst_and_rate(
+    times: list[float], rate: float, burst: int
+) -> None:
     throttle = Throttle()
     passed = sum(throttle.allows([("key", Limit(rate, burst))], at) for at in sorted(times))
     assert passed <= burst + rate * (max(times, default=0.0) - min(times, default=0.0)) + 1e-6

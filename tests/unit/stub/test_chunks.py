@@ -1,4 +1,7 @@
-"""Payloads survive any order and repetition of their chunks; no peer makes a session hold more than its bound."""
+"""Payloads survive any order and repetition of their chunks.
+
+No peer makes a session hold more than its bound.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +34,15 @@ def payload_of(size: int, seed: int, *, noisy: bool) -> bytes:
 
 
 @settings(max_examples=60, deadline=None)
-@given(size=st.integers(0, 400_000), seed=st.integers(0, 999), noisy=st.booleans(), repeats=st.integers(0, 5))
-def test_a_payload_arrives_whole_in_any_order_and_with_repeats(size: int, seed: int, noisy: bool, repeats: int) -> None:
+@given(
+    size=st.integers(0, 400_000),
+    seed=st.integers(0, 999),
+    noisy=st.booleans(),
+    repeats=st.integers(0, 5),
+)
+def test_a_payload_arrives_whole_in_any_order_and_with_repeats(
+    size: int, seed: int, noisy: bool, repeats: int
+) -> None:
     payload = payload_of(size, seed, noisy=noisy)
     chunks = list(split(Kind.INVOKE, "id", "fn", payload))
     dice = random.Random(seed)
@@ -61,7 +71,9 @@ def test_events_at_lambdas_limit_fit_api_gateways_messages(*, noisy: bool) -> No
 
 
 @pytest.mark.parametrize("extra", [0, 1])
-def test_a_compressed_payload_may_be_as_large_as_the_limit_and_not_a_byte_larger(extra: int) -> None:
+def test_a_compressed_payload_may_be_as_large_as_the_limit_and_not_a_byte_larger(
+    extra: int,
+) -> None:
     data = zlib.compress(bytes(PAYLOAD_BYTES + extra), 9)
     assert len(data) < CHUNK_BYTES
     chunk = Chunk(Kind.RESULT, "id", "fn", 0, 1, len(data), ZLIB, data)
@@ -72,7 +84,9 @@ def test_a_compressed_payload_may_be_as_large_as_the_limit_and_not_a_byte_larger
         assert Assembler().add(chunk, 0.0) == bytes(PAYLOAD_BYTES)
 
 
-@pytest.mark.parametrize("data", [b"no zlib", zlib.compress(b"x")[:-1], zlib.compress(b"x") + b"more"])
+@pytest.mark.parametrize(
+    "data", [b"no zlib", zlib.compress(b"x")[:-1], zlib.compress(b"x") + b"more"]
+)
 def test_damaged_compressed_data_is_refused(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         Assembler().add(Chunk(Kind.RESULT, "id", "fn", 0, 1, len(data), ZLIB, data), 0.0)
@@ -80,9 +94,18 @@ def test_damaged_compressed_data_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"part": 9}, {"parts": 9}, {"size": 10}, {"size": PAYLOAD_BYTES + 1}, {"encoding": "lzma"}, {"data": b""}],
+    [
+        {"part": 9},
+        {"parts": 9},
+        {"size": 10},
+        {"size": PAYLOAD_BYTES + 1},
+        {"encoding": "lzma"},
+        {"data": b""},
+    ],
 )
-def test_a_chunk_that_contradicts_itself_is_refused_and_changes_nothing(change: dict[str, object]) -> None:
+def test_a_chunk_that_contradicts_itself_is_refused_and_changes_nothing(
+    change: dict[str, object],
+) -> None:
     first, second = split(Kind.INVOKE, "id", "fn", payload_of(CHUNK_BYTES + 7, 1, noisy=True))
     assembler = Assembler()
     assembler.add(first, 0.0)
@@ -102,22 +125,40 @@ def test_a_payload_packed_anew_counts_from_its_first_chunk() -> None:
 
 def test_no_announcement_makes_the_assembler_hold_more_than_its_bound() -> None:
     def chunk(number: int, size: int) -> Chunk:
-        return Chunk(Kind.INVOKE, f"id{number}", "fn", 0, -(-size // CHUNK_BYTES), size, "raw", bytes(CHUNK_BYTES))
+        return Chunk(
+            Kind.INVOKE,
+            f"id{number}",
+            "fn",
+            0,
+            -(-size // CHUNK_BYTES),
+            size,
+            "raw",
+            bytes(CHUNK_BYTES),
+        )
 
     assembler = Assembler(most_bytes=1_000_000)
-    for size in (CHUNK_BYTES + 1, 400_000):  # small at first, then the same ones "packed anew", larger
+    for size in (
+        CHUNK_BYTES + 1,
+        400_000,
+    ):  # small at first, then the same ones "packed anew", larger
         for number in range(50):
             assembler.add(chunk(number, size), float(number))
-            kept = sum(partial.first.size for partial in assembler._partials.values() if partial.data)
+            kept = sum(
+                partial.first.size for partial in assembler._partials.values() if partial.data
+            )
             assert kept <= 1_000_000
 
 
 def test_payloads_that_find_no_room_wait_and_finish_one_after_the_other() -> None:
     """As when many functions send megabytes at once: none of them pushes another out."""
     payloads = [payload_of(4 * CHUNK_BYTES, number, noisy=True) for number in range(8)]
-    sent = [split(Kind.INVOKE, f"id{number}", "fn", payload) for number, payload in enumerate(payloads)]
+    sent = [
+        split(Kind.INVOKE, f"id{number}", "fn", payload) for number, payload in enumerate(payloads)
+    ]
     assembler, now, finished = Assembler(most_bytes=9 * CHUNK_BYTES), 0.0, dict[str, bytes]()
-    to_send = [chunk for parts in zip(*sent, strict=True) for chunk in parts]  # all of them side by side
+    to_send = [
+        chunk for parts in zip(*sent, strict=True) for chunk in parts
+    ]  # all of them side by side
     told_to_wait = 0
     while to_send:
         for chunk in to_send:
@@ -127,24 +168,34 @@ def test_payloads_that_find_no_room_wait_and_finish_one_after_the_other() -> Non
         now += 1.0
         asked = list(assembler.stalled(now, after=1.0))
         told_to_wait += sum(not parts for _, parts in asked)
-        to_send = [sent[int(first.request_id[2:])][part] for first, parts in asked for part in parts]
+        to_send = [
+            sent[int(first.request_id[2:])][part] for first, parts in asked for part in parts
+        ]
     assert told_to_wait
     assert finished == {f"id{number}": payload for number, payload in enumerate(payloads)}
 
 
 def test_a_payload_that_stands_still_gives_way() -> None:
-    dead, alive = (split(Kind.INVOKE, name, "fn", payload_of(2 * CHUNK_BYTES, 1, noisy=True)) for name in "ab")
+    dead, alive = (
+        split(Kind.INVOKE, name, "fn", payload_of(2 * CHUNK_BYTES, 1, noisy=True)) for name in "ab"
+    )
     assembler = Assembler(most_bytes=3 * CHUNK_BYTES)
     assembler.add(dead[0], 0.0)
     assembler.add(alive[0], 1.0)
-    assert ("b", ()) in [(first.request_id, parts) for first, parts in assembler.stalled(2.0, after=1.0)]
-    assert ("b", (0, 1)) in [(first.request_id, parts) for first, parts in assembler.stalled(6.0, after=1.0)]
+    assert ("b", ()) in [
+        (first.request_id, parts) for first, parts in assembler.stalled(2.0, after=1.0)
+    ]
+    assert ("b", (0, 1)) in [
+        (first.request_id, parts) for first, parts in assembler.stalled(6.0, after=1.0)
+    ]
 
 
 def test_what_is_unfinished_is_bounded_in_number_too() -> None:
     assembler = Assembler(most_bytes=0)
     (first, *_) = split(Kind.INVOKE, "id", "fn", payload_of(2 * CHUNK_BYTES, 1, noisy=True))
-    flood = (assembler.add(replace(first, request_id=str(number)), 0.0) for number in range(100_000))
+    flood = (
+        assembler.add(replace(first, request_id=str(number)), 0.0) for number in range(100_000)
+    )
     with pytest.raises(ProtocolError, match="unfinished"):
         list(flood)
 

@@ -49,10 +49,14 @@ class Stage:
         self.exchange.message(name, encode(message), self.now)
         return self.gateway.take(name)
 
-    def hello(self, name: str = "relay1", arn: str = ANA, *, takeover: bool = False, life: str = "") -> Message:
+    def hello(
+        self, name: str = "relay1", arn: str = ANA, *, takeover: bool = False, life: str = ""
+    ) -> Message:
         self.connect(name, arn)
         owner = arn.rpartition("/")[2]
-        (answer,) = self.say(name, Hello(life or name, ("fn", "other"), owner, f"{owner}s-laptop", takeover))
+        (answer,) = self.say(
+            name, Hello(life or name, ("fn", "other"), owner, f"{owner}s-laptop", takeover)
+        )
         return answer
 
 
@@ -78,7 +82,9 @@ def reference(messages: list[Message]) -> str:
     return problem.reference
 
 
-def test_an_invocation_reaches_the_relay_under_its_true_sender_and_the_answer_its_asker(stage: Stage) -> None:
+def test_an_invocation_reaches_the_relay_under_its_true_sender_and_the_answer_its_asker(
+    stage: Stage,
+) -> None:
     assert stage.say("stub1", invoke()) == []
     (got,) = stage.gateway.take("relay1")
     assert isinstance(got, Chunk)
@@ -108,7 +114,10 @@ def test_a_warm_invocation_costs_no_table_access(stage: Stage) -> None:
 
 
 def test_a_stub_cannot_register_as_a_relay(stage: Stage) -> None:
-    assert reference(stage.say("stub1", Hello("evil", ("fn",), "x", "y", takeover=True))) == "not-a-stub-message"
+    assert (
+        reference(stage.say("stub1", Hello("evil", ("fn",), "x", "y", takeover=True)))
+        == "not-a-stub-message"
+    )
     assert reference(stage.say("stub1", result())) == "not-a-stub-message"
 
 
@@ -171,14 +180,18 @@ def test_a_restarted_relay_of_the_same_person_takes_over_a_lost_lease(stage: Sta
     assert isinstance(stage.hello("relay3", ANA), Welcome)
 
 
-def test_a_killed_relay_does_not_keep_its_owners_next_one_out_where_its_disconnect_was_never_told(stage: Stage) -> None:
+def test_a_killed_relay_does_not_keep_its_owners_next_one_out_where_its_disconnect_was_never_told(
+    stage: Stage,
+) -> None:
     stage.gateway.gone.add("relay1")
     assert isinstance(stage.hello("relay2", life="b"), Welcome)
     assert stage.table.lease is not None
     assert stage.table.lease.connection == "relay2"
 
 
-def test_a_reconnecting_relay_keeps_its_lease_when_its_credentials_were_renewed(stage: Stage) -> None:
+def test_a_reconnecting_relay_keeps_its_lease_when_its_credentials_were_renewed(
+    stage: Stage,
+) -> None:
     """SDKs name each session of an assumed role anew (`botocore-session-1732…`)."""
     stage.connect("relay2", "arn:aws:sts::1:assumed-role/Developer/botocore-session-2")
     answer = stage.say("relay2", Hello("relay1", ("fn",), "ana", "anas-laptop"))
@@ -257,8 +270,12 @@ def test_an_answer_to_a_gone_stub_is_told_to_the_relay(stage: Stage) -> None:
     assert stage.say("relay1", result("never-was")) == [Undeliverable("r1", "never-was")]
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", '{"v":1}', '{"v":2,"action":"ack"}', '{"v":1,"action":[[]]}'])
-def test_a_malformed_message_is_answered_and_the_connection_stays_usable(stage: Stage, text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["", "{", "null", '{"v":1}', '{"v":2,"action":"ack"}', '{"v":1,"action":[[]]}']
+)
+def test_a_malformed_message_is_answered_and_the_connection_stays_usable(
+    stage: Stage, text: str
+) -> None:
     stage.exchange.message("stub1", text, stage.now)
     assert reference(stage.gateway.take("stub1")) == "malformed-message"
     assert stage.say("stub1", invoke()) == []
@@ -272,8 +289,12 @@ def test_a_message_that_only_becomes_too_large_on_its_way_is_refused_by_name(sta
     assert reference(stage.gateway.take("stub1")) == "message-too-large"
 
 
-def test_a_reconnecting_relay_is_not_refused_by_its_own_disconnect_that_is_still_written(stage: Stage) -> None:
-    other = Exchange(stage.table, stage.gateway)  # another warm broker, which handles the old connection's end
+def test_a_reconnecting_relay_is_not_refused_by_its_own_disconnect_that_is_still_written(
+    stage: Stage,
+) -> None:
+    other = Exchange(
+        stage.table, stage.gateway
+    )  # another warm broker, which handles the old connection's end
 
     class Interleaved(FakeTable):
         """The old connection's $disconnect is written between this broker's read and its write."""

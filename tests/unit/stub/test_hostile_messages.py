@@ -1,7 +1,7 @@
 """Whatever is sent to a relay's, a stub's or a broker's session, the next ordinary invocation runs to its end.
 
-Each driver does with its session what the shell around it does (`relay.py`, `stub.py`, `broker.py`) and nothing more:
-what a shell does not catch must not be raised. Time is a parameter.
+Each driver does with its session what the shell around it does (`relay.py`, `stub.py`, `broker.py`)
+and nothing more: what a shell does not catch must not be raised. Time is a parameter.
 """
 
 from __future__ import annotations
@@ -67,15 +67,22 @@ STUB = "arn:aws:sts::1:assumed-role/fn-role/fn"
 BOMB = zlib.compress(bytes(50_000_000), 9)
 
 
-def chunk(kind: Kind, request_id: str, data: bytes, *, encoding: str = "raw", function: str = "fn") -> Chunk:
+def chunk(
+    kind: Kind, request_id: str, data: bytes, *, encoding: str = "raw", function: str = "fn"
+) -> Chunk:
     return Chunk(kind, request_id, function, 0, 1, len(data), encoding, data, peer="c1")
 
 
 @st.composite
 def _chunks(draw: st.DrawFn) -> Chunk:
-    """Chunks that agree with themselves: of nonsense, of bombs, of payloads that never get whole or are packed anew."""
+    """Chunks that agree with themselves.
+
+    Of nonsense, of bombs, of payloads that never get whole or are packed anew.
+    """
     kind, request_id = draw(st.sampled_from(Kind)), draw(NAMES)
-    data = draw(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode() + b"\n{}"))
+    data = draw(
+        st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode() + b"\n{}")
+    )
     data = draw(st.sampled_from([data, zlib.compress(data), BOMB]))
     parts = draw(st.sampled_from([1, 1, 2, 77]))
     if parts == 1:
@@ -88,11 +95,24 @@ def _chunks(draw: st.DrawFn) -> Chunk:
 def endless(number: int) -> Chunk:
     """The first part of a payload as large as any may be."""
     parts = -(-PAYLOAD_BYTES // CHUNK_BYTES)
-    return Chunk(Kind.INVOKE, f"endless{number}", "fn", 0, parts, PAYLOAD_BYTES, "raw", bytes(CHUNK_BYTES), "c2")
+    return Chunk(
+        Kind.INVOKE,
+        f"endless{number}",
+        "fn",
+        0,
+        parts,
+        PAYLOAD_BYTES,
+        "raw",
+        bytes(CHUNK_BYTES),
+        "c2",
+    )
 
 
 HOSTILE = st.lists(TEXTS | _chunks().map(encode), max_size=8)
-EVERY_UNREADABLE = [*UNREADABLE, *(encode(chunk(kind, "x", BOMB, encoding="zlib")) for kind in Kind)]
+EVERY_UNREADABLE = [
+    *UNREADABLE,
+    *(encode(chunk(kind, "x", BOMB, encoding="zlib")) for kind in Kind),
+]
 
 
 @dataclass
@@ -102,7 +122,9 @@ class RelaySide:
     The only place that calls the session.
     """
 
-    session: RelaySession = field(default_factory=lambda: RelaySession(Identity("life", ("fn",), "ana", "laptop")))
+    session: RelaySession = field(
+        default_factory=lambda: RelaySession(Identity("life", ("fn",), "ana", "laptop"))
+    )
     now: float = 0.0
     connection: int = 0
     ran: list[str] = field(default_factory=list)
@@ -159,7 +181,11 @@ class RelaySide:
 
 def outcomes(messages: list[Message], request_id: str) -> list[Outcome]:
     assembler = Assembler()
-    mine = [message for message in messages if isinstance(message, Chunk) and message.request_id == request_id]
+    mine = [
+        message
+        for message in messages
+        if isinstance(message, Chunk) and message.request_id == request_id
+    ]
     payloads = [assembler.add(message, 0.0) for message in mine]
     return [unpack_outcome(payload) for payload in payloads if payload is not None]
 
@@ -177,7 +203,9 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
         assert len(relay.ran) - before <= 1
         assert len(relay.kept._entries) == len(relay.ran)
         relay.tick()
-        if relay.stopped:  # a broker has said that the stage is somebody else's: that is the end, by design
+        if (
+            relay.stopped
+        ):  # a broker has said that the stage is somebody else's: that is the end, by design
             return
     relay.connect()
     relay.finish("running", OK)
@@ -196,7 +224,11 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
         assert relay.hear(encode(Done(name, "fn", "c1"))) == []
         assert relay.hear(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
     kept = relay.kept
-    assert [len(held) for held in (kept._entries, kept._finished, kept._assembler._partials)] == [0, 0, 0]
+    assert [len(held) for held in (kept._entries, kept._finished, kept._assembler._partials)] == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
@@ -248,8 +280,13 @@ def test_a_relay_renews_its_lease_in_time_and_not_all_the_time(heartbeat_ms: int
     assert 1 <= beats <= 60
 
 
-def test_asking_over_and_over_for_a_large_result_costs_a_relay_no_more_than_a_few_times_its_size() -> None:
-    """What is sent waits in the transport's queue: a thousand tiny questions would be gigabytes there."""
+def test_asking_over_and_over_for_a_large_result_costs_a_relay_no_more_than_a_few_times_its_size() -> (
+    None
+):
+    """What is sent waits in the transport's queue.
+
+    A thousand tiny questions would be gigabytes there.
+    """
     relay = RelaySide()
     relay.connect()
     relay.invoke("r1")
@@ -265,7 +302,9 @@ class StubSide:
     The only place that calls the session.
     """
 
-    session: stub.StubSession = field(default_factory=lambda: stub.StubSession(app="orders", stage="dev"))
+    session: stub.StubSession = field(
+        default_factory=lambda: stub.StubSession(app="orders", stage="dev")
+    )
     now: float = 0.0
     finished: list[Outcome] = field(default_factory=list)
 
@@ -326,7 +365,12 @@ def test_a_stub_goes_on_after_hostile_messages(texts: list[str], owned: bool) ->
 
 
 @given(
-    st.lists(MESSAGES.filter(lambda message: getattr(message, "request_id", "") != "running").map(encode), max_size=8)
+    st.lists(
+        MESSAGES.filter(lambda message: getattr(message, "request_id", "") != "running").map(
+            encode
+        ),
+        max_size=8,
+    )
 )
 def test_messages_about_anything_else_change_nothing_for_an_invocation(texts: list[str]) -> None:
     side = StubSide()
@@ -336,8 +380,12 @@ def test_messages_about_anything_else_change_nothing_for_an_invocation(texts: li
     assert side.finished == [OK]
 
 
-@given(st.builds(NoRelay, st.just("running"), st.text(), st.text(), NUMBERS, NUMBERS, NUMBERS, NAMES))
-def test_nobody_connected_is_a_named_error_whatever_the_broker_says_of_owner_and_times(notice: NoRelay) -> None:
+@given(
+    st.builds(NoRelay, st.just("running"), st.text(), st.text(), NUMBERS, NUMBERS, NUMBERS, NAMES)
+)
+def test_nobody_connected_is_a_named_error_whatever_the_broker_says_of_owner_and_times(
+    notice: NoRelay,
+) -> None:
     side = StubSide()
     side.begin("running")
     side.now += 0.001
@@ -362,7 +410,12 @@ class Stack:
     def event(self, kind: str, connection: str, body: object = None) -> dict[str, object]:
         door = Door.RELAY if connection.startswith("relay") else Door.STUB
         identity = {"userArn": ANA if door is Door.RELAY else STUB}
-        context = {"eventType": kind, "connectionId": connection, "stage": str(door), "identity": identity}
+        context = {
+            "eventType": kind,
+            "connectionId": connection,
+            "stage": str(door),
+            "identity": identity,
+        }
         return {"requestContext": context, "body": body, "isBase64Encoded": False}
 
     def handle(self, event: dict[str, object]) -> int:
@@ -412,9 +465,23 @@ def _events(draw: st.DrawFn) -> dict[str, object]:
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(_events(), max_size=8))
-@example([Stack().event("MESSAGE", name, text) for text in EVERY_UNREADABLE for name in ("relay1", "stub1")])
-@example([{}, {"requestContext": None}, {"requestContext": {"connectionId": "c", "eventType": "MESSAGE"}}])
-def test_a_broker_goes_on_after_hostile_events_and_logs_none_of_them(events: list[dict[str, object]]) -> None:
+@example(
+    [
+        Stack().event("MESSAGE", name, text)
+        for text in EVERY_UNREADABLE
+        for name in ("relay1", "stub1")
+    ]
+)
+@example(
+    [
+        {},
+        {"requestContext": None},
+        {"requestContext": {"connectionId": "c", "eventType": "MESSAGE"}},
+    ]
+)
+def test_a_broker_goes_on_after_hostile_events_and_logs_none_of_them(
+    events: list[dict[str, object]],
+) -> None:
     stack, log = Stack(), io.StringIO()
     for name in ("relay1", "stub1"):
         stack.join(name)
@@ -444,7 +511,9 @@ class Throttled(FakeGateway):
 
     def post(self, door: Door, connection: str, text: str) -> None:
         del door, connection, text
-        raise ClientError({"Error": {"Code": "LimitExceededException", "Message": ""}}, "PostToConnection")
+        raise ClientError(
+            {"Error": {"Code": "LimitExceededException", "Message": ""}}, "PostToConnection"
+        )
 
 
 def test_a_failing_brokers_traceback_holds_nothing_of_the_message() -> None:
@@ -455,16 +524,24 @@ def test_a_failing_brokers_traceback_holds_nothing_of_the_message() -> None:
     event = stack.event("MESSAGE", "stub1", encode(chunk(Kind.INVOKE, "r1", secret)))
     with pytest.raises(ClientError) as failed:
         stack.handle(event)
-    assert base64.b64encode(secret).decode() not in "".join(traceback.format_exception(failed.value))
+    assert base64.b64encode(secret).decode() not in "".join(
+        traceback.format_exception(failed.value)
+    )
 
 
-@pytest.mark.parametrize("spoiled", ["v", "action", "part", "size", "encoding", "function", "data", "request_id"])
+@pytest.mark.parametrize(
+    "spoiled", ["v", "action", "part", "size", "encoding", "function", "data", "request_id"]
+)
 @pytest.mark.parametrize("other", [None, 7, "x", "\x00"])
-def test_what_a_relay_says_of_a_refused_message_holds_nothing_of_its_payload(spoiled: str, other: object) -> None:
+def test_what_a_relay_says_of_a_refused_message_holds_nothing_of_its_payload(
+    spoiled: str, other: object
+) -> None:
     relay = RelaySide()
     relay.connect()
     secret = b"wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
-    header = json.dumps({"request_id": "r1", "function_name": "fn", "environment": {"KEY": secret.decode()}}).encode()
+    header = json.dumps(
+        {"request_id": "r1", "function_name": "fn", "environment": {"KEY": secret.decode()}}
+    ).encode()
     document = json.loads(encode(chunk(Kind.INVOKE, "r1", header + b"\n{}")))
     relay.hear(json.dumps(document))
     relay.hear(json.dumps(document | {spoiled: other}))

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from terralive_stub.broker.exchange import Door
-from terralive_testing.fakes.network import CONNECTION_S, Faults, Link, Network, RelayActor, StubActor
+from terralive_testing.fakes.network import (
+    CONNECTION_S,
+    Faults,
+    Link,
+    Network,
+    RelayActor,
+    StubActor,
+)
 
 FUNCTIONS = ("fn", "other")
 EXPLORE = int(os.environ.get("TERRALIVE_EXPLORE", "0"))
@@ -37,7 +44,13 @@ class Stage:
         return self.relay
 
     def invoke(
-        self, stub: StubActor, *, timeout_s: float = 30.0, handler_s: float = 0.0, size: int = 2, bad: bool = False
+        self,
+        stub: StubActor,
+        *,
+        timeout_s: float = 30.0,
+        handler_s: float = 0.0,
+        size: int = 2,
+        bad: bool = False,
     ) -> str:
         request_id = f"r{next(self._numbers)}{'-bad' if bad else ''}"
         self.network.handlers.duration_s[request_id] = handler_s
@@ -45,12 +58,20 @@ class Stage:
         return request_id
 
     def call_again(self, stub: StubActor) -> None:
-        """Traffic: whenever an execution environment is free, a new invocation or Lambda's retry of a failed one."""
+        """Traffic.
+
+        Whenever an execution environment is free, a new invocation or Lambda's retry of a failed
+        one.
+        """
         chance = self.network.chance
         if self.traffic and not stub.busy:
-            failed = [name for name, outcome in stub.ended.items() if outcome is None or not outcome.ok]
+            failed = [
+                name for name, outcome in stub.ended.items() if outcome is None or not outcome.ok
+            ]
             if failed and chance.random() < 0.2:
-                stub.invoke(failed[-1], b"{}", 30.0)  # asynchronous invocations come again under the same id
+                stub.invoke(
+                    failed[-1], b"{}", 30.0
+                )  # asynchronous invocations come again under the same id
             else:
                 self.invoke(
                     stub,
@@ -89,7 +110,10 @@ class Stage:
 
 
 class ProtocolNetwork(RuleBasedStateMachine):
-    """Invariants are checked by the network itself, at every step; after the last one, everything works again."""
+    """Invariants are checked by the network itself, at every step.
+
+    After the last one, everything works again.
+    """
 
     @initialize(seed=st.integers(0, 2**32))
     def begin(self, seed: int) -> None:
@@ -109,11 +133,19 @@ class ProtocolNetwork(RuleBasedStateMachine):
         slow=st.sampled_from([0.0, 0.1, 0.5]),
         broker=st.sampled_from([0.0, 0.05, 0.5]),
     )
-    def network_gets_worse_or_better(self, drop: float, duplicate: float, slow: float, broker: float) -> None:
+    def network_gets_worse_or_better(
+        self, drop: float, duplicate: float, slow: float, broker: float
+    ) -> None:
         self.network.faults = Faults(drop, duplicate, slow, broker)
 
-    @rule(door=st.sampled_from(Door), silently=st.booleans(), gateway_after=st.sampled_from([0.0, 3.0, 25.0, None]))
-    def connection_is_lost(self, *, door: Door, silently: bool, gateway_after: float | None) -> None:
+    @rule(
+        door=st.sampled_from(Door),
+        silently=st.booleans(),
+        gateway_after=st.sampled_from([0.0, 3.0, 25.0, None]),
+    )
+    def connection_is_lost(
+        self, *, door: Door, silently: bool, gateway_after: float | None
+    ) -> None:
         links = self.stage.open_links(door)
         if not links:
             return
@@ -172,7 +204,9 @@ ProtocolNetwork.TestCase.settings = settings(
     deadline=None,
     derandomize=not EXPLORE,
     database=None,
-    phases=(Phase.generate, Phase.shrink) if EXPLORE else (Phase.generate,),  # shrinking takes minutes
+    phases=(Phase.generate, Phase.shrink)
+    if EXPLORE
+    else (Phase.generate,),  # shrinking takes minutes
     suppress_health_check=list(HealthCheck),
 )
 test_whatever_happens_nothing_is_lost_and_everything_works_again_after_it = pytest.mark.timeout(0)(
@@ -197,7 +231,10 @@ def test_lost_connections_alone_cost_no_invocation_and_run_no_handler_twice(seed
             outcome = stub.ended[request_id]
             assert outcome is not None
             assert outcome.ok, outcome.body
-            assert sum(runs for (_, name), runs in network.handlers.runs.items() if name == request_id) == 1
+            assert (
+                sum(runs for (_, name), runs in network.handlers.runs.items() if name == request_id)
+                == 1
+            )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -208,7 +245,10 @@ def test_the_two_hour_limit_costs_no_invocation_a_refusal_or_a_second_try(seed: 
     network.run(1.0)
     first = stage.open_links(Door.RELAY)
     for _ in range(2500):
-        calls = [stage.invoke(stub, handler_s=network.chance.choice([0.0, 0.3, 8.0])) for stub in stage.stubs]
+        calls = [
+            stage.invoke(stub, handler_s=network.chance.choice([0.0, 0.3, 8.0]))
+            for stub in stage.stubs
+        ]
         network.run(10.0)
         for stub, call in zip(stage.stubs, calls, strict=True):
             outcome = stub.ended[call]
@@ -221,7 +261,9 @@ def test_the_two_hour_limit_costs_no_invocation_a_refusal_or_a_second_try(seed: 
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_once_a_relay_is_back_no_broker_goes_on_posting_to_the_connection_that_died_without_a_sign(seed: int) -> None:
+def test_once_a_relay_is_back_no_broker_goes_on_posting_to_the_connection_that_died_without_a_sign(
+    seed: int,
+) -> None:
     stage = Stage(seed)
     network = stage.network
     network.run(1.0)

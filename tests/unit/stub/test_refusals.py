@@ -1,4 +1,7 @@
-"""What a caller reads when no handler could answer: HTTP callers a 503, everybody else an error that can be retried."""
+"""What a caller reads when no handler could answer.
+
+HTTP callers a 503, everybody else an error that can be retried.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,12 @@ HTTP = {
         "resource": "/orders",
         "path": "/orders",
         "httpMethod": "GET",
-        "requestContext": {"resourcePath": "/orders", "httpMethod": "GET", "stage": "dev", "identity": {}},
+        "requestContext": {
+            "resourcePath": "/orders",
+            "httpMethod": "GET",
+            "stage": "dev",
+            "identity": {},
+        },
     },
     "HTTP API, payload 1.0": {
         "version": "1.0",
@@ -33,10 +41,15 @@ HTTP = {
     "function URL": {
         "version": "2.0",
         "routeKey": "$default",
-        "requestContext": {"http": {"method": "GET", "path": "/"}, "domainName": "x.lambda-url.eu-west-1.on.aws"},
+        "requestContext": {
+            "http": {"method": "GET", "path": "/"},
+            "domainName": "x.lambda-url.eu-west-1.on.aws",
+        },
     },
     "load balancer": {
-        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/t/1"}},
+        "requestContext": {
+            "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:eu-west-1:1:targetgroup/t/1"}
+        },
         "httpMethod": "GET",
         "path": "/",
     },
@@ -46,9 +59,21 @@ OTHERS: dict[str, object] = {
     "nothing": None,
     "a number": 1,
     "a list": [{"requestContext": {"http": {}}}],
-    "SNS": {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": '{"requestContext":{"http":{}}}'}}]},
-    "SQS": {"Records": [{"eventSource": "aws:sqs", "body": '{"httpMethod":"GET","requestContext":{"http":{}}}'}]},
-    "EventBridge": {"source": "app", "detail-type": "http", "detail": {"requestContext": {"http": {"method": "GET"}}}},
+    "SNS": {
+        "Records": [
+            {"EventSource": "aws:sns", "Sns": {"Message": '{"requestContext":{"http":{}}}'}}
+        ]
+    },
+    "SQS": {
+        "Records": [
+            {"eventSource": "aws:sqs", "body": '{"httpMethod":"GET","requestContext":{"http":{}}}'}
+        ]
+    },
+    "EventBridge": {
+        "source": "app",
+        "detail-type": "http",
+        "detail": {"requestContext": {"http": {"method": "GET"}}},
+    },
     "authorizer, payload 1.0": {
         "type": "REQUEST",
         "methodArn": "arn:aws:execute-api:eu-west-1:1:a/dev/GET/orders",
@@ -66,10 +91,20 @@ OTHERS: dict[str, object] = {
         "body": "http",
     },
     "a request context that is none": {"requestContext": "http", "httpMethod": "GET"},
-    "a method that is none": {"requestContext": {"resourcePath": "/", "http": "GET"}, "httpMethod": 1},
+    "a method that is none": {
+        "requestContext": {"resourcePath": "/", "http": "GET"},
+        "httpMethod": 1,
+    },
 }
 
-GARBAGE = (b"", b"{", b"\xff\xfe", b'{"requestContext":{"http":', b'"requestContext" "http"', b"[" * 20_000)
+GARBAGE = (
+    b"",
+    b"{",
+    b"\xff\xfe",
+    b'{"requestContext":{"http":',
+    b'"requestContext" "http"',
+    b"[" * 20_000,
+)
 
 
 def call(event: bytes) -> Invocation:
@@ -91,7 +126,11 @@ def test_an_http_caller_gets_a_503_with_the_text(event: object) -> None:
 def test_everything_else_gets_an_error_so_that_it_is_retried(event: object) -> None:
     outcome = refuse(call(json.dumps(event).encode()), Refusal.NO_RELAY, "text")
     assert outcome.error_type == "Terralive.NoRelay"
-    assert json.loads(outcome.body) == {"errorType": "Terralive.NoRelay", "errorMessage": "text", "stackTrace": []}
+    assert json.loads(outcome.body) == {
+        "errorType": "Terralive.NoRelay",
+        "errorMessage": "text",
+        "stackTrace": [],
+    }
 
 
 @pytest.mark.parametrize("event", [*GARBAGE, b'{"requestContext":{"http":' + b"[" * 50_000])
@@ -102,7 +141,9 @@ def test_what_is_no_json_gets_an_error_too(event: bytes) -> None:
 @pytest.mark.parametrize("refusal", Refusal)
 def test_no_refusal_ever_looks_like_a_success(refusal: Refusal) -> None:
     assert refuse(call(b"{}"), refusal, "text").error_type == str(refusal)
-    response = json.loads(refuse(call(json.dumps(HTTP["function URL"]).encode()), refusal, "text").body)
+    response = json.loads(
+        refuse(call(json.dumps(HTTP["function URL"]).encode()), refusal, "text").body
+    )
     assert response["statusCode"] == 503
     assert response["body"].startswith(f"{refusal}: ")
 

@@ -1,4 +1,7 @@
-"""What a caller of a live function sees of its stub, whatever happens to connection and relay. Time is a parameter."""
+"""What a caller of a live function sees of its stub, whatever happens to connection and relay.
+
+Time is a parameter.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,14 @@ import json
 import random
 from dataclasses import replace
 
-from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, pack_logs, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.chunks import (
+    CHUNK_BYTES,
+    Assembler,
+    pack_logs,
+    pack_outcome,
+    split,
+    unpack_invocation,
+)
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 from terralive_stub.stub.session import (
@@ -22,12 +32,16 @@ from terralive_stub.stub.session import (
     StubSession,
 )
 
-HTTP = json.dumps({"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}).encode()
+HTTP = json.dumps(
+    {"version": "2.0", "requestContext": {"http": {"method": "GET", "path": "/"}}}
+).encode()
 
 
 def begun(event: bytes = b"{}", *, deadline: float = 60.0) -> tuple[StubSession, list[Effect]]:
     session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
-    assert session.begin(Invocation("r1", "fn", "arn", 0, event), 0.0, deadline=deadline) == [Connect()]
+    assert session.begin(Invocation("r1", "fn", "arn", 0, event), 0.0, deadline=deadline) == [
+        Connect()
+    ]
     return session, session.connected(0.1)
 
 
@@ -62,10 +76,14 @@ def test_the_handlers_result_is_the_answer() -> None:
     assert not session.busy
 
 
-def test_what_the_handler_prints_is_shown_as_it_comes_and_the_last_of_it_before_the_result() -> None:
+def test_what_the_handler_prints_is_shown_as_it_comes_and_the_last_of_it_before_the_result() -> (
+    None
+):
     session = owned()
     assert session.received(logs("one\ntwo\n"), 1.0) == [Show("one\ntwo\n")]
-    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(8, "three\n"))))
+    (chunk,) = split(
+        Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(8, "three\n")))
+    )
     (shown, done, finish) = session.received(chunk, 2.0)
     assert (shown, done) == (Show("three\n"), Send(Done("r1", "fn")))
     assert isinstance(finish, Finish)
@@ -79,7 +97,9 @@ def test_ten_thousand_lines_come_in_one_message() -> None:
 
 def test_lines_that_the_result_has_overtaken_are_shown_once() -> None:
     session = owned()
-    (chunk,) = split(Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(0, "one\ntwo\n"))))
+    (chunk,) = split(
+        Kind.RESULT, "r1", "fn", pack_outcome(Outcome(b'"ok"', logs=Printed(0, "one\ntwo\n")))
+    )
     assert session.received(chunk, 1.0)[0] == Show("one\ntwo\n")
     assert session.received(logs("one\n"), 1.1) == []
     session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
@@ -193,7 +213,11 @@ def test_missing_chunks_are_sent_again_from_the_same_packing() -> None:
     words = random.Random(1)
     event = b"".join(b"%d," % words.randrange(10**9) for _ in range(60_000))
     session, offer = begun(event)
-    first = [effect.message for effect in offer if isinstance(effect, Send) and isinstance(effect.message, Chunk)]
+    first = [
+        effect.message
+        for effect in offer
+        if isinstance(effect, Send) and isinstance(effect.message, Chunk)
+    ]
     assert len(first) > 1
     assert first[0].size > CHUNK_BYTES
     assembler = Assembler()
@@ -249,7 +273,9 @@ def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
     assert len(waits) > 90
 
 
-def test_a_clock_that_stood_still_in_a_frozen_environment_does_not_make_an_old_connection_look_young() -> None:
+def test_a_clock_that_stood_still_in_a_frozen_environment_does_not_make_an_old_connection_look_young() -> (
+    None
+):
     session = owned()
     session.received(result()[0], 1.0)
     call = Invocation("r2", "fn", "arn", 0, b"{}")

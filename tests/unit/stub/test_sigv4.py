@@ -31,7 +31,10 @@ class _AtTime(SigV4Auth):
 
 @settings(max_examples=200, deadline=None)
 @given(
-    host=st.from_regex(r"[a-z0-9]{4,10}\.execute-api\.[a-z]{2}\.amazonaws\.com|127\.0\.0\.1|\[::1\]", fullmatch=True),
+    host=st.from_regex(
+        r"[a-z0-9]{4,10}\.execute-api\.[a-z]{2}\.amazonaws\.com|127\.0\.0\.1|\[::1\]",
+        fullmatch=True,
+    ),
     port=st.none() | st.integers(1024, 65535) | st.sampled_from([80, 443]),
     scheme=st.sampled_from(["ws", "wss"]),
     path=st.lists(_SEGMENT, max_size=3),

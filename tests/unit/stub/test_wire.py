@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terralive_stub.protocol.limits import MESSAGE_BYTES
-from terralive_stub.protocol.wire import Ack, Hello, Kind, Message, Missing, NoRelay, ProtocolError, decode, encode
+from terralive_stub.protocol.wire import (
+    Ack,
+    Hello,
+    Kind,
+    Message,
+    Missing,
+    NoRelay,
+    ProtocolError,
+    decode,
+    encode,
+)
 from terralive_testing.fakes.messages import MESSAGES, SPOILED, TEXTS, UNREADABLE
 
 

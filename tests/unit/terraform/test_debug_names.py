@@ -4,7 +4,9 @@ from terralive_terraform.runs.version import parse_version
 
 
 def test_names_say_what_they_belong_to() -> None:
-    settings = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", tags={"team": "x"})
+    settings = DebugStackSettings(
+        "orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", tags={"team": "x"}
+    )
     assert settings.name("broker") == "terralive-orders-dev-ana-broker"
     assert settings.all_tags()["terralive:stage"] == "dev-ana"
     assert settings.all_tags()["team"] == "x"
@@ -25,15 +27,28 @@ def test_functions_are_found_in_modules_and_under_every_key() -> None:
     keyed = {"index_key": "x", "attributes": {"function_name": "c"}}
     state = {
         "resources": [
-            resource("one", instances=[{"attributes": {"function_name": "a", "reserved_concurrent_executions": 5}}]),
+            resource(
+                "one",
+                instances=[
+                    {"attributes": {"function_name": "a", "reserved_concurrent_executions": 5}}
+                ],
+            ),
             resource(
                 "two",
                 instances=[
-                    {"index_key": 0, "attributes": {"function_name": "b", "reserved_concurrent_executions": -1}}
+                    {
+                        "index_key": 0,
+                        "attributes": {"function_name": "b", "reserved_concurrent_executions": -1},
+                    }
                 ],
             ),
             resource("three", module='module.m["k"]', instances=[keyed]),
-            {"mode": "data", "type": "aws_lambda_function", "name": "seen", "instances": [{"attributes": {}}]},
+            {
+                "mode": "data",
+                "type": "aws_lambda_function",
+                "name": "seen",
+                "instances": [{"attributes": {}}],
+            },
         ]
     }
     assert dict(deployed_functions(state)) == {  # type: ignore[arg-type]  # a literal's type is wider than JSON's

@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST, gateways, shortest_visibility
+from terralive_terraform.discovery.triggers import (
+    HTTP,
+    NOT_KNOWN,
+    REST,
+    gateways,
+    shortest_visibility,
+)
 from terralive_terraform.documents import Json
-from terralive_terraform.substitution.rules import FunctionFacts, LiveSettings, Substitution, substitute
+from terralive_terraform.substitution.rules import (
+    FunctionFacts,
+    LiveSettings,
+    Substitution,
+    substitute,
+)
 
 ADDRESS = "aws_lambda_function.api"
 
@@ -42,7 +53,9 @@ def polled(source: str, function: str = f"${{{ADDRESS}.arn}}") -> int | None:
         ("", None),
     ],
 )
-def test_a_queues_visibility_timeout_is_what_the_configuration_says(source: str, visibility: int | None) -> None:
+def test_a_queues_visibility_timeout_is_what_the_configuration_says(
+    source: str, visibility: int | None
+) -> None:
     assert polled(source) == visibility
 
 
@@ -69,7 +82,15 @@ def test_only_a_functions_own_mappings_and_integrations_count() -> None:
         (FunctionFacts(ADDRESS, "api", timeout=10, ignored=("timeout",)), None),
         (FunctionFacts("aws_lambda_function.other", "other", timeout=10), None),
     ],
-    ids=["no queue", "short queue", "long queue", "unknown queue", "longest", "ignored", "not debugged"],
+    ids=[
+        "no queue",
+        "short queue",
+        "long queue",
+        "unknown queue",
+        "longest",
+        "ignored",
+        "not debugged",
+    ],
 )
 def test_only_a_debugged_functions_timeout_is_raised_and_only_as_far_as_aws_takes_it(
     facts: FunctionFacts, raised: int | None

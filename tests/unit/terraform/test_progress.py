@@ -22,12 +22,19 @@ def line(kind: str, **fields: object) -> str:
 
 
 def test_a_planned_change_names_address_action_and_type() -> None:
-    resource = {"addr": "module.a.aws_lambda_function.api[0]", "resource_type": "aws_lambda_function"}
+    resource = {
+        "addr": "module.a.aws_lambda_function.api[0]",
+        "resource_type": "aws_lambda_function",
+    }
     event = parse_line(line("planned_change", change={"resource": resource, "action": "update"}))
-    assert event == PlannedChange(Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function"))
+    assert event == PlannedChange(
+        Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function")
+    )
     change = {"resource": resource, "action": "replace", "reason": "cannot_update"}
     assert parse_line(line("planned_change", change=change)) == PlannedChange(
-        Change("module.a.aws_lambda_function.api[0]", "replace", "aws_lambda_function", "cannot_update")
+        Change(
+            "module.a.aws_lambda_function.api[0]", "replace", "aws_lambda_function", "cannot_update"
+        )
     )
 
 
@@ -46,7 +53,13 @@ def test_the_steps_of_an_apply_are_told_as_they_happen(kind: str, expected: obje
 
 def test_a_diagnostic_says_where_it_comes_from() -> None:
     place = {"filename": "main.tf", "start": {"line": 7, "column": 1}}
-    document = {"severity": "error", "summary": "Bad", "detail": "Worse\n", "address": "a.b", "range": place}
+    document = {
+        "severity": "error",
+        "summary": "Bad",
+        "detail": "Worse\n",
+        "address": "a.b",
+        "range": place,
+    }
     assert parse_line(line("diagnostic", diagnostic=document)) == Diagnostic(
         "error", "Bad", "Worse", "a.b", "main.tf:7"
     )
@@ -57,7 +70,9 @@ def test_a_summary_counts() -> None:
     assert parse_line(line("change_summary", changes=changes)) == Summary("plan", 1, 2, 3)
 
 
-@pytest.mark.parametrize("text", ["", "Terraform says hello", "[1]", '"text"', '{"type": 3}', line("from_the_future")])
+@pytest.mark.parametrize(
+    "text", ["", "Terraform says hello", "[1]", '"text"', '{"type": 3}', line("from_the_future")]
+)
 def test_what_terraform_adds_one_day_is_passed_over(text: str) -> None:
     assert parse_line(text) is None
 
@@ -68,7 +83,10 @@ def test_a_line_that_lacks_its_parts_does_not_break_the_run() -> None:
 
 
 def test_an_error_of_the_configuration_reads_like_terraforms_own() -> None:
-    diagnostics = [Diagnostic("warning", "Old"), Diagnostic("error", "Bad", "Worse.", "aws_x.y", "main.tf:7")]
+    diagnostics = [
+        Diagnostic("warning", "Old"),
+        Diagnostic("error", "Bad", "Worse.", "aws_x.y", "main.tf:7"),
+    ]
     error = failure("plan", diagnostics, "")
     assert isinstance(error, TerraformError)
     assert error.reference == "terraform-failed"
@@ -80,7 +98,10 @@ def test_an_error_of_the_configuration_reads_like_terraforms_own() -> None:
     ("said", "reference"),
     [
         ("No valid credential sources found", "aws-credentials"),
-        ("api error ExpiredToken: The security token included in the request is expired", "aws-credentials"),
+        (
+            "api error ExpiredToken: The security token included in the request is expired",
+            "aws-credentials",
+        ),
         ("AccessDenied: User x is not authorized to perform: iam:CreateRole", "aws-permission"),
         ("dial tcp 127.0.0.1:9: connect: connection refused", "aws-unreachable"),
     ],
@@ -92,11 +113,17 @@ def test_trouble_with_aws_is_told_apart(said: str, reference: str) -> None:
 
 
 def test_a_held_state_lock_says_so() -> None:
-    assert failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference == "terraform-locked"
+    assert (
+        failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference
+        == "terraform-locked"
+    )
 
 
 def test_without_a_diagnostic_the_output_is_shown() -> None:
-    assert "flag provided but not defined" in failure("plan", (), "flag provided but not defined").message
+    assert (
+        "flag provided but not defined"
+        in failure("plan", (), "flag provided but not defined").message
+    )
 
 
 def test_a_plan_that_lacks_plugins_asks_for_an_init() -> None:

@@ -18,7 +18,12 @@ from terralive_terraform.substitution.rules import (
 ADDRESS = "aws_lambda_function.api"
 CONNECT = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
 LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", CONNECT)
-ZIP: dict[str, Json] = {"function_name": "api", "handler": "app.handler", "runtime": "python3.12", "filename": "a.zip"}
+ZIP: dict[str, Json] = {
+    "function_name": "api",
+    "handler": "app.handler",
+    "runtime": "python3.12",
+    "filename": "a.zip",
+}
 
 
 def live(block: dict[str, Json]) -> Substitution:
@@ -41,8 +46,12 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
 
 
 def test_a_block_that_is_made_dynamically_goes_too() -> None:
-    assert live({**ZIP, "dynamic": [{"snap_start": {"for_each": []}}]}).removed_blocks == ("snap_start",)
-    assert live({**ZIP, "dynamic": {"snap_start": [{"for_each": []}]}}).removed_blocks == ("snap_start",)
+    assert live({**ZIP, "dynamic": [{"snap_start": {"for_each": []}}]}).removed_blocks == (
+        "snap_start",
+    )
+    assert live({**ZIP, "dynamic": {"snap_start": [{"for_each": []}]}}).removed_blocks == (
+        "snap_start",
+    )
 
 
 def test_code_from_s3_gives_way() -> None:
@@ -58,8 +67,14 @@ def test_a_hash_that_is_of_the_teams_code_gives_way() -> None:
 
 
 def test_a_function_that_may_be_an_image_is_made_live_without_its_image() -> None:
-    """Registry modules name everything and leave it null: only Terraform knows, and a replacement is stopped there."""
-    block: dict[str, Json] = {"package_type": "${var.package_type}", "image_uri": "${var.image_uri}"}
+    """Registry modules name everything and leave it null.
+
+    Only Terraform knows, and a replacement is stopped there.
+    """
+    block: dict[str, Json] = {
+        "package_type": "${var.package_type}",
+        "image_uri": "${var.image_uri}",
+    }
     decision = live({**block, "image_config": [{"command": ["a"]}]})
     assert decision.unset == ("image_uri",)
     assert decision.removed_blocks == ("image_config",)
@@ -68,12 +83,16 @@ def test_a_function_that_may_be_an_image_is_made_live_without_its_image() -> Non
 def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
     layers: dict[str, Json] = {"layers": ["arn:1"]}
     assert live({**ZIP, **layers}).unset == ("layers",)
-    wrapped: dict[str, Json] = {"environment": [{"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}]}
+    wrapped: dict[str, Json] = {
+        "environment": [{"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrap"}}]
+    }
     assert live({**ZIP, **layers, **wrapped}).unset == ()
 
 
 IMAGE: dict[str, Json] = {"function_name": "api", "package_type": "Image", "image_uri": "x:1"}
-WITH_IMAGES = replace(LIVE, stub_images={"x86_64": "stub:1"}, stub_arguments=("wss://x", "eu-west-1", "a", "dev"))
+WITH_IMAGES = replace(
+    LIVE, stub_images={"x86_64": "stub:1"}, stub_arguments=("wss://x", "eu-west-1", "a", "dev")
+)
 
 
 def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
@@ -96,10 +115,15 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
 
 
 @pytest.mark.parametrize(
-    ("architectures", "word"), [(["arm64"], "image for arm64"), ("${var.a}", "only Terraform knows")]
+    ("architectures", "word"),
+    [(["arm64"], "image for arm64"), ("${var.a}", "only Terraform knows")],
 )
-def test_an_image_for_an_architecture_without_a_stub_stays_and_says_why(architectures: Json, word: str) -> None:
-    decision = substitute(facts_from_block(ADDRESS, {**IMAGE, "architectures": architectures}), WITH_IMAGES)
+def test_an_image_for_an_architecture_without_a_stub_stays_and_says_why(
+    architectures: Json, word: str
+) -> None:
+    decision = substitute(
+        facts_from_block(ADDRESS, {**IMAGE, "architectures": architectures}), WITH_IMAGES
+    )
     assert isinstance(decision, Refusal)
     assert word in decision.reason
     assert "x86_64 only" in decision.reason
@@ -127,13 +151,21 @@ def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: st
         ({"package_type": "Image", "image_uri": "x"}, "container image"),
         ({"image_uri": "x"}, "container image"),
         ({"lifecycle": {"ignore_changes": ["filename", "tags"]}}, "ignores changes of filename"),
-        ({"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]}, "ignores changes of source_code_hash"),
-        ({"lifecycle": {"ignore_changes": ["image_config[0].command"]}}, "ignores changes of image_config"),
+        (
+            {"lifecycle": [{"ignore_changes": ["${source_code_hash}"]}]},
+            "ignores changes of source_code_hash",
+        ),
+        (
+            {"lifecycle": {"ignore_changes": ["image_config[0].command"]}},
+            "ignores changes of image_config",
+        ),
         ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
         ({"lifecycle": {"ignore_changes": "all"}}, "take that out of ignore_changes"),
     ],
 )
-def test_what_could_not_be_put_back_is_refused_with_its_reason(block: dict[str, Json], word: str) -> None:
+def test_what_could_not_be_put_back_is_refused_with_its_reason(
+    block: dict[str, Json], word: str
+) -> None:
     decision = substitute(facts_from_block(ADDRESS, {**ZIP, **block}), LIVE)
     assert isinstance(decision, Refusal)
     assert decision.address == ADDRESS
@@ -153,7 +185,9 @@ def test_the_stub_may_connect_and_do_nothing_else() -> None:
     assert policy["role"] == '${reverse(split("/", aws_lambda_function.api.role))[0]}'
     assert policy["name"] == "terralive-${aws_lambda_function.api.function_name}"
     document = json.loads(str(policy["policy"]))
-    assert document["Statement"] == [{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": CONNECT}]
+    assert document["Statement"] == [
+        {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": CONNECT}
+    ]
 
 
 def test_each_instance_of_a_function_gets_its_policy() -> None:
@@ -179,8 +213,12 @@ def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> N
     assert function["dynamic"] == {"image_config": {"for_each": [], "content": {}}}
     assert "environment" not in function
     assert "depends_on" not in function
-    assert list(document["resource"]) == ["aws_lambda_function"]  # an override file cannot add a resource
-    assert added_document(wanted) == {"resource": {"aws_iam_role_policy": {"terralive_api": wanted["api"].policy}}}
+    assert list(document["resource"]) == [
+        "aws_lambda_function"
+    ]  # an override file cannot add a resource
+    assert added_document(wanted) == {
+        "resource": {"aws_iam_role_policy": {"terralive_api": wanted["api"].policy}}
+    }
 
 
 def test_nothing_live_is_no_override() -> None:
@@ -219,14 +257,24 @@ def test_settings_survive_their_file() -> None:
 
 
 def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
-    noted: Json = {"terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}}
-    facts = facts_from_block(ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted})
-    assert (facts.handler, facts.runtime, facts.path) == ("app.handler", "nodejs22.x", Path("/code"))
+    noted: Json = {
+        "terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}
+    }
+    facts = facts_from_block(
+        ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
+    )
+    assert (facts.handler, facts.runtime, facts.path) == (
+        "app.handler",
+        "nodejs22.x",
+        Path("/code"),
+    )
 
 
 def test_a_computed_handler_stays_unknown_once_the_stub_stands_in_its_place() -> None:
     noted: Json = {"terralive": {"live": True, "handler": "", "runtime": ""}}
-    facts = facts_from_block(ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted})
+    facts = facts_from_block(
+        ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
+    )
     assert (facts.handler, facts.runtime) == ("", "")
 
 

@@ -19,7 +19,10 @@ def test_the_same_shape_passes_whatever_the_values() -> None:
         ({"a": {"b": 1}, "list": [{"x": ""}]}, "lacks a.c.d"),
         ({"a": {"b": 1, "c.d": None, "e": 1}, "list": [{"x": ""}]}, r"has a.e \(number\) beyond"),
         ({"a": {"b": True, "c.d": None}, "list": [{"x": ""}]}, "has a.b as boolean, not number"),
-        ({"a": {"b": 1, "c.d": None}, "list": [{"x": ""}, {"x": None}]}, r"has list\[\].x as null or string"),
+        (
+            {"a": {"b": 1, "c.d": None}, "list": [{"x": ""}, {"x": None}]},
+            r"has list\[\].x as null or string",
+        ),
         ({"a": {"b": 1, "c.d": None}, "list": []}, r"lacks list\[\]"),
     ],
 )
@@ -29,7 +32,9 @@ def test_every_difference_is_named(actual: object, message: str) -> None:
 
 
 def test_a_difference_is_allowed_with_a_reason_and_only_while_it_is_one() -> None:
-    assert_same_shape({"list": [{"x": ""}], "more": {"y": 1}}, SAMPLE, absent={"a": "why"}, extra={"more": "why"})
+    assert_same_shape(
+        {"list": [{"x": ""}], "more": {"y": 1}}, SAMPLE, absent={"a": "why"}, extra={"more": "why"}
+    )
     with pytest.raises(AssertionError, match="does not lack a"):
         assert_same_shape(SAMPLE, SAMPLE, absent={"a": "why"})
     with pytest.raises(AssertionError, match="has nothing else at more"):

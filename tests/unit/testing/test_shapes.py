@@ -20,12 +20,22 @@ def operation(service: str, name: str) -> OperationModel:
 
 def found(service: str, name: str, body: object, status: int = 200, **headers: str) -> list[str]:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    answer: dict[str, Any] = {"status_code": status, "headers": headers, "body": content, "context": {}}
+    answer: dict[str, Any] = {
+        "status_code": status,
+        "headers": headers,
+        "body": content,
+        "context": {},
+    }
     return [str(violation) for violation in shapes.violations(operation(service, name), answer)]
 
 
 def test_a_good_answer_has_no_violation() -> None:
-    function = {"FunctionName": "f", "Runtime": "python3.12", "Timeout": 3, "Environment": {"Variables": {"A": "b"}}}
+    function = {
+        "FunctionName": "f",
+        "Runtime": "python3.12",
+        "Timeout": 3,
+        "Environment": {"Variables": {"A": "b"}},
+    }
     assert found("lambda", "GetFunctionConfiguration", {**function, "VpcConfig": None}) == []
     assert found("dynamodb", "GetItem", {"Item": {"pk": {"S": "x"}}}) == []
     assert found("sqs", "SendMessage", {"MessageId": "m", "MD5OfMessageBody": "d"}) == []
@@ -49,8 +59,12 @@ def test_a_good_answer_has_no_violation() -> None:
         ("logs", "DescribeLogGroups", {"logGroups": [{"creationTime": 1.5}]}, "creationTime is 1.5"),
     ],
 )  # fmt: skip
-def test_json_that_an_sdk_would_drop_or_misread_is_found(service: str, name: str, body: object, wrong: str) -> None:
-    assert any(f"{service} {name}: {wrong}" in line or wrong in line for line in found(service, name, body))
+def test_json_that_an_sdk_would_drop_or_misread_is_found(
+    service: str, name: str, body: object, wrong: str
+) -> None:
+    assert any(
+        f"{service} {name}: {wrong}" in line or wrong in line for line in found(service, name, body)
+    )
 
 
 def test_what_an_answer_has_to_have_is_missed_also_in_xml() -> None:
@@ -58,13 +72,21 @@ def test_what_an_answer_has_to_have_is_missed_also_in_xml() -> None:
         b"<CreateRoleResponse><CreateRoleResult><Role><Path>/</Path><RoleName>r</RoleName><RoleId>AROA0123456789ABCDEF"
         b"</RoleId><CreateDate>2026-01-01T00:00:00Z</CreateDate></Role></CreateRoleResult></CreateRoleResponse>"
     )
-    assert found("iam", "CreateRole", role) == ['iam CreateRole: Missing required member in Role: "Arn"']
+    assert found("iam", "CreateRole", role) == [
+        'iam CreateRole: Missing required member in Role: "Arn"'
+    ]
 
 
 @pytest.mark.parametrize(
     ("service", "name", "code", "status", "wrong"),
     [
-        ("lambda", "Invoke", "ResourceNotFoundException", 400, "has the status 400, the model says 404"),
+        (
+            "lambda",
+            "Invoke",
+            "ResourceNotFoundException",
+            400,
+            "has the status 400, the model says 404",
+        ),
         ("lambda", "Invoke", "NoSuchFunction", 404, "the error NoSuchFunction is none of"),
         ("lambda", "Invoke", "", 500, "the error (500) has no code"),
         ("sqs", "SendMessage", "com.amazonaws.sqs#NotThere", 400, "the error NotThere is none of"),
@@ -79,8 +101,19 @@ def test_a_refusal_that_aws_would_not_give_is_found(
 
 def test_a_refusal_that_aws_gives_is_none() -> None:
     no_function = {"Type": "User", "Message": "Function not found"}
-    assert found("lambda", "Invoke", no_function, 404, **{"x-amzn-errortype": "ResourceNotFoundException"}) == []
-    assert found("lambda", "Invoke", {"message": "no", "__type": "AccessDeniedException"}, 403) == []
+    assert (
+        found(
+            "lambda",
+            "Invoke",
+            no_function,
+            404,
+            **{"x-amzn-errortype": "ResourceNotFoundException"},
+        )
+        == []
+    )
+    assert (
+        found("lambda", "Invoke", {"message": "no", "__type": "AccessDeniedException"}, 403) == []
+    )
     no_queue = {"message": "no", "__type": "com.amazonaws.sqs#QueueDoesNotExist"}
     in_query = {"x-amzn-query-error": "AWS.SimpleQueueService.NonExistentQueue;Sender"}
     assert found("sqs", "SendMessage", no_queue, 400, **in_query) == []
@@ -95,5 +128,10 @@ def test_an_error_without_a_message_is_found() -> None:
 def test_a_violation_fails_the_call_and_an_exception_of_the_table_does_not() -> None:
     with pytest.raises(shapes.ShapeError, match="lambda Invoke: the wrong"):
         shapes.fail([shapes.Violation("lambda", "Invoke", "the wrong")])
-    gone = found("apigatewaymanagementapi", "PostToConnection", {"message": None, "__type": "GoneException"}, 410)
+    gone = found(
+        "apigatewaymanagementapi",
+        "PostToConnection",
+        {"message": None, "__type": "GoneException"},
+        410,
+    )
     assert gone == []

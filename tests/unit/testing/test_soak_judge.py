@@ -11,8 +11,12 @@ from terralive_testing.soak.judge import LARGEST_ANSWER, Promise, judge
 from terralive_testing.soak.ledger import Call, End, Life, Run, answered, life, runs, told
 
 RELAY = 7
-RUN = Run(id="a", relay=RELAY, event="event", began=1.0, ended=2.0, error="", answer="answer", bytes=10)
-CALL = Call(id="a", function="soak-0", event="event", end=End.SUCCESS, answer="answer", began=0.5, ended=2.5)
+RUN = Run(
+    id="a", relay=RELAY, event="event", began=1.0, ended=2.0, error="", answer="answer", bytes=10
+)
+CALL = Call(
+    id="a", function="soak-0", event="event", end=End.SUCCESS, answer="answer", began=0.5, ended=2.5
+)
 LIFE = Life(relay=RELAY, killed=False, began=["a"], ended={"a": ""})
 
 
@@ -21,7 +25,9 @@ def failed(error_type: str, **others: object) -> Call:
 
 
 def broken(calls: list[Call], runs: list[Run], lives: list[Life] | None = None) -> list[Promise]:
-    return [violation.promise for violation in judge(calls, runs, [LIFE] if lives is None else lives)]
+    return [
+        violation.promise for violation in judge(calls, runs, [LIFE] if lives is None else lives)
+    ]
 
 
 def test_an_answer_by_its_handler_is_fine() -> None:
@@ -29,7 +35,9 @@ def test_an_answer_by_its_handler_is_fine() -> None:
 
 
 def test_a_call_without_an_answer_is_lost() -> None:
-    assert broken([replace(CALL, end=End.NONE, error_type="ReadTimeoutError")], [RUN]) == [Promise.LOST]
+    assert broken([replace(CALL, end=End.NONE, error_type="ReadTimeoutError")], [RUN]) == [
+        Promise.LOST
+    ]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +58,9 @@ def test_a_success_that_no_run_gave_is_false(run: Run) -> None:
 
 
 def test_a_success_by_the_deployed_code_is_false() -> None:
-    assert broken([CALL], [replace(RUN, relay=8)], [Life(relay=RELAY, killed=False)]) == [Promise.FALSE]
+    assert broken([CALL], [replace(RUN, relay=8)], [Life(relay=RELAY, killed=False)]) == [
+        Promise.FALSE
+    ]
 
 
 def test_a_second_run_in_a_relays_life_is_one_too_many() -> None:
@@ -90,7 +100,9 @@ def test_an_answer_that_is_too_large_is_named_so_only_if_it_was() -> None:
 
 
 def test_lambda_may_throttle_a_caller_and_refuse_it_for_nothing_else() -> None:
-    refused = replace(CALL, id="", end=End.REFUSED, answer="", error_type="TooManyRequestsException")
+    refused = replace(
+        CALL, id="", end=End.REFUSED, answer="", error_type="TooManyRequestsException"
+    )
 
     assert broken([refused], [], []) == []
     assert broken([replace(refused, error_type="ServiceException")], [], []) == [Promise.UNNAMED]
@@ -101,7 +113,9 @@ def test_relay_and_handlers_have_to_tell_the_same() -> None:
 
     assert broken([failed("SoakError")], [failed_run]) == [Promise.UNTOLD], "the relay says success"
     assert broken([CALL], [RUN], [replace(LIFE, began=[], ended={})]) == [Promise.UNTOLD]
-    assert broken([CALL], [RUN], [replace(LIFE, began=[], ended={}, killed=True)]) == [], "its last words are gone"
+    assert broken([CALL], [RUN], [replace(LIFE, began=[], ended={}, killed=True)]) == [], (
+        "its last words are gone"
+    )
 
 
 def test_the_handlers_file_is_read_run_by_run() -> None:
@@ -139,9 +153,18 @@ def test_an_asynchronous_call_ends_as_its_destination_was_told() -> None:
     asked = {"id": "a", "function": "soak-0", "event": "event"}
     at = {"timestamp": "1970-01-01T00:00:03.500Z"}
     success = {**at, "requestContext": {"condition": "Success"}, "responsePayload": given}
-    failure = {**at, "requestContext": {"condition": "RetriesExhausted"}, "responsePayload": {"errorType": "SoakError"}}
+    failure = {
+        **at,
+        "requestContext": {"condition": "RetriesExhausted"},
+        "responsePayload": {"errorType": "SoakError"},
+    }
 
-    assert told(accepted, success).answer == answered(asked, failed=False, payload=b'{"run": 1}').answer
+    assert (
+        told(accepted, success).answer
+        == answered(asked, failed=False, payload=b'{"run": 1}').answer
+    )
     assert told(accepted, failure).error_type == "SoakError"
     assert told(accepted, failure).ended == 3.5
-    assert told(accepted, {**at, "requestContext": {"condition": "EventAgeExceeded"}}).end is End.ERROR
+    assert (
+        told(accepted, {**at, "requestContext": {"condition": "EventAgeExceeded"}}).end is End.ERROR
+    )

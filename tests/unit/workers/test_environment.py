@@ -72,15 +72,26 @@ LAPTOP = {
 }
 
 
-def environment(remote: dict[str, str] | None = None, local: dict[str, str] | None = None) -> dict[str, str]:
+def environment(
+    remote: dict[str, str] | None = None, local: dict[str, str] | None = None
+) -> dict[str, str]:
     return worker_environment(
-        LAMBDA if remote is None else remote, FUNCTION, "127.0.0.1:9/abc", LAPTOP if local is None else local
+        LAMBDA if remote is None else remote,
+        FUNCTION,
+        "127.0.0.1:9/abc",
+        LAPTOP if local is None else local,
     )
 
 
 def test_the_functions_own_variables_role_and_region_are_there() -> None:
     got = environment()
-    for name in ("TABLE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+    for name in (
+        "TABLE",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+    ):
         assert got[name] == LAMBDA[name]
     assert got["AWS_LAMBDA_FUNCTION_VERSION"] == "7"
     assert got["AWS_LAMBDA_LOG_STREAM_NAME"] == "2026/01/01/[7]abc"
@@ -101,7 +112,9 @@ def test_what_names_the_stub_names_the_real_function() -> None:
     assert got["TERRALIVE"] == "1"
 
 
-@pytest.mark.parametrize("name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HTTPS_PROXY", "AWS_CA_BUNDLE"])
+@pytest.mark.parametrize(
+    "name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HTTPS_PROXY", "AWS_CA_BUNDLE"]
+)
 def test_what_programs_need_from_this_machine_is_this_machines(name: str) -> None:
     assert environment()[name] == LAPTOP[name]
 
@@ -128,7 +141,9 @@ def test_what_belongs_to_lambdas_image_stays_there(name: str) -> None:
 
 def test_a_handler_never_gets_the_developers_identity() -> None:
     got = environment({"TABLE": "orders-dev"})
-    mine = {name for name, value in got.items() if name.startswith("AWS_") and LAPTOP.get(name) == value}
+    mine = {
+        name for name, value in got.items() if name.startswith("AWS_") and LAPTOP.get(name) == value
+    }
     assert mine == {"AWS_CA_BUNDLE"}
     assert got["AWS_CONFIG_FILE"] == got["AWS_SHARED_CREDENTIALS_FILE"] == os.devnull
     assert got["AWS_EC2_METADATA_DISABLED"] == "true"
@@ -162,7 +177,9 @@ def test_the_keys_hold_no_secret() -> None:
 
 
 def test_deployed_code_in_the_sandbox_is_not_told_that_it_runs_live() -> None:
-    got = worker_environment(LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False)
+    got = worker_environment(
+        LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False
+    )
     assert "TERRALIVE" not in got
 
 

@@ -1,12 +1,14 @@
 """Runs a Python Lambda handler on this machine as Lambda's managed Python runtime does.
 
-Started by terralive with the project's own interpreter: `python python_bootstrap.py package/module.function`. One
-self-contained file, standard library only, any CPython from 3.9 on: nothing of it, and nothing it needs, is ever
-installed in the project. It asks the Runtime API at `AWS_LAMBDA_RUNTIME_API` for invocations, calls the handler, and
-answers exactly as `awslambdaric` does (held against it in tests/contract/workers/test_python_runtime.py). A handler module may
-take over the Runtime API while it is imported and never come back.
+Started by terralive with the project's own interpreter: `python python_bootstrap.py
+package/module.function`. One self-contained file, standard library only, any CPython from 3.9 on:
+nothing of it, and nothing it needs, is ever installed in the project. It asks the Runtime API at
+`AWS_LAMBDA_RUNTIME_API` for invocations, calls the handler, and answers exactly as `awslambdaric`
+does (held against it in tests/contract/workers/test_python_runtime.py). A handler module may take
+over the Runtime API while it is imported and never come back.
 
-It must never put its own folder on `sys.path`, its own frames in a stack trace, or its own words in a log.
+It must never put its own folder on `sys.path`, its own frames in a stack trace, or its own words in
+a log.
 """
 
 from __future__ import annotations
@@ -50,7 +52,10 @@ class RuntimeGone(Exception):  # noqa: N818 - a state of affairs, not an error
 
 
 class Runtime:
-    """The Runtime API over one kept-alive connection. By hand, because `http.client` takes longer to import."""
+    """The Runtime API over one kept-alive connection.
+
+    By hand, because `http.client` takes longer to import.
+    """
 
     def __init__(self, address: str) -> None:
         host_port, _, prefix = address.partition("/")
@@ -66,10 +71,15 @@ class Runtime:
         return self._call("GET", "/invocation/next")
 
     def respond(self, request_id: str, body: bytes, content_type: str) -> None:
-        self._call("POST", f"/invocation/{request_id}/response", body, {"Content-Type": content_type})
+        self._call(
+            "POST", f"/invocation/{request_id}/response", body, {"Content-Type": content_type}
+        )
 
     def fail(self, request_id: str, document: bytes, cause: str) -> None:
-        headers = {"Content-Type": "application/json", "Lambda-Runtime-Function-Error-Type": "Unhandled"}
+        headers = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Function-Error-Type": "Unhandled",
+        }
         if len(cause) < MAX_LINE:
             headers["Lambda-Runtime-Function-XRay-Error-Cause"] = cause
         self._call("POST", f"/invocation/{request_id}/error", document, headers)
@@ -112,7 +122,8 @@ class Runtime:
         return headers, stream.read(int(headers.get("content-length", 0)))
 
 
-# JSON, by the rules of the managed runtime: Decimals as numbers, bytes as text, named tuples as objects
+# JSON, by the rules of the managed runtime: Decimals as numbers, bytes as text, named tuples as
+# objects
 
 
 def _writes_unicode() -> bool:
@@ -134,10 +145,16 @@ class Encoder:
             value = _plain(value)
         self._marked = False
         try:
-            text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(value)
+            text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(
+                value
+            )
         except TypeError as error:  # a key's type is named without its module
-            raise TypeError(re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))) from error
-        except RecursionError as error:  # the managed runtime's own encoder says so from Python 3.12 on
+            raise TypeError(
+                re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))
+            ) from error
+        except (
+            RecursionError
+        ) as error:  # the managed runtime's own encoder says so from Python 3.12 on
             told = str(error).replace("encoding a JSON object", "calling a Python object")
             raise RecursionError(told if sys.version_info >= (3, 12) else str(error)) from error
         if self._marked:
@@ -190,7 +207,10 @@ def _plain(value: object, above: tuple[int, ...] = ()) -> object:
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
-        return {(k.decode("utf-8") if isinstance(k, bytes) else k): _plain(v, above) for k, v in value.items()}
+        return {
+            (k.decode("utf-8") if isinstance(k, bytes) else k): _plain(v, above)
+            for k, v in value.items()
+        }
     if isinstance(value, (list, tuple)):
         return [_plain(part, above) for part in value]
     return value
@@ -208,12 +228,16 @@ class Debugging:
 def let_debugger_in(wanted: Mapping[str, object]) -> None:
     """Open a port for debuggers, and wait for one if asked.
 
-    debugpy may be terralive's own: it is loaded from its folder, and nothing else from beside it ever is.
+    debugpy may be terralive's own: it is loaded from its folder, and nothing else from beside it
+    ever is.
     """
     from importlib import util  # noqa: PLC0415 - only a debugged worker pays for it
 
     Debugging.freeze_time = bool(wanted["freeze_time"])
-    spec = util.spec_from_file_location("debugpy", os.path.join(str(wanted["debugpy"]), "__init__.py"))  # noqa: PTH118
+    spec = util.spec_from_file_location(
+        "debugpy",
+        os.path.join(str(wanted["debugpy"]), "__init__.py"),  # noqa: PTH118
+    )
     if spec is None or spec.loader is None:
         raise Fault("Terralive.Debugger", f"There is no debugpy in {wanted['debugpy']}")
     debugpy = sys.modules["debugpy"] = util.module_from_spec(spec)
@@ -251,7 +275,13 @@ class CognitoIdentity(_Record):
 
 
 class Client(_Record):
-    __slots__ = ("app_package_name", "app_title", "app_version_code", "app_version_name", "installation_id")
+    __slots__ = (
+        "app_package_name",
+        "app_title",
+        "app_version_code",
+        "app_version_name",
+        "installation_id",
+    )
 
 
 class ClientContext(_Record):
@@ -261,7 +291,9 @@ class ClientContext(_Record):
 class LambdaContext:
     def __init__(self, headers: Mapping[str, str]) -> None:
         client_context = _header_json(headers, "lambda-runtime-client-context", "Client Context")
-        identity = _header_json(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
+        identity = (
+            _header_json(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
+        )
         environ = os.environ.get
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.log_group_name = environ("AWS_LAMBDA_LOG_GROUP_NAME")
@@ -305,7 +337,9 @@ def _header_json(headers: Mapping[str, str], header: str, name: str) -> dict[str
     try:
         found: dict[str, object] | None = json.loads(text)
     except ValueError as error:
-        raise Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}") from error
+        raise Fault(
+            "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
+        ) from error
     return found
 
 
@@ -313,7 +347,10 @@ def _header_json(headers: Mapping[str, str], header: str, name: str) -> dict[str
 
 
 class Unbuffered:
-    """A stream that keeps nothing back: what was printed before a result is there before the result."""
+    """A stream that keeps nothing back.
+
+    What was printed before a result is there before the result.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -350,7 +387,12 @@ class LambdaLoggerFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {"aws_request_id", "message", "asctime", "taskName"}
+    _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
+        "aws_request_id",
+        "message",
+        "asctime",
+        "taskName",
+    }
 
     def __init__(self) -> None:
         super().__init__(datefmt="%Y-%m-%dT%H:%M:%SZ")
@@ -360,7 +402,9 @@ class JsonFormatter(logging.Formatter):
         fields: dict[str, object] = {
             "timestamp": self.formatTime(record, self.datefmt),
             "level": logging.getLevelName(level),
-            "message": record.msg if isinstance(record.msg, dict) and not record.args else record.getMessage(),
+            "message": record.msg
+            if isinstance(record.msg, dict) and not record.args
+            else record.getMessage(),
             "logger": record.name,
             "requestId": LambdaLoggerFilter.request_id,
         }
@@ -370,7 +414,9 @@ class JsonFormatter(logging.Formatter):
             fields["errorType"] = kind.__name__ if kind else None
             fields["errorMessage"] = str(value)
             fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
-        fields.update((k, v) for k, v in record.__dict__.items() if k not in self._USUAL and k not in fields)
+        fields.update(
+            (k, v) for k, v in record.__dict__.items() if k not in self._USUAL and k not in fields
+        )
         fields = {name: value for name, value in fields.items() if value is not None}
         return json.dumps(fields, ensure_ascii=False, default=str) + "\n"
 
@@ -404,7 +450,9 @@ def set_up_logging() -> None:
 class Error:
     """An error on its way to the Runtime API and the log."""
 
-    def __init__(self, message: str, error_type: str, trace: Iterable[str], request_id: str = "") -> None:
+    def __init__(
+        self, message: str, error_type: str, trace: Iterable[str], request_id: str = ""
+    ) -> None:
         self.message = message
         self.type = error_type
         self.trace = list(trace)
@@ -422,9 +470,13 @@ class Error:
         """Write it as Lambda does: one event, its lines separated by carriage returns."""
         if _logs_json():
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            text = json.dumps({"timestamp": stamp, "level": "ERROR", **self.document()}, ensure_ascii=False)
+            text = json.dumps(
+                {"timestamp": stamp, "level": "ERROR", **self.document()}, ensure_ascii=False
+            )
         else:
-            lines = [f"[ERROR] {self.type}: {self.message}" if self.message else f"[ERROR] {self.type}"]
+            lines = [
+                f"[ERROR] {self.type}: {self.message}" if self.message else f"[ERROR] {self.type}"
+            ]
             lines.append("Traceback (most recent call last):")
             for element in self.trace:
                 for line in element.splitlines() or [""]:
@@ -444,12 +496,18 @@ def frames_of(error: BaseException) -> traceback.StackSummary:
 
 
 def written(frames: traceback.StackSummary) -> list[str]:
-    """As text, without the marks below a line that newer Pythons add: the managed runtime has none."""
+    """As text, without the marks below a line that newer Pythons add.
+
+    The managed runtime has none.
+    """
     return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
 def cause_of(error_type: str, message: str, frames: Iterable[traceback.FrameSummary]) -> str:
-    """The X-Ray cause: https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html."""
+    """The X-Ray cause.
+
+    Https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html.
+    """
     stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in frames]
     return json.dumps(
         {
@@ -517,7 +575,9 @@ def flush() -> None:
             stream.flush()  # type: ignore[union-attr] # None where a handler put None
 
 
-def run_one(runtime: Runtime, encoder: Encoder, handler: Callable[[object, LambdaContext], object]) -> None:
+def run_one(
+    runtime: Runtime, encoder: Encoder, handler: Callable[[object, LambdaContext], object]
+) -> None:
     headers, body = runtime.next()
     request_id = headers["lambda-runtime-aws-request-id"]
     LambdaLoggerFilter.request_id = request_id

@@ -1,4 +1,7 @@
-"""The plain rendering: one line of text after another, for files, CI and screen readers. No colours, no cursor."""
+"""The plain rendering.
+
+One line of text after another, for files, CI and screen readers. No colours, no cursor.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,11 @@ class Plain:
 
     def write(self, event: Event) -> None:
         stream = self._errors if isinstance(event, Error) else self._stream
-        text = "".join(f"{plain_text(line, self._story.width)}\n" for line in self._story.tell(event) if not line.live)
+        text = "".join(
+            f"{plain_text(line, self._story.width)}\n"
+            for line in self._story.tell(event)
+            if not line.live
+        )
         if text:
             stream.write(text)
             stream.flush()

@@ -1,8 +1,9 @@
 """What a terminal may be given of other people's words: text, never a command.
 
-Owners, machines, errors, request paths and handlers' output come from elsewhere, and some of it from anybody who can
-send a request. A terminal obeys control characters in what it prints (it retitles windows, writes clipboards, hides
-lines), bidirectional overrides show a text that is not there, and half a surrogate pair would cost the whole line.
+Owners, machines, errors, request paths and handlers' output come from elsewhere, and some of it
+from anybody who can send a request. A terminal obeys control characters in what it prints (it
+retitles windows, writes clipboards, hides lines), bidirectional overrides show a text that is not
+there, and half a surrogate pair would cost the whole line.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# ECMA-48: control sequences, control strings (a title, a clipboard, a link) up to their end, other escapes.
+# ECMA-48: control sequences, control strings (a title, a clipboard, a link) up to their end, other
+# escapes.
 _SEQUENCE: Final = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[PX\]^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]"
 )
-_CONTROL: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _COLOURS: Final = re.compile(r"(\x1b\[[0-9;:]*m)")
 
 

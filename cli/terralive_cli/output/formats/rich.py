@@ -50,7 +50,9 @@ class Rich:
         self._console = _Console(file=stream, highlight=False, soft_wrap=True)
         # On one screen, one console has to know of the live line; a redirected stderr gets its own.
         together = stream.isatty() and errors.isatty()
-        self._errors = self._console if together else _Console(file=errors, highlight=False, soft_wrap=True)
+        self._errors = (
+            self._console if together else _Console(file=errors, highlight=False, soft_wrap=True)
+        )
         self._story = Storyteller()
         self._live: Live | None = None
         self._spinner = Spinner("dots")
@@ -74,7 +76,9 @@ class Rich:
         text.no_wrap, text.overflow = True, "ellipsis"
         self._spinner.update(text=text)
         if self._live is None:
-            self._live = Live(self._spinner, console=self._console, transient=True, refresh_per_second=8)
+            self._live = Live(
+                self._spinner, console=self._console, transient=True, refresh_per_second=8
+            )
             self._live.start()
 
     def _hide_live(self) -> None:

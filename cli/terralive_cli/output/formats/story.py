@@ -1,6 +1,7 @@
 """Tells events as lines for a person: what to say and what each word is, not how it looks. Pure.
 
-`plain` and `rich` print the same lines; a new event needs a sentence here and nothing elsewhere. The storyteller
+`plain` and `rich` print the same lines; a new event needs a sentence here and nothing elsewhere.
+The storyteller
 remembers only what a later line needs: how far Terraform is, and what runs at the moment.
 """
 
@@ -32,9 +33,16 @@ from terralive_cli.output.events import (
 )
 
 _PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
-_STARTS: Final = {"synth": "synthesising", "init": "preparing Terraform", "plan": "planning", "apply": "applying"}
+_STARTS: Final = {
+    "synth": "synthesising",
+    "init": "preparing Terraform",
+    "plan": "planning",
+    "apply": "applying",
+}
 _RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
-_ERROR_LOG: Final = "[ERROR] "  # how Lambda's Python runtime logs an error of the handler's, with its traceback
+_ERROR_LOG: Final = (
+    "[ERROR] "  # how Lambda's Python runtime logs an error of the handler's, with its traceback
+)
 _QUIET_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 50.0  # Lambda's first retry comes after a minute
 _WAITED_MS: Final = 1000.0  # as long as it is worth a word
@@ -65,7 +73,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line; `column` is the function it belongs to, or "". A `live` line replaces the live one before it."""
+    """One line.
+
+    `column` is the function it belongs to, or "". A `live` line replaces the live one before it.
+    """
 
     spans: tuple[Span, ...]
     at: datetime
@@ -91,7 +102,9 @@ class Storyteller:
     def __init__(self) -> None:
         self._phases: dict[str, _Phase] = {}
         self._running: dict[str, str] = {}
-        self._logged_errors: set[str] = set()  # request ids whose runtime has logged the error, stack and all
+        self._logged_errors: set[str] = (
+            set()
+        )  # request ids whose runtime has logged the error, stack and all
         self._prefix = ""
         self.width = 0
 
@@ -123,7 +136,9 @@ class Storyteller:
             case Error():
                 return _lines(event, *_error(event))
             case Stopped():
-                return _lines(event, *((Span(text),) for text in (event.message or "Stopped.").splitlines()))
+                return _lines(
+                    event, *((Span(text),) for text in (event.message or "Stopped.").splitlines())
+                )
             case Note():
                 return _lines(event, *((Span(text),) for text in event.message.splitlines()))
         return []
@@ -140,7 +155,9 @@ class Storyteller:
         self._running[event.request_id] = event.function
         spans = [Span(event.summary or event.trigger, Style.STRONG)]
         if event.attempt > 1:
-            spans.append(Span(f"  attempt {event.attempt}, first sent {_ago(event.age_s)}", Style.CAUTION))
+            spans.append(
+                Span(f"  attempt {event.attempt}, first sent {_ago(event.age_s)}", Style.CAUTION)
+            )
         elif event.age_s >= _LATE_SECONDS:
             spans.append(Span(f"  sent {_ago(event.age_s)}", Style.CAUTION))
         return self._column(event, event.request_id, event.function, *spans)
@@ -153,7 +170,10 @@ class Storyteller:
 
     def _warning(self, event: Warning_) -> list[Line]:
         first, *more = event.message.splitlines() or [""]
-        lines = [(Span("Warning: ", Style.CAUTION), Span(first)), *((Span(f"  {text}"),) for text in more)]
+        lines = [
+            (Span("Warning: ", Style.CAUTION), Span(first)),
+            *((Span(f"  {text}"),) for text in more),
+        ]
         return [Line(spans, event.at, self._label(event.function)) for spans in lines]
 
     def _result(self, event: Result) -> list[Line]:
@@ -162,7 +182,11 @@ class Storyteller:
             took += f" (after {duration(event.waited_ms / _MILLISECONDS)} of waiting for a worker)"
         if event.ok:
             line = self._column(
-                event, event.request_id, event.function, Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT)
+                event,
+                event.request_id,
+                event.function,
+                Span("done", Style.GOOD),
+                Span(f" in {took}", Style.FAINT),
             )
             self._running.pop(event.request_id, None)
             return [line]
@@ -182,7 +206,10 @@ class Storyteller:
         if event.request_id in self._logged_errors:
             self._logged_errors.discard(event.request_id)
             return lines  # the lines above say the rest
-        lines += [Line((Span(f"  {text}", Style.BAD),), event.at, self._label(event.function)) for text in more]
+        lines += [
+            Line((Span(f"  {text}", Style.BAD),), event.at, self._label(event.function))
+            for text in more
+        ]
         for frame in event.stack:
             lines += [
                 Line((Span(f"  {text}", Style.FAINT),), event.at, self._label(event.function))
@@ -200,8 +227,14 @@ class Storyteller:
 
         if event.action in {"complete", "unchanged"}:
             del self._phases[event.phase]
-            words = event.message or ("nothing to change" if event.action == "unchanged" else "done")
-            took = event.elapsed_s if event.elapsed_s is not None else (event.at - phase.began).total_seconds()
+            words = event.message or (
+                "nothing to change" if event.action == "unchanged" else "done"
+            )
+            took = (
+                event.elapsed_s
+                if event.elapsed_s is not None
+                else (event.at - phase.began).total_seconds()
+            )
             return say(f"{words} ({duration(took)})", Style.GOOD)
         if event.state is StackState.FAILED:
             what = " ".join(part for part in (event.action, event.address) if part)
@@ -210,11 +243,16 @@ class Storyteller:
             return self._resource(event, phase, say)
         if event.total is not None:
             phase.total, phase.done = event.total, 0
-            return say(event.message or (f"{event.total} to change" if event.total else "nothing to change"))
+            return say(
+                event.message
+                or (f"{event.total} to change" if event.total else "nothing to change")
+            )
         if event.message:
             return say(event.message)
         if event.state is StackState.STARTED:
-            phase.began = event.at if event.action == "apply" else phase.began  # not since before the question
+            phase.began = (
+                event.at if event.action == "apply" else phase.began
+            )  # not since before the question
             return say(_STARTS.get(event.action, event.action))
         return []
 
@@ -236,7 +274,9 @@ class Storyteller:
 
 
 class _Say(Protocol):
-    def __call__(self, text: str, style: Style = Style.PLAIN, *, live: bool = False) -> list[Line]: ...
+    def __call__(
+        self, text: str, style: Style = Style.PLAIN, *, live: bool = False
+    ) -> list[Line]: ...
 
 
 def _ago(seconds: float) -> str:
@@ -247,7 +287,9 @@ def _ago(seconds: float) -> str:
 
 def _few(paths: tuple[str, ...]) -> str:
     more = len(paths) - _SHOWN_PATHS
-    return ", ".join(paths[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "") or "something"
+    return (
+        ", ".join(paths[:_SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "") or "something"
+    )
 
 
 def common_prefix(names: Sequence[str]) -> str:
@@ -271,7 +313,9 @@ def _lines(event: Event, *lines: tuple[Span, ...]) -> list[Line]:
 
 
 def _functions(functions: tuple[LiveFunction, ...]) -> list[tuple[Span, ...]]:
-    names = [function.name or function.address for function in functions]  # before a deployment there is no name
+    names = [
+        function.name or function.address for function in functions
+    ]  # before a deployment there is no name
     width = max(map(len, names), default=0)
     return [
         (
@@ -287,38 +331,66 @@ def _functions(functions: tuple[LiveFunction, ...]) -> list[tuple[Span, ...]]:
 def _debugged(function: LiveFunction) -> list[Span]:
     told = []
     if function.debug_port:
-        told.append(Span(f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time", Style.CAUTION))
+        told.append(
+            Span(
+                f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time",
+                Style.CAUTION,
+            )
+        )
     if function.timeout_s:
-        told.append(Span(f"  timeout raised to {function.timeout_s} s for debugging", Style.CAUTION))
+        told.append(
+            Span(f"  timeout raised to {function.timeout_s} s for debugging", Style.CAUTION)
+        )
     return told
 
 
 def _plan(event: Plan) -> list[tuple[Span, ...]]:
     count = len(event.functions)
     head = f"{count} function{'s' * (count != 1)} would run on this machine as stage {event.stage}"
-    lines = [(Span(f"{head}:" if count else f"{head}.", Style.STRONG),), *_functions(event.functions)]
+    lines = [
+        (Span(f"{head}:" if count else f"{head}.", Style.STRONG),),
+        *_functions(event.functions),
+    ]
     if event.refused:
         lines.append((Span("These cannot:", Style.CAUTION),))
-        lines += [(Span(f"  {name}  ", Style.NAME), Span(reason)) for name, reason in event.refused.items()]
+        lines += [
+            (Span(f"  {name}  ", Style.NAME), Span(reason))
+            for name, reason in event.refused.items()
+        ]
     changes = f"Terraform would change {event.changes} resource{'s' * (event.changes != 1)}."
     return [*lines, (Span(changes if event.changes else "Terraform would change nothing."),)]
 
 
 def _ready(event: Ready) -> list[tuple[Span, ...]]:
     if not event.functions and event.sandbox is not None:
-        return [(Span("The sandbox is ready: "), Span(event.sandbox.endpoint, Style.LINK), Span("  Ctrl-C ends it."))]
+        return [
+            (
+                Span("The sandbox is ready: "),
+                Span(event.sandbox.endpoint, Style.LINK),
+                Span("  Ctrl-C ends it."),
+            )
+        ]
     lines: list[tuple[Span, ...]] = [
-        (Span("Live", Style.GOOD), Span(f" as stage {event.stage}. These functions run on this machine:"))
+        (
+            Span("Live", Style.GOOD),
+            Span(f" as stage {event.stage}. These functions run on this machine:"),
+        )
     ]
     lines += _functions(event.functions)
     shown = _addresses(event)
     width = max(map(len, shown), default=0)
-    lines += [(Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK)) for name, url in shown.items()]
+    lines += [
+        (Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK)) for name, url in shown.items()
+    ]
     return [*lines, (Span("Edits are live at the next invocation. Ctrl-C stops."),)]
 
 
 def _addresses(event: Ready) -> Mapping[str, str]:
-    urls = {name: value for name, value in event.outputs.items() if isinstance(value, str) and value.startswith("http")}
+    urls = {
+        name: value
+        for name, value in event.outputs.items()
+        if isinstance(value, str) and value.startswith("http")
+    }
     return {**urls, **event.urls}
 
 
@@ -330,7 +402,11 @@ def _connection(event: Connection) -> list[tuple[Span, ...]]:
             return [(Span(f"Connected{reason}.", Style.GOOD),)]
         case "lost":
             wait = event.retry_in_s
-            again = "" if wait is None else f"; trying again {'now' if wait < 1 else f'in {duration(wait)}'}"
+            again = (
+                ""
+                if wait is None
+                else f"; trying again {'now' if wait < 1 else f'in {duration(wait)}'}"
+            )
             return [(Span(f"Connection lost{reason}{again}.", Style.CAUTION),)]
         case "refused":
             return [(Span(f"This stage is held by {who}.", Style.BAD),)]
@@ -348,5 +424,7 @@ def _error(event: Error) -> list[tuple[Span, ...]]:
         *((Span(f"  {text}" if text else ""),) for text in more),
     ]
     for text in event.hint.splitlines():
-        lines.append((Span("  → " if len(lines) == len(more) + 1 else "    ", Style.STRONG), Span(text)))
+        lines.append(
+            (Span("  → " if len(lines) == len(more) + 1 else "    ", Style.STRONG), Span(text))
+        )
     return lines

@@ -1,6 +1,7 @@
 """HTTP APIs, pure: which route a request takes, the event a function gets, the response its answer becomes.
 
-What REST APIs do alike (headers, fields of payload format 1.0, parts of answers) they take from here.
+What REST APIs do alike (headers, fields of payload format 1.0, parts of answers) they take from
+here.
 
 Payload formats 2.0 and 1.0:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
@@ -28,14 +29,24 @@ HEADER_BYTES = 10_240
 # The page only says "binary"; which types those are was observed on AWS, forms among them:
 # https://github.com/ministackorg/ministack/pull/766
 _TEXT_TYPES = {"application/json", "application/xml", "application/javascript"}
-_REPLACED = {"connection", "content-length", "host", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"}
+_REPLACED = {
+    "connection",
+    "content-length",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+}
 # What a segment of a route's path is; a smaller one is more specific.
 _LITERAL, _PARAMETER, _GREEDY = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request to an API; `path` is percent-encoded and starts below the stage, header names are as they were sent."""
+    """A request to an API.
+
+    `path` is percent-encoded and starts below the stage, header names are as they were sent.
+    """
 
     method: str
     path: str
@@ -94,7 +105,10 @@ def left_out(what: str) -> RefusedError:
 
 
 def check_size(request: HttpRequest) -> None:
-    """Raise the refusal of a request beyond the limits. The page names the limits only, not the answers."""
+    """Raise the refusal of a request beyond the limits.
+
+    The page names the limits only, not the answers.
+    """
     if len(request.body) > BODY_BYTES:
         raise RefusedError(error(413, "Request Entity Too Large"))
     line = len(request.method) + len(request.path) + len(request.query) + len(" ? HTTP/1.1")
@@ -103,7 +117,10 @@ def check_size(request: HttpRequest) -> None:
 
 
 def match(route_keys: Iterable[str], method: str, path: str) -> Match | None:
-    """The most specific route: full matches before greedy ones, named methods before ANY, `$default` last."""
+    """The most specific route.
+
+    Full matches before greedy ones, named methods before ANY, `$default` last.
+    """
     segments = path.removeprefix("/").split("/")
     best: tuple[tuple[object, ...], Match] | None = None
     default = False
@@ -120,14 +137,22 @@ def match(route_keys: Iterable[str], method: str, path: str) -> Match | None:
             continue
         specificity = (_GREEDY in kinds, -len(kinds), kinds, route_method == "ANY")
         if best is None or specificity < best[0]:
-            best = specificity, Match(key, {name: unquote(value) for name, value in parameters.items()})
+            best = (
+                specificity,
+                Match(key, {name: unquote(value) for name, value in parameters.items()}),
+            )
     if best is not None:
         return best[1]
     return Match("$default") if default else None
 
 
-def match_path(pattern: Sequence[str], segments: Sequence[str]) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """What each of the pattern's segments is, and its parameters, percent-encoded; None if the path is another."""
+def match_path(
+    pattern: Sequence[str], segments: Sequence[str]
+) -> tuple[tuple[int, ...], dict[str, str]] | None:
+    """What each of the pattern's segments is, and its parameters, percent-encoded.
+
+    None if the path is another.
+    """
     kinds: list[int] = []
     parameters: dict[str, str] = {}
     for index, part in enumerate(pattern):
@@ -147,9 +172,16 @@ def match_path(pattern: Sequence[str], segments: Sequence[str]) -> tuple[tuple[i
 
 
 def arriving_headers(
-    request: HttpRequest, domain: str, request_id: str, now: float, dropped: Container[str] = frozenset()
+    request: HttpRequest,
+    domain: str,
+    request_id: str,
+    now: float,
+    dropped: Container[str] = frozenset(),
 ) -> list[tuple[str, str]]:
-    """The headers of an event: what API Gateway's own front adds and replaces. Names as they were sent."""
+    """The headers of an event.
+
+    What API Gateway's own front adds and replaces. Names as they were sent.
+    """
     kept = [(name, value) for name, value in request.headers if name.lower() not in _REPLACED]
     kept = [(name, value) for name, value in kept if name.lower() not in dropped]
     client = request.header("x-forwarded-for")
@@ -164,7 +196,9 @@ def arriving_headers(
     return kept
 
 
-def _lowered_headers(request: HttpRequest, domain: str, request_id: str, now: float) -> list[tuple[str, str]]:
+def _lowered_headers(
+    request: HttpRequest, domain: str, request_id: str, now: float
+) -> list[tuple[str, str]]:
     headers = arriving_headers(request, domain, request_id, now)
     lowered = [(name.lower(), value) for name, value in headers]
     return sorted([*lowered, ("content-length", str(len(request.body)))])
@@ -174,7 +208,9 @@ def trace_id(request_id: str, now: float) -> str:
     return f"Root=1-{int(now):08x}-{hashlib.sha256(request_id.encode()).hexdigest()[:24]}"
 
 
-def event(request: HttpRequest, found: Match, api: Api, request_id: str, now: float) -> dict[str, object]:
+def event(
+    request: HttpRequest, found: Match, api: Api, request_id: str, now: float
+) -> dict[str, object]:
     """The event of payload format 2.0."""
     headers: dict[str, str] = {}
     cookies: list[str] = []
@@ -239,7 +275,9 @@ def what_is_there(event: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in event.items() if value not in ({}, [], None)}
 
 
-def event_1(request: HttpRequest, found: Match, api: Api, request_id: str, now: float) -> dict[str, object]:
+def event_1(
+    request: HttpRequest, found: Match, api: Api, request_id: str, now: float
+) -> dict[str, object]:
     """The event of payload format 1.0, as HTTP APIs send it: what is absent is null."""
     headers = _lowered_headers(request, api.domain, request_id, now)
     path = full_path(request, api)
@@ -263,7 +301,10 @@ def event_1(request: HttpRequest, found: Match, api: Api, request_id: str, now: 
 
 
 def fields_1(
-    request: HttpRequest, api: Api, headers: Iterable[tuple[str, str]], parameters: Mapping[str, str]
+    request: HttpRequest,
+    api: Api,
+    headers: Iterable[tuple[str, str]],
+    parameters: Mapping[str, str],
 ) -> dict[str, object]:
     """What events of payload format 1.0 have alike."""
     values, query = multi_values(headers), query_values(request.query)
@@ -278,7 +319,9 @@ def fields_1(
     }
 
 
-def context_1(request: HttpRequest, api: Api, request_id: str, extended_id: str, now: float) -> dict[str, object]:
+def context_1(
+    request: HttpRequest, api: Api, request_id: str, extended_id: str, now: float
+) -> dict[str, object]:
     """What their `requestContext` has alike."""
     return {
         "accountId": api.account,
@@ -297,7 +340,10 @@ def context_1(request: HttpRequest, api: Api, request_id: str, extended_id: str,
 
 
 def identity_1(source_ip: str, user_agent: str, caller: Caller | None) -> dict[str, object]:
-    """`requestContext.identity`; what of it names the caller is null without AWS_IAM authorization."""
+    """`requestContext.identity`.
+
+    What of it names the caller is null without AWS_IAM authorization.
+    """
     return {
         "accessKey": caller and caller.access_key_id,
         "accountId": caller and caller.account,
@@ -365,7 +411,9 @@ def response(answer: bytes) -> HttpResponse:
     value = proxyanswers.parsed(answer)
     if not isinstance(value, dict) or "statusCode" not in value:
         body = value if isinstance(value, str) else json.dumps(value)
-        return HttpResponse(200, (("content-type", "application/json"),), proxyanswers.encoded(body))
+        return HttpResponse(
+            200, (("content-type", "application/json"),), proxyanswers.encoded(body)
+        )
     cookies = value.get("cookies") or []
     if not isinstance(cookies, list):
         raise MalformedAnswerError("cookies are not a list")
@@ -380,7 +428,8 @@ def response_1(answer: bytes) -> HttpResponse:
     """What an answer of format 1.0 becomes.
 
     Raises:
-        MalformedAnswerError: it is not JSON, has no `statusCode`, or a part of it has the wrong type.
+        MalformedAnswerError: it is not JSON, has no `statusCode`, or a part of it has the wrong
+            type.
     """
     value = proxyanswers.parsed(answer)
     if not isinstance(value, dict) or "statusCode" not in value:
@@ -390,7 +439,9 @@ def response_1(answer: bytes) -> HttpResponse:
 
 def _full(value: Mapping[str, object], headers: list[tuple[str, str]]) -> HttpResponse:
     if not any(name == "content-type" for name, _ in headers):
-        headers.append(("content-type", "text/plain; charset=utf-8"))  # no page says so; it is what AWS does
+        headers.append(
+            ("content-type", "text/plain; charset=utf-8")
+        )  # no page says so; it is what AWS does
     body = value.get("body")
     raw = proxyanswers.decoded(body) if value.get("isBase64Encoded") else proxyanswers.encoded(body)
     return HttpResponse(proxyanswers.status(value["statusCode"]), tuple(headers), raw)

@@ -40,8 +40,13 @@ class HttpGateway:
         self._gateway = gateway
         self._rest = RestGateway(gateway)
 
-    async def answer(self, api: str, stage: str, path: str, wire: sigv4.Request, source_ip: str) -> Answer:
-        """Answer a request. `wire` is the request as it came; stage `~` leaves open whether the path names one."""
+    async def answer(
+        self, api: str, stage: str, path: str, wire: sigv4.Request, source_ip: str
+    ) -> Answer:
+        """Answer a request.
+
+        `wire` is the request as it came; stage `~` leaves open whether the path names one.
+        """
         is_rest = self._rest.knows(api)
         if stage == "~":
             first, _, rest = path.lstrip("/").partition("/")
@@ -49,32 +54,52 @@ class HttpGateway:
                 stage, path = first, "/" + rest
             else:
                 stage = "$default"
-        request = HttpRequest(wire.method, path or "/", wire.query, wire.sent_headers(), wire.body, source_ip)
+        request = HttpRequest(
+            wire.method, path or "/", wire.query, wire.sent_headers(), wire.body, source_ip
+        )
         if is_rest:
             response = await self._rest.answer(api, stage, request, wire)
         else:
             target = self._gateway.find(api, stage, "HTTP")
-            response = httpapi.error(404, "Not Found") if target is None else await self._http(target, request, wire)
+            response = (
+                httpapi.error(404, "Not Found")
+                if target is None
+                else await self._http(target, request, wire)
+            )
         return response.status, list(response.headers), response.body
 
-    async def _http(self, target: Target, request: HttpRequest, wire: sigv4.Request) -> HttpResponse:
+    async def _http(
+        self, target: Target, request: HttpRequest, wire: sigv4.Request
+    ) -> HttpResponse:
         request_id = new_id()
         try:
             answer = await self._route(target, request, wire, request_id)
         except RefusedError as refused:
             answer = refused.response
-            sys.stderr.write(f"{target.api.api_id} {request.method} {request.path}: {answer.status} {refused}\n")
-        return HttpResponse(answer.status, (*answer.headers, ("apigw-requestid", request_id)), answer.body)
+            sys.stderr.write(
+                f"{target.api.api_id} {request.method} {request.path}: {answer.status} {refused}\n"
+            )
+        return HttpResponse(
+            answer.status, (*answer.headers, ("apigw-requestid", request_id)), answer.body
+        )
 
-    async def _route(self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str) -> HttpResponse:
+    async def _route(
+        self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str
+    ) -> HttpResponse:
         httpapi.check_size(request)
-        configured: object = target.api.cors_configuration  # a mapping, whatever moto's annotation says
+        configured: object = (
+            target.api.cors_configuration
+        )  # a mapping, whatever moto's annotation says
         cors = Cors.of(configured) if isinstance(configured, dict) else None
-        asked = request.header("access-control-request-method") if request.method == "OPTIONS" else ""
+        asked = (
+            request.header("access-control-request-method") if request.method == "OPTIONS" else ""
+        )
         found = httpapi.match(target.routes, request.method, request.path)
         if found is None:
             if cors is not None and request.method == "OPTIONS":
-                return HttpResponse(204, tuple(cors.preflight(request.header("origin"), asked)), b"")
+                return HttpResponse(
+                    204, tuple(cors.preflight(request.header("origin"), asked)), b""
+                )
             raise RefusedError(httpapi.error(404, "Not Found"))
         caller = await self._admit(target, found, request, wire)
         response = await self._integrate(target, found, request, caller, request_id)
@@ -85,7 +110,9 @@ class HttpGateway:
         headers = cors.response(request.header("origin"), response.headers, asked)
         return HttpResponse(response.status, tuple(headers), response.body)
 
-    async def _admit(self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request) -> Caller | None:
+    async def _admit(
+        self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request
+    ) -> Caller | None:
         """Throttle, then authorize; the caller where the route asks who it is.
 
         Raises:
@@ -98,21 +125,30 @@ class HttpGateway:
             raise httpapi.left_out(missing)
         if route.authorization_type != "AWS_IAM":
             return None
-        arn = self._gateway.arn(target.api.api_id, f"{target.stage.name}/{request.method}{request.path}")
+        arn = self._gateway.arn(
+            target.api.api_id, f"{target.stage.name}/{request.method}{request.path}"
+        )
         try:
             return await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn)
         except ForbiddenError as error:
             raise RefusedError(httpapi.error(403, "Forbidden"), str(error)) from error
 
     async def _integrate(
-        self, target: Target, found: Match, request: HttpRequest, caller: Caller | None, request_id: str
+        self,
+        target: Target,
+        found: Match,
+        request: HttpRequest,
+        caller: Caller | None,
+        request_id: str,
     ) -> HttpResponse:
         gateway, route = self._gateway, target.routes[found.route_key]
         api = httpapi.Api(
             target.api.api_id, target.stage.name, gateway.domain(target.api.api_id), ACCOUNT,
             target.stage.stage_variables or {}, caller,
         )  # fmt: skip
-        integration = target.api.integrations.get((route.target or "").removeprefix("integrations/"))
+        integration = target.api.integrations.get(
+            (route.target or "").removeprefix("integrations/")
+        )
         # The page: who uses no console must specify a version. Terraform's default is 1.0.
         version_2 = integration is not None and integration.payload_format_version == "2.0"
         make_event = httpapi.event if version_2 else httpapi.event_1

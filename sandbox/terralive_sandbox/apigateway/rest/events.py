@@ -2,8 +2,10 @@
 
 Events and answers (payload format 1.0):
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
-Refusals: https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
-Binary bodies: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html
+Refusals:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+Binary bodies:
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html
 Headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 """
 
@@ -42,15 +44,23 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The resource and method (may be `ANY`) that a request takes; parameters stay percent-encoded, as on AWS."""
+    """The resource and method (may be `ANY`) that a request takes.
+
+    Parameters stay percent-encoded, as on AWS.
+    """
 
     resource: Resource
     method: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def refused(status: int, error_type: str, message: str, why: str = "", *, key: str = "message") -> RefusedError:
-    """A refusal with its `x-amzn-ErrorType`; `why` is for the log, `key` is `Message` where IAM refuses."""
+def refused(
+    status: int, error_type: str, message: str, why: str = "", *, key: str = "message"
+) -> RefusedError:
+    """A refusal with its `x-amzn-ErrorType`.
+
+    `why` is for the log, `key` is `Message` where IAM refuses.
+    """
     headers = (("content-type", "application/json"), ("x-amzn-errortype", error_type))
     body = json.dumps({key: message}, separators=(",", ":")).encode()
     return RefusedError(HttpResponse(status, headers, body), why)
@@ -90,7 +100,9 @@ def match(resources: Iterable[Resource], method: str, path: str) -> Found | None
     segments = path.rstrip("/").removeprefix("/").split("/") if path.strip("/") else []
     best: tuple[tuple[int, ...], Found] | None = None
     for resource in resources:
-        name = method if method in resource.methods else "ANY" if "ANY" in resource.methods else None
+        name = (
+            method if method in resource.methods else "ANY" if "ANY" in resource.methods else None
+        )
         found = httpapi.match_path([part for part in resource.path.split("/") if part], segments)
         if name is None or found is None:
             continue
@@ -104,7 +116,10 @@ def event(
     request: HttpRequest, found: Found, api: Api, binary_types: Sequence[str], *,
     request_id: str, extended_id: str, now: float,
 ) -> dict[str, object]:  # fmt: skip
-    """The event of a Lambda proxy integration: header names as they were sent, the path without its stage."""
+    """The event of a Lambda proxy integration.
+
+    Header names as they were sent, the path without its stage.
+    """
     arriving = httpapi.arriving_headers(request, api.domain, request_id, now, _DROPPED)
     headers = [(_CAPITALIZED.get(name.lower(), name), value) for name, value in arriving]
     content_type = request.header("content-type") or "application/json"
@@ -135,9 +150,13 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
     """
     value = proxyanswers.parsed(answer)
     if not isinstance(value, dict) or not value.keys() <= _ANSWER_FIELDS:
-        raise MalformedAnswerError("not an object with isBase64Encoded, statusCode, headers and body only")
+        raise MalformedAnswerError(
+            "not an object with isBase64Encoded, statusCode, headers and body only"
+        )
     for headers in (value.get("headers"), value.get("multiValueHeaders")):
-        if isinstance(headers, dict) and not all(isinstance(item, str | bool | list) for item in headers.values()):
+        if isinstance(headers, dict) and not all(
+            isinstance(item, str | bool | list) for item in headers.values()
+        ):
             raise MalformedAnswerError("a header's value is no string")
     status = proxyanswers.status(value.get("statusCode", 200))
     pairs = proxyanswers.merged_headers(value)

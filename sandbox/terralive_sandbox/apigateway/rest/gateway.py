@@ -1,6 +1,7 @@
 """The shell of REST APIs: finds them in moto, checks callers and policies, runs integrations.
 
-A stage serves the snapshot that its deployment took (moto_gaps), so that a change shows with the next deployment.
+A stage serves the snapshot that its deployment took (moto_gaps), so that a change shows with the
+next deployment.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
 """
@@ -13,7 +14,14 @@ import time
 import uuid
 from dataclasses import dataclass
 
-from moto.apigateway.models import APIGatewayBackend, Integration, Method, RestAPI, Stage, apigateway_backends
+from moto.apigateway.models import (
+    APIGatewayBackend,
+    Integration,
+    Method,
+    RestAPI,
+    Stage,
+    apigateway_backends,
+)
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.actions import SIGNATURE_CODES
@@ -61,7 +69,9 @@ class RestGateway:
     def knows(self, api_id: str) -> bool:
         return api_id in self._backend().apis
 
-    async def answer(self, api_id: str, stage_name: str, request: HttpRequest, wire: sigv4.Request) -> HttpResponse:
+    async def answer(
+        self, api_id: str, stage_name: str, request: HttpRequest, wire: sigv4.Request
+    ) -> HttpResponse:
         """Answer a request below a stage. `wire` is the request as it came."""
         request_id, extended_id = str(uuid.uuid4()), new_id()
         try:
@@ -69,7 +79,9 @@ class RestGateway:
             response = await self._run(called, wire)
         except RefusedError as error:
             response = error.response
-            sys.stderr.write(f"{api_id} {request.method} {request.path}: {response.status} {error}\n")
+            sys.stderr.write(
+                f"{api_id} {request.method} {request.path}: {response.status} {error}\n"
+            )
         ids = (("x-amzn-requestid", request_id), ("x-amz-apigw-id", extended_id))
         return HttpResponse(response.status, (*response.headers, *ids), response.body)
 
@@ -77,7 +89,9 @@ class RestGateway:
         backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
         return backend
 
-    def _find(self, api_id: str, stage_name: str, request: HttpRequest, request_id: str, extended_id: str) -> _Called:
+    def _find(
+        self, api_id: str, stage_name: str, request: HttpRequest, request_id: str, extended_id: str
+    ) -> _Called:
         now: RestAPI = self._backend().apis[api_id]
         stage = now.stages.get(stage_name)
         deployment = now.deployments.get(stage.deployment_id or "") if stage is not None else None
@@ -99,13 +113,24 @@ class RestGateway:
 
         https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
         """
-        path, method = called.found.resource.path.removeprefix("/").replace("/", "~1"), called.found.method
+        path, method = (
+            called.found.resource.path.removeprefix("/").replace("/", "~1"),
+            called.found.method,
+        )
         narrowed = ACCOUNT_LIMIT
-        for key in ("*/*", f"{path}/{method}", f"~1{path}/{method}"):  # moto keeps the path as it was given
+        for key in (
+            "*/*",
+            f"{path}/{method}",
+            f"~1{path}/{method}",
+        ):  # moto keeps the path as it was given
             settings = called.stage.method_settings.get(key, {})
-            narrowed = limit(settings.get("throttlingRateLimit"), settings.get("throttlingBurstLimit"), narrowed)
+            narrowed = limit(
+                settings.get("throttlingRateLimit"), settings.get("throttlingBurstLimit"), narrowed
+            )
         bucket = (called.api.id, called.stage.name, called.found.resource.path, method)
-        return self._gateway.throttle.allows([(bucket, narrowed), ("account", ACCOUNT_LIMIT)], time.monotonic())
+        return self._gateway.throttle.allows(
+            [(bucket, narrowed), ("account", ACCOUNT_LIMIT)], time.monotonic()
+        )
 
     async def _run(self, called: _Called, wire: sigv4.Request) -> HttpResponse:
         if missing := left_out_of(called.method):
@@ -127,7 +152,9 @@ class RestGateway:
             RefusedError: the caller may not.
         """
         api = called.api
-        arn = self._gateway.arn(api.id, f"{called.stage.name}/{called.request.method}{called.request.path}")
+        arn = self._gateway.arn(
+            api.id, f"{called.stage.name}/{called.request.method}{called.request.path}"
+        )
         whole_api = self._gateway.arn(api.id, "").removesuffix("/")
         documents = [restapi.expand_policy(api.policy, whole_api)] if api.policy else []
         context = {"aws:SourceIp": called.request.source_ip}
@@ -138,26 +165,40 @@ class RestGateway:
             try:
                 caller = authenticate(wire, "execute-api")
             except sigv4.SignatureError as error:
-                raise restapi.refused(403, SIGNATURE_CODES.get(error.code, error.code), error.message) from error
+                raise restapi.refused(
+                    403, SIGNATURE_CODES.get(error.code, error.code), error.message
+                ) from error
             names = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
-            decisions.add(decide(caller.documents, AccessRequest("execute-api:Invoke", (arn,), context=context)))
+            decisions.add(
+                decide(
+                    caller.documents, AccessRequest("execute-api:Invoke", (arn,), context=context)
+                )
+            )
         elif not documents:
             return None
-        decisions.add(decide(documents, AccessRequest("execute-api:Invoke", (arn,), names, context)))
+        decisions.add(
+            decide(documents, AccessRequest("execute-api:Invoke", (arn,), names, context))
+        )
         if Decision.DENIED in decisions or Decision.ALLOWED not in decisions:
             who = caller.arn if caller is not None else "anonymous"
             raise restapi.denied(who, arn, explicitly=Decision.DENIED in decisions)
         return caller
 
-    async def _invoke(self, called: _Called, integration: Integration, caller: Caller | None) -> HttpResponse:
+    async def _invoke(
+        self, called: _Called, integration: Integration, caller: Caller | None
+    ) -> HttpResponse:
         api, stage, request = called.api, called.stage, called.request
         variables = stage.variables or {}
-        about = httpapi.Api(api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, variables, caller)
+        about = httpapi.Api(
+            api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, variables, caller
+        )
         event = restapi.event(
             request, called.found, about, api.binaryMediaTypes,
             request_id=called.request_id, extended_id=called.extended_id, now=time.time(),
         )  # fmt: skip
-        source = self._gateway.arn(api.id, f"{stage.name}/{called.found.method}{called.found.resource.path}")
+        source = self._gateway.arn(
+            api.id, f"{stage.name}/{called.found.method}{called.found.resource.path}"
+        )
         uri = with_stage_variables(integration.uri, variables)
         credentials = with_stage_variables(integration.credentials or "", variables)
         seconds = min(_INTEGRATION_SECONDS, int(integration.timeout_in_millis or 29_000) / 1000)
@@ -180,7 +221,9 @@ def _failed(error: IntegrationError) -> RefusedError:
         case Failure.TOO_LARGE:
             return restapi.refused(413, "RequestTooLargeException", "Request Too Long", why)
         case Failure.TIMED_OUT:
-            return restapi.refused(504, "InternalServerErrorException", "Endpoint request timed out", why)
+            return restapi.refused(
+                504, "InternalServerErrorException", "Endpoint request timed out", why
+            )
         case Failure.FUNCTION_FAILED | Failure.MALFORMED:
             return restapi.failed(502, why)
         case _:
@@ -195,7 +238,9 @@ def _resources(api: RestAPI) -> list[restapi.Resource]:
         return f"{path(resource.parent_id)}/{resource.path_part}"
 
     return [
-        restapi.Resource(resource.id, path(resource.id) or "/", frozenset(resource.resource_methods))
+        restapi.Resource(
+            resource.id, path(resource.id) or "/", frozenset(resource.resource_methods)
+        )
         for resource in api.resources.values()
     ]
 

@@ -1,6 +1,7 @@
 """WebSocket connections of all APIs, and the `@connections` API.
 
-A connection belongs to one stage: under another stage's address it is gone (410), and so it is during its `$connect`.
+A connection belongs to one stage: under another stage's address it is gone (410), and so it is
+during its `$connect`.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
 """
@@ -83,7 +84,9 @@ class Connections:
         if target is None:
             raise _refused(403, "Forbidden")
         new = ("new connections", _NEW_CONNECTIONS)
-        if not self._gateway.throttle.allows([new], time.monotonic()) or not self._gateway.allows(target, "$connect"):
+        if not self._gateway.throttle.allows([new], time.monotonic()) or not self._gateway.allows(
+            target, "$connect"
+        ):
             raise _refused(429, _THROTTLED)
         received = tuple((name, _latin(value)) for name, value in request.headers.raw_items())
         lowered = tuple((name.lower(), value) for name, value in received)
@@ -98,7 +101,11 @@ class Connections:
         if route is not None and route.target:
             subprotocol = await self._ask(target, route, connection)
         live = _Live(
-            socket, connection, Transit(lambda text: self._handle_later(live, text)), Transit(socket.send), time.time()
+            socket,
+            connection,
+            Transit(lambda text: self._handle_later(live, text)),
+            Transit(socket.send),
+            time.time(),
         )
         self._live[socket] = self._by_id[connection.id] = live
         return subprotocol
@@ -129,8 +136,13 @@ class Connections:
 
     # the @connections API
 
-    async def manage(self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request) -> Answer:
-        """POST, GET or DELETE of one connection. Without a stage (`AWS_ENDPOINT_URL` alone) the connection's own."""
+    async def manage(
+        self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request
+    ) -> Answer:
+        """POST, GET or DELETE of one connection.
+
+        Without a stage (`AWS_ENDPOINT_URL` alone) the connection's own.
+        """
         live = self._by_id.get(connection_id)
         if stage is None and live is not None:
             api_id, stage = live.connection.api, live.connection.stage
@@ -143,7 +155,11 @@ class Connections:
         except ForbiddenError as error:
             return error_answer(403, "ForbiddenException", str(error))
         live = self._by_id.get(connection_id)  # it may have ended meanwhile
-        if live is None or (live.connection.api, live.connection.stage) != (api_id, stage) or not live.socket.is_open:
+        if (
+            live is None
+            or (live.connection.api, live.connection.stage) != (api_id, stage)
+            or not live.socket.is_open
+        ):
             return _GONE
         return self._act(live, request)
 
@@ -152,7 +168,9 @@ class Connections:
             case "POST" if len(request.body) > MESSAGE_BYTES:
                 return error_answer(413, "PayloadTooLargeException", "Message too long")
             case "POST":
-                fate = self._faults.on_message(Direction.OUT, live.connection.api, live.connection.stage)
+                fate = self._faults.on_message(
+                    Direction.OUT, live.connection.api, live.connection.stage
+                )
                 # "… or the WebSocket client side buffer is full", botocore's model of the API says
                 if not live.socket.has_room:
                     return error_answer(429, "LimitExceededException", _THROTTLED)
@@ -165,7 +183,9 @@ class Connections:
             case "GET":
                 return json_answer(200, _described(live))
             case _:
-                return error_answer(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+                return error_answer(
+                    403, "MissingAuthenticationTokenException", "Missing Authentication Token"
+                )
 
     # faults
 
@@ -185,7 +205,11 @@ class Connections:
 
     def _chosen(self, choice: ConnectionChoice) -> list[_Live]:
         live = [one for one in self._by_id.values() if one.socket.is_open]
-        return [one for one in live if choice.includes(one.connection.id, one.connection.api, one.connection.stage)]
+        return [
+            one
+            for one in live
+            if choice.includes(one.connection.id, one.connection.api, one.connection.stage)
+        ]
 
     # inside
 
@@ -226,7 +250,9 @@ class Connections:
         if route.route_response_selection_expression and route.route_responses and answer.body:
             self._send(live, answer.body)
 
-    def _authorize(self, target: Target, route: Route | None, signed: sigv4.Request) -> Caller | None:
+    def _authorize(
+        self, target: Target, route: Route | None, signed: sigv4.Request
+    ) -> Caller | None:
         """Who connects, where the route wants to know.
 
         https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
@@ -239,7 +265,9 @@ class Connections:
             return None
         try:
             return self._gateway.authorize(
-                signed, "Invoke", self._gateway.arn(target.api.api_id, f"{target.stage.name}/$connect")
+                signed,
+                "Invoke",
+                self._gateway.arn(target.api.api_id, f"{target.stage.name}/$connect"),
             )
         except ForbiddenError as error:
             raise _refused(403, str(error)) from error
@@ -265,7 +293,10 @@ class Connections:
                 case _:
                     raise _refused(502, "Internal server error") from error
         if not answer.is_success:
-            raise _refused(answer.status, "Forbidden" if answer.status in {401, 403} else "Internal server error")
+            raise _refused(
+                answer.status,
+                "Forbidden" if answer.status in {401, 403} else "Internal server error",
+            )
         return answer.subprotocol
 
     def _tell(self, live: _Live, problem: str, request_id: str) -> None:
@@ -287,13 +318,20 @@ def _shown(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
 
 
 def _latin(value: str) -> str:
-    """A header's value with bytes beyond ASCII as HTTP has them; older releases of `websockets` leave surrogates."""
+    """A header's value with bytes beyond ASCII as HTTP has them.
+
+    Older releases of `websockets` leave surrogates.
+    """
     return value.encode("latin-1", "surrogateescape").decode("latin-1")
 
 
 def _described(live: _Live) -> dict[str, object]:
     def text(at: float) -> str:
-        return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return (
+            datetime.fromtimestamp(at, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z")
+        )
 
     connection = live.connection
     return {

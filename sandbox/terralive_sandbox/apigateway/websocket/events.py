@@ -41,7 +41,10 @@ class Connection:
 
 
 def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
-    """The route key of a message: the expression's value if there is such a route, else `$default`, else None."""
+    """The route key of a message.
+
+    The expression's value if there is such a route, else `$default`, else None.
+    """
     key = evaluate(expression, body)
     if key is not None and (key == "$default" or not key.startswith("$")) and key in routes:
         return key
@@ -51,14 +54,17 @@ def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
 def evaluate(expression: str, body: str) -> str | None:
     r"""The value of a route selection expression; None where its variables meet a body that is no JSON.
 
-    Text around variables stands for itself, a variable that leads nowhere is empty, any value is made text, and `\$`
-    is a dollar sign. Paths are names with dots between them: no page shows another kind of JSON path for routes.
+    Text around variables stands for itself, a variable that leads nowhere is empty, any value is
+    made text, and `\$` is a dollar sign. Paths are names with dots between them: no page shows
+    another kind of JSON path for routes.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
     """
     try:
         needs_json = any(match[0] != "\\$" for match in _VARIABLE.finditer(expression))
         value = json.loads(body) if needs_json else None
-        return _VARIABLE.sub(lambda m: "$" if m[0] == "\\$" else _text(value, m[1] or m[2]), expression)
+        return _VARIABLE.sub(
+            lambda m: "$" if m[0] == "\\$" else _text(value, m[1] or m[2]), expression
+        )
     except (ValueError, RecursionError):
         return None
 
@@ -92,16 +98,30 @@ def message_event(
     return _event(connection, {**context, "messageId": message_id}, body=body)
 
 
-def disconnect_event(connection: Connection, code: int, reason: str, request_id: str, now: float) -> dict[str, object]:
+def disconnect_event(
+    connection: Connection, code: int, reason: str, request_id: str, now: float
+) -> dict[str, object]:
     headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
     context |= {"disconnectStatusCode": code, "disconnectReason": reason}
-    return _event(connection, context, headers=headers, multiValueHeaders=httpapi.multi_values(headers.items()))
+    return _event(
+        connection,
+        context,
+        headers=headers,
+        multiValueHeaders=httpapi.multi_values(headers.items()),
+    )
 
 
-def _event(connection: Connection, context: Mapping[str, object], **parts: object) -> dict[str, object]:
+def _event(
+    connection: Connection, context: Mapping[str, object], **parts: object
+) -> dict[str, object]:
     variables = dict(connection.stage_variables)
-    event = {**parts, "requestContext": context, "stageVariables": variables, "isBase64Encoded": False}
+    event = {
+        **parts,
+        "requestContext": context,
+        "stageVariables": variables,
+        "isBase64Encoded": False,
+    }
     return httpapi.what_is_there(event)
 
 
@@ -124,7 +144,8 @@ def answer(body: bytes) -> Answer:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
 
     Raises:
-        MalformedAnswerError: it has no status code, or a part of it has the wrong type; API Gateway answers 502.
+        MalformedAnswerError: it has no status code, or a part of it has the wrong type; API Gateway
+            answers 502.
     """
     value = proxyanswers.parsed(body)
     if not isinstance(value, dict) or "statusCode" not in value:
@@ -132,7 +153,9 @@ def answer(body: bytes) -> Answer:
     status = proxyanswers.status(value["statusCode"])
     headers = value.get("headers")
     named = headers.items() if isinstance(headers, dict) else ()
-    subprotocol = next((str(v) for k, v in named if str(k).lower() == "sec-websocket-protocol"), None)
+    subprotocol = next(
+        (str(v) for k, v in named if str(k).lower() == "sec-websocket-protocol"), None
+    )
     if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
         raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
     data = proxyanswers.encoded(value.get("body") or None)
@@ -152,7 +175,10 @@ def _identity(connection: Connection) -> dict[str, object]:
 
 
 def _added(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """What API Gateway adds to a client's headers; a client of the sandbox would come by TLS on AWS."""
+    """What API Gateway adds to a client's headers.
+
+    A client of the sandbox would come by TLS on AWS.
+    """
     return (
         ("X-Amzn-Trace-Id", connection.trace_id),
         ("X-Forwarded-For", connection.source_ip),
@@ -161,7 +187,9 @@ def _added(connection: Connection) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _context(connection: Connection, route: str, kind: str, request_id: str, now: float) -> dict[str, object]:
+def _context(
+    connection: Connection, route: str, kind: str, request_id: str, now: float
+) -> dict[str, object]:
     return {
         "routeKey": route,
         "eventType": kind,

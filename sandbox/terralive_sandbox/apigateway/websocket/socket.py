@@ -1,12 +1,14 @@
 """One WebSocket connection on the wire: frames in, frames out, and API Gateway's limits on both.
 
-An asyncio protocol on the sans-I/O core of `websockets`, because the limit of 32 KB is on frames, which servers that
-deliver whole messages do not show. uvicorn hands over the upgrade request; everything else is decided by `Peer`.
+An asyncio protocol on the sans-I/O core of `websockets`, because the limit of 32 KB is on frames,
+which servers that deliver whole messages do not show. uvicorn hands over the upgrade request;
+everything else is decided by `Peer`.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
 names the sizes, the times and close code 1009;
 https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-binary-media-types.html
-names 1003 for binary frames. No page names the code at the end of a time: 1001 `Going away` is what AWS sends.
+names 1003 for binary frames. No page names the code at the end of a time: 1001 `Going away` is what
+AWS sends.
 """
 
 from __future__ import annotations
@@ -24,11 +26,17 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from terralive_sandbox.apigateway.http.events import HttpResponse, RefusedError
-from terralive_stub.protocol.limits import CONNECTION_SECONDS, FRAME_BYTES, IDLE_SECONDS, MESSAGE_BYTES
+from terralive_stub.protocol.limits import (
+    CONNECTION_SECONDS,
+    FRAME_BYTES,
+    IDLE_SECONDS,
+    MESSAGE_BYTES,
+)
 
 _CLOSE_SECONDS = 5.0
 _MESSAGES_AT_ONCE = 128
-# What a client may leave unread: beyond the first its own messages wait, beyond the second there is no room for more.
+# What a client may leave unread: beyond the first its own messages wait, beyond the second there is
+# no room for more.
 _SLOW_BYTES = 1024 * 1024
 _UNREAD_BYTES = 16 * 1024 * 1024
 _GOING_AWAY = 1001
@@ -58,7 +66,8 @@ class Socket(asyncio.Protocol):
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
         self._loop = asyncio.get_running_loop()
-        # Limits are held frame by frame below; the core's own bound is on what it must keep of one frame.
+        # Limits are held frame by frame below; the core's own bound is on what it must keep of one
+        # frame.
         self._core = ServerProtocol(max_size=MESSAGE_BYTES)
         self._parts: list[bytes] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,7 +130,10 @@ class Socket(asyncio.Protocol):
         return self._transport.get_write_buffer_size() <= _UNREAD_BYTES
 
     def send(self, text: bytes) -> None:
-        """Send one message, in several frames where it is larger than one may be; lost if the connection is."""
+        """Send one message, in several frames where it is larger than one may be.
+
+        Lost if the connection is.
+        """
         if not self.is_open:
             return
         pieces = [text[at : at + FRAME_BYTES] for at in range(0, len(text), FRAME_BYTES)] or [b""]
@@ -183,7 +195,9 @@ class Socket(asyncio.Protocol):
         if self._core.state is State.OPEN:
             self._open = True
             self._last_seen = self._loop.time()
-            self._lifetime = self._loop.call_later(CONNECTION_SECONDS * self._peer.time_scale, self.expire)
+            self._lifetime = self._loop.call_later(
+                CONNECTION_SECONDS * self._peer.time_scale, self.expire
+            )
             self._watch_idle()
         self._flush()
         self._handle()
@@ -266,12 +280,16 @@ class Socket(asyncio.Protocol):
         if not task.cancelled() and task.exception() is not None:
             if not self._open:
                 self._transport.abort()  # nobody would answer the upgrade any more
-            self._loop.call_exception_handler({"message": "a WebSocket's task failed", "exception": task.exception()})
+            self._loop.call_exception_handler(
+                {"message": "a WebSocket's task failed", "exception": task.exception()}
+            )
         if not self._transport.is_closing():
             self._regulate()
 
 
 def _refusal(answer: HttpResponse) -> Response:
-    headers = Headers([("Connection", "close"), ("Content-Length", str(len(answer.body))), *answer.headers])
+    headers = Headers(
+        [("Connection", "close"), ("Content-Length", str(len(answer.body))), *answer.headers]
+    )
     known = {status.value: status.phrase for status in http.HTTPStatus}
     return Response(answer.status, known.get(answer.status, "Refused"), headers, answer.body)

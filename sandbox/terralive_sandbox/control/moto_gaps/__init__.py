@@ -1,7 +1,7 @@
 """Where moto's services fall short of what Terraform and the data planes need: one place, applied once at start.
 
-A module a service. Each gap names what AWS does and the page that says so. Nothing here copies moto's code; it replaces
-or wraps.
+A module a service. Each gap names what AWS does and the page that says so. Nothing here copies
+moto's code; it replaces or wraps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ from terralive_sandbox.triggers.mappings import Mappings
 
 
 def configure() -> None:
-    """Before any of moto's state exists: AWS's own managed policies can be attached (moto leaves them out)."""
+    """Before any of moto's state exists.
+
+    AWS's own managed policies can be attached (moto leaves them out).
+    """
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 

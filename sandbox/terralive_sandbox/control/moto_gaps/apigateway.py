@@ -9,7 +9,14 @@ from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 from moto.apigateway import urls as apigateway_urls
-from moto.apigateway.models import APIGatewayBackend, Deployment, Integration, Method, Resource, RestAPI
+from moto.apigateway.models import (
+    APIGatewayBackend,
+    Deployment,
+    Integration,
+    Method,
+    Resource,
+    RestAPI,
+)
 from moto.apigateway.responses import APIGatewayResponse
 from moto.apigatewayv2 import urls as apigatewayv2_urls
 
@@ -27,7 +34,10 @@ def snapshot_of(deployment: Deployment) -> RestAPI:
 
 
 def apply() -> None:
-    """Close all of them, after API Gateway v2's: moto serves its paths from a copy in the older API's table."""
+    """Close all of them, after API Gateway v2's.
+
+    Moto serves its paths from a copy in the older API's table.
+    """
     apigateway_urls.url_paths.update(apigatewayv2_urls.url_paths)
     what_is_left_out_is_named()
     deployments_take_a_snapshot()
@@ -41,13 +51,15 @@ def what_is_left_out_is_named() -> None:
     """A method that lost its validator, or an API its configured refusals, would answer what AWS never answers."""
     put_method = APIGatewayBackend.put_method
 
-    def put(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:  # noqa: ANN401 - moto's
+    def put(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:
         if settings.get("request_validator_id"):
             raise not_emulated("request validators of REST APIs")
         return put_method(self, *where, **settings)
 
     APIGatewayBackend.put_method = put  # type: ignore[method-assign] # the gap
-    documents = refusing("OpenAPI documents of REST APIs; declare resources, methods and integrations")
+    documents = refusing(
+        "OpenAPI documents of REST APIs; declare resources, methods and integrations"
+    )
     APIGatewayBackend.import_rest_api = APIGatewayBackend.put_rest_api = documents  # type: ignore[method-assign] # the gap
     APIGatewayBackend.put_gateway_response = refusing("gateway responses of REST APIs")  # type: ignore[method-assign] # the gap
 
@@ -59,7 +71,12 @@ def deployments_take_a_snapshot() -> None:
     """
     create = RestAPI.create_deployment
 
-    def create_deployment(self: RestAPI, name: str, description: str, stage_variables: Any = None) -> Deployment:  # noqa: ANN401 - moto's
+    def create_deployment(
+        self: RestAPI,
+        name: str,
+        description: str,
+        stage_variables: Any = None,
+    ) -> Deployment:
         before = self.stages.get(name)
         deployment = create(self, name, description, stage_variables)
         if before is not None:
@@ -67,7 +84,9 @@ def deployments_take_a_snapshot() -> None:
             before.variables.update(stage_variables or {})
             self.stages[name] = before
         snapshot = copy.copy(self)
-        snapshot.resources, snapshot.binaryMediaTypes = copy.deepcopy((self.resources, self.binaryMediaTypes))
+        snapshot.resources, snapshot.binaryMediaTypes = copy.deepcopy(
+            (self.resources, self.binaryMediaTypes)
+        )
         deployment.snapshot = snapshot  # type: ignore[attr-defined] # the gap
         return deployment
 
@@ -76,7 +95,11 @@ def deployments_take_a_snapshot() -> None:
 
     RestAPI.create_deployment = create_deployment  # type: ignore[method-assign] # the gap
     Deployment.to_json = to_json  # type: ignore[method-assign] # the gap
-    _update("deployment", {"description": ("description", str)}, lambda a, p: a.get_deployment(p[2], p[4]))
+    _update(
+        "deployment",
+        {"description": ("description", str)},
+        lambda a, p: a.get_deployment(p[2], p[4]),
+    )
 
 
 def rest_apis_keep_everything() -> None:
@@ -109,7 +132,9 @@ def rest_apis_keep_everything() -> None:
         return result
 
     def apply_patch_operations(self: RestAPI, patch_operations: Operations) -> None:
-        types = [op for op in patch_operations if op["path"].startswith("/endpointConfiguration/types")]
+        types = [
+            op for op in patch_operations if op["path"].startswith("/endpointConfiguration/types")
+        ]
         for operation in types:
             self.endpoint_configuration["types"] = [operation["value"]]
         _patch(self, [op for op in patch_operations if op not in types], fields)
@@ -131,13 +156,19 @@ def everything_below_can_be_updated() -> None:
     _update("integration", _INTEGRATION, lambda a, p: a.get_integration(p[2], p[4], p[6]))
     _update(
         "integration_response",
-        {"responseParameters": ("response_parameters", str), "responseTemplates": ("response_templates", str)},
+        {
+            "responseParameters": ("response_parameters", str),
+            "responseTemplates": ("response_templates", str),
+        },
         lambda a, p: a.get_integration_response(p[2], p[4], p[6], p[9]),
     )
 
 
 def integrations_have_defaults() -> None:
-    """https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html: 29 s, a namespace, keys of the cache."""
+    """https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html.
+
+    29 s, a namespace, keys of the cache.
+    """
     put = APIGatewayResponse.put_integration
 
     def put_integration(self: APIGatewayResponse) -> _JsonAnswer:
@@ -153,9 +184,12 @@ def integrations_have_defaults() -> None:
 
 
 def rest_apis_can_be_tagged() -> None:
-    """Not only stages have tags: https://docs.aws.amazon.com/apigateway/latest/api/API_TagResource.html."""
+    """Not only stages have tags.
 
-    def tagged(self: APIGatewayResponse) -> Any:  # noqa: ANN401 - an API or a stage, moto's
+    Https://docs.aws.amazon.com/apigateway/latest/api/API_TagResource.html.
+    """
+
+    def tagged(self: APIGatewayResponse) -> Any:
         parts = unquote(self.path.split("/tags/")[1]).split("/")
         where = dict(zip(parts[1::2], parts[2::2], strict=False))
         api = self.backend.get_rest_api(where["restapis"])
@@ -171,7 +205,9 @@ def rest_apis_can_be_tagged() -> None:
 
     def untag_resource(self: APIGatewayResponse) -> _JsonAnswer:
         target, gone = tagged(self), self.querystring.get("tagKeys") or []
-        target.tags = {name: value for name, value in (target.tags or {}).items() if name not in gone}
+        target.tags = {
+            name: value for name, value in (target.tags or {}).items() if name not in gone
+        }
         return 204, {}, ""
 
     path = "{0}/tags/(?P<arn>[^/]+)/restapis/(?P<function_id>[^/]+)$"
@@ -217,9 +253,14 @@ def _update(what: str, fields: Fields, find: Callable[[APIGatewayBackend, list[s
 
 
 def _patch(target: object, operations: Operations, fields: Fields) -> None:
-    """Apply patch operations; each path is a field, or a field and its key, or a field and its list's element."""
+    """Apply patch operations.
+
+    Each path is a field, or a field and its key, or a field and its list's element.
+    """
     for operation in operations:
-        name, *keys = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        name, *keys = [
+            part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
+        ]
         if name not in fields:
             raise not_emulated(f"an update of {operation['path']}")
         attribute, convert = fields[name]
@@ -231,6 +272,10 @@ def _patch(target: object, operations: Operations, fields: Fields) -> None:
             setattr(target, attribute, kept + added)
         elif keys:
             items = {k: v for k, v in (getattr(target, attribute) or {}).items() if k != keys[0]}
-            setattr(target, attribute, items if removes else {**items, keys[0]: convert(value or "")})
+            setattr(
+                target, attribute, items if removes else {**items, keys[0]: convert(value or "")}
+            )
         else:
-            setattr(target, attribute, None if removes or value in {None, ""} else convert(value or ""))
+            setattr(
+                target, attribute, None if removes or value in {None, ""} else convert(value or "")
+            )

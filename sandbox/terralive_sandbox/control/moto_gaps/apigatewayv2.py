@@ -1,7 +1,7 @@
 """API Gateway v2's control plane: stages that change and have tags, deployments, and what is left out.
 
-Deployments, which moto lacks, are kept and named by stages, as Terraform makes one where stages do not deploy
-themselves; what an API serves is live at once all the same (README).
+Deployments, which moto lacks, are kept and named by stages, as Terraform makes one where stages do
+not deploy themselves; what an API serves is live at once all the same (README).
 https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deployments.html
 """
 
@@ -38,9 +38,11 @@ def apis_of_one_call_are_refused() -> None:
     """Moto drops quick create's target, and reads little of what an OpenAPI document says of a route."""
     create = ApiGatewayV2Response.create_api
 
-    def create_api(self: ApiGatewayV2Response) -> Any:  # noqa: ANN401 - moto's
+    def create_api(self: ApiGatewayV2Response) -> Any:
         if json.loads(self.body).get("target"):
-            raise not_emulated("quick create of HTTP APIs; declare their route, integration and stage")
+            raise not_emulated(
+                "quick create of HTTP APIs; declare their route, integration and stage"
+            )
         return create(self)
 
     ApiGatewayV2Response.create_api = create_api  # type: ignore[method-assign] # the gap
@@ -72,7 +74,9 @@ def stages_can_be_changed() -> None:
         stage.stage_variables = {key: value for key, value in variables.items() if value}
         return 200, {}, json.dumps(stage.to_json())
 
-    def delete_route_settings(self: ApiGatewayV2Response) -> _Answer:  # Terraform does so before it changes them
+    def delete_route_settings(
+        self: ApiGatewayV2Response,
+    ) -> _Answer:  # Terraform does so before it changes them
         api, _, name, _, key = unquote(self.path).split("/", 7)[3:]
         self.apigatewayv2_backend.get_stage(api, name).route_settings.pop(key, None)
         return 204, {}, ""
@@ -93,7 +97,10 @@ def apis_can_be_deployed() -> None:
 
 
 def stages_have_deployments_and_tags() -> None:
-    """Moto keeps neither; https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html."""
+    """Moto keeps neither.
+
+    Https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/tags-resource-arn.html.
+    """
     path = "{0}/v2/tags/(?P<arn>[^/]+)/apis/(?P<api_id>[^/]+)/stages/(?P<stage_name>[^/]+)$"
     apigatewayv2_urls.url_paths[path] = ApiGatewayV2Response.dispatch
     make, show = Stage.__init__, Stage.to_json

@@ -11,7 +11,10 @@ from moto.dynamodb.models.table import StreamShard
 
 
 def streams_are_as_documented(arrived: Callable[[str], None]) -> None:
-    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html; `arrived` hears of new records."""
+    """https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html.
+
+    `arrived` hears of new records.
+    """
     add, update = StreamShard.add, DynamoDBBackend.update_item
 
     def add_record(self: StreamShard, old: Item | None, new: Item | None) -> None:
@@ -23,8 +26,11 @@ def streams_are_as_documented(arrived: Callable[[str], None]) -> None:
         add(self, old, new)
         arrived(f"{table.table_arn}/stream/{table.latest_stream_label}")
 
-    def update_item(self: DynamoDBBackend, table_name: str, *args: Any, **kwargs: Any) -> Item:  # noqa: ANN401
-        """An update that makes an item is one record; moto writes another one first, with the keys alone."""
+    def update_item(self: DynamoDBBackend, table_name: str, *args: Any, **kwargs: Any) -> Item:
+        """An update that makes an item is one record.
+
+        Moto writes another one first, with the keys alone.
+        """
         shard = self.get_table(table_name).stream_shard
         before = len(shard.items) if shard else 0
         item = update(self, table_name, *args, **kwargs)

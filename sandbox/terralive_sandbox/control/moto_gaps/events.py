@@ -14,7 +14,14 @@ from functools import lru_cache
 from typing import Any
 
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
-from moto.events.models import EventBus, EventPattern, EventPatternParser, EventsBackend, Rule, events_backends
+from moto.events.models import (
+    EventBus,
+    EventPattern,
+    EventPatternParser,
+    EventsBackend,
+    Rule,
+    events_backends,
+)
 from moto.events.responses import EventsHandler
 from moto.scheduler.models import EventBridgeSchedulerBackend
 
@@ -43,7 +50,10 @@ def patterns_match_as_in_aws() -> None:
         return parsed
 
     def test_event_pattern(self: EventsHandler) -> tuple[str, dict[str, Any]]:
-        pattern, event = EventPattern.load(self._get_param("EventPattern")), json.loads(self._get_param("Event"))
+        pattern, event = (
+            EventPattern.load(self._get_param("EventPattern")),
+            json.loads(self._get_param("Event")),
+        )
         return self._create_response({"Result": _matches(pattern, event)})
 
     EventPatternParser.parse = parse  # type: ignore[method-assign] # the gap
@@ -63,7 +73,9 @@ def put_events_reaches_targets(deliveries: Deliveries) -> None:
 
     def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not 1 <= len(events) <= rules.ENTRIES:
-            bound = f"less than or equal to {rules.ENTRIES}" if events else "greater than or equal to 1"
+            bound = (
+                f"less than or equal to {rules.ENTRIES}" if events else "greater than or equal to 1"
+            )
             raise ValidationException(
                 "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to satisfy "
                 f"constraint: Member must have length {bound}"
@@ -73,7 +85,9 @@ def put_events_reaches_targets(deliveries: Deliveries) -> None:
         for entry in events:
             event_id = str(uuid.uuid4())
             try:
-                event = rules.event_of(entry, event_id, self.account_id, self.region_name, dt.datetime.now(dt.UTC))
+                event = rules.event_of(
+                    entry, event_id, self.account_id, self.region_name, dt.datetime.now(dt.UTC)
+                )
             except rules.RuleError as error:
                 answers.append({"ErrorCode": error.code, "ErrorMessage": error.message})
                 continue
@@ -104,8 +118,9 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
         refused = _send(deliveries, sender, target, rules.payload(target, event, source))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if refused is not None and queue:
-            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq: what
-            # would fail again is not tried again, whatever RetryPolicy says, and goes there at once.
+            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq:
+            # what would fail again is not tried again, whatever RetryPolicy says, and goes there at
+            # once.
             attributes = {
                 "RULE_ARN": rule.arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": refused.code,
                 "ERROR_MESSAGE": str(refused), "RETRY_ATTEMPTS": "0",
@@ -113,22 +128,30 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
             deliveries.send(sender, queue, json.dumps(event), attributes)
 
 
-def _send(deliveries: Deliveries, sender: Service, target: Mapping[str, Any], text: str) -> DestinationError | None:
+def _send(
+    deliveries: Deliveries, sender: Service, target: Mapping[str, Any], text: str
+) -> DestinationError | None:
     arn = str(target["Arn"])
     if arn.startswith("arn:aws:lambda:"):
         try:
             json.loads(text)
         except ValueError:
-            sys.stderr.write(f"{sender.source_arn} made no JSON for {arn} of its input template: {text}\n")
+            sys.stderr.write(
+                f"{sender.source_arn} made no JSON for {arn} of its input template: {text}\n"
+            )
             return DestinationError("The input of the target is not valid JSON.", "INVALID_JSON")
-    return deliveries.send(sender, arn, text, group=target.get("SqsParameters", {}).get("MessageGroupId"))
+    return deliveries.send(
+        sender, arn, text, group=target.get("SqsParameters", {}).get("MessageGroupId")
+    )
 
 
 def targets_are_checked() -> None:
     """In moto every ARN is a target, and it fails when an event comes."""
     put = EventsBackend.put_targets
 
-    def put_targets(self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]) -> None:
+    def put_targets(
+        self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]
+    ) -> None:
         for target in targets:
             if not target["Arn"].startswith(_TARGETS):
                 raise not_emulated(f"the target {target['Arn']} of EventBridge rules")
@@ -138,10 +161,13 @@ def targets_are_checked() -> None:
 
 
 def schedules_are_checked(changed: Callable[[], None]) -> None:
-    """In moto any cron(…) is one, and none ever fires. `changed` is told of what may fire sooner than before."""
+    """In moto any cron(…) is one, and none ever fires.
+
+    `changed` is told of what may fire sooner than before.
+    """
     put, enable = EventsBackend.put_rule, EventsBackend.enable_rule
 
-    def put_rule(self: EventsBackend, *args: Any, **kwargs: Any) -> Rule:  # noqa: ANN401 - moto's signature
+    def put_rule(self: EventsBackend, *args: Any, **kwargs: Any) -> Rule:
         if expression := kwargs.get("scheduled_expression"):
             try:
                 schedules.parse(expression)
@@ -171,7 +197,10 @@ def scheduled_rules() -> Mapping[str, str]:
 
 
 def fire_scheduled(deliveries: Deliveries, rule_arn: str, at: dt.datetime) -> None:
-    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html: the event."""
+    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html.
+
+    The event.
+    """
     _, _, _, region, _, name = rule_arn.split(":", 5)
     rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
     event = rules.aws_event(

@@ -17,8 +17,9 @@ from botocore.session import Session
 from moto.awslambda.exceptions import InvalidParameterValueException, ValidationException
 from moto.awslambda.models import LambdaFunction
 
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, for functions that no managed instances run
-# (botocore's model has their limits; its text has 1,800 seconds for the others, which no page of the guide knows).
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, for functions that no
+# managed instances run (botocore's model has their limits; its text has 1,800 seconds for the
+# others, which no page of the guide knows).
 _LIMITS = {"Timeout": (1, 900), "MemorySize": (128, 10_240)}
 _ENVIRONMENT_BYTES = 4096
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
@@ -38,7 +39,13 @@ def functions_are_checked() -> None:
         LambdaFunction.__init__, LambdaFunction._set_function_code, LambdaFunction.update_configuration,  # noqa: SLF001
     )  # fmt: skip
 
-    def made(self: LambdaFunction, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's
+    def made(
+        self: LambdaFunction,
+        account_id: str,
+        spec: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         _check(spec)
         init(self, account_id, spec, *args, **kwargs)
 
@@ -56,7 +63,9 @@ def functions_are_checked() -> None:
             zipfile.ZipFile(io.BytesIO(self.code_bytes)).close()
         except zipfile.BadZipFile as error:
             vars(self).update(before, code=code)
-            message = "Could not unzip uploaded file. Please check your file, then try to upload again."
+            message = (
+                "Could not unzip uploaded file. Please check your file, then try to upload again."
+            )
             raise InvalidParameterValueException(message) from error
 
     LambdaFunction.__init__ = made  # type: ignore[method-assign] # the gap
@@ -75,8 +84,14 @@ def _check(given: Mapping[str, Any]) -> None:
     for name, (least, most) in _LIMITS.items():
         value = given.get(name)
         if value is not None and not least <= value <= most:
-            bound = f"greater than or equal to {least}" if value < least else f"less than or equal to {most}"
-            raise ValidationException(str(value), name[0].lower() + name[1:], f"Member must have value {bound}")
+            bound = (
+                f"greater than or equal to {least}"
+                if value < least
+                else f"less than or equal to {most}"
+            )
+            raise ValidationException(
+                str(value), name[0].lower() + name[1:], f"Member must have value {bound}"
+            )
     runtime = given.get("Runtime")
     if runtime and runtime not in _runtimes():
         message = (

@@ -17,14 +17,21 @@ _VPC = "terralive_vpc"
 def functions_say_how_they_are_set() -> None:
     """https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html.
 
-    Where a function logs to, the VPC that its subnets are in, and a reserved concurrency of none at all.
+    Where a function logs to, the VPC that its subnets are in, and a reserved concurrency of none at
+    all.
     """
     init, update, describe = (
         LambdaFunction.__init__, LambdaFunction.update_configuration, LambdaFunction.get_configuration,
     )  # fmt: skip
     get_code = LambdaFunction.get_code
 
-    def made(self: LambdaFunction, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's
+    def made(
+        self: LambdaFunction,
+        account_id: str,
+        spec: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         init(self, account_id, spec, *args, **kwargs)
         _log_to(self, spec.get("LoggingConfig") or {})
         vars(self)[_VPC] = _vpc_of(self)
@@ -37,7 +44,11 @@ def functions_say_how_they_are_set() -> None:
         return self.get_configuration()
 
     def described(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
-        return {**describe(self, on_create), "LoggingConfig": logging_config(self), "VpcConfig": _vpc_config(self)}
+        return {
+            **describe(self, on_create),
+            "LoggingConfig": logging_config(self),
+            "VpcConfig": _vpc_config(self),
+        }
 
     def code(self: LambdaFunction) -> dict[str, Any]:
         found = get_code(self)
@@ -60,11 +71,19 @@ def event_invoke_configs_change_and_are_listed() -> None:
     def update(self: LambdaResponse) -> ActionResult:
         name = unquote(self.path.rsplit("/", 2)[1])
         before = self.backend.get_function_event_invoke_config(name)
-        kept = {key: value for key, value in before.items() if key not in {"FunctionArn", "LastModified"}}
-        return ActionResult(self.backend.put_function_event_invoke_config(name, {**kept, **self.json_body}))
+        kept = {
+            key: value
+            for key, value in before.items()
+            if key not in {"FunctionArn", "LastModified"}
+        }
+        return ActionResult(
+            self.backend.put_function_event_invoke_config(name, {**kept, **self.json_body})
+        )
 
     def every(self: LambdaResponse) -> ActionResult:
-        return ActionResult(self.backend.list_function_event_invoke_configs(unquote(self.path.rsplit("/", 3)[1])))
+        return ActionResult(
+            self.backend.list_function_event_invoke_configs(unquote(self.path.rsplit("/", 3)[1]))
+        )
 
     LambdaResponse.update_function_event_invoke_config = update  # type: ignore[method-assign,assignment] # the gap
     LambdaResponse.list_function_event_invoke_configs = every  # type: ignore[method-assign,assignment] # the gap
@@ -83,7 +102,9 @@ def _vpc_of(function: LambdaFunction) -> str:
         return ""
     from moto.ec2.models import ec2_backends  # noqa: PLC0415 - half a second and 20 MB that few functions need
 
-    subnets = ec2_backends[function.account_id][function.region].describe_subnets(subnet_ids=config["SubnetIds"])
+    subnets = ec2_backends[function.account_id][function.region].describe_subnets(
+        subnet_ids=config["SubnetIds"]
+    )
     return str(subnets[0].vpc_id)
 
 

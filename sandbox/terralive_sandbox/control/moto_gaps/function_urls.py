@@ -67,7 +67,11 @@ def apply() -> None:
         function, qualifier = _target(self)
         if qualifier in _urls(function):
             message = f"Failed to create function url config for [functionArn = {_arn(function, qualifier)}]. "
-            raise _error("ResourceConflictException", message + "Error message:  FunctionUrlConfig exists", 409)
+            raise _error(
+                "ResourceConflictException",
+                message + "Error message:  FunctionUrlConfig exists",
+                409,
+            )
         body = _body(self)
         now = _now()
         identifier = "".join(secrets.choice(_ALPHABET) for _ in range(_ID_CHARACTERS))
@@ -97,7 +101,9 @@ def apply() -> None:
 
     def list_all(self: LambdaResponse) -> str:
         function, _ = _target(self)
-        return json.dumps({"FunctionUrlConfigs": [url.to_dict() for url in _urls(function).values()]})
+        return json.dumps(
+            {"FunctionUrlConfigs": [url.to_dict() for url in _urls(function).values()]}
+        )
 
     LambdaResponse.create_function_url_config = create  # type: ignore[method-assign] # the gap
     LambdaResponse.get_function_url_config = get  # type: ignore[method-assign,assignment] # the gap
@@ -107,14 +113,19 @@ def apply() -> None:
 
 
 def _permissions_name_the_auth_type() -> None:
-    """What moto leaves beside the statement is a condition: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html."""
+    """What moto leaves beside the statement is a condition.
+
+    Https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html.
+    """
     decode = Policy.decode_policy
 
     def decoded(self: Policy, obj: dict[str, Any]) -> Policy:
         auth_type = obj.pop("FunctionUrlAuthType", None)
         through_url = obj.pop("InvokedViaFunctionUrl", None)
         policy = decode(self, obj)
-        conditions = [("StringEquals", "lambda:FunctionUrlAuthType", auth_type)] if auth_type else []
+        conditions = (
+            [("StringEquals", "lambda:FunctionUrlAuthType", auth_type)] if auth_type else []
+        )
         if through_url is not None:
             conditions.append(("Bool", "lambda:InvokedViaFunctionUrl", str(through_url).lower()))
         for operator, key, value in conditions:

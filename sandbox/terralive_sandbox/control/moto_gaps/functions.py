@@ -27,13 +27,19 @@ def other_triggers_say_that_they_are_missing() -> None:
 
 
 def functions_take_every_update() -> None:
-    """What moto drops: https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html."""
+    """What moto drops.
+
+    Https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html.
+    """
     update_configuration = LambdaFunction.update_configuration
     update_code = LambdaFunction.update_function_code
 
     def configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
         if "Environment" in config_updates:
-            config_updates["Environment"] = {"Variables": {}, **(config_updates["Environment"] or {})}
+            config_updates["Environment"] = {
+                "Variables": {},
+                **(config_updates["Environment"] or {}),
+            }
         if "TracingConfig" in config_updates:
             self.tracing_config = config_updates["TracingConfig"]
         if "EphemeralStorage" in config_updates:
@@ -82,8 +88,15 @@ def functions_have_dead_letter_queues() -> None:
     update_configuration = LambdaFunction.update_configuration
     get_configuration = LambdaFunction.get_configuration
 
-    def made(self: LambdaFunction, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's
-        self.dead_letter_config = _dead_letter_config(str(spec.get("Role")), spec.get("DeadLetterConfig"))  # type: ignore[attr-defined] # the gap
+    def made(
+        self: LambdaFunction,
+        account_id: str,
+        spec: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        settings = _dead_letter_config(str(spec.get("Role")), spec.get("DeadLetterConfig"))
+        self.dead_letter_config = settings  # type: ignore[attr-defined] # the gap
         init(self, account_id, spec, *args, **kwargs)
 
     def updated(self: LambdaFunction, config_updates: dict[str, Any]) -> dict[str, Any]:
@@ -94,7 +107,10 @@ def functions_have_dead_letter_queues() -> None:
 
     def described(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
         config = getattr(self, "dead_letter_config", None)
-        return {**get_configuration(self, on_create), **({"DeadLetterConfig": config} if config else {})}
+        return {
+            **get_configuration(self, on_create),
+            **({"DeadLetterConfig": config} if config else {}),
+        }
 
     LambdaFunction.__init__ = made  # type: ignore[method-assign] # the gap
     LambdaFunction.update_configuration = updated  # type: ignore[method-assign] # the gap
@@ -106,7 +122,11 @@ def _dead_letter_config(role: str, config: Mapping[str, str] | None) -> dict[str
     arn = (config or {}).get("TargetArn")
     if not arn:
         return None
-    _require(role, arn, "The provided execution role does not have permissions to call {action} on {service}")
+    _require(
+        role,
+        arn,
+        "The provided execution role does not have permissions to call {action} on {service}",
+    )
     return {"TargetArn": arn}
 
 
@@ -142,7 +162,12 @@ def aliases_have_one_version() -> None:
 
 
 def _unweighted(write: Callable[..., LambdaAlias]) -> Callable[..., LambdaAlias]:
-    def checked(self: LambdaBackend, *args: Any, routing_config: Any = None, **kwargs: Any) -> LambdaAlias:  # noqa: ANN401 - moto's
+    def checked(
+        self: LambdaBackend,
+        *args: Any,
+        routing_config: Any = None,
+        **kwargs: Any,
+    ) -> LambdaAlias:
         if (routing_config or {}).get("AdditionalVersionWeights"):
             raise not_emulated("aliases with more than one version")
         return write(self, *args, routing_config=routing_config, **kwargs)
@@ -158,4 +183,6 @@ def _require(role: str, arn: str, message: str) -> None:
         require(Role(role), arn)
     except DestinationError as error:
         action = {"sqs": "SendMessage", "sns": "Publish"}[service]
-        raise InvalidParameterValueException(message.format(action=action, service=service.upper())) from error
+        raise InvalidParameterValueException(
+            message.format(action=action, service=service.upper())
+        ) from error

@@ -4,8 +4,8 @@
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-parameters.html
     https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html
 
-The pages give limits and few error texts; those here are what AWS answers according to bug reports and to localstack's
-tests, which were run against AWS.
+The pages give limits and few error texts; those here are what AWS answers according to bug reports
+and to localstack's tests, which were run against AWS.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
         _check_start(spec, kind)
     for name in _STREAMS_ONLY if kind is not SourceKind.STREAM else ("ScalingConfig",):
         if spec.get(name):
-            raise JsonRESTError(_INVALID, f"Unsupported {name} parameter for given event source mapping type.")
+            raise JsonRESTError(
+                _INVALID, f"Unsupported {name} parameter for given event source mapping type."
+            )
     if spec.get("TumblingWindowInSeconds"):
         raise not_emulated("tumbling windows")
     if ((spec.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination"):
@@ -82,12 +84,19 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
 
 
 def _within_bounds(spec: Mapping[str, Any]) -> None:
-    named = [(name[0].lower() + name[1:], spec.get(name), bounds) for name, bounds in _BOUNDS.items()]
+    named = [
+        (name[0].lower() + name[1:], spec.get(name), bounds) for name, bounds in _BOUNDS.items()
+    ]
     concurrency = (spec.get("ScalingConfig") or {}).get("MaximumConcurrency")
-    for name, value, (least, most) in [*named, ("scalingConfig.maximumConcurrency", concurrency, _CONCURRENCY_BOUNDS)]:
+    for name, value, (least, most) in [
+        *named,
+        ("scalingConfig.maximumConcurrency", concurrency, _CONCURRENCY_BOUNDS),
+    ]:
         if not isinstance(value, int) or least <= value <= most:
             continue
-        bound = f"less than or equal to {most}" if value > most else f"greater than or equal to {least}"
+        bound = (
+            f"less than or equal to {most}" if value > most else f"greater than or equal to {least}"
+        )
         raise JsonRESTError(
             "ValidationException",
             f"1 validation error detected: Value '{value}' at '{name}' failed to satisfy constraint: Member must have "
@@ -107,11 +116,16 @@ def _check_start(spec: Mapping[str, Any], kind: SourceKind) -> None:
             "not be null.",
         )
     elif start not in {"TRIM_HORIZON", "LATEST"}:
-        raise JsonRESTError(_INVALID, f"Unsupported starting position for arn type: {spec.get('EventSourceArn')}")
+        raise JsonRESTError(
+            _INVALID, f"Unsupported starting position for arn type: {spec.get('EventSourceArn')}"
+        )
 
 
 def _check_batch(spec: Mapping[str, Any], kind: SourceKind) -> None:
-    size, window = spec.get("BatchSize") or _UNWINDOWED_BATCH, spec.get("MaximumBatchingWindowInSeconds") or 0
+    size, window = (
+        spec.get("BatchSize") or _UNWINDOWED_BATCH,
+        spec.get("MaximumBatchingWindowInSeconds") or 0,
+    )
     large = isinstance(size, int) and size > _UNWINDOWED_BATCH
     if kind is SourceKind.FIFO_QUEUE and (large or window):
         # The page has both limits and no error's text.
@@ -119,5 +133,6 @@ def _check_batch(spec: Mapping[str, Any], kind: SourceKind) -> None:
         raise JsonRESTError(_INVALID, f"{what} for FIFO queues")
     if large and not window:
         raise JsonRESTError(
-            _INVALID, "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+            _INVALID,
+            "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10",
         )

@@ -1,6 +1,7 @@
 """Lambda's event source mappings: moto keeps them, the sandbox's pollers run them.
 
-moto's own way of running them (a function a message, at once, on the sender's thread) never begins: it is told of none.
+moto's own way of running them (a function a message, at once, on the sender's thread) never begins:
+it is told of none.
 
     https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
     https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
@@ -43,7 +44,13 @@ _STREAM_DEFAULTS: Mapping[str, object] = {
     "TumblingWindowInSeconds": 0,
 }
 # Settings that an empty value takes away.
-_REMOVABLE = ("FilterCriteria", "ScalingConfig", "KMSKeyArn", "ProvisionedPollerConfig", "MetricsConfig")
+_REMOVABLE = (
+    "FilterCriteria",
+    "ScalingConfig",
+    "KMSKeyArn",
+    "ProvisionedPollerConfig",
+    "MetricsConfig",
+)
 
 
 def queues_and_streams_have_mappings(pollers: Mappings) -> None:
@@ -54,7 +61,13 @@ def queues_and_streams_have_mappings(pollers: Mappings) -> None:
 
     def changed(mapping: EventSourceMapping, state: str) -> tuple[int, dict[str, Any], str]:
         backends = list(lambda_backends[identity.ACCOUNT].values())
-        pollers.changed(tuple(_settings(one) for each in backends for one in each._event_source_mappings.values()))  # noqa: SLF001
+        pollers.changed(
+            tuple(
+                _settings(one)
+                for each in backends
+                for one in each._event_source_mappings.values()  # noqa: SLF001
+            )
+        )
         return 202, {"status": 202}, json.dumps({**mapping.get_configuration(), "State": state})
 
     def create(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
@@ -66,7 +79,13 @@ def queues_and_streams_have_mappings(pollers: Mappings) -> None:
         mapping = _existing(self.backend, self.path.rpartition("/")[2])
         enabled = mapping.enabled
         _update(self.backend, mapping, self.json_body)
-        state = "Updating" if mapping.enabled == enabled else "Enabling" if mapping.enabled else "Disabling"
+        state = (
+            "Updating"
+            if mapping.enabled == enabled
+            else "Enabling"
+            if mapping.enabled
+            else "Disabling"
+        )
         return changed(mapping, state)
 
     def delete(self: LambdaResponse) -> tuple[int, dict[str, Any], str]:
@@ -76,7 +95,9 @@ def queues_and_streams_have_mappings(pollers: Mappings) -> None:
 
     listed = LambdaBackend.list_event_source_mappings
 
-    def list_mappings(self: LambdaBackend, source_arn: str, function_name: str) -> Iterable[EventSourceMapping]:
+    def list_mappings(
+        self: LambdaBackend, source_arn: str, function_name: str
+    ) -> Iterable[EventSourceMapping]:
         return listed(self, source_arn, _arn(self, function_name) if function_name else "")
 
     LambdaResponse.create_event_source_mapping = create  # type: ignore[method-assign] # the gap
@@ -86,11 +107,16 @@ def queues_and_streams_have_mappings(pollers: Mappings) -> None:
     EventSourceMapping.get_configuration = _configuration_of(EventSourceMapping.get_configuration)  # type: ignore[method-assign] # the gap
 
 
-def _configuration_of(configuration: Any) -> Any:  # noqa: ANN401 - moto's method
+def _configuration_of(configuration: Any) -> Any:
     def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
         kind = checks.kind_of(self.event_source_arn)
-        answer = {**(_STREAM_DEFAULTS if kind is SourceKind.STREAM else _QUEUE_DEFAULTS), **configuration(self)}
-        answer["StateTransitionReason"] = "User action" if kind is SourceKind.STREAM else "USER_INITIATED"
+        answer = {
+            **(_STREAM_DEFAULTS if kind is SourceKind.STREAM else _QUEUE_DEFAULTS),
+            **configuration(self),
+        }
+        answer["StateTransitionReason"] = (
+            "User action" if kind is SourceKind.STREAM else "USER_INITIATED"
+        )
         if result := vars(self).get("terralive_result"):
             answer["LastProcessingResult"] = result
         del answer["Tags"]
@@ -112,7 +138,9 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     _check_source(function, source_arn, kind)
     for other in backend._event_source_mappings.values():  # noqa: SLF001
         if (other.event_source_arn, other.function_arn) == (source_arn, function_arn):
-            raise _error("ResourceConflictException", _twice(kind, function.function_name, other), 409)
+            raise _error(
+                "ResourceConflictException", _twice(kind, function.function_name, other), 409
+            )
     where = {"RegionName": backend.region_name, "AccountId": backend.account_id}
     named = {"FunctionName": function_arn, "FunctionArn": function_arn}
     mapping = EventSourceMapping({**spec, **where, **named})  # type: ignore[abstract] # moto's base class
@@ -126,7 +154,10 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
 def _update(backend: LambdaBackend, mapping: EventSourceMapping, spec: dict[str, Any]) -> None:
     kind = checks.kind_of(mapping.event_source_arn)
     # A FIFO queue's window and a batch's size are judged together, whichever of them changes.
-    both = {"BatchSize": mapping.batch_size, "MaximumBatchingWindowInSeconds": mapping.max_batch_window}
+    both = {
+        "BatchSize": mapping.batch_size,
+        "MaximumBatchingWindowInSeconds": mapping.max_batch_window,
+    }
     checks.check({**both, **spec}, kind, new=False)
     if "FunctionName" in spec:
         function, arn = _function(backend, spec.pop("FunctionName"))

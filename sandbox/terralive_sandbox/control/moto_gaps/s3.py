@@ -39,14 +39,18 @@ def buckets_notify(deliveries: Deliveries) -> None:
         bucket_name: str,
         key_name: str,
         version_id: str | None = None,
-        **others: Any,  # noqa: ANN401 - moto's
+        **others: Any,
     ) -> tuple[bool, dict[str, Any]]:
         bucket = self.get_bucket(bucket_name)
         known = {str(key.version_id) for key in bucket.keys.getlist(key_name, [])}
         done, meta = delete_object(self, bucket_name, key_name, version_id, **others)
         if done and bucket.is_versioned and version_id is None:
             notifier.tell(
-                bucket, "ObjectRemoved:DeleteMarkerCreated", key_name, etag=_EMPTY, version=meta["version-id"]
+                bucket,
+                "ObjectRemoved:DeleteMarkerCreated",
+                key_name,
+                etag=_EMPTY,
+                version=meta["version-id"],
             )
         elif done and bucket.is_versioned and str(version_id) in known:
             notifier.tell(bucket, "ObjectRemoved:Delete", key_name, version=version_id)
@@ -65,8 +69,11 @@ class _Notifier:
         self._deliveries = deliveries
         self._sequence = 0
 
-    def heard(self, account_id: str, event_name: str, bucket: FakeBucket, key: Any) -> None:  # noqa: ANN401 - moto's
-        """Stands for moto's `send_event`; deletions are told by `delete_object`, which knows of versions."""
+    def heard(self, account_id: str, event_name: str, bucket: FakeBucket, key: Any) -> None:
+        """Stands for moto's `send_event`.
+
+        Deletions are told by `delete_object`, which knows of versions.
+        """
         del account_id
         event = str(getattr(event_name, "value", event_name)).removeprefix("s3:")
         if not event.startswith("ObjectCreated:"):
@@ -103,7 +110,9 @@ def _all(configuration: NotificationConfiguration) -> list[Notification]:
 
 
 def _send(deliveries: Deliveries, bucket: FakeBucket, arn: str, message: object) -> None:
-    deliveries.send(Service(_SERVICE, bucket.arn), arn, json.dumps(message), subject="Amazon S3 Notification")
+    deliveries.send(
+        Service(_SERVICE, bucket.arn), arn, json.dumps(message), subject="Amazon S3 Notification"
+    )
 
 
 def _caller() -> identity.Caller | None:
@@ -111,7 +120,9 @@ def _caller() -> identity.Caller | None:
     if not has_request_context():
         return None
     found = _CREDENTIAL.search(request.headers.get("Authorization", ""))
-    return identity.owner_of(found[1] if found else request.args.get("X-Amz-Credential", "").partition("/")[0])
+    return identity.owner_of(
+        found[1] if found else request.args.get("X-Amz-Credential", "").partition("/")[0]
+    )
 
 
 def _principal() -> str:
@@ -143,15 +154,21 @@ def destinations_are_validated(deliveries: Deliveries) -> None:
             _validate(deliveries, bucket, configuration)
             now = dt.datetime.now(dt.UTC)
             for arn in sorted({told.arn for told in (*configuration.queue, *configuration.topic)}):
-                _send(deliveries, bucket, arn, buckets.trial_event(bucket.name, now, *_request_ids()))
+                _send(
+                    deliveries, bucket, arn, buckets.trial_event(bucket.name, now, *_request_ids())
+                )
 
     FakeBucket.set_notification_configuration = configure  # type: ignore[method-assign] # the gap
     notifications.send_test_event = validate_and_try
 
 
-def _validate(deliveries: Deliveries, bucket: FakeBucket, configuration: NotificationConfiguration) -> None:
+def _validate(
+    deliveries: Deliveries, bucket: FakeBucket, configuration: NotificationConfiguration
+) -> None:
     if configuration.event_bridge is not None:
-        raise NotImplementedError("EventBridge as a destination (only functions, queues and topics are)")
+        raise NotImplementedError(
+            "EventBridge as a destination (only functions, queues and topics are)"
+        )
     told = _all(configuration)
     for event in (event for one in told for event in one.events):
         if not event.startswith(("s3:ObjectCreated:", "s3:ObjectRemoved:")):
@@ -168,22 +185,38 @@ def _validate(deliveries: Deliveries, bucket: FakeBucket, configuration: Notific
 
 
 def _filter(told: Notification) -> buckets.Filter:
-    ends = {rule["Name"].lower(): rule["Value"] for rule in told.filters.get("S3Key", {}).get("FilterRule", [])}
+    ends = {
+        rule["Name"].lower(): rule["Value"]
+        for rule in told.filters.get("S3Key", {}).get("FilterRule", [])
+    }
     return buckets.Filter(tuple(told.events), ends.get("prefix", ""), ends.get("suffix", ""))
 
 
 def bucket_policies_have_conditions() -> None:
     """In moto a condition that does not hold refuses, so that a policy that wants TLS would close the bucket.
 
-    The sandbox's loopback port counts as TLS. Only refusals matter: who may is decided by the caller's own policies.
+    The sandbox's loopback port counts as TLS. Only refusals matter: who may is decided by the
+    caller's own policies.
     """
 
     def get_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
         caller = _caller()
-        names = (caller.arn, caller.account, f"arn:aws:iam::{caller.account}:root") if caller else ("*",)
-        context = {"aws:SecureTransport": "true", "s3:TlsVersion": "1.3", "aws:PrincipalArn": names[0]}
-        decision = decide([(self.policy or b"{}").decode()], AccessRequest(action, (resource,), names, context))
-        if decision is Decision.DENIED and request.method != "POST":  # DeleteObjects, which answers for each key
+        names = (
+            (caller.arn, caller.account, f"arn:aws:iam::{caller.account}:root")
+            if caller
+            else ("*",)
+        )
+        context = {
+            "aws:SecureTransport": "true",
+            "s3:TlsVersion": "1.3",
+            "aws:PrincipalArn": names[0],
+        }
+        decision = decide(
+            [(self.policy or b"{}").decode()], AccessRequest(action, (resource,), names, context)
+        )
+        if (
+            decision is Decision.DENIED and request.method != "POST"
+        ):  # DeleteObjects, which answers for each key
             raise S3ClientError(
                 "AccessDenied",
                 f"User: {names[0]} is not authorized to perform: {action} on resource: {resource} "

@@ -1,4 +1,8 @@
-"""SQS: what moto's queues lack when several threads and Lambda's pollers use them, and attributes that they forget."""
+"""SQS.
+
+What moto's queues lack when several threads and Lambda's pollers use them, and attributes that they
+forget.
+"""
 
 from __future__ import annotations
 
@@ -24,11 +28,18 @@ _STATE = RLock()
 
 
 def queues_are_safe_and_tell(arrived: Callable[[str], None]) -> None:
-    """Without a lock moto loses and repeats messages; `arrived` hears which queue has something to receive."""
-    create, change, delete = Queue.__init__, SQSBackend.change_message_visibility, Queue.delete_message
+    """Without a lock moto loses and repeats messages.
+
+    `arrived` hears which queue has something to receive.
+    """
+    create, change, delete = (
+        Queue.__init__,
+        SQSBackend.change_message_visibility,
+        Queue.delete_message,
+    )
     purge = SQSBackend.purge_queue
 
-    def initialise(self: Queue, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's arguments
+    def initialise(self: Queue, *args: Any, **kwargs: Any) -> None:
         create(self, *args, **kwargs)
         self._messages_lock = Condition(_STATE)
 
@@ -66,7 +77,10 @@ def queues_are_safe_and_tell(arrived: Callable[[str], None]) -> None:
 
 
 def long_queues_stay_fast() -> None:
-    """Let the time be cheap: moto asks for it once a message of a queue, and several times a message that is sent."""
+    """Let the time be cheap.
+
+    Moto asks for it once a message of a queue, and several times a message that is sent.
+    """
 
     def unix_time_millis(at: dt.datetime | None = None) -> float:
         return time.time() * 1000 if at is None else at.timestamp() * 1000
@@ -77,8 +91,9 @@ def long_queues_stay_fast() -> None:
 def queues_keep_their_attributes() -> None:
     """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html.
 
-    A policy goes only where it is set to nothing (moto drops it with any other attribute that is set), and
-    RedriveAllowPolicy is an attribute too. Terraform takes moto's blanks in a redrive policy for a difference.
+    A policy goes only where it is set to nothing (moto drops it with any other attribute that is
+    set), and RedriveAllowPolicy is an attribute too. Terraform takes moto's blanks in a redrive
+    policy for a difference.
     """
     set_attributes, attributes = Queue._set_attributes, vars(Queue)["attributes"].fget  # noqa: SLF001 - the gap
     Queue.BASE_ATTRIBUTES.append("RedriveAllowPolicy")
@@ -92,7 +107,9 @@ def queues_keep_their_attributes() -> None:
         found: dict[str, Any] = attributes(self)
         if self.redrive_policy:
             found["RedrivePolicy"] = json.dumps(self.redrive_policy, separators=(",", ":"))
-        return {name: value for name, value in found.items() if name != "RedriveAllowPolicy" or value}
+        return {
+            name: value for name, value in found.items() if name != "RedriveAllowPolicy" or value
+        }
 
     Queue._set_attributes = keep  # type: ignore[assignment,method-assign] # noqa: SLF001 - the gap
     Queue.attributes = property(described)  # type: ignore[assignment,method-assign] # the gap
@@ -105,7 +122,13 @@ def messages_have_a_body() -> None:
     """
     validate, send_batch = SQSBackend._validate_message, SQSBackend.send_message_batch  # noqa: SLF001 - the gap
 
-    def checked(self: SQSBackend, queue: Queue, message_body: str, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - moto's
+    def checked(
+        self: SQSBackend,
+        queue: Queue,
+        message_body: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
         if not message_body:
             raise MissingParameter("MessageBody")
         if fault := _fault(message_body):
@@ -115,11 +138,18 @@ def messages_have_a_body() -> None:
     def batch(
         self: SQSBackend, queue_name: str, entries: dict[str, dict[str, Any]]
     ) -> tuple[list[Message], list[dict[str, Any]]]:
-        faults = {key: fault for key, entry in entries.items() if (fault := _fault(entry["MessageBody"]))}
+        faults = {
+            key: fault for key, entry in entries.items() if (fault := _fault(entry["MessageBody"]))
+        }
         rest = {key: entry for key, entry in entries.items() if key not in faults}
         sent, failed = send_batch(self, queue_name, rest)
         alone = [
-            {"Id": entries[key]["Id"], "SenderFault": True, "Code": fault.code, "Message": fault.message}
+            {
+                "Id": entries[key]["Id"],
+                "SenderFault": True,
+                "Code": fault.code,
+                "Message": fault.message,
+            }
             for key, fault in faults.items()
         ]
         return sent, [*failed, *alone]
@@ -154,9 +184,12 @@ def _receive_one_at_a_time() -> None:
         with _STATE:
             while True:
                 queue = self.get_queue(queue_name)
-                # Otherwise the second of two messages of a group that come back together would be received first.
+                # Otherwise the second of two messages of a group that come back together would be
+                # received first.
                 queue._pending_messages = {m for m in queue._pending_messages if not m.visible}  # noqa: SLF001
-                found = receive(self, queue_name, count, 0, visibility_timeout, message_attribute_names)
+                found = receive(
+                    self, queue_name, count, 0, visibility_timeout, message_attribute_names
+                )
                 left = end - time.monotonic()
                 if found or left <= 0:
                     return found
@@ -171,7 +204,8 @@ _SEQUENCE = itertools.count(18_849_496_460_467_696_128, 256)
 def _is_new(queue: Queue, message: Message) -> bool:
     """A FIFO queue numbers its messages upwards, and remembers a deduplication id for five minutes, deleted or not.
 
-    moto numbers at random, and only where a deduplication id is given; it forgets an id with its message.
+    moto numbers at random, and only where a deduplication id is given; it forgets an id with its
+    message.
     https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-key-terms.html
     """
     if message.approximate_receive_count:
@@ -180,7 +214,9 @@ def _is_new(queue: Queue, message: Message) -> bool:
     sent = int(message.sent_timestamp or 0)
     by_group = getattr(queue, "deduplication_scope", "queue") == "messageGroup"
     key = (message.group_id if by_group else None, message.deduplication_id)
-    seen: dict[tuple[str | None, str | None], int] = vars(queue).setdefault("terralive_deduplicated", {})
+    seen: dict[tuple[str | None, str | None], int] = vars(queue).setdefault(
+        "terralive_deduplicated", {}
+    )
     if key in seen and sent - seen[key] < _DEDUPLICATION_MILLISECONDS:
         return False
     seen[key] = sent

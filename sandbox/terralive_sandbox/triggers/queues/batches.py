@@ -38,7 +38,10 @@ class Record:
 
 
 def fitting(sizes: Sequence[int], batch_size: int) -> tuple[int, bool]:
-    """How many of the first records, by their size in bytes, make one event; and whether no more would fit."""
+    """How many of the first records, by their size in bytes, make one event.
+
+    And whether no more would fit.
+    """
     total = _ENVELOPE_BYTES
     for count, size in enumerate(sizes):
         total += size + 1
@@ -54,7 +57,8 @@ def event(records: Sequence[Record]) -> bytes:
 def failed(answer: bytes, ids: Sequence[str]) -> frozenset[str]:
     """The records that failed, by the answer of a function that reports batch item failures.
 
-    An answer that is malformed or names anything but records of the batch fails all of them. The pages do not say what
+    An answer that is malformed or names anything but records of the batch fails all of them. The
+    pages do not say what
     an answer is that is JSON but neither null nor an object: malformed, here.
     """
     every = frozenset(ids)

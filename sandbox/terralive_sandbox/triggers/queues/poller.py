@@ -1,7 +1,8 @@
 """Reads a queue for a function: batches that run side by side, deleted when the function has succeeded.
 
-A message is hidden for its queue's visibility timeout from when it is received, and Lambda does not prolong that: what
-fails, or takes too long, is received again, by its redrive policy in the end for the dead-letter queue.
+A message is hidden for its queue's visibility timeout from when it is received, and Lambda does not
+prolong that: what fails, or takes too long, is received again, by its redrive policy in the end for
+the dead-letter queue.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from terralive_sandbox.triggers.queues.batches import Record
 from terralive_sandbox.triggers.sources import SourceMapping
 
 _THROTTLED_PAUSE_SECONDS = 0.5
-# So many batches Lambda begins with; that it adds more each minute would gain nothing on one machine.
+# So many batches Lambda begins with; that it adds more each minute would gain nothing on one
+# machine.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
 _CONCURRENCY = 5
 
@@ -43,8 +45,11 @@ class QueuePoller(Poller):
         while True:
             while batch := self._take_batch(everything=not mapping.enabled):
                 self._start(batch)
-            # Nothing is received that could not run soon: it would only wait while hidden. Each end of a batch wakes.
-            if not mapping.enabled or len(self._running) >= (mapping.maximum_concurrency or _CONCURRENCY):
+            # Nothing is received that could not run soon: it would only wait while hidden. Each end
+            # of a batch wakes.
+            if not mapping.enabled or len(self._running) >= (
+                mapping.maximum_concurrency or _CONCURRENCY
+            ):
                 return None
             room = mapping.batch_size - len(self._gathered)
             received = await self._call(reading.receive, mapping.source_arn, room)
@@ -85,7 +90,8 @@ class QueuePoller(Poller):
     async def _run_function(self, mapping: SourceMapping, batch: list[Record]) -> Result | None:
         """None when it could not be run at all.
 
-        While it is throttled Lambda tries again, until the messages are visible again: then somebody else has them.
+        While it is throttled Lambda tries again, until the messages are visible again: then
+            somebody else has them.
         """
         pause = _THROTTLED_PAUSE_SECONDS * self._time_scale
         while True:

@@ -1,4 +1,7 @@
-"""Fires what is scheduled: one task on the event loop that sleeps until the next time, or until schedules change."""
+"""Fires what is scheduled.
+
+One task on the event loop that sleeps until the next time, or until schedules change.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ class Clock:
             next_at = await asyncio.wrap_future(self._control.call(self._tick))
             seconds = _LONGEST_SLEEP_SECONDS
             if next_at is not None:
-                seconds = min(seconds, max(0.0, (next_at - dt.datetime.now(dt.UTC)).total_seconds()))
+                seconds = min(
+                    seconds, max(0.0, (next_at - dt.datetime.now(dt.UTC)).total_seconds())
+                )
             try:
                 await asyncio.wait_for(self._changes.wait(), seconds)
             except TimeoutError:

@@ -4,8 +4,8 @@
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
     https://github.com/aws/event-ruler#readme (AWS's own matcher: arrays, `exists`, `$or`)
 
-`parse` refuses what AWS refuses; a `Pattern` is always a valid one. moto's own matcher is not used: it accepts unknown
-operators, takes true for 1, and does not look into arrays of objects.
+`parse` refuses what AWS refuses; a `Pattern` is always a valid one. moto's own matcher is not used:
+it accepts unknown operators, takes true for 1, and does not look into arrays of objects.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ class InvalidPatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What one field may hold: a value that passes one of `tests`, or nothing at all if it `may_be_absent`."""
+    """What one field may hold.
+
+    A value that passes one of `tests`, or nothing at all if it `may_be_absent`.
+    """
 
     tests: tuple[Test, ...]
     may_be_absent: bool = False
@@ -62,7 +65,9 @@ def matches(pattern: Pattern, event: Mapping[str, object]) -> bool:
     return _holds(pattern, event, (event,))
 
 
-def _holds(pattern: Pattern, node: Mapping[str, object], everywhere: Sequence[Mapping[str, object]]) -> bool:
+def _holds(
+    pattern: Pattern, node: Mapping[str, object], everywhere: Sequence[Mapping[str, object]]
+) -> bool:
     """All fields are looked for in the same element of an array (`node`), and absent means in none (`everywhere`)."""
     for name, expected in pattern.fields:
         if isinstance(expected, Pattern):
@@ -75,7 +80,9 @@ def _holds(pattern: Pattern, node: Mapping[str, object], everywhere: Sequence[Ma
             or (expected.may_be_absent and not any(_leaves(parent, name) for parent in everywhere))
         ):
             return False
-    return all(any(_holds(one, node, everywhere) for one in group) for group in pattern.alternatives)
+    return all(
+        any(_holds(one, node, everywhere) for one in group) for group in pattern.alternatives
+    )
 
 
 def _objects(value: object) -> list[Mapping[str, object]]:
@@ -116,7 +123,9 @@ def _alternatives(value: object) -> list[Mapping[str, object]]:
     """What `$or` offers; nothing where it is an ordinary field's name (event-ruler's README)."""
     if not isinstance(value, list) or len(value) < _FEWEST_ALTERNATIVES:
         return []
-    one_of: list[Mapping[str, object]] = [one for one in value if isinstance(one, dict) and not one.keys() & _OPERATORS]
+    one_of: list[Mapping[str, object]] = [
+        one for one in value if isinstance(one, dict) and not one.keys() & _OPERATORS
+    ]
     return one_of if len(one_of) == len(value) else []
 
 
@@ -149,7 +158,9 @@ def _test(operator: str, operand: object) -> Test:
             return lambda _: True
         case "prefix" | "suffix" if isinstance(operand, dict):
             if operand.keys() != {"equals-ignore-case"}:
-                raise InvalidPatternError(f"Unsupported {operator} pattern: {next(iter(operand), '')}")
+                raise InvalidPatternError(
+                    f"Unsupported {operator} pattern: {next(iter(operand), '')}"
+                )
             test: Test = _text_test(operator, operand["equals-ignore-case"], ignore_case=True)
         case "prefix" | "suffix" | "wildcard" | "equals-ignore-case":
             test = _text_test(operator, operand, ignore_case=operator == "equals-ignore-case")
@@ -167,7 +178,8 @@ def _test(operator: str, operand: object) -> Test:
 def _equal_to(expected: object) -> Test:
     """Strings to the letter, true is not 1, and 300 is 300.0.
 
-    The page says that numbers compare as written; in AWS they compare as numbers (localstack's tests, which were run
+    The page says that numbers compare as written; in AWS they compare as numbers (localstack's
+    tests, which were run
     against AWS, record that: number_comparison_float).
     """
     if _is_number(expected):
@@ -208,16 +220,28 @@ def _anything_but(operand: object) -> Test:
     """Any value that is there, except those; of a list only strings or only numbers."""
     if isinstance(operand, dict):
         operator, refused = next(iter(operand.items()), ("", None))
-        if len(operand) != 1 or operator not in {"prefix", "suffix", "equals-ignore-case", "wildcard"}:
+        if len(operand) != 1 or operator not in {
+            "prefix",
+            "suffix",
+            "equals-ignore-case",
+            "wildcard",
+        }:
             raise InvalidPatternError(f"Unsupported anything-but pattern: {operator}")
         texts = refused if isinstance(refused, list) else [refused]
         if not texts or (operator in {"prefix", "suffix"} and not all(texts)):
             raise InvalidPatternError("Null prefix/suffix not allowed")
-        unwanted = [_text_test(operator, text, ignore_case=operator == "equals-ignore-case") for text in texts]
+        unwanted = [
+            _text_test(operator, text, ignore_case=operator == "equals-ignore-case")
+            for text in texts
+        ]
     else:
         values = operand if isinstance(operand, list) else [operand]
-        if not values or not (all(isinstance(v, str) for v in values) or all(_is_number(v) for v in values)):
-            raise InvalidPatternError("Inside anything but list, either all values are number or string")
+        if not values or not (
+            all(isinstance(v, str) for v in values) or all(_is_number(v) for v in values)
+        ):
+            raise InvalidPatternError(
+                "Inside anything but list, either all values are number or string"
+            )
         unwanted = [_equal_to(value) for value in values]
     return lambda value: not any(test(value) for test in unwanted)
 
@@ -252,7 +276,9 @@ def _bounds(operand: object) -> list[tuple[str, float]]:
             raise InvalidPatternError(f"Value of {operator} must be numeric")
         bounds.append((operator, bound))
     if not bounds or len(operand) % 2:
-        raise InvalidPatternError("Invalid member in numeric match: operators and numbers have to alternate")
+        raise InvalidPatternError(
+            "Invalid member in numeric match: operators and numbers have to alternate"
+        )
     if len(bounds) > 1:
         (lower, bottom), (upper, top) = bounds[0], bounds[1]
         if lower not in {">", ">="} or len(bounds) > len(("lower", "upper")):

@@ -45,7 +45,9 @@ def stamp(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def event_of(entry: Mapping[str, object], event_id: str, account: str, region: str, now: dt.datetime) -> Event:
+def event_of(
+    entry: Mapping[str, object], event_id: str, account: str, region: str, now: dt.datetime
+) -> Event:
     """The event of one entry of PutEvents.
 
     Raises:
@@ -111,7 +113,11 @@ def payload(target: Mapping[str, object], event: Event, source: Source) -> str:
 
 def _transformed(transformer: Mapping[str, object], event: Event, source: Source) -> str:
     paths = transformer.get("InputPathsMap")
-    variables = {str(k): _at(event, str(path)) for k, path in paths.items()} if isinstance(paths, dict) else {}
+    variables = (
+        {str(k): _at(event, str(path)) for k, path in paths.items()}
+        if isinstance(paths, dict)
+        else {}
+    )
     variables |= {
         "aws.events.rule-arn": source.rule_arn,
         "aws.events.rule-name": source.rule_name,
@@ -149,7 +155,10 @@ def _filled(template: str, variables: Mapping[str, object]) -> str:
 
 
 def _at(event: object, path: str) -> object:
-    """A JSON path's value, of the syntax that the page lists; None where the event has nothing there."""
+    """A JSON path's value, of the syntax that the page lists.
+
+    None where the event has nothing there.
+    """
     if not path.startswith("$"):
         return None
     found = [event]
@@ -161,10 +170,16 @@ def _at(event: object, path: str) -> object:
             return None
         position = step.end()
         if step["name"]:
-            found = [value[step["name"]] for value in found if isinstance(value, dict) and step["name"] in value]
+            found = [
+                value[step["name"]]
+                for value in found
+                if isinstance(value, dict) and step["name"] in value
+            ]
         elif step["index"]:
             index = int(step["index"])
-            found = [value[index] for value in found if isinstance(value, list) and index < len(value)]
+            found = [
+                value[index] for value in found if isinstance(value, list) and index < len(value)
+            ]
         else:
             many = True
             found = [inner for value in found for inner in _children(value)]

@@ -2,7 +2,8 @@
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 
-A sandbox's time scale shortens the intervals of rate() alone. cron() names times of the day, in UTC, which a scale
+A sandbox's time scale shortens the intervals of rate() alone. cron() names times of the day, in
+UTC, which a scale
 says nothing about: they fire when a clock on the wall shows them.
 
 No library is used: croniter speaks Unix cron, and those that speak AWS's dialect are unmaintained.
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 _MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
-_WEEKDAYS = {name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)}
+_WEEKDAYS = {
+    name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)
+}
 _SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 _RATE = re.compile(r"rate\((?P<value>\d+)\s+(?P<unit>minute|hour|day)(?P<plural>s?)\)")
 _ITEM = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
@@ -73,7 +76,10 @@ def parse(expression: str) -> Schedule:
 
 
 def next_time(schedule: Schedule, after: dt.datetime, scale: float = 1.0) -> dt.datetime | None:
-    """The first time later than `after`, None if there is none; `scale` is what rate()'s interval is multiplied by."""
+    """The first time later than `after`, None if there is none.
+
+    `scale` is what rate()'s interval is multiplied by.
+    """
     if isinstance(schedule, dt.timedelta):
         return after + schedule * scale
     return next((moment for moment in _times(schedule, after) if moment > after), None)
@@ -140,11 +146,15 @@ def _days_of_week(field: str, year: int, month: int, last: int) -> set[int]:
             (number,) = _numbers(item[:-1], 1, 7, _WEEKDAYS)
             days.add(by_weekday[number][-1])
         else:
-            days.update(day for number in _numbers(item, 1, 7, _WEEKDAYS) for day in by_weekday[number])
+            days.update(
+                day for number in _numbers(item, 1, 7, _WEEKDAYS) for day in by_weekday[number]
+            )
     return days
 
 
-def _numbers(field: str, low: int, high: int, names: dict[str, int] | None = None) -> tuple[int, ...]:
+def _numbers(
+    field: str, low: int, high: int, names: dict[str, int] | None = None
+) -> tuple[int, ...]:
     """The values of one field, ascending; a range may go over the end (20-2)."""
 
     def number(text: str) -> int:
@@ -160,8 +170,16 @@ def _numbers(field: str, low: int, high: int, names: dict[str, int] | None = Non
         if found is None or found["step"] == "0":
             raise InvalidScheduleError(field)
         first = low if found["all"] else number(found["first"])
-        last = number(found["last"]) if found["last"] else (high if found["all"] or found["step"] else first)
-        reach = range(first, last + 1) if first <= last else [*range(first, high + 1), *range(low, last + 1)]
+        last = (
+            number(found["last"])
+            if found["last"]
+            else (high if found["all"] or found["step"] else first)
+        )
+        reach = (
+            range(first, last + 1)
+            if first <= last
+            else [*range(first, high + 1), *range(low, last + 1)]
+        )
         values.update(reach[:: int(found["step"] or 1)])
     return tuple(sorted(values))
 

@@ -1,7 +1,7 @@
 """Reads a DynamoDB stream for a function: one batch after the other, in order, until each is done or given up.
 
-moto's streams have one shard, so ParallelizationFactor, which allows several batches a shard as long as each item's
-changes stay in order, is accepted and changes nothing.
+moto's streams have one shard, so ParallelizationFactor, which allows several batches a shard as
+long as each item's changes stay in order, is accepted and changes nothing.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ class StreamPoller(Poller):
             self._failures = 0
             self._batches.pop(0)
             return
-        following = streams.after_failure(batch, first, mapping.maximum_retries, bisects=mapping.bisects)
+        following = streams.after_failure(
+            batch, first, mapping.maximum_retries, bisects=mapping.bisects
+        )
         self._batches[:1] = following
         if not following:
             self._discard(len(batch.records) - first, "retries are used up")
@@ -92,4 +94,6 @@ class StreamPoller(Poller):
     def _discard(self, count: int, why: str) -> None:
         if count:
             mapping = self.mapping
-            sys.stderr.write(f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {why}\n")
+            sys.stderr.write(
+                f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {why}\n"
+            )
