@@ -351,15 +351,15 @@ def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
 
 def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
     light = (
-        "app",
+        "substitution.app",
         "artifacts",
-        "debug_settings",
-        "mirror",
-        "node",
-        "runner",
-        "substitution",
-        "synth",
-        "version",
+        "debug_stack.settings",
+        "runs.mirror",
+        "runs.node",
+        "runs.runner",
+        "substitution.rules",
+        "debug_stack.synth",
+        "runs.version",
     )
     program = "import importlib, sys\n"
     program += f"for name in {light!r}: importlib.import_module('terralive_terraform.' + name)\n"
