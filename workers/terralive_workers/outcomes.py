@@ -16,7 +16,7 @@ from terralive_stub.protocol.invocation import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class WorkerFailure:
     """How a worker ended: by the error its runtime reported (`document`), or by its process's status.
 
     `cause` is that error's X-Ray cause, for people. `status` is a return code as `subprocess` has
@@ -55,7 +55,7 @@ def stopped(function: str) -> Outcome:
 
 
 def build_failed(command: str, status: int | OSError, tail: Iterable[str]) -> Outcome:
-    """`status` as in `Failure`; `tail` is the end of what the command wrote."""
+    """`status` as in `WorkerFailure`; `tail` is the end of what the command wrote."""
     how = status.strerror or str(status) if isinstance(status, OSError) else _status(status)
     return _error(
         "Terralive.BuildFailed", "\n".join((f"The build command failed ({how}): {command}", *tail))

@@ -39,7 +39,7 @@ _ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _JOIN_SECONDS: Final = 5.0
 
 
-class Verdict(IntEnum):
+class PostResult(IntEnum):
     """What became of a worker's message; the values are the Runtime API's status codes."""
 
     ACCEPTED = 202
@@ -47,16 +47,16 @@ class Verdict(IntEnum):
     WRONG_STATE = 403
 
 
-class RuntimeClient(Protocol):
+class WorkerClient(Protocol):
     """One worker as the Runtime API sees it. Called from the threads of that worker's connections."""
 
     def next_invocation(self) -> Invocation | None:
         """Block until there is an invocation; None when the worker is to end."""
         ...
 
-    def respond(self, request_id: str, body: bytes) -> Verdict: ...
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict: ...
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict: ...
+    def respond(self, request_id: str, body: bytes) -> PostResult: ...
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult: ...
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult: ...
 
 
 class RuntimeApi:
@@ -68,7 +68,7 @@ class RuntimeApi:
     def __init__(self) -> None:
         # Guards everything below it: who is registered, open sockets and their threads.
         self._lock = threading.Lock()
-        self._clients: dict[str, RuntimeClient] = {}
+        self._clients: dict[str, WorkerClient] = {}
         self._own_ports: dict[str, socket.socket] = {}
         self._connections: dict[socket.socket, threading.Thread] = {}
         self._closed = False
@@ -86,7 +86,7 @@ class RuntimeApi:
         """`127.0.0.1:PORT`."""
         return _address(self._common)
 
-    def register(self, client: RuntimeClient, *, own_port: bool = False) -> tuple[str, str]:
+    def register(self, client: WorkerClient, *, own_port: bool = False) -> tuple[str, str]:
         """Let a worker in; returns (its secret id, its `AWS_LAMBDA_RUNTIME_API`)."""
         worker_id = secrets.token_hex(16)
         with self._lock:
@@ -203,7 +203,7 @@ class RuntimeApi:
         return request.keep_alive
 
 
-def _route(client: RuntimeClient, path: str, request: http1.Request) -> bytes | None:
+def _route(client: WorkerClient, path: str, request: http1.Request) -> bytes | None:
     """Answer one request; None ends the connection without an answer."""
     if not path.startswith(_VERSION):
         return _not_found(request)
@@ -222,7 +222,7 @@ def _route(client: RuntimeClient, path: str, request: http1.Request) -> bytes | 
             return _not_found(request)
 
 
-def _respond(client: RuntimeClient, request_id: str, request: http1.Request) -> bytes:
+def _respond(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
     if request.body_bytes > RESPONSE_BYTES:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE)
@@ -233,20 +233,20 @@ def _respond(client: RuntimeClient, request_id: str, request: http1.Request) -> 
     return _verdict(request, client.respond(request_id, request.body))
 
 
-def _fail(client: RuntimeClient, request_id: str, request: http1.Request) -> bytes:
+def _fail(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
     if request.body_bytes > RESPONSE_BYTES:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
     return _verdict(request, client.fail(request_id, error_type, request.body))
 
 
-def _too_large(client: RuntimeClient, request_id: str, request: http1.Request) -> bytes:
+def _too_large(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
     error_type = "Function.ResponseSizeTooLarge"
     message = (
         f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
     )
     verdict = client.fail(request_id, error_type, error_document(error_type, message))
-    if verdict is not Verdict.ACCEPTED:
+    if verdict is not PostResult.ACCEPTED:
         return _verdict(request, verdict)
     return _json(request, 413, {"errorMessage": message, "errorType": "RequestEntityTooLarge"})
 
@@ -284,13 +284,13 @@ def _trailing_error(request: http1.Request, error_type: str) -> bytes:
     return error_document(error_type, "")
 
 
-def _verdict(request: http1.Request, verdict: Verdict) -> bytes:
+def _verdict(request: http1.Request, verdict: PostResult) -> bytes:
     match verdict:
-        case Verdict.ACCEPTED:
+        case PostResult.ACCEPTED:
             return _json(request, 202, {"status": "OK"})
-        case Verdict.UNKNOWN_REQUEST:
+        case PostResult.UNKNOWN_REQUEST:
             document = {"errorMessage": "Invalid request ID", "errorType": "InvalidRequestID"}
-        case Verdict.WRONG_STATE:
+        case PostResult.WRONG_STATE:
             document = {
                 "errorMessage": "State transition is not allowed",
                 "errorType": "InvalidStateTransition",

@@ -42,7 +42,7 @@ from terralive_workers.environment import credentials_key, environment_key, work
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.process import Process, WorkerState, step
-from terralive_workers.runtime_api import RuntimeApi, Verdict
+from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0
@@ -123,7 +123,7 @@ class _KeptFailure:
     """
 
     key: str
-    failure: outcomes.Failure
+    failure: outcomes.WorkerFailure
 
 
 class Pool:
@@ -412,7 +412,7 @@ class Pool:
         if waiter is not None:
             self._after.append(lambda: waiter.put(None))
 
-    def _start_failed(self, worker: _Worker, failure: outcomes.Failure) -> None:
+    def _start_failed(self, worker: _Worker, failure: outcomes.WorkerFailure) -> None:
         """A worker did not come up: that is the outcome of who waited for it, or of the next one."""
         if worker.generation != self._generation:
             return
@@ -424,7 +424,7 @@ class Pool:
         self._kept = _KeptFailure(worker.key, failure)
         self._after.append(lambda: self._sink(self._warning(failure)))
 
-    def _warning(self, failure: outcomes.Failure) -> Warned:
+    def _warning(self, failure: outcomes.WorkerFailure) -> Warned:
         """What the developer hears of code that does not load, before an invocation asks for it."""
         outcome = failure.outcome("")
         place = describe_place(outcome, failure.cause, self._function.path)
@@ -456,33 +456,33 @@ class Pool:
         pending.handed_over = time.monotonic()
         return pending.invocation
 
-    def _answered(self, worker: _Worker, request_id: str, outcome: Outcome) -> Verdict:
+    def _answered(self, worker: _Worker, request_id: str, outcome: Outcome) -> PostResult:
         with self._locked():
             pending = worker.pending
             if pending is None or pending.invocation.request_id != request_id:
-                return Verdict.UNKNOWN_REQUEST
+                return PostResult.UNKNOWN_REQUEST
             worker.pending = None
             worker.go(WorkerState.ANSWERED)
         worker.process.end()
         pending.complete(outcome)
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
-    def _init_failed(self, worker: _Worker, outcome: Outcome, cause: str) -> Verdict:
+    def _init_failed(self, worker: _Worker, outcome: Outcome, cause: str) -> PostResult:
         with self._lock:
             if worker.state is not WorkerState.STARTING or worker.init_failed:
-                return Verdict.WRONG_STATE
+                return PostResult.WRONG_STATE
         worker.process.end()
         with self._locked():
             if worker.state is WorkerState.STARTING:
-                self._start_failed(worker, outcomes.Failure(document=outcome, cause=cause))
+                self._start_failed(worker, outcomes.WorkerFailure(document=outcome, cause=cause))
                 worker.init_failed = True
                 self._stop(worker)
                 self._serve()
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
     def _exited(self, worker: _Worker, worker_id: str, status: int | OSError) -> None:
         self._api.unregister(worker_id)
-        failure = outcomes.Failure(status=status)
+        failure = outcomes.WorkerFailure(status=status)
         with self._locked():
             was_starting = worker.state is WorkerState.STARTING
             pending, worker.pending = worker.pending, None
@@ -559,14 +559,14 @@ class _Door:
     """One worker's way into the pool: what the Runtime API calls."""
 
     next_invocation: Callable[[], Invocation | None]
-    answered: Callable[[str, Outcome], Verdict]
-    init_failed: Callable[[Outcome, str], Verdict]
+    answered: Callable[[str, Outcome], PostResult]
+    init_failed: Callable[[Outcome, str], PostResult]
 
-    def respond(self, request_id: str, body: bytes) -> Verdict:
+    def respond(self, request_id: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body))
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self.answered(request_id, Outcome(body, error_type or "Unhandled"))
 
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
         return self.init_failed(Outcome(body, error_type or "Unhandled"), cause)

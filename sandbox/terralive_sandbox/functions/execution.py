@@ -25,7 +25,7 @@ from terralive_sandbox.functions.logs import FunctionLog
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
 from terralive_workers.process import Process
-from terralive_workers.runtime_api import RuntimeApi, Verdict
+from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 _PEAK_SECONDS = 0.5
 
@@ -94,8 +94,8 @@ class ExecutionEnvironment:
         self._loop = asyncio.get_running_loop()
         self._api = api
         self._scratch = setup.scratch
-        self._ready: asyncio.Future[outcomes.Failure | None] = self._loop.create_future()
-        self._ending: asyncio.Future[Outcome | outcomes.Failure] | None = None
+        self._ready: asyncio.Future[outcomes.WorkerFailure | None] = self._loop.create_future()
+        self._ending: asyncio.Future[Outcome | outcomes.WorkerFailure] | None = None
         self._runtime = _Runtime(self)
         self._id, address = api.register(self._runtime, own_port=setup.own_port)
         self._process = Process(
@@ -109,7 +109,7 @@ class ExecutionEnvironment:
         self._runtime.process = self._process
         self._process.start()
 
-    async def initialise(self, seconds: float) -> outcomes.Failure | None:
+    async def initialise(self, seconds: float) -> outcomes.WorkerFailure | None:
         """Wait for the end of the init phase: None, or how it failed; after a failure the environment is gone.
 
         Raises:
@@ -192,7 +192,7 @@ class ExecutionEnvironment:
 
     def init_failed(self, outcome: Outcome) -> None:
         if not self._ready.done():
-            self._ready.set_result(outcomes.Failure(document=outcome))
+            self._ready.set_result(outcomes.WorkerFailure(document=outcome))
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call on the event loop, from any thread."""
@@ -206,9 +206,9 @@ class ExecutionEnvironment:
         self._api.unregister(self._id)
         self._runtime.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self.call(self._gone, outcomes.Failure(status=status))
+        self.call(self._gone, outcomes.WorkerFailure(status=status))
 
-    def _gone(self, failure: outcomes.Failure) -> None:
+    def _gone(self, failure: outcomes.WorkerFailure) -> None:
         self.phase = Phase.GONE
         if not self._ready.done():
             self._ready.set_result(failure)
@@ -217,7 +217,7 @@ class ExecutionEnvironment:
 
 
 class _Runtime:
-    """The environment as the Runtime API's threads see it (`terralive_workers.runtime_api.RuntimeClient`)."""
+    """The environment as the Runtime API's threads see it (`terralive_workers.runtime_api.WorkerClient`)."""
 
     def __init__(self, environment: ExecutionEnvironment) -> None:
         self._environment = environment
@@ -264,29 +264,29 @@ class _Runtime:
         process.begin(invocation.request_id)
         return invocation
 
-    def respond(self, request_id: str, body: bytes) -> Verdict:
+    def respond(self, request_id: str, body: bytes) -> PostResult:
         return self._answer(request_id, Outcome(body))
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self._answer(request_id, Outcome(body, error_type or "Unhandled"))
 
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002
         with self._lock:
             if self._initialised or self._closed:
-                return Verdict.WRONG_STATE
+                return PostResult.WRONG_STATE
         if self.process is not None:
             self.process.end()
         self._environment.call(
             self._environment.init_failed, Outcome(body, error_type or "Unhandled")
         )
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
-    def _answer(self, request_id: str, outcome: Outcome) -> Verdict:
+    def _answer(self, request_id: str, outcome: Outcome) -> PostResult:
         with self._lock:
             if not request_id or request_id != self._current:
-                return Verdict.UNKNOWN_REQUEST
+                return PostResult.UNKNOWN_REQUEST
             self._current = ""
         if self.process is not None:
             self.process.end()
         self._environment.call(self._environment.answered, outcome)
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED

@@ -212,10 +212,10 @@ class Fleet:
             self._environments.remove(environment)
 
 
-_TOO_LONG = outcomes.Failure()
+_TOO_LONG = outcomes.WorkerFailure()
 
 
-def _error_type(failure: outcomes.Failure) -> str:
+def _error_type(failure: outcomes.WorkerFailure) -> str:
     return failure.outcome("").error_type
 
 

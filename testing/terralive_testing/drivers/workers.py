@@ -20,7 +20,7 @@ from typing import TypeVar
 from terralive_relay.events import LogLine, RelayEvent
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.function import LocalFunction
-from terralive_workers.runtime_api import RuntimeApi, Verdict
+from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 PYTHON = Path(sys.executable)
@@ -127,18 +127,18 @@ class ScriptedClient:
     def next_invocation(self) -> Invocation | None:
         return self._left.pop(0) if self._left else None
 
-    def respond(self, request_id: str, body: bytes) -> Verdict:
+    def respond(self, request_id: str, body: bytes) -> PostResult:
         return self._note(f"response to {request_id}", "", body)
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         return self._note(f"error of {request_id}", error_type, body)
 
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002
         return self._note("init error", error_type, body)
 
-    def _note(self, call: str, error_type: str, body: bytes) -> Verdict:
+    def _note(self, call: str, error_type: str, body: bytes) -> PostResult:
         self.calls.append((call, error_type, body))
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
 
 def transcript(

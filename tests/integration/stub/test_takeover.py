@@ -38,7 +38,7 @@ from terralive_terraform.artifacts import (
 )
 from terralive_testing.machine.hosts import CLOUD, Link, hosts
 from terralive_workers.launch import PYTHON_BOOTSTRAP
-from terralive_workers.runtime_api import RuntimeApi, Verdict
+from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 RUNTIMES = {
     "bootstrap": (sys.executable, str(PYTHON_BOOTSTRAP), STUB_HANDLER),
@@ -126,17 +126,17 @@ class Lambda:
     def next_invocation(self) -> Invocation | None:
         return self.invocations.get()
 
-    def respond(self, request_id: str, body: bytes) -> Verdict:
+    def respond(self, request_id: str, body: bytes) -> PostResult:
         self.answers.put((request_id, "", body))
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.answers.put((request_id, error_type, body))
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002
         self.answers.put(("init", error_type, body))
-        return Verdict.ACCEPTED
+        return PostResult.ACCEPTED
 
     def invoke(
         self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0

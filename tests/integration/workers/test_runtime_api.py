@@ -12,7 +12,7 @@ import pytest
 
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.drivers.workers import ARN, until
-from terralive_workers.runtime_api import RESPONSE_BYTES, RuntimeApi, Verdict
+from terralive_workers.runtime_api import RESPONSE_BYTES, PostResult, RuntimeApi
 
 NEXT = "/2018-06-01/runtime/invocation/next"
 RESPONSE = "/2018-06-01/runtime/invocation/r-1/response"
@@ -29,19 +29,19 @@ class Client:
     def __init__(self) -> None:
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
         self.calls: list[tuple[str, str, bytes]] = []
-        self.verdict = Verdict.ACCEPTED
+        self.verdict = PostResult.ACCEPTED
 
     def next_invocation(self) -> Invocation | None:
         return self.invocations.get()
 
-    def respond(self, request_id: str, body: bytes) -> Verdict:
+    def respond(self, request_id: str, body: bytes) -> PostResult:
         return self.fail(request_id, "", body)
 
-    def fail(self, request_id: str, error_type: str, body: bytes) -> Verdict:
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.calls.append((request_id, error_type, body))
         return self.verdict
 
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> Verdict:  # noqa: ARG002
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002
         return self.fail("init", error_type, body)
 
 
@@ -193,11 +193,11 @@ def test_an_xray_cause_of_a_megabyte_passes(client: Client, worker: Worker) -> N
 @pytest.mark.parametrize(
     ("verdict", "kind"),
     [
-        (Verdict.UNKNOWN_REQUEST, "InvalidRequestID"),
-        (Verdict.WRONG_STATE, "InvalidStateTransition"),
+        (PostResult.UNKNOWN_REQUEST, "InvalidRequestID"),
+        (PostResult.WRONG_STATE, "InvalidStateTransition"),
     ],
 )
-def test_a_refusal_says_why(client: Client, worker: Worker, verdict: Verdict, kind: str) -> None:
+def test_a_refusal_says_why(client: Client, worker: Worker, verdict: PostResult, kind: str) -> None:
     client.verdict = verdict
     status, _, body = worker.call("POST", RESPONSE, b"{}")
     assert (status, json.loads(body)["errorType"]) == (verdict.value, kind)
