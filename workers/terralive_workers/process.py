@@ -1,8 +1,7 @@
-"""One worker: a local process that runs one function's handler, and the states it goes through.
+"""One worker: a local process that runs one function's handler.
 
 `Process` starts it in a session of its own behind the guardian's gate, watches it to its end and
-takes everything with it that it started. It knows nothing of invocations. `WorkerState` is the
-pool's view of it; what is not in the table cannot happen, and says so if it does.
+takes everything with it that it started. It knows nothing of invocations.
 """
 
 from __future__ import annotations
@@ -14,48 +13,10 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Final
 
 from terralive_workers.guardian import Guardian, gated
 from terralive_workers.output import Emit, Output
-
-
-class WorkerState(StrEnum):
-    """A worker's life. It counts towards a function's limit while `alive`."""
-
-    STARTING = "starting"
-    IDLE = "idle"
-    BUSY = "busy"
-    ANSWERED = "answered"  # has given its result and not yet asked for the next invocation
-    STOPPING = "stopping"
-    GONE = "gone"
-
-    @property
-    def alive(self) -> bool:
-        return self not in {WorkerState.STOPPING, WorkerState.GONE}
-
-
-_ENDS: Final = frozenset({WorkerState.STOPPING, WorkerState.GONE})
-_LEGAL: Final[Mapping[WorkerState, frozenset[WorkerState]]] = {
-    WorkerState.STARTING: _ENDS | {WorkerState.IDLE},
-    WorkerState.IDLE: _ENDS | {WorkerState.BUSY},
-    WorkerState.BUSY: _ENDS | {WorkerState.ANSWERED},
-    WorkerState.ANSWERED: _ENDS | {WorkerState.IDLE},
-    WorkerState.STOPPING: frozenset({WorkerState.GONE}),
-    WorkerState.GONE: frozenset(),
-}
-
-
-class IllegalTransitionError(Exception):
-    """A worker was to go where its state does not lead: a defect in terralive."""
-
-
-def step(state: WorkerState, to: WorkerState) -> WorkerState:
-    if to not in _LEGAL[state]:
-        raise IllegalTransitionError(f"a worker cannot go from {state} to {to}")
-    return to
 
 
 class Process:

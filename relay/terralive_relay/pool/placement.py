@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from terralive_workers.process import WorkerState
+from terralive_relay.pool.worker_state import WorkerState
 
 N = TypeVar("N")
 W = TypeVar("W")

@@ -35,13 +35,14 @@ from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.pool.debug_port import DebugPort
 from terralive_relay.pool.placement import plan
+from terralive_relay.pool.worker_state import WorkerState, transition
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import INIT_SECONDS
 from terralive_workers import outcomes
 from terralive_workers.environment import credentials_key, environment_key, worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
-from terralive_workers.process import Process, WorkerState, step
+from terralive_workers.process import Process
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 IDLE_SECONDS: Final = 600.0
@@ -103,7 +104,7 @@ class _Worker:
     init_failed: bool = False
 
     def go(self, to: WorkerState) -> None:
-        self.state = step(self.state, to)
+        self.state = transition(self.state, to)
         self.since = time.monotonic()
 
     def state_at(self, now: float) -> WorkerState:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terralive_relay.pool.placement import Plan, plan
-from terralive_workers.process import IllegalTransitionError, WorkerState, step
+from terralive_relay.pool.worker_state import IllegalTransitionError, WorkerState, transition
 
 S = WorkerState
 
@@ -85,10 +85,10 @@ def test_whatever_comes_the_plan_keeps_its_rules(
 
 def test_a_worker_that_is_gone_stays_gone() -> None:
     with pytest.raises(IllegalTransitionError):
-        step(S.GONE, S.IDLE)
+        transition(S.GONE, S.IDLE)
 
 
 def test_a_worker_never_gets_an_invocation_before_it_asks() -> None:
     for state in (S.STARTING, S.ANSWERED, S.STOPPING, S.BUSY):
         with pytest.raises(IllegalTransitionError):
-            step(state, S.BUSY)
+            transition(state, S.BUSY)
