@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from terralive_testing.machine.provider_mirror import use_mirror
+
 if TYPE_CHECKING:
     from terralive_sandbox.info import SandboxInfo
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 # that: no test of Ctrl-C or of a closed terminal could pass.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Tests run Terraform without a registry, too.
+use_mirror()
 
 # No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own
 # bounds are just that.

@@ -19,7 +19,7 @@ from terralive_cli.output.events import Note
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 
 _FIRST: Final = """\
 # What differs from the rule; every setting is in terralive's docs/CONFIGURATION.md.

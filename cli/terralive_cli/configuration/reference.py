@@ -182,8 +182,8 @@ SETTINGS: Final = (
     Setting('functions."NAME".max_workers', "`16`", "how many invocations may run at once"),
     Setting(
         "",
-        "found by itself where the registry cannot be reached",
-        "an unpacked mirror folder of Terraform provider plugins",
+        "Terraform's own: the registry, or an implied mirror folder",
+        "the mirror folder that Terraform takes provider plugins from (`terraform providers mirror`)",
         "",
         "TERRALIVE_PROVIDER_MIRROR",
     ),

@@ -44,7 +44,7 @@ from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE, BackendSettings, DebugStackSettings
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.documents import Json
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Plan, Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import App, Prepared

@@ -138,6 +138,12 @@ _UNREACHABLE: Final = re.compile(
     r"connection refused|no such host|dial tcp|i/o timeout|request send failed|network is unreachable",
     re.IGNORECASE,
 )
+# `terraform init` and `terraform get` name the registry that they cannot reach.
+_REGISTRY: Final = re.compile(
+    r"could not connect to registry\.|failed to request discovery document"
+    r"|failed to query available provider packages",
+    re.IGNORECASE,
+)
 _LOCKED: Final = re.compile(r"acquiring the state lock", re.IGNORECASE)
 # Terraform says so at a plan; an init puts it right.
 _UNINITIALISED: Final = re.compile(
@@ -188,6 +194,13 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
             message,
             hint="Somebody else's Terraform run holds this state. Wait for its end and try again; `terraform "
             "force-unlock` is for a run that is known to be dead.",
+        )
+    if _REGISTRY.search(said):
+        return TerraformError(
+            "registry-unreachable",
+            message,
+            hint="Terraform cannot download a provider or module. Check the network. Without one, "
+            "set TERRALIVE_PROVIDER_MIRROR to a folder that `terraform providers mirror` has made.",
         )
     if _UNREACHABLE.search(said):
         return CredentialsError(

@@ -9,7 +9,7 @@ from pathlib import Path
 from terralive_sandbox.info import SandboxInfo, environment
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_testing.drivers.command import clean_environment
 

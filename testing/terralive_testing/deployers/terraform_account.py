@@ -9,7 +9,7 @@ from pathlib import Path
 
 from terralive_sandbox.info import environment
 from terralive_sandbox.process import SandboxProcess
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Plan, Terraform
 

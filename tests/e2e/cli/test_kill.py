@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.drivers.command import Command, Event, clean_environment, run
 from terralive_testing.drivers.plain_app import files, left, plain_project, start
 from terralive_testing.drivers.project import Project

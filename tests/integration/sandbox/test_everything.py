@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from terralive_sandbox.info import SandboxInfo, environment
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.deployers.sandbox import Aws, code, unique
 
 CONFIGURATION = Path(__file__).with_name("everything")

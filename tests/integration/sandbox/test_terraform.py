@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from terralive_sandbox.info import environment, local_url
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.deployers.sandbox import Aws, code, running_sandbox
 
 CONFIGURATION = """

@@ -18,7 +18,7 @@ from terralive_terraform.artifacts import (
     zip_folder,
 )
 from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import init_fingerprint
 from terralive_terraform.substitution.app import App, CdktfApp, PlainApp, tidy
 from terralive_terraform.substitution.rules import LiveSettings
@@ -299,39 +299,20 @@ def mirror_at(folder: Path) -> Path:
     return folder
 
 
-def test_with_a_reachable_registry_terraform_is_left_alone(tmp_path: Path) -> None:
+def test_without_a_named_mirror_terraforms_own_installation_methods_stay(tmp_path: Path) -> None:
     environment = terraform_environment(
-        {"HOME": str(tmp_path)}, tmp_path / "work", registry_answers=lambda: True
+        {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(tmp_path / "missing")}, tmp_path / "work"
     )
     assert "TF_CLI_CONFIG_FILE" not in environment
     assert environment["TF_IN_AUTOMATION"] == "1"
-
-
-def test_without_a_registry_a_mirror_is_found_and_used(tmp_path: Path) -> None:
-    mirror = mirror_at(tmp_path / "opt" / "plugins")
-    asked: list[bool] = []
-
-    def registry_answers() -> bool:
-        asked.append(True)
-        return False
-
-    for _ in range(2):
-        environment = terraform_environment(
-            {"HOME": str(tmp_path / "home"), "TF_CLI_CONFIG_FILE": str(tmp_path / "missing")},
-            tmp_path / "work",
-            registry_answers=registry_answers,
-            roots=[tmp_path],
-        )
-        assert f'path    = "{mirror}"' in Path(environment["TF_CLI_CONFIG_FILE"]).read_text()
-    assert len(asked) == 1
+    assert Path(environment["TF_PLUGIN_CACHE_DIR"]).is_dir()
 
 
 def test_a_named_mirror_is_taken_and_a_wrong_one_refused(tmp_path: Path) -> None:
     mirror = mirror_at(tmp_path / "mirror")
     named = {"HOME": str(tmp_path), "TERRALIVE_PROVIDER_MIRROR": str(mirror)}
-    assert "TF_CLI_CONFIG_FILE" in terraform_environment(
-        named, tmp_path / "work", registry_answers=lambda: True
-    )
+    environment = terraform_environment(named, tmp_path / "work")
+    assert f'path    = "{mirror}"' in Path(environment["TF_CLI_CONFIG_FILE"]).read_text()
     with pytest.raises(ConfigurationError, match="TERRALIVE_PROVIDER_MIRROR"):
         terraform_environment(
             {**named, "TERRALIVE_PROVIDER_MIRROR": str(tmp_path / "x")}, tmp_path / "work"
@@ -344,7 +325,6 @@ def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
     environment = terraform_environment(
         {"HOME": str(tmp_path), "TF_CLI_CONFIG_FILE": str(own)},
         tmp_path / "work",
-        registry_answers=lambda: False,
     )
     assert environment["TF_CLI_CONFIG_FILE"] == str(own)
 
@@ -354,7 +334,7 @@ def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
         "substitution.app",
         "artifacts",
         "debug_stack.settings",
-        "runs.mirror",
+        "runs.environment",
         "runs.node",
         "runs.runner",
         "substitution.rules",

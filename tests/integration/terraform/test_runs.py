@@ -18,7 +18,7 @@ from terralive_stub.errors import ConfigurationError, CredentialsError, Terrafor
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
-from terralive_terraform.runs.mirror import terraform_environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceCompleted, ResourceStarted
 from terralive_terraform.runs.runner import DeployedFunction, Terraform
 from terralive_terraform.runs.version import require_terraform

@@ -112,6 +112,19 @@ def test_trouble_with_aws_is_told_apart(said: str, reference: str) -> None:
     assert error.reference == reference
 
 
+def test_an_unreachable_registry_is_no_trouble_with_aws() -> None:
+    said = (
+        "Could not retrieve the list of available versions for provider hashicorp/aws: could not "
+        "connect to registry.terraform.io: failed to request discovery document: dial tcp: lookup "
+        "registry.terraform.io: no such host"
+    )
+    summary = "Failed to query available provider packages"
+    error = failure("init", [Diagnostic("error", summary, said)], "")
+    assert isinstance(error, TerraformError)
+    assert error.reference == "registry-unreachable"
+    assert "TERRALIVE_PROVIDER_MIRROR" in error.hint
+
+
 def test_a_held_state_lock_says_so() -> None:
     assert (
         failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference

@@ -1,0 +1,100 @@
+"""The environment that Terraform runs in.
+
+Terraform installs provider plugins from its registry, from the implied local mirror folders, or as
+a user's CLI configuration says. terralive leaves that to Terraform. Only `TERRALIVE_PROVIDER_MIRROR`
+adds a CLI configuration that takes all providers from the mirror folder that it names:
+https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.artifacts import write_atomically
+
+REGISTRY: Final = "registry.terraform.io"
+_PROVIDER: Final = Path("hashicorp") / "aws"
+
+
+def terraform_environment(environ: Mapping[str, str], work: Path) -> dict[str, str]:
+    """Return the environment for terralive's Terraform runs.
+
+    Args:
+        environ: the environment to start from.
+        work: the stage's work folder. A plugin cache and, where it is needed, a CLI configuration
+            are written there.
+
+    Raises:
+        ConfigurationError: `TERRALIVE_PROVIDER_MIRROR` names a folder that is no mirror.
+    """
+    result = {**environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
+    users_file = _users_configuration(environ)
+    users_text = ""
+    if users_file is not None:
+        users_text = users_file.read_text("utf-8", "replace")
+    else:
+        # It may name a file that does not exist. Terraform would warn about it in every run.
+        result.pop("TF_CLI_CONFIG_FILE", None)
+
+    named = environ.get("TERRALIVE_PROVIDER_MIRROR")
+    if named:
+        mirror = _named_mirror(Path(named))
+        target = work.resolve() / "terraform.tfrc"
+        write_atomically(target, f"{users_text}\n{provider_installation(mirror)}".encode())
+        target.chmod(0o600)  # a user's configuration may hold tokens
+        result["TF_CLI_CONFIG_FILE"] = str(target)
+        return result
+
+    decided_by_user = "provider_installation" in users_text or "plugin_cache_dir" in users_text
+    if not decided_by_user and "TF_PLUGIN_CACHE_DIR" not in environ:
+        cache = work.resolve() / "plugin-cache"
+        cache.mkdir(parents=True, exist_ok=True)
+        result["TF_PLUGIN_CACHE_DIR"] = str(cache)
+    return result
+
+
+def provider_installation(mirror: Path) -> str:
+    """Return the block that takes the registry's providers from a mirror, and only those."""
+    path = str(mirror).replace("\\", "\\\\").replace('"', '\\"')
+    pattern = f'["{REGISTRY}/*/*"]'
+    return (
+        "provider_installation {\n"
+        f'  filesystem_mirror {{\n    path    = "{path}"\n    include = {pattern}\n  }}\n'
+        f"  direct {{\n    exclude = {pattern}\n  }}\n"
+        "}\n"
+    )
+
+
+def holds_provider(mirror: Path) -> bool:
+    """Return whether a folder is a filesystem mirror, packed or unpacked, with the AWS provider."""
+    folder = mirror / REGISTRY / _PROVIDER
+    unpacked = folder.glob("*/*_*/terraform-provider-aws_*")
+    packed = folder.glob("terraform-provider-aws_*.zip")
+    return any(unpacked) or any(packed)
+
+
+def _named_mirror(mirror: Path) -> Path:
+    if not holds_provider(mirror):
+        raise ConfigurationError(
+            "provider-mirror",
+            f"TERRALIVE_PROVIDER_MIRROR names {mirror}, but there is no {REGISTRY}/{_PROVIDER} "
+            "in that folder.",
+            hint="Run `terraform providers mirror FOLDER` on a machine with a network, and copy "
+            "that folder to this machine.",
+        )
+    return mirror.resolve()
+
+
+def _users_configuration(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's Terraform CLI configuration file; None where there is none."""
+    named = environ.get("TF_CLI_CONFIG_FILE") or environ.get("TERRAFORM_CONFIG")
+    if named:
+        path = Path(named)
+    else:
+        path = Path(environ.get("HOME", "/nonexistent")) / ".terraformrc"
+    if not path.is_file():
+        return None
+    return path
