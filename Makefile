@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 	@echo "Done."
 
 demo: preflight $(STAMP)
-	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_cli.demo
+	@$(WITH_TERRAFORM) $(BIN)/python scripts/demo.py
 
 live: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes

@@ -48,6 +48,8 @@ class Command:
     ) -> None:
         self.arguments = list(arguments)
         self.events: list[Event] = []
+        # Called with each event, on the reader's thread. Set it to see events as they happen.
+        self.on_event: Callable[[Event], None] | None = None
         self.noise: list[str] = []
         self._fresh: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
@@ -143,6 +145,8 @@ class Command:
                 self.noise.append(f"not JSON on stdout: {line.rstrip()}")
                 continue
             self.events.append(event)
+            if self.on_event is not None:
+                self.on_event(event)
             self._fresh.put(event)
         self._fresh.put(None)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from terralive_testing.drivers.command import clean_environment
 from terralive_testing.drivers.project import EXAMPLE
+
+DEMO = Path(__file__).parents[3] / "scripts" / "demo.py"
 
 
 @pytest.mark.timeout(300)
@@ -16,7 +19,7 @@ def test_the_demo_tells_its_story_ends_with_ok_and_leaves_the_tree_clean() -> No
     before = sorted(path.relative_to(EXAMPLE) for path in EXAMPLE.rglob("*"))
 
     ended = subprocess.run(
-        [sys.executable, "-m", "terralive_cli.demo"],
+        [sys.executable, str(DEMO)],
         env=clean_environment(),
         capture_output=True,
         text=True,
