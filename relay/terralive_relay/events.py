@@ -1,19 +1,58 @@
-"""What the relay tells the world: frozen events, published to a sink that must never block.
+"""Events that the relay reports, and `Event`, the base class of all events of terralive.
 
-The command line turns them into the terminal's text and into `--output json`; the field names are
-those of the JSON events wherever both exist. Nothing here ever carries a credential or an
-environment variable.
+The same objects travel from the relay to the terminal and to `--output json`: the command line adds
+events of its own (`terralive_cli.output.events`) and copies none. The field names are the names in
+JSON, and scripts rely on them: fields may be added, and none may be renamed or removed.
+
+No event carries a credential or an environment variable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import ClassVar, TypeAlias
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Base class of all events.
+
+    Attributes:
+        type: name of the kind of event in JSON.
+        at: time of the event (UTC). It is not compared, so that tests can compare events.
+    """
+
+    type: ClassVar[str]
+    at: datetime = field(default_factory=_now, compare=False)
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the event as a JSON object.
+
+        `at` is in RFC 3339 format with milliseconds. Fields that are None are left out.
+        """
+        utc = self.at.astimezone(UTC)
+        document: dict[str, Json] = {
+            "type": self.type,
+            "at": utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name != "at" and value is not None:
+                document[item.name] = _json(value)
+        return document
 
 
 class ConnectionState(StrEnum):
-    """Where the relay stands with its debug stack."""
+    """State of the relay's connection to the debug stack."""
 
     CONNECTED = "connected"
     LOST = "lost"
@@ -23,20 +62,35 @@ class ConnectionState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionChanged:
+class ConnectionChanged(Event):
+    """The state of the relay's connection has changed.
+
+    Attributes:
+        state: the new state.
+        reason: cause of the change; with `refused` and `taken-over`, the person who holds the stage.
+        retry_in_s: with `lost`, seconds until the next attempt to connect.
+    """
+
+    type = "connection"
     state: ConnectionState
     reason: str = ""
     retry_in_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class InvocationStarted:
-    """`trigger`: a guess from the event's shape (`http`, `sns`, `sqs`, …, `invoke`); `summary`: a few words of it.
+class InvocationStarted(Event):
+    """An invocation begins.
 
-    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first
-        sent (0: not known).
+    Attributes:
+        request_id: AWS request id.
+        function: name of the function.
+        trigger: source of the event, guessed from its shape (`http`, `sns`, `sqs`, …, `invoke`).
+        summary: a few words about the event (`GET /orders`).
+        attempt: attempt number, starting at 1, as far as it is known.
+        age_s: seconds since the event was first sent; 0 if this is not known.
     """
 
+    type = "invocation"
     request_id: str
     function: str
     trigger: str
@@ -46,12 +100,17 @@ class InvocationStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class LogLine:
-    """One line of a worker's stdout or stderr, without its newline.
+class LogLine(Event):
+    """One line of a worker's output, without its newline.
 
-    `request_id` is "" outside an invocation.
+    Attributes:
+        request_id: AWS request id of the invocation; "" for a line outside an invocation.
+        function: name of the function.
+        line: the text.
+        stream: `stdout` or `stderr`.
     """
 
+    type = "log"
     request_id: str
     function: str
     line: str
@@ -59,12 +118,21 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True)
-class InvocationFinished:
-    """`error_message` and `stack` are the handler's own, for the terminal; empty for a success.
+class InvocationFinished(Event):
+    """An invocation has ended.
 
-    `waited_ms`: until a worker took it, apart from `handler_ms`.
+    Attributes:
+        request_id: AWS request id.
+        function: name of the function.
+        ok: true if the handler returned a result.
+        error_type: type of the error; "" for a success.
+        handler_ms: run time of the handler, without `waited_ms`.
+        error_message: message of the handler's error, for the terminal.
+        stack: stack trace of the handler's error, one frame per item, for the terminal.
+        waited_ms: time that the invocation waited for a worker.
     """
 
+    type = "result"
     request_id: str
     function: str
     ok: bool
@@ -76,20 +144,30 @@ class InvocationFinished:
 
 
 @dataclass(frozen=True, slots=True)
-class Reloaded:
-    """A file changed.
+class Reloaded(Event):
+    """Files of a function have changed. Its next invocation runs the new code.
 
-    The function's next invocation runs the new code. Paths are relative to the code root.
+    Attributes:
+        function: name of the function.
+        paths: changed files, relative to the folder of the function's code.
     """
 
+    type = "reload"
     function: str
     paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Warned:
-    """Something the user should know that stops nothing."""
+class Warned(Event):
+    """A warning: the user should know about it, and the command continues.
 
+    Attributes:
+        reference: kebab-case name of the kind of warning.
+        message: the text; its first line is a full sentence.
+        function: name or address of the function that it is about; "" if it is about none.
+    """
+
+    type = "warning"
     reference: str
     message: str
     function: str = ""
@@ -98,4 +176,22 @@ class Warned:
 RelayEvent = (
     ConnectionChanged | InvocationStarted | LogLine | InvocationFinished | Reloaded | Warned
 )
+# Receives the events. It is called by many threads and must never block.
 Sink = Callable[[RelayEvent], None]
+
+
+def _json(value: object) -> Json:
+    """Return a field's value as JSON.
+
+    Raises:
+        TypeError: the value is of a type that events do not use.
+    """
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _json(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_json(item) for item in value]
+    if is_dataclass(value):
+        return {item.name: _json(getattr(value, item.name)) for item in fields(value)}
+    raise TypeError(f"events hold no {type(value).__name__}")

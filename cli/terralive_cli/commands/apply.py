@@ -6,7 +6,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.deployment import Deployment
 from terralive_cli.deploy.target import opened
-from terralive_cli.output.events import Note
+from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
 
@@ -19,13 +19,15 @@ def run(config: Config, ui: Ui) -> int:
             live = deployment.apply_live(outputs, approval.live(config, target, ui))
         except approval.Declined:
             ui.emit(
-                Note(
+                Message(
                     message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
                 )
             )
             return 1
         names = ", ".join(function.name for function in live.functions)
         ui.emit(
-            Note(message=f"Live: {names}. Their invocations fail until `terralive start` connects.")
+            Message(
+                message=f"Live: {names}. Their invocations fail until `terralive start` connects."
+            )
         )
         return 0

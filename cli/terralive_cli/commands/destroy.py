@@ -12,7 +12,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.deployment import Deployment
 from terralive_cli.deploy.target import Target, opened
-from terralive_cli.output.events import Note
+from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
 
@@ -34,7 +34,7 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             else:
                 deployment.restore(approval.restore(config, target, ui, asked=True))
         except approval.Declined:
-            ui.emit(Note(message="Stopped: nothing was changed."))
+            ui.emit(Message(message="Stopped: nothing was changed."))
             return 1
         deployment.destroy_debug_stack()
         deployment.forget_stage()
@@ -43,7 +43,7 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             if whole
             else "the app runs its own code, and nothing of terralive's is left"
         )
-        ui.emit(Note(message=f"Stage {config.stage} of {config.app}: {left}."))
+        ui.emit(Message(message=f"Stage {config.stage} of {config.app}: {left}."))
         return 0
 
 

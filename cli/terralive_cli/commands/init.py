@@ -15,7 +15,7 @@ from terralive_cli.deploy.target import work_folder
 from terralive_cli.functions import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of
 from terralive_cli.functions.mapping import map_functions
-from terralive_cli.output.events import Note
+from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
@@ -48,11 +48,13 @@ def run(config: Config, ui: Ui, *, vscode: bool = False, stub_image: Path | None
         return _vscode(config, ui)
     file = config.project / FILE
     if file.exists():
-        ui.emit(Note(message=f"{file} is there already; it stays as it is."))
+        ui.emit(Message(message=f"{file} is there already; it stays as it is."))
         return 0
     file.write_text(_FIRST.format(app=config.app), "utf-8")
     ui.emit(
-        Note(message=f"Written: {file}. `terralive plan` shows which functions would become live.")
+        Message(
+            message=f"Written: {file}. `terralive plan` shows which functions would become live."
+        )
     )
     return 0
 
@@ -67,7 +69,7 @@ def _stub_image(folder: Path, ui: Ui) -> int:
     kept = "" if write_stub_image(folder) else " (its Dockerfile stays as it is)"
     how = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
     ui.emit(
-        Note(
+        Message(
             message=f"Written: {folder}{kept}. Build it, push it, and name it in terralive.toml:\n{how}"
         )
     )
@@ -93,7 +95,7 @@ def _vscode(config: Config, ui: Ui) -> int:
         write_atomically(file, after.encode())
     names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
     ui.emit(
-        Note(
+        Message(
             message=f"{file}: {names}. Start with `terralive start --debug FUNCTION`, then attach."
         )
     )

@@ -9,7 +9,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.deployment import Deployment
 from terralive_cli.deploy.target import opened
-from terralive_cli.output.events import Note
+from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
 
@@ -20,10 +20,10 @@ def run(config: Config, ui: Ui) -> int:
         try:
             changed = deployment.restore(approval.restore(config, target, ui))
         except approval.Declined:
-            ui.emit(Note(message="Stopped: nothing was changed."))
+            ui.emit(Message(message="Stopped: nothing was changed."))
             return 1
         ui.emit(
-            Note(
+            Message(
                 message="Every function runs its own code again."
                 if changed
                 else "Nothing to restore: nothing is live."

@@ -13,7 +13,7 @@ import click
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.target import FOLDER, sandbox_file, start_sandbox
 from terralive_cli.output import failures
-from terralive_cli.output.events import Note, Ready, SandboxAccess, Stopped
+from terralive_cli.output.events import Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.ui import Ui
 from terralive_sandbox.about import banner
 from terralive_sandbox.info import attach, environment, local_url
@@ -56,14 +56,14 @@ def run(config: Config, ui: Ui, *, env: bool = False, url: str = "", port: int =
         access = SandboxAccess(
             info.endpoint, info.region, info.access_key_id, info.secret_access_key
         )
-        ui.emit(Note(message=banner()))
+        ui.emit(Message(message=banner()))
         ui.emit(
-            Note(
+            Message(
                 message=f"What it refuses, and why, stands in {config.project / FOLDER / 'sandbox.log'}."
             )
         )
         ui.emit(
-            Note(
+            Message(
                 message='In another terminal: `eval "$(terralive sandbox --env)"` points SDKs and Terraform here.'
             )
         )

@@ -16,12 +16,11 @@ from terralive_cli.deploy.target import Target, opened, work_folder
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.mapping import doubts, runtime_doubts
 from terralive_cli.output import failures
-from terralive_cli.output.events import LiveFunction, Note, Ready, SandboxAccess, Stopped, Warning_
+from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
-from terralive_cli.output.translate import from_relay
 from terralive_cli.output.ui import Ui
 from terralive_relay.connection.leasing import Identity
-from terralive_relay.events import RelayEvent
+from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings, held_by
 from terralive_stub.broker.exchange import LeaseState
 from terralive_stub.errors import StageHeldError
@@ -53,7 +52,7 @@ def run(
             live = deployment.apply_live(outputs, approval.live(config, target, ui))
         except approval.Declined:
             ui.emit(
-                Note(
+                Message(
                     message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
                 )
             )
@@ -77,14 +76,14 @@ def _require_free(config: Config, target: Target, outputs: DebugStackOutputs) ->
 
 def _warn(ui: Ui, live: LiveApp) -> None:
     for address, reason in live.refused.items():
-        ui.emit(Warning_(reference="not-live", message=reason, function=address))
+        ui.emit(Warned(reference="not-live", message=reason, function=address))
     for code in live.code.values():
         differs = runtime_doubts(code)
         if differs:
-            ui.emit(Warning_(reference="runtime-differs", message=differs, function=code.address))
+            ui.emit(Warned(reference="runtime-differs", message=differs, function=code.address))
         doubt = doubts(code)
         if doubt:
-            ui.emit(Warning_(reference="handler-doubtful", message=doubt, function=code.address))
+            ui.emit(Warned(reference="handler-doubtful", message=doubt, function=code.address))
 
 
 def _serve(
@@ -115,11 +114,11 @@ def _serve(
     )
     logs = LogFiles(
         work_folder(config.project) / "logs",
-        warn=lambda text: ui.emit(Warning_(reference="logs-not-kept", message=text)),
+        warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
     )
 
     def tell(event: RelayEvent) -> None:
-        ui.emit(from_relay(event))
+        ui.emit(event)
         logs(event)
 
     relay = Relay(settings, target.caller.credentials, tell)

@@ -11,8 +11,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.deployment import LivePlan
 from terralive_cli.deploy.target import Target
 from terralive_cli.functions.mapping import LocalCode
-from terralive_cli.output.events import LiveFunction, Note
-from terralive_cli.output.events import Plan as PlanEvent
+from terralive_cli.output.events import LiveFunction, Message, PlanMade
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
@@ -74,7 +73,9 @@ def restore(
         others = [change for change in plan.changes if not is_restoring(change)]
         if others:
             listed = "".join(f"\n  {change.action} {change.address}" for change in others)
-            ui.emit(Note(message=f"Beside the functions' code, the configuration changes:{listed}"))
+            ui.emit(
+                Message(message=f"Beside the functions' code, the configuration changes:{listed}")
+            )
         destroyed = [change for change in others if change.action in {"delete", "replace"}]
         if destroyed and config.yes:
             raise TerraliveError(
@@ -100,8 +101,8 @@ def is_restoring(change: Change) -> bool:
     )
 
 
-def plan_event(config: Config, planned: LivePlan) -> PlanEvent:
-    return PlanEvent(
+def plan_event(config: Config, planned: LivePlan) -> PlanMade:
+    return PlanMade(
         stage=config.stage,
         functions=tuple(
             replace(

@@ -37,8 +37,8 @@ from terralive_cli.deploy.warnings import (
 )
 from terralive_cli.functions.debugging import NOBODY, Debugging
 from terralive_cli.functions.mapping import LocalCode, instances, map_functions
-from terralive_cli.output.events import Event
 from terralive_cli.output.progress import Phase
+from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE, BackendSettings, DebugStackSettings

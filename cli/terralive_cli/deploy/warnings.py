@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
-from terralive_cli.output.events import Warning_
+from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST
@@ -92,11 +92,11 @@ def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict
     return {address: name for address, name in {**fresh, **names}.items() if address not in gone}
 
 
-def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:
+def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warned]:
     """Give what stops nothing and should be known of functions that become live."""
     for facts in functions:
         if "vpc_config" in facts.attributes:
-            yield Warning_(
+            yield Warned(
                 reference="function-in-vpc",
                 message="It runs in a VPC: its stub connects only where its subnets have a way to the internet (a NAT "
                 "gateway) or its VPC an endpoint for execute-api, and its security groups let port 443 out. Otherwise "
@@ -105,7 +105,7 @@ def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warning_]:
             )
 
 
-def debug_cautions(facts: FunctionFacts) -> Iterator[Warning_]:
+def debug_cautions(facts: FunctionFacts) -> Iterator[Warned]:
     """Give what bounds how long an invocation of a debugged function may stand at a breakpoint."""
     timeout = facts.debug_timeout
     if facts.queue_visibility is not None and timeout < LONGEST_TIMEOUT:
@@ -119,7 +119,7 @@ def debug_cautions(facts: FunctionFacts) -> Iterator[Warning_]:
             if timeout > facts.timeout
             else f"stays {facts.timeout} s"
         )
-        yield Warning_(
+        yield Warned(
             reference="debug-queue-visibility",
             message=f"The visibility timeout of its queue {known}, and AWS takes no longer function timeout than that: "
             f"its timeout {raised}. An invocation that takes longer ends there, and its messages come again. Give the "
@@ -127,13 +127,13 @@ def debug_cautions(facts: FunctionFacts) -> Iterator[Warning_]:
             function=facts.address,
         )
     elif timeout < LONGEST_TIMEOUT:
-        yield Warning_(
+        yield Warned(
             reference="debug-timeout-ignored",
             message=f"Its lifecycle ignores changes of timeout: it stays {timeout} s.",
             function=facts.address,
         )
     for kind in facts.gateways:
-        yield Warning_(
+        yield Warned(
             reference="debug-gateway-limit",
             message=f"{_GATEWAYS[kind]} and then answers its caller with an error. An invocation at a breakpoint goes "
             "on all the same; its answer then reaches nobody.",

@@ -1,44 +1,23 @@
-"""Everything a command says, as typed frozen events; `--output json` prints them, the terminal tells them as a story.
+"""Events of the command line itself, beside the relay's.
 
-The field names are the JSON field names, and scripts rely on them: they are added to, not changed.
-A field that is None is left out. No event ever carries a credential, except `ready`'s sandbox keys,
-which are worth nothing outside it.
+`terralive_relay.events` holds the base class and the events of the relay. `--output json` prints
+every event as a JSON object; the formats `rich` and `plain` print it as text. The field names are
+the names in JSON, and scripts rely on them: fields may be added, and none may be renamed or
+removed.
+
+No event carries a credential, except `ready`: it holds the sandbox's keys, which open nothing else.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import ClassVar
 
-from terralive_terraform.documents import Json
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+from terralive_relay.events import Event, Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What all events share. `at` is when it happened (UTC)."""
-
-    type: ClassVar[str]
-    at: datetime = field(default_factory=_now, compare=False)
-
-    def to_json(self) -> dict[str, Json]:
-        """Give the event as a JSON object; `at` is RFC 3339 with milliseconds."""
-        at = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        own = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "at"}
-        return {
-            "type": self.type,
-            "at": at,
-            **{name: _json(value) for name, value in own.items() if value is not None},
-        }
-
-
-class StackState(StrEnum):
+class StepState(StrEnum):
     """Where one step of Terraform's stands."""
 
     STARTED = "started"
@@ -48,7 +27,7 @@ class StackState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stack(Event):
+class TerraformProgress(Event):
     """Progress of Terraform.
 
     Attributes:
@@ -65,7 +44,7 @@ class Stack(Event):
     type = "stack"
     phase: str
     action: str
-    state: StackState = StackState.DONE
+    state: StepState = StepState.DONE
     address: str = ""
     message: str = ""
     total: int | None = None
@@ -90,7 +69,7 @@ class LiveFunction:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(Event):
+class PlanMade(Event):
     """What `plan` found.
 
     The functions that would become live, and the ones that cannot, each with its reason.
@@ -126,82 +105,7 @@ class Ready(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection(Event):
-    """The relay's connection: `connected`, `lost`, `refused`, `taken-over` or `closed`."""
-
-    type = "connection"
-    state: str
-    reason: str = ""
-    retry_in_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InvocationEvent(Event):
-    """An invocation begins; `summary` is a few words of it (`GET /orders`).
-
-    `attempt`: the how-manieth try it is, as far as is known; `age_s`: seconds since it was first
-        sent (0: not known).
-    """
-
-    type = "invocation"
-    request_id: str
-    function: str
-    trigger: str
-    summary: str = ""
-    attempt: int = 1
-    age_s: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Log(Event):
-    """A line that a handler printed."""
-
-    type = "log"
-    request_id: str
-    function: str
-    line: str
-    stream: str = "stdout"
-
-
-@dataclass(frozen=True, slots=True)
-class Result(Event):
-    """An invocation has ended; `error_message` and `stack` are the handler's own.
-
-    `waited_ms`: how long it waited for a worker, apart from `handler_ms`.
-    """
-
-    type = "result"
-    request_id: str
-    function: str
-    ok: bool
-    error_type: str
-    handler_ms: float
-    error_message: str = ""
-    stack: tuple[str, ...] = ()
-    waited_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Reload(Event):
-    """Files changed; the next invocation runs the new code."""
-
-    type = "reload"
-    function: str
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Warning_(Event):  # noqa: N801 - `Warning` is Python's own
-    """Something the user should know that stops nothing."""
-
-    type = "warning"
-    reference: str
-    message: str
-    function: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Error(Event):
+class Failed(Event):
     """What ended the command."""
 
     type = "error"
@@ -224,20 +128,8 @@ class Stopped(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Note(Event):
+class Message(Event):
     """A plain sentence of a command's (`Nothing to restore`)."""
 
     type = "note"
     message: str
-
-
-def _json(value: object) -> Json:
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): _json(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_json(item) for item in value]
-    if isinstance(value, LiveFunction | SandboxAccess):
-        return {item.name: _json(getattr(value, item.name)) for item in fields(value)}
-    raise TypeError(f"no JSON for {type(value).__name__}")

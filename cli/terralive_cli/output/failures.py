@@ -13,7 +13,7 @@ from typing import Final
 
 import click
 
-from terralive_cli.output.events import Error
+from terralive_cli.output.events import Failed
 from terralive_stub.errors import TerraliveError
 
 FAILED: Final = 1
@@ -32,24 +32,24 @@ def exit_code(failure: BaseException) -> int:
     return FAILED
 
 
-def describe(failure: Exception) -> Error:
+def describe(failure: Exception) -> Failed:
     """Give the error event of a failure.
 
     Writes a bug's traceback to a file that only the user can read.
     """
     if isinstance(failure, TerraliveError):
-        return Error(reference=failure.reference, message=failure.message, hint=failure.hint)
+        return Failed(reference=failure.reference, message=failure.message, hint=failure.hint)
     if isinstance(failure, click.ClickException):
         context = failure.ctx if isinstance(failure, click.UsageError) else None
         path = context.command_path if context else "terralive"
-        return Error(
+        return Failed(
             reference="usage", message=failure.format_message(), hint=f"See `{path} --help`."
         )
     kind = type(failure).__name__
     message = f"terralive itself failed: {kind}{f': {failure}' if str(failure) else ''}"
     where = _keep(failure)
     kept = f" The details are in {where}." if where else ""
-    return Error(
+    return Failed(
         reference="internal-error",
         message=message,
         hint=f"This is a bug of terralive's; please report it.{kept} `--debug` prints them.",

@@ -7,16 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from terralive_cli.output.events import Event, Stack, StackState
-from terralive_cli.output.translate import from_terraform
-from terralive_terraform.runs.progress import Progress
+from terralive_cli.output.events import StepState, TerraformProgress
+from terralive_relay.events import Event, Warned
+from terralive_terraform.runs.progress import (
+    Diagnostic,
+    Note,
+    PlannedChange,
+    Progress,
+    ResourceCompleted,
+    ResourceFailed,
+    ResourceProgressed,
+    ResourceStarted,
+    Summary,
+)
 
 
 @dataclass(slots=True)
 class Phase:
     """One part of the work, and how long it has taken.
 
-    Terraform itself tells how `plan` and `apply` end (see `translate.from_terraform`); everything
+    Terraform itself tells how `plan` and `apply` end (see `from_terraform`); everything
     else is told here.
     """
 
@@ -34,23 +44,23 @@ class Phase:
     def step(self, action: str, *, tells_its_end: bool = False) -> Iterator[None]:
         """Tell that an action begins and, unless it does so itself, how it ends."""
         began = time.monotonic()
-        self.emit(Stack(phase=self.name, action=action, state=StackState.STARTED))
+        self.emit(TerraformProgress(phase=self.name, action=action, state=StepState.STARTED))
         try:
             yield
         except BaseException:
             self.emit(
-                Stack(
-                    phase=self.name, action=action, state=StackState.FAILED, elapsed_s=_since(began)
+                TerraformProgress(
+                    phase=self.name, action=action, state=StepState.FAILED, elapsed_s=_since(began)
                 )
             )
             raise
         if not tells_its_end:
-            self.emit(Stack(phase=self.name, action=action, elapsed_s=_since(began)))
+            self.emit(TerraformProgress(phase=self.name, action=action, elapsed_s=_since(began)))
 
     def unchanged(self, message: str = "nothing to change") -> None:
         """Tell that the phase ends without having changed anything."""
         self.emit(
-            Stack(
+            TerraformProgress(
                 phase=self.name, action="unchanged", message=message, elapsed_s=_since(self._began)
             )
         )
@@ -58,3 +68,64 @@ class Phase:
 
 def _since(began: float) -> float:
     return round(time.monotonic() - began, 3)
+
+
+def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR0911 - one case per kind
+    """Give the event of one line of Terraform's; None for what is said elsewhere.
+
+    Errors among the diagnostics are None: the runner raises them, and a user should read them once.
+    """
+    match progress:
+        case PlannedChange():
+            return None
+        case ResourceStarted():
+            return _resource(phase, progress, StepState.STARTED)
+        case ResourceProgressed():
+            return _resource(phase, progress, StepState.PROGRESS, progress.elapsed_s)
+        case ResourceCompleted():
+            return _resource(phase, progress, StepState.DONE, progress.elapsed_s)
+        case ResourceFailed():
+            return _resource(phase, progress, StepState.FAILED, progress.elapsed_s)
+        case Diagnostic():
+            if progress.severity == "error":
+                return None
+            said = ". ".join(
+                part for part in (progress.summary, progress.detail.partition("\n")[0]) if part
+            )
+            return Warned(reference="terraform-warning", message=f"Terraform: {said}")
+        case Summary():
+            return _summary(phase, progress)
+        case Note():
+            return TerraformProgress(phase=phase, action="note", message=progress.text)
+
+
+def _summary(phase: str, summary: Summary) -> TerraformProgress:
+    total = summary.add + summary.change + summary.remove
+    counts = ((summary.add, "add"), (summary.change, "change"), (summary.remove, "remove"))
+    if summary.operation == "plan":
+        to_do = ", ".join(f"{count} to {word}" for count, word in counts if count)
+        return TerraformProgress(
+            phase=phase, action="plan", total=total, message=to_do or "nothing to change"
+        )
+    past = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "removed"))
+    done = ", ".join(f"{count} {word}" for count, word in past if count)
+    return TerraformProgress(
+        phase=phase,
+        action="complete" if total else "unchanged",
+        message=done or "nothing to change",
+    )
+
+
+def _resource(
+    phase: str,
+    progress: ResourceStarted | ResourceProgressed | ResourceCompleted | ResourceFailed,
+    state: StepState,
+    elapsed_s: float | None = None,
+) -> TerraformProgress:
+    return TerraformProgress(
+        phase=phase,
+        action=progress.action,
+        state=state,
+        address=progress.address,
+        elapsed_s=elapsed_s,
+    )

@@ -16,9 +16,9 @@ from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
 from terralive_cli.configuration.values import Output
-from terralive_cli.output.events import Event
 from terralive_cli.output.formats.json_lines import JsonLines
 from terralive_cli.output.formats.plain import Plain
+from terralive_relay.events import Event
 
 _CLOSE_SECONDS: Final = 5.0
 

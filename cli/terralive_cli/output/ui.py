@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from terralive_cli.output.events import Event
 from terralive_cli.output.renderer import Renderer
+from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
 
 

@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ def _main() -> None:
 
     def tell(event: RelayEvent) -> None:
         with writing:
-            print(json.dumps({"type": type(event).__name__, **asdict(event)}), flush=True)
+            print(json.dumps({**event.to_json(), "type": type(event).__name__}), flush=True)
 
     functions = tuple(
         LocalFunction(name, name, "python3.12", "app.handler", Path(path), Path(sys.executable))

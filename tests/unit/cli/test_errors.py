@@ -10,7 +10,7 @@ import pytest
 from terralive_cli.configuration.values import Output
 from terralive_cli.main import Typed, cli, main
 from terralive_cli.output import failures
-from terralive_cli.output.events import Note
+from terralive_cli.output.events import Message
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import (
@@ -162,7 +162,7 @@ def ask(answer: str, *, interactive: bool = True, yes: bool = False) -> tuple[bo
             interactive=interactive,
             assume_yes=yes,
         )
-        ui.emit(Note("3 functions."))
+        ui.emit(Message("3 functions."))
         answered = ui.confirm("Make them live?")
         assert yes or screen.getvalue() == "3 functions.\n", "the story comes before the question"
     return answered, questions.getvalue()

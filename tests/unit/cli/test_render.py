@@ -8,26 +8,29 @@ import pytest
 
 from terralive_cli.configuration.values import Output
 from terralive_cli.output.events import (
-    Connection,
-    Error,
-    Event,
-    InvocationEvent,
+    Failed,
     LiveFunction,
-    Log,
-    Note,
-    Plan,
+    Message,
+    PlanMade,
     Ready,
-    Reload,
-    Result,
     SandboxAccess,
-    Stack,
-    StackState,
+    StepState,
     Stopped,
-    Warning_,
+    TerraformProgress,
 )
 from terralive_cli.output.formats.rich import shorten
 from terralive_cli.output.formats.story import Storyteller, duration
 from terralive_cli.output.renderer import Renderer
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    InvocationFinished,
+    InvocationStarted,
+    LogLine,
+    Reloaded,
+    Warned,
+)
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 500_000, UTC)
 API = LiveFunction(
@@ -41,7 +44,7 @@ READY = Ready(
     urls={"ApiEndpoint": "http://h:1/"},
     sandbox=ACCESS,
 )
-FAILED = Result(
+FAILED = InvocationFinished(
     "b2c3",
     "orders-api",
     ok=False,
@@ -53,65 +56,94 @@ FAILED = Result(
 
 # Each event with what a person must be able to read of it, in both renderings.
 EVENTS: list[tuple[Event, str]] = [
-    (Stack("debug-stack", "plan", StackState.STARTED), "Debug stack: planning"),
-    (Stack("app", "plan", message="3 to add", total=3), "App: 3 to add"),
+    (TerraformProgress("debug-stack", "plan", StepState.STARTED), "Debug stack: planning"),
+    (TerraformProgress("app", "plan", message="3 to add", total=3), "App: 3 to add"),
     (
-        Stack("app", "create", StackState.FAILED, "aws_sns_topic.t"),
+        TerraformProgress("app", "create", StepState.FAILED, "aws_sns_topic.t"),
         "App: create aws_sns_topic.t failed",
     ),
-    (Stack("app", "complete", message="3 added", elapsed_s=9.84), "App: 3 added (9.8 s)"),
-    (Stack("restore", "unchanged", elapsed_s=0.2), "Restore: nothing to change (200 ms)"),
     (
-        Plan("dev-ana", (API,), {"edge": "code signing"}, 4),
+        TerraformProgress("app", "complete", message="3 added", elapsed_s=9.84),
+        "App: 3 added (9.8 s)",
+    ),
+    (
+        TerraformProgress("restore", "unchanged", elapsed_s=0.2),
+        "Restore: nothing to change (200 ms)",
+    ),
+    (
+        PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4),
         "1 function would run on this machine as stage dev-ana:",
     ),
-    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
-    (Plan("dev-ana", (API,), {"edge": "code signing"}, 4), "Terraform would change 4 resources."),
+    (PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
+    (
+        PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4),
+        "Terraform would change 4 resources.",
+    ),
     (READY, "  orders-api  app.handler in services/api"),
     (READY, "  ApiEndpoint  http://h:1/"),
     (Ready("dev-ana", (), sandbox=ACCESS), "The sandbox is ready: http://127.0.0.1:4566"),
-    (Connection("connected"), "Connected."),
-    (Connection("connected", "back after 0.4 s"), "Connected (back after 0.4 s)."),
-    (Connection("lost", "1001", 2.0), "Connection lost (1001); trying again in 2.0 s."),
+    (ConnectionChanged(ConnectionState.CONNECTED), "Connected."),
     (
-        Connection("lost", "Connection refused", 0.1),
+        ConnectionChanged(ConnectionState.CONNECTED, "back after 0.4 s"),
+        "Connected (back after 0.4 s).",
+    ),
+    (
+        ConnectionChanged(ConnectionState.LOST, "1001", 2.0),
+        "Connection lost (1001); trying again in 2.0 s.",
+    ),
+    (
+        ConnectionChanged(ConnectionState.LOST, "Connection refused", 0.1),
         "Connection lost (Connection refused); trying again now.",
     ),
-    (Connection("refused", "ana on laptop"), "This stage is held by ana on laptop."),
-    (Connection("taken-over", "ben on laptop"), "Taken over by ben on laptop."),
-    (InvocationEvent("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
-    (InvocationEvent("a1b2", "orders-api", "sns"), "orders-api  sns"),
     (
-        InvocationEvent("a1b2", "orders-api", "sqs", "", 3, 63.4),
+        ConnectionChanged(ConnectionState.REFUSED, "ana on laptop"),
+        "This stage is held by ana on laptop.",
+    ),
+    (
+        ConnectionChanged(ConnectionState.TAKEN_OVER, "ben on laptop"),
+        "Taken over by ben on laptop.",
+    ),
+    (InvocationStarted("a1b2", "orders-api", "http", "GET /orders"), "orders-api  GET /orders"),
+    (InvocationStarted("a1b2", "orders-api", "sns"), "orders-api  sns"),
+    (
+        InvocationStarted("a1b2", "orders-api", "sqs", "", 3, 63.4),
         "orders-api  sqs  attempt 3, first sent 63 s ago",
     ),
-    (InvocationEvent("a1b2", "orders-api", "sns", "", 1, 7400.0), "orders-api  sns  sent 2 h ago"),
-    (Log("a1b2", "orders-api", "hello [red]world[/red]"), "orders-api  │ hello [red]world[/red]"),
     (
-        Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3),
+        InvocationStarted("a1b2", "orders-api", "sns", "", 1, 7400.0),
+        "orders-api  sns  sent 2 h ago",
+    ),
+    (
+        LogLine("a1b2", "orders-api", "hello [red]world[/red]"),
+        "orders-api  │ hello [red]world[/red]",
+    ),
+    (
+        InvocationFinished("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3),
         "orders-api  done in 12 ms",
     ),
     (
-        Result("a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, waited_ms=2100.0),
+        InvocationFinished(
+            "a1b2", "orders-api", ok=True, error_type="", handler_ms=12.3, waited_ms=2100.0
+        ),
         "orders-api  done in 12 ms (after 2.1 s of waiting for a worker)",
     ),
     (FAILED, "orders-api  failed in 3 ms  KeyError: 'id'"),
     (FAILED, '  File "app.py", line 3, in handler'),
     (
-        Reload("orders-api", ("app.py",)),
+        Reloaded("orders-api", ("app.py",)),
         "orders-api  app.py changed; the next invocation runs the new code",
     ),
-    (Warning_("slow", "That took long."), "Warning: That took long."),
+    (Warned("slow", "That took long."), "Warning: That took long."),
     (
         Stopped("dev-ana", live=True, message="Stopped. Undo: `terralive restore`."),
         "Undo: `terralive restore`.",
     ),
-    (Note("Nothing to restore."), "Nothing to restore."),
+    (Message("Nothing to restore."), "Nothing to restore."),
     (
-        Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."),
+        Failed("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."),
         "Error: Bob holds it. [stage-held]",
     ),
-    (Error("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "  → Ask Bob."),
+    (Failed("stage-held", "Bob holds it.\nSince noon.", "Ask Bob."), "  → Ask Bob."),
 ]
 
 
@@ -188,12 +220,12 @@ def test_the_sandboxs_secret_is_in_no_story() -> None:
 
 
 def test_hundreds_of_resources_are_a_few_lines() -> None:
-    start = Stack("app", "plan", message="300 to add", total=300, at=NOON)
+    start = TerraformProgress("app", "plan", message="300 to add", total=300, at=NOON)
     steps = [
-        Stack(
+        TerraformProgress(
             "app",
             "create",
-            StackState.DONE,
+            StepState.DONE,
             f"aws_x.r{index}",
             at=NOON + timedelta(seconds=index / 10),
         )
@@ -208,13 +240,14 @@ def test_hundreds_of_resources_are_a_few_lines() -> None:
 
 def test_terraforms_progress_is_one_live_line_in_a_terminal() -> None:
     steps = [
-        Stack("app", "create", StackState.DONE, f"aws_x.r{index}", at=NOON) for index in range(50)
+        TerraformProgress("app", "create", StepState.DONE, f"aws_x.r{index}", at=NOON)
+        for index in range(50)
     ]
-    end = Stack("app", "complete", message="50 added", elapsed_s=1.0, at=NOON)
+    end = TerraformProgress("app", "complete", message="50 added", elapsed_s=1.0, at=NOON)
     screen = Screen()
     show(
         Output.RICH,
-        Stack("app", "plan", total=50, message="50 to add", at=NOON),
+        TerraformProgress("app", "plan", total=50, message="50 to add", at=NOON),
         *steps,
         end,
         screen=screen,
@@ -227,12 +260,12 @@ def test_terraforms_progress_is_one_live_line_in_a_terminal() -> None:
 def test_two_invocations_of_one_function_can_be_told_apart() -> None:
     shown = show(
         Output.PLAIN,
-        InvocationEvent("aaaa-1", "api", "invoke"),
-        Log("aaaa-1", "api", "alone"),
-        InvocationEvent("bbbb-2", "api", "invoke"),
-        Log("aaaa-1", "api", "first"),
-        Result("aaaa-1", "api", ok=True, error_type="", handler_ms=1),
-        Log("bbbb-2", "api", "second"),
+        InvocationStarted("aaaa-1", "api", "invoke"),
+        LogLine("aaaa-1", "api", "alone"),
+        InvocationStarted("bbbb-2", "api", "invoke"),
+        LogLine("aaaa-1", "api", "first"),
+        InvocationFinished("aaaa-1", "api", ok=True, error_type="", handler_ms=1),
+        LogLine("bbbb-2", "api", "second"),
     )
 
     assert shown.splitlines() == [
@@ -253,15 +286,15 @@ def test_functions_are_called_by_what_tells_them_apart() -> None:
     shown = show(
         Output.PLAIN,
         Ready("dev-ana", functions),
-        Log("a", "orders-dev-ana-api", "one"),
-        Log("b", "orders-dev-ana-worker", "two"),
+        LogLine("a", "orders-dev-ana-api", "one"),
+        LogLine("b", "orders-dev-ana-worker", "two"),
     )
 
     assert shown.splitlines()[-2:] == ["api     │ one", "worker  │ two"]
 
 
 def test_a_handlers_colours_are_kept_in_a_terminal_and_left_out_of_a_file() -> None:
-    log = Log("a", "api", "\x1b[33myellow\x1b[0m")
+    log = LogLine("a", "api", "\x1b[33myellow\x1b[0m")
 
     assert show(Output.PLAIN, log) == "api  │ yellow\n"
     assert "\x1b[33m" in show(Output.RICH, log, screen=Screen())
@@ -270,8 +303,8 @@ def test_a_handlers_colours_are_kept_in_a_terminal_and_left_out_of_a_file() -> N
 def test_errors_go_to_stderr_and_the_story_to_stdout() -> None:
     out, err = io.StringIO(), io.StringIO()
     with Renderer.start(Output.PLAIN, out, err) as renderer:
-        renderer.emit(Note("story"))
-        renderer.emit(Error("x", "broken"))
+        renderer.emit(Message("story"))
+        renderer.emit(Failed("x", "broken"))
 
     assert (out.getvalue(), err.getvalue()) == ("story\n", "Error: broken [x]\n")
 
@@ -287,7 +320,7 @@ class Gone(io.StringIO):
 def test_a_reader_that_leaves_ends_the_output_and_not_the_command(output: Output) -> None:
     renderer = Renderer.start(output, Gone(), io.StringIO())
     for _ in range(3):
-        renderer.emit(Note("story"))
+        renderer.emit(Message("story"))
     renderer.flush()
     renderer.close()
 
@@ -298,7 +331,7 @@ def test_everything_said_before_the_end_is_shown_and_closing_twice_is_harmless()
     stream = io.StringIO()
     renderer = Renderer.start(Output.PLAIN, stream)
     for index in range(1000):
-        renderer.emit(Note(str(index)))
+        renderer.emit(Message(str(index)))
     renderer.close()
     renderer.close()
 
@@ -308,7 +341,7 @@ def test_everything_said_before_the_end_is_shown_and_closing_twice_is_harmless()
 def test_a_terminal_is_rich_and_a_pipe_is_plain() -> None:
     def look(stream: io.StringIO) -> str:
         with Renderer.start(None, stream, stream) as renderer:
-            renderer.emit(Error("x", "broken"))
+            renderer.emit(Failed("x", "broken"))
         return stream.getvalue()
 
     assert "\x1b[31m" in look(Screen())
@@ -318,7 +351,7 @@ def test_a_terminal_is_rich_and_a_pipe_is_plain() -> None:
 def test_no_color_is_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
-    assert "\x1b[31m" not in show(Output.RICH, Error("x", "broken"), screen=Screen())
+    assert "\x1b[31m" not in show(Output.RICH, Failed("x", "broken"), screen=Screen())
 
 
 @pytest.mark.parametrize(
@@ -342,10 +375,10 @@ def test_long_names_keep_the_end_that_tells_them_apart() -> None:
 def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
     storyteller = Storyteller()
     events = [
-        InvocationEvent(request_id="r1", function="api", trigger="http"),
-        Log(request_id="r1", function="api", line="[ERROR] KeyError: 'x'"),
-        Log(request_id="r1", function="api", line='  File "app.py", line 2, in handler'),
-        Result(
+        InvocationStarted(request_id="r1", function="api", trigger="http"),
+        LogLine(request_id="r1", function="api", line="[ERROR] KeyError: 'x'"),
+        LogLine(request_id="r1", function="api", line='  File "app.py", line 2, in handler'),
+        InvocationFinished(
             request_id="r1",
             function="api",
             ok=False,
@@ -384,14 +417,14 @@ def test_nobodys_words_command_the_terminal(output: Output, command: str) -> Non
     said = f"ana{command}!"
     shown = show(
         output,
-        Connection("taken-over", f"{said} on {said}"),
-        InvocationEvent("a1", "api", "http", f"GET /{said}"),
-        Log("a1", "api", said),
-        Result(
+        ConnectionChanged(ConnectionState.TAKEN_OVER, f"{said} on {said}"),
+        InvocationStarted("a1", "api", "http", f"GET /{said}"),
+        LogLine("a1", "api", said),
+        InvocationFinished(
             "a1", "api", ok=False, error_type=said, handler_ms=1, error_message=said, stack=(said,)
         ),
-        Warning_("problem", said),
-        Error("stage-held", said, said),
+        Warned("problem", said),
+        Failed("stage-held", said, said),
     )
 
     assert [
@@ -402,18 +435,20 @@ def test_nobodys_words_command_the_terminal(output: Output, command: str) -> Non
 
 
 def test_other_scripts_are_shown_as_they_are() -> None:
-    assert "מרים ベン Ä 🎉" in show(Output.PLAIN, Note("מרים ベン Ä 🎉"))
+    assert "מרים ベン Ä 🎉" in show(Output.PLAIN, Message("מרים ベン Ä 🎉"))
 
 
 def test_a_warnings_further_lines_cannot_be_taken_for_lines_of_ours() -> None:
-    shown = show(Output.PLAIN, Warning_("problem", "first\nError: all is lost"))
+    shown = show(Output.PLAIN, Warned("problem", "first\nError: all is lost"))
 
     assert shown.splitlines() == ["Warning: first", "  Error: all is lost"]
 
 
 def test_a_handlers_colours_stay_and_its_other_commands_do_not() -> None:
     shown = show(
-        Output.RICH, Log("a1", "api", "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07"), screen=Screen()
+        Output.RICH,
+        LogLine("a1", "api", "\x1b[31mred\x1b[0m\x1b[2J\x1b]0;title\x07"),
+        screen=Screen(),
     )
 
     assert "\x1b[31mred" in shown

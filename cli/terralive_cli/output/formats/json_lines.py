@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from terralive_cli.output.events import Event
+from terralive_relay.events import Event
 
 
 class JsonLines:

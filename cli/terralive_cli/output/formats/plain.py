@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from terralive_cli.output.events import Error, Event
+from terralive_cli.output.events import Failed
 from terralive_cli.output.formats.printable import printable
 from terralive_cli.output.formats.story import Line, Storyteller
+from terralive_relay.events import Event
 
 
 class Plain:
@@ -21,7 +22,7 @@ class Plain:
         self._story = Storyteller()
 
     def write(self, event: Event) -> None:
-        stream = self._errors if isinstance(event, Error) else self._stream
+        stream = self._errors if isinstance(event, Failed) else self._stream
         text = "".join(
             f"{plain_text(line, self._story.width)}\n"
             for line in self._story.tell(event)

@@ -12,9 +12,10 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from terralive_cli.output.events import Error, Event
+from terralive_cli.output.events import Failed
 from terralive_cli.output.formats.printable import coloured, printable
 from terralive_cli.output.formats.story import Line, Storyteller, Style
+from terralive_relay.events import Event
 
 _LOOKS: Final = {
     Style.PLAIN: "",
@@ -58,7 +59,7 @@ class Rich:
         self._spinner = Spinner("dots")
 
     def write(self, event: Event) -> None:
-        console = self._errors if isinstance(event, Error) else self._console
+        console = self._errors if isinstance(event, Failed) else self._console
         for line in self._story.tell(event):
             text = rich_text(line, self._story.width)
             if line.live:

@@ -15,21 +15,24 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from terralive_cli.output.events import (
-    Connection,
-    Error,
-    Event,
-    InvocationEvent,
+    Failed,
     LiveFunction,
-    Log,
-    Note,
-    Plan,
+    Message,
+    PlanMade,
     Ready,
-    Reload,
-    Result,
-    Stack,
-    StackState,
+    StepState,
     Stopped,
-    Warning_,
+    TerraformProgress,
+)
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    InvocationFinished,
+    InvocationStarted,
+    LogLine,
+    Reloaded,
+    Warned,
 )
 
 _PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
@@ -111,35 +114,35 @@ class Storyteller:
     def tell(self, event: Event) -> list[Line]:  # noqa: C901, PLR0911 - one case per event
         """Give the lines of one event; none for what only scripts care about."""
         match event:
-            case Stack():
+            case TerraformProgress():
                 return self._stack(event)
-            case Plan():
+            case PlanMade():
                 return _lines(event, *_plan(event))
             case Ready():
                 names = [function.name for function in event.functions]
                 self._prefix = common_prefix(names)
                 self.width = max((len(self._label(name)) for name in names), default=0)
                 return _lines(event, *_ready(event))
-            case Connection():
+            case ConnectionChanged():
                 return _lines(event, *_connection(event))
-            case InvocationEvent():
+            case InvocationStarted():
                 return [self._invocation(event)]
-            case Log():
+            case LogLine():
                 return self._log(event)
-            case Result():
+            case InvocationFinished():
                 return self._result(event)
-            case Reload():
+            case Reloaded():
                 text = f"{_few(event.paths)} changed; the next invocation runs the new code"
                 return [Line((Span(text, Style.CAUTION),), event.at, self._label(event.function))]
-            case Warning_():
+            case Warned():
                 return self._warning(event)
-            case Error():
+            case Failed():
                 return _lines(event, *_error(event))
             case Stopped():
                 return _lines(
                     event, *((Span(text),) for text in (event.message or "Stopped.").splitlines())
                 )
-            case Note():
+            case Message():
                 return _lines(event, *((Span(text),) for text in event.message.splitlines()))
         return []
 
@@ -151,7 +154,7 @@ class Storyteller:
         mark = (Span(f"#{request_id[:4]} ", Style.FAINT),) if together > 1 and request_id else ()
         return Line((*mark, *spans), event.at, self._label(function))
 
-    def _invocation(self, event: InvocationEvent) -> Line:
+    def _invocation(self, event: InvocationStarted) -> Line:
         self._running[event.request_id] = event.function
         spans = [Span(event.summary or event.trigger, Style.STRONG)]
         if event.attempt > 1:
@@ -162,13 +165,13 @@ class Storyteller:
             spans.append(Span(f"  sent {_ago(event.age_s)}", Style.CAUTION))
         return self._column(event, event.request_id, event.function, *spans)
 
-    def _log(self, event: Log) -> list[Line]:
+    def _log(self, event: LogLine) -> list[Line]:
         if event.line.startswith(_ERROR_LOG) and event.request_id in self._running:
             self._logged_errors.add(event.request_id)
         spans = (Span("│ ", Style.FAINT), Span(event.line, Style.RAW))
         return [self._column(event, event.request_id, event.function, *spans)]
 
-    def _warning(self, event: Warning_) -> list[Line]:
+    def _warning(self, event: Warned) -> list[Line]:
         first, *more = event.message.splitlines() or [""]
         lines = [
             (Span("Warning: ", Style.CAUTION), Span(first)),
@@ -176,7 +179,7 @@ class Storyteller:
         ]
         return [Line(spans, event.at, self._label(event.function)) for spans in lines]
 
-    def _result(self, event: Result) -> list[Line]:
+    def _result(self, event: InvocationFinished) -> list[Line]:
         took = duration(event.handler_ms / _MILLISECONDS)
         if event.waited_ms >= _WAITED_MS:
             took += f" (after {duration(event.waited_ms / _MILLISECONDS)} of waiting for a worker)"
@@ -217,7 +220,7 @@ class Storyteller:
             ]
         return lines
 
-    def _stack(self, event: Stack) -> list[Line]:  # noqa: PLR0911 - one case per action
+    def _stack(self, event: TerraformProgress) -> list[Line]:  # noqa: PLR0911 - one case per action
         phase = self._phases.setdefault(event.phase, _Phase(event.at, event.at))
         name = _PHASES.get(event.phase, event.phase.replace("-", " ").capitalize())
 
@@ -236,7 +239,7 @@ class Storyteller:
                 else (event.at - phase.began).total_seconds()
             )
             return say(f"{words} ({duration(took)})", Style.GOOD)
-        if event.state is StackState.FAILED:
+        if event.state is StepState.FAILED:
             what = " ".join(part for part in (event.action, event.address) if part)
             return say(f"{what} failed{f': {event.message}' if event.message else ''}", Style.BAD)
         if event.address and event.action in _RESOURCE_ACTIONS:
@@ -249,17 +252,17 @@ class Storyteller:
             )
         if event.message:
             return say(event.message)
-        if event.state is StackState.STARTED:
+        if event.state is StepState.STARTED:
             phase.began = (
                 event.at if event.action == "apply" else phase.began
             )  # not since before the question
             return say(_STARTS.get(event.action, event.action))
         return []
 
-    def _resource(self, event: Stack, phase: _Phase, say: _Say) -> list[Line]:
+    def _resource(self, event: TerraformProgress, phase: _Phase, say: _Say) -> list[Line]:
         if event.action == "read":
             return []
-        if event.state is StackState.DONE:
+        if event.state is StepState.DONE:
             phase.done += 1
         of = f" of {max(phase.total, phase.done)}" if phase.total else ""
         finished = phase.total is not None and phase.done >= phase.total
@@ -344,7 +347,7 @@ def _debugged(function: LiveFunction) -> list[Span]:
     return told
 
 
-def _plan(event: Plan) -> list[tuple[Span, ...]]:
+def _plan(event: PlanMade) -> list[tuple[Span, ...]]:
     count = len(event.functions)
     head = f"{count} function{'s' * (count != 1)} would run on this machine as stage {event.stage}"
     lines = [
@@ -394,13 +397,13 @@ def _addresses(event: Ready) -> Mapping[str, str]:
     return {**urls, **event.urls}
 
 
-def _connection(event: Connection) -> list[tuple[Span, ...]]:
+def _connection(event: ConnectionChanged) -> list[tuple[Span, ...]]:
     reason = f" ({event.reason})" if event.reason else ""
     who = event.reason or "somebody else"
     match event.state:
-        case "connected":
+        case ConnectionState.CONNECTED:
             return [(Span(f"Connected{reason}.", Style.GOOD),)]
-        case "lost":
+        case ConnectionState.LOST:
             wait = event.retry_in_s
             again = (
                 ""
@@ -408,16 +411,15 @@ def _connection(event: Connection) -> list[tuple[Span, ...]]:
                 else f"; trying again {'now' if wait < 1 else f'in {duration(wait)}'}"
             )
             return [(Span(f"Connection lost{reason}{again}.", Style.CAUTION),)]
-        case "refused":
+        case ConnectionState.REFUSED:
             return [(Span(f"This stage is held by {who}.", Style.BAD),)]
-        case "taken-over":
+        case ConnectionState.TAKEN_OVER:
             return [(Span(f"Taken over by {who}.", Style.BAD),)]
-        case "closed":
+        case ConnectionState.CLOSED:
             return []
-    return [(Span(f"Connection: {event.state}{reason}."),)]
 
 
-def _error(event: Error) -> list[tuple[Span, ...]]:
+def _error(event: Failed) -> list[tuple[Span, ...]]:
     first, *more = event.message.splitlines() or [""]
     lines: list[tuple[Span, ...]] = [
         (Span(f"Error: {first}", Style.BAD), Span(f" [{event.reference}]", Style.FAINT)),
