@@ -1,24 +1,25 @@
-"""The Lambda Runtime API (2018-06-01) on loopback: the door through which workers get their invocations.
+"""Lambda's Runtime API (version 2018-06-01) on 127.0.0.1, from which workers get their invocations.
 
-It translates HTTP to four calls on whoever registered a worker, and decides nothing itself: who
-gets which invocation is the pool's business. Paths, headers and status codes are those of
+It translates HTTP requests to calls of the `WorkerClient` that was registered for the worker. It
+decides nothing itself: the relay's pool or the sandbox decides which worker gets which invocation.
+Paths, headers and status codes are those of
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
 
-A worker reaches its own API under `AWS_LAMBDA_RUNTIME_API`, in one of two forms:
-`127.0.0.1:PORT/<secret>` on the common port (our own bootstraps: nobody else on this machine can
-guess it), or `127.0.0.1:PORT` on a port of its own (official clients that take the variable apart
-as host and port).
+A worker finds its Runtime API in `AWS_LAMBDA_RUNTIME_API`, which has one of two forms:
+`127.0.0.1:PORT/SECRET` on the port that all workers share (for terralive's own bootstraps; no other
+program on this machine can guess the secret), or `127.0.0.1:PORT` on a port of the worker's own
+(for clients that split the variable into host and port).
 
-It must never log an event, a response or a header, and never block a worker on anything but its
-next invocation.
+It must never log an event, a response, an error's message or a worker's secret, and never make a
+worker wait for anything but its next invocation.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import json
+import logging
 import secrets
 import selectors
 import socket
@@ -27,20 +28,28 @@ from enum import IntEnum
 from typing import Final, Protocol
 
 from terralive_stub.protocol.invocation import Invocation
-from terralive_workers import http_messages as http1
+from terralive_stub.protocol.limits import RESPONSE_BYTES
 from terralive_workers.guardian import Guardian
+from terralive_workers.http_messages import (
+    BadRequestError,
+    Request,
+    Stream,
+    format_response,
+    read_request,
+)
 
-# The limit that Lambda itself names in its error message, 100 bytes above 6 MiB.
-RESPONSE_BYTES: Final = 6_291_556
+_log = logging.getLogger("terralive.workers")
+
 _VERSION: Final = "/2018-06-01/runtime"
+# Request headers, in lower case.
 _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
-_CAUSE: Final = "lambda-runtime-function-xray-error-cause"
+_XRAY_CAUSE: Final = "lambda-runtime-function-xray-error-cause"
 _ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _JOIN_SECONDS: Final = 5.0
 
 
 class PostResult(IntEnum):
-    """What became of a worker's message; the values are the Runtime API's status codes."""
+    """Result of an outcome that a worker posts. The values are the Runtime API's status codes."""
 
     ACCEPTED = 202
     UNKNOWN_REQUEST = 400
@@ -48,57 +57,79 @@ class PostResult(IntEnum):
 
 
 class WorkerClient(Protocol):
-    """One worker as the Runtime API sees it. Called from the threads of that worker's connections."""
+    """Receives the calls of one worker. The threads of that worker's connections call it."""
 
     def next_invocation(self) -> Invocation | None:
-        """Block until there is an invocation; None when the worker is to end."""
+        """Block until there is an invocation. Return None when the worker is to end."""
         ...
 
-    def respond(self, request_id: str, body: bytes) -> PostResult: ...
-    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult: ...
-    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult: ...
+    def respond(self, request_id: str, body: bytes) -> PostResult:
+        """Take the handler's response to this invocation."""
+        ...
+
+    def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+        """Take the error of this invocation. `body` is the runtime's JSON document of it."""
+        ...
+
+    def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
+        """Take the error of a worker that cannot start. `cause` is its X-Ray cause (JSON text)."""
+        ...
 
 
 class RuntimeApi:
-    """One per relay or sandbox.
+    """The Runtime API of all workers of one relay or one sandbox.
 
-    Owns one accept thread, and one thread per worker connection (all daemons).
+    Owns one thread that accepts connections, one thread per connection (all daemons), and the
+    guardian of the workers' processes.
     """
 
     def __init__(self) -> None:
-        # Guards everything below it: who is registered, open sockets and their threads.
+        # Guards the four attributes below it. Never held while a `WorkerClient` is called.
         self._lock = threading.Lock()
+        # The registered workers, by their secret.
         self._clients: dict[str, WorkerClient] = {}
+        # The listening sockets of the workers that have a port of their own, by their secret.
         self._own_ports: dict[str, socket.socket] = {}
+        # The open connections, each with the thread that serves it.
         self._connections: dict[socket.socket, threading.Thread] = {}
+        # Set once, by `close`.
         self._closed = False
+
+        # Kills the workers when this process ends. Public: whoever starts a process passes it on.
         self.guardian: Final = Guardian()
+        # Holds the listening sockets and `_wake_read`. A key's data is the worker's secret, "" for
+        # the shared port, and None for `_wake_read`.
         self._selector = selectors.DefaultSelector()
+        # A byte in this pair makes the accepting thread look at `_closed` and at new sockets.
         self._wake_read, self._wake_write = socket.socketpair()
         self._selector.register(self._wake_read, selectors.EVENT_READ, None)
-        self._common = _listener()
-        self._selector.register(self._common, selectors.EVENT_READ, "")
+        # The listening socket of the port that all workers share.
+        self._shared_port = _listen()
+        self._selector.register(self._shared_port, selectors.EVENT_READ, "")
         self._acceptor = threading.Thread(target=self._accept, name="runtime-api", daemon=True)
         self._acceptor.start()
+        _log.debug("the Runtime API listens on %s", self.address)
 
     @property
     def address(self) -> str:
-        """`127.0.0.1:PORT`."""
-        return _address(self._common)
+        """Address of the shared port: `127.0.0.1:PORT`."""
+        return _address(self._shared_port)
 
     def register(self, client: WorkerClient, *, own_port: bool = False) -> tuple[str, str]:
-        """Let a worker in; returns (its secret id, its `AWS_LAMBDA_RUNTIME_API`)."""
+        """Register a worker. Return its secret id and its value of `AWS_LAMBDA_RUNTIME_API`."""
         worker_id = secrets.token_hex(16)
         with self._lock:
             self._clients[worker_id] = client
             if not own_port:
                 return worker_id, f"{self.address}/{worker_id}"
-            listener = self._own_ports[worker_id] = _listener()
+            listener = _listen()
+            self._own_ports[worker_id] = listener
             self._selector.register(listener, selectors.EVENT_READ, worker_id)
         self._wake()
         return worker_id, _address(listener)
 
     def unregister(self, worker_id: str) -> None:
+        """Forget a worker. New requests of it are answered with 404."""
         with self._lock:
             self._clients.pop(worker_id, None)
             listener = self._own_ports.pop(worker_id, None)
@@ -107,9 +138,9 @@ class RuntimeApi:
                 listener.close()
 
     def close(self) -> None:
-        """End every connection and thread.
+        """End every connection and every thread.
 
-        Workers still alive find the API gone. Close the pools first.
+        Close the owners of the workers first: a worker that still lives loses its connection.
         """
         with self._lock:
             if self._closed:
@@ -122,21 +153,19 @@ class RuntimeApi:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
             thread.join(_JOIN_SECONDS)
-        for listener in (
-            self._common,
-            *self._own_ports.values(),
-            self._wake_read,
-            self._wake_write,
-        ):
-            listener.close()
+        listeners = [self._shared_port, *self._own_ports.values()]
+        for owned in (*listeners, self._wake_read, self._wake_write):
+            owned.close()
         self._selector.close()
         self.guardian.close()
+        _log.debug("the Runtime API is closed")
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):
             self._wake_write.send(b"x")
 
     def _accept(self) -> None:
+        """Accept connections until `close` is called: the thread `runtime-api`."""
         while True:
             for key, _ in self._selector.select():
                 if key.data is None:
@@ -151,9 +180,8 @@ class RuntimeApi:
     def _accept_one(self, listener: socket.socket, worker_id: str) -> None:
         try:
             connection, _ = listener.accept()
-        except (
-            OSError
-        ):  # the peer was faster gone than we came, or the worker was unregistered meanwhile
+        except OSError:
+            # The peer has left already, or the worker was unregistered in the meantime.
             return
         connection.setblocking(True)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -171,20 +199,29 @@ class RuntimeApi:
         thread.start()
 
     def _serve(self, connection: socket.socket, worker_id: str) -> None:
+        """Answer the requests of one connection: the thread `runtime-api-connection`."""
         try:
             with connection.makefile("rb", buffering=64 * 1024) as stream:
-                while self._serve_one(connection, stream, worker_id):
-                    pass
-        except (OSError, http1.BadRequestError):
-            pass  # the worker is gone or speaks no HTTP; its process is watched elsewhere
+                goes_on = True
+                while goes_on:
+                    goes_on = self._serve_one(connection, stream, worker_id)
+        except BadRequestError as error:
+            _log.debug("a connection to the Runtime API ends: %s", error)
+        except OSError:
+            pass  # The worker has ended. Its `Process` reports that.
         finally:
             with self._lock:
                 self._connections.pop(connection, None)
             connection.close()
 
-    def _serve_one(self, connection: socket.socket, stream: http1.Stream, worker_id: str) -> bool:
-        request = http1.read_request(
+    def _serve_one(self, connection: socket.socket, stream: Stream, worker_id: str) -> bool:
+        """Answer one request. Return whether the connection stays open for another one.
+
+        `worker_id` is "" on the shared port, where the path begins with the worker's secret.
+        """
+        request = read_request(
             stream,
+            # One byte above the limit, so that a response that is too large shows as such.
             body_limit=RESPONSE_BYTES + 1,
             send_continue=lambda: connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"),
         )
@@ -196,98 +233,125 @@ class RuntimeApi:
             path = f"/{rest}"
         with self._lock:
             client = self._clients.get(worker_id)
-        answer = _not_found(request) if client is None else _route(client, path, request)
+        if client is None:
+            _log.debug("a request to the Runtime API comes from no registered worker: 404")
+            answer: bytes | None = _not_found(request)
+        else:
+            answer = _route(client, path, request)
         if answer is None:
             return False
         connection.sendall(answer)
         return request.keep_alive
 
 
-def _route(client: WorkerClient, path: str, request: http1.Request) -> bytes | None:
-    """Answer one request; None ends the connection without an answer."""
+def _route(client: WorkerClient, path: str, request: Request) -> bytes | None:
+    """Return the response to one request, or None to end the connection without a response."""
     if not path.startswith(_VERSION):
         return _not_found(request)
     match path[len(_VERSION) :].strip("/").split("/"):
         case ["invocation", "next"] if request.method == "GET":
-            invocation = client.next_invocation()
-            return None if invocation is None else next_response(invocation)
+            return _next(client)
         case ["invocation", request_id, "response"] if request.method == "POST":
             return _respond(client, request_id, request)
         case ["invocation", request_id, "error"] if request.method == "POST":
             return _fail(client, request_id, request)
         case ["init", "error"] if request.method == "POST":
-            error_type, cause = (request.headers.get(name, "") for name in (_ERROR_TYPE, _CAUSE))
-            return _verdict(request, client.fail_init(error_type, request.body, cause))
+            return _fail_init(client, request)
         case _:
             return _not_found(request)
 
 
-def _respond(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
+def _next(client: WorkerClient) -> bytes | None:
+    invocation = client.next_invocation()
+    if invocation is None:
+        return None
+    _log.debug("invocation %s goes to a worker", invocation.request_id)
+    return _next_response(invocation)
+
+
+def _respond(client: WorkerClient, request_id: str, request: Request) -> bytes:
     if request.body_bytes > RESPONSE_BYTES:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE)
-    if error_type:  # a streamed response that broke off says so in its trailers
-        return _verdict(
-            request, client.fail(request_id, error_type, _trailing_error(request, error_type))
-        )
-    return _verdict(request, client.respond(request_id, request.body))
+    if error_type:
+        # The runtime streamed a response and failed on the way: the error is in the trailers.
+        result = client.fail(request_id, error_type, _trailing_error(request, error_type))
+    else:
+        result = client.respond(request_id, request.body)
+    _log.debug(
+        "invocation %s: a response of %d bytes: %s", request_id, request.body_bytes, result.name
+    )
+    return _post_response(request, result)
 
 
-def _fail(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
+def _fail(client: WorkerClient, request_id: str, request: Request) -> bytes:
     if request.body_bytes > RESPONSE_BYTES:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
-    return _verdict(request, client.fail(request_id, error_type, request.body))
+    result = client.fail(request_id, error_type, request.body)
+    _log.debug("invocation %s: the error %s: %s", request_id, error_type, result.name)
+    return _post_response(request, result)
 
 
-def _too_large(client: WorkerClient, request_id: str, request: http1.Request) -> bytes:
+def _fail_init(client: WorkerClient, request: Request) -> bytes:
+    error_type = request.headers.get(_ERROR_TYPE, "")
+    cause = request.headers.get(_XRAY_CAUSE, "")
+    result = client.fail_init(error_type, request.body, cause)
+    _log.debug("a worker cannot start: the error %s: %s", error_type, result.name)
+    return _post_response(request, result)
+
+
+def _too_large(client: WorkerClient, request_id: str, request: Request) -> bytes:
+    """End the invocation with the error that Lambda gives to a response above its limit."""
     error_type = "Function.ResponseSizeTooLarge"
     message = (
         f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
     )
-    verdict = client.fail(request_id, error_type, error_document(error_type, message))
-    if verdict is not PostResult.ACCEPTED:
-        return _verdict(request, verdict)
-    return _json(request, 413, {"errorMessage": message, "errorType": "RequestEntityTooLarge"})
+    result = client.fail(request_id, error_type, _error_document(error_type, message))
+    _log.debug(
+        "invocation %s: %d bytes are too large: %s", request_id, request.body_bytes, result.name
+    )
+    if result is not PostResult.ACCEPTED:
+        return _post_response(request, result)
+    document = {"errorMessage": message, "errorType": "RequestEntityTooLarge"}
+    return _json_response(request, 413, document)
 
 
-def next_response(invocation: Invocation) -> bytes:
-    """The answer to `/invocation/next`.
-
-    Optional headers are left out when they are empty, as Lambda does.
-    """
+def _next_response(invocation: Invocation) -> bytes:
+    """Format the response to `/invocation/next`. As in Lambda, empty headers are left out."""
     headers = {
         "Content-Type": "application/json",
         "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
         "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
         "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
     }
-    optional = {
-        "Lambda-Runtime-Trace-Id": invocation.trace_id,
-        "Lambda-Runtime-Client-Context": invocation.client_context,
-        "Lambda-Runtime-Cognito-Identity": invocation.cognito_identity,
-    }
-    headers |= {name: value for name, value in optional.items() if value}
-    return http1.response(200, headers, invocation.event)
+    if invocation.trace_id:
+        headers["Lambda-Runtime-Trace-Id"] = invocation.trace_id
+    if invocation.client_context:
+        headers["Lambda-Runtime-Client-Context"] = invocation.client_context
+    if invocation.cognito_identity:
+        headers["Lambda-Runtime-Cognito-Identity"] = invocation.cognito_identity
+    return format_response(200, headers, invocation.event)
 
 
-def error_document(error_type: str, message: str) -> bytes:
-    """The body of an error that the service itself makes, not the handler's runtime."""
+def _error_document(error_type: str, message: str) -> bytes:
+    """Format an error that the service itself makes, not the runtime in the worker."""
     return json.dumps({"errorType": error_type, "errorMessage": message}).encode()
 
 
-def _trailing_error(request: http1.Request, error_type: str) -> bytes:
-    with contextlib.suppress(binascii.Error, ValueError):
-        return base64.b64decode(
-            request.headers.get(_ERROR_BODY, ""), validate=True
-        ) or error_document(error_type, "")
-    return error_document(error_type, "")
+def _trailing_error(request: Request, error_type: str) -> bytes:
+    """Return the error document from the trailers, or a document without a message."""
+    try:
+        document = base64.b64decode(request.headers.get(_ERROR_BODY, ""), validate=True)
+    except ValueError:  # also binascii.Error
+        document = b""
+    return document or _error_document(error_type, "")
 
 
-def _verdict(request: http1.Request, verdict: PostResult) -> bytes:
-    match verdict:
+def _post_response(request: Request, result: PostResult) -> bytes:
+    match result:
         case PostResult.ACCEPTED:
-            return _json(request, 202, {"status": "OK"})
+            document = {"status": "OK"}
         case PostResult.UNKNOWN_REQUEST:
             document = {"errorMessage": "Invalid request ID", "errorType": "InvalidRequestID"}
         case PostResult.WRONG_STATE:
@@ -295,25 +359,25 @@ def _verdict(request: http1.Request, verdict: PostResult) -> bytes:
                 "errorMessage": "State transition is not allowed",
                 "errorType": "InvalidStateTransition",
             }
-    return _json(request, int(verdict), document)
+    return _json_response(request, int(result), document)
 
 
-def _not_found(request: http1.Request) -> bytes:
-    return _json(request, 404, {"errorMessage": "no such resource", "errorType": "NotFound"})
+def _not_found(request: Request) -> bytes:
+    document = {"errorMessage": "no such resource", "errorType": "NotFound"}
+    return _json_response(request, 404, document)
 
 
-def _json(request: http1.Request, status: int, document: dict[str, str]) -> bytes:
+def _json_response(request: Request, status: int, document: dict[str, str]) -> bytes:
     body = json.dumps(document).encode()
-    return http1.response(
-        status, {"Content-Type": "application/json"}, body, keep_alive=request.keep_alive
-    )
+    headers = {"Content-Type": "application/json"}
+    return format_response(status, headers, body, keep_alive=request.keep_alive)
 
 
-def _listener() -> socket.socket:
+def _listen() -> socket.socket:
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    listener.setblocking(
-        False
-    )  # the selector says when; a peer that left in between must not block the thread
+    # The selector tells when a connection waits. A peer that leaves before `accept` must not block
+    # the accepting thread.
+    listener.setblocking(False)
     return listener
 
 

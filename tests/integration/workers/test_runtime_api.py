@@ -11,8 +11,9 @@ from queue import SimpleQueue
 import pytest
 
 from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.limits import RESPONSE_BYTES
 from terralive_testing.drivers.workers import ARN, until
-from terralive_workers.runtime_api import RESPONSE_BYTES, PostResult, RuntimeApi
+from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 NEXT = "/2018-06-01/runtime/invocation/next"
 RESPONSE = "/2018-06-01/runtime/invocation/r-1/response"
@@ -29,7 +30,7 @@ class Client:
     def __init__(self) -> None:
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
         self.calls: list[tuple[str, str, bytes]] = []
-        self.verdict = PostResult.ACCEPTED
+        self.result = PostResult.ACCEPTED
 
     def next_invocation(self) -> Invocation | None:
         return self.invocations.get()
@@ -39,7 +40,7 @@ class Client:
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
         self.calls.append((request_id, error_type, body))
-        return self.verdict
+        return self.result
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:  # noqa: ARG002
         return self.fail("init", error_type, body)
@@ -191,16 +192,16 @@ def test_an_xray_cause_of_a_megabyte_passes(client: Client, worker: Worker) -> N
 
 
 @pytest.mark.parametrize(
-    ("verdict", "kind"),
+    ("result", "kind"),
     [
         (PostResult.UNKNOWN_REQUEST, "InvalidRequestID"),
         (PostResult.WRONG_STATE, "InvalidStateTransition"),
     ],
 )
-def test_a_refusal_says_why(client: Client, worker: Worker, verdict: PostResult, kind: str) -> None:
-    client.verdict = verdict
+def test_a_refusal_says_why(client: Client, worker: Worker, result: PostResult, kind: str) -> None:
+    client.result = result
     status, _, body = worker.call("POST", RESPONSE, b"{}")
-    assert (status, json.loads(body)["errorType"]) == (verdict.value, kind)
+    assert (status, json.loads(body)["errorType"]) == (result.value, kind)
 
 
 @pytest.mark.parametrize("chunked", [False, True])
