@@ -37,8 +37,9 @@ from terralive_sandbox.process import SandboxProcess
 from terralive_stub.protocol.chunks import pack_invocation, split
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.transport_events import TextReceived
 from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
-from terralive_stub.stub.transport import Connection, Inbox, Received, send_text
+from terralive_stub.stub.transport import Connection, Inbox, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws
@@ -170,7 +171,7 @@ class Caller:
         left = -1
         while left != 0:
             item = self._inbox.get(timeout=PATIENCE)
-            assert isinstance(item, Received), item
+            assert isinstance(item, TextReceived), item
             message = decode(item.text)
             if isinstance(message, Chunk):
                 assert message.request_id == request_id

@@ -2,8 +2,8 @@
 
 The same input gives the same bytes, on any machine.
 
-Fixed timestamps and modes, sorted entries: a second plan shows no change. A zip is written beside
-its final name and renamed, so a half-written one is never seen.
+Fixed timestamps and modes, sorted entries: a second plan shows no change. Zips are written
+atomically, so a half-written one is never seen.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import io
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraliveError
+from terralive_stub.shared.atomic_files import write_atomically
 
 STUB_RUNTIME: Final = "python3.13"
 STUB_HANDLER: Final = "terralive_stub.live.handler"
@@ -38,7 +37,12 @@ ENTRYPOINT ["/var/lang/bin/python3", "-m", "terralive_stub.container"]
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o644
 _UNIX: Final = 3
-_BROKER_ONLY: Final = "terralive_stub/broker/"
+# A stub imports none of these, and every file lengthens its download.
+_NOT_IN_STUB: Final = (
+    "terralive_stub/broker/",
+    "terralive_stub/shared/atomic_files.py",
+    "terralive_stub/shared/timestamps.py",
+)
 _CACHES: Final = frozenset({"__pycache__"})
 _NOT_VENDORED: Final = _CACHES | {"templates", "tests"}
 
@@ -85,7 +89,7 @@ def write_stub_image(folder: Path) -> bool:
 
 def _stub_files() -> dict[str, bytes]:
     files = {
-        name: data for name, data in _package("terralive_stub") if not name.startswith(_BROKER_ONLY)
+        name: data for name, data in _package("terralive_stub") if not name.startswith(_NOT_IN_STUB)
     }
     files.update(_package("websocket"))
     files.update(_licences("websocket-client", "websocket"))
@@ -122,19 +126,6 @@ def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = Fals
     return Artifact(
         target.resolve(), base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
     )
-
-
-def write_atomically(target: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _render_settings(coordinates: StubCoordinates) -> bytes:

@@ -18,7 +18,8 @@ from terralive_cli.functions.mapping import map_functions
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.artifacts import STUB_IMAGE, write_atomically, write_stub_image
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.artifacts import STUB_IMAGE, write_stub_image
 from terralive_terraform.runs.environment import terraform_environment
 
 _FIRST: Final = """\

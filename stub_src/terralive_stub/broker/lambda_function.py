@@ -28,6 +28,7 @@ from terralive_stub.broker.exchange import (
     Lease,
     LeaseState,
 )
+from terralive_stub.shared.json_documents import section, text
 
 if TYPE_CHECKING:
     from types_boto3_apigatewaymanagementapi.client import ApiGatewayManagementApiClient
@@ -191,30 +192,20 @@ class Broker:
 
     def handle(self, event: Mapping[str, object], now_ms: int) -> Response:
         """Act on one event; 400 for what API Gateway never sends."""
-        context = _object(event, "requestContext")
-        connection = _text(context, "connectionId")
-        kind = _text(context, "eventType")
+        context = section(event, "requestContext")
+        connection = text(context, "connectionId")
+        kind = text(context, "eventType")
         if not connection or kind not in _KINDS:
             return {"statusCode": 400}
         if kind == "CONNECT":
-            arn = _text(_object(context, "identity"), "userArn")
-            welcome = self.exchange.connect(connection, _text(context, "stage"), arn, now_ms)
+            arn = text(section(context, "identity"), "userArn")
+            welcome = self.exchange.connect(connection, text(context, "stage"), arn, now_ms)
             return {"statusCode": 200 if welcome else 403}
         if kind == "DISCONNECT":
             self.exchange.disconnect(connection, now_ms)
         else:
-            self.exchange.message(connection, _text(event, "body"), now_ms)
+            self.exchange.message(connection, text(event, "body"), now_ms)
         return {"statusCode": 200}
-
-
-def _object(document: Mapping[str, object], name: str) -> Mapping[str, object]:
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(document: Mapping[str, object], name: str) -> str:
-    value = document.get(name)
-    return value if isinstance(value, str) else ""
 
 
 _broker: list[Broker] = []

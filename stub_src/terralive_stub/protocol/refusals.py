@@ -16,6 +16,7 @@ from typing import Final
 
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import NoRelay
+from terralive_stub.shared.json_documents import parse_object
 
 
 class Refusal(StrEnum):
@@ -66,11 +67,8 @@ def is_http(event: bytes) -> bool:
     """
     if len(event) > _PARSE_AT_MOST or not (b'"requestContext"' in event and b"ttp" in event):
         return False
-    try:
-        document = json.loads(event)
-    except (ValueError, RecursionError):
-        return False
-    context = document.get("requestContext") if isinstance(document, dict) else None
+    document = parse_object(event)
+    context = document.get("requestContext")
     if not isinstance(context, dict) or "methodArn" in document or "routeArn" in document:
         return False  # a Lambda authorizer's request looks like HTTP, but its answer is a policy
     payload_2 = isinstance(context.get("http"), dict)

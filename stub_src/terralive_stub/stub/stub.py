@@ -16,15 +16,14 @@ from websocket import WebSocketException
 
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
 from terralive_stub.stub.session import Connect, Effect, Finish, Send, Show, StubSession
 from terralive_stub.stub.transport import (
     CONNECT_TIMEOUT_SECONDS,
     Connection,
+    HandshakeRefusedError,
     Inbox,
-    Lost,
-    Received,
-    RefusedError,
 )
 
 _THAW_SECONDS = 0.05
@@ -120,15 +119,22 @@ class Stub:
             return self.session.tick(time.monotonic())
         return self._feed(item)
 
-    def _feed(self, item: Received | Lost) -> list[Effect]:
+    def _feed(self, event: TransportEvent) -> list[Effect]:
         now = time.monotonic()
-        if self._connection is None or item.connection != self._connection.number:
-            return self.session.tick(now)  # an older connection's last words
-        if isinstance(item, Lost):
-            self.close()  # its end has come, but its socket is still ours
-            return self.session.connection_lost(now, item.why)
+        if self._connection is None or event.connection != self._connection.number:
+            return self.session.tick(now)  # an event of an older connection
+        match event:
+            case Closed(reason=reason):
+                self.close()  # the connection has ended, but this process still owns its socket
+                return self.session.connection_lost(now, reason)
+            case TextReceived(text=text):
+                return self._receive(text, now)
+            case _:
+                return self.session.tick(now)
+
+    def _receive(self, text: str, now: float) -> list[Effect]:
         try:
-            message = decode(item.text)
+            message = decode(text)
         except GatewayError:
             return self.session.gateway_failed(now)
         except ProtocolError:
@@ -175,7 +181,7 @@ class Stub:
             self._connection = Connection(
                 self.url, headers, self._numbers, self._inbox, timeout_s=timeout
             )
-        except RefusedError as error:
+        except HandshakeRefusedError as error:
             return self.session.refused(time.monotonic(), str(error))
         except (OSError, WebSocketException) as error:
             return self.session.connection_lost(

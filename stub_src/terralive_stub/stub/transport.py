@@ -15,13 +15,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import websocket
 from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
 
 from terralive_stub.protocol.limits import FRAME_BYTES
+from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as
@@ -31,23 +31,11 @@ _FORBIDDEN: Final = frozenset({401, 403})
 _UNACKNOWLEDGED_SECONDS: Final = 5
 
 
-class RefusedError(Exception):
+class HandshakeRefusedError(Exception):
     """API Gateway answered the upgrade with 401 or 403."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    connection: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Lost:
-    connection: int
-    why: str
-
-
-Inbox = queue.SimpleQueue[Received | Lost]
+Inbox: TypeAlias = queue.SimpleQueue[TransportEvent]
 
 
 def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
@@ -94,7 +82,7 @@ class Connection:
         """Connect.
 
         Raises:
-            RefusedError: the gateway refuses this caller.
+            HandshakeRefusedError: the gateway refuses this caller.
             OSError, WebSocketException: it cannot be reached, or not now.
         """
         self.number = number
@@ -111,7 +99,7 @@ class Connection:
         except WebSocketBadStatusException as error:
             if error.status_code in _FORBIDDEN:
                 body = (error.resp_body or b"").decode(errors="replace")[:300]
-                raise RefusedError(
+                raise HandshakeRefusedError(
                     f"API Gateway refused the connection (HTTP {error.status_code}): {body}"
                 ) from None
             raise
@@ -182,11 +170,11 @@ class Connection:
                     why = f"API Gateway closed the connection ({code} {data[2:].decode(errors='replace')})".strip()
                     break
                 if opcode == ABNF.OPCODE_TEXT:
-                    self._inbox.put(Received(self.number, data.decode(errors="replace")))
+                    self._inbox.put(TextReceived(self.number, data.decode(errors="replace")))
         except (OSError, WebSocketException, ValueError, AttributeError) as error:
             why = f"{type(error).__name__}: {error}"
         raw = self._socket.sock
         if raw is not None:
             with contextlib.suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)  # the gateway need not wait for our end of it
-        self._inbox.put(Lost(self.number, why))
+        self._inbox.put(Closed(self.number, why))

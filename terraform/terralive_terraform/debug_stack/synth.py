@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraliveError
-from terralive_terraform.artifacts import Artifact, build_broker_zip, write_atomically
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.artifacts import Artifact, build_broker_zip
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.documents import Json
 from terralive_terraform.runs.node import node_for_jsii

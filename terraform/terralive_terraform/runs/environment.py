@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.artifacts import write_atomically
+from terralive_stub.shared.atomic_files import write_atomically
 
 REGISTRY: Final = "registry.terraform.io"
 _PROVIDER: Final = Path("hashicorp") / "aws"

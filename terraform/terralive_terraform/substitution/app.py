@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
-from terralive_terraform.artifacts import write_atomically
+from terralive_stub.shared.atomic_files import write_atomically
 from terralive_terraform.discovery.files import (
     ADDED_FILE,
     OVERRIDE_FILE,

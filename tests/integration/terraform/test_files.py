@@ -87,6 +87,11 @@ def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_pa
     assert {"terralive_stub/live.py", "websocket/_app.py", "websocket/LICENSE"} <= set(names)
     assert names == sorted(names)
     assert not any("broker" in name or "__pycache__" in name or "/tests/" in name for name in names)
+    shared = {name for name in names if name.startswith("terralive_stub/shared/")}
+    assert shared == {
+        "terralive_stub/shared/__init__.py",
+        "terralive_stub/shared/json_documents.py",
+    }
 
 
 def test_another_stage_is_another_stub(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""Events that a transport (of the stub or of the relay) reports about its WebSocket connections.
+
+Every connection has a number that its transport gives it; an event about an older connection
+can so be told from one about the present connection.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection is open: messages can be sent."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """A text message arrived."""
+
+    connection: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A connection ended, or could not be opened.
+
+    Attributes:
+        connection: its number.
+        reason: why, in words for a user.
+        retry_in_s: seconds until the transport's next attempt; None if it makes none by itself.
+        handshake_refused: API Gateway refused the caller with HTTP 401 or 403.
+    """
+
+    connection: int
+    reason: str
+    retry_in_s: float | None = None
+    handshake_refused: bool = False
+
+
+TransportEvent: TypeAlias = Opened | TextReceived | Closed

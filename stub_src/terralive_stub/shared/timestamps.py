@@ -1,0 +1,18 @@
+"""Timestamps as AWS writes them: RFC 3339 in UTC, with milliseconds, ending in `Z`.
+
+https://www.rfc-editor.org/rfc/rfc3339#section-5.6
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+
+def format_datetime(moment: datetime) -> str:
+    """Return, for example, `2026-11-29T13:36:48.123Z`. `moment` needs a time zone."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def format_epoch_seconds(seconds: float) -> str:
+    """Return the timestamp of a number of seconds since the Unix epoch."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
