@@ -15,9 +15,9 @@ from terralive_sandbox.access.policy import AccessRequest, Decision
 from terralive_sandbox.answers import Answer, error_answer
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
-from terralive_sandbox.functions import registry as lambdas
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
-from terralive_sandbox.functions.registry import Functions, InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers
+from terralive_sandbox.functions.registry import Functions
 
 _INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _KINDS = ("Event", "RequestResponse", "DryRun")
@@ -122,7 +122,7 @@ class AwsApi:
         except InvokeError as error:
             return _refusal(error)
         tail = request.header("x-amz-log-type") == "Tail"
-        return 200, [*base, *lambdas.invoke_headers(result, tail=tail).items()], result.body
+        return 200, [*base, *invoke_headers(result, tail=tail).items()], result.body
 
 
 def _refusal(error: InvokeError) -> Answer:

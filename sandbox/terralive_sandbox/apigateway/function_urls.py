@@ -24,7 +24,8 @@ from terralive_sandbox.apigateway.http import events as httpapi
 from terralive_sandbox.apigateway.integration import authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.function_urls import FunctionUrl, urls_of
-from terralive_sandbox.functions.registry import Functions, InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.registry import Functions
 
 PATH = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 both, unless an account had function URLs before (AWS: urls-auth).

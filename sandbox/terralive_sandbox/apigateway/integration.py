@@ -26,7 +26,8 @@ from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.apigateway.throttle import ACCOUNT as ACCOUNT_LIMIT
 from terralive_sandbox.apigateway.throttle import Throttle, limit
-from terralive_sandbox.functions.registry import Functions, InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 T = TypeVar("T")

@@ -23,7 +23,8 @@ from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.destinations import DestinationError, Role, send
-from terralive_sandbox.functions.registry import Functions, InvokeError, Result, new_trace
+from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse, new_trace_header
+from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
 
 _FUNCTION_RETRY_SECONDS = (60.0, 120.0)
@@ -65,7 +66,7 @@ class _Policy:
 class _Attempt:
     """How one attempt ended: with a result, or refused by Lambda."""
 
-    result: Result | None = None
+    result: InvokeResponse | None = None
     refusal: InvokeError | None = None
 
     @property
@@ -103,7 +104,7 @@ class AsynchronousInvocations:
             request_id or str(uuid.uuid4()),
             time.time(),
             client_context,
-            new_trace(),
+            new_trace_header(),
         )
         task = asyncio.create_task(self._work(event))
         self._tasks.add(task)
@@ -176,7 +177,7 @@ class AsynchronousInvocations:
         event: _Event,
         destination: str,
         condition: str,
-        result: Result | None,
+        result: InvokeResponse | None,
     ) -> None:
         """Send the record of an invocation to a destination."""
         if not destination:
@@ -227,7 +228,7 @@ def _policy(function: LambdaFunction) -> _Policy:
 
 
 def _record(
-    function: LambdaFunction, event: _Event, condition: str, result: Result | None
+    function: LambdaFunction, event: _Event, condition: str, result: InvokeResponse | None
 ) -> dict[str, object]:
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     record: dict[str, object] = {

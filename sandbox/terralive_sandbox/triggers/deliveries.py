@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from terralive_sandbox.functions import destinations
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.destinations import DestinationError, Service
-from terralive_sandbox.functions.registry import Functions, InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.registry import Functions
 
 
 class Deliveries:

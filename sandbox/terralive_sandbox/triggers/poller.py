@@ -14,7 +14,8 @@ from typing import ParamSpec, TypeVar
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.registry import Functions, InvokeError, Result
+from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers import reading, sources
 from terralive_sandbox.triggers.queues import batches
 from terralive_sandbox.triggers.queues.batches import Record
@@ -113,7 +114,7 @@ class Poller(ABC):
         """Seconds until the window of what is gathered ends."""
         return max(self._window_ends - time.monotonic(), 0.0) if self._gathered else IDLE_SECONDS
 
-    async def _invoke(self, mapping: SourceMapping, batch: Iterable[Record]) -> Result:
+    async def _invoke(self, mapping: SourceMapping, batch: Iterable[Record]) -> InvokeResponse:
         """Raises InvokeError."""
         function = self._functions.find(mapping.function_arn)
         return await self._functions.invoke(

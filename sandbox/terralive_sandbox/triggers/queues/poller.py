@@ -12,7 +12,8 @@ import time
 import traceback
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.registry import Functions, InvokeError, Result
+from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers import reading
 from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
 from terralive_sandbox.triggers.queues import batches
@@ -87,7 +88,9 @@ class QueuePoller(Poller):
         if done and self._problem() is None:
             await self._call(reading.delete, mapping.source_arn, done)
 
-    async def _run_function(self, mapping: SourceMapping, batch: list[Record]) -> Result | None:
+    async def _run_function(
+        self, mapping: SourceMapping, batch: list[Record]
+    ) -> InvokeResponse | None:
         """None when it could not be run at all.
 
         While it is throttled Lambda tries again, until the messages are visible again: then

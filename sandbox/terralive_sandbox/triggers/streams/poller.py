@@ -10,7 +10,8 @@ import sys
 import time
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.registry import Functions, InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers import reading
 from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
 from terralive_sandbox.triggers.sources import SourceMapping

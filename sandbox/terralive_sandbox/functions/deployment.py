@@ -1,0 +1,239 @@
+"""Deployed code: unpack it, keep its execution environments, remove it when it is out of date.
+
+Execution environments belong to one *revision*: one state of a function's code and configuration.
+When either changes, the next invocation gets a new environment.
+Python functions run on this process's own interpreter, whatever version they name; `provided.*`
+functions run their own `bootstrap`. Layers, images other than terralive's stub, and other runtimes
+are answered with a named error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from moto.awslambda.models import LambdaFunction
+
+from terralive_sandbox.functions import stub_image
+from terralive_sandbox.functions.environment_builder import EnvironmentBuilder, log_settings
+from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.placement import Fleet, settle
+from terralive_sandbox.functions.python_runtime import make_python
+from terralive_sandbox.functions.workspace import Workspace
+from terralive_workers.function import LocalFunction
+
+_log = logging.getLogger("terralive.sandbox")
+
+# An environment takes no invocation with older credentials. Lambda's own limit is not documented.
+_CREDENTIAL_SECONDS: Final = 6 * 3600
+# An environment that is not used for so long ends.
+_IDLE_SECONDS: Final = 300.0
+_REAP_INTERVAL_SECONDS: Final = 10.0
+_STOP_SECONDS: Final = 5.0
+
+Revision: TypeAlias = tuple[object, ...]
+"""Everything about a function that its execution environments depend on; compared as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployment:
+    """One revision of a function.
+
+    Attributes:
+        revision: the state of the function that this is.
+        fleet: its execution environments.
+        folder: its unpacked code.
+    """
+
+    revision: Revision = field(repr=False)
+    fleet: Fleet
+    folder: Path
+
+
+class Deployments:
+    """The revisions of functions that were invoked. It belongs to the event loop.
+
+    Args:
+        workspace: the place of the unpacked code.
+        environments: starts execution environments.
+        exists: returns true if a function with this ARN still exists.
+        time_scale: what the lifetime of credentials is multiplied by.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        environments: EnvironmentBuilder,
+        exists: Callable[[str], bool],
+        *,
+        time_scale: float,
+    ) -> None:
+        self._workspace = workspace
+        self._environments = environments
+        self._exists = exists
+        self._credential_seconds = _CREDENTIAL_SECONDS * time_scale
+        # The interpreter of Python functions.
+        self._python = make_python(workspace.root / "python")
+        # The revision that takes invocations, by the function's ARN (with its version, if any).
+        self._current: dict[str, _Deployment] = {}
+        # Older revisions whose last environments are still running.
+        self._retired: list[_Deployment] = []
+        # One lock per ARN: only one invocation at a time unpacks a function's code.
+        self._unpacking: dict[str, asyncio.Lock] = {}
+        # Ends idle environments. It starts with the first deployment.
+        self._reaper: asyncio.Task[None] | None = None
+
+    async def fleet_of(self, function: LambdaFunction) -> Fleet:
+        """Return the execution environments of a function's present revision.
+
+        Raises:
+            InvokeError: the sandbox cannot run the function, or its zip file is damaged.
+        """
+        revision = _revision_of(function)
+        arn = function.function_arn
+        current = self._current.get(arn)
+        if current is not None and current.revision == revision:
+            return current.fleet
+        async with self._unpacking.setdefault(arn, asyncio.Lock()):
+            # Another invocation may have unpacked it while this one waited for the lock.
+            current = self._current.get(arn)
+            if current is not None and current.revision == revision:
+                return current.fleet
+            deployment = await self._deploy(function, revision)
+            if current is not None:
+                self._retire(current)
+            self._current[arn] = deployment
+        if self._reaper is None:
+            self._reaper = asyncio.create_task(self._reap())
+        _log.debug("a new revision of %s is unpacked", arn)
+        return deployment.fleet
+
+    async def close(self) -> None:
+        """End every function process and wait until they are gone."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+        environments = []
+        for deployment in [*self._current.values(), *self._retired]:
+            environments.extend(deployment.fleet.close())
+        await settle(environments, _STOP_SECONDS)
+
+    async def _deploy(self, function: LambdaFunction, revision: Revision) -> _Deployment:
+        """Unpack a function's code."""
+        _require_emulated(function)
+        folder = self._workspace.new_folder(f"{function.function_name}-")
+        command: tuple[str, ...] = ()
+        if function.package_type == "Image":
+            await asyncio.to_thread(stub_image.unpack, folder)
+            command = stub_image.command(self._python, function.image_config.cmd)
+        else:
+            try:
+                await asyncio.to_thread(_unpack_zip, function.code_bytes, folder)
+            except zipfile.BadZipFile as error:
+                raise InvokeError(
+                    "InvalidZipFileException",
+                    "Could not unzip uploaded file. Please check your file, then try to upload"
+                    " again.",
+                    HTTPStatus.BAD_GATEWAY,
+                ) from error
+        local = LocalFunction(
+            name=function.function_name,
+            address=function.function_name,
+            runtime=str(function.run_time or ""),
+            handler=str(function.handler or ""),
+            path=folder,
+            python=self._python,
+            command=command,
+        )
+        fleet = Fleet(
+            lambda: self._environments.build(function, local),
+            version=str(function.version),
+            memory=int(function.memory_size),
+            timeout=float(function.timeout),
+            credential_seconds=self._credential_seconds,
+        )
+        return _Deployment(revision, fleet, folder)
+
+    def _retire(self, deployment: _Deployment) -> None:
+        deployment.fleet.retire()
+        self._retired.append(deployment)
+        self._remove_ended()
+
+    def _remove_ended(self) -> None:
+        """Remove the code of revisions whose last environment has ended."""
+        for deployment in list(self._retired):
+            if deployment.fleet.empty:
+                self._retired.remove(deployment)
+                shutil.rmtree(deployment.folder, ignore_errors=True)
+
+    async def _reap(self) -> None:
+        """End idle environments, and all environments of functions that were deleted."""
+        while True:
+            await asyncio.sleep(_REAP_INTERVAL_SECONDS)
+            idle_since = asyncio.get_running_loop().time() - _IDLE_SECONDS
+            for arn, deployment in list(self._current.items()):
+                if self._exists(arn):
+                    deployment.fleet.reap(idle_since)
+                    continue
+                _log.debug("%s was deleted; its execution environments end", arn)
+                del self._current[arn]
+                self._unpacking.pop(arn, None)
+                self._retire(deployment)
+            self._remove_ended()
+
+
+def _revision_of(function: LambdaFunction) -> Revision:
+    return (
+        function.code_sha_256,
+        function.handler,
+        function.run_time,
+        function.role,
+        function.timeout,
+        function.memory_size,
+        sorted(function.environment_vars.items()),
+        [str(layer) for layer in function.layers],
+        function.logs_group_name,
+        log_settings(function),
+        function.image_config.response(),
+        # A function that was deleted and created again is another one.
+        id(function),
+    )
+
+
+def _require_emulated(function: LambdaFunction) -> None:
+    """Raise InvokeError for a function that the sandbox cannot run."""
+    missing = ""
+    if function.layers:
+        missing = "layers"
+    if function.package_type == "Image":
+        if not stub_image.is_stub(function):
+            missing = "container images other than terralive's stub"
+    elif not str(function.run_time).startswith(("python", "provided")):
+        missing = f"the runtime {function.run_time}"
+    if missing:
+        raise InvokeError(
+            "NotEmulatedBySandbox",
+            f"terralive's sandbox does not emulate {missing} yet.",
+            HTTPStatus.NOT_IMPLEMENTED,
+        )
+
+
+def _unpack_zip(code: bytes, folder: Path) -> None:
+    """Extract a zip file with its permissions; the owner may always read and write."""
+    with zipfile.ZipFile(io.BytesIO(code)) as archive:
+        for entry in archive.infolist():
+            path = Path(archive.extract(entry, folder))
+            mode = (entry.external_attr >> 16) & 0o777
+            if not mode:
+                continue
+            if entry.is_dir():
+                path.chmod(mode | 0o700)
+            else:
+                path.chmod(mode | 0o600)

@@ -1,0 +1,88 @@
+"""Responses and errors of Lambda's Invoke API.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#lambda-Invoke-request-LogType
+_LOG_TAIL_BYTES: Final = 4096
+
+
+class InvokeError(Exception):
+    """Lambda does not run an invocation.
+
+    Attributes:
+        code: the name of the Invoke API's error (`ResourceNotFoundException`).
+        message: the error's text.
+        status: the HTTP status.
+        reason: the `Reason` of a 429 answer, else "".
+    """
+
+    def __init__(self, code: str, message: str, status: int, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = status
+        self.reason = reason
+
+
+def throttled(reason: str = "") -> InvokeError:
+    """Return the error of an invocation that exceeds a limit.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
+    """
+    return InvokeError(
+        "TooManyRequestsException", "Rate Exceeded.", HTTPStatus.TOO_MANY_REQUESTS, reason=reason
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResponse:
+    """The response to an invocation that Lambda has run.
+
+    Attributes:
+        body: the handler's response, or the error document.
+        function_error: true if the function failed.
+        executed_version: the function's version (`$LATEST` or a number).
+        log_tail: the last 4 KB of the invocation's log.
+    """
+
+    body: bytes
+    function_error: bool
+    executed_version: str
+    log_tail: bytes
+
+
+def log_tail(lines: tuple[str, ...]) -> bytes:
+    """Return the end of a log as the Invoke API returns it."""
+    text = "".join(f"{line}\n" for line in lines)
+    return text.encode()[-_LOG_TAIL_BYTES:]
+
+
+def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:
+    """Return the HTTP headers of a response; with `tail`, the end of the log is among them."""
+    headers = {
+        "content-type": "application/json",
+        "x-amz-executed-version": response.executed_version,
+    }
+    if response.function_error:
+        headers["x-amz-function-error"] = "Unhandled"
+    if tail:
+        headers["x-amz-log-result"] = base64.b64encode(response.log_tail).decode()
+    return headers
+
+
+def new_trace_header() -> str:
+    """Return the tracing header of a new trace.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    return f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]};Sampled=0"
