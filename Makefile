@@ -3,16 +3,19 @@
 SHELL = /bin/sh
 BIN = .venv/bin
 STAMP = .venv/.terralive-ready
-# OpenTofu serves where there is no terraform.
-WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)"
+# OpenTofu serves where there is no terraform. Without a registry, providers come from a mirror on this machine.
+WITH_TERRAFORM = TERRALIVE_TERRAFORM_BINARY="$$(scripts/preflight --terraform)" \
+	TERRALIVE_PROVIDER_MIRROR="$$(scripts/provider-mirror)"
 
-# Most of a Terraform run is waiting: a process more than there are cores. A file's tests share what they have deployed,
-# so a file stays in one process; the longest files begin.
+# A Terraform run mostly waits, so there is one process more than there are cores. The tests of one file share what they
+# have deployed, so a file stays in one process. The longest file begins.
 PROCESSES = $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 IN_PARALLEL = --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
-LONGEST = tests/integration/sandbox/test_everything.py
+ALL_TESTS = tests/integration/sandbox/test_everything.py tests/e2e tests/integration tests/contract tests/unit
+# What to test, and pytest's options: make test ARGS="tests/unit/relay -k lease"
+ARGS =
 
-.PHONY: help demo live test check format docs bench soak clean preflight
+.PHONY: help demo live test unit check format docs bench soak dist clean preflight
 .DEFAULT_GOAL := help
 
 help:
@@ -20,11 +23,13 @@ help:
 	@echo
 	@echo "  make demo    see it work, in a sandbox on this machine (needs Terraform, no AWS account)"
 	@echo "  make live    the example app live in the sandbox, until Ctrl-C"
-	@echo "  make test    all tests"
+	@echo "  make unit    the unit tests: a minute, no Terraform"
+	@echo "  make test    all tests (15 minutes); ARGS='tests/unit/relay -k lease' for some of them"
 	@echo "  make check   lint, types, import rules"
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
 	@echo "  make docs    docs/CONFIGURATION.md from the code"
+	@echo "  make dist    wheel and sdist in dist/, installed and run in an empty virtual environment"
 	@echo "  make format  format the code"
 	@echo "  make clean   remove .venv and caches"
 
@@ -51,7 +56,11 @@ live: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/terralive --project examples/sns_demo --sandbox start --yes
 
 test: preflight $(STAMP)
-	@$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) $(LONGEST) tests/e2e tests/integration tests/contract tests/unit
+	@set -- $(ARGS); [ $$# -gt 0 ] || set -- $(ALL_TESTS); \
+		$(WITH_TERRAFORM) $(BIN)/python -m pytest $(IN_PARALLEL) "$$@"
+
+unit: $(STAMP)
+	@$(BIN)/python -m pytest --quiet $(IN_PARALLEL) tests/unit $(ARGS)
 
 check: preflight $(STAMP)
 	$(BIN)/ruff check
@@ -69,12 +78,14 @@ docs: $(STAMP)
 
 bench: preflight $(STAMP)
 	@set -e; for file in bench/bench_*.py; do \
-		[ -e "$$file" ] || { echo "No benchmarks yet."; break; }; \
 		echo "$$file"; $(WITH_TERRAFORM) $(BIN)/python "$$file"; \
 	done
 
 soak: preflight $(STAMP)
 	@$(WITH_TERRAFORM) $(BIN)/python -m terralive_testing.soak $(WITH)
 
+dist: $(STAMP)
+	@scripts/check-distribution
+
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
