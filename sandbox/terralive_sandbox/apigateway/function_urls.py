@@ -20,7 +20,10 @@ from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.answers import Answer
 from terralive_sandbox.apigateway.cors import Cors
-from terralive_sandbox.apigateway.http import events as httpapi
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http import events as http_events
+from terralive_sandbox.apigateway.http.events import RouteMatch
+from terralive_sandbox.apigateway.http_messages import HttpRequest
 from terralive_sandbox.apigateway.integration import authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.function_urls import FunctionUrl, urls_of
@@ -54,7 +57,7 @@ class FunctionUrls:
         )
         if url is None:
             return _message(403, "Forbidden", "AccessDeniedException")
-        request = httpapi.HttpRequest(
+        request = HttpRequest(
             wire.method, found["path"] or "/", wire.query, wire.sent_headers(), wire.body, source_ip
         )
         cors = (
@@ -81,15 +84,15 @@ class FunctionUrls:
         self,
         url: FunctionUrl,
         function: LambdaFunction,
-        request: httpapi.HttpRequest,
+        request: HttpRequest,
         caller: Caller | None,
     ) -> Answer:
         request_id = str(uuid.uuid4())
         domain = f"{url.id}.lambda-url.{url.region}.on.aws"
-        api = httpapi.Api(
+        api = ApiContext(
             url.id, "$default", domain, "anonymous" if caller is None else ACCOUNT, caller=caller
         )
-        event = httpapi.event(request, httpapi.Match("$default"), api, request_id, time.time())
+        event = http_events.event_v2(request, RouteMatch("$default"), api, request_id, time.time())
         base = [("x-amzn-requestid", request_id)]
         try:
             result = await self._functions.invoke(
@@ -99,7 +102,7 @@ class FunctionUrls:
             return _message(error.status, error.message, error.code)
         if not result.function_error:
             try:
-                response = httpapi.response(result.body)
+                response = http_events.response_v2(result.body)
             except MalformedAnswerError as error:
                 sys.stderr.write(
                     f"function URL of {url.function_arn}: malformed response: {error}\n"

@@ -1,7 +1,6 @@
-"""HTTP APIs, pure: which route a request takes, the event a function gets, the response its answer becomes.
+"""HTTP APIs: the route of a request, the function's event, and the response to the client.
 
-What REST APIs do alike (headers, fields of payload format 1.0, parts of answers) they take from
-here.
+Everything here is pure: it takes values and returns values.
 
 Payload formats 2.0 and 1.0:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
@@ -11,217 +10,147 @@ Limits: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-qu
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
-import time
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote
+from typing import Final
+from urllib.parse import unquote
 
 from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.apigateway import proxy_responses as proxyanswers
+from terralive_sandbox.apigateway import event_fields, proxy_responses
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http_messages import (
+    BODY_BYTES,
+    HEADER_BYTES,
+    GatewayResponseError,
+    HttpRequest,
+    HttpResponse,
+    message_response,
+)
+from terralive_sandbox.apigateway.paths import PathMatch, SegmentKind, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
-BODY_BYTES = 10 * 1024 * 1024
-HEADER_BYTES = 10_240
-
-# The page only says "binary"; which types those are was observed on AWS, forms among them:
+# The page says only "binary". These types, and that forms are binary, were observed on AWS:
 # https://github.com/ministackorg/ministack/pull/766
-_TEXT_TYPES = {"application/json", "application/xml", "application/javascript"}
-_REPLACED = {
-    "connection",
-    "content-length",
-    "host",
-    "x-forwarded-for",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-}
-# What a segment of a route's path is; a smaller one is more specific.
-_LITERAL, _PARAMETER, _GREEDY = 0, 1, 2
+_TEXT_TYPES: Final = {"application/json", "application/xml", "application/javascript"}
 
 
 @dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """A request to an API.
+class RouteMatch:
+    """The route that a request takes.
 
-    `path` is percent-encoded and starts below the stage, header names are as they were sent.
+    Attributes:
+        route_key: the route's key, for example `GET /pets/{id}` or `$default`.
+        parameters: the decoded values of its path parameters.
     """
-
-    method: str
-    path: str
-    query: str
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    source_ip: str
-
-    def header(self, name: str) -> str:
-        return next((value for key, value in self.headers if key.lower() == name), "")
-
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Match:
-    """A route and the values of its path parameters."""
 
     route_key: str
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Api:
-    """What of an API and its stage shows in events; `caller` is known with AWS_IAM authorization."""
+@dataclass(frozen=True, slots=True, order=True)
+class _Rank:
+    """The order of routes that fit one request: the smallest one is the most specific.
 
-    id: str
-    stage: str
-    domain: str
-    account: str
-    variables: Mapping[str, str] = field(default_factory=dict)
-    caller: Caller | None = None
+    Attributes:
+        is_greedy: full matches come before routes with a `{proxy+}`.
+        negative_length: minus the number of the path's segments; longer paths come first.
+        kinds: the kinds of the segments; literals come before parameters.
+        any_method: routes with a named method come before routes with ANY.
+    """
 
-
-class RefusedError(Exception):
-    """API Gateway answers instead of an integration; the text is for the log."""
-
-    def __init__(self, response: HttpResponse, why: str = "") -> None:
-        super().__init__(why or response.body.decode())
-        self.response = response
-
-
-def error(status: int, message: str) -> HttpResponse:
-    body = json.dumps({"message": message}, separators=(",", ":")).encode()
-    return HttpResponse(status, (("content-type", "application/json"),), body)
-
-
-def left_out(what: str) -> RefusedError:
-    """What the sandbox does not emulate."""
-    return RefusedError(error(501, f"NotEmulatedBySandbox: {what}"))
+    is_greedy: bool
+    negative_length: int
+    kinds: tuple[SegmentKind, ...]
+    any_method: bool
 
 
 def check_size(request: HttpRequest) -> None:
-    """Raise the refusal of a request beyond the limits.
+    """Check a request against the limits of HTTP APIs.
 
-    The page names the limits only, not the answers.
+    The page gives the limits, but not the answers beyond them.
+
+    Raises:
+        GatewayResponseError: the request is too large.
     """
     if len(request.body) > BODY_BYTES:
-        raise RefusedError(error(413, "Request Entity Too Large"))
-    line = len(request.method) + len(request.path) + len(request.query) + len(" ? HTTP/1.1")
-    if line + sum(len(value) for _, value in request.headers) > HEADER_BYTES:
-        raise RefusedError(error(431, "Request Header Fields Too Large"))
+        raise GatewayResponseError(message_response(413, "Request Entity Too Large"))
+    size = len(request.method) + len(request.path) + len(request.query) + len(" ? HTTP/1.1")
+    for _, value in request.headers:
+        size += len(value)
+    if size > HEADER_BYTES:
+        raise GatewayResponseError(message_response(431, "Request Header Fields Too Large"))
 
 
-def match(route_keys: Iterable[str], method: str, path: str) -> Match | None:
-    """The most specific route.
+def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch | None:
+    """Find the most specific route of a request.
 
-    Full matches before greedy ones, named methods before ANY, `$default` last.
+    Full matches come before greedy ones, named methods before ANY, and `$default` comes last.
+
+    Args:
+        route_keys: the keys of all routes of the API.
+        method: the request's method.
+        path: the request's path below the stage, percent-encoded.
+
+    Returns:
+        The route, or None if no route takes the request.
     """
     segments = path.removeprefix("/").split("/")
-    best: tuple[tuple[object, ...], Match] | None = None
-    default = False
+    best: RouteMatch | None = None
+    best_rank: _Rank | None = None
+    has_default = False
     for key in route_keys:
         if key == "$default":
-            default = True
+            has_default = True
             continue
         route_method, _, route_path = key.partition(" ")
+        if route_method not in {method, "ANY"}:
+            continue
         found = match_path(route_path.removeprefix("/").split("/"), segments)
-        if route_method not in {method, "ANY"} or found is None:
+        if found is None:
             continue
-        kinds, parameters = found
-        if kinds == (_GREEDY,) and not any(segments):  # `/` has to have a route of its own
+        # `/{proxy+}` does not take `/`: that path needs a route of its own.
+        if found.kinds == (SegmentKind.GREEDY,) and not any(segments):
             continue
-        specificity = (_GREEDY in kinds, -len(kinds), kinds, route_method == "ANY")
-        if best is None or specificity < best[0]:
-            best = (
-                specificity,
-                Match(key, {name: unquote(value) for name, value in parameters.items()}),
-            )
-    if best is not None:
-        return best[1]
-    return Match("$default") if default else None
+        rank = _rank(found, route_method)
+        if best_rank is None or rank < best_rank:
+            best_rank = rank
+            decoded = {name: unquote(value) for name, value in found.parameters.items()}
+            best = RouteMatch(key, decoded)
+    if best is None and has_default:
+        return RouteMatch("$default")
+    return best
 
 
-def match_path(
-    pattern: Sequence[str], segments: Sequence[str]
-) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """What each of the pattern's segments is, and its parameters, percent-encoded.
-
-    None if the path is another.
-    """
-    kinds: list[int] = []
-    parameters: dict[str, str] = {}
-    for index, part in enumerate(pattern):
-        if index >= len(segments):
-            return None
-        if part.startswith("{") and part.endswith("+}"):
-            parameters[part[1:-2]] = "/".join(segments[index:])
-            return (*kinds, _GREEDY), parameters
-        if part.startswith("{") and part.endswith("}") and segments[index]:
-            parameters[part[1:-1]] = segments[index]
-            kinds.append(_PARAMETER)
-        elif unquote(part) == unquote(segments[index]):
-            kinds.append(_LITERAL)
-        else:
-            return None
-    return (tuple(kinds), parameters) if len(pattern) == len(segments) else None
+def _rank(found: PathMatch, route_method: str) -> _Rank:
+    is_greedy = SegmentKind.GREEDY in found.kinds
+    return _Rank(is_greedy, -len(found.kinds), found.kinds, route_method == "ANY")
 
 
-def arriving_headers(
-    request: HttpRequest,
-    domain: str,
-    request_id: str,
-    now: float,
-    dropped: Container[str] = frozenset(),
-) -> list[tuple[str, str]]:
-    """The headers of an event.
-
-    What API Gateway's own front adds and replaces. Names as they were sent.
-    """
-    kept = [(name, value) for name, value in request.headers if name.lower() not in _REPLACED]
-    kept = [(name, value) for name, value in kept if name.lower() not in dropped]
-    client = request.header("x-forwarded-for")
-    kept += [
-        ("Host", domain),
-        ("X-Forwarded-For", f"{client}, {request.source_ip}" if client else request.source_ip),
-        ("X-Forwarded-Port", "443"),
-        ("X-Forwarded-Proto", "https"),
-    ]
-    if not request.header("x-amzn-trace-id"):
-        kept.append(("X-Amzn-Trace-Id", trace_id(request_id, now)))
-    return kept
-
-
-def _lowered_headers(
-    request: HttpRequest, domain: str, request_id: str, now: float
-) -> list[tuple[str, str]]:
-    headers = arriving_headers(request, domain, request_id, now)
-    lowered = [(name.lower(), value) for name, value in headers]
-    return sorted([*lowered, ("content-length", str(len(request.body)))])
-
-
-def trace_id(request_id: str, now: float) -> str:
-    return f"Root=1-{int(now):08x}-{hashlib.sha256(request_id.encode()).hexdigest()[:24]}"
-
-
-def event(
-    request: HttpRequest, found: Match, api: Api, request_id: str, now: float
+def event_v2(
+    request: HttpRequest, route: RouteMatch, api: ApiContext, request_id: str, now: float
 ) -> dict[str, object]:
-    """The event of payload format 2.0."""
+    """Return the event of payload format 2.0. It leaves out what is empty.
+
+    Args:
+        request: the request.
+        route: the route that it takes.
+        api: the API that it came to.
+        request_id: the id that API Gateway gives it.
+        now: seconds since the Unix epoch.
+    """
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for name, value in _lowered_headers(request, api.domain, request_id, now):
         if name == "cookie":
-            cookies += [c.strip() for c in value.split(";") if c.strip()]
+            cookies += _cookies(value)
+        elif name in headers:
+            headers[name] += f",{value}"
         else:
-            headers[name] = f"{headers[name]},{value}" if name in headers else value
-    query = {name: ",".join(values) for name, values in query_values(request.query).items()}
-    raw_path = full_path(request, api)
-    body, encoded = body_fields(request.body, text=_is_text(request))
+            headers[name] = value
+    query = event_fields.query_values(request.query)
+    raw_path = _path_with_stage(request, api)
+    body, encoded = event_fields.body_fields(request.body, text=_is_text(request))
     context: dict[str, object] = {
         "accountId": api.account,
         "apiId": api.id,
@@ -235,64 +164,51 @@ def event(
             "userAgent": request.header("user-agent"),
         },
         "requestId": request_id,
-        "routeKey": found.route_key,
+        "routeKey": route.route_key,
         "stage": api.stage,
-        "time": access_log_time(now),
+        "time": event_fields.access_log_time(now),
         "timeEpoch": int(now * 1000),
     }
     if api.caller is not None:
-        context["authorizer"] = {
-            "iam": {
-                "accessKey": api.caller.access_key_id,
-                "accountId": api.caller.account,
-                "callerId": api.caller.user_id,
-                "cognitoIdentity": None,
-                "principalOrgId": None,
-                "userArn": api.caller.arn,
-                "userId": api.caller.user_id,
-            }
-        }
-    return what_is_there(
-        {
-            "version": "2.0",
-            "routeKey": found.route_key,
-            "rawPath": raw_path,
-            "rawQueryString": request.query,
-            "cookies": cookies,
-            "headers": headers,
-            "queryStringParameters": query,
-            "requestContext": context,
-            "pathParameters": dict(found.parameters),
-            "stageVariables": dict(api.variables),
-            "body": body,
-            "isBase64Encoded": encoded,
-        }
-    )
+        context["authorizer"] = {"iam": _iam_fields(api.caller)}
+    event = {
+        "version": "2.0",
+        "routeKey": route.route_key,
+        "rawPath": raw_path,
+        "rawQueryString": request.query,
+        "cookies": cookies,
+        "headers": headers,
+        "queryStringParameters": {name: ",".join(values) for name, values in query.items()},
+        "requestContext": context,
+        "pathParameters": dict(route.parameters),
+        "stageVariables": dict(api.variables),
+        "body": body,
+        "isBase64Encoded": encoded,
+    }
+    return event_fields.without_empty(event)
 
 
-def what_is_there(event: Mapping[str, object]) -> dict[str, object]:
-    """An event without the parts that are empty."""
-    return {name: value for name, value in event.items() if value not in ({}, [], None)}
-
-
-def event_1(
-    request: HttpRequest, found: Match, api: Api, request_id: str, now: float
+def event_v1(
+    request: HttpRequest, route: RouteMatch, api: ApiContext, request_id: str, now: float
 ) -> dict[str, object]:
-    """The event of payload format 1.0, as HTTP APIs send it: what is absent is null."""
+    """Return the event of payload format 1.0, as HTTP APIs send it. What is absent is null.
+
+    The arguments are those of `event_v2`.
+    """
     headers = _lowered_headers(request, api.domain, request_id, now)
-    path = full_path(request, api)
-    resource = found.route_key.partition(" ")[2] or found.route_key
-    body, encoded = body_fields(request.body, text=_is_text(request))
+    path = _path_with_stage(request, api)
+    resource = route.route_key.partition(" ")[2] or route.route_key
+    body, encoded = event_fields.body_fields(request.body, text=_is_text(request))
     return {
-        **fields_1(request, api, headers, found.parameters),
+        **event_fields.format_1_fields(request, api, headers, route.parameters),
         "version": "1.0",
         "resource": resource,
         "path": path,
         "requestContext": {
-            **context_1(request, api, request_id, request_id, now),
+            **event_fields.format_1_context(request, api, request_id, request_id, now),
             "authorizer": {"claims": None, "scopes": None},
             "path": path,
-            "resourceId": found.route_key,
+            "resourceId": route.route_key,
             "resourcePath": resource,
         },
         "body": body,
@@ -300,101 +216,38 @@ def event_1(
     }
 
 
-def fields_1(
-    request: HttpRequest,
-    api: Api,
-    headers: Iterable[tuple[str, str]],
-    parameters: Mapping[str, str],
-) -> dict[str, object]:
-    """What events of payload format 1.0 have alike."""
-    values, query = multi_values(headers), query_values(request.query)
+def _lowered_headers(
+    request: HttpRequest, domain: str, request_id: str, now: float
+) -> list[tuple[str, str]]:
+    headers = event_fields.forwarded_headers(request, domain, request_id, now)
+    lowered = [(name.lower(), value) for name, value in headers]
+    lowered.append(("content-length", str(len(request.body))))
+    return sorted(lowered)
+
+
+def _cookies(header: str) -> list[str]:
+    stripped = [cookie.strip() for cookie in header.split(";")]
+    return [cookie for cookie in stripped if cookie]
+
+
+def _iam_fields(caller: Caller) -> dict[str, object]:
     return {
-        "httpMethod": request.method,
-        "headers": last_values(values),
-        "multiValueHeaders": values,
-        "queryStringParameters": last_values(query) or None,
-        "multiValueQueryStringParameters": query or None,
-        "pathParameters": dict(parameters) or None,
-        "stageVariables": dict(api.variables) or None,
-    }
-
-
-def context_1(
-    request: HttpRequest, api: Api, request_id: str, extended_id: str, now: float
-) -> dict[str, object]:
-    """What their `requestContext` has alike."""
-    return {
-        "accountId": api.account,
-        "apiId": api.id,
-        "domainName": api.domain,
-        "domainPrefix": api.id,
-        "extendedRequestId": extended_id,
-        "httpMethod": request.method,
-        "identity": identity_1(request.source_ip, request.header("user-agent"), api.caller),
-        "protocol": "HTTP/1.1",
-        "requestId": request_id,
-        "requestTime": access_log_time(now),
-        "requestTimeEpoch": int(now * 1000),
-        "stage": api.stage,
-    }
-
-
-def identity_1(source_ip: str, user_agent: str, caller: Caller | None) -> dict[str, object]:
-    """`requestContext.identity`.
-
-    What of it names the caller is null without AWS_IAM authorization.
-    """
-    return {
-        "accessKey": caller and caller.access_key_id,
-        "accountId": caller and caller.account,
-        "caller": caller and caller.user_id,
-        "cognitoAuthenticationProvider": None,
-        "cognitoAuthenticationType": None,
-        "cognitoIdentityId": None,
-        "cognitoIdentityPoolId": None,
+        "accessKey": caller.access_key_id,
+        "accountId": caller.account,
+        "callerId": caller.user_id,
+        "cognitoIdentity": None,
         "principalOrgId": None,
-        "sourceIp": source_ip,
-        "user": caller and caller.user_id,
-        "userAgent": user_agent,
-        "userArn": caller and caller.arn,
+        "userArn": caller.arn,
+        "userId": caller.user_id,
     }
 
 
-def full_path(request: HttpRequest, api: Api) -> str:
-    """The decoded path with its stage, as both formats of HTTP APIs have it."""
+def _path_with_stage(request: HttpRequest, api: ApiContext) -> str:
+    """Return the decoded path with its stage, as both payload formats of HTTP APIs have it."""
     path = unquote(request.path)
-    return path if api.stage == "$default" else f"/{api.stage}{path}"
-
-
-def access_log_time(now: float) -> str:
-    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now))
-
-
-def multi_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    values: dict[str, list[str]] = {}
-    for name, value in pairs:
-        values.setdefault(name, []).append(value)
-    return values
-
-
-def query_values(query: str) -> dict[str, list[str]]:
-    return multi_values(parse_qsl(query, keep_blank_values=True))
-
-
-def last_values(values: Mapping[str, list[str]]) -> dict[str, str]:
-    return {name: given[-1] for name, given in values.items()}
-
-
-def body_fields(body: bytes, *, text: bool) -> tuple[str | None, bool]:
-    """`body` and `isBase64Encoded`; what is no UTF-8 is binary, whatever its content type says."""
-    if not body:
-        return None, False
-    if text:
-        try:
-            return body.decode(), False
-        except UnicodeDecodeError:
-            pass
-    return base64.b64encode(body).decode(), True
+    if api.stage == "$default":
+        return path
+    return f"/{api.stage}{path}"
 
 
 def _is_text(request: HttpRequest) -> bool:
@@ -402,46 +255,53 @@ def _is_text(request: HttpRequest) -> bool:
     return media_type.startswith("text/") or media_type in _TEXT_TYPES
 
 
-def response(answer: bytes) -> HttpResponse:
-    """What an answer of format 2.0 becomes: with a `statusCode` the response it describes, else 200 and itself.
+def response_v2(answer: bytes) -> HttpResponse:
+    """Return the response for a function's answer of payload format 2.0.
+
+    An answer with a `statusCode` describes the response. Any other one is the body of a 200.
 
     Raises:
-        MalformedAnswerError: it is not JSON, or a part of it has the wrong type.
+        MalformedAnswerError: the answer is not JSON, or a part of it has the wrong type.
     """
-    value = proxyanswers.parsed(answer)
+    value = proxy_responses.parsed(answer)
     if not isinstance(value, dict) or "statusCode" not in value:
-        body = value if isinstance(value, str) else json.dumps(value)
-        return HttpResponse(
-            200, (("content-type", "application/json"),), proxyanswers.encoded(body)
-        )
+        text = value
+        if not isinstance(value, str):
+            text = json.dumps(value)
+        body = proxy_responses.encoded(text)
+        return HttpResponse(200, (("content-type", "application/json"),), body)
     cookies = value.get("cookies") or []
     if not isinstance(cookies, list):
         raise MalformedAnswerError("cookies are not a list")
-    headers = [
-        *proxyanswers.headers(value.get("headers")),
-        *(("set-cookie", proxyanswers.header_value(cookie)) for cookie in cookies),
-    ]
-    return _full(value, headers)
+    headers = proxy_responses.headers(value.get("headers"))
+    for cookie in cookies:
+        headers.append(("set-cookie", proxy_responses.header_value(cookie)))
+    return _described_response(value, headers)
 
 
-def response_1(answer: bytes) -> HttpResponse:
-    """What an answer of format 1.0 becomes.
+def response_v1(answer: bytes) -> HttpResponse:
+    """Return the response for a function's answer of payload format 1.0.
 
     Raises:
-        MalformedAnswerError: it is not JSON, has no `statusCode`, or a part of it has the wrong
-            type.
+        MalformedAnswerError: the answer is not JSON, has no `statusCode`, or a part of it has the
+            wrong type.
     """
-    value = proxyanswers.parsed(answer)
+    value = proxy_responses.parsed(answer)
     if not isinstance(value, dict) or "statusCode" not in value:
         raise MalformedAnswerError("there is no statusCode")
-    return _full(value, proxyanswers.merged_headers(value))
+    return _described_response(value, proxy_responses.merged_headers(value))
 
 
-def _full(value: Mapping[str, object], headers: list[tuple[str, str]]) -> HttpResponse:
+def _described_response(
+    value: Mapping[str, object], headers: list[tuple[str, str]]
+) -> HttpResponse:
     if not any(name == "content-type" for name, _ in headers):
-        headers.append(
-            ("content-type", "text/plain; charset=utf-8")
-        )  # no page says so; it is what AWS does
+        # No page names this default; it was observed on AWS.
+        headers.append(("content-type", "text/plain; charset=utf-8"))
     body = value.get("body")
-    raw = proxyanswers.decoded(body) if value.get("isBase64Encoded") else proxyanswers.encoded(body)
-    return HttpResponse(proxyanswers.status(value["statusCode"]), tuple(headers), raw)
+    if value.get("isBase64Encoded"):
+        raw = proxy_responses.decoded(body)
+    else:
+        raw = proxy_responses.encoded(body)
+    status = proxy_responses.status(value["statusCode"])
+    return HttpResponse(status, tuple(headers), raw)

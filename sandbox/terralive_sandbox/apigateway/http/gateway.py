@@ -13,8 +13,16 @@ from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.answers import Answer
 from terralive_sandbox.apigateway.cors import Cors
-from terralive_sandbox.apigateway.http import events as httpapi
-from terralive_sandbox.apigateway.http.events import HttpRequest, HttpResponse, Match, RefusedError
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http import events as http_events
+from terralive_sandbox.apigateway.http.events import RouteMatch
+from terralive_sandbox.apigateway.http_messages import (
+    GatewayResponseError,
+    HttpRequest,
+    HttpResponse,
+    message_response,
+    not_emulated,
+)
 from terralive_sandbox.apigateway.integration import (
     Failure,
     ForbiddenError,
@@ -28,8 +36,8 @@ from terralive_sandbox.apigateway.rest.gateway import RestGateway
 
 _INTEGRATION_SECONDS = 30
 _FAILURES = {
-    Failure.TIMED_OUT: httpapi.error(503, "Service Unavailable"),
-    Failure.TOO_LARGE: httpapi.error(413, "Request Entity Too Large"),
+    Failure.TIMED_OUT: message_response(503, "Service Unavailable"),
+    Failure.TOO_LARGE: message_response(413, "Request Entity Too Large"),
 }
 
 
@@ -62,7 +70,7 @@ class HttpGateway:
         else:
             target = self._gateway.find(api, stage, "HTTP")
             response = (
-                httpapi.error(404, "Not Found")
+                message_response(404, "Not Found")
                 if target is None
                 else await self._http(target, request, wire)
             )
@@ -74,7 +82,7 @@ class HttpGateway:
         request_id = new_id()
         try:
             answer = await self._route(target, request, wire, request_id)
-        except RefusedError as refused:
+        except GatewayResponseError as refused:
             answer = refused.response
             sys.stderr.write(
                 f"{target.api.api_id} {request.method} {request.path}: {answer.status} {refused}\n"
@@ -86,7 +94,7 @@ class HttpGateway:
     async def _route(
         self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str
     ) -> HttpResponse:
-        httpapi.check_size(request)
+        http_events.check_size(request)
         configured: object = (
             target.api.cors_configuration
         )  # a mapping, whatever moto's annotation says
@@ -94,13 +102,13 @@ class HttpGateway:
         asked = (
             request.header("access-control-request-method") if request.method == "OPTIONS" else ""
         )
-        found = httpapi.match(target.routes, request.method, request.path)
+        found = http_events.match_route(target.routes, request.method, request.path)
         if found is None:
             if cors is not None and request.method == "OPTIONS":
                 return HttpResponse(
                     204, tuple(cors.preflight(request.header("origin"), asked)), b""
                 )
-            raise RefusedError(httpapi.error(404, "Not Found"))
+            raise GatewayResponseError(message_response(404, "Not Found"))
         caller = await self._admit(target, found, request, wire)
         response = await self._integrate(target, found, request, caller, request_id)
         if cors is None:
@@ -111,18 +119,18 @@ class HttpGateway:
         return HttpResponse(response.status, tuple(headers), response.body)
 
     async def _admit(
-        self, target: Target, found: Match, request: HttpRequest, wire: sigv4.Request
+        self, target: Target, found: RouteMatch, request: HttpRequest, wire: sigv4.Request
     ) -> Caller | None:
         """Throttle, then authorize; the caller where the route asks who it is.
 
         Raises:
-            RefusedError: the caller may not, or not now.
+            GatewayResponseError: the caller may not, or not now.
         """
         if not self._gateway.allows(target, found.route_key):
-            raise RefusedError(httpapi.error(429, "Too Many Requests"))
+            raise GatewayResponseError(message_response(429, "Too Many Requests"))
         route = target.routes[found.route_key]
         if missing := left_out_of(route):
-            raise httpapi.left_out(missing)
+            raise not_emulated(missing)
         if route.authorization_type != "AWS_IAM":
             return None
         arn = self._gateway.arn(
@@ -131,18 +139,18 @@ class HttpGateway:
         try:
             return await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn)
         except ForbiddenError as error:
-            raise RefusedError(httpapi.error(403, "Forbidden"), str(error)) from error
+            raise GatewayResponseError(message_response(403, "Forbidden"), str(error)) from error
 
     async def _integrate(
         self,
         target: Target,
-        found: Match,
+        found: RouteMatch,
         request: HttpRequest,
         caller: Caller | None,
         request_id: str,
     ) -> HttpResponse:
         gateway, route = self._gateway, target.routes[found.route_key]
-        api = httpapi.Api(
+        api = ApiContext(
             target.api.api_id, target.stage.name, gateway.domain(target.api.api_id), ACCOUNT,
             target.stage.stage_variables or {}, caller,
         )  # fmt: skip
@@ -151,13 +159,15 @@ class HttpGateway:
         )
         # The page: who uses no console must specify a version. Terraform's default is 1.0.
         version_2 = integration is not None and integration.payload_format_version == "2.0"
-        make_event = httpapi.event if version_2 else httpapi.event_1
+        make_event = http_events.event_v2 if version_2 else http_events.event_v1
         event = make_event(request, found, api, request_id, time.time())
         try:
-            read = httpapi.response if version_2 else httpapi.response_1
+            read = http_events.response_v2 if version_2 else http_events.response_v1
             return await gateway.integrate(target, route, event, read, _INTEGRATION_SECONDS)
         except IntegrationError as error:
             if error.failure is Failure.NOT_EMULATED:
-                raise RefusedError(httpapi.error(501, str(error))) from error
-            response = _FAILURES.get(error.failure) or httpapi.error(500, "Internal Server Error")
-            raise RefusedError(response, str(error)) from error
+                raise GatewayResponseError(message_response(501, str(error))) from error
+            response = _FAILURES.get(error.failure) or message_response(
+                500, "Internal Server Error"
+            )
+            raise GatewayResponseError(response, str(error)) from error

@@ -16,9 +16,17 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from terralive_sandbox.apigateway import proxy_responses as proxyanswers
-from terralive_sandbox.apigateway.http import events as httpapi
-from terralive_sandbox.apigateway.http.events import Api, HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.apigateway import event_fields, proxy_responses
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http_messages import (
+    BODY_BYTES,
+    HEADER_BYTES,
+    GatewayResponseError,
+    HttpRequest,
+    HttpResponse,
+    not_emulated,
+)
+from terralive_sandbox.apigateway.paths import SegmentKind, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
 _DROPPED = {
@@ -56,27 +64,27 @@ class Found:
 
 def refused(
     status: int, error_type: str, message: str, why: str = "", *, key: str = "message"
-) -> RefusedError:
+) -> GatewayResponseError:
     """A refusal with its `x-amzn-ErrorType`.
 
     `why` is for the log, `key` is `Message` where IAM refuses.
     """
     headers = (("content-type", "application/json"), ("x-amzn-errortype", error_type))
     body = json.dumps({key: message}, separators=(",", ":")).encode()
-    return RefusedError(HttpResponse(status, headers, body), why)
+    return GatewayResponseError(HttpResponse(status, headers, body), why)
 
 
-def missing_token() -> RefusedError:
+def missing_token() -> GatewayResponseError:
     """What an unknown path or method gets, and an unsigned request."""
     return refused(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
 
-def failed(status: int, why: str = "") -> RefusedError:
+def failed(status: int, why: str = "") -> GatewayResponseError:
     """What a broken integration (500) or a broken answer of a function (502) gets."""
     return refused(status, "InternalServerErrorException", "Internal server error", why)
 
 
-def denied(arn: str, resource: str, *, explicitly: bool) -> RefusedError:
+def denied(arn: str, resource: str, *, explicitly: bool) -> GatewayResponseError:
     """What IAM or the API's policy refuses; API Gateway hides most of the account's number."""
     parts = resource.split(":")
     parts[4] = "*" * (len(parts[4]) - 4) + parts[4][-4:]
@@ -87,52 +95,52 @@ def denied(arn: str, resource: str, *, explicitly: bool) -> RefusedError:
 
 def check_size(request: HttpRequest) -> None:
     """Raise the refusal of a request beyond https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html."""
-    if len(request.body) > httpapi.BODY_BYTES:
-        text = f"HTTP content length exceeded {httpapi.BODY_BYTES} bytes."
+    if len(request.body) > BODY_BYTES:
+        text = f"HTTP content length exceeded {BODY_BYTES} bytes."
         raise refused(413, "RequestTooLargeException", text)
-    if sum(len(name) + len(value) for name, value in request.headers) > httpapi.HEADER_BYTES:
-        text = f"HTTP header is larger than {httpapi.HEADER_BYTES} bytes."
+    if sum(len(name) + len(value) for name, value in request.headers) > HEADER_BYTES:
+        text = f"HTTP header is larger than {HEADER_BYTES} bytes."
         raise refused(413, "RequestTooLargeException", text)
 
 
-def match(resources: Iterable[Resource], method: str, path: str) -> Found | None:
+def match_resource(resources: Iterable[Resource], method: str, path: str) -> Found | None:
     """The most specific resource that has the method or `ANY`; a slash at the end says nothing."""
     segments = path.rstrip("/").removeprefix("/").split("/") if path.strip("/") else []
-    best: tuple[tuple[int, ...], Found] | None = None
+    best: tuple[tuple[SegmentKind, ...], Found] | None = None
     for resource in resources:
         name = (
             method if method in resource.methods else "ANY" if "ANY" in resource.methods else None
         )
-        found = httpapi.match_path([part for part in resource.path.split("/") if part], segments)
+        found = match_path([part for part in resource.path.split("/") if part], segments)
         if name is None or found is None:
             continue
-        kinds, parameters = found
+        kinds, parameters = found.kinds, found.parameters
         if best is None or kinds < best[0]:
             best = kinds, Found(resource, name, parameters)
     return None if best is None else best[1]
 
 
 def event(
-    request: HttpRequest, found: Found, api: Api, binary_types: Sequence[str], *,
+    request: HttpRequest, found: Found, api: ApiContext, binary_types: Sequence[str], *,
     request_id: str, extended_id: str, now: float,
 ) -> dict[str, object]:  # fmt: skip
     """The event of a Lambda proxy integration.
 
     Header names as they were sent, the path without its stage.
     """
-    arriving = httpapi.arriving_headers(request, api.domain, request_id, now, _DROPPED)
+    arriving = event_fields.forwarded_headers(request, api.domain, request_id, now, _DROPPED)
     headers = [(_CAPITALIZED.get(name.lower(), name), value) for name, value in arriving]
     content_type = request.header("content-type") or "application/json"
     if _is_binary(content_type, binary_types):
-        body, encoded = httpapi.body_fields(request.body, text=False)
+        body, encoded = event_fields.body_fields(request.body, text=False)
     else:
         body, encoded = request.body.decode("utf-8", "replace") or None, False
     return {
-        **httpapi.fields_1(request, api, headers, found.parameters),
+        **event_fields.format_1_fields(request, api, headers, found.parameters),
         "resource": found.resource.path,
         "path": request.path,
         "requestContext": {
-            **httpapi.context_1(request, api, request_id, extended_id, now),
+            **event_fields.format_1_context(request, api, request_id, extended_id, now),
             "path": f"/{api.stage}{request.path}",
             "resourceId": found.resource.id,
             "resourcePath": found.resource.path,
@@ -148,7 +156,7 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
     Raises:
         MalformedAnswerError: it is no response of this format, which API Gateway answers by 502.
     """
-    value = proxyanswers.parsed(answer)
+    value = proxy_responses.parsed(answer)
     if not isinstance(value, dict) or not value.keys() <= _ANSWER_FIELDS:
         raise MalformedAnswerError(
             "not an object with isBase64Encoded, statusCode, headers and body only"
@@ -158,13 +166,13 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
             isinstance(item, str | bool | list) for item in headers.values()
         ):
             raise MalformedAnswerError("a header's value is no string")
-    status = proxyanswers.status(value.get("statusCode", 200))
-    pairs = proxyanswers.merged_headers(value)
+    status = proxy_responses.status(value.get("statusCode", 200))
+    pairs = proxy_responses.merged_headers(value)
     if not any(name == "content-type" for name, _ in pairs):
         pairs.append(("content-type", "application/json"))
-    body = proxyanswers.encoded(value.get("body"))
+    body = proxy_responses.encoded(value.get("body"))
     if value.get("isBase64Encoded") and _is_binary(accept, binary_types):
-        body = proxyanswers.decoded(value.get("body"))
+        body = proxy_responses.decoded(value.get("body"))
     remapped = [
         (f"x-amzn-remapped-{name}" if name in _REMAPPED else name, text)
         for name, text in pairs
@@ -186,15 +194,15 @@ def mock(template: str, status: int, parameters: Mapping[str, str], body: str) -
     https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-mock-integration.html
 
     Raises:
-        RefusedError: there is more to it.
+        GatewayResponseError: there is more to it.
     """
     if _MOCK_TEMPLATE.fullmatch(template) is None or body:
-        raise httpapi.left_out("MOCK integrations that do more than answer a preflight")
+        raise not_emulated("MOCK integrations that do more than answer a preflight")
     headers = {"content-type": "application/json"}
     for parameter in parameters.items():
         literal = _MOCK_HEADER.fullmatch(" ".join(parameter))
         if literal is None:
-            raise httpapi.left_out(f"{' = '.join(parameter)} of a MOCK integration")
+            raise not_emulated(f"{' = '.join(parameter)} of a MOCK integration")
         headers[literal["name"].lower()] = literal["value"]
     return HttpResponse(status, tuple(headers.items()), b"")
 

@@ -27,8 +27,15 @@ from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.actions import SIGNATURE_CODES
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
-from terralive_sandbox.apigateway.http import events as httpapi
-from terralive_sandbox.apigateway.http.events import HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.apigateway import event_fields
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http_messages import (
+    GatewayResponseError,
+    HttpRequest,
+    HttpResponse,
+    message_response,
+    not_emulated,
+)
 from terralive_sandbox.apigateway.integration import (
     Failure,
     Gateway,
@@ -38,7 +45,7 @@ from terralive_sandbox.apigateway.integration import (
     new_id,
     with_stage_variables,
 )
-from terralive_sandbox.apigateway.rest import events as restapi
+from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest.events import Found
 from terralive_sandbox.apigateway.throttle import ACCOUNT as ACCOUNT_LIMIT
 from terralive_sandbox.apigateway.throttle import limit
@@ -77,7 +84,7 @@ class RestGateway:
         try:
             called = self._find(api_id, stage_name, request, request_id, extended_id)
             response = await self._run(called, wire)
-        except RefusedError as error:
+        except GatewayResponseError as error:
             response = error.response
             sys.stderr.write(
                 f"{api_id} {request.method} {request.path}: {response.status} {error}\n"
@@ -96,16 +103,16 @@ class RestGateway:
         stage = now.stages.get(stage_name)
         deployment = now.deployments.get(stage.deployment_id or "") if stage is not None else None
         if stage is None or deployment is None:
-            raise restapi.refused(403, "ForbiddenException", "Forbidden")
+            raise rest_events.refused(403, "ForbiddenException", "Forbidden")
         api = snapshot_of(deployment)
-        restapi.check_size(request)
-        found = restapi.match(_resources(api), request.method, request.path)
+        rest_events.check_size(request)
+        found = rest_events.match_resource(_resources(api), request.method, request.path)
         if found is None:
-            raise restapi.missing_token()
+            raise rest_events.missing_token()
         method = api.resources[found.resource.id].resource_methods[found.method]
         called = _Called(api, stage, found, method, request, request_id, extended_id)
         if not self._allows(called):
-            raise restapi.refused(429, "TooManyRequestsException", "Too Many Requests")
+            raise rest_events.refused(429, "TooManyRequestsException", "Too Many Requests")
         return called
 
     def _allows(self, called: _Called) -> bool:
@@ -134,29 +141,29 @@ class RestGateway:
 
     async def _run(self, called: _Called, wire: sigv4.Request) -> HttpResponse:
         if missing := left_out_of(called.method):
-            raise httpapi.left_out(missing)
+            raise not_emulated(missing)
         caller = await asyncio.to_thread(self._authorize, called, wire)
         integration = called.method.method_integration
         if integration is None:
-            raise restapi.failed(500)
+            raise rest_events.failed(500)
         if integration.integration_type == "MOCK":
             return _mock(integration)
         if integration.integration_type != "AWS_PROXY":
-            raise httpapi.left_out(f"{integration.integration_type} integrations of REST APIs")
+            raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
         return await self._invoke(called, integration, caller)
 
     def _authorize(self, called: _Called, wire: sigv4.Request) -> Caller | None:
         """Who calls, with AWS_IAM authorization; in one account a permission of either policy is enough.
 
         Raises:
-            RefusedError: the caller may not.
+            GatewayResponseError: the caller may not.
         """
         api = called.api
         arn = self._gateway.arn(
             api.id, f"{called.stage.name}/{called.request.method}{called.request.path}"
         )
         whole_api = self._gateway.arn(api.id, "").removesuffix("/")
-        documents = [restapi.expand_policy(api.policy, whole_api)] if api.policy else []
+        documents = [rest_events.expand_policy(api.policy, whole_api)] if api.policy else []
         context = {"aws:SourceIp": called.request.source_ip}
         caller: Caller | None = None
         decisions = set()
@@ -165,7 +172,7 @@ class RestGateway:
             try:
                 caller = authenticate(wire, "execute-api")
             except sigv4.SignatureError as error:
-                raise restapi.refused(
+                raise rest_events.refused(
                     403, SIGNATURE_CODES.get(error.code, error.code), error.message
                 ) from error
             names = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
@@ -181,7 +188,7 @@ class RestGateway:
         )
         if Decision.DENIED in decisions or Decision.ALLOWED not in decisions:
             who = caller.arn if caller is not None else "anonymous"
-            raise restapi.denied(who, arn, explicitly=Decision.DENIED in decisions)
+            raise rest_events.denied(who, arn, explicitly=Decision.DENIED in decisions)
         return caller
 
     async def _invoke(
@@ -189,10 +196,10 @@ class RestGateway:
     ) -> HttpResponse:
         api, stage, request = called.api, called.stage, called.request
         variables = stage.variables or {}
-        about = httpapi.Api(
+        about = ApiContext(
             api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, variables, caller
         )
-        event = restapi.event(
+        event = rest_events.event(
             request, called.found, about, api.binaryMediaTypes,
             request_id=called.request_id, extended_id=called.extended_id, now=time.time(),
         )  # fmt: skip
@@ -205,32 +212,32 @@ class RestGateway:
         try:
             response = await self._gateway.invoke(
                 uri, credentials, source, event,
-                lambda answer: restapi.response(answer, request.header("accept"), api.binaryMediaTypes), seconds,
+                lambda answer: rest_events.response(answer, request.header("accept"), api.binaryMediaTypes), seconds,
             )  # fmt: skip
         except IntegrationError as error:
             raise _failed(error) from error
-        trace = ("x-amzn-trace-id", httpapi.trace_id(called.request_id, time.time()))
+        trace = ("x-amzn-trace-id", event_fields.trace_id(called.request_id, time.time()))
         return HttpResponse(response.status, (*response.headers, trace), response.body)
 
 
-def _failed(error: IntegrationError) -> RefusedError:
+def _failed(error: IntegrationError) -> GatewayResponseError:
     why = str(error)
     match error.failure:
         case Failure.NOT_EMULATED:
-            return RefusedError(httpapi.error(501, why))
+            return GatewayResponseError(message_response(501, why))
         case Failure.TOO_LARGE:
-            return restapi.refused(413, "RequestTooLargeException", "Request Too Long", why)
+            return rest_events.refused(413, "RequestTooLargeException", "Request Too Long", why)
         case Failure.TIMED_OUT:
-            return restapi.refused(
+            return rest_events.refused(
                 504, "InternalServerErrorException", "Endpoint request timed out", why
             )
         case Failure.FUNCTION_FAILED | Failure.MALFORMED:
-            return restapi.failed(502, why)
+            return rest_events.failed(502, why)
         case _:
-            return restapi.failed(500, why)
+            return rest_events.failed(500, why)
 
 
-def _resources(api: RestAPI) -> list[restapi.Resource]:
+def _resources(api: RestAPI) -> list[rest_events.Resource]:
     def path(resource_id: str | None) -> str:
         resource = api.resources.get(resource_id or "")
         if resource is None or not resource.parent_id:
@@ -238,7 +245,7 @@ def _resources(api: RestAPI) -> list[restapi.Resource]:
         return f"{path(resource.parent_id)}/{resource.path_part}"
 
     return [
-        restapi.Resource(
+        rest_events.Resource(
             resource.id, path(resource.id) or "/", frozenset(resource.resource_methods)
         )
         for resource in api.resources.values()
@@ -250,6 +257,8 @@ def _mock(integration: Integration) -> HttpResponse:
     answers = (integration.integration_responses or {}).values()
     default = next((answer for answer in answers if not answer.selection_pattern), None)
     if default is None:
-        raise restapi.failed(500, "the MOCK integration has no default response")
+        raise rest_events.failed(500, "the MOCK integration has no default response")
     body = (default.response_templates or {}).get("application/json") or ""
-    return restapi.mock(template, int(default.status_code), default.response_parameters or {}, body)
+    return rest_events.mock(
+        template, int(default.status_code), default.response_parameters or {}, body
+    )

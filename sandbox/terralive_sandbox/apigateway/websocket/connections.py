@@ -24,8 +24,11 @@ from websockets.http11 import Request as Upgrade
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.answers import Answer, error_answer, json_answer
-from terralive_sandbox.apigateway.http import events as httpapi
-from terralive_sandbox.apigateway.http.events import RefusedError
+from terralive_sandbox.apigateway.http_messages import (
+    GatewayResponseError,
+    message_response,
+    not_emulated,
+)
 from terralive_sandbox.apigateway.integration import (
     Failure,
     ForbiddenError,
@@ -37,7 +40,7 @@ from terralive_sandbox.apigateway.integration import (
     new_id,
 )
 from terralive_sandbox.apigateway.throttle import Limit
-from terralive_sandbox.apigateway.websocket import events as websocketapi
+from terralive_sandbox.apigateway.websocket import events as websocket_events
 from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.apigateway.websocket.transit import Transit
@@ -128,7 +131,7 @@ class Connections:
         route = target.routes.get("$disconnect") if target is not None else None
         if target is None or route is None or not route.target:
             return
-        event = websocketapi.disconnect_event(connection, code, reason, new_id(), time.time())
+        event = websocket_events.disconnect_event(connection, code, reason, new_id(), time.time())
         try:
             await self._gateway.integrate(target, route, event, bytes)
         except IntegrationError as error:
@@ -224,7 +227,9 @@ class Connections:
         request_id = new_id()
         key = None
         if target is not None:
-            key = websocketapi.route_of(target.api.route_selection_expression, text, target.routes)
+            key = websocket_events.route_of(
+                target.api.route_selection_expression, text, target.routes
+            )
         if target is None or key is None:
             self._tell(live, "Forbidden", request_id)
             return
@@ -232,11 +237,11 @@ class Connections:
             self._tell(live, _THROTTLED, request_id)
             return
         route = target.routes[key]
-        event = websocketapi.message_event(
+        event = websocket_events.message_event(
             connection, key, text, request_id=request_id, message_id=new_id(), now=time.time()
         )
         try:
-            answer = await self._gateway.integrate(target, route, event, websocketapi.answer)
+            answer = await self._gateway.integrate(target, route, event, websocket_events.answer)
         except IntegrationError as error:
             _log(key, connection, error)
             if error.failure is Failure.NOT_EMULATED:
@@ -260,7 +265,7 @@ class Connections:
         if route is None:
             return None
         if missing := left_out_of(route):
-            raise httpapi.left_out(missing)
+            raise not_emulated(missing)
         if route.authorization_type != "AWS_IAM":
             return None
         try:
@@ -276,11 +281,11 @@ class Connections:
         """The subprotocol that `$connect`'s function accepts the connection with.
 
         Raises:
-            RefusedError: it does not. No page names the statuses of its failures: these are AWS's.
+            GatewayResponseError: it does not. No page names the statuses of its failures: these are AWS's.
         """
-        event = websocketapi.connect_event(connection, new_id(), time.time())
+        event = websocket_events.connect_event(connection, new_id(), time.time())
         try:
-            answer = await self._gateway.integrate(target, route, event, websocketapi.answer)
+            answer = await self._gateway.integrate(target, route, event, websocket_events.answer)
         except IntegrationError as error:
             _log("$connect", connection, error)
             match error.failure:
@@ -300,7 +305,7 @@ class Connections:
         return answer.subprotocol
 
     def _tell(self, live: _Live, problem: str, request_id: str) -> None:
-        self._send(live, websocketapi.failure(problem, live.connection.id, request_id).encode())
+        self._send(live, websocket_events.failure(problem, live.connection.id, request_id).encode())
 
     def _send(self, live: _Live, data: bytes) -> None:
         if not live.socket.is_open:
@@ -341,8 +346,8 @@ def _described(live: _Live) -> dict[str, object]:
     }
 
 
-def _refused(status: int, message: str) -> RefusedError:
-    return RefusedError(httpapi.error(status, message))
+def _refused(status: int, message: str) -> GatewayResponseError:
+    return GatewayResponseError(message_response(status, message))
 
 
 def _log(route_key: str, connection: Connection, error: Exception) -> None:

@@ -12,8 +12,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
 from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.apigateway import proxy_responses as proxyanswers
-from terralive_sandbox.apigateway.http import events as httpapi
+from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 
@@ -81,13 +80,15 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
     """`$connect`: the only event with headers, query and, with IAM authorization, the caller."""
     context = _context(connection, "$connect", "CONNECT", request_id, now)
     if connection.caller is not None:
-        named = httpapi.identity_1(connection.source_ip, connection.user_agent, connection.caller)
+        named = event_fields.identity_fields(
+            connection.source_ip, connection.user_agent, connection.caller
+        )
         context["identity"] = {**named, **_identity(connection)}
-    headers = httpapi.multi_values((*connection.headers, *_added(connection)))
-    query = httpapi.query_values(connection.query)
+    headers = event_fields.multi_values((*connection.headers, *_added(connection)))
+    query = event_fields.query_values(connection.query)
     return _event(
-        connection, context, headers=httpapi.last_values(headers), multiValueHeaders=headers,
-        queryStringParameters=httpapi.last_values(query), multiValueQueryStringParameters=query,
+        connection, context, headers=event_fields.last_values(headers), multiValueHeaders=headers,
+        queryStringParameters=event_fields.last_values(query), multiValueQueryStringParameters=query,
     )  # fmt: skip
 
 
@@ -108,7 +109,7 @@ def disconnect_event(
         connection,
         context,
         headers=headers,
-        multiValueHeaders=httpapi.multi_values(headers.items()),
+        multiValueHeaders=event_fields.multi_values(headers.items()),
     )
 
 
@@ -122,7 +123,7 @@ def _event(
         "stageVariables": variables,
         "isBase64Encoded": False,
     }
-    return httpapi.what_is_there(event)
+    return event_fields.without_empty(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,10 @@ def answer(body: bytes) -> Answer:
         MalformedAnswerError: it has no status code, or a part of it has the wrong type; API Gateway
             answers 502.
     """
-    value = proxyanswers.parsed(body)
+    value = proxy_responses.parsed(body)
     if not isinstance(value, dict) or "statusCode" not in value:
         raise MalformedAnswerError("a malformed proxy response: statusCode is missing")
-    status = proxyanswers.status(value["statusCode"])
+    status = proxy_responses.status(value["statusCode"])
     headers = value.get("headers")
     named = headers.items() if isinstance(headers, dict) else ()
     subprotocol = next(
@@ -158,7 +159,7 @@ def answer(body: bytes) -> Answer:
     )
     if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
         raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
-    data = proxyanswers.encoded(value.get("body") or None)
+    data = proxy_responses.encoded(value.get("body") or None)
     if len(data) > MESSAGE_BYTES:
         raise MalformedAnswerError("the answer's body is larger than a message may be")
     return Answer(status, data, subprotocol)
@@ -194,7 +195,7 @@ def _context(
         "routeKey": route,
         "eventType": kind,
         "extendedRequestId": request_id,
-        "requestTime": httpapi.access_log_time(now),
+        "requestTime": event_fields.access_log_time(now),
         "messageDirection": "IN",
         "stage": connection.stage,
         "connectedAt": int(connection.connected_at * 1000),

@@ -25,7 +25,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
-from terralive_sandbox.apigateway.http.events import HttpResponse, RefusedError
+from terralive_sandbox.apigateway.http_messages import GatewayResponseError, HttpResponse
 from terralive_stub.protocol.limits import (
     CONNECTION_SECONDS,
     FRAME_BYTES,
@@ -51,7 +51,7 @@ class Peer(Seam):
     time_scale: float
 
     async def connect(self, socket: Socket, request: Request) -> str | None:
-        """Let a connection in, with this `Sec-WebSocket-Protocol` if any, or raise RefusedError (status 300 and up)."""
+        """Let a connection in, with this `Sec-WebSocket-Protocol` if any, or raise GatewayResponseError (status 300 and up)."""
         ...
 
     async def message(self, socket: Socket, text: str) -> None: ...
@@ -182,7 +182,7 @@ class Socket(asyncio.Protocol):
         if response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
             try:
                 subprotocol = await self._peer.connect(self, request)
-            except RefusedError as refused:
+            except GatewayResponseError as refused:
                 response = _refusal(refused.response)
             else:
                 if subprotocol is not None:

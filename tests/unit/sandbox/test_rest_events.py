@@ -12,14 +12,19 @@ from hypothesis import strategies as st
 
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
-from terralive_sandbox.apigateway.http.events import Api, HttpRequest, HttpResponse, RefusedError
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http_messages import (
+    GatewayResponseError,
+    HttpRequest,
+    HttpResponse,
+)
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
-from terralive_sandbox.apigateway.rest import events as restapi
+from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest.events import Found, Resource
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1519166937.665
-API = Api(
+API = ApiContext(
     "gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012"
 )
 PROXY = Resource("roq9wj", "/{proxy+}", frozenset({"ANY"}))
@@ -39,9 +44,9 @@ def request(
 
 
 def event(
-    asked: HttpRequest, found: Found, api: Api = API, binary: tuple[str, ...] = ()
+    asked: HttpRequest, found: Found, api: ApiContext = API, binary: tuple[str, ...] = ()
 ) -> dict[str, object]:
-    return restapi.event(asked, found, api, binary, request_id="r", extended_id="e", now=NOW)
+    return rest_events.event(asked, found, api, binary, request_id="r", extended_id="e", now=NOW)
 
 
 def test_the_event_is_the_published_one() -> None:
@@ -57,7 +62,7 @@ def test_the_event_is_the_published_one() -> None:
         "POST", "/hello/world", "name=me&multivalueName=you&multivalueName=me", sent,
         str(published["body"]).encode(), "192.168.196.186",
     )  # fmt: skip
-    api = Api(
+    api = ApiContext(
         "gy415nuibc",
         "testStage",
         API.domain,
@@ -111,7 +116,7 @@ def test_the_event_is_the_published_one() -> None:
 def test_the_context_names_the_caller_as_published() -> None:
     published = sample("apigateway-rest-proxy-iam")
     caller = Caller("A", "arn", "AIDA", (), "1")
-    api = Api("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
+    api = ApiContext("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
     ours = event(
         request(user_agent="x"), Found(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"), api
     )
@@ -168,7 +173,7 @@ RESOURCES = [
 def test_the_most_specific_resource_with_the_method_wins(
     method: str, path: str, expected: object
 ) -> None:
-    found = restapi.match(RESOURCES, method, path)
+    found = rest_events.match_resource(RESOURCES, method, path)
     assert (
         None if found is None else (found.resource.id, found.method, found.parameters)
     ) == expected
@@ -198,7 +203,7 @@ def test_bodies_are_base64_for_the_apis_binary_types(
 
 
 def answer(accept: str = "", binary: tuple[str, ...] = (), **fields: object) -> HttpResponse:
-    return restapi.response(json.dumps(fields).encode(), accept, binary)
+    return rest_events.response(json.dumps(fields).encode(), accept, binary)
 
 
 def test_a_binary_answer_is_decoded_for_who_accepts_it() -> None:
@@ -220,7 +225,7 @@ def test_an_answer_may_leave_everything_out_and_add_nothing() -> None:
     ]
     for text in malformed:
         with pytest.raises(MalformedAnswerError):
-            restapi.response(text.encode(), "", ())
+            rest_events.response(text.encode(), "", ())
 
 
 def test_headers_that_are_the_gateways_are_remapped() -> None:
@@ -233,11 +238,11 @@ def test_headers_that_are_the_gateways_are_remapped() -> None:
 
 
 def test_refusals_are_api_gateways() -> None:
-    plain = restapi.missing_token().response
+    plain = rest_events.missing_token().response
     assert (plain.status, plain.body) == (403, b'{"message":"Missing Authentication Token"}')
     assert dict(plain.headers)["x-amzn-errortype"] == "MissingAuthenticationTokenException"
     arn = "arn:aws:execute-api:us-east-1:123456789012:a/s/GET/"
-    assert json.loads(restapi.denied("me", arn, explicitly=True).response.body) == {
+    assert json.loads(rest_events.denied("me", arn, explicitly=True).response.body) == {
         "Message": "User: me is not authorized to perform: execute-api:Invoke on resource: "
         "arn:aws:execute-api:us-east-1:********9012:a/s/GET/ with an explicit deny"
     }
@@ -245,7 +250,7 @@ def test_refusals_are_api_gateways() -> None:
 
 def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None:
     origin = {"method.response.header.Access-Control-Allow-Origin": "'https://a'"}
-    response = restapi.mock("{statusCode:200}", 204, origin, "")
+    response = rest_events.mock("{statusCode:200}", 204, origin, "")
     assert (response.status, response.body) == (204, b"")
     assert dict(response.headers) == {
         "content-type": "application/json",
@@ -259,15 +264,15 @@ def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None
         (plain, {"method.response.header.X": "'a\r\nb: c'"}, ""),
         (plain, {}, '{"gone": true}'),
     ):
-        with pytest.raises(RefusedError, match="NotEmulatedBySandbox"):
-            restapi.mock(template, 200, parameters, body)
+        with pytest.raises(GatewayResponseError, match="NotEmulatedBySandbox"):
+            rest_events.mock(template, 200, parameters, body)
 
 
 def test_requests_beyond_the_limits_are_refused() -> None:
-    restapi.check_size(request())
+    rest_events.check_size(request())
     for asked in (request(body=b"x" * (10 * 1024 * 1024 + 1)), request(cookie="x" * 10240)):
-        with pytest.raises(RefusedError) as refused:
-            restapi.check_size(asked)
+        with pytest.raises(GatewayResponseError) as refused:
+            rest_events.check_size(asked)
         assert refused.value.response.status == 413
 
 
@@ -289,7 +294,7 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
         asked = AccessRequest(
             "execute-api:Invoke", (f"{arn}/s/GET/",), ("anonymous",), {"aws:SourceIp": address}
         )
-        return decide([restapi.expand_policy(document, arn)], asked)
+        return decide([rest_events.expand_policy(document, arn)], asked)
 
     assert [decided(a) for a in ("192.0.2.9", "::1", "203.0.113.1", "nonsense")] == [
         Decision.ALLOWED, Decision.ALLOWED, Decision.DENIED, Decision.DENIED,
@@ -312,7 +317,7 @@ def test_any_answer_is_a_response_or_malformed(
     given_answer: bytes, accept: str, binary: list[str]
 ) -> None:
     try:
-        response = restapi.response(given_answer, accept, binary)
+        response = rest_events.response(given_answer, accept, binary)
     except MalformedAnswerError:
         return
     assert 200 <= response.status <= 599
@@ -331,9 +336,9 @@ def test_any_answer_is_a_response_or_malformed(
 )  # fmt: skip
 def test_any_request_becomes_an_event(asked: HttpRequest, paths: list[str], template: str) -> None:
     resources = [Resource(str(i), path, frozenset({"ANY"})) for i, path in enumerate(paths)]
-    found = restapi.match(resources, asked.method, asked.path)
+    found = rest_events.match_resource(resources, asked.method, asked.path)
     json.dumps(event(asked, found or Found(PROXY, "ANY")), allow_nan=False)
-    with contextlib.suppress(RefusedError):
-        restapi.mock(
+    with contextlib.suppress(GatewayResponseError):
+        rest_events.mock(
             '{"statusCode": 200}', 200, {f"method.response.header.{template}": f"'{template}'"}, ""
         )

@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.apigateway.cors import Cors
-from terralive_sandbox.apigateway.http import events as httpapi
-from terralive_sandbox.apigateway.http.events import Api, HttpRequest, Match, RefusedError
+from terralive_sandbox.apigateway.event_fields import ApiContext
+from terralive_sandbox.apigateway.http import events as http_events
+from terralive_sandbox.apigateway.http.events import RouteMatch
+from terralive_sandbox.apigateway.http_messages import (
+    BODY_BYTES,
+    HEADER_BYTES,
+    GatewayResponseError,
+    HttpRequest,
+)
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1583348638.39
-API = Api("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")
+API = ApiContext("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")
 CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
 
 
@@ -28,7 +34,7 @@ def request(
 
 
 def ask_for(
-    sample_event: dict[str, object], api: Api, make: object = httpapi.event
+    sample_event: dict[str, object], api: ApiContext, make: object = http_events.event_v2
 ) -> dict[str, object]:
     """Our event for the request that a published sample describes."""
     context = sample_event["requestContext"]
@@ -46,7 +52,7 @@ def ask_for(
     )  # fmt: skip
     assert callable(make)
     parameters = {"parameter1": "value1"} if sample_event.get("pathParameters") else {}
-    event = make(asked, Match("$default", parameters), api, "id", NOW)
+    event = make(asked, RouteMatch("$default", parameters), api, "id", NOW)
     assert isinstance(event, dict)
     return event
 
@@ -54,7 +60,7 @@ def ask_for(
 def test_the_event_of_format_2_is_the_published_one() -> None:
     published = sample("apigateway-http-2.0")
     variables = {"stageVariable1": "value1", "stageVariable2": "value2"}
-    event = ask_for(published, Api("id", "$default", API.domain, API.account, variables))
+    event = ask_for(published, ApiContext("id", "$default", API.domain, API.account, variables))
     assert_same_shape(
         event,
         published,
@@ -88,7 +94,7 @@ ARRIVING = [
 
 def test_the_event_of_format_1_is_the_published_one() -> None:
     published = sample("apigateway-http-1.0")
-    event = ask_for(published, API, httpapi.event_1)
+    event = ask_for(published, API, http_events.event_v1)
     assert_same_shape(
         event,
         published,
@@ -109,9 +115,9 @@ def test_the_event_of_format_1_is_the_published_one() -> None:
 
 
 def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
-    api = Api("id", "dev", API.domain, API.account, caller=CALLER)
+    api = ApiContext("id", "dev", API.domain, API.account, caller=CALLER)
     asked = request(path="/a%20b/")
-    event = httpapi.event(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    event = http_events.event_v2(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
     context = event["requestContext"]
     assert isinstance(context, dict)
     assert event["rawPath"] == context["http"]["path"] == "/dev/a b/"
@@ -120,7 +126,7 @@ def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
         "userArn": "arn", "userId": "AROA1:f",
     }  # fmt: skip
     assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
-    older = httpapi.event_1(asked, Match("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    older = http_events.event_v1(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
     assert (older["path"], older["resource"], older["pathParameters"]) == (
         "/dev/a b/",
         "/{x+}",
@@ -137,16 +143,16 @@ def test_the_front_tells_where_a_request_came_from() -> None:
         x_forwarded_proto="http",
         connection="close",
     )
-    headers = httpapi.event(asked, Match("$default"), API, "r", NOW)["headers"]
+    headers = http_events.event_v2(asked, RouteMatch("$default"), API, "r", NOW)["headers"]
     assert isinstance(headers, dict)
     assert headers["host"] == API.domain
     assert headers["x-forwarded-for"] == "203.0.113.7, 192.0.2.1"
     assert (headers["x-forwarded-proto"], headers["x-forwarded-port"]) == ("https", "443")
     assert "connection" not in headers
     assert headers["x-amzn-trace-id"].startswith("Root=1-")
-    traced = httpapi.event(request(x_amzn_trace_id="Root=1-2-3"), Match("$default"), API, "r", NOW)[
-        "headers"
-    ]
+    traced = http_events.event_v2(
+        request(x_amzn_trace_id="Root=1-2-3"), RouteMatch("$default"), API, "r", NOW
+    )["headers"]
     assert isinstance(traced, dict)
     assert traced["x-amzn-trace-id"] == "Root=1-2-3"
 
@@ -166,8 +172,12 @@ def test_the_front_tells_where_a_request_came_from() -> None:
     ],
 )
 def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: bool) -> None:
-    event = httpapi.event(
-        request("POST", body=b"a=b", content_type=content_type), Match("$default"), API, "r", NOW
+    event = http_events.event_v2(
+        request("POST", body=b"a=b", content_type=content_type),
+        RouteMatch("$default"),
+        API,
+        "r",
+        NOW,
     )
     assert (event["body"], event["isBase64Encoded"]) == (
         ("YT1i", True) if encoded else ("a=b", False)
@@ -189,7 +199,7 @@ def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: 
     ],
 )
 def test_a_slash_at_the_end_is_part_of_the_path(path: str, expected: str | None) -> None:
-    found = httpapi.match(
+    found = http_events.match_route(
         ["GET /pets", "GET /pets/{id}", "GET /pets/{proxy+}", "ANY /owners"], "GET", path
     )
     assert (found.route_key if found else None) == expected
@@ -202,13 +212,13 @@ def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
         "multiValueHeaders": {"b": ["x", "y"], "set-cookie": ["a=1", "b=2"]},
         "body": "text",
     }
-    response = httpapi.response_1(json.dumps(answer).encode())
+    response = http_events.response_v1(json.dumps(answer).encode())
     assert [pair for pair in response.headers if pair[0] != "content-type"] == [
         ("a", "1"), ("b", "x"), ("b", "y"), ("set-cookie", "a=1"), ("set-cookie", "b=2"),
     ]  # fmt: skip
     for malformed in ('"text"', '{"a": 1}', "null", ""):
         with pytest.raises(MalformedAnswerError):
-            httpapi.response_1(malformed.encode())
+            http_events.response_v1(malformed.encode())
 
 
 @pytest.mark.parametrize(
@@ -229,72 +239,76 @@ def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
 )
 def test_malformed_answers_are_none(answer: str) -> None:
     with pytest.raises(MalformedAnswerError):
-        httpapi.response(answer.encode())
+        http_events.response_v2(answer.encode())
 
 
 def test_requests_beyond_the_limits_are_refused() -> None:
-    httpapi.check_size(request())
+    http_events.check_size(request())
     too_large = (
-        request(body=b"x" * (httpapi.BODY_BYTES + 1)),
-        request(cookie="x" * httpapi.HEADER_BYTES),
+        request(body=b"x" * (BODY_BYTES + 1)),
+        request(cookie="x" * HEADER_BYTES),
     )
     for asked, status in zip(too_large, (413, 431), strict=True):
-        with pytest.raises(RefusedError) as refused:
-            httpapi.check_size(asked)
+        with pytest.raises(GatewayResponseError) as refused:
+            http_events.check_size(asked)
         assert refused.value.response.status == status
 
 
-# CORS
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/", "GET /"),
+        ("/pets/dog/1", "GET /pets/dog/1"),
+        ("/pets/dog/2", "GET /pets/dog/{id}"),
+        ("/pets/dog/2/toys", "GET /pets/{proxy+}"),
+        ("/pets/cat", "GET /pets/{proxy+}"),
+        ("/other", "ANY /{proxy+}"),
+    ],
+)
+def test_the_most_specific_route_wins(path: str, expected: str) -> None:
+    routes = [
+        "GET /pets/dog/1",
+        "GET /pets/dog/{id}",
+        "GET /pets/{proxy+}",
+        "ANY /{proxy+}",
+        "GET /",
+        "$default",
+    ]
+    found = http_events.match_route(routes, "GET", path)
+    assert found is not None
+    assert found.route_key == expected
 
-CORS = Cors.of(
-    {
-        "allowOrigins": ["https://www.example.com", "http://*"], "allowMethods": ["GET", "POST"],
-        "allowHeaders": ["authorization"], "exposeHeaders": ["x-api-id"], "allowCredentials": True, "maxAge": 300,
-    }
-)  # fmt: skip
+
+def test_the_default_route_takes_the_rest_and_without_it_nothing_does() -> None:
+    assert http_events.match_route(["GET /a", "$default"], "POST", "/a") == RouteMatch("$default")
+    assert http_events.match_route(["GET /a", "GET /{x}"], "POST", "/a") is None
+    found = http_events.match_route(["GET /{a}/{rest+}"], "GET", "/x%2Fy/b/c")
+    assert found is not None
+    assert found.parameters == {"a": "x/y", "rest": "b/c"}
 
 
 @pytest.mark.parametrize(
-    ("origin", "allowed"),
+    ("answer", "status", "body"),
     [
-        ("https://www.example.com", "https://www.example.com"),
-        ("HTTPS://WWW.example.com", "HTTPS://WWW.example.com"),
-        ("https://example.com", None),
-        ("http://localhost:3000", "http://localhost:3000"),
-        ("null", None),
+        ({"statusCode": 201, "body": "made"}, 201, b"made"),
+        ({"statusCode": "204"}, 204, b""),
+        ({"statusCode": 200, "body": "AP8=", "isBase64Encoded": True}, 200, b"\x00\xff"),
+        ("text", 200, b"text"),
+        ({"a": 1}, 200, b'{"a": 1}'),
+        (None, 200, b"null"),
     ],
 )
-def test_an_origin_is_allowed_by_name_or_scheme(origin: str, allowed: str | None) -> None:
-    assert CORS.origin(origin) == allowed
-    assert Cors(allow_origins=("*",)).origin(origin) == "*"
+def test_a_functions_answer_becomes_a_response(answer: object, status: int, body: bytes) -> None:
+    response = http_events.response_v2(json.dumps(answer).encode())
+    assert (response.status, response.body) == (status, body)
 
 
-def test_a_preflight_is_answered_with_what_is_configured() -> None:
-    assert dict(CORS.preflight("http://a", "PUT")) == {
-        "access-control-allow-origin": "http://a",
-        "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "x-api-id",
-        "access-control-allow-methods": "GET,POST",
-        "access-control-allow-headers": "authorization",
-        "access-control-max-age": "300",
-    }
-    assert (
-        CORS.preflight("", "GET")
-        == CORS.preflight("http://a", "")
-        == CORS.preflight("ftp://a", "GET")
-        == []
-    )
-
-
-def test_a_functions_own_cors_headers_are_ignored() -> None:
-    own = [("Access-Control-Allow-Origin", "*"), ("x", "y")]
-    assert CORS.response("ftp://a", own) == CORS.response("", own) == [("x", "y")]
-    assert dict(CORS.response("http://a", own)) == {
-        "x": "y",
-        "access-control-allow-origin": "http://a",
-        "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "x-api-id",
-    }
+def test_headers_and_cookies_of_an_answer_are_kept() -> None:
+    answer = {"statusCode": 200, "headers": {"X-A": 1}, "cookies": ["a=1", "b=2"]}
+    response = http_events.response_v2(json.dumps(answer).encode())
+    assert ("x-a", "1") in response.headers
+    assert [v for k, v in response.headers if k == "set-cookie"] == ["a=1", "b=2"]
+    assert ("content-type", "text/plain; charset=utf-8") in response.headers
 
 
 # Whatever comes
@@ -329,17 +343,16 @@ REQUESTS = st.builds(
 
 @given(KEYS, REQUESTS, st.sampled_from(["$default", "dev"]))
 def test_any_request_becomes_an_event(keys: list[str], asked: HttpRequest, stage: str) -> None:
-    found = httpapi.match(keys, asked.method, asked.path)
+    found = http_events.match_route(keys, asked.method, asked.path)
     assert found is None or found.route_key in keys
-    api = Api("id", stage, API.domain, API.account)
-    for make in (httpapi.event, httpapi.event_1):
-        json.dumps(make(asked, found or Match("$default"), api, "r", NOW), allow_nan=False)
-    CORS.preflight(asked.path, asked.query)
+    api = ApiContext("id", stage, API.domain, API.account)
+    for make in (http_events.event_v2, http_events.event_v1):
+        json.dumps(make(asked, found or RouteMatch("$default"), api, "r", NOW), allow_nan=False)
 
 
 @given(ANSWERS)
 def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
-    for read in (httpapi.response, httpapi.response_1):
+    for read in (http_events.response_v2, http_events.response_v1):
         try:
             response = read(answer)
         except MalformedAnswerError:
@@ -348,3 +361,17 @@ def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
         for name, value in response.headers:
             assert name == name.lower().strip()
             assert not set("\r\n\0") & set(name + value)
+
+
+ANSWERS_WITH_STATUS = st.fixed_dictionaries(
+    {"statusCode": JSON}, optional=dict.fromkeys(FIELDS[1:], JSON)
+)
+
+
+@given(st.binary(max_size=20) | ANSWERS_WITH_STATUS.map(lambda answer: json.dumps(answer).encode()))
+def test_any_answer_with_a_status_code_is_a_response_or_malformed(answer: bytes) -> None:
+    try:
+        response = http_events.response_v2(answer)
+    except MalformedAnswerError:
+        return
+    assert 100 <= response.status <= 599

@@ -1,0 +1,197 @@
+"""Fields that the events of HTTP, REST and WebSocket APIs have in common.
+
+Everything here is pure: it takes a request and returns parts of an event.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl
+
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.apigateway.http_messages import HttpRequest
+
+# Headers that API Gateway replaces with its own, in lower case.
+_REPLACED: Final = {
+    "connection",
+    "content-length",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiContext:
+    """Fields of the API, its stage and the caller that appear in events.
+
+    Attributes:
+        id: the API's id.
+        stage: the stage's name.
+        domain: the host name under which AWS would serve the API.
+        account: the id of the account.
+        variables: the stage variables.
+        caller: the caller, known only with AWS_IAM authorization.
+    """
+
+    id: str
+    stage: str
+    domain: str
+    account: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+
+
+def forwarded_headers(
+    request: HttpRequest,
+    domain: str,
+    request_id: str,
+    now: float,
+    dropped: Container[str] = frozenset(),
+) -> list[tuple[str, str]]:
+    """Return the headers of an event: the client's, and those that API Gateway adds or replaces.
+
+    Args:
+        request: the request. Its header names stay as they were sent.
+        domain: the value of `Host`.
+        request_id: the seed of the trace id, if the client sent none.
+        now: seconds since the Unix epoch, part of the trace id.
+        dropped: more header names, in lower case, that do not reach the function.
+    """
+    headers: list[tuple[str, str]] = []
+    for name, value in request.headers:
+        lowered = name.lower()
+        if lowered not in _REPLACED and lowered not in dropped:
+            headers.append((name, value))
+    forwarded_for = request.source_ip
+    client = request.header("x-forwarded-for")
+    if client:
+        forwarded_for = f"{client}, {request.source_ip}"
+    headers += [
+        ("Host", domain),
+        ("X-Forwarded-For", forwarded_for),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Proto", "https"),
+    ]
+    if not request.header("x-amzn-trace-id"):
+        headers.append(("X-Amzn-Trace-Id", trace_id(request_id, now)))
+    return headers
+
+
+def trace_id(request_id: str, now: float) -> str:
+    """Return an X-Ray trace id. One request always gets the same one."""
+    digest = hashlib.sha256(request_id.encode()).hexdigest()
+    return f"Root=1-{int(now):08x}-{digest[:24]}"
+
+
+def format_1_fields(
+    request: HttpRequest,
+    api: ApiContext,
+    headers: Iterable[tuple[str, str]],
+    parameters: Mapping[str, str],
+) -> dict[str, object]:
+    """Return the fields that events of payload format 1.0 have in HTTP and REST APIs."""
+    header_values = multi_values(headers)
+    query = query_values(request.query)
+    return {
+        "httpMethod": request.method,
+        "headers": last_values(header_values),
+        "multiValueHeaders": header_values,
+        "queryStringParameters": last_values(query) or None,
+        "multiValueQueryStringParameters": query or None,
+        "pathParameters": dict(parameters) or None,
+        "stageVariables": dict(api.variables) or None,
+    }
+
+
+def format_1_context(
+    request: HttpRequest, api: ApiContext, request_id: str, extended_id: str, now: float
+) -> dict[str, object]:
+    """Return the fields that `requestContext` of payload format 1.0 has in HTTP and REST APIs."""
+    return {
+        "accountId": api.account,
+        "apiId": api.id,
+        "domainName": api.domain,
+        "domainPrefix": api.id,
+        "extendedRequestId": extended_id,
+        "httpMethod": request.method,
+        "identity": identity_fields(request.source_ip, request.header("user-agent"), api.caller),
+        "protocol": "HTTP/1.1",
+        "requestId": request_id,
+        "requestTime": access_log_time(now),
+        "requestTimeEpoch": int(now * 1000),
+        "stage": api.stage,
+    }
+
+
+def identity_fields(source_ip: str, user_agent: str, caller: Caller | None) -> dict[str, object]:
+    """Return `requestContext.identity` of payload format 1.0.
+
+    The fields that name the caller are null without AWS_IAM authorization.
+    """
+    return {
+        "accessKey": caller and caller.access_key_id,
+        "accountId": caller and caller.account,
+        "caller": caller and caller.user_id,
+        "cognitoAuthenticationProvider": None,
+        "cognitoAuthenticationType": None,
+        "cognitoIdentityId": None,
+        "cognitoIdentityPoolId": None,
+        "principalOrgId": None,
+        "sourceIp": source_ip,
+        "user": caller and caller.user_id,
+        "userAgent": user_agent,
+        "userArn": caller and caller.arn,
+    }
+
+
+def access_log_time(now: float) -> str:
+    """Return a time in the format of access logs; `now` is in seconds since the Unix epoch."""
+    return time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(now))
+
+
+def multi_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Collect the values of each name, in the order in which they come."""
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return values
+
+
+def query_values(query: str) -> dict[str, list[str]]:
+    """Return the decoded values of each parameter of a query string."""
+    return multi_values(parse_qsl(query, keep_blank_values=True))
+
+
+def last_values(values: Mapping[str, list[str]]) -> dict[str, str]:
+    """Return the last value of each name."""
+    return {name: given[-1] for name, given in values.items()}
+
+
+def without_empty(event: Mapping[str, object]) -> dict[str, object]:
+    """Return an event without the fields that are null, an empty object or an empty list."""
+    return {name: value for name, value in event.items() if value not in ({}, [], None)}
+
+
+def body_fields(body: bytes, *, text: bool) -> tuple[str | None, bool]:
+    """Return `body` and `isBase64Encoded` of an event.
+
+    A body that is not UTF-8 is encoded even if its content type names a text (`text`).
+    """
+    if not body:
+        return None, False
+    if text:
+        try:
+            return body.decode(), False
+        except UnicodeDecodeError:
+            pass
+    return base64.b64encode(body).decode(), True

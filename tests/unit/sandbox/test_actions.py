@@ -1,0 +1,75 @@
+"""IAM actions and resources that a request asks for; the page is named in the module under test."""
+
+from __future__ import annotations
+
+import json
+
+from terralive_sandbox.access.actions import asks_for
+from terralive_sandbox.access.sigv4 import Request, Signed
+
+
+def asked(
+    service: str,
+    body: bytes,
+    *headers: tuple[str, str],
+    path: str = "/",
+    operation: str | None = None,
+) -> object:
+    signed = Signed("k", "20260101", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
+    request = Request("POST", path, "", headers, body)
+    return [(a.action, *a.resources) for a in asks_for(request, signed, "1", operation or None)]
+
+
+def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorization_reference() -> (
+    None
+):
+    form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
+    table = "arn:aws:dynamodb:us-east-1:1:table/t"
+    assert asked("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [
+        ("SNS:Publish", "arn:t")
+    ]
+    assert asked(
+        "dynamodb", b'{"TableName": "t"}', ("x-amz-target", "DynamoDB_20120810.GetItem")
+    ) == [("dynamodb:GetItem", table)]
+    transaction = (
+        b'{"TransactItems": [{"Put": {"TableName": "t"}}, {"ConditionCheck": {"TableName": "t"}}]}'
+    )
+    assert asked(
+        "dynamodb", transaction, ("x-amz-target", "DynamoDB_20120810.TransactWriteItems")
+    ) == [
+        ("dynamodb:PutItem", table),
+        ("dynamodb:ConditionCheckItem", table),
+    ]
+    assert asked(
+        "lambda", b"{}", path="/2015-03-31/functions/f/invocations", operation="Invoke"
+    ) == [("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")]
+    batch = b'{"QueueUrl": "http://127.0.0.1/1/q", "Entries": []}'
+    assert asked("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
+        ("sqs:sendmessage", "arn:aws:sqs:us-east-1:1:q")
+    ]
+    stream = f"{table}/stream/2026"
+    for name, fields in (
+        ("GetRecords", {"ShardIterator": f"{stream}|1|abc"}),
+        ("DescribeStream", {"StreamArn": stream}),
+    ):
+        body = json.dumps(fields).encode()
+        assert asked("dynamodb", body, ("x-amz-target", f"DynamoDBStreams_20120810.{name}")) == [
+            (f"dynamodb:{name}", stream)
+        ]
+    mappings = "/2015-03-31/event-source-mappings/"
+    for path, resource in (
+        (mappings, "*"),
+        (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u"),
+    ):
+        assert asked("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
+    cbor = ("smithy-protocol", "rpc-v2-cbor")
+    assert asked(
+        "monitoring",
+        b"",
+        cbor,
+        path="/service/GraniteServiceVersion20100801/operation/PutMetricData",
+    ) == [("cloudwatch:PutMetricData",)]
+    assert asked("sts", b"Action=GetCallerIdentity", form) == []
+    assert asked("apigateway", b"{}", path="/v2/apis/a/stages") == [
+        ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")
+    ]
