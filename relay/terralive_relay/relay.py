@@ -47,7 +47,8 @@ from terralive_relay.events import (
     Warned,
 )
 from terralive_relay.memory import limit_arenas
-from terralive_relay.pool.pool import Pool, PoolResult
+from terralive_relay.pool.pool import Pool
+from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.refusals import Refusal, error_outcome

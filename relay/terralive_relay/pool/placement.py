@@ -1,8 +1,13 @@
-"""Who gets which worker: the pool's one decision, as a pure function.
+"""Decide which invocation gets which worker. Pure.
 
-Waiting invocations are served in their order, each by an idle worker that fits, else by one that
-soon will be, else by a new one while the limit allows it, else by a new one in the place of an idle
-worker that fits nobody.
+Waiting invocations are served in their order. Each gets, in this order of preference:
+
+1. an idle worker that fits;
+2. a worker that fits and is idle soon (it starts, or has just answered);
+3. a new worker, while the limit allows one;
+4. a new worker in the place of an idle worker that fits no waiting invocation.
+
+An invocation that gets none of these stays in the queue.
 """
 
 from __future__ import annotations
@@ -13,73 +18,88 @@ from typing import Generic, TypeVar
 
 from terralive_relay.pool.worker_state import WorkerState
 
-N = TypeVar("N")
-W = TypeVar("W")
+InvocationT = TypeVar("InvocationT")
+WorkerT = TypeVar("WorkerT")
 
 
 @dataclass(frozen=True)
-class Plan(Generic[N, W]):
-    """`assign` idle workers, `start` a worker for each of these, `retire` idle ones first.
+class Placement(Generic[InvocationT, WorkerT]):
+    """The decision for all waiting invocations.
 
-    `queued` wait for a worker that has work, because of the limit.
+    Attributes:
+        assign: invocations, each with the idle worker that runs it.
+        start: invocations for which a worker is started.
+        retire: idle workers to end before the new ones start.
+        queued: invocations that wait for a busy worker, because of the limit.
     """
 
-    assign: tuple[tuple[N, W], ...]
-    start: tuple[N, ...]
-    retire: tuple[W, ...]
-    queued: tuple[N, ...] = ()
+    assign: tuple[tuple[InvocationT, WorkerT], ...]
+    start: tuple[InvocationT, ...]
+    retire: tuple[WorkerT, ...]
+    queued: tuple[InvocationT, ...] = ()
 
 
-def plan(
-    waiting: Sequence[N],
-    workers: Sequence[tuple[W, WorkerState]],
+def place(
+    waiting: Sequence[InvocationT],
+    workers: Sequence[tuple[WorkerT, WorkerState]],
     limit: int,
-    fit: Callable[[N, W], int],
-) -> Plan[N, W]:
-    """Decide.
+    fit: Callable[[InvocationT, WorkerT], int],
+) -> Placement[InvocationT, WorkerT]:
+    """Decide for every waiting invocation.
 
     Args:
         waiting: invocations, oldest first.
-        workers: all workers with their states; of those that fit equally well, later ones are taken
-            first, so that the early ones can grow idle and be reaped.
-        limit: how many workers may be alive.
-        fit: 0 where the worker cannot serve the invocation; the larger the better.
+        workers: all workers with their states. Of those that fit equally well, later ones are taken
+            first, so that the early ones stay idle and can be ended.
+        limit: the largest number of workers that may be alive.
+        fit: returns how well a worker fits an invocation: 0 where it cannot serve it, else the
+            larger the better.
     """
     idle = [worker for worker, state in workers if state is WorkerState.IDLE]
-    # Soon idle; one that has just answered is nearer to it than one that starts, and `_best`
-    # prefers the later.
-    coming = [worker for worker, state in workers if state is WorkerState.STARTING]
-    coming += [worker for worker, state in workers if state is WorkerState.ANSWERED]
     alive = sum(state.alive for _, state in workers)
-    assign: list[tuple[N, W]] = []
-    unserved: list[N] = []
-    for need in waiting:
-        if (worker := _best(need, idle, fit)) is not None:
-            idle.remove(worker)
-            assign.append((need, worker))
+
+    assign: list[tuple[InvocationT, WorkerT]] = []
+    unserved: list[InvocationT] = []
+    for invocation in waiting:
+        worker = _best(invocation, idle, fit)
+        if worker is None:
+            unserved.append(invocation)
         else:
-            unserved.append(need)
-    start: list[N] = []
-    retire: list[W] = []
-    queued: list[N] = []
-    for need in unserved:
-        if (worker := _best(need, coming, fit)) is not None:
-            coming.remove(worker)
+            idle.remove(worker)
+            assign.append((invocation, worker))
+
+    # A worker that has just answered is idle sooner than one that starts. `_best` prefers later
+    # entries, so the answered ones come last.
+    soon_idle = [worker for worker, state in workers if state is WorkerState.STARTING]
+    soon_idle += [worker for worker, state in workers if state is WorkerState.ANSWERED]
+
+    start: list[InvocationT] = []
+    retire: list[WorkerT] = []
+    queued: list[InvocationT] = []
+    for invocation in unserved:
+        worker = _best(invocation, soon_idle, fit)
+        if worker is not None:
+            soon_idle.remove(worker)
         elif alive < limit:
             alive += 1
-            start.append(need)
+            start.append(invocation)
         elif idle:
             retire.append(idle.pop(0))
-            start.append(need)
+            start.append(invocation)
         else:
-            queued.append(need)
-    return Plan(tuple(assign), tuple(start), tuple(retire), tuple(queued))
+            queued.append(invocation)
+    return Placement(tuple(assign), tuple(start), tuple(retire), tuple(queued))
 
 
-def _best(need: N, workers: Sequence[W], fit: Callable[[N, W], int]) -> W | None:
-    best: W | None = None
+def _best(
+    invocation: InvocationT,
+    workers: Sequence[WorkerT],
+    fit: Callable[[InvocationT, WorkerT], int],
+) -> WorkerT | None:
+    best: WorkerT | None = None
     best_fit = 0
     for worker in workers:
-        if (this := fit(need, worker)) and this >= best_fit:
-            best, best_fit = worker, this
+        this_fit = fit(invocation, worker)
+        if this_fit > 0 and this_fit >= best_fit:
+            best, best_fit = worker, this_fit
     return best

@@ -18,7 +18,8 @@ from textwrap import dedent
 import pytest
 
 from terralive_relay.events import Warned
-from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool, PoolResult
+from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool
+from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import ConfigurationError
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function, until
 from terralive_workers.function import LocalFunction

@@ -4,18 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_relay.pool.placement import Plan, plan
+from terralive_relay.pool.placement import Placement, place
 from terralive_relay.pool.worker_state import IllegalTransitionError, WorkerState, transition
 
 S = WorkerState
 
 
-def decide(waiting: str, workers: list[tuple[str, WorkerState]], limit: int = 4) -> Plan[str, str]:
+def decide(
+    waiting: str, workers: list[tuple[str, WorkerState]], limit: int = 4
+) -> Placement[str, str]:
     """Invocations and workers are letters.
 
     A worker fits an invocation of the same letter, in upper case better.
     """
-    return plan(
+    return place(
         waiting,
         workers,
         limit,
@@ -24,11 +26,11 @@ def decide(waiting: str, workers: list[tuple[str, WorkerState]], limit: int = 4)
 
 
 def test_an_idle_worker_takes_the_invocation() -> None:
-    assert decide("a", [("a1", S.IDLE)]) == Plan((("a", "a1"),), (), ())
+    assert decide("a", [("a1", S.IDLE)]) == Placement((("a", "a1"),), (), ())
 
 
 def test_without_a_worker_one_is_started() -> None:
-    assert decide("a", []) == Plan((), ("a",), ())
+    assert decide("a", []) == Placement((), ("a",), ())
 
 
 def test_the_worker_that_fits_best_is_taken() -> None:
@@ -41,25 +43,29 @@ def test_the_youngest_is_taken_so_that_the_oldest_can_go() -> None:
 
 @pytest.mark.parametrize("state", [S.STARTING, S.ANSWERED])
 def test_a_worker_that_is_soon_idle_is_waited_for(state: WorkerState) -> None:
-    assert decide("a", [("a1", state)]) == Plan((), (), ())
-    assert decide("aa", [("a1", state)]) == Plan((), ("a",), ())
+    assert decide("a", [("a1", state)]) == Placement((), (), ())
+    assert decide("aa", [("a1", state)]) == Placement((), ("a",), ())
 
 
 def test_more_workers_than_the_limit_never_live() -> None:
-    assert decide("aaa", [("a1", S.BUSY)], limit=2) == Plan((), ("a",), (), queued=("a", "a"))
-    assert decide("a", [("a1", S.BUSY), ("a2", S.BUSY)], limit=2) == Plan((), (), (), queued=("a",))
+    assert decide("aaa", [("a1", S.BUSY)], limit=2) == Placement((), ("a",), (), queued=("a", "a"))
+    assert decide("a", [("a1", S.BUSY), ("a2", S.BUSY)], limit=2) == Placement(
+        (), (), (), queued=("a",)
+    )
 
 
 def test_a_worker_that_ends_counts_no_more() -> None:
-    assert decide("a", [("a1", S.STOPPING), ("a2", S.GONE)], limit=1) == Plan((), ("a",), ())
+    assert decide("a", [("a1", S.STOPPING), ("a2", S.GONE)], limit=1) == Placement((), ("a",), ())
 
 
 def test_an_idle_worker_that_fits_nobody_makes_room() -> None:
-    assert decide("a", [("b1", S.IDLE)], limit=1) == Plan((), ("a",), ("b1",))
+    assert decide("a", [("b1", S.IDLE)], limit=1) == Placement((), ("a",), ("b1",))
 
 
 def test_an_idle_worker_that_fits_a_later_invocation_stays() -> None:
-    assert decide("ab", [("b1", S.IDLE)], limit=1) == Plan((("b", "b1"),), (), (), queued=("a",))
+    assert decide("ab", [("b1", S.IDLE)], limit=1) == Placement(
+        (("b", "b1"),), (), (), queued=("a",)
+    )
 
 
 @given(
@@ -72,15 +78,15 @@ def test_whatever_comes_the_plan_keeps_its_rules(
 ) -> None:
     workers = [(f"{kind}{number}", state) for number, (kind, state) in enumerate(kinds)]
     states = dict(workers)
-    decided = decide(waiting, workers, limit)
-    taken = [worker for _, worker in decided.assign]
-    assert all(states[worker] is S.IDLE for worker in (*taken, *decided.retire))
-    assert len({*taken, *decided.retire}) == len(taken) + len(decided.retire)
-    assert all(need == worker[0].lower() for need, worker in decided.assign)
+    placement = decide(waiting, workers, limit)
+    taken = [worker for _, worker in placement.assign]
+    assert all(states[worker] is S.IDLE for worker in (*taken, *placement.retire))
+    assert len({*taken, *placement.retire}) == len(taken) + len(placement.retire)
+    assert all(need == worker[0].lower() for need, worker in placement.assign)
     alive = sum(state.alive for state in states.values())
-    assert alive - len(decided.retire) + len(decided.start) <= max(limit, alive)
+    assert alive - len(placement.retire) + len(placement.start) <= max(limit, alive)
     if waiting and not alive:
-        assert decided.start
+        assert placement.start
 
 
 def test_a_worker_that_is_gone_stays_gone() -> None:

@@ -1,0 +1,98 @@
+"""Builds the processes of one function's workers, and publishes what they print.
+
+It must never log or publish an environment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from terralive_relay.events import LogLine, Sink
+from terralive_relay.pool.debug_port import DebugPort
+from terralive_workers.environment import worker_environment
+from terralive_workers.function import LocalFunction
+from terralive_workers.launch import launch_of
+from terralive_workers.process import Process
+from terralive_workers.runtime_api import RuntimeApi, WorkerClient
+
+
+class Launcher:
+    """Builds worker processes. Only `close` blocks.
+
+    Args:
+        function: the function that workers run.
+        api: the Runtime API that they connect to.
+        sink: takes their output as `LogLine`s.
+        local_environment: the environment variables of this machine.
+        command: a program to run instead of terralive's bootstrap; None for that.
+
+    Raises:
+        ConfigurationError: no worker can run this function's runtime, or its debugger's port is in
+            use.
+    """
+
+    def __init__(
+        self,
+        function: LocalFunction,
+        api: RuntimeApi,
+        sink: Sink,
+        *,
+        local_environment: Mapping[str, str],
+        command: Sequence[str] | None,
+    ) -> None:
+        self._function = function
+        self._api = api
+        self._sink = sink
+        self._local_environment = dict(local_environment)
+        self._command = command
+        # The command line of a worker that is not debugged.
+        self._launch = launch_of(function, command)
+        # Open as long as the pool is, where the function is debugged.
+        self._debug_port: DebugPort | None = None
+        if function.debugger is not None:
+            self._debug_port = DebugPort(function.name, function.debugger.port)
+
+    def build(
+        self,
+        environment: Mapping[str, str],
+        client: WorkerClient,
+        on_exit: Callable[[int | OSError], None],
+    ) -> Process:
+        """Build a process that has not started yet, and let it into the Runtime API.
+
+        Args:
+            environment: the function's environment variables.
+            client: answers the worker's calls of the Runtime API.
+            on_exit: called once, from the process's thread, after the process has ended and left
+                the Runtime API. Takes what `Process` takes.
+        """
+        launch = self._launch
+        if self._debug_port is not None:
+            launch = launch_of(self._function, self._command, self._debug_port.for_worker())
+        worker_id, runtime_api = self._api.register(client, own_port=launch.own_port)
+
+        def exited(status: int | OSError) -> None:
+            self._api.unregister(worker_id)
+            on_exit(status)
+
+        return Process(
+            launch.command,
+            cwd=self._function.path,
+            environment=worker_environment(
+                environment, self._function, runtime_api, self._local_environment
+            ),
+            guardian=self._api.guardian,
+            emit=self._publish,
+            on_exit=exited,
+        )
+
+    def close(self) -> None:
+        """Close the debugger's port. All workers have ended."""
+        if self._debug_port is not None:
+            self._debug_port.close()
+
+    def _publish(self, request_id: str, line: str, stream: str) -> None:
+        # Python's runtime separates the lines of a stack trace with carriage returns, so that the
+        # trace stays one log event.
+        for part in line.split("\r"):
+            self._sink(LogLine(request_id, self._function.name, part, stream))

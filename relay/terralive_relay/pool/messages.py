@@ -1,0 +1,33 @@
+"""Build the warnings that a pool gives. Pure."""
+
+from __future__ import annotations
+
+from terralive_relay.describe import describe_error, describe_place
+from terralive_relay.events import Warned
+from terralive_workers.function import LocalFunction
+from terralive_workers.outcomes import WorkerFailure
+
+
+def workers_all_busy(function: LocalFunction) -> Warned:
+    """Warn that an invocation waits because of the function's `max_workers`."""
+    workers = f"{function.max_workers} busy workers"
+    if function.max_workers == 1:
+        workers = "1 busy worker"
+    return Warned(
+        "workers-all-busy",
+        f"An invocation waits until one of {workers} is free, and its time runs meanwhile. More run"
+        f" at once with max_workers in [functions.'{function.address}'] of terralive.toml.",
+        function.name,
+    )
+
+
+def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warned:
+    """Warn that the code does not load, before an invocation needs it."""
+    outcome = failure.outcome("")
+    error = describe_error(outcome)
+    reason = error.message or error.type
+    place = describe_place(outcome, failure.cause, function.path)
+    if place:
+        reason = f"{place}: {reason}"
+    text = f"{reason}\nThe next invocation gets this error."
+    return Warned("code-does-not-load", text, function.name)

@@ -1,0 +1,120 @@
+"""The pool's records: an invocation without an outcome, one worker, and the result of an invocation."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from terralive_relay.pool.worker_state import WorkerState, transition
+from terralive_stub.protocol.invocation import Invocation, Outcome
+
+# A worker that has answered asks for the next invocation at once. After this many seconds it is
+# still busy with something of its own.
+ANSWERED_SECONDS: Final = 0.2
+
+
+@dataclass(frozen=True)
+class PoolResult:
+    """The end of an invocation.
+
+    Attributes:
+        outcome: the handler's result, or an error.
+        handler_ms: the time that the worker had it; 0 where no worker ever took it.
+        timed_out: it ended at its deadline.
+        waited_ms: the time until a worker took it, which includes a new worker's start.
+    """
+
+    outcome: Outcome
+    handler_ms: float
+    timed_out: bool = False
+    waited_ms: float = 0.0
+
+
+@dataclass(eq=False)
+class PendingInvocation:
+    """An invocation that has no outcome yet.
+
+    Attributes:
+        invocation: the invocation itself.
+        environment: its worker's environment variables, before this machine's own are added.
+        environment_key: a digest of `environment` without its credentials.
+        credentials_key: a digest of the credentials in `environment`.
+        due: its deadline on the monotonic clock; infinite where deadlines are not enforced.
+        allowed_s: the time it had when it was submitted, for the error message.
+        future: completed exactly once, by `complete`.
+        submitted: the time of `Pool.submit`, on the monotonic clock.
+        handed_over: the time at which a worker took it, on the monotonic clock; 0 before.
+    """
+
+    invocation: Invocation
+    environment: Mapping[str, str] = field(repr=False)
+    environment_key: str
+    credentials_key: str
+    due: float
+    allowed_s: float
+    future: Future[PoolResult] = field(default_factory=Future)
+    submitted: float = field(default_factory=time.monotonic)
+    handed_over: float = 0.0
+
+    def complete(self, outcome: Outcome, *, timed_out: bool = False) -> None:
+        """Complete the future, which runs its callbacks: never call this with the pool's lock."""
+        now = time.monotonic()
+        taken = self.handed_over or now
+        handler_ms = (now - taken) * 1000
+        waited_ms = (taken - self.submitted) * 1000
+        self.future.set_result(PoolResult(outcome, handler_ms, timed_out, waited_ms))
+
+
+class WorkerProcess(Protocol):
+    """The pool's use of `terralive_workers.process.Process`."""
+
+    def start(self) -> None: ...
+    def begin(self, request_id: str) -> None: ...
+    def end(self) -> None: ...
+    def kill(self) -> None: ...
+    def join(self, timeout_s: float) -> None: ...
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker. The pool's lock guards every field.
+
+    Attributes:
+        environment_key: the digest of its environment without credentials.
+        credentials_key: the digest of its credentials.
+        generation: the generation of the code that it has loaded.
+        process: its process.
+        state: see `WorkerState`; only `go` changes it.
+        since: the time of the last change of state, on the monotonic clock.
+        pending: the invocation that it runs.
+        next_request: where its request for the next invocation waits; None in the queue ends that
+            request without an invocation.
+    """
+
+    environment_key: str
+    credentials_key: str
+    generation: int
+    process: WorkerProcess
+    state: WorkerState = WorkerState.STARTING
+    since: float = field(default_factory=time.monotonic)
+    pending: PendingInvocation | None = None
+    next_request: queue.SimpleQueue[PendingInvocation | None] | None = None
+
+    def go(self, to: WorkerState) -> None:
+        """Change the state.
+
+        Raises:
+            IllegalTransitionError: the present state does not lead there.
+        """
+        self.state = transition(self.state, to)
+        self.since = time.monotonic()
+
+    def state_for_placement(self, now: float) -> WorkerState:
+        """Return the state. A worker that has answered and does not come back counts as busy."""
+        if self.state is WorkerState.ANSWERED and now >= self.since + ANSWERED_SECONDS:
+            return WorkerState.BUSY
+        return self.state

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import pytest
+
+from terralive_relay.pool.code_state import (
+    BuildFailed,
+    Building,
+    CodeReady,
+    CodeState,
+    StartFailed,
+)
+from terralive_stub.protocol.invocation import Outcome
+from terralive_workers.outcomes import WorkerFailure
+
+FAILURE = WorkerFailure(status=1)
+NO_CODE = Outcome(b"{}", "Terralive.BuildFailed")
+STATES = [
+    CodeState(),
+    CodeState().start_failed("key", FAILURE),
+    CodeState().build_started(),
+    CodeState().build_failed(NO_CODE),
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_workers_of_before_a_change_are_told_from_those_after_it(state: CodeState) -> None:
+    assert state.changed().generation == state.generation + 1
+    assert state.build_started().generation == state.generation + 1
+
+
+def test_a_failed_start_says_nothing_about_changed_code() -> None:
+    state = CodeState().start_failed("key", FAILURE)
+    assert state.status == StartFailed("key", FAILURE)
+    assert state.changed().status == CodeReady()
+    assert state.build_started().status == Building()
+
+
+def test_a_failed_start_is_reported_once_and_stops_no_worker_that_an_invocation_needs() -> None:
+    state = CodeState().start_failed("key", FAILURE)
+    assert state.may_start_for_invocations
+    assert not state.may_start_ahead
+    assert state.start_failure_reported() == CodeState()
+
+
+def test_a_change_during_a_build_leaves_the_build_in_charge() -> None:
+    building = CodeState().build_started()
+    assert building.changed().status == Building()
+    assert not building.changed().may_start_for_invocations
+    assert not building.changed().may_start_ahead
+
+
+def test_a_failed_build_lasts_until_the_next_build() -> None:
+    failed = CodeState().build_started().build_failed(NO_CODE)
+    assert failed.start_failure_reported() == failed
+    assert failed.changed().status == BuildFailed(NO_CODE)
+    assert not failed.may_start_ahead
+    again = failed.build_started().build_succeeded()
+    assert again == CodeState(generation=2)
