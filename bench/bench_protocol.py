@@ -80,7 +80,12 @@ def developer(info: SandboxInfo) -> Credentials:
 def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
     """The real relay, in a process of its own, as `terralive start` has it but for what is printed."""
     function = LocalFunction(
-        FUNCTION, FUNCTION, "python3.12", "app.handler", folder, Path(sys.executable)
+        name=FUNCTION,
+        address=FUNCTION,
+        runtime="python3.12",
+        handler="app.handler",
+        path=folder,
+        python=Path(sys.executable),
     )
     identity = Identity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
     settings = RelaySettings(

@@ -49,7 +49,14 @@ def main(count: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "app.py").write_text("def handler(event, context):\n    return event\n")
         python = Path(sys.executable)
-        function = LocalFunction("echo", "echo", "python3.12", "app.handler", Path(folder), python)
+        function = LocalFunction(
+            name="echo",
+            address="echo",
+            runtime="python3.12",
+            handler="app.handler",
+            path=Path(folder),
+            python=python,
+        )
         official = [str(python), "-m", "awslambdaric", function.handler]
         ours, theirs = (
             Pool(function, api, lambda _: None, command=command) for command in (None, official)

@@ -1,17 +1,17 @@
-"""A function that runs on this machine.
+"""Functions and code that run on this machine, as the project's configuration maps them.
 
-What the project's configuration maps, and nothing that came over a wire.
+Nothing here comes from a message of the relay's connection.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """A shell command that makes functions' code, and the absolute folder in which it runs."""
+    """A shell command that makes the code of functions, and the absolute folder that it runs in."""
 
     command: str
     folder: Path
@@ -19,14 +19,14 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Debugger:
-    """How a function's workers are debugged: one at a time, behind one port.
+    """Debugger settings of a function, whose one worker accepts debuggers on one port.
 
     Attributes:
         port: where debuggers attach, on 127.0.0.1.
-        wait: a worker imports its handler's module only once a debugger is attached.
-        freeze_time: no deadline is enforced here, and the remaining time stays what it was at an
-            invocation's start.
-        debugpy: the package's folder, for a Python function.
+        wait: a worker imports its handler's module only after a debugger is attached.
+        freeze_time: no deadline is enforced here, and the remaining time does not go down during
+            an invocation.
+        debugpy: the folder of the package debugpy, for a Python function.
     """
 
     port: int
@@ -35,38 +35,63 @@ class Debugger:
     debugpy: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFunction:
-    """One Lambda function and the local code that stands behind it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCode:
+    """Local code that a Lambda function of the configuration runs on this machine.
 
     Attributes:
-        name: the deployed function's name.
-        address: its Terraform address (`aws_lambda_function.api`), or its name where there is none.
-        runtime: the runtime its configuration names (`python3.12`), not the stub's.
-        handler: the handler its configuration names (`app.handler`), not the stub's.
-        path: the absolute local code root; becomes the worker's working directory and
+        address: the function's Terraform address (`aws_lambda_function.api`), or its name where it
+            has none. With `count` or `for_each` it may stand for several instances.
+        runtime: the runtime that its configuration names (`python3.12`), not the stub's.
+        handler: the handler that its configuration names (`app.handler`), not the stub's.
+        path: the absolute local code root. It becomes the worker's working directory and
             `LAMBDA_TASK_ROOT`.
         python: the interpreter that runs a Python handler.
         node: the interpreter that runs a Node.js handler.
-        command: a program that speaks the Runtime API, and its arguments, to run instead of
+        command: a program that speaks the Runtime API, and its arguments, which runs instead of
             terralive's bootstraps.
-        watch: globs, relative to `path`, whose change makes workers stale; without one below
-            `path`, everything there.
-        build: what makes the code before its first use and after a change; None where it is used as
-            it stands.
-        max_workers: how many invocations may run at once; under a debugger it is one.
-        debugger: None where nobody debugs it.
+        watch: globs, relative to `path`. A change of what they match makes workers stale. Without
+            a glob below `path`, every file there counts.
+        build: the command that makes the code before its first use and after a change; None where
+            the code is used as it is.
+        max_workers: how many invocations may run at once.
     """
 
-    name: str
     address: str
     runtime: str
     handler: str
     path: Path
     python: Path
-    watch: tuple[str, ...] = ()
-    max_workers: int = 16
     node: Path = Path("node")
     command: tuple[str, ...] = ()
+    watch: tuple[str, ...] = ()
     build: Build | None = None
+    max_workers: int = 16
+
+    def deployed_as(self, name: str, address: str, *, reserved: int | None = None) -> LocalFunction:
+        """Return the deployed function, or the instance of one, that this code stands behind.
+
+        Args:
+            name: the deployed function's name.
+            address: its Terraform address, with the key of the instance.
+            reserved: its reserved concurrency in Lambda, None where it has none. No more
+                invocations run at once here than there.
+        """
+        values = {item.name: getattr(self, item.name) for item in fields(LocalCode)}
+        values["address"] = address
+        if reserved is not None:
+            values["max_workers"] = max(1, min(self.max_workers, reserved))
+        return LocalFunction(name=name, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalFunction(LocalCode):
+    """A deployed Lambda function, and the local code that runs in its place.
+
+    Attributes:
+        name: the deployed function's name.
+        debugger: None where the function is not debugged. A debugged function has one worker.
+    """
+
+    name: str
     debugger: Debugger | None = None

@@ -13,10 +13,11 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record
 from terralive_cli.deploy.deployment import DebugStackOutputs, Deployment, LiveApp
 from terralive_cli.deploy.target import Target, opened, work_folder
+from terralive_cli.functions.code_warnings import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
-from terralive_cli.functions.mapping import doubts, runtime_doubts
+from terralive_cli.functions.live import live_function
 from terralive_cli.output import failures
-from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
+from terralive_cli.output.events import Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_relay.connection.leasing import Identity
@@ -78,12 +79,12 @@ def _warn(ui: Ui, live: LiveApp) -> None:
     for address, reason in live.refused.items():
         ui.emit(Warned(reference="not-live", message=reason, function=address))
     for code in live.code.values():
-        differs = runtime_doubts(code)
-        if differs:
+        differs = interpreter_warning(code)
+        if differs is not None:
             ui.emit(Warned(reference="runtime-differs", message=differs, function=code.address))
-        doubt = doubts(code)
-        if doubt:
-            ui.emit(Warned(reference="handler-doubtful", message=doubt, function=code.address))
+        doubtful = handler_warning(code)
+        if doubtful is not None:
+            ui.emit(Warned(reference="handler-doubtful", message=doubtful, function=code.address))
 
 
 def _serve(
@@ -161,17 +162,7 @@ def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
     access = target.sandbox
     return Ready(
         stage=config.stage,
-        functions=tuple(
-            LiveFunction(
-                item.name,
-                item.address,
-                item.runtime,
-                item.handler,
-                str(item.path),
-                item.debugger.port if item.debugger is not None else 0,
-            )
-            for item in live.functions
-        ),
+        functions=tuple(live_function(function) for function in live.functions),
         outputs=live.outputs,
         urls={name: target.url(value) for name, value in addresses.items()},
         sandbox=SandboxAccess(

@@ -23,7 +23,7 @@ from terralive_cli.configuration.values import (
     Config,
     DebugStackConfig,
     Flags,
-    FunctionConfig,
+    FunctionSettings,
     Output,
     TerraformConfig,
 )
@@ -301,12 +301,12 @@ def _stub_images(table: Table, problems: Problems) -> dict[str, str]:
     return images
 
 
-def _functions(table: Table, project: Path) -> tuple[FunctionConfig, ...]:
+def _functions(table: Table, project: Path) -> tuple[FunctionSettings, ...]:
     functions = []
     for pattern, own in table.tables():
         path, python, node = own.text("path"), own.text("python"), own.text("node")
         functions.append(
-            FunctionConfig(
+            FunctionSettings(
                 pattern=pattern,
                 path=(project / Path(path).expanduser()).resolve() if path else None,
                 handler=own.text("handler"),

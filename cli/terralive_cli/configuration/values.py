@@ -86,7 +86,7 @@ class DebugStackConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class FunctionConfig:
+class FunctionSettings:
     """What the file says of the functions that `pattern` matches; None where it says nothing.
 
     Attributes:
@@ -137,9 +137,9 @@ class Config:
     backend: BackendConfig | None = None
     debug_stack: DebugStackConfig = field(default_factory=DebugStackConfig)
     stub_images: Mapping[str, str] = field(default_factory=dict)  # by architecture
-    functions: tuple[FunctionConfig, ...] = ()
+    functions: tuple[FunctionSettings, ...] = ()
 
-    def function_for(self, address: str, name: str) -> FunctionConfig | None:
+    def function_for(self, address: str, name: str) -> FunctionSettings | None:
         """Find what the file says of a function, or of one instance of a function with `count` or `for_each`.
 
         The exact address or name goes first, then a pattern that names instances
@@ -156,7 +156,7 @@ class Config:
         )
         return next((item for fits in ranks for item in self.functions if fits(item.pattern)), None)
 
-    def of_instances(self, address: str) -> tuple[FunctionConfig, ...]:
+    def of_instances(self, address: str) -> tuple[FunctionSettings, ...]:
         """Find what the file says of single instances of a function (`….worker["eu"]`, `….worker[*]`)."""
         declared = ((item, without_keys(item.pattern)) for item in self.functions)
         return tuple(

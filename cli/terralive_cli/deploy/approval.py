@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.deployment import LivePlan
 from terralive_cli.deploy.target import Target
-from terralive_cli.functions.mapping import LocalCode
-from terralive_cli.output.events import LiveFunction, Message, PlanMade
+from terralive_cli.functions.live import live_function
+from terralive_cli.output.events import Message, PlanMade
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
@@ -105,23 +104,11 @@ def plan_event(config: Config, planned: LivePlan) -> PlanMade:
     return PlanMade(
         stage=config.stage,
         functions=tuple(
-            replace(
-                live_function(code), timeout_s=planned.timeouts.get(without_keys(code.address), 0)
-            )
+            live_function(code, timeout_s=planned.timeouts.get(without_keys(code.address), 0))
             for code in planned.code.values()
         ),
         refused=planned.refused,
         changes=len(planned.plan.changes),
-    )
-
-
-def live_function(code: LocalCode, name: str = "") -> LiveFunction:
-    return LiveFunction(
-        name=name,
-        address=code.address,
-        runtime=code.runtime,
-        handler=code.handler,
-        path=str(code.path),
     )
 
 

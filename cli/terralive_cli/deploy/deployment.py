@@ -35,21 +35,22 @@ from terralive_cli.deploy.warnings import (
     images_in,
     refuse_replacements,
 )
-from terralive_cli.functions.debugging import NOBODY, Debugging
-from terralive_cli.functions.mapping import LocalCode, instances, map_functions
+from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
+from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE, BackendSettings, DebugStackSettings
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.documents import Json
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Plan, Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import App, Prepared
-from terralive_terraform.substitution.rules import FunctionFacts, LiveSettings
-from terralive_workers.function import LocalFunction
+from terralive_terraform.substitution.rules import LiveSettings
+from terralive_workers.function import LocalCode, LocalFunction
 
 _PLACEHOLDER: Final = "not-deployed-yet"
 _OUTPUTS: Final = ("stub_url", "relay_url", "api_arn", "table_name")
@@ -96,7 +97,7 @@ class LivePlan:
 @dataclass(frozen=True, slots=True)
 class _ReadyApp:
     prepared: Prepared
-    code: Mapping[str, LocalCode]
+    mapped: Mapped
     refused: Mapping[str, str]
 
     def planned(self, plan: Plan, debugging: Debugging) -> LivePlan:
@@ -106,7 +107,7 @@ class _ReadyApp:
             for facts in debugged
             if facts.debug_timeout > facts.timeout
         }
-        return LivePlan(plan, self.code, self.refused, timeouts)
+        return LivePlan(plan, self.mapped.code, self.refused, timeouts)
 
 
 class Deployment:
@@ -124,7 +125,7 @@ class Deployment:
         config: Config,
         target: Target,
         emit: Callable[[Event], None],
-        debugging: Debugging = NOBODY,
+        debugging: Debugging = NO_DEBUGGING,
     ) -> None:
         self._config = config
         self._target = target
@@ -232,9 +233,9 @@ class Deployment:
             }
             deployed, facts = terraform.functions(), ready.prepared.functions
             reserved = {address: one.reserved for address, one in deployed.items()}
-            mapped = instances(self._config, facts, _names(deployed), reserved)
-            functions = self._debugging.equipped(facts, ready.code.values(), mapped)
-            return LiveApp(functions, ready.code, ready.refused, values)
+            mapped = instances(self._config, ready.mapped, facts, _names(deployed), reserved)
+            functions = self._debugging.with_debuggers(facts, ready.mapped.code.values(), mapped)
+            return LiveApp(functions, ready.mapped.code, ready.refused, values)
 
     def restore(self, approve: Callable[[Plan], None]) -> bool:
         """Make the app what its configuration says.
@@ -390,7 +391,7 @@ class Deployment:
                     raise _nothing_live(refused)
                 self._debugging.check(prepared.functions, tuple(mapped.code.values()))
                 self._caution(prepared.functions)
-                yield _ReadyApp(prepared, mapped.code, refused)
+                yield _ReadyApp(prepared, mapped, refused)
                 return
         raise TerraliveError(
             "functions-unstable",
@@ -402,15 +403,16 @@ class Deployment:
         """Refuse what must not be applied: a function that goes, an instance without local code."""
         functions = ready.prepared.functions
         refuse_replacements(plan.changes, {facts.address for facts in functions})
-        by_instance = [facts for facts in functions if facts.address not in ready.code]
+        by_instance = [facts for facts in functions if facts.address not in ready.mapped.code]
         if by_instance:
             instances(
                 self._config,
+                ready.mapped,
                 by_instance,
                 functions_after(_names(terraform.functions()), plan.changes),
             )
 
-    def _caution(self, functions: Sequence[FunctionFacts]) -> None:
+    def _caution(self, functions: Sequence[DeclaredFunction]) -> None:
         """Warn once, however often the app is planned."""
         debugged = [facts for facts in functions if facts.is_named(self._debugging.names)]
         more = (warning for facts in debugged for warning in debug_cautions(facts))

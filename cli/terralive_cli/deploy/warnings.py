@@ -11,10 +11,11 @@ from typing import Final
 
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError, TerraformError
+from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.discovery.triggers import HTTP, NOT_KNOWN, REST
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.triggers import HTTP, REST
 from terralive_terraform.runs.progress import Change
-from terralive_terraform.substitution.rules import LONGEST_TIMEOUT, FunctionFacts
 
 _FUNCTION: Final = "aws_lambda_function"
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
@@ -92,7 +93,7 @@ def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict
     return {address: name for address, name in {**fresh, **names}.items() if address not in gone}
 
 
-def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warned]:
+def cautions(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]:
     """Give what stops nothing and should be known of functions that become live."""
     for facts in functions:
         if "vpc_config" in facts.attributes:
@@ -105,28 +106,24 @@ def cautions(functions: Sequence[FunctionFacts]) -> Iterator[Warned]:
             )
 
 
-def debug_cautions(facts: FunctionFacts) -> Iterator[Warned]:
+def debug_cautions(facts: DeclaredFunction) -> Iterator[Warned]:
     """Give what bounds how long an invocation of a debugged function may stand at a breakpoint."""
     timeout = facts.debug_timeout
-    if facts.queue_visibility is not None and timeout < LONGEST_TIMEOUT:
-        known = (
-            f"is {facts.queue_visibility} s"
-            if facts.queue_visibility != NOT_KNOWN
-            else "is not known from here"
-        )
-        raised = (
-            f"is raised to {timeout} s only"
-            if timeout > facts.timeout
-            else f"stays {facts.timeout} s"
-        )
+    if facts.queue_visibilities and timeout < FUNCTION_TIMEOUT_SECONDS:
+        known = "is not known from here"
+        if facts.shortest_visibility is not None:
+            known = f"is {facts.shortest_visibility} s"
+        raised = f"stays {facts.timeout} s"
+        if timeout > facts.timeout:
+            raised = f"is raised to {timeout} s only"
         yield Warned(
             reference="debug-queue-visibility",
             message=f"The visibility timeout of its queue {known}, and AWS takes no longer function timeout than that: "
             f"its timeout {raised}. An invocation that takes longer ends there, and its messages come again. Give the "
-            f"queue visibility_timeout_seconds = {LONGEST_TIMEOUT} on the stages you debug on.",
+            f"queue visibility_timeout_seconds = {FUNCTION_TIMEOUT_SECONDS} on the stages you debug on.",
             function=facts.address,
         )
-    elif timeout < LONGEST_TIMEOUT:
+    elif timeout < FUNCTION_TIMEOUT_SECONDS:
         yield Warned(
             reference="debug-timeout-ignored",
             message=f"Its lifecycle ignores changes of timeout: it stays {timeout} s.",

@@ -1,8 +1,8 @@
-"""`start --debug`: which functions are debugged, on which ports, with what. What is wrong is found before a deployment.
+"""Debugged functions of `start --debug`: their ports and debuggers, checked before a deployment.
 
-A function has the same port at every start, whichever are debugged: the first Python function of
-the app 5678, the next one 5679, and so on; Node's begin at 9229. `init --vscode` writes the same
-numbers.
+A function has the same port at every start, whichever functions are debugged: the first Python
+function of the app has 5678, the next one 5679, and so on; those of Node.js begin at 9229.
+`init --vscode` writes the same numbers.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from terralive_cli.configuration.table import closest
-from terralive_cli.functions.mapping import LocalCode
+from terralive_cli.functions.interpreters import runtime_family
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.substitution.rules import FunctionFacts
-from terralive_workers.function import Debugger, LocalFunction
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_workers.function import Debugger, LocalCode, LocalFunction
 
 _FIRST_PORTS: Final[Mapping[str, int]] = {"python": 5678, "nodejs": 9229}
 _LAST_PORT: Final = 65535
@@ -29,8 +29,11 @@ _LOOK_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A function as it was typed, and its port; 0 for its own."""
+class _Typed:
+    """One `--debug` option: a function's name as it was typed, and its port.
+
+    Port 0 stands for the function's own port.
+    """
 
     function: str
     port: int
@@ -38,9 +41,14 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Debugging:
-    """What is debugged, and how; see `Debugger`."""
+    """Options of `start --debug`.
 
-    wanted: tuple[_Wanted, ...] = ()
+    Attributes:
+        wanted: the functions to debug.
+        wait, freeze_time: see `Debugger`.
+    """
+
+    wanted: tuple[_Typed, ...] = ()
     wait: bool = False
     freeze_time: bool = False
 
@@ -52,23 +60,26 @@ class Debugging:
             ConfigurationError: `debug-options`.
         """
         if (wait or freeze_time) and not typed:
+            option = "--debug-wait"
+            if not wait:
+                option = "--debug-freeze-time"
             raise ConfigurationError(
                 "debug-options",
-                f"{'--debug-wait' if wait else '--debug-freeze-time'} says how, and no function is debugged.",
+                f"{option} says how, and no function is debugged.",
                 hint="Name one: `--debug FUNCTION`.",
             )
-        return cls(tuple(_wanted(item) for item in typed), wait, freeze_time)
+        return cls(tuple(_read(item) for item in typed), wait, freeze_time)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What functions are called here, without instance keys."""
+        """The typed names, without instance keys."""
         return tuple(without_keys(item.function) for item in self.wanted)
 
-    def check(self, functions: Sequence[FunctionFacts], code: Sequence[LocalCode]) -> None:
-        """Find out what is wrong before anything is deployed.
+    def check(self, functions: Sequence[DeclaredFunction], code: Sequence[LocalCode]) -> None:
+        """Check before a deployment that every named function can be debugged.
 
         Args:
-            functions: those that become live.
+            functions: the functions that become live.
             code: their local code.
 
         Raises:
@@ -76,151 +87,168 @@ class Debugging:
         """
         ports = ports_of(functions, code)
         by_port: dict[int, str] = {}
-        for item in self.wanted:
-            facts = next(
-                (facts for facts in functions if facts.is_named([without_keys(item.function)])),
-                None,
-            )
-            if facts is None:
-                raise _unknown(item.function, functions)
+        for typed in self.wanted:
+            function = _named(typed.function, functions)
             for local in code:
-                if without_keys(local.address) == facts.address:
-                    _debugger_for(local)
-            port = item.port or ports[facts.address]
+                if without_keys(local.address) == function.address:
+                    _debugger_package(local)
+            port = typed.port or ports[function.address]
             if port in by_port:
                 raise ConfigurationError(
                     "debug-port-in-use",
-                    f"{facts.address} cannot be debugged on port {port}: {by_port[port]} is.",
+                    f"{function.address} cannot be debugged on port {port}: {by_port[port]} is.",
                     hint="Choose another one: `--debug FUNCTION:PORT`.",
                 )
-            by_port[port] = facts.address
-            listen(facts.address, port).close()
+            by_port[port] = function.address
+            listen(function.address, port).close()
 
-    def equipped(
+    def with_debuggers(
         self,
-        functions: Sequence[FunctionFacts],
+        functions: Sequence[DeclaredFunction],
         code: Iterable[LocalCode],
-        mapped: Sequence[LocalFunction],
+        deployed: Sequence[LocalFunction],
     ) -> tuple[LocalFunction, ...]:
-        """Give the deployed functions, with debuggers for those that are debugged."""
+        """Return the deployed functions, with debuggers for those that are debugged.
+
+        Args:
+            functions: the live functions as the configuration declares them.
+            code: their local code.
+            deployed: the deployed functions and instances.
+        """
         ports = ports_of(functions, code)
-        reserved = {*ports.values(), *(item.port for item in self.wanted)}
+        declared = {function.address: function for function in functions}
+        reserved = {*ports.values(), *(typed.port for typed in self.wanted)}
         taken: set[int] = set()
         found: list[LocalFunction] = []
-        for function in mapped:
-            facts = next(
-                facts for facts in functions if facts.address == without_keys(function.address)
-            )
-            item = next(
-                (item for item in self.wanted if _is_meant(item.function, facts, function)), None
-            )
-            if item is None:
-                found.append(function)
+        for local in deployed:
+            function = declared[without_keys(local.address)]
+            typed = self._typed_for(function, local)
+            if typed is None:
+                found.append(local)
                 continue
-            port = item.port or ports[facts.address]
-            if port in taken:  # a further instance of the same function
-                port = next(
-                    port for port in range(port, _LAST_PORT) if port not in taken | reserved
-                )
+            port = typed.port or ports[function.address]
+            if port in taken:
+                # Another instance of the same function takes the next port that is nobody's.
+                while port in taken or port in reserved:
+                    port += 1
             taken.add(port)
             debugger = Debugger(
                 port,
                 wait=self.wait,
                 freeze_time=self.freeze_time,
-                debugpy=_debugger_for(function),
+                debugpy=_debugger_package(local),
             )
-            found.append(replace(function, max_workers=1, debugger=debugger))
+            found.append(replace(local, max_workers=1, debugger=debugger))
         return tuple(found)
 
+    def _typed_for(self, function: DeclaredFunction, local: LocalFunction) -> _Typed | None:
+        """Return what was typed for a deployed function; None where it is not debugged.
 
-NOBODY: Final = Debugging()
+        A name with an instance's key means that instance alone.
+        """
+        for typed in self.wanted:
+            name = typed.function
+            has_key = name != without_keys(name)
+            if has_key and name == local.address:
+                return typed
+            if not has_key and function.is_named([name]):
+                return typed
+        return None
 
 
-def ports_of(functions: Sequence[FunctionFacts], code: Iterable[LocalCode]) -> dict[str, int]:
-    """Give each function's own port by its address; functions that cannot be debugged have none.
+NO_DEBUGGING: Final = Debugging()
+
+
+def ports_of(functions: Sequence[DeclaredFunction], code: Iterable[LocalCode]) -> dict[str, int]:
+    """Return each function's own port by its address; a function without a debugger has none.
 
     Args:
-        functions: as Terraform's configuration has them.
-        code: their local side, where they have one: it knows the runtime of a container image.
+        functions: the functions as the Terraform configuration declares them.
+        code: their local code, where they have some. It knows the runtime of a container image.
     """
-    runtimes = {without_keys(local.address): local.runtime for local in code}
+    runtimes = {function.address: function.runtime or "" for function in functions}
+    runtimes.update((without_keys(local.address), local.runtime) for local in code)
     ports: dict[str, int] = {}
-    for language, first in _FIRST_PORTS.items():
-        own = (
-            facts
-            for facts in functions
-            if runtimes.get(facts.address, facts.runtime).startswith(language)
-        )
-        ports.update({facts.address: first + number for number, facts in enumerate(own)})
+    for family, first in _FIRST_PORTS.items():
+        port = first
+        for function in functions:
+            if runtime_family(runtimes[function.address]) == family:
+                ports[function.address] = port
+                port += 1
     return ports
 
 
-def _wanted(typed: str) -> _Wanted:
+def _read(typed: str) -> _Typed:
     function, colon, digits = typed.rpartition(":")
     if not colon:
-        return _Wanted(typed, 0)
+        return _Typed(typed, 0)
     if not function or not digits.isdecimal() or not 0 < int(digits) <= _LAST_PORT:
         raise ConfigurationError(
             "debug-options",
             f"--debug {typed}: {digits!r} is no port.",
-            hint=f"`--debug FUNCTION` or `--debug FUNCTION:PORT`, with a port from 1 to {_LAST_PORT}.",
+            hint="`--debug FUNCTION` or `--debug FUNCTION:PORT`, with a port from 1 to "
+            f"{_LAST_PORT}.",
         )
-    return _Wanted(function, int(digits))
+    return _Typed(function, int(digits))
 
 
-def _is_meant(typed: str, facts: FunctionFacts, function: LocalFunction) -> bool:
-    """Tell whether this deployed function is.
+def _named(typed: str, functions: Sequence[DeclaredFunction]) -> DeclaredFunction:
+    """Find the function that was typed.
 
-    One that was typed with an instance's key is only that instance.
+    Raises:
+        ConfigurationError: `debug-function-unknown`.
     """
-    if typed != without_keys(typed):
-        return typed == function.address
-    return facts.is_named([typed])
-
-
-def _unknown(typed: str, functions: Sequence[FunctionFacts]) -> ConfigurationError:
-    known = [facts.address for facts in functions]
-    near = closest(typed, [name for facts in functions for name in facts.names])
-    return ConfigurationError(
+    for function in functions:
+        if function.is_named([without_keys(typed)]):
+            return function
+    names: list[str] = []
+    for function in functions:
+        names.extend(function.names)
+    addresses = ", ".join(function.address for function in functions)
+    raise ConfigurationError(
         "debug-function-unknown",
-        f"--debug {typed}: no live function is called so.{near}",
-        hint=f"These can be debugged, by address or name: {', '.join(known)}.",
+        f"--debug {typed}: no live function has this name.{closest(typed, names)}",
+        hint=f"These can be debugged, by address or name: {addresses}.",
     )
 
 
-def _debugger_for(code: LocalCode | LocalFunction) -> Path | None:
-    """Find what a function is debugged with: debugpy's folder, or None for Node's own inspector.
+def _debugger_package(code: LocalCode) -> Path | None:
+    """Find the folder of debugpy for a Python function; None for Node's own inspector.
 
     Raises:
-        ConfigurationError: there is nothing.
+        ConfigurationError: the function cannot be debugged, or there is no debugpy.
     """
-    if code.command or not code.runtime.startswith(tuple(_FIRST_PORTS)):
-        what = (
-            "is run by a command of its own" if code.command else f"has the runtime {code.runtime}"
-        )
+    family = runtime_family(code.runtime)
+    if code.command or family not in _FIRST_PORTS:
+        runs = f"has the runtime {code.runtime}"
+        if code.command:
+            runs = "is run by a command of its own"
         raise ConfigurationError(
             "debug-not-supported",
-            f"{code.address} {what}: terralive lets debuggers into Python and Node.js functions that it runs itself.",
-            hint="Have its own command let a debugger in.",
+            f"{code.address} {runs}: terralive attaches debuggers to Python and Node.js functions "
+            "that it runs itself.",
+            hint="Its own command has to accept a debugger.",
         )
-    if not code.runtime.startswith("python"):
+    if family != "python":
         return None
     found = _debugpy(code.python)
     if found is None:
         raise ConfigurationError(
             "debugpy-missing",
-            f"{code.address} cannot be debugged: neither {code.python} nor terralive itself has debugpy.",
-            hint=f"`{code.python} -m pip install debugpy`, or install terralive with its extra: `terralive[debug]`.",
+            f"{code.address} cannot be debugged: neither {code.python} nor terralive itself has "
+            "debugpy.",
+            hint=f"`{code.python} -m pip install debugpy`, or install terralive with its extra: "
+            "`terralive[debug]`.",
         )
     return found
 
 
 @cache
 def _debugpy(python: Path) -> Path | None:
-    """Find debugpy's folder: the project's own, else terralive's."""
+    """Find debugpy's folder: that of the project's Python, or else that of terralive's."""
     ask = "import importlib.util as u; s = u.find_spec('debugpy'); print(s.origin if s else '')"
     try:
-        told = subprocess.run(
+        origin = subprocess.run(
             [str(python), "-I", "-c", ask],
             capture_output=True,
             text=True,
@@ -228,7 +256,10 @@ def _debugpy(python: Path) -> Path | None:
             timeout=_LOOK_SECONDS,
         ).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        told = ""  # an interpreter that does not start is told of by the worker
+        origin = ""  # the worker reports an interpreter that does not start
+    if origin:
+        return Path(origin).parent
     own = importlib.util.find_spec("debugpy")
-    origin = told or (own.origin if own is not None else None)
-    return Path(origin).parent if origin else None
+    if own is None or own.origin is None:
+        return None
+    return Path(own.origin).parent

@@ -1,6 +1,6 @@
-"""Which program runs a function's handler on this machine, and whether it is of the deployed runtime's version.
+"""Programs of this machine that run handlers, and how their versions compare to the deployed runtime.
 
-Finds files and asks programs for their version; what follows from that is decided by its callers.
+It finds files and asks programs for their version. Callers decide what follows from that.
 """
 
 from __future__ import annotations
@@ -15,32 +15,63 @@ from pathlib import Path
 from typing import Final
 
 from terralive_terraform.runs import node
+from terralive_workers.function import LocalCode
 
 OLDEST_NODE: Final = 18
-_KINDS: Final = {"python": "Python", "nodejs": "Node.js"}
+NO_NODE: Final = Path("node")  # a name that PATH does not know
+_FAMILIES: Final = ("python", "nodejs", "provided")
+_LANGUAGES: Final = {"python": "Python", "nodejs": "Node.js"}
+_VERSION_SECONDS: Final = 20
+
+
+def runtime_family(runtime: str) -> str | None:
+    """Return `python`, `nodejs` or `provided`; None for a runtime that terralive does not run."""
+    for family in _FAMILIES:
+        if runtime.startswith(family):
+            return family
+    return None
+
+
+def handler_interpreter(code: LocalCode) -> Path | None:
+    """Return the interpreter that terralive runs a handler with; None where another program does."""
+    if code.command:
+        return None
+    match runtime_family(code.runtime):
+        case "python":
+            return code.python
+        case "nodejs":
+            return code.node
+        case _:
+            return None
 
 
 def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
-    """Find a program.
+    """Find a program; None where there is none.
 
-    A bare name on PATH, a relative path below the first of `folders` that has it.
+    A bare name is looked for on PATH, a relative path below each of `folders` in turn.
     """
     if "/" not in program:
         found = shutil.which(program)
         return Path(found) if found else None
     path = Path(program).expanduser()
     candidates = [folder / path for folder in folders] or [path]
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    return None
 
 
 def python_of(project: Path, path: Path) -> Path:
     """Find the project's own Python.
 
-    A venv in the code's folder or above it, up to the project; else this one.
+    It is the virtual environment in the code's folder or above it, up to the project; without one,
+    it is the Python that runs terralive.
     """
     folders = [path, *path.parents]
-    stop = folders.index(project) + 1 if project in folders else 1
-    for folder in [*folders[:stop], project]:
+    searched = [path]
+    if project in folders:
+        searched = folders[: folders.index(project) + 1]
+    for folder in [*searched, project]:
         for name in (".venv", "venv"):
             candidate = folder / name / "bin" / "python"
             if candidate.exists():
@@ -49,44 +80,53 @@ def python_of(project: Path, path: Path) -> Path:
 
 
 def default_node() -> Path | None:
-    """Find the Node.js on PATH.
-
-    Else the one that is there for Terraform's sake, which `is_bundled` knows.
-    """
+    """Find the Node.js on PATH, or else the one that is installed for jsii (see `is_bundled`)."""
+    found = find("node")
+    if found is not None:
+        return found
     bundled = node.from_pypi()
-    return find("node") or (Path(bundled) if bundled else None)
+    return Path(bundled) if bundled else None
 
 
 def is_bundled(program: Path) -> bool:
+    """Tell whether a Node.js is the one that terralive's extra `node` installs."""
     return str(program) == node.from_pypi()
 
 
 @cache
-def version_of(program: Path) -> str:
-    """Ask an interpreter for its version (`3.12.4`); "" where it does not say."""
+def version_of(program: Path) -> str | None:
+    """Ask an interpreter for its version (`3.12.4`); None where it does not answer."""
     if program == Path(sys.executable):
         return ".".join(str(part) for part in sys.version_info[:3])
     try:
         ended = subprocess.run(
-            [program, "--version"], capture_output=True, text=True, check=False, timeout=20
+            [program, "--version"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_VERSION_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
+        return None
     found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    return found[0] if found else ""
+    return found[0] if found else None
 
 
-def mismatch(runtime: str, program: Path, version: str) -> str:
-    """Say that a runtime (`python3.12`, `nodejs20.x`) and the local interpreter differ.
+def mismatch(runtime: str, program: Path, version: str | None) -> str | None:
+    """Warn that a runtime (`python3.12`, `nodejs20.x`) and the local interpreter differ.
 
-    "" where they do not.
+    None where they do not, or where that is not known.
     """
     match = re.fullmatch(r"(python|nodejs)(\d+(?:\.\d+)?)(?:\.x)?", runtime)
-    if match is None or not version or f"{version}.".startswith(f"{match[2]}."):
-        return ""
-    kind = _KINDS[match[1]]
-    setting = match[1].removesuffix("js")
+    if match is None or not version:
+        return None
+    family, deployed_version = match[1], match[2]
+    if f"{version}.".startswith(f"{deployed_version}."):
+        return None
+    language = _LANGUAGES[family]
+    setting = family.removesuffix("js")
     return (
-        f"It is deployed on {runtime} and runs here by {kind} {version} ({program}): what differs between the two "
-        f'shows on AWS only. `{setting} = "…"` in its [functions] table names another {kind}.'
+        f"It is deployed on {runtime} and runs here by {language} {version} ({program}): "
+        f'differences between the two show on AWS only. `{setting} = "…"` in its [functions] table '
+        f"names another {language}."
     )

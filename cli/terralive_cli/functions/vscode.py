@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.functions.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.documents import Json, items, parse_object
+from terralive_workers.function import LocalCode
 
 _STRING: Final = r'"(?:\\.|[^"\\])*"'
 _COMMENT: Final = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.discovery.triggers import gateways, shortest_visibility
+from terralive_terraform.discovery.declared import DeclaredFunction, declared_function, literal
+from terralive_terraform.discovery.roles import owner_for, policy_owners
+from terralive_terraform.discovery.triggers import gateways, queue_visibilities
 from terralive_terraform.documents import Json, parse_object, read_object, section, text
-from terralive_terraform.substitution.roles import owner_for, policy_owners
-from terralive_terraform.substitution.rules import FunctionFacts, facts_from_block, literal
 
 # Terraform reads `*_override.tf.json` last and lets it only change what other files define.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
@@ -38,7 +38,7 @@ class Module:
     """
 
     directory: Path
-    functions: tuple[FunctionFacts, ...]
+    functions: tuple[DeclaredFunction, ...]
 
 
 def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
@@ -51,7 +51,7 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
     Raises:
         ConfigurationError: a file cannot be read as Terraform.
     """
-    found: dict[Path, list[FunctionFacts]] = {}
+    found: dict[Path, list[DeclaredFunction]] = {}
     downloaded = _downloaded(root, data_dir)
     pending = [(root.resolve(), "", "", False)]
     while pending:
@@ -62,9 +62,8 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
         )
         for name, block in _blocks(document, "module"):
             child_key = f"{key}.{name}" if key else name
-            child = _module_directory(
-                directory, literal(text(block, "source")), downloaded.get(child_key)
-            )
+            source = literal(text(block, "source")) or ""
+            child = _module_directory(directory, source, downloaded.get(child_key))
             if child:
                 again = (
                     repeated or block.get("count") is not None or block.get("for_each") is not None
@@ -96,7 +95,7 @@ def read_module(directory: Path) -> dict[str, Json]:
 
 def functions_of(
     document: Mapping[str, Json], directory: Path, prefix: str, *, repeated: bool = False
-) -> Iterator[FunctionFacts]:
+) -> Iterator[DeclaredFunction]:
     """Give the functions of one module's document; `repeated` says that the module itself is."""
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
@@ -104,13 +103,13 @@ def functions_of(
     for label, block in section(resources, "aws_lambda_function").items():
         if not isinstance(block, dict):
             continue
-        facts = facts_from_block(f"{prefix}aws_lambda_function.{label}", block)
+        function = declared_function(f"{prefix}aws_lambda_function.{label}", block)
         yield replace(
-            facts,
-            path=facts.path or _archived(block, archives, directory),
-            instanced=repeated or bool(facts.repeated),
+            function,
+            path=function.path or _archived(block, archives, directory),
+            instanced=repeated or bool(function.repeated),
             policies_owner=owner_for(block, owners),
-            queue_visibility=shortest_visibility(label, facts.function_name, resources),
+            queue_visibilities=queue_visibilities(label, function.function_name, resources),
             gateways=gateways(label, resources),
         )
 

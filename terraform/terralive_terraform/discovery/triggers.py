@@ -1,13 +1,13 @@
-"""What a module's configuration says of a function's triggers, as far as it bounds how long an invocation may take.
+"""Triggers of a function that limit how long an invocation may take. Pure.
 
-Pure. It sees what stands in the function's own module and names the function directly; an alias, a
-variable or another module between the two hides a trigger.
+It sees only what the function's own module declares and what names the function directly. An
+alias, a variable or another module in between hides a trigger.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from terralive_terraform.documents import Json, section, text
@@ -17,60 +17,72 @@ QUEUE: Final = "aws_sqs_queue"
 HTTP: Final = "aws_apigatewayv2_integration"
 REST: Final = "aws_api_gateway_integration"
 KINDS: Final = (MAPPING, QUEUE, HTTP, REST)
-NOT_KNOWN: Final = 0
-_DEFAULT_VISIBILITY: Final = (
-    30  # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/sqs_queue
-)
+# Each type of API Gateway integration, and its attribute that names the function.
+_URI_ATTRIBUTES: Final = {HTTP: "integration_uri", REST: "uri"}
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/sqs_queue
+_DEFAULT_VISIBILITY: Final = 30
 _QUEUE: Final = re.compile(r"(?<!data\.)\baws_sqs_queue\.([\w-]+)")
-_ELSE: Final = re.compile(r"\baws_(?!sqs_queue)\w+\.|^arn:[\w-]+:(?!sqs:)")
+# Event sources that certainly are no queue: another resource, or the ARN of another service.
+_NO_QUEUE: Final = re.compile(r"\baws_(?!sqs_queue)\w+\.|^arn:[\w-]+:(?!sqs:)")
 
 
-def shortest_visibility(label: str, name: str, resources: Mapping[str, Json]) -> int | None:
-    """Give the shortest visibility timeout of the queues that a function polls, in seconds.
+def queue_visibilities(
+    label: str, function_name: str | None, resources: Mapping[str, Json]
+) -> tuple[int | None, ...]:
+    """Return the visibility timeout of each queue that a function polls.
 
     Args:
         label: the function's name in its module.
-        name: its name on AWS, where that is a literal.
+        function_name: its name on AWS, where that is a literal.
         resources: the module's resources by type and label, in Terraform's JSON syntax.
 
     Returns:
-        None where it polls none, NOT_KNOWN where that of a queue is not known.
+        Seconds, None for a queue whose visibility timeout is not known.
     """
-    found = [
-        _visibility(text(block, "event_source_arn"), section(resources, QUEUE))
-        for block in section(resources, MAPPING).values()
-        if isinstance(block, dict) and _names(text(block, "function_name"), label, name)
-    ]
-    return min((seconds for seconds in found if seconds is not None), default=None)
+    found: list[int | None] = []
+    for mapping in _blocks(resources, MAPPING):
+        function = text(mapping, "function_name")
+        is_own = _refers_to(function, label) or (bool(function) and function == function_name)
+        source = text(mapping, "event_source_arn")
+        if is_own and _may_be_queue(source):
+            found.append(_visibility(source, section(resources, QUEUE)))
+    return tuple(found)
 
 
 def gateways(label: str, resources: Mapping[str, Json]) -> tuple[str, ...]:
-    """Give the types of the API Gateway integrations that call a function."""
-    uris = {HTTP: "integration_uri", REST: "uri"}
-    return tuple(
-        kind
-        for kind, attribute in uris.items()
-        if any(
-            isinstance(block, dict) and _names(text(block, attribute), label)
-            for block in section(resources, kind).values()
-        )
-    )
+    """Return the types of the API Gateway integrations that call a function."""
+    found: list[str] = []
+    for kind, attribute in _URI_ATTRIBUTES.items():
+        uris = [text(block, attribute) for block in _blocks(resources, kind)]
+        if any(_refers_to(uri, label) for uri in uris):
+            found.append(kind)
+    return tuple(found)
 
 
-def _names(reference: str, label: str, name: str = "") -> bool:
-    return (bool(name) and reference == name) or bool(
-        re.search(rf"\baws_lambda_function\.{re.escape(label)}(?![\w-])", reference)
-    )
+def _blocks(resources: Mapping[str, Json], kind: str) -> Iterator[dict[str, Json]]:
+    for block in section(resources, kind).values():
+        if isinstance(block, dict):
+            yield block
+
+
+def _refers_to(reference: str, label: str) -> bool:
+    pattern = rf"\baws_lambda_function\.{re.escape(label)}(?![\w-])"
+    return re.search(pattern, reference) is not None
+
+
+def _may_be_queue(source: str) -> bool:
+    if _QUEUE.search(source):
+        return True
+    return bool(source) and not _NO_QUEUE.search(source)
 
 
 def _visibility(source: str, queues: Mapping[str, Json]) -> int | None:
+    """Return a queue's visibility timeout in seconds, None where it is not known."""
     queue = _QUEUE.search(source)
     if queue is None:
-        return None if not source or _ELSE.search(source) else NOT_KNOWN
+        return None
     block = queues.get(queue[1])
-    seconds = (
-        block.get("visibility_timeout_seconds", _DEFAULT_VISIBILITY)
-        if isinstance(block, dict)
-        else NOT_KNOWN
-    )
-    return seconds if isinstance(seconds, int) else NOT_KNOWN
+    if not isinstance(block, dict):
+        return None
+    seconds = block.get("visibility_timeout_seconds", _DEFAULT_VISIBILITY)
+    return seconds if isinstance(seconds, int) else None

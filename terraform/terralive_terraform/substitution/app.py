@@ -23,6 +23,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import (
     ADDED_FILE,
     OVERRIDE_FILE,
@@ -39,9 +40,8 @@ from terralive_terraform.runs.process import private_directory, run_process
 from terralive_terraform.runs.progress import failure
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
-    FunctionFacts,
     LiveSettings,
-    Refusal,
+    NotLive,
     Substitution,
     added_document,
     override_document,
@@ -62,15 +62,15 @@ class Prepared:
     Attributes:
         directory: where Terraform runs.
         data_dir: its TF_DATA_DIR; None for the team's own `.terraform`.
-        functions: what becomes live, or without live settings every function, with the facts of its
+        functions: what becomes live, or without live settings every function, with the function of its
             real code.
         refused: what was wanted live and cannot be.
     """
 
     directory: Path
     data_dir: Path | None
-    functions: tuple[FunctionFacts, ...]
-    refused: tuple[Refusal, ...]
+    functions: tuple[DeclaredFunction, ...]
+    refused: tuple[NotLive, ...]
 
 
 class App(ABC):
@@ -300,7 +300,7 @@ class PlainApp(App):
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, own_data or users_data, environment)
             modules = find_modules(self.directory, own_data or users_data)
-            found = tuple(facts for module in modules for facts in module.functions)
+            found = tuple(function for module in modules for function in module.functions)
             selection = _whole(_select(found, live and live.seen_from(self.directory)), modules)
             with _borrowed_lock_file(self.directory, work) if own_data else _nothing():
                 written = [module.directory / name for module in modules for name in OWN_FILES]
@@ -325,9 +325,9 @@ class PlainApp(App):
     ) -> None:
         for module in modules:
             wanted = {
-                facts.label: selection.substitutions[facts.address]
-                for facts in module.functions
-                if facts.address in selection.substitutions
+                function.label: selection.substitutions[function.address]
+                for function in module.functions
+                if function.address in selection.substitutions
             }
             _write_own_files(
                 module.directory, wanted, backend if module.directory == self.directory else None
@@ -352,25 +352,25 @@ class PlainApp(App):
 class _Selection:
     """`substitutions` by address."""
 
-    functions: tuple[FunctionFacts, ...]
-    refused: tuple[Refusal, ...]
+    functions: tuple[DeclaredFunction, ...]
+    refused: tuple[NotLive, ...]
     substitutions: Mapping[str, Substitution]
 
 
-def _select(functions: tuple[FunctionFacts, ...], live: LiveSettings | None) -> _Selection:
+def _select(functions: tuple[DeclaredFunction, ...], live: LiveSettings | None) -> _Selection:
     if live is None:
         return _Selection(functions, (), {})
-    refused: list[Refusal] = []
+    refused: list[NotLive] = []
     substitutions: dict[str, Substitution] = {}
-    for facts in functions:
-        if not live.selects(facts):
+    for function in functions:
+        if not live.selects(function):
             continue
-        decision = substitute(facts, live)
-        if isinstance(decision, Refusal):
+        decision = substitute(function, live)
+        if isinstance(decision, NotLive):
             refused.append(decision)
         else:
-            substitutions[facts.address] = decision
-    chosen = tuple(facts for facts in functions if facts.address in substitutions)
+            substitutions[function.address] = decision
+    chosen = tuple(function for function in functions if function.address in substitutions)
     return _Selection(chosen, tuple(refused), substitutions)
 
 
@@ -382,8 +382,10 @@ def _whole(selection: _Selection, modules: Sequence[Module]) -> _Selection:
     kept = dict(selection.substitutions)
     refused = list(selection.refused)
     for module in modules:
-        for label in sorted({facts.label for facts in module.functions}):
-            addresses = [facts.address for facts in module.functions if facts.label == label]
+        for label in sorted({function.label for function in module.functions}):
+            addresses = [
+                function.address for function in module.functions if function.label == label
+            ]
             wanted = [address for address in addresses if address in selection.substitutions]
             others = ", ".join(
                 address for address in addresses if address not in selection.substitutions
@@ -392,12 +394,12 @@ def _whole(selection: _Selection, modules: Sequence[Module]) -> _Selection:
                 continue
             reason = f"it comes from the same module folder as {others}, which would become a stub with it; map all of "
             reason += "them to local code, or none"
-            refused += [Refusal(address, reason) for address in wanted]
+            refused += [NotLive(address, reason) for address in wanted]
             kept = {address: item for address, item in kept.items() if address not in wanted}
     chosen = tuple(
-        facts
-        for facts in selection.functions
-        if not selection.substitutions or facts.address in kept
+        function
+        for function in selection.functions
+        if not selection.substitutions or function.address in kept
     )
     return _Selection(chosen, tuple(refused), kept)
 

@@ -32,15 +32,14 @@ from cdktf import (
 from constructs import IConstruct
 
 from terralive_terraform.constructs.resources import outdir_of
-from terralive_terraform.discovery.triggers import KINDS, shortest_visibility
+from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
+from terralive_terraform.discovery.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
+from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
 from terralive_terraform.documents import Json, section
-from terralive_terraform.substitution.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
-    FunctionFacts,
     LiveSettings,
-    Refusal,
-    facts_from_block,
+    NotLive,
     substitute,
 )
 
@@ -66,13 +65,13 @@ class LiveFunctions:
         if stack.node.path not in self._owners:
             self._owners[stack.node.path] = policy_owners(_resources(stack, (ROLE, EXCLUSIVE)))
             self._triggers[stack.node.path] = _resources(stack, KINDS) if self._live.debug else {}
-        facts = facts_of(node, self._owners[stack.node.path], self._triggers[stack.node.path])
-        if not self._live.selects(facts):
+        function = facts_of(node, self._owners[stack.node.path], self._triggers[stack.node.path])
+        if not self._live.selects(function):
             return
         decision = substitute(
-            facts, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id)
+            function, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id)
         )
-        if isinstance(decision, Refusal):
+        if isinstance(decision, NotLive):
             node.add_override("//.terralive.refused", decision.reason)
             return
         for name, value in {**decision.set, **decision.blocks}.items():
@@ -80,9 +79,9 @@ class LiveFunctions:
         for name in (*decision.unset, *decision.removed_blocks):
             node.add_override(name, None)
         node.add_override("//.terralive.live", value=True)
-        node.add_override("//.terralive.handler", facts.handler)
-        node.add_override("//.terralive.runtime", facts.runtime)
-        node.add_override("//.terralive.timeout", facts.timeout)
+        node.add_override("//.terralive.handler", function.handler or "")
+        node.add_override("//.terralive.runtime", function.runtime or "")
+        node.add_override("//.terralive.timeout", function.timeout)
         stack.add_override(
             f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy)
         )
@@ -90,15 +89,18 @@ class LiveFunctions:
 
 def facts_of(
     node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]
-) -> FunctionFacts:
-    """Read a function construct's facts.
+) -> DeclaredFunction:
+    """Read a function construct's function.
 
     `owners` as `policy_owners` gives them, `triggers` by type and label.
     """
     block = _block(node)
-    facts = facts_from_block(f"{FUNCTION}.{node.friendly_unique_id}", block)
-    visibility = shortest_visibility(facts.label, facts.function_name, triggers)
-    return replace(facts, policies_owner=owner_for(block, owners), queue_visibility=visibility)
+    function = declared_function(f"{FUNCTION}.{node.friendly_unique_id}", block)
+    return replace(
+        function,
+        policies_owner=owner_for(block, owners),
+        queue_visibilities=queue_visibilities(function.label, function.function_name, triggers),
+    )
 
 
 def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:

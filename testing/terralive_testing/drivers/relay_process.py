@@ -105,7 +105,14 @@ def _main() -> None:
             print(json.dumps({**event.to_json(), "type": type(event).__name__}), flush=True)
 
     functions = tuple(
-        LocalFunction(name, name, "python3.12", "app.handler", Path(path), Path(sys.executable))
+        LocalFunction(
+            name=name,
+            address=name,
+            runtime="python3.12",
+            handler="app.handler",
+            path=Path(path),
+            python=Path(sys.executable),
+        )
         for name, path in settings["functions"].items()
     )
     identity = Identity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")

@@ -34,14 +34,13 @@ def local_function(
     """A Python function in `folder`, whose `app.py` has this code."""
     (folder / "app.py").write_text(dedent(code))
     return LocalFunction(
-        "orders",
-        "aws_lambda_function.orders",
-        "python3.12",
-        handler,
-        folder,
-        PYTHON,
-        (),
-        max_workers,
+        name="orders",
+        address="aws_lambda_function.orders",
+        runtime="python3.12",
+        handler=handler,
+        path=folder,
+        python=PYTHON,
+        max_workers=max_workers,
     )
 
 

@@ -53,7 +53,16 @@ def test_a_connection_is_renewed_without_a_refusal_a_loss_or_a_handler_that_runs
         sandbox.region,
         stage.name,
         Identity("life", (name,), "ana", "laptop"),
-        (LocalFunction(name, name, "python3.12", "app.handler", tmp_path, Path(sys.executable)),),
+        (
+            LocalFunction(
+                name=name,
+                address=name,
+                runtime="python3.12",
+                handler="app.handler",
+                path=tmp_path,
+                python=Path(sys.executable),
+            ),
+        ),
     )
     keys = Credentials(sandbox.access_key_id, sandbox.secret_access_key)
     relay = Relay(settings, lambda: keys, events.put, renew_after_s=2.0)

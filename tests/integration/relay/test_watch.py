@@ -44,7 +44,15 @@ class Seen:
 
 def function(name: str, path: Path, *watch: str) -> LocalFunction:
     path.mkdir(parents=True, exist_ok=True)
-    return LocalFunction(name, name, "python3.12", "app.handler", path, PYTHON, watch)
+    return LocalFunction(
+        name=name,
+        address=name,
+        runtime="python3.12",
+        handler="app.handler",
+        path=path,
+        python=PYTHON,
+        watch=watch,
+    )
 
 
 Watch = Callable[..., Seen]
@@ -188,7 +196,14 @@ def test_a_checkout_of_many_files_is_told_in_a_few_bursts(tmp_path: Path) -> Non
 
 
 def test_a_code_root_that_is_not_there_does_no_harm(watch: Watch, tmp_path: Path) -> None:
-    gone = LocalFunction("gone", "gone", "python3.12", "app.handler", tmp_path / "gone", PYTHON)
+    gone = LocalFunction(
+        name="gone",
+        address="gone",
+        runtime="python3.12",
+        handler="app.handler",
+        path=tmp_path / "gone",
+        python=PYTHON,
+    )
     watch(gone)
     seen = watch(gone, function("api", tmp_path / "api"))
     (tmp_path / "api" / "app.py").write_text("x = 1")

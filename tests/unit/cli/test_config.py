@@ -11,7 +11,7 @@ from terralive_cli.configuration.values import (
     Config,
     DebugStackConfig,
     Flags,
-    FunctionConfig,
+    FunctionSettings,
     Output,
 )
 from terralive_stub.errors import ConfigurationError
@@ -265,7 +265,7 @@ def test_paths_are_the_projects_and_a_venv_stays_a_venv(project: Path) -> None:
     toml += 'node = "node22"\ncommand = ["bin/run", "--once"]'
 
     assert read(project, toml).functions == (
-        FunctionConfig(
+        FunctionSettings(
             "api",
             path=project / "services/api",
             python=project / ".venv/bin/python",

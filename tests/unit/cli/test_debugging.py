@@ -13,27 +13,30 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.functions.debugging import Debugging, ports_of
-from terralive_cli.functions.mapping import LocalCode
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution.rules import FunctionFacts
-from terralive_workers.function import LocalFunction
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_workers.function import LocalCode, LocalFunction
 
 PYTHON = Path(sys.executable)
-API = FunctionFacts(
+API = DeclaredFunction(
     "aws_lambda_function.api", "api", runtime="python3.12", function_name="orders-api"
 )
-SNS = FunctionFacts("module.a.aws_lambda_function.sns[0]", "sns", runtime="python3.12")
+SNS = DeclaredFunction("module.a.aws_lambda_function.sns[0]", "sns", runtime="python3.12")
 FUNCTIONS = (API, replace(SNS, address="module.a.aws_lambda_function.sns"))
 
 
 def code(address: str, runtime: str = "python3.12", python: Path = PYTHON) -> LocalCode:
     return LocalCode(
-        address, Path("/code"), "app.handler", runtime, python, Path("node"), (), (), 16
+        address=address,
+        runtime=runtime,
+        handler="app.handler",
+        path=Path("/code"),
+        python=python,
     )
 
 
 def deployed(address: str, name: str) -> LocalFunction:
-    return code(address).instance(address, name)
+    return code(address).deployed_as(name, address)
 
 
 @pytest.mark.parametrize("typed", ["api:http", ":5678", "api:0", "api:70000", "api:"])
@@ -49,11 +52,11 @@ def test_how_to_debug_without_saying_what_is_refused() -> None:
 
 
 def test_every_function_has_a_port_of_its_own_whichever_are_debugged() -> None:
-    node = FunctionFacts("aws_lambda_function.web", "web", runtime="nodejs22.x")
-    custom = FunctionFacts("aws_lambda_function.go", "go", runtime="provided.al2023")
+    node = DeclaredFunction("aws_lambda_function.web", "web", runtime="nodejs22.x")
+    custom = DeclaredFunction("aws_lambda_function.go", "go", runtime="provided.al2023")
     own = {API.address: 5678, "module.a.aws_lambda_function.sns": 5679, node.address: 9229}
     assert ports_of((node, custom, *FUNCTIONS), ()) == own
-    image = FunctionFacts("aws_lambda_function.image", "image", package_type="Image")
+    image = DeclaredFunction("aws_lambda_function.image", "image", package_type="Image")
     assert ports_of((*FUNCTIONS, image), [code(image.address)])[image.address] == 5680
 
 
@@ -65,13 +68,13 @@ def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time
         deployed(f"{address}[1]", "s1"),
     )
     debugging = Debugging.of(["sns"], freeze_time=True)
-    api, first, second = debugging.equipped(FUNCTIONS, (), mapped)
+    api, first, second = debugging.with_debuggers(FUNCTIONS, (), mapped)
     assert (api.debugger, api.max_workers) == (None, 16)
     assert first.debugger is not None
     assert second.debugger is not None
     assert (first.debugger.port, second.debugger.port, first.max_workers) == (5679, 5680, 1)
     assert (first.debugger.wait, first.debugger.freeze_time) == (False, True)
-    one = Debugging.of([f"{address}[1]:7000"]).equipped(FUNCTIONS, (), mapped)
+    one = Debugging.of([f"{address}[1]:7000"]).with_debuggers(FUNCTIONS, (), mapped)
     assert [item.debugger.port if item.debugger is not None else 0 for item in one] == [0, 0, 7000]
 
 

@@ -7,19 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.configuration.values import Config, FunctionConfig, TerraformConfig
-from terralive_cli.functions.interpreters import mismatch
+from terralive_cli.configuration.values import Config, FunctionSettings, TerraformConfig
+from terralive_cli.functions.code_warnings import handler_warning, interpreter_warning
+from terralive_cli.functions.interpreters import handler_interpreter, mismatch
 from terralive_cli.functions.mapping import (
-    LocalCode,
     Mapped,
-    doubts,
     instances,
     map_functions,
-    runtime_doubts,
 )
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution.rules import FunctionFacts
-from terralive_workers.function import Build
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_workers.function import Build, LocalCode, LocalFunction
 
 FN = "aws_lambda_function.fn"
 
@@ -31,8 +29,8 @@ def code(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def facts(code: Path, handler: str = "") -> FunctionFacts:
-    return FunctionFacts(
+def facts(code: Path, handler: str | None = None) -> DeclaredFunction:
+    return DeclaredFunction(
         FN,
         "fn",
         handler=handler,
@@ -43,8 +41,18 @@ def facts(code: Path, handler: str = "") -> FunctionFacts:
     )
 
 
+def found_instances(
+    own: Config,
+    function: DeclaredFunction,
+    names: dict[str, str],
+    reserved: dict[str, int | None] | None = None,
+) -> tuple[LocalFunction, ...]:
+    mapped = map_functions(own, [function])
+    return instances(own, mapped, [function], names, reserved or {})
+
+
 def config(code: Path, **handlers: str) -> Config:
-    own = tuple(FunctionConfig(pattern, handler=handler) for pattern, handler in handlers.items())
+    own = tuple(FunctionSettings(pattern, handler=handler) for pattern, handler in handlers.items())
     return Config(code, "orders", "dev", "ana", TerraformConfig(code), functions=own)
 
 
@@ -52,8 +60,8 @@ def config(code: Path, **handlers: str) -> Config:
 def test_no_more_run_at_once_than_lambda_reserves(
     code: Path, reserved: int | None, runs_at_once: int
 ) -> None:
-    one = FunctionFacts(FN, "fn", handler="api.handler", runtime="python3.13", path=code)
-    (found,) = instances(config(code), [one], {FN: "orders"}, {FN: reserved})
+    one = DeclaredFunction(FN, "fn", handler="api.handler", runtime="python3.13", path=code)
+    (found,) = found_instances(config(code), one, {FN: "orders"}, {FN: reserved})
     assert found.max_workers == runs_at_once
 
 
@@ -67,7 +75,7 @@ def test_each_instance_runs_the_handler_that_the_file_gives_it(code: Path) -> No
         f'{FN}["jobs"]': "orders-jobs",
         "aws_lambda_function.other": "other",
     }
-    assert [(item.name, item.handler) for item in instances(own, [facts(code)], names)] == [
+    assert [(item.name, item.handler) for item in found_instances(own, facts(code), names)] == [
         ("orders-api", "api.handler"),
         ("orders-jobs", "jobs.handler"),
     ]
@@ -76,7 +84,7 @@ def test_each_instance_runs_the_handler_that_the_file_gives_it(code: Path) -> No
 def test_a_deployed_name_gives_one_instance_another_handler(code: Path) -> None:
     own = config(code, **{"orders-jobs": "jobs.handler"})
     names = {f'{FN}["api"]': "orders-api", f'{FN}["jobs"]': "orders-jobs"}
-    found = instances(own, [facts(code, "api.handler")], names)
+    found = found_instances(own, facts(code, "api.handler"), names)
     assert [item.handler for item in found] == ["api.handler", "jobs.handler"]
 
 
@@ -90,7 +98,7 @@ def test_one_handler_is_never_taken_for_all_instances_where_they_may_differ(code
         assert mapped.code == {}
         assert "differ by instance" in mapped.unmapped[FN]
     every = config(code, **{f"{FN}[*]": "api.handler"})
-    assert [item.handler for item in instances(every, [facts(code)], {f'{FN}["x"]': "x"})] == [
+    assert [item.handler for item in found_instances(every, facts(code), {f'{FN}["x"]': "x"})] == [
         "api.handler"
     ]
 
@@ -99,7 +107,7 @@ def test_an_instance_that_nobody_mapped_is_told_before_anything_is_applied(code:
     own = config(code, **{f'{FN}["api"]': "api.handler"})
     assert map_functions(own, [facts(code)]).unmapped == {}
     with pytest.raises(ConfigurationError, match="jobs") as caught:
-        instances(own, [facts(code)], {f'{FN}["api"]': "orders-api", f'{FN}["jobs"]': ""})
+        found_instances(own, facts(code), {f'{FN}["api"]': "orders-api", f'{FN}["jobs"]': ""})
     assert caught.value.reference == "instance-unmapped"
 
 
@@ -108,7 +116,7 @@ def test_a_literal_handler_serves_all_instances_also_of_a_repeated_module(code: 
     one = replace(facts(code, "api.handler"), address=address, repeated="")
     assert list(map_functions(config(code), [one]).code) == [address]
     assert [
-        item.address for item in instances(config(code), [one], {f'module.a["x.y"].{FN}': "n"})
+        item.address for item in found_instances(config(code), one, {f'module.a["x.y"].{FN}': "n"})
     ] == [f'module.a["x.y"].{FN}']
 
 
@@ -124,11 +132,11 @@ def mapped(
     folder: Path, runtime: str, handler: str = "app.handler", **own: object
 ) -> LocalCode | str:
     """The local code of one function, or why it has none."""
-    function = FunctionConfig(FN, path=folder, **own)  # type: ignore[arg-type] # whatever a test says
+    function = FunctionSettings(FN, path=folder, **own)  # type: ignore[arg-type] # whatever a test says
     settings = Config(
         folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,)
     )
-    found = map_functions(settings, [FunctionFacts(FN, "fn", handler=handler, runtime=runtime)])
+    found = map_functions(settings, [DeclaredFunction(FN, "fn", handler=handler, runtime=runtime)])
     return found.code.get(FN) or found.unmapped[FN]
 
 
@@ -159,7 +167,7 @@ def test_a_node_function_is_found_in_every_file_that_lambda_takes(
         tmp_path, "nodejs20.x", "app.inner.handler", node=executable(tmp_path / "bin" / "node")
     )
     assert isinstance(code, LocalCode)
-    assert code.interpreter == tmp_path / "bin" / "node"
+    assert handler_interpreter(code) == tmp_path / "bin" / "node"
 
 
 def test_a_node_handler_without_a_file_is_told_with_the_files_that_are_there(
@@ -178,8 +186,8 @@ def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:
     for runtime in ("nodejs20.x", "python3.12", "provided.al2023"):
         own = mapped(tmp_path / "dist", runtime, node=executable(tmp_path / "node"), build="make")
         assert isinstance(own, LocalCode)
-        assert own.instance(FN, "fn").build == Build("make", tmp_path)
-        assert doubts(own) == ""
+        assert own.deployed_as("fn", FN).build == Build("make", tmp_path)
+        assert handler_warning(own) is None
 
 
 def test_a_custom_runtime_needs_an_executable_bootstrap(tmp_path: Path) -> None:
@@ -191,7 +199,7 @@ def test_a_custom_runtime_needs_an_executable_bootstrap(tmp_path: Path) -> None:
     (tmp_path / "bootstrap").chmod(0o755)
     code = mapped(tmp_path, "provided.al2023", "")
     assert isinstance(code, LocalCode)
-    assert code.interpreter is None
+    assert handler_interpreter(code) is None
 
 
 @pytest.mark.parametrize("runtime", ["java21", "dotnet8", "ruby3.3", ""])
@@ -208,23 +216,23 @@ def test_another_runtime_is_told_what_would_make_it_live(tmp_path: Path, runtime
 
 def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
-    image = FunctionFacts(FN, "fn", handler="app.handler", path=tmp_path, package_type="Image")
+    image = DeclaredFunction(FN, "fn", handler="app.handler", path=tmp_path, package_type="Image")
 
-    def found(*own: FunctionConfig) -> Mapped:
+    def found(*own: FunctionSettings) -> Mapped:
         config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=own)
         return map_functions(config, [image])
 
     assert "an image does not tell" in found().unmapped[FN]
-    code = found(FunctionConfig(FN, runtime="python3.13")).code[FN]
+    code = found(FunctionSettings(FN, runtime="python3.13")).code[FN]
     assert (code.runtime, code.handler) == ("python3.13", "app.handler")
 
 
 def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
-    image = FunctionFacts(
+    image = DeclaredFunction(
         FN, "fn", path=tmp_path, package_type="Image", repeated="count", instanced=True
     )
-    own = FunctionConfig(FN, handler="app.handler", runtime="python3.13")
+    own = FunctionSettings(FN, handler="app.handler", runtime="python3.13")
     config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=(own,))
     assert FN in map_functions(config, [image]).code
     told = map_functions(config, [replace(image, attributes=frozenset({"image_config"}))]).unmapped
@@ -278,13 +286,13 @@ def test_another_version_than_the_deployed_one_is_told_with_both(
 ) -> None:
     said = mismatch(runtime, Path("/bin/program"), version)
     assert bool(said) is differs
-    assert not differs or (runtime in said and version in said)
+    assert said is None or (runtime in said and version in said)
 
 
 def test_a_function_that_runs_by_another_node_than_deployed_is_warned_of(tmp_path: Path) -> None:
     (tmp_path / "app.js").write_text("")
     code = mapped(tmp_path, "nodejs22.x", node=executable(tmp_path / "node"))
     assert isinstance(code, LocalCode)
-    assert "20.11.1" in runtime_doubts(code)
-    assert runtime_doubts(replace(code, runtime="nodejs20.x")) == ""
-    assert runtime_doubts(replace(code, command=("java",))) == ""
+    assert "20.11.1" in (interpreter_warning(code) or "")
+    assert interpreter_warning(replace(code, runtime="nodejs20.x")) is None
+    assert interpreter_warning(replace(code, command=("java",))) is None

@@ -8,22 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.functions.mapping import LocalCode
 from terralive_cli.functions.vscode import attaching, merged
 from terralive_stub.errors import ConfigurationError
+from terralive_workers.function import LocalCode
 
 FILE = Path("/project/.vscode/launch.json")
 PROJECT = Path("/project")
 CODE = LocalCode(
-    "aws_lambda_function.api",
-    PROJECT / "code",
-    "app.handler",
-    "python3.12",
-    Path("python"),
-    Path("node"),
-    (),
-    (),
-    16,
+    address="aws_lambda_function.api",
+    runtime="python3.12",
+    handler="app.handler",
+    path=PROJECT / "code",
+    python=Path("python"),
 )
 OURS = attaching(CODE, 5678, PROJECT)
 COMMENTED = """{

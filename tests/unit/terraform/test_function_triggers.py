@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.triggers import (
     HTTP,
-    NOT_KNOWN,
     REST,
     gateways,
-    shortest_visibility,
+    queue_visibilities,
 )
 from terralive_terraform.documents import Json
 from terralive_terraform.substitution.rules import (
-    FunctionFacts,
     LiveSettings,
     Substitution,
     substitute,
@@ -24,7 +23,7 @@ from terralive_terraform.substitution.rules import (
 ADDRESS = "aws_lambda_function.api"
 
 
-def polled(source: str, function: str = f"${{{ADDRESS}.arn}}") -> int | None:
+def polled(source: str, function: str = f"${{{ADDRESS}.arn}}") -> tuple[int | None, ...]:
     mapping: Json = {"event_source_arn": source, "function_name": function}
     resources: dict[str, Json] = {
         "aws_lambda_event_source_mapping": {"work": mapping},
@@ -34,35 +33,35 @@ def polled(source: str, function: str = f"${{{ADDRESS}.arn}}") -> int | None:
             "set": {"visibility_timeout_seconds": "${var.seconds}"},
         },
     }
-    return shortest_visibility("api", "orders-api", resources)
+    return queue_visibilities("api", "orders-api", resources)
 
 
 @pytest.mark.parametrize(
-    ("source", "visibility"),
+    ("source", "visibilities"),
     [
-        ("${aws_sqs_queue.long.arn}", 120),
-        ("${aws_sqs_queue.long[0].arn}", 120),
-        ("${aws_sqs_queue.usual.arn}", 30),
-        ("${aws_sqs_queue.set.arn}", NOT_KNOWN),
-        ("${data.aws_sqs_queue.long.arn}", NOT_KNOWN),
-        ("${module.queue.arn}", NOT_KNOWN),
-        ("${var.source}", NOT_KNOWN),
-        ("arn:aws:sqs:eu-west-1:123456789012:work", NOT_KNOWN),
-        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a", None),
-        ("${aws_dynamodb_table.orders.stream_arn}", None),
-        ("", None),
+        ("${aws_sqs_queue.long.arn}", (120,)),
+        ("${aws_sqs_queue.long[0].arn}", (120,)),
+        ("${aws_sqs_queue.usual.arn}", (30,)),
+        ("${aws_sqs_queue.set.arn}", (None,)),
+        ("${data.aws_sqs_queue.long.arn}", (None,)),
+        ("${module.queue.arn}", (None,)),
+        ("${var.source}", (None,)),
+        ("arn:aws:sqs:eu-west-1:123456789012:work", (None,)),
+        ("arn:aws:kinesis:eu-west-1:123456789012:stream/a", ()),
+        ("${aws_dynamodb_table.orders.stream_arn}", ()),
+        ("", ()),
     ],
 )
 def test_a_queues_visibility_timeout_is_what_the_configuration_says(
-    source: str, visibility: int | None
+    source: str, visibilities: tuple[int | None, ...]
 ) -> None:
-    assert polled(source) == visibility
+    assert polled(source) == visibilities
 
 
 def test_only_a_functions_own_mappings_and_integrations_count() -> None:
-    assert polled("${aws_sqs_queue.long.arn}", "orders-api") == 120
-    assert polled("${aws_sqs_queue.long.arn}", f'${{{ADDRESS}["a"].function_name}}') == 120
-    assert polled("${aws_sqs_queue.long.arn}", "${aws_lambda_function.api_other.arn}") is None
+    assert polled("${aws_sqs_queue.long.arn}", "orders-api") == (120,)
+    assert polled("${aws_sqs_queue.long.arn}", f'${{{ADDRESS}["a"].function_name}}') == (120,)
+    assert polled("${aws_sqs_queue.long.arn}", "${aws_lambda_function.api_other.arn}") == ()
     resources: dict[str, Json] = {
         HTTP: {"a": {"integration_uri": f"${{{ADDRESS}.invoke_arn}}"}},
         REST: {"b": {"uri": "${aws_lambda_function.other.invoke_arn}"}},
@@ -74,13 +73,13 @@ def test_only_a_functions_own_mappings_and_integrations_count() -> None:
 @pytest.mark.parametrize(
     ("facts", "raised"),
     [
-        (FunctionFacts(ADDRESS, "api", timeout=10), 900),
-        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=60), 60),
-        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=5000), 900),
-        (FunctionFacts(ADDRESS, "api", timeout=10, queue_visibility=NOT_KNOWN), None),
-        (FunctionFacts(ADDRESS, "api", timeout=900), None),
-        (FunctionFacts(ADDRESS, "api", timeout=10, ignored=("timeout",)), None),
-        (FunctionFacts("aws_lambda_function.other", "other", timeout=10), None),
+        (DeclaredFunction(ADDRESS, "api", timeout=10), 900),
+        (DeclaredFunction(ADDRESS, "api", timeout=10, queue_visibilities=(60,)), 60),
+        (DeclaredFunction(ADDRESS, "api", timeout=10, queue_visibilities=(5000,)), 900),
+        (DeclaredFunction(ADDRESS, "api", timeout=10, queue_visibilities=(None,)), None),
+        (DeclaredFunction(ADDRESS, "api", timeout=900), None),
+        (DeclaredFunction(ADDRESS, "api", timeout=10, ignored=("timeout",)), None),
+        (DeclaredFunction("aws_lambda_function.other", "other", timeout=10), None),
     ],
     ids=[
         "no queue",
@@ -93,7 +92,7 @@ def test_only_a_functions_own_mappings_and_integrations_count() -> None:
     ],
 )
 def test_only_a_debugged_functions_timeout_is_raised_and_only_as_far_as_aws_takes_it(
-    facts: FunctionFacts, raised: int | None
+    facts: DeclaredFunction, raised: int | None
 ) -> None:
     decision = substitute(facts, LiveSettings(Path("stub.zip"), "hash", "arn", debug=("api",)))
     assert isinstance(decision, Substitution)

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.documents import Json
 from terralive_terraform.substitution.rules import (
     LiveSettings,
-    Refusal,
+    NotLive,
     Substitution,
     added_document,
-    facts_from_block,
     override_document,
     substitute,
 )
@@ -27,7 +27,7 @@ ZIP: dict[str, Json] = {
 
 
 def live(block: dict[str, Json]) -> Substitution:
-    decision = substitute(facts_from_block(ADDRESS, block), LIVE)
+    decision = substitute(declared_function(ADDRESS, block), LIVE)
     assert isinstance(decision, Substitution)
     return decision
 
@@ -98,7 +98,7 @@ WITH_IMAGES = replace(
 def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
     config: Json = {"entry_point": ["/run"], "command": ["app.handler"]}
     block: dict[str, Json] = {**IMAGE, "image_config": config, "source_code_hash": "sha256:1"}
-    decision = substitute(facts_from_block(ADDRESS, block), WITH_IMAGES)
+    decision = substitute(declared_function(ADDRESS, block), WITH_IMAGES)
     assert isinstance(decision, Substitution)
     assert override_document({"api": decision}) == {
         "resource": {
@@ -122,9 +122,9 @@ def test_an_image_for_an_architecture_without_a_stub_stays_and_says_why(
     architectures: Json, word: str
 ) -> None:
     decision = substitute(
-        facts_from_block(ADDRESS, {**IMAGE, "architectures": architectures}), WITH_IMAGES
+        declared_function(ADDRESS, {**IMAGE, "architectures": architectures}), WITH_IMAGES
     )
-    assert isinstance(decision, Refusal)
+    assert isinstance(decision, NotLive)
     assert word in decision.reason
     assert "x86_64 only" in decision.reason
 
@@ -133,13 +133,13 @@ def test_an_image_for_an_architecture_without_a_stub_stays_and_says_why(
     ("config", "handler"),
     [
         ({"command": ["app.handler"]}, "app.handler"),
-        ({"command": ["app.handler", "more"]}, ""),
-        ({"command": ["${var.handler}"]}, ""),
-        ({"entry_point": ["/run"]}, ""),
+        ({"command": ["app.handler", "more"]}, None),
+        ({"command": ["${var.handler}"]}, None),
+        ({"entry_point": ["/run"]}, None),
     ],
 )
-def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: str) -> None:
-    assert facts_from_block(ADDRESS, {**IMAGE, "image_config": config}).handler == handler
+def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: str | None) -> None:
+    assert declared_function(ADDRESS, {**IMAGE, "image_config": config}).handler == handler
 
 
 @pytest.mark.parametrize(
@@ -166,8 +166,8 @@ def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: st
 def test_what_could_not_be_put_back_is_refused_with_its_reason(
     block: dict[str, Json], word: str
 ) -> None:
-    decision = substitute(facts_from_block(ADDRESS, {**ZIP, **block}), LIVE)
-    assert isinstance(decision, Refusal)
+    decision = substitute(declared_function(ADDRESS, {**ZIP, **block}), LIVE)
+    assert isinstance(decision, NotLive)
     assert decision.address == ADDRESS
     assert word in decision.reason
 
@@ -227,7 +227,7 @@ def test_nothing_live_is_no_override() -> None:
 
 
 def test_only_what_is_asked_for_becomes_live() -> None:
-    facts = facts_from_block("module.a.aws_lambda_function.api", {"function_name": "orders-api"})
+    facts = declared_function("module.a.aws_lambda_function.api", {"function_name": "orders-api"})
 
     def selects(*, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> bool:
         return LiveSettings(Path("z"), "h", CONNECT, only, exclude).selects(facts)
@@ -260,7 +260,7 @@ def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
     noted: Json = {
         "terralive": {"handler": "app.handler", "runtime": "nodejs22.x", "path": "/code"}
     }
-    facts = facts_from_block(
+    facts = declared_function(
         ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
     )
     assert (facts.handler, facts.runtime, facts.path) == (
@@ -272,11 +272,11 @@ def test_what_the_aspect_noted_goes_before_what_stands_there() -> None:
 
 def test_a_computed_handler_stays_unknown_once_the_stub_stands_in_its_place() -> None:
     noted: Json = {"terralive": {"live": True, "handler": "", "runtime": ""}}
-    facts = facts_from_block(
+    facts = declared_function(
         ADDRESS, {"handler": "terralive_stub.live.handler", "runtime": "python3.13", "//": noted}
     )
-    assert (facts.handler, facts.runtime) == ("", "")
+    assert (facts.handler, facts.runtime) == (None, None)
 
 
 def test_a_computed_handler_is_unknown_rather_than_wrong() -> None:
-    assert facts_from_block(ADDRESS, {"handler": "${var.module}.handler"}).handler == ""
+    assert declared_function(ADDRESS, {"handler": "${var.module}.handler"}).handler is None

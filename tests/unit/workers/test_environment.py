@@ -9,12 +9,12 @@ from terralive_workers.environment import credentials_key, environment_key, work
 from terralive_workers.function import LocalFunction
 
 FUNCTION = LocalFunction(
-    "orders",
-    "aws_lambda_function.orders",
-    "python3.12",
-    "app.handler",
-    Path("/home/ana/orders"),
-    Path("/usr/bin/python3"),
+    name="orders",
+    address="aws_lambda_function.orders",
+    runtime="python3.12",
+    handler="app.handler",
+    path=Path("/home/ana/orders"),
+    python=Path("/usr/bin/python3"),
 )
 LAMBDA = {
     "PATH": "/var/lang/bin:/usr/bin",

@@ -36,9 +36,9 @@ def policy_owners(resources: Mapping[str, Json]) -> dict[str, str]:
     return owners
 
 
-def owner_for(function: Mapping[str, Json], owners: Mapping[str, str]) -> str:
-    """Give what owns the inline policies of a function's role, or ""."""
-    return owners.get(_role(text(function, "role")), "")
+def owner_for(function: Mapping[str, Json], owners: Mapping[str, str]) -> str | None:
+    """Return the resource that owns the inline policies of a function's role, None for none."""
+    return owners.get(_role(text(function, "role")))
 
 
 def names_set(block: Mapping[str, Json]) -> Iterator[str]:

@@ -1,0 +1,172 @@
+"""Checks of local code before anything is deployed: its folder, its handler and its programs.
+
+A typing error is better found here than by the first invocation. It looks at files and asks
+programs for their version; it never imports the code.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration.values import FunctionSettings
+from terralive_cli.functions import interpreters
+from terralive_stub.errors import ConfigurationError
+from terralive_workers.function import LocalCode
+
+_MAX_PATHS: Final = 3  # files that an error lists
+
+
+def require_folder(code: LocalCode) -> None:
+    """Check that the code's folder exists, unless a build makes it.
+
+    Raises:
+        ConfigurationError: `function-path-missing`.
+    """
+    if code.build is None and not code.path.is_dir():
+        raise ConfigurationError(
+            "function-path-missing",
+            f"The code folder of {code.address} does not exist: {code.path}",
+            hint=f"Correct it in terralive.toml: [functions.'{code.address}'] path = \"…\".",
+        )
+
+
+def with_programs(code: LocalCode, settings: FunctionSettings, project: Path) -> LocalCode:
+    """Return the code with the absolute paths of the programs that its settings name.
+
+    A command's relative program is looked for below the code's folder, then below the project's.
+
+    Raises:
+        ConfigurationError: `program-missing`.
+    """
+    python, node, command = code.python, code.node, code.command
+    if settings.python:
+        python = _program(code.address, "python", str(settings.python))
+    if settings.node:
+        node = _program(code.address, "node", str(settings.node))
+    if command:
+        program = _program(code.address, "command", command[0], (code.path, project))
+        command = (str(program), *command[1:])
+    return replace(code, python=python, node=node, command=command)
+
+
+def require_handler(code: LocalCode) -> None:
+    """Check that what a worker starts exists, unless a build or a command of its own provides it.
+
+    Raises:
+        ConfigurationError: `handler-missing`, `bootstrap-missing`.
+    """
+    if code.command or code.build is not None:
+        return
+    match interpreters.runtime_family(code.runtime):
+        case "python":
+            _require_file(code, "Python", python_files(code), "**/*.py")
+        case "nodejs":
+            _require_file(code, "JavaScript", _node_files(code), "**/*.*js")
+        case "provided":
+            _require_bootstrap(code)
+
+
+def node_missing(code: LocalCode) -> str | None:
+    """Return the reason why no Node.js runs a function that needs one; None where one does."""
+    if interpreters.handler_interpreter(code) != code.node:
+        return None
+    if code.node == interpreters.NO_NODE:
+        return (
+            "there is no Node.js on PATH to run it; install one, or name it: "
+            f"[functions.'{code.address}'] node = \"…\""
+        )
+    version = interpreters.version_of(code.node)
+    oldest = interpreters.OLDEST_NODE
+    if version and int(version.partition(".")[0]) < oldest:
+        return f"{code.node} is Node.js {version}; terralive needs {oldest} or newer to run it"
+    return None
+
+
+def python_files(code: LocalCode) -> list[Path]:
+    """Return the files that a Python handler's module may be in."""
+    relative = Path(code.handler.rpartition(".")[0].replace(".", "/"))
+    return [code.path / relative.with_suffix(".py"), code.path / relative / "__init__.py"]
+
+
+def _node_files(code: LocalCode) -> list[Path]:
+    """Return the files that Node's runtime looks for.
+
+    They are those of `folder/module.function`, and a package of that name.
+    """
+    folder, _, rest = code.handler.rpartition("/")
+    stem = code.path / folder / rest.partition(".")[0]
+    files = [stem.with_name(stem.name + suffix) for suffix in (".js", ".mjs", ".cjs", "")]
+    return [*files, code.path / "node_modules" / stem.name]
+
+
+def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], glob: str) -> None:
+    if "." in code.handler and any(candidate.exists() for candidate in candidates):
+        return
+    present: list[str] = []
+    for item in code.path.glob(glob):
+        relative = item.relative_to(code.path)
+        if item.is_file() and "node_modules" not in relative.parts:
+            present.append(relative.as_posix())
+    listed = f" (there is no {language} file at all)."
+    if present:
+        listed = f" (there are: {', '.join(sorted(present)[:_MAX_PATHS])}, …)."
+    raise ConfigurationError(
+        "handler-missing",
+        f"The handler {code.handler!r} of {code.address} names no file below {code.path}{listed}",
+        hint="Correct the handler, or the code's folder: "
+        f'[functions.\'{code.address}\'] handler = "…", path = "…".',
+    )
+
+
+def _require_bootstrap(code: LocalCode) -> None:
+    """Check that a custom runtime's program exists and may be executed.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
+    """
+    program = code.path / "bootstrap"
+    if program.is_file() and os.access(program, os.X_OK):
+        return
+    fault = "there."
+    hint = (
+        "Build it for this machine, or say what runs here: "
+        f"[functions.'{code.address}'] path or command."
+    )
+    if program.exists():
+        fault = "an executable file."
+        hint = f"chmod +x {program}"
+    raise ConfigurationError(
+        "bootstrap-missing",
+        f"{code.address} has a custom runtime ({code.runtime}), and {program} is not {fault}",
+        hint=hint,
+    )
+
+
+def _program(address: str, setting: str, program: str, folders: Sequence[Path] = ()) -> Path:
+    """Find a program that a setting names.
+
+    Raises:
+        ConfigurationError: `program-missing`.
+    """
+    found = interpreters.find(program, folders)
+    if found is None:
+        where = "there"
+        if "/" not in program:
+            where = "on PATH"
+        elif folders:
+            where = f"below {folders[0]} or {folders[1]}"
+        raise ConfigurationError(
+            "program-missing",
+            f"{program}, the `{setting}` of {address}, is not {where}.",
+            hint=f"Correct it in terralive.toml: [functions.'{address}'] {setting}.",
+        )
+    if not os.access(found, os.X_OK):
+        raise ConfigurationError(
+            "program-missing",
+            f"{found}, the `{setting}` of {address}, is not executable.",
+            hint=f"chmod +x {found}",
+        )
+    return found

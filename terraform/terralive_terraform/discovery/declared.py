@@ -1,0 +1,234 @@
+"""A Lambda function as the Terraform configuration declares it, read from its block. Pure.
+
+What only Terraform can compute (a variable, an expression) is not known here: it is None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_terraform.discovery.roles import names_set
+from terralive_terraform.documents import Json, section, text
+
+FUNCTION_TYPE: Final = "aws_lambda_function"
+# Lambda's defaults:
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+_ARCHITECTURE: Final = "x86_64"
+_PACKAGE_TYPE: Final = "Zip"
+_TIMEOUT_SECONDS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredFunction:
+    """One `aws_lambda_function` of the configuration. None says that there is none, or not known.
+
+    Attributes:
+        address: its address in the root module, without an instance key:
+            `module.orders.aws_lambda_function.api`.
+        label: its name within its module: `api`.
+        handler: the handler, where it is a literal.
+        runtime: the runtime, where it is a literal.
+        path: the absolute local code folder, where the configuration names it.
+        timeout: seconds.
+        function_name: the function's name, where it is a literal.
+        package_type: `Zip` or `Image`, where it is a literal.
+        architecture: `x86_64` or `arm64`, where it is a literal.
+        attributes: the names of the attributes and blocks that are set.
+        environment_names: the names of its environment variables, where they are literals.
+        ignored: the attributes and blocks that `lifecycle.ignore_changes` names, also in part;
+            `all` for everything.
+        repeated: `count`, `for_each`, or None where it has neither.
+        instanced: whether it, or a module around it, is repeated.
+        provider: the provider alias that it uses (`aws.eu`).
+        policies_owner: the resource that owns all inline policies of its role, where its module
+            declares one.
+        queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
+            one that is not known (see `triggers`).
+        gateways: the types of the API Gateway integrations that call it.
+    """
+
+    address: str
+    label: str
+    handler: str | None = None
+    runtime: str | None = None
+    path: Path | None = None
+    timeout: int = _TIMEOUT_SECONDS
+    function_name: str | None = None
+    package_type: str | None = _PACKAGE_TYPE
+    architecture: str | None = _ARCHITECTURE
+    attributes: frozenset[str] = frozenset()
+    environment_names: frozenset[str] = frozenset()
+    ignored: tuple[str, ...] = ()
+    repeated: str | None = None
+    instanced: bool = False
+    provider: str | None = None
+    policies_owner: str | None = None
+    queue_visibilities: tuple[int | None, ...] = ()
+    gateways: tuple[str, ...] = ()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is certainly a container image.
+
+        The provider deletes and creates a function whose package type changes, with everything
+        that depends on it: https://github.com/hashicorp/terraform-provider-aws/issues/43636.
+        """
+        if self.package_type == "Image":
+            return True
+        return "package_type" not in self.attributes and "image_uri" in self.attributes
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All names that a user may give it: address, deployed name and label."""
+        known = {self.address, self.label}
+        if self.function_name is not None:
+            known.add(self.function_name)
+        return frozenset(known)
+
+    def is_named(self, names: Iterable[str]) -> bool:
+        """Tell whether one of `names` is one of its names."""
+        return not self.names.isdisjoint(names)
+
+    @property
+    def shortest_visibility(self) -> int | None:
+        """The shortest visibility timeout of its queues in seconds, None where one is not known.
+
+        Meaningful only where `queue_visibilities` is not empty.
+        """
+        known = [seconds for seconds in self.queue_visibilities if seconds is not None]
+        if len(known) < len(self.queue_visibilities):
+            return None
+        return min(known, default=None)
+
+    @property
+    def debug_timeout(self) -> int:
+        """Seconds that an invocation may stay at a breakpoint: its timeout, raised if possible.
+
+        Lambda refuses a queue as an event source if the queue's visibility timeout is shorter than
+        the function's timeout:
+        https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
+        """
+        if {"timeout", "all"}.intersection(self.ignored):
+            return self.timeout
+        longest = FUNCTION_TIMEOUT_SECONDS
+        if self.queue_visibilities:
+            if self.shortest_visibility is None:
+                return self.timeout
+            longest = min(longest, self.shortest_visibility)
+        return max(self.timeout, longest)
+
+
+def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFunction:
+    """Read a function from its block in Terraform's JSON syntax.
+
+    What the Aspect or the light `Function` construct has noted under `//` takes precedence over
+    the block: a live function's block holds the stub's handler and runtime.
+    """
+    noted = section(section(block, "//"), "terralive")
+    timeout = noted.get("timeout", block.get("timeout"))
+    path = text(noted, "path")
+    return DeclaredFunction(
+        address=address,
+        label=address.rpartition(".")[2],
+        handler=_noted_or("handler", noted, _handler(block)),
+        runtime=_noted_or("runtime", noted, text(block, "runtime")),
+        path=Path(path) if path else None,
+        timeout=timeout if isinstance(timeout, int) else _TIMEOUT_SECONDS,
+        function_name=literal(text(block, "function_name")),
+        package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),
+        architecture=_architecture(block.get("architectures")),
+        attributes=frozenset(names_set(block)) - _undecided(block),
+        environment_names=frozenset(section(_nested(block, "environment"), "variables")),
+        ignored=_ignored(block),
+        repeated=_repeated(block),
+        provider=_unquoted(block.get("provider")) or None,
+    )
+
+
+def literal(value: str) -> str | None:
+    """Return a text that contains no expression; None for an empty one or one with an expression."""
+    if not value or re.search(r"[$%]\{", value):
+        return None
+    return value
+
+
+def _noted_or(name: str, noted: Mapping[str, Json], declared: str) -> str | None:
+    """Return the noted value, or the declared one where none is noted.
+
+    A noted "" says that the real value is not known.
+    """
+    if name in noted:
+        return literal(text(noted, name))
+    return literal(declared)
+
+
+def _undecided(block: Mapping[str, Json]) -> set[str]:
+    """Name the settings that an expression may leave unset.
+
+    Registry modules pass every optional setting on as a variable. AWS itself refuses the stub for
+    a function that does accept signed code only (CodeVerificationFailedException).
+    """
+    signing = text(block, "code_signing_config_arn")
+    passed_on = "${" in signing and "aws_lambda_code_signing_config." not in signing
+    return {"code_signing_config_arn"} if passed_on else set()
+
+
+def _handler(block: Mapping[str, Json]) -> str:
+    """Return the handler; an image for one of Lambda's runtimes takes it as its command.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
+    """
+    handler = text(block, "handler")
+    command = _nested(block, "image_config").get("command")
+    if handler or not isinstance(command, list) or len(command) != 1:
+        return handler
+    return command[0] if isinstance(command[0], str) else ""
+
+
+def _architecture(value: Json) -> str | None:
+    if value is None:
+        return _ARCHITECTURE
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        return literal(value[0])
+    return None
+
+
+def _ignored(block: Mapping[str, Json]) -> tuple[str, ...]:
+    references = _nested(block, "lifecycle").get("ignore_changes")
+    if not isinstance(references, list):
+        references = [references]
+    return tuple(_attribute(reference) for reference in references if reference)
+
+
+def _repeated(block: Mapping[str, Json]) -> str | None:
+    for name in ("count", "for_each"):
+        if block.get(name) is not None:
+            return name
+    return None
+
+
+def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
+    """Return a nested block, which JSON syntax gives as an object or as a list of one."""
+    value = block.get(name)
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _attribute(reference: Json) -> str:
+    """Return the attribute or block that a reference is about.
+
+    `image_config` of `image_config[0].command`.
+    """
+    return re.split(r"[.\[]", _unquoted(reference), maxsplit=1)[0]
+
+
+def _unquoted(value: Json) -> str:
+    if not isinstance(value, str):
+        return ""
+    return re.sub(r"^\$\{(.*)\}$", r"\1", value)
