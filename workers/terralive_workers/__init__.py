@@ -1,1 +1,1 @@
-"""Local processes that run Lambda handlers, and the Runtime API that they speak with."""
+"""Local processes that run Lambda handlers, and the Runtime API that serves them."""

@@ -1,26 +1,32 @@
-"""Sees to it that no worker outlives this process, also when it is killed with -9.
+"""Kills all workers when this process ends, even when it is killed with `kill -9`.
 
-One small child process holds the reading end of a pipe whose writing end only we hold. It is told
-every worker's process group, and kills those still alive when the pipe ends, which the kernel sees
-to however we died. A worker's
-program is started through a gate: a shell that waits for one line on its standard input, and that
-line is sent only after the guardian knows the group. So there is no moment at which a death of ours
-leaves anything behind, for any runtime and without help from the worker's own code. Needs nothing
-but POSIX (Linux and macOS).
+The guardian is one small child process. It reads the process group of every worker from a pipe
+whose writing end only this process holds. The kernel closes the pipe however this process ends, and
+the guardian then kills all groups that are still alive.
 
-It must never hold another descriptor of ours, and never be reached by the terminal's Ctrl-C.
+A worker's program starts behind a gate: a shell that waits for one line on its standard input. The
+line is sent after the guardian knows the group. So there is no moment at which the death of this
+process leaves anything behind, for any runtime and without help from the worker's own code. It
+needs nothing but POSIX (Linux and macOS).
+
+The guardian's process must never hold another descriptor of this process, and never get the
+terminal's Ctrl-C.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
 from typing import Final
 
+_log = logging.getLogger("terralive.workers")
+
 _GATE: Final = 'read -r _ && exec "$@" </dev/null'
+# The guardian's own program. A line is `+GROUP` or `-GROUP`.
 _PROGRAM: Final = """
 import os, signal, sys
 groups = set()
@@ -35,49 +41,61 @@ for group in groups:
 
 
 def gated(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` once a line arrives on its standard input, and never if that closes."""
+    """Return a command line that runs `command` after it has read a line from its standard input.
+
+    If its standard input closes before that, it ends without running `command`.
+    """
     return ["/bin/sh", "-c", _GATE, "sh", *command]
 
 
 class Guardian:
-    """Starts its process with the first worker. Safe to call from any thread."""
+    """Owns the guardian's process, which starts with the first worker. Safe from any thread."""
 
     def __init__(self) -> None:
-        # Guards the process, its pipe and the set of groups it knows.
+        # Guards the two attributes below it, and the writing into the process's pipe.
         self._lock = threading.Lock()
+        # The guardian's process: None before the first worker and after `close`.
         self._process: subprocess.Popen[bytes] | None = None
+        # The process groups to kill. A new guardian's process learns them all.
         self._groups: set[int] = set()
 
     def watch(self, group: int) -> None:
+        """Kill this process group when this process ends."""
         with self._lock:
             self._groups.add(group)
-            self._tell(f"+{group}\n")
+            self._send(f"+{group}\n")
 
     def forget(self, group: int) -> None:
+        """Stop watching this process group: it has ended."""
         with self._lock:
             self._groups.discard(group)
             if self._process is not None:
-                self._tell(f"-{group}\n")
+                self._send(f"-{group}\n")
 
     def close(self) -> None:
-        """End the process; it kills whatever is still watched."""
+        """End the guardian's process. It kills the groups that are still watched."""
         with self._lock:
             self._end()
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
+        """Send one line, or all groups to a process that does not know them yet."""
         if self._process is None:
             self._process = self._start()
-            line = "".join(f"+{group}\n" for group in self._groups)
+            line = self._all_groups()
         try:
             self._write(self._process, line)
-        except OSError:  # somebody killed it: a new one learns everything again
+        except OSError:
+            _log.debug("the guardian was killed; another one takes its place")
             self._end()
             self._process = self._start()
-            self._write(self._process, "".join(f"+{group}\n" for group in self._groups))
+            self._write(self._process, self._all_groups())
+
+    def _all_groups(self) -> str:
+        return "".join(f"+{group}\n" for group in self._groups)
 
     @staticmethod
     def _start() -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -86,6 +104,8 @@ class Guardian:
             env={},
             start_new_session=True,
         )
+        _log.debug("the guardian is process %d", process.pid)
+        return process
 
     @staticmethod
     def _write(process: subprocess.Popen[bytes], text: str) -> None:

@@ -1,8 +1,9 @@
-"""Which command line is a function's worker, by the runtime that its configuration names.
+"""The command line of a function's worker, by the runtime that the function's configuration names.
 
-Python and Node.js have bootstraps beside this file, because their official clients need native
-builds; a custom runtime is its own program; for everything else the project says what to run. A
-command line never comes from anything but the project's own configuration.
+Terralive has bootstraps of its own for Python and Node.js, because the official clients need native
+builds. A custom runtime is a program in the function's code. For every other runtime, the project's
+configuration names the command. A command line never comes from anything but the project's own
+configuration.
 """
 
 from __future__ import annotations
@@ -22,7 +23,13 @@ NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A worker's command line, and whether its Runtime API client needs a port of its own (no path in the address)."""
+    """A worker's command line.
+
+    Attributes:
+        command: the program and its arguments.
+        own_port: whether the program needs a port of its own for the Runtime API, because it cannot
+            take an address that contains a path.
+    """
 
     command: tuple[str, ...]
     own_port: bool = False
@@ -31,61 +38,70 @@ class Launch:
 def launch_of(
     function: LocalFunction, command: Sequence[str] | None = None, debug_port: int = 0
 ) -> Launch:
-    """How to start a worker of `function`; `command` goes before the function's own.
+    """Return the command line that starts a worker of `function`.
 
-    `debug_port` is where the worker itself lets a debugger in, if the function is debugged.
+    Args:
+        function: the function.
+        command: a program that speaks the Runtime API. It takes precedence over the function's own.
+        debug_port: the port on which the worker itself waits for a debugger, if the function has
+            one.
 
     Raises:
-        ConfigurationError: no worker can run this runtime.
+        ConfigurationError: terralive cannot run this runtime without a `command`.
     """
-    if command := command or function.command:
+    command = command or function.command
+    if command:
         return Launch(tuple(command), own_port=True)
     if function.runtime.startswith("python"):
-        return Launch(_python(function, debug_port))
+        return Launch(_python_command(function, debug_port))
     if function.runtime.startswith("nodejs"):
-        return Launch(_node(function, debug_port))
+        return Launch(_node_command(function, debug_port))
     if function.runtime.startswith("provided"):
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
         return Launch((str(function.path / "bootstrap"),), own_port=True)
     raise ConfigurationError(
         "runtime-not-supported",
-        f"{function.address} has the runtime {function.runtime!r}, which terralive does not run by itself.",
-        hint=f"Say what does: [functions.'{function.address}'] command = [\"…\"]; see docs/CONFIGURATION.md.",
+        f"{function.address} has the runtime {function.runtime!r}, "
+        "which terralive cannot run by itself.",
+        hint="Name a command that runs it: "
+        f"[functions.'{function.address}'] command = [\"…\"]; see docs/CONFIGURATION.md.",
     )
 
 
-def _python(function: LocalFunction, port: int) -> tuple[str, ...]:
+def _python_command(function: LocalFunction, debug_port: int) -> tuple[str, ...]:
+    python = str(function.python)
     bootstrap = (str(PYTHON_BOOTSTRAP), function.handler)
     if function.debugger is None:
-        return (str(function.python), *bootstrap)
-    # Frozen modules of the standard library have no lines to stop at; debugpy warns of them.
+        return (python, *bootstrap)
+    # Frozen modules of the standard library have no lines to stop at, and debugpy warns about them.
     return (
-        str(function.python),
+        python,
         "-Xfrozen_modules=off",
         *bootstrap,
-        _debug(function.debugger, port),
+        _debugger_argument(function.debugger, debug_port),
     )
 
 
-def _node(function: LocalFunction, port: int) -> tuple[str, ...]:
+def _node_command(function: LocalFunction, debug_port: int) -> tuple[str, ...]:
+    node = str(function.node)
     bootstrap = (str(NODE_BOOTSTRAP), function.handler)
     if function.debugger is None:
-        return (str(function.node), *bootstrap)
-    # Where a debugger attaches is said by terralive, and not by the inspector in the function's
-    # log.
+        return (node, *bootstrap)
+    # Terralive shows where to attach a debugger. Without this option, the inspector would write it
+    # into the function's log as well.
     return (
-        str(function.node),
+        node,
         "--inspect-publish-uid=http",
         *bootstrap,
-        _debug(function.debugger, port),
+        _debugger_argument(function.debugger, debug_port),
     )
 
 
-def _debug(debugger: Debugger, port: int) -> str:
-    """What a bootstrap wants to know, as its argument."""
+def _debugger_argument(debugger: Debugger, debug_port: int) -> str:
+    """Return the argument from which a bootstrap knows how to be debugged: a JSON object."""
     return json.dumps(
         {
-            "port": port,
+            "port": debug_port,
             "wait": debugger.wait,
             "freeze_time": debugger.freeze_time,
             "debugpy": str(debugger.debugpy or ""),

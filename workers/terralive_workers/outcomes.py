@@ -1,4 +1,4 @@
-"""Outcomes that no handler gave: a crash, a deadline, a stop. Worded as the Lambda service words them.
+"""Outcomes that no handler returned: a crash, a timeout, a stop. The words are those of Lambda.
 
 Pure. https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-invocation.html and
 https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-execution.html.
@@ -17,10 +17,13 @@ from terralive_stub.protocol.invocation import Outcome
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailure:
-    """How a worker ended: by the error its runtime reported (`document`), or by its process's status.
+    """The end of a worker that did not answer.
 
-    `cause` is that error's X-Ray cause, for people. `status` is a return code as `subprocess` has
-    it, negative for a signal, or why the process never started.
+    Attributes:
+        document: the error that the worker's runtime reported before the end, or None.
+        cause: the X-Ray cause of that error (JSON text), which contains file and line, or "".
+        status: the process's return code as in `subprocess` (negative for a signal), or the reason
+            why the process never started. Only used where there is no `document`.
     """
 
     document: Outcome | None = None
@@ -28,47 +31,58 @@ class WorkerFailure:
     status: int | OSError = 0
 
     def outcome(self, request_id: str) -> Outcome:
-        """The outcome of the invocation that the failure hit."""
+        """Return the outcome of the invocation that did not get an answer."""
         if self.document is not None:
             return self.document
         if isinstance(self.status, OSError):
-            return _error(
-                "Runtime.InvalidEntrypoint",
-                f"RequestId: {request_id} Error: {self.status.strerror or self.status}",
-            )
-        return _error("Runtime.ExitError", f"RequestId: {request_id} Error: {_ending(self.status)}")
+            reason = self.status.strerror or self.status
+            return _error("Runtime.InvalidEntrypoint", f"RequestId: {request_id} Error: {reason}")
+        reason = _describe_exit(self.status)
+        return _error("Runtime.ExitError", f"RequestId: {request_id} Error: {reason}")
 
 
 def timed_out(request_id: str, allowed_s: float, now: float) -> Outcome:
-    """`allowed_s` is the time the invocation had, `now` in seconds since the Unix epoch."""
+    """Return the outcome of an invocation that exceeded its time.
+
+    Args:
+        request_id: the AWS request id.
+        allowed_s: the time that the invocation had, in seconds.
+        now: the time, in seconds since the Unix epoch.
+    """
     at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _error(
-        "Sandbox.Timedout", f"{at} {request_id} Task timed out after {allowed_s:.2f} seconds"
-    )
+    message = f"{at} {request_id} Task timed out after {allowed_s:.2f} seconds"
+    return _error("Sandbox.Timedout", message)
 
 
 def stopped(function: str) -> Outcome:
-    return _error(
-        "Terralive.Stopped",
-        f"terralive stopped before {function} answered; it did not finish here.",
-    )
+    """Return the outcome of an invocation that terralive ends because it stops itself."""
+    message = f"terralive stopped before {function} answered; it did not finish here."
+    return _error("Terralive.Stopped", message)
 
 
 def build_failed(command: str, status: int | OSError, tail: Iterable[str]) -> Outcome:
-    """`status` as in `WorkerFailure`; `tail` is the end of what the command wrote."""
-    how = status.strerror or str(status) if isinstance(status, OSError) else _status(status)
-    return _error(
-        "Terralive.BuildFailed", "\n".join((f"The build command failed ({how}): {command}", *tail))
-    )
+    """Return the outcome of an invocation whose code could not be built.
+
+    Args:
+        command: the build command.
+        status: how it ended, as in `WorkerFailure`.
+        tail: the last lines that it wrote.
+    """
+    if isinstance(status, OSError):
+        reason = status.strerror or str(status)
+    else:
+        reason = _describe_status(status)
+    message = "\n".join([f"The build command failed ({reason}): {command}", *tail])
+    return _error("Terralive.BuildFailed", message)
 
 
-def _ending(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status == 0:
         return "Runtime exited without providing a reason"
-    return f"Runtime exited with error: {_status(status)}"
+    return f"Runtime exited with error: {_describe_status(status)}"
 
 
-def _status(status: int) -> str:
+def _describe_status(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
     try:
@@ -79,6 +93,5 @@ def _status(status: int) -> str:
 
 
 def _error(error_type: str, message: str) -> Outcome:
-    return Outcome(
-        json.dumps({"errorType": error_type, "errorMessage": message}).encode(), error_type
-    )
+    document = {"errorType": error_type, "errorMessage": message}
+    return Outcome(json.dumps(document).encode(), error_type)

@@ -1,4 +1,4 @@
-"""What workers run, by its path and with the project's own interpreter.
+"""The programs that run inside a worker.
 
-Nothing here is ever imported.
+The project's own interpreter runs them by their path. They are never imported.
 """
