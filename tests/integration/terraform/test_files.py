@@ -130,7 +130,7 @@ def test_functions_are_found_in_plain_terraform_with_their_code(project: Path) -
         20,
         project / "src",
     )
-    assert (job.package_type, job.repeated, job.function_name) == ("Zip", "for_each", "")
+    assert (job.package_type, job.repeated, job.function_name) == ("Zip", "for_each", None)
 
 
 def test_what_exists_several_times_is_known_also_inside_a_module_that_does(project: Path) -> None:
