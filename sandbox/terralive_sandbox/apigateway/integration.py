@@ -1,4 +1,4 @@
-"""What every kind of API shares: finds APIs in moto, checks callers, throttles, invokes functions.
+"""What every kind of API shares: finds APIs in moto, checks callers, invokes functions.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html#apigateway-permissions
@@ -10,7 +10,6 @@ import asyncio
 import json
 import re
 import secrets
-import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import ACCOUNT, AccessDeniedError, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
-from terralive_sandbox.apigateway.throttle import ACCOUNT as ACCOUNT_LIMIT
-from terralive_sandbox.apigateway.throttle import Throttle, limit
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
@@ -81,7 +78,6 @@ class Gateway:
     def __init__(self, region: str, functions: Functions, *, time_scale: float = 1.0) -> None:
         self.region = region
         self.time_scale = time_scale
-        self.throttle = Throttle()
         self._functions = functions
 
     def find(self, api_id: str, stage_name: str, protocol: str) -> Target | None:
@@ -113,21 +109,6 @@ class Gateway:
         except AccessDeniedError as error:
             raise ForbiddenError(str(error)) from error
         return caller
-
-    def allows(self, target: Target, route_key: str) -> bool:
-        """Take a token of a route's and the account's bucket; False where one is empty.
-
-        A route has the stage's default limit unless it has one of its own
-        (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-throttling.html).
-        """
-        own = target.stage.route_settings.get(route_key) or {}
-        default = target.stage.default_route_settings or {}
-        rate, burst = (
-            own.get(name, default.get(name))
-            for name in ("throttlingRateLimit", "throttlingBurstLimit")
-        )
-        route = (target.api.api_id, target.stage.name, route_key), limit(rate, burst)
-        return self.throttle.allows([route, ("account", ACCOUNT_LIMIT)], time.monotonic())
 
     async def integrate(
         self,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -270,29 +269,6 @@ def test_a_route_with_iam_knows_its_caller(aws: Aws, told: str) -> None:
     assert (jwt.status_code, "NotEmulatedBySandbox" in jwt.text) == (501, True)
 
 
-def test_a_throttled_route_answers_429_and_others_do_not(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, "GET /slow", "GET /never", "GET /free")
-    aws.apis.update_stage(
-        ApiId=api, StageName="$default",
-        RouteSettings={
-            "GET /slow": {"ThrottlingRateLimit": 0.001, "ThrottlingBurstLimit": 2},
-            "GET /never": {"ThrottlingRateLimit": 0, "ThrottlingBurstLimit": 0},
-        },
-    )  # fmt: skip
-
-    def statuses(path: str) -> list[int]:
-        with ThreadPoolExecutor(4) as pool:
-            return sorted(
-                pool.map(lambda _: httpx.get(at(aws, api, "$default", path)).status_code, range(4))
-            )
-
-    assert statuses("/slow") == [200, 200, 429, 429]
-    assert statuses("/never") == [429] * 4
-    assert statuses("/free") == [200] * 4
-    refused = httpx.get(at(aws, api, "$default", "/slow"))
-    assert refused.content == b'{"message":"Too Many Requests"}'
-
-
 def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, told: str) -> None:
     http, rest = aws.http_api(told, "POST /"), rest_api(aws, told, "POST /")
     for url in (at(aws, http, "$default"), at(aws, rest.id, "dev")):
@@ -522,22 +498,6 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
     for call in refused:
         with pytest.raises(ClientError, match="NotEmulatedBySandbox"):
             call()
-
-
-def test_method_settings_throttle(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /slow/{id}", "GET /free")
-    aws.rest.update_stage(
-        restApiId=api.id, stageName="dev",
-        patchOperations=[
-            {"op": "replace", "path": "/~1slow~1{id}/GET/throttling/rateLimit", "value": "0.001"},
-            {"op": "replace", "path": "/~1slow~1{id}/GET/throttling/burstLimit", "value": "1"},
-        ],
-    )  # fmt: skip
-    assert [api.ask("GET", "/slow/1").status_code for _ in range(3)] == [200, 429, 429]
-    refused = api.ask("GET", "/slow/2")
-    assert refused.headers["x-amzn-errortype"] == "TooManyRequestsException"
-    assert refused.content == b'{"message":"Too Many Requests"}'
-    assert [api.ask("GET", "/free").status_code for _ in range(3)] == [200] * 3
 
 
 def test_a_rest_integration_that_takes_too_long_times_out(tmp_path: Path) -> None:

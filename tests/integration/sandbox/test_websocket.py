@@ -442,27 +442,6 @@ def test_posting_to_a_client_that_does_not_read_is_limited(desk: Desk) -> None:
 # limits
 
 
-def test_a_stages_throttling_holds_for_messages_and_new_connections(desk: Desk) -> None:
-    """https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-protect.html."""
-    api = desk.another("$connect", "echo", "$default")
-    desk.aws.apis.update_stage(
-        ApiId=api,
-        StageName="live",
-        DefaultRouteSettings={"ThrottlingBurstLimit": 2, "ThrottlingRateLimit": 0.001},
-    )
-    with client(desk.url(api=api)) as connection:
-        answers = [ask(connection, '{"action": "echo"}') for _ in range(3)]
-        assert ["message" in answer for answer in answers] == [False, False, True]
-        assert answers[2]["message"] == "Too Many Requests"
-        assert set(answers[2]) == {"message", "connectionId", "requestId"}
-        assert "body" in ask(connection, "another route")
-    with client(desk.url(api=api)):
-        pass
-    assert refusal(desk.url(api=api)) == (429, "Too Many Requests")
-    with client(desk.url(api=api, stage="other")):
-        pass
-
-
 def test_the_largest_frame_and_message_pass_and_larger_ones_close(desk: Desk) -> None:
     def closed_by(*frames: tuple[Opcode, bytes, bool]) -> int:
         with closing(desk.url()) as (connection, codes):

@@ -121,13 +121,11 @@ class HttpGateway:
     async def _admit(
         self, target: Target, found: RouteMatch, request: HttpRequest, wire: sigv4.Request
     ) -> Caller | None:
-        """Throttle, then authorize; the caller where the route asks who it is.
+        """Authorize; the caller where the route asks who it is.
 
         Raises:
-            GatewayResponseError: the caller may not, or not now.
+            GatewayResponseError: the caller may not.
         """
-        if not self._gateway.allows(target, found.route_key):
-            raise GatewayResponseError(message_response(429, "Too Many Requests"))
         route = target.routes[found.route_key]
         if missing := left_out_of(route):
             raise not_emulated(missing)

@@ -47,8 +47,6 @@ from terralive_sandbox.apigateway.integration import (
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest.events import Found
-from terralive_sandbox.apigateway.throttle import ACCOUNT as ACCOUNT_LIMIT
-from terralive_sandbox.apigateway.throttle import limit
 from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
 
 _INTEGRATION_SECONDS = 29
@@ -110,34 +108,7 @@ class RestGateway:
         if found is None:
             raise rest_events.missing_token()
         method = api.resources[found.resource.id].resource_methods[found.method]
-        called = _Called(api, stage, found, method, request, request_id, extended_id)
-        if not self._allows(called):
-            raise rest_events.refused(429, "TooManyRequestsException", "Too Many Requests")
-        return called
-
-    def _allows(self, called: _Called) -> bool:
-        """Take a token of a method's and the account's bucket.
-
-        https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-request-throttling.html
-        """
-        path, method = (
-            called.found.resource.path.removeprefix("/").replace("/", "~1"),
-            called.found.method,
-        )
-        narrowed = ACCOUNT_LIMIT
-        for key in (
-            "*/*",
-            f"{path}/{method}",
-            f"~1{path}/{method}",
-        ):  # moto keeps the path as it was given
-            settings = called.stage.method_settings.get(key, {})
-            narrowed = limit(
-                settings.get("throttlingRateLimit"), settings.get("throttlingBurstLimit"), narrowed
-            )
-        bucket = (called.api.id, called.stage.name, called.found.resource.path, method)
-        return self._gateway.throttle.allows(
-            [(bucket, narrowed), ("account", ACCOUNT_LIMIT)], time.monotonic()
-        )
+        return _Called(api, stage, found, method, request, request_id, extended_id)
 
     async def _run(self, called: _Called, wire: sigv4.Request) -> HttpResponse:
         if missing := left_out_of(called.method):

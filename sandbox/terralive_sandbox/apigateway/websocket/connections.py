@@ -39,7 +39,6 @@ from terralive_sandbox.apigateway.integration import (
     new_connection_id,
     new_id,
 )
-from terralive_sandbox.apigateway.throttle import Limit
 from terralive_sandbox.apigateway.websocket import events as websocket_events
 from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.socket import Socket
@@ -48,10 +47,7 @@ from terralive_sandbox.faults import PASSES, ConnectionChoice, Direction, FaultR
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 
 PATH = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-execution-service-websocket-limits-table.html
-_NEW_CONNECTIONS = Limit(500, 500)
 _GONE = error_answer(410, "GoneException", "")
-_THROTTLED = "Too Many Requests"
 
 
 @dataclass(eq=False, slots=True)
@@ -86,11 +82,6 @@ class Connections:
             target = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if target is None:
             raise _refused(403, "Forbidden")
-        new = ("new connections", _NEW_CONNECTIONS)
-        if not self._gateway.throttle.allows([new], time.monotonic()) or not self._gateway.allows(
-            target, "$connect"
-        ):
-            raise _refused(429, _THROTTLED)
         received = tuple((name, _latin(value)) for name, value in request.headers.raw_items())
         lowered = tuple((name.lower(), value) for name, value in received)
         route = target.routes.get("$connect")
@@ -176,7 +167,7 @@ class Connections:
                 )
                 # "… or the WebSocket client side buffer is full", botocore's model of the API says
                 if not live.socket.has_room:
-                    return error_answer(429, "LimitExceededException", _THROTTLED)
+                    return error_answer(429, "LimitExceededException", "Too Many Requests")
                 live.last_active = time.time()
                 live.outgoing.send(request.body, fate)
                 return 200, [], b""
@@ -232,9 +223,6 @@ class Connections:
             )
         if target is None or key is None:
             self._tell(live, "Forbidden", request_id)
-            return
-        if not self._gateway.allows(target, key):
-            self._tell(live, _THROTTLED, request_id)
             return
         route = target.routes[key]
         event = websocket_events.message_event(
