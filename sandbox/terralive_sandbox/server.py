@@ -45,7 +45,7 @@ from terralive_sandbox.functions.logs import LogWriter
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.mappings import Mappings
+from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
 
 Message: TypeAlias = MutableMapping[str, object]
@@ -103,7 +103,7 @@ class Sandbox:
         deliveries = Deliveries(self._functions, self._asynchronous)
         fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
         self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
-        self._mappings = Mappings(self._control, self._functions)
+        self._mappings = MappingPollers(self._control, self._functions)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
         self._admin = Admin(self.info, self.connections, self.faults)
         self._urls = FunctionUrls(self._functions)

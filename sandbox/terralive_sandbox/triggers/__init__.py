@@ -1,4 +1,1 @@
-"""How other services reach functions.
-
-What they send, when they send it, and what becomes of a failure.
-"""
+"""Other services invoke functions: their events, their schedules, and what happens after a failure."""

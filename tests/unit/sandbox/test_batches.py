@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.control.moto_gaps.mapping_checks import check
-from terralive_sandbox.triggers.queues.batches import Record, event, failed, fitting
-from terralive_sandbox.triggers.sources import SourceKind
+from terralive_sandbox.triggers.event_source_mappings.batches import Record, event, failed, fitting
+from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 IDS = ("id1", "id2", "id3")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from terralive_sandbox.triggers.filters import Filters, InvalidFilterError
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters, InvalidFilterError
 
 
 def filters(*patterns: object) -> Filters:

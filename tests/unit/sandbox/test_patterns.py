@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.patterns import InvalidPatternError, matches, parse
+from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError, matches, parse
 
 # A field's pattern, what matches it, what does not; `...` is a field that is not there.
 FIELDS: list[tuple[object, list[object], list[object]]] = [

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.rules import RuleError, Source, aws_event, event_of, payload
+from terralive_sandbox.triggers.rules.events import RuleError, Source, aws_event, event_of, payload
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, dt.UTC)

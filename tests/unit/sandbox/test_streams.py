@@ -8,9 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.queues.batches import Record
-from terralive_sandbox.triggers.streams import records as streams
-from terralive_sandbox.triggers.streams.records import Batch
+from terralive_sandbox.triggers.event_source_mappings.batches import Record
+from terralive_sandbox.triggers.event_source_mappings.streams.retries import (
+    Batch,
+    after_failure,
+    first_failed,
+    pause,
+    without_expired,
+)
 
 
 def batch(*numbers: int, retries: int = 0) -> Batch:
@@ -22,25 +27,25 @@ def numbers(*batches: Batch) -> list[list[int]]:
 
 
 def test_a_failed_batch_is_tried_again_until_its_retries_are_used_up() -> None:
-    following = streams.after_failure(batch(1, 2), 0, 1, bisects=False)
+    following = after_failure(batch(1, 2), 0, 1, bisects=False)
     assert following == (batch(1, 2, retries=1),)
-    assert streams.after_failure(following[0], 0, 1, bisects=False) == ()
+    assert after_failure(following[0], 0, 1, bisects=False) == ()
 
 
 def test_without_a_limit_a_batch_is_never_given_up() -> None:
-    assert streams.after_failure(batch(1, retries=10**6), 0, None, bisects=False)
+    assert after_failure(batch(1, retries=10**6), 0, None, bisects=False)
 
 
 def test_splitting_keeps_the_order_and_does_not_count_as_a_retry() -> None:
-    following = streams.after_failure(batch(1, 2, 3), 0, 0, bisects=True)
+    following = after_failure(batch(1, 2, 3), 0, 0, bisects=True)
     assert following == (batch(1), batch(2, 3))
-    assert streams.after_failure(following[0], 0, 0, bisects=True) == ()
+    assert after_failure(following[0], 0, 0, bisects=True) == ()
 
 
 def test_what_came_before_the_reported_record_is_done() -> None:
-    assert numbers(*streams.after_failure(batch(1, 2, 3), 1, None, bisects=False)) == [[2, 3]]
-    assert streams.after_failure(batch(1, 2, 3), 1, 0, bisects=False) == ()
-    assert streams.after_failure(batch(1, 2, 3), 1, 0, bisects=True) == (batch(2, 3),)
+    assert numbers(*after_failure(batch(1, 2, 3), 1, None, bisects=False)) == [[2, 3]]
+    assert after_failure(batch(1, 2, 3), 1, 0, bisects=False) == ()
+    assert after_failure(batch(1, 2, 3), 1, 0, bisects=True) == (batch(2, 3),)
 
 
 @given(
@@ -60,7 +65,7 @@ def test_every_record_is_done_or_given_up_in_order_whatever_fails(
             done += got
             batches = batches[1:]
             continue
-        following = streams.after_failure(first, 0, retries, bisects=bisects)
+        following = after_failure(first, 0, retries, bisects=bisects)
         batches = following + batches[1:]
         given_up += [] if following else got
     assert sorted(done + given_up) == list(range(size))
@@ -84,20 +89,20 @@ def test_every_record_is_done_or_given_up_in_order_whatever_fails(
     ],
 )
 def test_the_lowest_reported_number_is_the_checkpoint(answer: object, first: int | None) -> None:
-    assert streams.first_failed(json.dumps(answer).encode(), batch(1, 2, 3)) == first
+    assert first_failed(json.dumps(answer).encode(), batch(1, 2, 3)) == first
 
 
 def test_an_answer_that_is_no_json_fails_the_batch() -> None:
-    assert streams.first_failed(b"ok", batch(1)) == 0
+    assert first_failed(b"ok", batch(1)) == 0
 
 
 def test_records_that_are_too_old_go_before_an_attempt() -> None:
-    assert streams.without_expired(batch(1, 2, 3), 10, now=12.5) == batch(3)
-    assert streams.without_expired(batch(1), 10, now=12).records == ()
-    assert streams.without_expired(batch(1), None, now=10**9) == batch(1)
+    assert without_expired(batch(1, 2, 3), 10, now=12.5) == batch(3)
+    assert without_expired(batch(1), 10, now=12).records == ()
+    assert without_expired(batch(1), None, now=10**9) == batch(1)
 
 
 def test_pauses_grow_and_stay_bounded() -> None:
-    pauses = [streams.pause(failures) for failures in range(1, 30)]
+    pauses = [pause(failures) for failures in range(1, 30)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.5, 30.0)

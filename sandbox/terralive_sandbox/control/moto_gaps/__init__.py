@@ -26,7 +26,7 @@ from terralive_sandbox.control.moto_gaps import (
     sqs,
 )
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.mappings import Mappings
+from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 
 
 def configure() -> None:
@@ -37,7 +37,9 @@ def configure() -> None:
     default_user_config.setdefault("iam", {})["load_aws_managed_policies"] = True
 
 
-def apply(deliveries: Deliveries, schedules_changed: Callable[[], None], pollers: Mappings) -> None:
+def apply(
+    deliveries: Deliveries, schedules_changed: Callable[[], None], pollers: MappingPollers
+) -> None:
     """Close the gaps.
 
     Args:

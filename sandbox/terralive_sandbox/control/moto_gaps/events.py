@@ -29,7 +29,9 @@ from terralive_sandbox.access.identity import ACCOUNT
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, refusing
 from terralive_sandbox.functions.destinations import DestinationError, Service
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.rules import patterns, rules, schedules
+from terralive_sandbox.triggers.event_patterns import patterns
+from terralive_sandbox.triggers.rules import events as rules
+from terralive_sandbox.triggers.rules import schedules
 
 _ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
 _TARGETS = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
@@ -37,7 +39,7 @@ _parse = lru_cache(maxsize=1024)(patterns.parse)
 
 
 def patterns_match_as_in_aws() -> None:
-    """What AWS refuses moto takes, and it matches some patterns wrongly (triggers/patterns.py)."""
+    """What AWS refuses moto takes, and it matches some patterns wrongly (triggers/event_patterns)."""
 
     def parse(self: EventPatternParser) -> dict[str, Any]:
         if not self.pattern:

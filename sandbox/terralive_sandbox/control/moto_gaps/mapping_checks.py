@@ -17,9 +17,9 @@ from typing import Any
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
-from terralive_sandbox.triggers import sources
-from terralive_sandbox.triggers.filters import Filters, InvalidFilterError
-from terralive_sandbox.triggers.sources import SourceKind
+from terralive_sandbox.triggers.event_source_mappings import settings
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters, InvalidFilterError
+from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 
 _ARN = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?(-iso([a-z])?)?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 _INVALID = "InvalidParameterValueException"
@@ -53,7 +53,7 @@ def kind_of(source_arn: str) -> SourceKind:
             f"1 validation error detected: Value '{source_arn}' at 'eventSourceArn' failed to satisfy constraint: "
             f"Member must satisfy regular expression pattern: {_ARN}",
         )
-    if kind := sources.kind_of(source_arn):
+    if kind := settings.kind_of(source_arn):
         return kind
     service = source_arn.split(":")[2]
     if service in _OTHER_SOURCES:

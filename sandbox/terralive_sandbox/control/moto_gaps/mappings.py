@@ -21,10 +21,15 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_gaps import mapping_checks as checks
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
-from terralive_sandbox.triggers import reading, sources
-from terralive_sandbox.triggers.filters import Filters
-from terralive_sandbox.triggers.mappings import Mappings
-from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters
+from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
+from terralive_sandbox.triggers.event_source_mappings.queues.messages import find_queue
+from terralive_sandbox.triggers.event_source_mappings.settings import (
+    MappingSettings,
+    SourceKind,
+    missing_permission,
+)
+from terralive_sandbox.triggers.event_source_mappings.streams.records import find_shard
 
 _INVALID = "InvalidParameterValueException"
 # What AWS answers where a request says nothing (localstack's tests record it).
@@ -53,7 +58,7 @@ _REMOVABLE = (
 )
 
 
-def queues_and_streams_have_mappings(pollers: Mappings) -> None:
+def queues_and_streams_have_mappings(pollers: MappingPollers) -> None:
     """Replace how moto makes, describes and changes mappings; `pollers` hear of each change.
 
     Answers to changes name the state that follows; the next question already gets the one after it.
@@ -146,7 +151,7 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     mapping = EventSourceMapping({**spec, **where, **named})  # type: ignore[abstract] # moto's base class
     mapping.last_modified = time.time()
     # What a mapping reads first is settled when it is made, not when its poller has started.
-    latest = reading.find_shard(source_arn) if spec.get("StartingPosition") == "LATEST" else None
+    latest = find_shard(source_arn) if spec.get("StartingPosition") == "LATEST" else None
     vars(mapping)["terralive_start"] = len(latest.items) if latest else 0
     return mapping
 
@@ -177,8 +182,8 @@ def _twice(kind: SourceKind, function_name: str, other: EventSourceMapping) -> s
     return f"{text} Please update or delete the existing mapping with UUID {other.uuid}"
 
 
-def _settings(mapping: EventSourceMapping) -> SourceMapping:
-    return SourceMapping(
+def _settings(mapping: EventSourceMapping) -> MappingSettings:
+    return MappingSettings(
         uuid=mapping.uuid,
         function_arn=mapping.function_arn,
         source_arn=mapping.event_source_arn,
@@ -202,13 +207,13 @@ def _limit(value: int | None) -> int | None:
 
 def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -> None:
     """Lambda tries whether the function's role may read the source, and a queue whether its timeout is long enough."""
-    if refusal := sources.lacking(identity.role_documents(function.role), source_arn, kind):
+    if refusal := missing_permission(identity.role_documents(function.role), source_arn, kind):
         raise JsonRESTError(_INVALID, refusal)
     if kind is SourceKind.STREAM:
-        if reading.find_shard(source_arn) is None:
+        if find_shard(source_arn) is None:
             raise JsonRESTError(_INVALID, f"Stream not found: {source_arn}")
         return
-    queue = reading.find_queue(source_arn)
+    queue = find_queue(source_arn)
     if queue is None:
         raise JsonRESTError(
             _INVALID,

@@ -14,7 +14,7 @@ from moto.sns.models import SNSBackend, Subscription
 
 from terralive_sandbox.functions.destinations import Service
 from terralive_sandbox.triggers.deliveries import Deliveries
-from terralive_sandbox.triggers.sns import sns_event, sns_message
+from terralive_sandbox.triggers.topics import sns_event, sns_message
 
 
 def topics_invoke_functions(deliveries: Deliveries) -> None:

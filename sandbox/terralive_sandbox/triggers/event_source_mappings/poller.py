@@ -12,14 +12,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
+from moto.awslambda.models import lambda_backends
+
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers import reading, sources
-from terralive_sandbox.triggers.queues import batches
-from terralive_sandbox.triggers.queues.batches import Record
-from terralive_sandbox.triggers.sources import SourceMapping
+from terralive_sandbox.triggers.event_source_mappings import batches
+from terralive_sandbox.triggers.event_source_mappings.batches import Record
+from terralive_sandbox.triggers.event_source_mappings.settings import (
+    MappingSettings,
+    missing_permission,
+)
 
 # A poller is woken by what arrives; this is for what nothing tells of.
 IDLE_SECONDS = 20.0
@@ -35,7 +39,9 @@ T = TypeVar("T")
 class Poller(ABC):
     """One mapping at work. All methods belong to the event loop."""
 
-    def __init__(self, mapping: SourceMapping, control: ControlPlane, functions: Functions) -> None:
+    def __init__(
+        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+    ) -> None:
         self.mapping = mapping
         self._control = control
         self._functions = functions
@@ -47,7 +53,7 @@ class Poller(ABC):
         self._reported = ""
         self._task = asyncio.create_task(self._run())
 
-    def update(self, mapping: SourceMapping) -> None:
+    def update(self, mapping: MappingSettings) -> None:
         """Go on with other settings, from the same place."""
         self.mapping = mapping
         self.wake()
@@ -114,7 +120,7 @@ class Poller(ABC):
         """Seconds until the window of what is gathered ends."""
         return max(self._window_ends - time.monotonic(), 0.0) if self._gathered else IDLE_SECONDS
 
-    async def _invoke(self, mapping: SourceMapping, batch: Iterable[Record]) -> InvokeResponse:
+    async def _invoke(self, mapping: MappingSettings, batch: Iterable[Record]) -> InvokeResponse:
         """Raises InvokeError."""
         function = self._functions.find(mapping.function_arn)
         return await self._functions.invoke(
@@ -131,7 +137,7 @@ class Poller(ABC):
             function = self._functions.find(mapping.function_arn)
         except InvokeError as error:
             return f"PROBLEM: {error.message}"
-        lacking = sources.lacking(
+        lacking = missing_permission(
             identity.role_documents(function.role), mapping.source_arn, mapping.kind
         )
         return f"PROBLEM: {lacking}" if lacking else None
@@ -139,4 +145,12 @@ class Poller(ABC):
     def _report(self, result: str) -> None:
         if result != self._reported:
             self._reported = result
-            self._control.call(reading.report, self.mapping.function_arn, self.mapping.uuid, result)
+            self._control.call(_record_result, self.mapping.function_arn, self.mapping.uuid, result)
+
+
+def _record_result(function_arn: str, uuid: str, result: str) -> None:
+    """Keep what a mapping's configuration says of its last batch."""
+    _, _, _, region, account, _ = function_arn.split(":", 5)
+    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001
+    if mapping is not None:
+        vars(mapping)["terralive_result"] = result

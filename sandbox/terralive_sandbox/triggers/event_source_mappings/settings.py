@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
-from terralive_sandbox.triggers.filters import Filters
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters
 
 _QUEUE_ACTIONS = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 _STREAM_ACTIONS = (
@@ -27,7 +27,7 @@ class SourceKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class SourceMapping:
+class MappingSettings:
     """One mapping, as its poller needs it.
 
     Attributes:
@@ -62,7 +62,7 @@ def kind_of(source_arn: str) -> SourceKind | None:
     return SourceKind.STREAM if service == "dynamodb" and "/stream/" in source_arn else None
 
 
-def lacking(documents: Iterable[str], source_arn: str, kind: SourceKind) -> str | None:
+def missing_permission(documents: Iterable[str], source_arn: str, kind: SourceKind) -> str | None:
     """What Lambda says when a function's role may not read the source; None when it may.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html,

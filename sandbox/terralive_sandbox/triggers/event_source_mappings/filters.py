@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from terralive_sandbox.triggers.rules import patterns
+from terralive_sandbox.triggers.event_patterns import patterns
 
 
 class InvalidFilterError(ValueError):

@@ -12,17 +12,23 @@ import time
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers import reading
-from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
-from terralive_sandbox.triggers.sources import SourceMapping
-from terralive_sandbox.triggers.streams import records as streams
-from terralive_sandbox.triggers.streams.records import Batch
+from terralive_sandbox.triggers.event_source_mappings.poller import (
+    BLOCKED_SECONDS,
+    FAILED,
+    OK,
+    Poller,
+)
+from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
+from terralive_sandbox.triggers.event_source_mappings.streams import records, retries
+from terralive_sandbox.triggers.event_source_mappings.streams.retries import Batch
 
 
 class StreamPoller(Poller):
     """One mapping of a stream."""
 
-    def __init__(self, mapping: SourceMapping, control: ControlPlane, functions: Functions) -> None:
+    def __init__(
+        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+    ) -> None:
         super().__init__(mapping, control, functions)
         self._position = mapping.start
         # What the function has now; after splitting several.
@@ -45,18 +51,18 @@ class StreamPoller(Poller):
     async def _read(self) -> float:
         mapping = self.mapping
         room = mapping.batch_size - len(self._gathered)
-        records = await self._call(reading.read, mapping.source_arn, self._position, room)
-        if records is None:
+        found = await self._call(records.read, mapping.source_arn, self._position, room)
+        if found is None:
             self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
             return BLOCKED_SECONDS
-        self._position += len(records)
-        self._gather(records)
-        return 0.0 if records else self._wait()
+        self._position += len(found)
+        self._gather(found)
+        return 0.0 if found else self._wait()
 
     async def _attempt(self) -> None:
         mapping = self.mapping
         age = None if mapping.maximum_age is None else mapping.maximum_age * self._time_scale
-        batch = streams.without_expired(self._batches[0], age, time.time())
+        batch = retries.without_expired(self._batches[0], age, time.time())
         self._discard(len(self._batches[0].records) - len(batch.records), "too old")
         if not batch.records:
             self._batches.pop(0)
@@ -71,13 +77,13 @@ class StreamPoller(Poller):
         if result.function_error:
             first: int | None = 0
         else:
-            first = streams.first_failed(result.body, batch) if mapping.reports_failures else None
+            first = retries.first_failed(result.body, batch) if mapping.reports_failures else None
         self._report(OK if first is None else FAILED)
         if first is None:
             self._failures = 0
             self._batches.pop(0)
             return
-        following = streams.after_failure(
+        following = retries.after_failure(
             batch, first, mapping.maximum_retries, bisects=mapping.bisects
         )
         self._batches[:1] = following
@@ -90,7 +96,7 @@ class StreamPoller(Poller):
 
     def _pause(self) -> None:
         self._failures += 1
-        self._not_before = time.monotonic() + streams.pause(self._failures) * self._time_scale
+        self._not_before = time.monotonic() + retries.pause(self._failures) * self._time_scale
 
     def _discard(self, count: int, why: str) -> None:
         if count:

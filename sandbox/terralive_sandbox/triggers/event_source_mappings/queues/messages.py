@@ -1,28 +1,22 @@
-"""moto's queues and streams as Lambda reads them. Runs on the thread that owns moto's state; decides nothing.
+"""Receive and delete the messages of moto's queues, as Lambda does.
 
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
-https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
+Everything here runs on the thread that owns moto's state, and decides nothing.
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import datetime as dt
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from moto.awslambda.models import lambda_backends
-from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.table import StreamRecord, StreamShard
-from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
 from terralive_sandbox.access import identity
-from terralive_sandbox.triggers.queues.batches import Record
+from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,52 +120,3 @@ def _attribute(value: Mapping[str, object]) -> dict[str, object]:
         "binaryListValues": [],
         "dataType": value.get("DataType"),
     }
-
-
-def find_shard(stream_arn: str) -> StreamShard | None:
-    """The shard of a stream that is or was a table's latest; moto's streams have one."""
-    _, _, _, region, account, resource = stream_arn.split(":", 5)
-    if account != identity.ACCOUNT or region not in dynamodb_backends[account]:
-        return None
-    table = dynamodb_backends[account][region].tables.get(resource.split("/")[1])
-    if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":
-        return None
-    shard: StreamShard | None = table.stream_shard
-    return shard
-
-
-def read(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
-    """Up to `count` records from the one at `start` on. None: no such stream."""
-    shard = find_shard(stream_arn)
-    return (
-        None
-        if shard is None
-        else tuple(_change(one, stream_arn) for one in shard.items[start : start + count])
-    )
-
-
-def _change(one: StreamRecord, stream_arn: str) -> Record:
-    """The page's sample has an older `eventVersion`; AWS sends 1.1."""
-    change = dict(one.record["dynamodb"])
-    created = change.pop("ApproximateCreationDateTime").replace(tzinfo=dt.UTC).timestamp()
-    fields = {
-        "eventID": one.record["eventID"],
-        "eventName": one.record["eventName"],
-        "eventVersion": "1.1",
-        "eventSource": "aws:dynamodb",
-        "awsRegion": stream_arn.split(":")[3],
-        "dynamodb": {
-            "ApproximateCreationDateTime": int(created),
-            **json.loads(dynamo_json_dump(change)),
-        },
-        "eventSourceARN": stream_arn,
-    }
-    return Record.of(change["SequenceNumber"], fields, created)
-
-
-def report(function_arn: str, uuid: str, result: str) -> None:
-    """Keep what a mapping's configuration says of its last batch."""
-    _, _, _, region, account, _ = function_arn.split(":", 5)
-    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001
-    if mapping is not None:
-        vars(mapping)["terralive_result"] = result

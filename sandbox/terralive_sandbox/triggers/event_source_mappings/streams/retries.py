@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from terralive_sandbox.triggers.queues import batches
-from terralive_sandbox.triggers.queues.batches import Record
+from terralive_sandbox.triggers.event_source_mappings import batches
+from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 30.0

@@ -6,13 +6,13 @@ import asyncio
 
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers.poller import Poller
-from terralive_sandbox.triggers.queues.poller import QueuePoller
-from terralive_sandbox.triggers.sources import SourceKind, SourceMapping
-from terralive_sandbox.triggers.streams.poller import StreamPoller
+from terralive_sandbox.triggers.event_source_mappings.poller import Poller
+from terralive_sandbox.triggers.event_source_mappings.queues.poller import QueuePoller
+from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
+from terralive_sandbox.triggers.event_source_mappings.streams.poller import StreamPoller
 
 
-class Mappings:
+class MappingPollers:
     """Keeps the pollers as the control plane has the mappings.
 
     Build it on the event loop that runs them.
@@ -33,7 +33,7 @@ class Mappings:
         for poller in self._pollers.values():
             poller.cancel()
 
-    def changed(self, mappings: tuple[SourceMapping, ...]) -> None:
+    def changed(self, mappings: tuple[MappingSettings, ...]) -> None:
         """These are all mappings now. Any thread."""
         self._loop.call_soon_threadsafe(self._reconcile, mappings)
 
@@ -42,7 +42,7 @@ class Mappings:
         if source_arn in self._sources:
             self._loop.call_soon_threadsafe(self._wake, source_arn)
 
-    def _reconcile(self, mappings: tuple[SourceMapping, ...]) -> None:
+    def _reconcile(self, mappings: tuple[MappingSettings, ...]) -> None:
         if self._closed:
             return
         left = {mapping.uuid for mapping in mappings}

@@ -14,11 +14,16 @@ import traceback
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers import reading
-from terralive_sandbox.triggers.poller import BLOCKED_SECONDS, FAILED, OK, Poller
-from terralive_sandbox.triggers.queues import batches
-from terralive_sandbox.triggers.queues.batches import Record
-from terralive_sandbox.triggers.sources import SourceMapping
+from terralive_sandbox.triggers.event_source_mappings import batches
+from terralive_sandbox.triggers.event_source_mappings.batches import Record
+from terralive_sandbox.triggers.event_source_mappings.poller import (
+    BLOCKED_SECONDS,
+    FAILED,
+    OK,
+    Poller,
+)
+from terralive_sandbox.triggers.event_source_mappings.queues import messages
+from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
 
 _THROTTLED_PAUSE_SECONDS = 0.5
 # So many batches Lambda begins with; that it adds more each minute would gain nothing on one
@@ -30,7 +35,9 @@ _CONCURRENCY = 5
 class QueuePoller(Poller):
     """One mapping of a queue."""
 
-    def __init__(self, mapping: SourceMapping, control: ControlPlane, functions: Functions) -> None:
+    def __init__(
+        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+    ) -> None:
         super().__init__(mapping, control, functions)
         self._running: set[asyncio.Task[None]] = set()
 
@@ -53,7 +60,7 @@ class QueuePoller(Poller):
             ):
                 return None
             room = mapping.batch_size - len(self._gathered)
-            received = await self._call(reading.receive, mapping.source_arn, room)
+            received = await self._call(messages.receive, mapping.source_arn, room)
             if received is None:
                 self._report("PROBLEM: The specified queue does not exist.")
                 return BLOCKED_SECONDS
@@ -61,7 +68,7 @@ class QueuePoller(Poller):
                 until_next = [] if received.next_at is None else [received.next_at - time.time()]
                 return max(min(self._wait(), *until_next), 0.0)
             if unwanted := self._gather(received.messages):
-                await self._call(reading.delete, mapping.source_arn, unwanted)
+                await self._call(messages.delete, mapping.source_arn, unwanted)
 
     def _start(self, batch: list[Record]) -> None:
         task = asyncio.create_task(self._process(self.mapping, batch))
@@ -74,7 +81,7 @@ class QueuePoller(Poller):
             traceback.print_exception(error)
         self.wake()
 
-    async def _process(self, mapping: SourceMapping, batch: list[Record]) -> None:
+    async def _process(self, mapping: MappingSettings, batch: list[Record]) -> None:
         result = await self._run_function(mapping, batch)
         if result is None:
             return
@@ -86,10 +93,10 @@ class QueuePoller(Poller):
         self._report(FAILED if failed else OK)
         done = [message for message in batch if message.id not in failed]
         if done and self._problem() is None:
-            await self._call(reading.delete, mapping.source_arn, done)
+            await self._call(messages.delete, mapping.source_arn, done)
 
     async def _run_function(
-        self, mapping: SourceMapping, batch: list[Record]
+        self, mapping: MappingSettings, batch: list[Record]
     ) -> InvokeResponse | None:
         """None when it could not be run at all.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from terralive_sandbox.triggers.sns import sns_event, sns_message
+from terralive_sandbox.triggers.topics import sns_event, sns_message
 
 
 def test_the_sns_event_is_that_of_the_documentation() -> None:
