@@ -26,7 +26,7 @@ from terralive_sandbox.apigateway.http.events import RouteMatch
 from terralive_sandbox.apigateway.http_messages import HttpRequest
 from terralive_sandbox.apigateway.integration import authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
-from terralive_sandbox.control.moto_gaps.function_urls import FunctionUrl, urls_of
+from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.core.exceptions import JsonRESTError
 
-from terralive_sandbox.control.moto_gaps.mapping_checks import check
+from terralive_sandbox.control.moto_gaps.lambda_.mapping_rules import check
 from terralive_sandbox.triggers.event_source_mappings.batches import Record, event, failed, fitting
 from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES

@@ -1,11 +1,12 @@
-"""REST APIs' control plane: updates that moto lacks or drops, and what a deployment serves."""
+"""API Gateway's REST APIs: updates that moto lacks or drops, and the API that a stage serves."""
 
 from __future__ import annotations
 
 import copy
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from moto.apigateway import urls as apigateway_urls
@@ -18,58 +19,115 @@ from moto.apigateway.models import (
     RestAPI,
 )
 from moto.apigateway.responses import APIGatewayResponse
-from moto.apigatewayv2 import urls as apigatewayv2_urls
 
-from terralive_sandbox.control.moto_gaps.errors import not_emulated, refusing
+from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
 Operations: TypeAlias = list[dict[str, Any]]
-Fields: TypeAlias = Mapping[str, tuple[str, Callable[[str], object]]]
 _JsonAnswer: TypeAlias = tuple[int, dict[str, str], str]
+
+_DEFAULT_TIMEOUT_MILLISECONDS: Final = 29_000
+_BINARY_MEDIA_TYPES: Final = "binaryMediaTypes"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field that patch operations can change."""
+
+    # The attribute of moto's object.
+    attribute: str
+    # Turns an operation's text into the attribute's value.
+    convert: Callable[[str], object] = str
+
+
+Fields: TypeAlias = Mapping[str, Field]
+
+
+def _boolean(text: str) -> bool:
+    return str(text).lower() == "true"
+
+
+_REST_API_FIELDS: Final[Fields] = {
+    "name": Field("name"),
+    "description": Field("description"),
+    "policy": Field("policy"),
+    "disableExecuteApiEndpoint": Field("disableExecuteApiEndpoint", _boolean),
+    _BINARY_MEDIA_TYPES: Field("binaryMediaTypes"),
+}
+_DEPLOYMENT_FIELDS: Final[Fields] = {"description": Field("description")}
+_RESOURCE_FIELDS: Final[Fields] = {
+    "pathPart": Field("path_part"),
+    "parentId": Field("parent_id"),
+}
+_METHOD_FIELDS: Final[Fields] = {
+    "authorizationType": Field("authorization_type"),
+    "apiKeyRequired": Field("api_key_required", _boolean),
+    "requestParameters": Field("request_parameters", _boolean),
+}
+_METHOD_RESPONSE_FIELDS: Final[Fields] = {
+    "responseParameters": Field("response_parameters", _boolean)
+}
+_INTEGRATION_FIELDS: Final[Fields] = {
+    "uri": Field("uri"),
+    "httpMethod": Field("http_method"),
+    "credentials": Field("credentials"),
+    "passthroughBehavior": Field("passthrough_behaviour"),
+    "timeoutInMillis": Field("timeout_in_millis", int),
+    "requestParameters": Field("request_parameters"),
+    "requestTemplates": Field("request_templates"),
+}
+_INTEGRATION_RESPONSE_FIELDS: Final[Fields] = {
+    "responseParameters": Field("response_parameters"),
+    "responseTemplates": Field("response_templates"),
+}
 
 
 def snapshot_of(deployment: Deployment) -> RestAPI:
-    """The API as it was when the deployment was made, which is what its stages serve."""
-    snapshot: RestAPI = deployment.snapshot  # type: ignore[attr-defined] # the gap
+    """Return the API as it was when the deployment was made. Its stages serve this API."""
+    snapshot: RestAPI = deployment.snapshot  # type: ignore[attr-defined] # see _replace_deployments
     return snapshot
 
 
-def apply() -> None:
-    """Close all of them, after API Gateway v2's.
+def declare(replacements: Replacements) -> None:
+    """Declare the replacements."""
+    _replace_what_is_left_out(replacements)
+    _replace_deployments(replacements)
+    _replace_rest_apis(replacements)
+    _add_updates(replacements)
+    _replace_put_integration(replacements)
+    _replace_tags(replacements)
 
-    Moto serves its paths from a copy in the older API's table.
+
+def _replace_what_is_left_out(replacements: Replacements) -> None:
+    """Refuse what the sandbox would not obey.
+
+    A method without its validator, or an API without its own gateway responses, would answer what
+    AWS never answers.
     """
-    apigateway_urls.url_paths.update(apigatewayv2_urls.url_paths)
-    what_is_left_out_is_named()
-    deployments_take_a_snapshot()
-    rest_apis_keep_everything()
-    everything_below_can_be_updated()
-    integrations_have_defaults()
-    rest_apis_can_be_tagged()
+    moto_put_method = APIGatewayBackend.put_method
 
-
-def what_is_left_out_is_named() -> None:
-    """A method that lost its validator, or an API its configured refusals, would answer what AWS never answers."""
-    put_method = APIGatewayBackend.put_method
-
-    def put(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:
+    def put_method(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:
         if settings.get("request_validator_id"):
             raise not_emulated("request validators of REST APIs")
-        return put_method(self, *where, **settings)
+        return moto_put_method(self, *where, **settings)
 
-    APIGatewayBackend.put_method = put  # type: ignore[method-assign] # the gap
-    documents = refusing(
+    documents = not_emulated_method(
         "OpenAPI documents of REST APIs; declare resources, methods and integrations"
     )
-    APIGatewayBackend.import_rest_api = APIGatewayBackend.put_rest_api = documents  # type: ignore[method-assign] # the gap
-    APIGatewayBackend.put_gateway_response = refusing("gateway responses of REST APIs")  # type: ignore[method-assign] # the gap
+    gateway_responses = not_emulated_method("gateway responses of REST APIs")
+    replacements.replace(APIGatewayBackend, "put_method", put_method)
+    replacements.replace(APIGatewayBackend, "import_rest_api", documents)
+    replacements.replace(APIGatewayBackend, "put_rest_api", documents)
+    replacements.replace(APIGatewayBackend, "put_gateway_response", gateway_responses)
 
 
-def deployments_take_a_snapshot() -> None:
-    """https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-deploy-api.html.
+def _replace_deployments(replacements: Replacements) -> None:
+    """Let a deployment keep the API as it is now, and let a stage stay when it is deployed again.
 
-    moto keeps none, and makes a stage anew that a second deployment names.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-deploy-api.html
+    Moto keeps no such snapshot, and creates the stage anew when a second deployment names it.
     """
-    create = RestAPI.create_deployment
+    moto_create_deployment = RestAPI.create_deployment
 
     def create_deployment(
         self: RestAPI,
@@ -77,123 +135,149 @@ def deployments_take_a_snapshot() -> None:
         description: str,
         stage_variables: Any = None,
     ) -> Deployment:
-        before = self.stages.get(name)
-        deployment = create(self, name, description, stage_variables)
-        if before is not None:
-            before.deployment_id = deployment.id
-            before.variables.update(stage_variables or {})
-            self.stages[name] = before
+        stage_before = self.stages.get(name)
+        deployment = moto_create_deployment(self, name, description, stage_variables)
+        if stage_before is not None:
+            stage_before.deployment_id = deployment.id
+            stage_before.variables.update(stage_variables or {})
+            self.stages[name] = stage_before
         snapshot = copy.copy(self)
+        # Copied together, as they may share objects.
         snapshot.resources, snapshot.binaryMediaTypes = copy.deepcopy(
             (self.resources, self.binaryMediaTypes)
         )
-        deployment.snapshot = snapshot  # type: ignore[attr-defined] # the gap
+        deployment.snapshot = snapshot  # type: ignore[attr-defined] # moto lacks it
         return deployment
 
-    def to_json(self: Deployment) -> dict[str, Any]:  # the stage's name is none of its members
+    def to_json(self: Deployment) -> dict[str, Any]:
+        """Describe a deployment. The stage's name is not part of it."""
         return {"id": self.id, "description": self.description, "createdDate": self.created_date}
 
-    RestAPI.create_deployment = create_deployment  # type: ignore[method-assign] # the gap
-    Deployment.to_json = to_json  # type: ignore[method-assign] # the gap
-    _update(
-        "deployment",
-        {"description": ("description", str)},
-        lambda a, p: a.get_deployment(p[2], p[4]),
-    )
+    replacements.replace(RestAPI, "create_deployment", create_deployment)
+    replacements.replace(Deployment, "to_json", to_json)
 
 
-def rest_apis_keep_everything() -> None:
-    """Moto drops binary types, misreads some updates, and shows a policy other than AWS does (escaped).
+def _replace_rest_apis(replacements: Replacements) -> None:
+    """Keep every setting of a REST API.
 
+    Moto drops binary media types, misreads some updates, and shows a policy without the escapes
+    that AWS has in it.
     https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html
     """
-    fields: Fields = {
-        "name": ("name", str),
-        "description": ("description", str),
-        "policy": ("policy", str),
-        "disableExecuteApiEndpoint": ("disableExecuteApiEndpoint", _boolean),
-        "binaryMediaTypes": ("binaryMediaTypes", str),
-    }
-    create, shown = APIGatewayResponse.create_rest_api, RestAPI.to_dict
+    moto_create_rest_api = APIGatewayResponse.create_rest_api
+    moto_to_dict = RestAPI.to_dict
 
     def create_rest_api(self: APIGatewayResponse) -> _JsonAnswer:
-        status, headers, body = create(self)
-        made = json.loads(body)
-        api = self.backend.apis.get(made.get("id"))
+        status, headers, body = moto_create_rest_api(self)
+        api = self.backend.apis.get(json.loads(body).get("id"))
         if api is None:
             return status, headers, str(body)
-        given = self._get_param("binaryMediaTypes")
-        api.binaryMediaTypes = list(given) if isinstance(given, list) else api.binaryMediaTypes
+        types = self._get_param(_BINARY_MEDIA_TYPES)
+        if isinstance(types, list):
+            api.binaryMediaTypes = list(types)
         return status, headers, json.dumps(api.to_dict())
 
     def to_dict(self: RestAPI) -> dict[str, Any]:
-        result = shown(self)
-        result["policy"] = json.dumps(self.policy)[1:-1] if self.policy else None
-        return result
+        described = moto_to_dict(self)
+        described["policy"] = None
+        if self.policy:
+            described["policy"] = json.dumps(self.policy)[1:-1]
+        return described
 
     def apply_patch_operations(self: RestAPI, patch_operations: Operations) -> None:
-        types = [
-            op for op in patch_operations if op["path"].startswith("/endpointConfiguration/types")
-        ]
-        for operation in types:
-            self.endpoint_configuration["types"] = [operation["value"]]
-        _patch(self, [op for op in patch_operations if op not in types], fields)
+        others: Operations = []
+        for operation in patch_operations:
+            if operation["path"].startswith("/endpointConfiguration/types"):
+                self.endpoint_configuration["types"] = [operation["value"]]
+            else:
+                others.append(operation)
+        patch(self, others, _REST_API_FIELDS)
 
-    APIGatewayResponse.create_rest_api = create_rest_api  # type: ignore[method-assign] # the gap
-    RestAPI.to_dict = to_dict  # type: ignore[method-assign] # the gap
-    RestAPI.apply_patch_operations = apply_patch_operations  # type: ignore[method-assign] # the gap
-
-
-def everything_below_can_be_updated() -> None:
-    """https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html, which moto has for few resources."""
-    _update("resource", {"pathPart": ("path_part", str), "parentId": ("parent_id", str)}, _resource)
-    _update("method", _METHOD, lambda a, p: _resource(a, p).get_method(p[6]))
-    _update(
-        "method_response",
-        {"responseParameters": ("response_parameters", _boolean)},
-        lambda a, p: a.get_method_response(p[2], p[4], p[6], p[8]),
-    )
-    _update("integration", _INTEGRATION, lambda a, p: a.get_integration(p[2], p[4], p[6]))
-    _update(
-        "integration_response",
-        {
-            "responseParameters": ("response_parameters", str),
-            "responseTemplates": ("response_templates", str),
-        },
-        lambda a, p: a.get_integration_response(p[2], p[4], p[6], p[9]),
-    )
+    replacements.replace(APIGatewayResponse, "create_rest_api", create_rest_api)
+    replacements.replace(RestAPI, "to_dict", to_dict)
+    replacements.replace(RestAPI, "apply_patch_operations", apply_patch_operations)
 
 
-def integrations_have_defaults() -> None:
-    """https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html.
+def _add_updates(replacements: Replacements) -> None:
+    """Let everything below an API be updated. Moto can update few kinds of resources.
 
-    29 s, a namespace, keys of the cache.
+    https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html
     """
-    put = APIGatewayResponse.put_integration
+
+    def add(name: str, fields: Fields, find: Callable[[APIGatewayBackend, list[str]], Any]) -> None:
+        """Add `update_…`, which patches the object that `find` returns for the path's parts."""
+
+        def update(self: APIGatewayResponse) -> str:
+            target = find(self.backend, self.path.split("/"))
+            patch(target, self._get_param("patchOperations") or [], fields)
+            if isinstance(target, Resource):
+                return json.dumps(target.to_dict())
+            return json.dumps(target.to_json())
+
+        replacements.add(APIGatewayResponse, f"update_{name}", update)
+
+    # Positions in the path: /restapis/{2}/resources/{4}/methods/{6}/responses/{8}, …
+    def deployment(backend: APIGatewayBackend, parts: list[str]) -> Deployment:
+        return backend.get_deployment(parts[2], parts[4])
+
+    def resource(backend: APIGatewayBackend, parts: list[str]) -> Resource:
+        return backend.get_resource(parts[2], parts[4])
+
+    def method(backend: APIGatewayBackend, parts: list[str]) -> Method:
+        return resource(backend, parts).get_method(parts[6])
+
+    def method_response(backend: APIGatewayBackend, parts: list[str]) -> object:
+        return backend.get_method_response(parts[2], parts[4], parts[6], parts[8])
+
+    def integration(backend: APIGatewayBackend, parts: list[str]) -> Integration:
+        return backend.get_integration(parts[2], parts[4], parts[6])
+
+    def integration_response(backend: APIGatewayBackend, parts: list[str]) -> object:
+        return backend.get_integration_response(parts[2], parts[4], parts[6], parts[9])
+
+    add("deployment", _DEPLOYMENT_FIELDS, deployment)
+    add("resource", _RESOURCE_FIELDS, resource)
+    add("method", _METHOD_FIELDS, method)
+    add("method_response", _METHOD_RESPONSE_FIELDS, method_response)
+    add("integration", _INTEGRATION_FIELDS, integration)
+    add("integration_response", _INTEGRATION_RESPONSE_FIELDS, integration_response)
+
+
+def _replace_put_integration(replacements: Replacements) -> None:
+    """Give integrations AWS's defaults: 29 seconds, a cache's namespace and its keys.
+
+    https://docs.aws.amazon.com/apigateway/latest/api/API_Integration.html
+    """
+    moto_put_integration = APIGatewayResponse.put_integration
 
     def put_integration(self: APIGatewayResponse) -> _JsonAnswer:
-        status, headers, _ = put(self)
+        status, headers, _ = moto_put_integration(self)
         parts = self.path.split("/")
         integration: Integration = self.backend.get_integration(parts[2], parts[4], parts[6])
-        integration.timeout_in_millis = integration.timeout_in_millis or 29_000  # type: ignore[assignment] # a number
-        integration.cache_namespace = integration.cache_namespace or parts[4]
+        if not integration.timeout_in_millis:
+            integration.timeout_in_millis = _DEFAULT_TIMEOUT_MILLISECONDS  # type: ignore[assignment] # a number
+        if not integration.cache_namespace:
+            integration.cache_namespace = parts[4]
         integration.cache_key_parameters = self._get_param("cacheKeyParameters") or []
         return status, headers, json.dumps(integration.to_json())
 
-    APIGatewayResponse.put_integration = put_integration  # type: ignore[method-assign] # the gap
+    replacements.replace(APIGatewayResponse, "put_integration", put_integration)
 
 
-def rest_apis_can_be_tagged() -> None:
-    """Not only stages have tags.
+def _replace_tags(replacements: Replacements) -> None:
+    """Let REST APIs have tags. In moto only stages have them.
 
-    Https://docs.aws.amazon.com/apigateway/latest/api/API_TagResource.html.
+    https://docs.aws.amazon.com/apigateway/latest/api/API_TagResource.html
     """
 
     def tagged(self: APIGatewayResponse) -> Any:
+        """Return the API or stage that the ARN in the path names."""
         parts = unquote(self.path.split("/tags/")[1]).split("/")
-        where = dict(zip(parts[1::2], parts[2::2], strict=False))
-        api = self.backend.get_rest_api(where["restapis"])
-        return self.backend.get_stage(api.id, where["stages"]) if "stages" in where else api
+        names = dict(zip(parts[1::2], parts[2::2], strict=False))
+        api = self.backend.get_rest_api(names["restapis"])
+        if "stages" in names:
+            return self.backend.get_stage(api.id, names["stages"])
+        return api
 
     def get_tags(self: APIGatewayResponse) -> str:
         return json.dumps({"tags": tagged(self).tags or {}})
@@ -204,78 +288,64 @@ def rest_apis_can_be_tagged() -> None:
         return 204, {}, ""
 
     def untag_resource(self: APIGatewayResponse) -> _JsonAnswer:
-        target, gone = tagged(self), self.querystring.get("tagKeys") or []
-        target.tags = {
-            name: value for name, value in (target.tags or {}).items() if name not in gone
-        }
+        target = tagged(self)
+        tags = dict(target.tags or {})
+        for name in self.querystring.get("tagKeys") or []:
+            tags.pop(name, None)
+        target.tags = tags
         return 204, {}, ""
 
     path = "{0}/tags/(?P<arn>[^/]+)/restapis/(?P<function_id>[^/]+)$"
-    apigateway_urls.url_paths[path] = APIGatewayResponse.dispatch
-    APIGatewayResponse.get_tags = get_tags  # type: ignore[method-assign] # the gap
-    APIGatewayResponse.tag_resource = tag_resource  # type: ignore[assignment,method-assign] # the gap
-    APIGatewayResponse.untag_resource = untag_resource  # type: ignore[assignment,method-assign] # the gap
+    replacements.add_path(apigateway_urls.url_paths, path, APIGatewayResponse.dispatch)
+    replacements.replace(APIGatewayResponse, "get_tags", get_tags)
+    replacements.replace(APIGatewayResponse, "tag_resource", tag_resource)
+    replacements.replace(APIGatewayResponse, "untag_resource", untag_resource)
 
 
-def _boolean(text: str) -> bool:
-    return str(text).lower() == "true"
+def patch(target: object, operations: Operations, fields: Fields) -> None:
+    """Apply patch operations to an object of moto.
 
+    A path is a field, or a field and a key of its mapping, or a field and an element of its list.
 
-_METHOD: Fields = {
-    "authorizationType": ("authorization_type", str),
-    "apiKeyRequired": ("api_key_required", _boolean),
-    "requestParameters": ("request_parameters", _boolean),
-}
-_INTEGRATION: Fields = {
-    "uri": ("uri", str),
-    "httpMethod": ("http_method", str),
-    "credentials": ("credentials", str),
-    "passthroughBehavior": ("passthrough_behaviour", str),
-    "timeoutInMillis": ("timeout_in_millis", int),
-    "requestParameters": ("request_parameters", str),
-    "requestTemplates": ("request_templates", str),
-}
-
-
-def _resource(backend: APIGatewayBackend, parts: list[str]) -> Resource:
-    return backend.get_resource(parts[2], parts[4])
-
-
-def _update(what: str, fields: Fields, find: Callable[[APIGatewayBackend, list[str]], Any]) -> None:
-    """Make moto answer `update_…` by patching what `find` finds by the path's parts."""
-
-    def update(self: APIGatewayResponse) -> str:
-        target = find(self.backend, self.path.split("/"))
-        _patch(target, self._get_param("patchOperations") or [], fields)
-        return json.dumps((target.to_dict if isinstance(target, Resource) else target.to_json)())
-
-    setattr(APIGatewayResponse, f"update_{what}", update)
-
-
-def _patch(target: object, operations: Operations, fields: Fields) -> None:
-    """Apply patch operations.
-
-    Each path is a field, or a field and its key, or a field and its list's element.
+    Raises:
+        JsonRESTError: the sandbox has no such field.
     """
     for operation in operations:
-        name, *keys = [
-            part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]
-        ]
+        name, *keys = _path_parts(operation["path"])
         if name not in fields:
             raise not_emulated(f"an update of {operation['path']}")
-        attribute, convert = fields[name]
-        value, removes = operation.get("value"), operation["op"] == "remove"
-        if name == "binaryMediaTypes":
-            element = keys[0] if keys else value
-            kept = [item for item in getattr(target, attribute) or [] if item != element]
-            added = [] if removes else [value if keys and operation["op"] == "replace" else element]
-            setattr(target, attribute, kept + added)
+        field = fields[name]
+        value = operation.get("value")
+        removes = operation["op"] == "remove"
+        before = getattr(target, field.attribute)
+        after: object
+        if name == _BINARY_MEDIA_TYPES:
+            after = _patched_list(before or [], operation, keys)
         elif keys:
-            items = {k: v for k, v in (getattr(target, attribute) or {}).items() if k != keys[0]}
-            setattr(
-                target, attribute, items if removes else {**items, keys[0]: convert(value or "")}
-            )
+            after = {key: item for key, item in (before or {}).items() if key != keys[0]}
+            if not removes:
+                after[keys[0]] = field.convert(value or "")
+        elif removes or value in {None, ""}:
+            after = None
         else:
-            setattr(
-                target, attribute, None if removes or value in {None, ""} else convert(value or "")
-            )
+            after = field.convert(value)
+        setattr(target, field.attribute, after)
+
+
+def _path_parts(path: str) -> list[str]:
+    """Split a JSON pointer at its slashes and undo its escapes."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
+
+
+def _patched_list(items: list[Any], operation: dict[str, Any], keys: list[str]) -> list[Any]:
+    """Return a list after one operation. A key, if there is one, is an element of the list."""
+    value = operation.get("value")
+    element = value
+    if keys:
+        element = keys[0]
+    kept = [item for item in items if item != element]
+    if operation["op"] == "remove":
+        return kept
+    if keys and operation["op"] == "replace":
+        return [*kept, value]
+    return [*kept, element]

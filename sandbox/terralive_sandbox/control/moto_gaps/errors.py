@@ -1,30 +1,33 @@
-"""The named error of everything that the sandbox leaves out."""
+"""The errors that the sandbox adds to moto's, above all for everything that it leaves out."""
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import Final, NoReturn
 
 from moto.core.exceptions import JsonRESTError
 
+_NOT_IMPLEMENTED: Final = 501
 
-def not_emulated(what: str) -> JsonRESTError:
-    """Build the error that a moto backend raises for it."""
-    error = JsonRESTError("NotEmulatedBySandbox", f"terralive's sandbox does not emulate {what}.")
-    error.code = 501
+
+def api_error(name: str, message: str, status: int) -> JsonRESTError:
+    """Build an error of a JSON API with its name and HTTP status."""
+    error = JsonRESTError(name, message)
+    error.code = status
     return error
 
 
-class Refusal(Protocol):
-    """Stands for any method of moto's."""
+def not_emulated(what: str) -> JsonRESTError:
+    """Build the error for something that the sandbox leaves out."""
+    message = f"terralive's sandbox does not emulate {what}."
+    return api_error("NotEmulatedBySandbox", message, _NOT_IMPLEMENTED)
 
-    def __call__(self, *args: object, **kwargs: object) -> NoReturn: ...
 
+def not_emulated_method(what: str) -> Callable[..., NoReturn]:
+    """Build a method that replaces one of moto's that would only seem to work."""
 
-def refusing(what: str) -> Refusal:
-    """What takes the place of a method of moto's that would only seem to work."""
-
-    def refuse(*args: object, **kwargs: object) -> NoReturn:
+    def raise_not_emulated(*args: object, **kwargs: object) -> NoReturn:
         del args, kwargs
         raise not_emulated(what)
 
-    return refuse
+    return raise_not_emulated

@@ -1,4 +1,4 @@
-"""EventBridge: buses match as AWS does, rules reach functions, queues and topics, and fire on schedules.
+"""EventBridge: buses match patterns as AWS does; rules send to functions, queues and topics.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
 """
@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from moto.events.exceptions import InvalidEventPatternException, ValidationException
 from moto.events.models import (
@@ -26,20 +26,41 @@ from moto.events.responses import EventsHandler
 from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from terralive_sandbox.access.identity import ACCOUNT
-from terralive_sandbox.control.moto_gaps.errors import not_emulated, refusing
+from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import DestinationError, Service
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
 from terralive_sandbox.triggers.rules import schedules
 
-_ENABLED = {"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"}
-_TARGETS = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
+_ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
+_TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 _parse = lru_cache(maxsize=1024)(patterns.parse)
 
 
-def patterns_match_as_in_aws() -> None:
-    """What AWS refuses moto takes, and it matches some patterns wrongly (triggers/event_patterns)."""
+def declare(
+    replacements: Replacements, deliveries: Deliveries, schedules_changed: Callable[[], None]
+) -> None:
+    """Declare the replacements.
+
+    Args:
+        replacements: the list that gets them.
+        deliveries: delivers events to functions, queues and topics.
+        schedules_changed: called when a rule may fire sooner than before.
+    """
+    _replace_patterns(replacements)
+    _replace_put_events(replacements, deliveries)
+    _replace_put_targets(replacements)
+    _replace_schedules(replacements, schedules_changed)
+    _replace_what_is_left_out(replacements)
+
+
+def _replace_patterns(replacements: Replacements) -> None:
+    """Parse and match patterns with the sandbox's own module (triggers/event_patterns).
+
+    Moto takes patterns that AWS refuses, and matches some of them wrongly.
+    """
 
     def parse(self: EventPatternParser) -> dict[str, Any]:
         if not self.pattern:
@@ -52,14 +73,12 @@ def patterns_match_as_in_aws() -> None:
         return parsed
 
     def test_event_pattern(self: EventsHandler) -> tuple[str, dict[str, Any]]:
-        pattern, event = (
-            EventPattern.load(self._get_param("EventPattern")),
-            json.loads(self._get_param("Event")),
-        )
+        pattern = EventPattern.load(self._get_param("EventPattern"))
+        event = json.loads(self._get_param("Event"))
         return self._create_response({"Result": _matches(pattern, event)})
 
-    EventPatternParser.parse = parse  # type: ignore[method-assign] # the gap
-    EventsHandler.test_event_pattern = test_event_pattern  # type: ignore[assignment,method-assign] # the gap
+    replacements.replace(EventPatternParser, "parse", parse)
+    replacements.replace(EventsHandler, "test_event_pattern", test_event_pattern)
 
 
 def _matches(pattern: EventPattern, event: Mapping[str, object]) -> bool:
@@ -67,29 +86,23 @@ def _matches(pattern: EventPattern, event: Mapping[str, object]) -> bool:
     return bool(text) and patterns.matches(_parse(text), event)
 
 
-def put_events_reaches_targets(deliveries: Deliveries) -> None:
-    """In moto entries that AWS refuses pass, disabled rules get events too, and functions and topics none.
+def _replace_put_events(replacements: Replacements, deliveries: Deliveries) -> None:
+    """Check entries, and send events to the targets of enabled rules.
 
+    Moto takes entries that AWS refuses, sends events to disabled rules too, and sends nothing to
+    functions and topics.
     https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
     """
 
     def put_events(self: EventsBackend, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        if not 1 <= len(events) <= rules.ENTRIES:
-            bound = (
-                f"less than or equal to {rules.ENTRIES}" if events else "greater than or equal to 1"
-            )
-            raise ValidationException(
-                "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to satisfy "
-                f"constraint: Member must have length {bound}"
-            )
+        _check_number_of_entries(len(events))
         answers: list[dict[str, Any]] = []
         accepted: list[tuple[str, rules.Event]] = []
         for entry in events:
             event_id = str(uuid.uuid4())
+            now = dt.datetime.now(dt.UTC)
             try:
-                event = rules.event_of(
-                    entry, event_id, self.account_id, self.region_name, dt.datetime.now(dt.UTC)
-                )
+                event = rules.event_of(entry, event_id, self.account_id, self.region_name, now)
             except rules.RuleError as error:
                 answers.append({"ErrorCode": error.code, "ErrorMessage": error.message})
                 continue
@@ -99,11 +112,23 @@ def put_events_reaches_targets(deliveries: Deliveries) -> None:
             _publish(deliveries, self.event_buses.get(bus), event)
         return answers
 
-    EventsBackend.put_events = put_events  # type: ignore[method-assign] # the gap
+    replacements.replace(EventsBackend, "put_events", put_events)
+
+
+def _check_number_of_entries(number: int) -> None:
+    if 1 <= number <= rules.ENTRIES:
+        return
+    bound = "greater than or equal to 1"
+    if number:
+        bound = f"less than or equal to {rules.ENTRIES}"
+    raise ValidationException(
+        "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to "
+        f"satisfy constraint: Member must have length {bound}"
+    )
 
 
 def _publish(deliveries: Deliveries, bus: EventBus | None, event: rules.Event) -> None:
-    """A bus that does not exist takes an event like any other, and nobody ever sees it again."""
+    """Send an event to the rules of a bus. AWS drops events for a bus that does not exist."""
     if bus is None:
         sys.stderr.write(f"an event of {event['source']} is lost: there is no such event bus\n")
         return
@@ -113,20 +138,25 @@ def _publish(deliveries: Deliveries, bus: EventBus | None, event: rules.Event) -
 
 
 def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
-    """Send an event to all targets of a rule."""
+    """Send an event to all targets of a rule.
+
+    An event that a target does not take goes to the target's dead-letter queue at once, whatever
+    its RetryPolicy is: another attempt would fail in the same way.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq
+    """
     source = rules.Source(rule.arn, rule.name, dt.datetime.now(dt.UTC))
     sender = Service("events.amazonaws.com", rule.arn)
     for target in list(rule.targets):
-        refused = _send(deliveries, sender, target, rules.payload(target, event, source))
+        error = _send(deliveries, sender, target, rules.payload(target, event, source))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
-        if refused is not None and queue:
-            # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq:
-            # what would fail again is not tried again, whatever RetryPolicy says, and goes there at
-            # once.
+        if error is not None and queue:
             attributes = {
-                "RULE_ARN": rule.arn, "TARGET_ARN": target["Arn"], "ERROR_CODE": refused.code,
-                "ERROR_MESSAGE": str(refused), "RETRY_ATTEMPTS": "0",
-            }  # fmt: skip
+                "RULE_ARN": rule.arn,
+                "TARGET_ARN": target["Arn"],
+                "ERROR_CODE": error.code,
+                "ERROR_MESSAGE": str(error),
+                "RETRY_ATTEMPTS": "0",
+            }
             deliveries.send(sender, queue, json.dumps(event), attributes)
 
 
@@ -142,14 +172,16 @@ def _send(
                 f"{sender.source_arn} made no JSON for {arn} of its input template: {text}\n"
             )
             return DestinationError("The input of the target is not valid JSON.", "INVALID_JSON")
-    return deliveries.send(
-        sender, arn, text, group=target.get("SqsParameters", {}).get("MessageGroupId")
-    )
+    group = target.get("SqsParameters", {}).get("MessageGroupId")
+    return deliveries.send(sender, arn, text, group=group)
 
 
-def targets_are_checked() -> None:
-    """In moto every ARN is a target, and it fails when an event comes."""
-    put = EventsBackend.put_targets
+def _replace_put_targets(replacements: Replacements) -> None:
+    """Refuse targets that the sandbox does not emulate.
+
+    Moto takes every ARN and fails when an event comes.
+    """
+    moto_put_targets = EventsBackend.put_targets
 
     def put_targets(
         self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]
@@ -157,65 +189,80 @@ def targets_are_checked() -> None:
         for target in targets:
             if not target["Arn"].startswith(_TARGETS):
                 raise not_emulated(f"the target {target['Arn']} of EventBridge rules")
-        put(self, name, event_bus_arn, targets)
+        moto_put_targets(self, name, event_bus_arn, targets)
 
-    EventsBackend.put_targets = put_targets  # type: ignore[method-assign] # the gap
+    replacements.replace(EventsBackend, "put_targets", put_targets)
 
 
-def schedules_are_checked(changed: Callable[[], None]) -> None:
-    """In moto any cron(…) is one, and none ever fires.
+def _replace_schedules(replacements: Replacements, changed: Callable[[], None]) -> None:
+    """Check schedules. Moto takes any `cron(…)` and never fires one.
 
-    `changed` is told of what may fire sooner than before.
+    Args:
+        replacements: the list that gets the replacements.
+        changed: called when a rule may fire sooner than before.
     """
-    put, enable = EventsBackend.put_rule, EventsBackend.enable_rule
+    moto_put_rule = EventsBackend.put_rule
+    moto_enable_rule = EventsBackend.enable_rule
 
     def put_rule(self: EventsBackend, *args: Any, **kwargs: Any) -> Rule:
-        if expression := kwargs.get("scheduled_expression"):
+        expression = kwargs.get("scheduled_expression")
+        if expression:
             try:
                 schedules.parse(expression)
             except schedules.InvalidScheduleError as error:
                 raise ValidationException("Parameter ScheduleExpression is not valid.") from error
-        rule = put(self, *args, **kwargs)
+        rule = moto_put_rule(self, *args, **kwargs)
         changed()
         return rule
 
     def enable_rule(self: EventsBackend, name: str, event_bus_arn: str | None) -> bool:
-        known = enable(self, name, event_bus_arn)
+        exists = moto_enable_rule(self, name, event_bus_arn)
         changed()
-        return known
+        return exists
 
-    EventsBackend.put_rule = put_rule  # type: ignore[method-assign] # the gap
-    EventsBackend.enable_rule = enable_rule  # type: ignore[method-assign] # the gap
+    replacements.replace(EventsBackend, "put_rule", put_rule)
+    replacements.replace(EventsBackend, "enable_rule", enable_rule)
 
 
 def scheduled_rules() -> Mapping[str, str]:
-    """The rules that fire by a schedule, all of them on default buses: ARN -> expression."""
-    return {
-        rule.arn: rule.scheduled_expression
-        for backend in list(events_backends[ACCOUNT].values())
-        for rule in backend.event_buses["default"].rules.values()
-        if rule.scheduled_expression and rule.state in _ENABLED
-    }
+    """Return the enabled rules that have a schedule: ARN -> expression.
+
+    Only rules of default buses can have one.
+    """
+    found: dict[str, str] = {}
+    for backend in list(events_backends[ACCOUNT].values()):
+        for rule in backend.event_buses["default"].rules.values():
+            if rule.scheduled_expression and rule.state in _ENABLED:
+                found[rule.arn] = rule.scheduled_expression
+    return found
 
 
 def fire_scheduled(deliveries: Deliveries, rule_arn: str, at: dt.datetime) -> None:
-    """https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html.
+    """Send the scheduled event of a rule to its targets.
 
-    The event.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     """
     _, _, _, region, _, name = rule_arn.split(":", 5)
     rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
     event = rules.aws_event(
-        "Scheduled Event", "aws.events", event_id=str(uuid.uuid4()), account=ACCOUNT, region=region, time=at,
-        resources=[rule.arn], detail={},
-    )  # fmt: skip
+        "Scheduled Event",
+        "aws.events",
+        event_id=str(uuid.uuid4()),
+        account=ACCOUNT,
+        region=region,
+        time=at,
+        resources=[rule.arn],
+        detail={},
+    )
     _fire(deliveries, rule, event)
 
 
-def others_say_that_they_are_missing() -> None:
-    """What moto would take in, to do nothing with it."""
-    EventsBackend.create_archive = refusing("EventBridge archives and replays")  # type: ignore[method-assign] # the gap
-    EventsBackend.create_api_destination = refusing("EventBridge API destinations")  # type: ignore[method-assign] # the gap
-    scheduler = refusing("EventBridge Scheduler (rules can have a schedule)")
-    EventBridgeSchedulerBackend.create_schedule = scheduler  # type: ignore[method-assign] # the gap
-    EventBridgeSchedulerBackend.update_schedule = scheduler  # type: ignore[method-assign] # the gap
+def _replace_what_is_left_out(replacements: Replacements) -> None:
+    """Refuse what moto would take without any effect."""
+    archives = not_emulated_method("EventBridge archives and replays")
+    destinations = not_emulated_method("EventBridge API destinations")
+    scheduler = not_emulated_method("EventBridge Scheduler (rules can have a schedule)")
+    replacements.replace(EventsBackend, "create_archive", archives)
+    replacements.replace(EventsBackend, "create_api_destination", destinations)
+    replacements.replace(EventBridgeSchedulerBackend, "create_schedule", scheduler)
+    replacements.replace(EventBridgeSchedulerBackend, "update_schedule", scheduler)

@@ -1,16 +1,22 @@
-"""IAM: an update of a role that leaves alone what it does not name."""
+"""IAM: an update of a role changes only what it names."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from moto.iam.models import IAMBackend, Role
 
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
-def roles_keep_what_an_update_leaves_out() -> None:
-    """Else moto empties it.
+_DEFAULT_SESSION_SECONDS: Final = "3600"
 
-    Https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateRole.html.
+
+def declare(replacements: Replacements) -> None:
+    """Declare the replacements. Moto empties what an update of a role does not name.
+
+    https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateRole.html
     """
-    update = IAMBackend.update_role
+    moto_update_role = IAMBackend.update_role
 
     def update_role(
         self: IAMBackend,
@@ -19,12 +25,10 @@ def roles_keep_what_an_update_leaves_out() -> None:
         max_session_duration: str | None,
     ) -> Role:
         role = self.get_role(role_name)
-        description = role.description if role_description is None else role_description
-        return update(
-            self,
-            role_name,
-            description or "",
-            max_session_duration or role.max_session_duration or "3600",
-        )
+        description = role_description
+        if description is None:
+            description = role.description or ""
+        duration = max_session_duration or role.max_session_duration or _DEFAULT_SESSION_SECONDS
+        return moto_update_role(self, role_name, description, duration)
 
-    IAMBackend.update_role = update_role  # type: ignore[method-assign] # the gap
+    replacements.replace(IAMBackend, "update_role", update_role)

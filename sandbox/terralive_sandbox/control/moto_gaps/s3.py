@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import re
 import secrets
-from typing import Any
+from typing import Any, Final
 
 from flask import has_request_context, request
 from moto.iam.access_control import PermissionResult
@@ -20,21 +20,44 @@ from moto.s3.models import FakeBucket, Notification, NotificationConfiguration, 
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import Service
 from terralive_sandbox.triggers import buckets
 from terralive_sandbox.triggers.deliveries import Deliveries
 
-_SERVICE = "s3.amazonaws.com"
-_EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
-_CREDENTIAL = re.compile(r"Credential=([^/,]+)/")
+_SERVICE: Final = "s3.amazonaws.com"
+_NOTIFICATION_SUBJECT: Final = "Amazon S3 Notification"
+_EMPTY_ETAG: Final = "d41d8cd98f00b204e9800998ecf8427e"
+_CREDENTIAL: Final = re.compile(r"Credential=([^/,]+)/")
+_EVENTS: Final = ("s3:ObjectCreated:", "s3:ObjectRemoved:")
+_PERMISSION_RESULTS: Final = {
+    Decision.ALLOWED: PermissionResult.PERMITTED,
+    Decision.DENIED: PermissionResult.DENIED,
+    Decision.NEUTRAL: PermissionResult.NEUTRAL,
+}
 
 
-def buckets_notify(deliveries: Deliveries) -> None:
-    """In moto functions get nothing, slashes are encoded, sequencers the same, and versions deleted without a word."""
-    notifier = _Notifier(deliveries)
-    delete_object = S3Backend.delete_object
+def declare(replacements: Replacements, deliveries: Deliveries) -> None:
+    """Declare the replacements.
 
-    def deleted(
+    Args:
+        replacements: the list that gets them.
+        deliveries: delivers notifications to functions, queues and topics.
+    """
+    _replace_notifications(replacements, _Notifier(deliveries))
+    _replace_configuration(replacements, deliveries)
+    _replace_permissions(replacements)
+
+
+def _replace_notifications(replacements: Replacements, notifier: _Notifier) -> None:
+    """Send notifications as S3 does.
+
+    Moto does not notify functions, encodes slashes in keys, gives all events the same sequencer,
+    and deletes versions without a notification.
+    """
+    moto_delete_object = S3Backend.delete_object
+
+    def delete_object(
         self: S3Backend,
         bucket_name: str,
         key_name: str,
@@ -42,193 +65,213 @@ def buckets_notify(deliveries: Deliveries) -> None:
         **others: Any,
     ) -> tuple[bool, dict[str, Any]]:
         bucket = self.get_bucket(bucket_name)
-        known = {str(key.version_id) for key in bucket.keys.getlist(key_name, [])}
-        done, meta = delete_object(self, bucket_name, key_name, version_id, **others)
-        if done and bucket.is_versioned and version_id is None:
-            notifier.tell(
+        versions = {str(key.version_id) for key in bucket.keys.getlist(key_name, [])}
+        deleted, meta = moto_delete_object(self, bucket_name, key_name, version_id, **others)
+        if not deleted:
+            return deleted, meta
+        if not bucket.is_versioned:
+            notifier.notify(bucket, "ObjectRemoved:Delete", key_name)
+        elif version_id is None:
+            notifier.notify(
                 bucket,
                 "ObjectRemoved:DeleteMarkerCreated",
                 key_name,
-                etag=_EMPTY,
+                etag=_EMPTY_ETAG,
                 version=meta["version-id"],
             )
-        elif done and bucket.is_versioned and str(version_id) in known:
-            notifier.tell(bucket, "ObjectRemoved:Delete", key_name, version=version_id)
-        elif done and not bucket.is_versioned:
-            notifier.tell(bucket, "ObjectRemoved:Delete", key_name)
-        return done, meta
+        elif str(version_id) in versions:
+            notifier.notify(bucket, "ObjectRemoved:Delete", key_name, version=version_id)
+        return deleted, meta
 
-    S3Backend.delete_object = deleted  # type: ignore[assignment,method-assign] # the gap
-    notifications.send_event = notifier.heard
+    replacements.replace(S3Backend, "delete_object", delete_object)
+    replacements.replace(notifications, "send_event", notifier.send_event)
 
 
 class _Notifier:
-    """Turns what moto tells of a change into what S3 sends. On the thread that owns moto's state."""
+    """Sends S3's notifications. Use it on the thread that owns moto's state."""
 
     def __init__(self, deliveries: Deliveries) -> None:
         self._deliveries = deliveries
-        self._sequence = 0
+        # The sequencer of the last event: microseconds since 1970, and always greater than before.
+        self._sequencer = 0
 
-    def heard(self, account_id: str, event_name: str, bucket: FakeBucket, key: Any) -> None:
-        """Stands for moto's `send_event`.
+    def send_event(self, account_id: str, event_name: str, bucket: FakeBucket, key: Any) -> None:
+        """Replace moto's `send_event`.
 
-        Deletions are told by `delete_object`, which knows of versions.
+        `delete_object` notifies of deletions, as it knows of versions.
         """
         del account_id
         event = str(getattr(event_name, "value", event_name)).removeprefix("s3:")
         if not event.startswith("ObjectCreated:"):
             return
-        # moto says Put of an object that comes in parts, too.
+        # Moto calls it a Put when the parts of an object are put together, too.
         if event == "ObjectCreated:Put" and has_request_context() and "uploadId" in request.args:
             return
-        self.tell(
-            bucket, event, key.name, size=key.size, etag=key.etag.strip('"'),
-            version=key.version_id if bucket.is_versioned else None,
-        )  # fmt: skip
+        version = None
+        if bucket.is_versioned:
+            version = key.version_id
+        self.notify(
+            bucket, event, key.name, size=key.size, etag=key.etag.strip('"'), version=version
+        )
 
-    def tell(
-        self, bucket: FakeBucket, event: str, key: str, *,
-        size: int | None = None, etag: str | None = None, version: str | None = None,
-    ) -> None:  # fmt: skip
-        """Send it to whom the bucket's configuration names for it."""
+    def notify(
+        self,
+        bucket: FakeBucket,
+        event: str,
+        key: str,
+        *,
+        size: int | None = None,
+        etag: str | None = None,
+        version: str | None = None,
+    ) -> None:
+        """Send an event to the destinations that the bucket's configuration has for it."""
         configuration = bucket.notification_configuration
         if configuration is None:
             return
         now = dt.datetime.now(dt.UTC)
-        self._sequence = max(self._sequence + 1, int(now.timestamp() * 1_000_000))
+        self._sequencer = max(self._sequencer + 1, int(now.timestamp() * 1_000_000))
         change = buckets.Change(
-            event, bucket.name, bucket.region_name, key, now, f"{self._sequence:018X}", _principal(),
-            *_request_ids(), size=size, etag=etag, version_id=version,
-        )  # fmt: skip
-        for told in _all(configuration):
-            if told.matches(f"s3:{event}", key):
-                _send(self._deliveries, bucket, told.arn, buckets.notification(change, told.id))
+            event,
+            bucket.name,
+            bucket.region_name,
+            key,
+            now,
+            f"{self._sequencer:018X}",
+            _principal(),
+            *_request_ids(),
+            size=size,
+            etag=etag,
+            version_id=version,
+        )
+        for entry in _entries(configuration):
+            if entry.matches(f"s3:{event}", key):
+                message = buckets.notification(change, entry.id)
+                _send(self._deliveries, bucket, entry.arn, message)
 
 
-def _all(configuration: NotificationConfiguration) -> list[Notification]:
+def _entries(configuration: NotificationConfiguration) -> list[Notification]:
     return [*configuration.cloud_function, *configuration.queue, *configuration.topic]
 
 
 def _send(deliveries: Deliveries, bucket: FakeBucket, arn: str, message: object) -> None:
-    deliveries.send(
-        Service(_SERVICE, bucket.arn), arn, json.dumps(message), subject="Amazon S3 Notification"
-    )
+    sender = Service(_SERVICE, bucket.arn)
+    deliveries.send(sender, arn, json.dumps(message), subject=_NOTIFICATION_SUBJECT)
 
 
 def _caller() -> identity.Caller | None:
-    """Who made the request that moto is answering."""
+    """Return the caller of the request that moto is answering."""
     if not has_request_context():
         return None
+    access_key = request.args.get("X-Amz-Credential", "").partition("/")[0]
     found = _CREDENTIAL.search(request.headers.get("Authorization", ""))
-    return identity.owner_of(
-        found[1] if found else request.args.get("X-Amz-Credential", "").partition("/")[0]
-    )
+    if found:
+        access_key = found[1]
+    return identity.owner_of(access_key)
 
 
 def _principal() -> str:
     caller = _caller()
-    return f"AWS:{caller.user_id}" if caller else "Anonymous"
+    if caller is None:
+        return "Anonymous"
+    return f"AWS:{caller.user_id}"
 
 
 def _request_ids() -> tuple[str, str]:
     return secrets.token_hex(8).upper(), base64.b64encode(secrets.token_bytes(57)).decode()
 
 
-def destinations_are_validated(deliveries: Deliveries) -> None:
-    """What PutBucketNotificationConfiguration refuses, and the test event that queues and topics get."""
-    put = FakeBucket.set_notification_configuration
+def _replace_configuration(replacements: Replacements, deliveries: Deliveries) -> None:
+    """Validate a bucket's notifications, and send queues and topics the test event.
 
-    def configure(self: FakeBucket, notification_config: dict[str, Any] | None) -> None:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_PutBucketNotificationConfiguration.html
+    """
+    moto_set_configuration = FakeBucket.set_notification_configuration
+
+    def set_configuration(self: FakeBucket, notification_config: dict[str, Any] | None) -> None:
         before = self.notification_configuration
         try:
-            put(self, notification_config)
+            moto_set_configuration(self, notification_config)
         except Exception:
             self.notification_configuration = before
             raise
 
-    def validate_and_try(account_id: str, bucket: FakeBucket) -> None:
-        """Stands for moto's `send_test_event`, the last step of a configuration."""
+    def send_test_event(account_id: str, bucket: FakeBucket) -> None:
+        """Replace moto's `send_test_event`, its last step of setting a configuration."""
         del account_id
         configuration = bucket.notification_configuration
-        if configuration is not None:
-            _validate(deliveries, bucket, configuration)
-            now = dt.datetime.now(dt.UTC)
-            for arn in sorted({told.arn for told in (*configuration.queue, *configuration.topic)}):
-                _send(
-                    deliveries, bucket, arn, buckets.trial_event(bucket.name, now, *_request_ids())
-                )
+        if configuration is None:
+            return
+        _validate(deliveries, bucket, configuration)
+        now = dt.datetime.now(dt.UTC)
+        arns = {entry.arn for entry in (*configuration.queue, *configuration.topic)}
+        for arn in sorted(arns):
+            message = buckets.trial_event(bucket.name, now, *_request_ids())
+            _send(deliveries, bucket, arn, message)
 
-    FakeBucket.set_notification_configuration = configure  # type: ignore[method-assign] # the gap
-    notifications.send_test_event = validate_and_try
+    replacements.replace(FakeBucket, "set_notification_configuration", set_configuration)
+    replacements.replace(notifications, "send_test_event", send_test_event)
 
 
 def _validate(
     deliveries: Deliveries, bucket: FakeBucket, configuration: NotificationConfiguration
 ) -> None:
+    """Raise the error of S3, or of the sandbox, for the first entry that is not possible."""
     if configuration.event_bridge is not None:
         raise NotImplementedError(
             "EventBridge as a destination (only functions, queues and topics are)"
         )
-    told = _all(configuration)
-    for event in (event for one in told for event in one.events):
-        if not event.startswith(("s3:ObjectCreated:", "s3:ObjectRemoved:")):
-            raise NotImplementedError(f"notifications of {event}")
-    if buckets.ambiguous([_filter(one) for one in told]):
-        raise InvalidArgumentError(
-            "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules if the prefixes "
-            "are overlapping for the same event type.", "", ""
-        )  # fmt: skip
-    for one in told:
-        if refused := deliveries.refusal(Service(_SERVICE, bucket.arn), one.arn):
+    entries = _entries(configuration)
+    for entry in entries:
+        for event in entry.events:
+            if not event.startswith(_EVENTS):
+                raise NotImplementedError(f"notifications of {event}")
+    if buckets.ambiguous([_filter(entry) for entry in entries]):
+        message = (
+            "Configuration is ambiguously defined. Cannot have overlapping suffixes in two rules "
+            "if the prefixes are overlapping for the same event type."
+        )
+        raise InvalidArgumentError(message, "", "")
+    for entry in entries:
+        error = deliveries.refusal(Service(_SERVICE, bucket.arn), entry.arn)
+        if error is not None:
             message = "Unable to validate the following destination configurations"
-            raise InvalidArgumentError(message, one.arn, str(refused))
+            raise InvalidArgumentError(message, entry.arn, str(error))
 
 
-def _filter(told: Notification) -> buckets.Filter:
-    ends = {
-        rule["Name"].lower(): rule["Value"]
-        for rule in told.filters.get("S3Key", {}).get("FilterRule", [])
-    }
-    return buckets.Filter(tuple(told.events), ends.get("prefix", ""), ends.get("suffix", ""))
+def _filter(entry: Notification) -> buckets.Filter:
+    ends: dict[str, str] = {}
+    for rule in entry.filters.get("S3Key", {}).get("FilterRule", []):
+        ends[rule["Name"].lower()] = rule["Value"]
+    return buckets.Filter(tuple(entry.events), ends.get("prefix", ""), ends.get("suffix", ""))
 
 
-def bucket_policies_have_conditions() -> None:
-    """In moto a condition that does not hold refuses, so that a policy that wants TLS would close the bucket.
+def _replace_permissions(replacements: Replacements) -> None:
+    """Evaluate conditions of bucket policies.
 
-    The sandbox's loopback port counts as TLS. Only refusals matter: who may is decided by the
-    caller's own policies.
+    In moto a condition that does not hold denies the request, so a policy that demands TLS would
+    close the bucket. The sandbox's loopback port counts as TLS. Only denials of the policy matter
+    here: the caller's own policies decide what is allowed.
     """
 
     def get_permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
         caller = _caller()
-        names = (
-            (caller.arn, caller.account, f"arn:aws:iam::{caller.account}:root")
-            if caller
-            else ("*",)
-        )
+        principals: tuple[str, ...] = ("*",)
+        if caller:
+            principals = (caller.arn, caller.account, f"arn:aws:iam::{caller.account}:root")
         context = {
             "aws:SecureTransport": "true",
             "s3:TlsVersion": "1.3",
-            "aws:PrincipalArn": names[0],
+            "aws:PrincipalArn": principals[0],
         }
-        decision = decide(
-            [(self.policy or b"{}").decode()], AccessRequest(action, (resource,), names, context)
-        )
-        if (
-            decision is Decision.DENIED and request.method != "POST"
-        ):  # DeleteObjects, which answers for each key
+        document = (self.policy or b"{}").decode()
+        decision = decide([document], AccessRequest(action, (resource,), principals, context))
+        # The one POST that gets here is DeleteObjects, which answers for each key.
+        if decision is Decision.DENIED and request.method != "POST":
             raise S3ClientError(
                 "AccessDenied",
-                f"User: {names[0]} is not authorized to perform: {action} on resource: {resource} "
-                "with an explicit deny in a resource-based policy",
+                f"User: {principals[0]} is not authorized to perform: {action} "
+                f"on resource: {resource} with an explicit deny in a resource-based policy",
             )
-        return _RESULTS[decision]
+        return _PERMISSION_RESULTS[decision]
 
-    FakeBucket.get_permission = get_permission  # type: ignore[method-assign] # the gap
-
-
-_RESULTS = {
-    Decision.ALLOWED: PermissionResult.PERMITTED,
-    Decision.DENIED: PermissionResult.DENIED,
-    Decision.NEUTRAL: PermissionResult.NEUTRAL,
-}
+    replacements.replace(FakeBucket, "get_permission", get_permission)

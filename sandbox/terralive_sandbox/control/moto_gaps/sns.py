@@ -1,8 +1,4 @@
-"""SNS.
-
-Topics invoke their subscribed functions, and what a subscriber does not take goes to its
-dead-letter queue.
-"""
+"""SNS: topics invoke functions, and failed deliveries go to the dead-letter queue."""
 
 from __future__ import annotations
 
@@ -12,22 +8,35 @@ import json
 from moto.sns.exceptions import SNSInvalidParameter
 from moto.sns.models import SNSBackend, Subscription
 
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import Service
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.topics import sns_event, sns_message
 
 
-def topics_invoke_functions(deliveries: Deliveries) -> None:
-    """What moto sends functions is a constant event without topic, id or attributes, and it waits.
+def declare(replacements: Replacements, deliveries: Deliveries) -> None:
+    """Declare the replacements.
 
-    A queue that does not let the topic send gets nothing either (its policy; moto does not look).
-    https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html: a subscriber that does
-    not take a message for such a reason is not asked again; the message goes to the subscription's
-    dead-letter queue at once.
+    Args:
+        replacements: the list that gets them.
+        deliveries: invokes functions and sends messages to queues.
     """
-    publish = Subscription.publish
+    _replace_publish(replacements, deliveries)
+    _replace_subscribe(replacements)
 
-    def publish_to_subscriber(  # noqa: PLR0917 - moto's signature
+
+def _replace_publish(replacements: Replacements, deliveries: Deliveries) -> None:
+    """Deliver to functions, and only where the subscriber's policy lets the topic send.
+
+    Moto sends functions a constant event without topic, id or attributes and waits for the
+    function; it does not look at a queue's policy.
+    A subscriber whose policy denies a message is not tried again: the message goes to the
+    subscription's dead-letter queue at once
+    (https://docs.aws.amazon.com/sns/latest/dg/sns-dead-letter-queues.html).
+    """
+    moto_publish = Subscription.publish
+
+    def publish(  # noqa: PLR0917 - moto's signature
         self: Subscription,
         message: str,
         message_id: str,
@@ -40,12 +49,10 @@ def topics_invoke_functions(deliveries: Deliveries) -> None:
         matcher = self._filter_policy_matcher
         if matcher is not None and not matcher.matches(message_attributes, message):
             return
-        text = (
-            self._parse_message_structure(message, self.protocol)
-            if message_structure == "json"
-            else message
-        )
-        told = sns_message(
+        text = message
+        if message_structure == "json":
+            text = self._parse_message_structure(message, self.protocol)
+        document = sns_message(
             self.arn,
             message_id,
             text,
@@ -54,19 +61,19 @@ def topics_invoke_functions(deliveries: Deliveries) -> None:
             now=dt.datetime.now(dt.UTC),
         )
         sender = Service("sns.amazonaws.com", self.topic.arn)
-        refused = None
+        error = None
         if self.protocol == "lambda":
-            refused = deliveries.send(sender, self.endpoint, json.dumps(sns_event(self.arn, told)))
+            event = json.dumps(sns_event(self.arn, document))
+            error = deliveries.send(sender, self.endpoint, event)
         elif self.protocol == "sqs":
-            refused = deliveries.refusal(sender, self.endpoint)
-        if refused is not None:
-            queue = json.loads(self.attributes.get("RedrivePolicy") or "{}").get(
-                "deadLetterTargetArn"
-            )
+            error = deliveries.refusal(sender, self.endpoint)
+        if error is not None:
+            redrive_policy = json.loads(self.attributes.get("RedrivePolicy") or "{}")
+            queue = redrive_policy.get("deadLetterTargetArn")
             if queue:
-                deliveries.send(sender, queue, json.dumps(told))
+                deliveries.send(sender, queue, json.dumps(document))
         elif self.protocol != "lambda":
-            publish(
+            moto_publish(
                 self,
                 message,
                 message_id,
@@ -77,20 +84,21 @@ def topics_invoke_functions(deliveries: Deliveries) -> None:
                 message_structure,
             )
 
-    Subscription.publish = publish_to_subscriber  # type: ignore[method-assign] # the gap
+    replacements.replace(Subscription, "publish", publish)
 
 
-def fifo_topics_take_queues_only() -> None:
-    """https://docs.aws.amazon.com/sns/latest/dg/fifo-message-delivery.html."""
-    subscribe = SNSBackend.subscribe
+def _replace_subscribe(replacements: Replacements) -> None:
+    """Let only queues subscribe to a FIFO topic.
 
-    def subscribe_what_fits(
-        self: SNSBackend, topic_arn: str, endpoint: str, protocol: str
-    ) -> Subscription:
+    https://docs.aws.amazon.com/sns/latest/dg/fifo-message-delivery.html
+    """
+    moto_subscribe = SNSBackend.subscribe
+
+    def subscribe(self: SNSBackend, topic_arn: str, endpoint: str, protocol: str) -> Subscription:
         if self.get_topic(topic_arn).fifo_topic and protocol != "sqs":
             raise SNSInvalidParameter(
                 "Invalid parameter: Invalid parameter: Endpoint Reason: Please use FIFO SQS queue"
             )
-        return subscribe(self, topic_arn, endpoint, protocol)
+        return moto_subscribe(self, topic_arn, endpoint, protocol)
 
-    SNSBackend.subscribe = subscribe_what_fits  # type: ignore[method-assign] # the gap
+    replacements.replace(SNSBackend, "subscribe", subscribe)

@@ -1,0 +1,261 @@
+"""Event source mappings: moto keeps them, the sandbox's pollers run them.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
+https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction, lambda_backends
+from moto.awslambda.responses import LambdaResponse
+from moto.core.exceptions import JsonRESTError
+
+from terralive_sandbox.access import identity
+from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
+from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters
+from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
+from terralive_sandbox.triggers.event_source_mappings.queues.messages import find_queue
+from terralive_sandbox.triggers.event_source_mappings.settings import (
+    MappingSettings,
+    SourceKind,
+    missing_permission,
+)
+from terralive_sandbox.triggers.event_source_mappings.streams.records import find_shard
+
+JsonAnswer: TypeAlias = tuple[int, dict[str, Any], str]
+
+_INVALID: Final = "InvalidParameterValueException"
+_NO_QUEUE: Final = (
+    "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
+    "SQS Error Message: The specified queue does not exist or you do not have access to it."
+)
+# AWS's answers where a request says nothing (LocalStack's tests record them).
+_QUEUE_DEFAULTS: Final[Mapping[str, object]] = {
+    "FunctionResponseTypes": [],
+    "MaximumBatchingWindowInSeconds": 0,
+}
+_STREAM_DEFAULTS: Final[Mapping[str, object]] = {
+    "BisectBatchOnFunctionError": False,
+    "DestinationConfig": {"OnFailure": {}},
+    "FunctionResponseTypes": [],
+    "LastProcessingResult": "No records processed",
+    "MaximumBatchingWindowInSeconds": 0,
+    "MaximumRecordAgeInSeconds": -1,
+    "MaximumRetryAttempts": -1,
+    "ParallelizationFactor": 1,
+    "TumblingWindowInSeconds": 0,
+}
+# Settings that an empty value removes.
+_REMOVABLE: Final = (
+    "FilterCriteria",
+    "ScalingConfig",
+    "KMSKeyArn",
+    "ProvisionedPollerConfig",
+    "MetricsConfig",
+)
+# Attributes of moto's mapping: the number of records that a stream's mapping skips at its start,
+# and the result of the last batch, which the poller sets.
+_START: Final = "terralive_start"
+_RESULT: Final = "terralive_result"
+
+
+class MappingResponses:
+    """The answers to requests that change mappings. Use it on the thread that owns moto's state.
+
+    An answer names the state that follows ("Creating", "Enabling"); the next request already sees
+    the state after it.
+
+    Args:
+        pollers: run the mappings; they get all mappings after every change.
+    """
+
+    def __init__(self, pollers: MappingPollers) -> None:
+        self._pollers = pollers
+
+    def create(self, response: LambdaResponse) -> JsonAnswer:
+        """Answer CreateEventSourceMapping."""
+        mapping = _create(response.backend, response.json_body)
+        response.backend._event_source_mappings[mapping.uuid] = mapping  # noqa: SLF001 - no other way
+        return self._changed(mapping, "Creating")
+
+    def update(self, response: LambdaResponse) -> JsonAnswer:
+        """Answer UpdateEventSourceMapping."""
+        mapping = _existing(response)
+        was_enabled = mapping.enabled
+        _update(response.backend, mapping, response.json_body)
+        if mapping.enabled == was_enabled:
+            state = "Updating"
+        elif mapping.enabled:
+            state = "Enabling"
+        else:
+            state = "Disabling"
+        return self._changed(mapping, state)
+
+    def delete(self, response: LambdaResponse) -> JsonAnswer:
+        """Answer DeleteEventSourceMapping."""
+        mapping = _existing(response)
+        response.backend.delete_event_source_mapping(mapping.uuid)
+        return self._changed(mapping, "Deleting")
+
+    def _changed(self, mapping: EventSourceMapping, state: str) -> JsonAnswer:
+        """Report all mappings to the pollers, and describe the one that changed."""
+        settings: list[MappingSettings] = []
+        for backend in list(lambda_backends[identity.ACCOUNT].values()):
+            every = backend._event_source_mappings.values()  # noqa: SLF001 - no other way
+            settings.extend(_settings(one) for one in every)
+        self._pollers.changed(tuple(settings))
+        body = json.dumps({**mapping.get_configuration(), "State": state})
+        return 202, {"status": 202}, body
+
+
+def described(mapping: EventSourceMapping, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete moto's description of a mapping with AWS's defaults and the last result."""
+    if mapping_rules.kind_of(mapping.event_source_arn) is SourceKind.STREAM:
+        defaults, reason = _STREAM_DEFAULTS, "User action"
+    else:
+        defaults, reason = _QUEUE_DEFAULTS, "USER_INITIATED"
+    complete = {**defaults, **configuration, "StateTransitionReason": reason}
+    result = vars(mapping).get(_RESULT)
+    if result:
+        complete["LastProcessingResult"] = result
+    del complete["Tags"]
+    for name in _REMOVABLE:
+        if not complete.get(name):
+            complete.pop(name, None)
+    return complete
+
+
+def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
+    if spec.get("SelfManagedEventSource"):
+        raise not_emulated("self-managed Kafka as an event source")
+    for name in ("EventSourceArn", "FunctionName"):
+        if not spec.get(name):
+            raise JsonRESTError(_INVALID, f"Missing {name}")
+    source_arn = str(spec["EventSourceArn"])
+    kind = mapping_rules.kind_of(source_arn)
+    mapping_rules.check(spec, kind, new=True)
+    function, qualified_arn = _function(backend, str(spec["FunctionName"]))
+    _check_source(function, source_arn, kind)
+    for other in backend._event_source_mappings.values():  # noqa: SLF001 - no other way
+        if other.event_source_arn == source_arn and other.function_arn == qualified_arn:
+            message = _exists_message(kind, function.function_name, other)
+            raise api_error("ResourceConflictException", message, 409)
+    place = {"RegionName": backend.region_name, "AccountId": backend.account_id}
+    names = {"FunctionName": qualified_arn, "FunctionArn": qualified_arn}
+    mapping = EventSourceMapping({**spec, **place, **names})  # type: ignore[abstract] # moto's base class
+    mapping.last_modified = time.time()
+    # A mapping starts where it was created, not where its poller has begun to run.
+    start = 0
+    if spec.get("StartingPosition") == "LATEST":
+        shard = find_shard(source_arn)
+        if shard:
+            start = len(shard.items)
+    vars(mapping)[_START] = start
+    return mapping
+
+
+def _update(backend: LambdaBackend, mapping: EventSourceMapping, spec: dict[str, Any]) -> None:
+    kind = mapping_rules.kind_of(mapping.event_source_arn)
+    # A FIFO queue's window and the size of a batch are checked together, whichever of them changes.
+    current = {
+        "BatchSize": mapping.batch_size,
+        "MaximumBatchingWindowInSeconds": mapping.max_batch_window,
+    }
+    mapping_rules.check({**current, **spec}, kind, new=False)
+    if "FunctionName" in spec:
+        function, arn = _function(backend, spec.pop("FunctionName"))
+        _check_source(function, mapping.event_source_arn, kind)
+        mapping.function_name = mapping.function_arn = arn
+    backend.update_event_source_mapping(mapping.uuid, spec)
+    mapping.last_modified = time.time()
+
+
+def _exists_message(kind: SourceKind, function_name: str, other: EventSourceMapping) -> str:
+    """Return Lambda's message for a second mapping of the same source to the same function."""
+    source = f'(" {other.event_source_arn} ")'
+    function = f'function (" {function_name} ")'
+    if kind is SourceKind.STREAM:
+        text = f"The event source arn {source} and {function} provided mapping already exists."
+    else:
+        text = f"An event source mapping with SQS arn {source} and {function} already exists."
+    return f"{text} Please update or delete the existing mapping with UUID {other.uuid}"
+
+
+def _settings(mapping: EventSourceMapping) -> MappingSettings:
+    return MappingSettings(
+        uuid=mapping.uuid,
+        function_arn=mapping.function_arn,
+        source_arn=mapping.event_source_arn,
+        kind=mapping_rules.kind_of(mapping.event_source_arn),
+        enabled=bool(mapping.enabled),
+        batch_size=mapping.batch_size,
+        window=int(mapping.max_batch_window or 0),
+        filters=Filters.parse(mapping.filter_criteria or {}),
+        reports_failures="ReportBatchItemFailures" in (mapping.function_response_types or []),
+        maximum_concurrency=(mapping.scaling_config or {}).get("MaximumConcurrency"),
+        maximum_retries=_limit(mapping.max_retry_attempts),
+        maximum_age=_limit(mapping.max_record_age),
+        bisects=bool(mapping.bisect_on_error),
+        start=int(vars(mapping)[_START]),
+    )
+
+
+def _limit(value: int | None) -> int | None:
+    """Return a limit, or None where there is none. AWS writes -1 for no limit."""
+    if value is None or value < 0:
+        return None
+    return int(value)
+
+
+def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -> None:
+    """Check that a function can read the source.
+
+    Its role must be allowed to, and a queue must hide messages for as long as the function runs.
+    """
+    denial = missing_permission(identity.role_documents(function.role), source_arn, kind)
+    if denial:
+        raise JsonRESTError(_INVALID, denial)
+    if kind is SourceKind.STREAM:
+        if find_shard(source_arn) is None:
+            raise JsonRESTError(_INVALID, f"Stream not found: {source_arn}")
+        return
+    queue = find_queue(source_arn)
+    if queue is None:
+        raise JsonRESTError(_INVALID, _NO_QUEUE)
+    hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # moto sets it by its name
+    timeout = int(function.timeout)
+    if hidden < timeout:
+        raise JsonRESTError(
+            _INVALID,
+            f"Queue visibility timeout: {hidden} seconds is less than "
+            f"Function timeout: {timeout} seconds",
+        )
+
+
+def _existing(response: LambdaResponse) -> EventSourceMapping:
+    """Return the mapping at the end of the request's path. Raises ResourceNotFoundException."""
+    uuid = response.path.rpartition("/")[2]
+    mapping = response.backend._event_source_mappings.get(uuid)  # noqa: SLF001 - no other way
+    if mapping is None:
+        message = "The resource you requested does not exist."
+        raise api_error("ResourceNotFoundException", message, 404)
+    return mapping
+
+
+def _function(backend: LambdaBackend, name: str) -> tuple[LambdaFunction, str]:
+    """Return a function and the ARN that a request names, with the request's qualifier."""
+    arn = function_arn(backend, name)
+    unqualified, _, qualifier = arn.partition(":function:")[2].partition(":")
+    return backend.get_function(unqualified, qualifier or None), arn
+
+
+def function_arn(backend: LambdaBackend, name: str) -> str:
+    """Return the ARN for a name, partial ARN or ARN, each with or without a qualifier."""
+    last = name.rpartition(":function:")[2]
+    return f"arn:aws:lambda:{backend.region_name}:{backend.account_id}:function:{last}"

@@ -1,0 +1,244 @@
+"""All methods of moto's Lambda that the sandbox replaces, each of them once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import unquote
+
+from moto.awslambda import urls as lambda_urls
+from moto.awslambda.exceptions import InvalidParameterValueException
+from moto.awslambda.models import EventSourceMapping, LambdaAlias, LambdaBackend, LambdaFunction
+from moto.awslambda.policy import Policy
+from moto.awslambda.responses import LambdaResponse
+from moto.core.responses import ActionResult
+
+from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
+from terralive_sandbox.control.moto_gaps.lambda_ import function_urls, mappings, rules, settings
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
+from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
+
+
+def declare(replacements: Replacements, pollers: MappingPollers) -> None:
+    """Declare the replacements.
+
+    Args:
+        replacements: the list that gets them.
+        pollers: run event source mappings; they are told of every change.
+    """
+    _replace_functions(replacements)
+    _replace_code(replacements)
+    _replace_event_invoke_configs(replacements)
+    _replace_aliases(replacements)
+    _replace_function_urls(replacements)
+    _replace_mappings(replacements, pollers)
+
+
+def _replace_functions(replacements: Replacements) -> None:
+    """Check settings of functions, and keep those that moto drops.
+
+    A request that is refused changes nothing.
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
+    """
+    moto_init = LambdaFunction.__init__
+    moto_update = LambdaFunction.update_configuration
+    moto_get_configuration = LambdaFunction.get_configuration
+
+    def initialise(
+        self: LambdaFunction,
+        account_id: str,
+        spec: dict[str, Any],
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        rules.check_settings(spec)
+        role = str(spec.get("Role"))
+        dead_letter_config = settings.dead_letter_config(role, spec.get("DeadLetterConfig"))
+        moto_init(self, account_id, spec, *args, **kwargs)
+        self.dead_letter_config = dead_letter_config  # type: ignore[attr-defined] # moto lacks it
+        settings.set_logging(self, spec.get("LoggingConfig") or {})
+        vpc = settings.vpc_of(self, self._vpc_config)
+        settings.set_vpc(self, vpc)
+
+    def update_configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> object:
+        changes = config_updates
+        # Checks first, so that nothing is kept of a request that is refused.
+        rules.check_settings(changes)
+        role = str(changes.get("Role") or self.role)
+        dead_letter_config = settings.dead_letter_config(role, changes.get("DeadLetterConfig"))
+        vpc = settings.vpc_of(self, changes.get("VpcConfig", self._vpc_config))
+        # What moto drops
+        if "DeadLetterConfig" in changes:
+            self.dead_letter_config = dead_letter_config  # type: ignore[attr-defined] # moto lacks it
+        settings.apply_dropped_changes(self, changes)
+        settings.set_vpc(self, vpc)
+        # What moto keeps
+        if "Environment" in changes:
+            environment = changes["Environment"] or {}
+            changes["Environment"] = {"Variables": {}, **environment}
+        return moto_update(self, changes)
+
+    def get_configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
+        configuration = moto_get_configuration(self, on_create)
+        return settings.described(self, configuration)
+
+    # Moto would start Docker.
+    invoke = not_emulated_method("this trigger of a Lambda function")
+    replacements.replace(LambdaFunction, "__init__", initialise)
+    replacements.replace(LambdaFunction, "update_configuration", update_configuration)
+    replacements.replace(LambdaFunction, "get_configuration", get_configuration)
+    replacements.replace(LambdaFunction, "invoke", invoke)
+
+
+def _replace_code(replacements: Replacements) -> None:
+    """Check that code is a zip file, and keep what an update of it says beside the code."""
+    moto_set_code = LambdaFunction._set_function_code  # noqa: SLF001 - replaced below
+    moto_update_code = LambdaFunction.update_function_code
+    moto_get_code = LambdaFunction.get_code
+
+    def set_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> None:
+        before = {name: value for name, value in vars(self).items() if name.startswith("code")}
+        code = dict(self.code)
+        moto_set_code(self, updated_spec)
+        if "ZipFile" not in updated_spec and "S3Key" not in updated_spec:
+            return
+        try:
+            rules.check_zip(self.code_bytes)
+        except InvalidParameterValueException:
+            vars(self).update(before, code=code)
+            raise
+
+    def update_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> dict[str, Any]:
+        if updated_spec.get("Architectures"):
+            self.architectures = updated_spec["Architectures"]
+        settings.set_modified_now(self)
+        return moto_update_code(self, updated_spec)
+
+    def get_code(self: LambdaFunction) -> dict[str, Any]:
+        """Answer GetFunction. Moto leaves out a reserved concurrency of 0.
+
+        https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html
+        """
+        found = moto_get_code(self)
+        if self.reserved_concurrency is not None:
+            reserved = int(self.reserved_concurrency)
+            found["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
+        return found
+
+    replacements.replace(LambdaFunction, "_set_function_code", set_function_code)
+    replacements.replace(LambdaFunction, "update_function_code", update_function_code)
+    replacements.replace(LambdaFunction, "get_code", get_code)
+
+
+def _replace_event_invoke_configs(replacements: Replacements) -> None:
+    """Let a configuration replace the former one, and let an update keep what it does not name.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html
+    https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionEventInvokeConfig.html
+    """
+    moto_put = LambdaBackend.put_function_event_invoke_config
+
+    def put(self: LambdaBackend, function_name: str, config: dict[str, Any]) -> dict[str, Any]:
+        function = self.get_function(function_name)
+        settings.check_destinations(function, config)
+        function.event_invoke_config.clear()
+        return moto_put(self, function_name, config)
+
+    def update(self: LambdaResponse) -> ActionResult:
+        name = unquote(self.path.rsplit("/", 2)[1])
+        config = dict(self.backend.get_function_event_invoke_config(name))
+        for key in ("FunctionArn", "LastModified"):
+            config.pop(key, None)
+        config.update(self.json_body)
+        return ActionResult(self.backend.put_function_event_invoke_config(name, config))
+
+    def list_all(self: LambdaResponse) -> ActionResult:
+        """List with times as numbers, as in the other answers."""
+        name = unquote(self.path.rsplit("/", 3)[1])
+        return ActionResult(self.backend.list_function_event_invoke_configs(name))
+
+    replacements.replace(LambdaBackend, "put_function_event_invoke_config", put)
+    replacements.replace(LambdaResponse, "update_function_event_invoke_config", update)
+    replacements.replace(LambdaResponse, "list_function_event_invoke_configs", list_all)
+
+
+def _replace_aliases(replacements: Replacements) -> None:
+    """Refuse weighted aliases, as all traffic would go to their first version.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html
+    """
+
+    def unweighted(moto_method: Callable[..., LambdaAlias]) -> Callable[..., LambdaAlias]:
+        def write(
+            self: LambdaBackend,
+            *args: Any,
+            routing_config: Any = None,
+            **kwargs: Any,
+        ) -> LambdaAlias:
+            if (routing_config or {}).get("AdditionalVersionWeights"):
+                raise not_emulated("aliases with more than one version")
+            return moto_method(self, *args, routing_config=routing_config, **kwargs)
+
+        return write
+
+    replacements.replace(LambdaBackend, "create_alias", unweighted(LambdaBackend.create_alias))
+    replacements.replace(LambdaBackend, "update_alias", unweighted(LambdaBackend.update_alias))
+
+
+def _replace_function_urls(replacements: Replacements) -> None:
+    moto_decode_policy = Policy.decode_policy
+
+    def decode_policy(self: Policy, obj: dict[str, Any]) -> Policy:
+        conditions = function_urls.take_conditions(obj)
+        policy = moto_decode_policy(self, obj)
+        statement = policy.statements[0]
+        for condition in conditions:
+            operators = statement.setdefault("Condition", {})
+            operators.setdefault(condition.operator, {})[condition.key] = condition.value
+        return policy
+
+    path = r"{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\w_:%-]+)/urls/?$"
+    replacements.add_path(lambda_urls.url_paths, path, LambdaResponse.dispatch)
+    replacements.replace(LambdaResponse, "create_function_url_config", function_urls.create)
+    replacements.replace(LambdaResponse, "get_function_url_config", function_urls.get)
+    replacements.replace(LambdaResponse, "update_function_url_config", function_urls.update)
+    replacements.replace(LambdaResponse, "delete_function_url_config", function_urls.delete)
+    replacements.add(LambdaResponse, "list_function_url_configs", function_urls.list_all)
+    replacements.replace(Policy, "decode_policy", decode_policy)
+
+
+def _replace_mappings(replacements: Replacements, pollers: MappingPollers) -> None:
+    """Let the sandbox's pollers run event source mappings.
+
+    Moto invokes a function for each message at once, on the sender's thread. It never begins to,
+    as moto's own method for creating mappings is never called.
+    """
+    moto_list_mappings = LambdaBackend.list_event_source_mappings
+    moto_get_configuration = EventSourceMapping.get_configuration
+    responses = mappings.MappingResponses(pollers)
+
+    def create(self: LambdaResponse) -> mappings.JsonAnswer:
+        return responses.create(self)
+
+    def update(self: LambdaResponse) -> mappings.JsonAnswer:
+        return responses.update(self)
+
+    def delete(self: LambdaResponse) -> mappings.JsonAnswer:
+        return responses.delete(self)
+
+    def list_mappings(
+        self: LambdaBackend, source_arn: str, function_name: str
+    ) -> Iterable[EventSourceMapping]:
+        function_arn = ""
+        if function_name:
+            function_arn = mappings.function_arn(self, function_name)
+        return moto_list_mappings(self, source_arn, function_arn)
+
+    def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
+        return mappings.described(self, moto_get_configuration(self))
+
+    replacements.replace(LambdaResponse, "create_event_source_mapping", create)
+    replacements.replace(LambdaResponse, "update_event_source_mapping", update)
+    replacements.replace(LambdaResponse, "delete_event_source_mapping", delete)
+    replacements.replace(LambdaBackend, "list_event_source_mappings", list_mappings)
+    replacements.replace(EventSourceMapping, "get_configuration", get_configuration)

@@ -1,0 +1,135 @@
+"""Checks of a function's code and settings that moto does not have.
+
+AWS refuses all of this, in these words. What can be deployed to the sandbox must be deployable to
+AWS.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, cast
+
+from botocore.model import StringShape
+from botocore.session import Session
+from moto.awslambda.exceptions import InvalidParameterValueException, ValidationException
+
+from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The least and the greatest value of a setting."""
+
+    least: int
+    most: int
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, for functions that do not
+# run on managed instances (botocore's model has the limits of those; its text has 1,800 seconds for
+# the others, which no page of the guide mentions).
+_BOUNDS: Final = {
+    "Timeout": _Bounds(1, FUNCTION_TIMEOUT_SECONDS),
+    "MemorySize": _Bounds(128, 10_240),
+}
+_ENVIRONMENT_BYTES: Final = 4096
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_RESERVED: Final = frozenset(
+    {
+        "_HANDLER",
+        "_X_AMZN_TRACE_ID",
+        "AWS_DEFAULT_REGION",
+        "AWS_REGION",
+        "AWS_EXECUTION_ENV",
+        "AWS_LAMBDA_FUNCTION_NAME",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "AWS_LAMBDA_FUNCTION_VERSION",
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "AWS_LAMBDA_LOG_STREAM_NAME",
+        "AWS_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_LAMBDA_RUNTIME_API",
+        "LAMBDA_TASK_ROOT",
+        "LAMBDA_RUNTIME_DIR",
+    }
+)
+_ENVIRONMENT_ERROR: Final = (
+    "Lambda was unable to configure your environment variables because the environment variables "
+    "you have provided "
+)
+
+
+def check_settings(settings: Mapping[str, Any]) -> None:
+    """Check the settings of a request that creates or changes a function.
+
+    Raises:
+        ValidationException: a number is out of its bounds.
+        InvalidParameterValueException: the runtime or an environment variable is not possible.
+    """
+    for name, bounds in _BOUNDS.items():
+        value = settings.get(name)
+        if value is not None:
+            _check_bounds(name, value, bounds)
+    runtime = settings.get("Runtime")
+    if runtime:
+        _check_runtime(runtime)
+    variables = (settings.get("Environment") or {}).get("Variables") or {}
+    _check_environment(variables)
+
+
+def check_zip(code: bytes) -> None:
+    """Check that code is a zip file. Raises InvalidParameterValueException."""
+    try:
+        zipfile.ZipFile(io.BytesIO(code)).close()
+    except zipfile.BadZipFile as error:
+        raise InvalidParameterValueException(
+            "Could not unzip uploaded file. Please check your file, then try to upload again."
+        ) from error
+
+
+def _check_bounds(name: str, value: int, bounds: _Bounds) -> None:
+    if value < bounds.least:
+        bound = f"greater than or equal to {bounds.least}"
+    elif value > bounds.most:
+        bound = f"less than or equal to {bounds.most}"
+    else:
+        return
+    member = name[0].lower() + name[1:]
+    raise ValidationException(str(value), member, f"Member must have value {bound}")
+
+
+def _check_runtime(runtime: str) -> None:
+    if runtime in _runtimes():
+        return
+    raise InvalidParameterValueException(
+        f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
+        f"value set: [{', '.join(_runtimes())}] or be a valid ARN"
+    )
+
+
+@cache
+def _runtimes() -> tuple[str, ...]:
+    """Return the runtimes of botocore's model, which is read when the first function needs it."""
+    shape = cast("StringShape", Session().get_service_model("lambda").shape_for("Runtime"))
+    return tuple(shape.enum)
+
+
+def _check_environment(variables: Mapping[str, str]) -> None:
+    reserved = [name for name in variables if name in _RESERVED]
+    if reserved:
+        raise InvalidParameterValueException(
+            f"{_ENVIRONMENT_ERROR}contains reserved keys that are currently not supported for "
+            f"modification. Reserved keys used in this request: {', '.join(reserved)}"
+        )
+    measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
+    if len(measured.encode()) > _ENVIRONMENT_BYTES:
+        raise InvalidParameterValueException(
+            f"{_ENVIRONMENT_ERROR}exceeded the 4KB limit. String measured: {measured}"
+        )
