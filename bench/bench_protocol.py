@@ -35,6 +35,7 @@ from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.protocol.chunks import pack_invocation, split
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import TextReceived
@@ -165,10 +166,11 @@ class Caller:
             "AWS_SESSION_TOKEN": self._credentials.session_token,
             "AWS_REGION": "us-east-1",
         }
+        now = time.monotonic()
         invocation = Invocation(
-            request_id, FUNCTION, "arn", int((time.time() + PATIENCE) * 1000), event, variables
+            request_id, FUNCTION, "arn", Deadline.after(PATIENCE, now=now), event, variables
         )
-        payload = pack_invocation(invocation, remaining_ms=int(PATIENCE * 1000))
+        payload = pack_invocation(invocation, now=now)
         texts = [encode(chunk) for chunk in split(Kind.INVOKE, request_id, FUNCTION, payload)]
         began = time.perf_counter()
         for text in texts:

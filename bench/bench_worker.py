@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from terralive_relay.pool.pool import Pool
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
@@ -22,7 +23,9 @@ ROUNDS = 5
 
 
 def invocation(number: int, event: bytes) -> Invocation:
-    return Invocation(f"request-{number}", "echo", "arn", int((time.time() + 60) * 1000), event)
+    return Invocation(
+        f"request-{number}", "echo", "arn", Deadline.after(60, now=time.monotonic()), event
+    )
 
 
 def warm_ms(pool: Pool, count: int, event: bytes) -> float:

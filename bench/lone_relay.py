@@ -73,7 +73,7 @@ class LoneRelay:
     def ask(self, function: str, event: object = None) -> float:
         """Milliseconds from an invocation's first message to its result's last one."""
         sent = replace(invocation(event, seconds=_PATIENCE), function_name=function)
-        payload = pack_invocation(sent, remaining_ms=int(_PATIENCE * 1000))
+        payload = pack_invocation(sent, now=time.monotonic())
         texts = [
             encode(chunk)
             for chunk in split(Kind.INVOKE, sent.request_id, function, payload, peer="stub")

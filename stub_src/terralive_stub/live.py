@@ -16,6 +16,7 @@ import time
 from typing import Protocol
 
 import terralive_settings as settings
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.stub.stub import Stub
 from terralive_stub.stub.takeover import make_stub, take_over
@@ -52,7 +53,9 @@ def handler(event: object, context: LambdaContext) -> object:
         request_id=context.aws_request_id,
         function_name=os.environ["AWS_LAMBDA_FUNCTION_NAME"],
         function_arn=context.invoked_function_arn,
-        deadline_ms=int(time.time() * 1000) + context.get_remaining_time_in_millis(),
+        deadline=Deadline.after(
+            context.get_remaining_time_in_millis() / 1000, now=time.monotonic()
+        ),
         event=json.dumps(event).encode(),
         environment=dict(os.environ),
     )

@@ -24,6 +24,7 @@ import secrets
 import selectors
 import socket
 import threading
+import time
 from enum import IntEnum
 from typing import Final, Protocol
 
@@ -319,10 +320,11 @@ def _too_large(client: WorkerClient, request_id: str, request: Request) -> bytes
 
 def _next_response(invocation: Invocation) -> bytes:
     """Format the response to `/invocation/next`. As in Lambda, empty headers are left out."""
+    deadline_ms = invocation.deadline.epoch_ms(now=time.monotonic(), wall_now=time.time())
     headers = {
         "Content-Type": "application/json",
         "Lambda-Runtime-Aws-Request-Id": invocation.request_id,
-        "Lambda-Runtime-Deadline-Ms": str(invocation.deadline_ms),
+        "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
         "Lambda-Runtime-Invoked-Function-Arn": invocation.function_arn,
     }
     if invocation.trace_id:

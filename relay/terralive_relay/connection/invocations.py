@@ -138,20 +138,19 @@ class Invocations:
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
-        invocation = unpack_invocation(payload, now_ms=now_ms)
+        invocation = unpack_invocation(payload, now=now)
         if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self._assembler.discard(chunk.request_id)
-        if (
-            invocation.deadline_ms <= now_ms
-        ):  # no entry: Lambda's retry has the same id, and may run
+        if invocation.deadline.has_passed(now):
+            # No entry: Lambda's retry has the same id, and may run.
             warned = Warned(
                 "invocation-expired",
                 f"{chunk.request_id} came too late and was not run",
                 chunk.function,
             )
             return [Tell(warned)]
-        allowed_s = (invocation.deadline_ms - now_ms) / 1000
+        allowed_s = invocation.deadline.remaining(now)
         entry = self._entries[chunk.request_id] = _Entry(
             chunk.function, chunk.peer, allowed_s=allowed_s
         )

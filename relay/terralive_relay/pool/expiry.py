@@ -49,13 +49,13 @@ def expired(
         idle_s: the number of seconds for which a worker may be idle.
         starts_may_take_longer: a start may wait for a person with a debugger, so it never hangs.
     """
-    unserved = tuple(pending for pending in waiting if pending.due <= now)
+    unserved = tuple(pending for pending in waiting if pending.deadline.has_passed(now))
     overrunning: list[Worker] = []
     unused: list[Worker] = []
     hanging: list[Worker] = []
     for worker in workers:
         in_state_s = now - worker.since
-        if worker.pending is not None and worker.pending.due <= now:
+        if worker.pending is not None and worker.pending.deadline.has_passed(now):
             overrunning.append(worker)
         elif worker.state is WorkerState.IDLE and worker.since + idle_s <= now:
             unused.append(worker)
@@ -76,10 +76,10 @@ def next_due(
     """Return the time at which the pool has something to do next; infinite if it has nothing."""
     due = math.inf
     for pending in waiting:
-        due = min(due, pending.due)
+        due = min(due, pending.deadline.at)
     for worker in workers:
         if worker.pending is not None:
-            due = min(due, worker.pending.due)
+            due = min(due, worker.pending.deadline.at)
         if worker.state is WorkerState.IDLE:
             due = min(due, worker.since + idle_s)
         # An invocation that counts on this worker's return needs another one from then on.

@@ -39,6 +39,7 @@ from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.placement import place
 from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker
 from terralive_relay.pool.worker_state import WorkerState
+from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
 from terralive_workers.environment import credentials_key, environment_key
@@ -136,18 +137,17 @@ class Pool:
     def submit(self, invocation: Invocation) -> Future[PoolResult]:
         """Run an invocation; the future always completes, never with an exception."""
         environment = {**self._base_environment, **invocation.environment}
-        allowed_s = max(0.0, invocation.deadline_ms / 1000 - time.time())
         now = time.monotonic()
-        due = math.inf
+        deadline = NEVER
         if self._enforce_deadline:
-            due = now + allowed_s
+            deadline = invocation.deadline
         pending = PendingInvocation(
             invocation,
             environment,
             environment_key(environment),
             credentials_key(environment),
-            due,
-            allowed_s,
+            deadline,
+            invocation.deadline.remaining(now),
         )
         pending.future.set_running_or_notify_cancel()
         with self._locked():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from terralive_relay.pool.worker_state import WorkerState, transition
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 
 # A worker that has answered asks for the next invocation at once. After this many seconds it is
@@ -43,7 +44,7 @@ class PendingInvocation:
         environment: its worker's environment variables, before this machine's own are added.
         environment_key: a digest of `environment` without its credentials.
         credentials_key: a digest of the credentials in `environment`.
-        due: its deadline on the monotonic clock; infinite where deadlines are not enforced.
+        deadline: when it is ended; `NEVER` where deadlines are not enforced.
         allowed_s: the time it had when it was submitted, for the error message.
         future: completed exactly once, by `complete`.
         submitted: the time of `Pool.submit`, on the monotonic clock.
@@ -54,7 +55,7 @@ class PendingInvocation:
     environment: Mapping[str, str] = field(repr=False)
     environment_key: str
     credentials_key: str
-    due: float
+    deadline: Deadline
     allowed_s: float
     future: Future[PoolResult] = field(default_factory=Future)
     submitted: float = field(default_factory=time.monotonic)

@@ -36,6 +36,7 @@ from terralive_sandbox.functions.invoke_api import (
 from terralive_sandbox.functions.isolation import namespace_command
 from terralive_sandbox.functions.logs import Write
 from terralive_sandbox.functions.workspace import Workspace
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_workers.runtime_api import RuntimeApi
@@ -199,7 +200,7 @@ class Functions:
                 request_id,
                 function.function_name,
                 arn or function.function_arn,
-                int((time.time() + seconds) * 1000),
+                Deadline.after(seconds, now=time.monotonic()),
                 event or b"{}",
                 trace_id=trace_id or new_trace_header(),
                 client_context=client_context,

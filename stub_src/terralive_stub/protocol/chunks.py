@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError
@@ -32,16 +33,13 @@ _MOST_PARTIALS: Final = 4096
 _STANDS_STILL_SECONDS: Final = 5.0
 
 
-def pack_invocation(invocation: Invocation, *, remaining_ms: int) -> bytes:
-    """Make the payload of an invocation.
-
-    `remaining_ms` is its time left by Lambda's clock, at this moment.
-    """
+def pack_invocation(invocation: Invocation, *, now: float) -> bytes:
+    """Return the payload of an invocation. It carries the time that is left at `now`."""
     header = {
         "request_id": invocation.request_id,
         "function_name": invocation.function_name,
         "function_arn": invocation.function_arn,
-        "remaining_ms": max(0, remaining_ms),
+        "remaining_ms": int(invocation.deadline.remaining(now) * 1000),
         "environment": dict(invocation.environment),
         "trace_id": invocation.trace_id,
         "client_context": invocation.client_context,
@@ -50,8 +48,8 @@ def pack_invocation(invocation: Invocation, *, remaining_ms: int) -> bytes:
     return _pack(header, invocation.event)
 
 
-def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
-    """Read an invocation's payload. Its deadline is set on this machine's clock: clocks of two machines differ.
+def unpack_invocation(payload: bytes, *, now: float) -> Invocation:
+    """Read an invocation's payload. Its deadline is the time left, counted from `now`.
 
     Raises:
         ProtocolError: the header is not what `pack_invocation` makes.
@@ -69,7 +67,7 @@ def unpack_invocation(payload: bytes, *, now_ms: int) -> Invocation:
         request_id=_text(header, "request_id"),
         function_name=_text(header, "function_name"),
         function_arn=_text(header, "function_arn"),
-        deadline_ms=now_ms + remaining_ms,
+        deadline=Deadline.after(remaining_ms / 1000, now=now),
         event=event,
         environment=environment,
         trace_id=_text(header, "trace_id"),

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from terralive_stub.protocol.deadline import Deadline
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -20,7 +22,7 @@ class Invocation:
         request_id: the AWS request id.
         function_name: the function's name, without qualifier.
         function_arn: the ARN that was invoked (with its qualifier, if any).
-        deadline_ms: when Lambda ends the invocation, in milliseconds since the Unix epoch.
+        deadline: when Lambda ends the invocation, on this process's clock.
         event: the event's bytes, exactly as the Runtime API gave them.
         environment: the function's whole environment in Lambda, the role's credentials and Lambda's
             reserved variables (`AWS_LAMBDA_FUNCTION_VERSION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …)
@@ -33,7 +35,7 @@ class Invocation:
     request_id: str
     function_name: str
     function_arn: str
-    deadline_ms: int
+    deadline: Deadline
     event: bytes = field(repr=False)
     environment: Mapping[str, str] = field(repr=False, default_factory=dict)
     trace_id: str = ""

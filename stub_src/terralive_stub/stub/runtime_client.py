@@ -6,9 +6,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. Event and respon
 from __future__ import annotations
 
 import http.client
+import time
 from collections.abc import Mapping
 from typing import Final
 
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 
 _PATH: Final = "/2018-06-01/runtime/invocation/"
@@ -41,15 +43,16 @@ class RuntimeClient:
         answer = self._http.getresponse()
         event = answer.read()
         header = answer.headers
-        trace_id = header.get("Lambda-Runtime-Trace-Id", "")
+        deadline_ms = int(header.get("Lambda-Runtime-Deadline-Ms", "0"))
+        deadline = Deadline.from_epoch_ms(deadline_ms, now=time.monotonic(), wall_now=time.time())
         return Invocation(
             request_id=header["Lambda-Runtime-Aws-Request-Id"],
             function_name=self._function_name,
             function_arn=header.get("Lambda-Runtime-Invoked-Function-Arn", ""),
-            deadline_ms=int(header.get("Lambda-Runtime-Deadline-Ms", "0")),
+            deadline=deadline,
             event=event,
             environment=self._environment,
-            trace_id=trace_id,
+            trace_id=header.get("Lambda-Runtime-Trace-Id", ""),
             client_context=_utf8(header.get("Lambda-Runtime-Client-Context", "")),
             cognito_identity=_utf8(header.get("Lambda-Runtime-Cognito-Identity", "")),
         )

@@ -2,8 +2,8 @@
 
 A stub has at most one invocation at a time (Lambda's execution environments do) and at most one
 connection, which it keeps across invocations. `live.py` is the shell that owns the socket, does
-what the effects say and feeds back what happened. Times are seconds of one monotonic clock; the
-invocation's deadline is given in the same clock.
+what the effects say and feeds back what happened. Times are seconds of one monotonic clock, the one
+of the invocation's deadline.
 
 Invariants:
     1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be
@@ -31,6 +31,7 @@ from terralive_stub.protocol.chunks import (
     unpack_logs,
     unpack_outcome,
 )
+from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
 from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
@@ -134,7 +135,7 @@ class StubSession:
         self._opened = self._traffic = self._began = 0.0
         self._phase = _Phase.IDLE
         self._invocation: Invocation | None = None
-        self._deadline = 0.0
+        self._deadline = NEVER
         self._assembler = Assembler()
         self._offered: tuple[Chunk, ...] = ()
         self._ended = True
@@ -147,9 +148,7 @@ class StubSession:
         self._heard = 0.0  # when a relay last said that it owns the invocation
         self._ended_there = False  # its result is on the way: the handler does not run any more
 
-    def begin(
-        self, invocation: Invocation, now: float, *, deadline: float, asleep_s: float = 0.0
-    ) -> list[Effect]:
+    def begin(self, invocation: Invocation, now: float, *, asleep_s: float = 0.0) -> list[Effect]:
         """Start an invocation; the one before has finished or was ended by Lambda's timeout.
 
         `asleep_s`: how long the clock of `now` has stood still since then, as it may in a frozen
@@ -159,7 +158,7 @@ class StubSession:
         self._traffic -= asleep_s
         self._invocation = invocation
         self._began = now
-        self._deadline = deadline
+        self._deadline = invocation.deadline
         self._phase = _Phase.OFFERED
         self._ended = False
         self._shown = 0
@@ -298,11 +297,11 @@ class StubSession:
         if self._phase is _Phase.OWNED:
             lost = self._heard + LOST_SECONDS
             confirmed = (
-                self._heard >= self._deadline - LAST_QUESTION_SECONDS and not self._ended_there
+                self._heard >= self._deadline.at - LAST_QUESTION_SECONDS and not self._ended_there
             )
-            return lost if confirmed else min(lost, self._deadline - MARGIN_SECONDS)
-        allowed = self._deadline - self._began
-        return self._deadline - min(MOST_MARGIN_SECONDS, max(MARGIN_SECONDS, allowed / 20))
+            return lost if confirmed else min(lost, self._deadline.at - MARGIN_SECONDS)
+        allowed = self._deadline.remaining(self._began)
+        return self._deadline.at - min(MOST_MARGIN_SECONDS, max(MARGIN_SECONDS, allowed / 20))
 
     def _give_up(self) -> list[Effect]:
         detail = f" The last trouble was: {self._why}." if self._why else ""
@@ -346,7 +345,7 @@ class StubSession:
         """
         wanted = ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
         wanted *= min(_MOST_PATIENCE, 1 + (self._offers - 1) / 2)  # a link may be slow, not dead
-        return min(wanted, max(MARGIN_SECONDS, (self._deadline - now) / 2))
+        return min(wanted, max(MARGIN_SECONDS, self._deadline.remaining(now) / 2))
 
     def _ask(self, now: float) -> list[Effect]:
         invocation = self._invocation
@@ -360,7 +359,7 @@ class StubSession:
     def _chunks(self, now: float) -> tuple[Chunk, ...]:
         invocation = self._invocation
         assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        payload = pack_invocation(invocation, remaining_ms=int((self._deadline - now) * 1000))
+        payload = pack_invocation(invocation, now=now)
         return split(Kind.INVOKE, invocation.request_id, invocation.function_name, payload)
 
     def _own(self, now: float) -> None:
@@ -368,7 +367,7 @@ class StubSession:
         self._heard = now
         self._offered = ()
         self._ack_by = None
-        last = self._deadline - LAST_QUESTION_SECONDS
+        last = self._deadline.at - LAST_QUESTION_SECONDS
         self._ask_at = min(now + PROBE_SECONDS, last) if now < last else now + PROBE_SECONDS
 
     def _take_result(self, chunk: Chunk, now: float) -> list[Effect]:

@@ -68,8 +68,7 @@ class Stub:
         """
         self._catch_up()
         now = time.monotonic()
-        deadline = now + invocation.deadline_ms / 1000 - time.time()
-        effects = self.session.begin(invocation, now, deadline=deadline, asleep_s=self._asleep(now))
+        effects = self.session.begin(invocation, now, asleep_s=self._asleep(now))
         while True:
             outcome = self._do(effects)
             if outcome is not None:

@@ -18,6 +18,7 @@ from textwrap import dedent
 from typing import TypeVar
 
 from terralive_relay.events import LogLine, RelayEvent
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import PostResult, RuntimeApi
@@ -57,7 +58,7 @@ def invocation(
         f"request-{next(_numbers)}",
         "orders",
         ARN,
-        int((time.time() + seconds) * 1000),
+        Deadline.after(seconds, now=time.monotonic()),
         json.dumps(event).encode(),
         environment or {},
         trace_id,

@@ -21,6 +21,7 @@ from terralive_relay.connection.leasing import Identity
 from terralive_relay.connection.session import RelaySession
 from terralive_stub.broker.exchange import Door, Exchange, Gone, Lease
 from terralive_stub.broker.exchange import Identity as Caller
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
 from terralive_stub.stub.session import (
@@ -35,6 +36,7 @@ from terralive_testing.fakes.broker import FakeTable
 
 EPOCH_MS = 1_700_000_000_000
 RELAY_CLOCK_MS = 7 * 3_600_000  # the relay's machine goes wrong by hours
+RELAY_AHEAD_SECONDS = 9_000.0  # and its monotonic clock began at another time
 INTERNAL_ERROR = '{"message": "Internal server error", "connectionId": "c", "requestId": "x"}'
 CONNECTION_S = 7200.0
 PING_NOTICES_S = 30.0
@@ -293,7 +295,7 @@ class StubActor:
         assert not self.busy
         network = self._network
         deadline = network.now + timeout_s
-        call = Invocation(request_id, self.function, "arn", 0, event)
+        call = Invocation(request_id, self.function, "arn", Deadline(deadline), event)
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
@@ -303,7 +305,7 @@ class StubActor:
             self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
         self.invocation = call
         network.at(deadline, lambda: self._lambda_timeout(call))
-        effects = self.session.begin(call, network.now, deadline=deadline)
+        effects = self.session.begin(call, network.now)
         self._do(effects)
         self._feed_all()
 
@@ -468,6 +470,11 @@ class RelayActor:
     def links(self) -> list[Link]:
         return [link for link in self.lines.values() if link is not None]
 
+    @property
+    def now(self) -> float:
+        """This machine's monotonic clock, in seconds."""
+        return self._network.now + RELAY_AHEAD_SECONDS
+
     def kill(self) -> None:
         """`kill -9`: the kernel closes its connections, its guardian ends its workers."""
         self.dead = True
@@ -489,7 +496,7 @@ class RelayActor:
             for do in waiting:
                 self._soon(do)
             if self.running:
-                self._do(self.session.woke(self._network.now))
+                self._do(self.session.woke(self.now))
 
     def change_network(self) -> None:
         """Another address: what was open is dead, and the shell has noticed."""
@@ -523,7 +530,7 @@ class RelayActor:
             return
         try:
             now_ms = self._network.now_ms + RELAY_CLOCK_MS
-            effects = self.session.received(number, decode(text), self._network.now, now_ms)
+            effects = self.session.received(number, decode(text), self.now, now_ms)
         except ProtocolError:
             return
         self._do(effects)
@@ -556,18 +563,18 @@ class RelayActor:
     def _wake_later(self) -> None:
         self._turn += 1
         turn = self._turn
-        due = self.session.next_tick(self._network.now)
-        self._network.at(due, lambda: self._soon(lambda: self._wake(turn)))
+        due = self.session.next_tick(self.now)
+        self._network.at(due - RELAY_AHEAD_SECONDS, lambda: self._soon(lambda: self._wake(turn)))
 
     def _wake(self, turn: int) -> None:
         if turn == self._turn and self.running:
-            self._do(self.session.tick(self._network.now))
+            self._do(self.session.tick(self.now))
 
     def _start(self, invocation: Invocation) -> None:
         network = self._network
         network.handlers.start(self.life, invocation)
         takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
-        left = (invocation.deadline_ms - network.now_ms - RELAY_CLOCK_MS) / 1000
+        left = invocation.deadline.remaining(self.now)
         if takes < left:
             network.at(network.now + takes, lambda: self._soon(lambda: self._finished(invocation)))
         else:
@@ -577,9 +584,7 @@ class RelayActor:
         if self.running:
             outcome = self._network.handlers.finish(self.life, invocation)
             self._do(
-                self.session.finished(
-                    invocation.request_id, outcome, 1.0, self._network.now, send=True
-                )
+                self.session.finished(invocation.request_id, outcome, 1.0, self.now, send=True)
             )
 
     def _timed_out(self, invocation: Invocation) -> None:
@@ -587,20 +592,18 @@ class RelayActor:
             outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
             self._network.handlers.given[invocation.request_id].append(outcome)
             self._do(
-                self.session.finished(
-                    invocation.request_id, outcome, 1.0, self._network.now, send=False
-                )
+                self.session.finished(invocation.request_id, outcome, 1.0, self.now, send=False)
             )
 
     def _ended(self, number: int, why: str) -> None:
         del self.lines[number]
         if self.lines:
-            self._do(self.session.closed(number, self._network.now, why, None))
+            self._do(self.session.closed(number, self.now, why, None))
             return
         self.losses += 1
         delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0]) if self._attempt else 0.1
         self._attempt += 1
-        self._do(self.session.closed(number, self._network.now, why, delay))
+        self._do(self.session.closed(number, self.now, why, delay))
         self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
 
     def _connect(self) -> None:
@@ -621,4 +624,4 @@ class RelayActor:
             return
         self.lines[number] = link
         self._attempt = 0
-        self._do(self.session.opened(number, self._network.now))
+        self._do(self.session.opened(number, self.now))

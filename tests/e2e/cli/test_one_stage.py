@@ -24,6 +24,7 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.exchange import Door, Lease, LeaseState
 from terralive_stub.broker.lambda_function import DynamoDBTable
 from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
@@ -284,10 +285,9 @@ def result(request_id: str, function: str, peer: str, body: bytes = b'"forged"')
 
 
 def invocation(request_id: str, function: str) -> Chunk:
-    made = Invocation(
-        request_id, function, f"arn:aws:lambda:us-east-1:1:function:{function}", 0, b'"by hand"'
-    )
-    (chunk,) = split(Kind.INVOKE, request_id, function, pack_invocation(made, remaining_ms=30_000))
+    arn = f"arn:aws:lambda:us-east-1:1:function:{function}"
+    made = Invocation(request_id, function, arn, Deadline(30.0), b'"by hand"')
+    (chunk,) = split(Kind.INVOKE, request_id, function, pack_invocation(made, now=0.0))
     return chunk
 
 

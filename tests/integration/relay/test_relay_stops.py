@@ -7,6 +7,7 @@ import gc
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -96,7 +97,7 @@ class DebugStack:
 
     def invoke(self) -> None:
         sent = invocation({"order": 1}, seconds=900)
-        payload = pack_invocation(sent, remaining_ms=900_000)
+        payload = pack_invocation(sent, now=time.monotonic())
         for chunk in split(Kind.INVOKE, sent.request_id, "orders", payload, peer="stub"):
             self.connections[-1].send(encode(chunk))
 

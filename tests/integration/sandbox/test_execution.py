@@ -26,6 +26,7 @@ from botocore.exceptions import ClientError
 from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, Setup
 from terralive_sandbox.functions.logs import FunctionLog, LogStream
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_testing.deployers.sandbox import Aws, code, running_sandbox, unique
 from terralive_testing.machine.waiting import eventually
@@ -640,7 +641,7 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
         environment = ExecutionEnvironment(setup, api)
         assert await environment.initialise(30) is None
         asyncio.get_running_loop().call_later(0.01, time.sleep, 3)
-        invocation = Invocation("id", "busy", "arn", int((time.time() + 2) * 1000), b"{}")
+        invocation = Invocation("id", "busy", "arn", Deadline.after(2, now=time.monotonic()), b"{}")
         ending = await environment.run(invocation, 2)
         environment.end()
         await asyncio.to_thread(environment.join, 10)

@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_stub.protocol.chunks import Assembler, pack_outcome, split, unpack_invocation
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
 from terralive_terraform.artifacts import (
@@ -103,7 +104,7 @@ class DebugStack:
         payload = self._assembler.add(message, 0.0) if isinstance(message, Chunk) else None
         if payload is None:
             return
-        invocation = unpack_invocation(payload, now_ms=0)
+        invocation = unpack_invocation(payload, now=0.0)
         if invocation.request_id not in {
             known.request_id for known in self.ran
         }:  # as a relay: what is repeated runs once
@@ -142,8 +143,8 @@ class Lambda:
         self, request_id: str, event: bytes = b'{"a": 1}', *, clock_ahead_s: float = 0
     ) -> tuple[str, bytes]:
         """The error's type, or "", and the body."""
-        deadline_ms = int((time.time() + clock_ahead_s + 25) * 1000)
-        self.invocations.put(Invocation(request_id, "orders", ARN, deadline_ms, event))
+        deadline = Deadline.after(clock_ahead_s + 25, now=time.monotonic())
+        self.invocations.put(Invocation(request_id, "orders", ARN, deadline, event))
         answered, error_type, body = self.answers.get(timeout=30)
         assert answered == request_id, body
         return error_type, body
@@ -246,7 +247,7 @@ def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_conne
     assert [invocation.request_id for invocation in stack.ran] == ["r1", "r2", "r3"]
     assert stack.ran[0].function_arn == ARN
     assert stack.ran[0].environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "128"
-    assert 0 < stack.ran[0].deadline_ms <= 25_000  # as time left
+    assert 0 < stack.ran[0].deadline.remaining(0.0) <= 25  # as time left
 
 
 def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(

@@ -5,16 +5,19 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 
 import pytest
 
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
 from terralive_testing.drivers.workers import ARN, until
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
+SOON = Deadline.after(60, now=time.monotonic())
 NEXT = "/2018-06-01/runtime/invocation/next"
 RESPONSE = "/2018-06-01/runtime/invocation/r-1/response"
 ERROR = "/2018-06-01/runtime/invocation/r-1/error"
@@ -92,13 +95,17 @@ def test_the_next_invocation_comes_with_its_headers_and_untouched_bytes(
     client: Client, worker: Worker
 ) -> None:
     event = b'{ "a":1,\xff}'
+    deadline = Deadline.after(3600, now=time.monotonic())
+    deadline_ms = (time.time() + 3600) * 1000
     client.invocations.put(
-        Invocation("r-1", "f", ARN, 1_700_000_000_000, event, {}, "Root=1", '{"a": "ä"}', "{}")
+        Invocation("r-1", "f", ARN, deadline, event, {}, "Root=1", '{"a": "ä"}', "{}")
     )
     status, headers, body = worker.call("GET", NEXT)
     assert (status, body) == (200, event)
     assert headers["Lambda-Runtime-Aws-Request-Id"] == "r-1"
-    assert headers["Lambda-Runtime-Deadline-Ms"] == "1700000000000"
+    assert headers["Lambda-Runtime-Deadline-Ms"].isdecimal()
+    # Two clocks are read one after the other, so not the very millisecond.
+    assert abs(int(headers["Lambda-Runtime-Deadline-Ms"]) - deadline_ms) < 1000
     assert headers["Lambda-Runtime-Invoked-Function-Arn"] == ARN
     assert headers["Lambda-Runtime-Trace-Id"] == "Root=1"
     assert headers["Lambda-Runtime-Client-Context"].encode("latin-1").decode() == '{"a": "ä"}'
@@ -107,7 +114,7 @@ def test_the_next_invocation_comes_with_its_headers_and_untouched_bytes(
 
 
 def test_headers_without_a_value_are_left_out(client: Client, worker: Worker) -> None:
-    client.invocations.put(Invocation("r-1", "f", ARN, 1, b"{}"))
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"{}"))
     _, headers, _ = worker.call("GET", NEXT)
     assert "Lambda-Runtime-Trace-Id" not in headers
     assert "Lambda-Runtime-Client-Context" not in headers
@@ -115,7 +122,7 @@ def test_headers_without_a_value_are_left_out(client: Client, worker: Worker) ->
 
 def test_a_value_from_the_wire_cannot_become_a_header(client: Client, worker: Worker) -> None:
     client.invocations.put(
-        Invocation("r-1", "f", ARN, 1, b"{}", {}, "Root=1\r\nContent-Length: 0\r\nEvil: yes")
+        Invocation("r-1", "f", ARN, SOON, b"{}", {}, "Root=1\r\nContent-Length: 0\r\nEvil: yes")
     )
     _, headers, body = worker.call("GET", NEXT)
     assert "Evil" not in headers
@@ -129,7 +136,7 @@ def test_asking_for_the_next_invocation_blocks_until_there_is_one(
     thread = threading.Thread(target=lambda: answers.put(worker.call("GET", NEXT)[0]))
     thread.start()
     assert answers.empty()
-    client.invocations.put(Invocation("r-1", "f", ARN, 1, b"{}"))
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"{}"))
     assert answers.get(timeout=20) == 200
     thread.join()
 

@@ -8,6 +8,7 @@ from terralive_relay.pool.expiry import Expired, expired, next_due
 from terralive_relay.pool.fit import CredentialsSeen, Fit, fit_of
 from terralive_relay.pool.records import ANSWERED_SECONDS, PendingInvocation, Worker
 from terralive_relay.pool.worker_state import WorkerState
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.limits import INIT_SECONDS
 from terralive_testing.drivers.workers import invocation
 
@@ -23,7 +24,7 @@ class NoProcess:
 
 
 def pending(due: float = 50.0, *, key: str = "key", credentials: str = "role") -> PendingInvocation:
-    return PendingInvocation(invocation(), {}, key, credentials, due, allowed_s=3.0)
+    return PendingInvocation(invocation(), {}, key, credentials, Deadline(due), allowed_s=3.0)
 
 
 def worker(state: WorkerState, since: float = 0.0, runs: PendingInvocation | None = None) -> Worker:

@@ -47,6 +47,7 @@ from terralive_stub.protocol.chunks import (
     unpack_logs,
     unpack_outcome,
 )
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.wire import (
@@ -85,9 +86,9 @@ def live(*, takeover: bool = False) -> RelaySession:
 
 
 def invoke(
-    event: bytes = b"{}", *, peer: str = "c1", remaining_ms: int = 3000
+    event: bytes = b"{}", *, peer: str = "c1", remaining_s: float = 3.0
 ) -> tuple[Chunk, ...]:
-    payload = pack_invocation(Invocation("r1", "fn", "arn", 0, event), remaining_ms=remaining_ms)
+    payload = pack_invocation(Invocation("r1", "fn", "arn", Deadline(remaining_s), event), now=0.0)
     return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
 
 
@@ -230,7 +231,7 @@ def test_a_function_outside_the_configuration_is_refused() -> None:
 
 
 def test_a_payload_that_names_another_invocation_is_refused() -> None:
-    payload = pack_invocation(Invocation("r2", "fn", "arn", 0, b""), remaining_ms=1000)
+    payload = pack_invocation(Invocation("r2", "fn", "arn", Deadline(1.0), b""), now=0.0)
     with pytest.raises(ProtocolError):
         hear(live(), *split(Kind.INVOKE, "r1", "fn", payload))
 
@@ -238,7 +239,7 @@ def test_a_payload_that_names_another_invocation_is_refused() -> None:
 def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
     """Lambda retries an asynchronous invocation under the same request id."""
     session = live()
-    (told,) = hear(session, *invoke(remaining_ms=0))
+    (told,) = hear(session, *invoke(remaining_s=0.0))
     assert isinstance(told, Tell)
     assert isinstance(told.event, Warned)
     assert told.event.reference == "invocation-expired"
@@ -335,7 +336,7 @@ def reconnected(session: RelaySession, now: float) -> list[Effect]:
 def run_through(
     session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True
 ) -> None:
-    payload = pack_invocation(Invocation(name, "fn", "arn", 0, b"{}"), remaining_ms=3000)
+    payload = pack_invocation(Invocation(name, "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
     assert runs(hear(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
     session.finished(name, Outcome(body), 5.0, now, send=True)
     if thanks:
@@ -349,7 +350,7 @@ def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_aft
     session.tick(1.0 + KEEP_SECONDS)
     assert sent(hear(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
     assert outcome_in(hear(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
-    payload = pack_invocation(Invocation("slow", "fn", "arn", 0, b"{}"), remaining_ms=3000)
+    payload = pack_invocation(Invocation("slow", "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
     again = hear(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
     assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
 
@@ -372,7 +373,7 @@ def test_a_result_that_nobody_thanked_for_is_said_again_until_its_time_is_over()
 def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_had() -> None:
     session = live()
     run_through(session, "r1", now=1.0)
-    payload = pack_invocation(Invocation("r1", "fn", "arn", 0, b"{}"), remaining_ms=60_000)
+    payload = pack_invocation(Invocation("r1", "fn", "arn", Deadline(60.0), b"{}"), now=0.0)
     hear(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
     hear(session, Done("r1", "fn", "c1"), now=61.0)  # the first attempt's, late
     session.tick(110.0)
@@ -384,7 +385,7 @@ def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_
 def test_a_handler_that_runs_for_long_keeps_nobody_elses_result_in_memory() -> None:
     """Entries stand in the order in which they began; what counts is when they ended."""
     session = live()
-    payload = pack_invocation(Invocation("long", "fn", "arn", 0, b"{}"), remaining_ms=900_000)
+    payload = pack_invocation(Invocation("long", "fn", "arn", Deadline(900.0), b"{}"), now=0.0)
     hear(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
     run_through(session, "r2", now=2.0)
     session.finished("long", OK, 5.0, 800.0, send=True)
@@ -453,7 +454,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
         Kind.INVOKE,
         "r2",
         "fn",
-        pack_invocation(Invocation("r2", "fn", "arn", 0, b"{}"), remaining_ms=99),
+        pack_invocation(Invocation("r2", "fn", "arn", Deadline(0.099), b"{}"), now=0.0),
     )
     assert (
         runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1
@@ -558,8 +559,8 @@ def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> N
 def test_an_invocation_that_nobody_took_at_first_is_shown_with_its_age() -> None:
     """Its trace began when Lambda accepted the event."""
     trace = f"Root=1-{NOW_MS // 1000 - 185:08x}-000000000000000000000000;Sampled=0"
-    call = Invocation("r1", "fn", "arn", 0, b"{}", trace_id=trace)
-    (chunk,) = split(Kind.INVOKE, "r1", "fn", pack_invocation(call, remaining_ms=3000), peer="c1")
+    call = Invocation("r1", "fn", "arn", Deadline(3.0), b"{}", trace_id=trace)
+    (chunk,) = split(Kind.INVOKE, "r1", "fn", pack_invocation(call, now=0.0), peer="c1")
     event = started(hear(live(), chunk))
     assert (event.attempt, event.age_s) == (1, 185.0)
 

@@ -24,6 +24,7 @@ from terralive_stub.protocol.chunks import (
     unpack_invocation,
     unpack_outcome,
 )
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import MESSAGE_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError, decode, encode
@@ -57,8 +58,10 @@ def test_a_payload_arrives_whole_in_any_order_and_with_repeats(
 @pytest.mark.parametrize("noisy", [True, False])
 def test_events_at_lambdas_limit_fit_api_gateways_messages(*, noisy: bool) -> None:
     event = payload_of(SYNCHRONOUS_PAYLOAD_BYTES, 1, noisy=noisy)[:SYNCHRONOUS_PAYLOAD_BYTES]
-    invocation = Invocation("r" * 36, "f" * 140, "a" * 200, 0, event, {"KEY": "v" * 4000})
-    payload = pack_invocation(invocation, remaining_ms=1000)
+    invocation = Invocation(
+        "r" * 36, "f" * 140, "a" * 200, Deadline(1.0), event, {"KEY": "v" * 4000}
+    )
+    payload = pack_invocation(invocation, now=0.0)
     assembler, whole = Assembler(), None
     for chunk in split(Kind.INVOKE, "r" * 36, "f" * 140, payload, peer="p" * 40):
         text = encode(chunk)
@@ -67,7 +70,7 @@ def test_events_at_lambdas_limit_fit_api_gateways_messages(*, noisy: bool) -> No
         assert isinstance(received, Chunk)
         whole = assembler.add(received, 0.0)
     assert whole is not None
-    assert unpack_invocation(whole, now_ms=5).event == event
+    assert unpack_invocation(whole, now=5.0).event == event
 
 
 @pytest.mark.parametrize("extra", [0, 1])
@@ -216,7 +219,7 @@ def test_outcomes_arrive_as_they_were(body: bytes, error_type: str) -> None:
 
 @given(payload=st.binary(max_size=200))
 def test_a_hostile_payload_is_a_protocol_error(payload: bytes) -> None:
-    for read in (unpack_outcome, lambda data: unpack_invocation(data, now_ms=0)):
+    for read in (unpack_outcome, lambda data: unpack_invocation(data, now=0.0)):
         try:
             read(payload)
         except ProtocolError:

@@ -36,6 +36,7 @@ from terralive_stub.protocol.chunks import (
     split,
     unpack_outcome,
 )
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.refusals import Refusal
 from terralive_stub.protocol.wire import (
@@ -160,7 +161,9 @@ class RelaySide:
         return self._do(self.session.tick(self.now))
 
     def invoke(self, request_id: str, *, peer: str = "c1") -> None:
-        payload = pack_invocation(Invocation(request_id, "fn", "arn", 0, b"{}"), remaining_ms=3000)
+        payload = pack_invocation(
+            Invocation(request_id, "fn", "arn", Deadline(3.0), b"{}"), now=0.0
+        )
         for part in split(Kind.INVOKE, request_id, "fn", payload, peer=peer):
             self.hear(encode(part))
 
@@ -253,7 +256,7 @@ def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event
     relay.connect()
     hogs = [endless(number) for number in range(20)]
     event = random.Random(1).randbytes(2 * CHUNK_BYTES)
-    payload = pack_invocation(Invocation("fresh", "fn", "arn", 0, event), remaining_ms=3000)
+    payload = pack_invocation(Invocation("fresh", "fn", "arn", Deadline(3.0), event), now=0.0)
     for _ in range(60):
         for message in (*hogs, *split(Kind.INVOKE, "fresh", "fn", payload, peer="c1")):
             relay.hear(encode(message))
@@ -309,8 +312,9 @@ class StubSide:
     finished: list[Outcome] = field(default_factory=list)
 
     def begin(self, request_id: str, *, seconds: float = 60.0) -> list[Message]:
-        invocation = Invocation(request_id, "fn", "arn", 0, b"{}")
-        return self._do(self.session.begin(invocation, self.now, deadline=self.now + seconds))
+        deadline = Deadline.after(seconds, now=self.now)
+        invocation = Invocation(request_id, "fn", "arn", deadline, b"{}")
+        return self._do(self.session.begin(invocation, self.now))
 
     def hear(self, text: str) -> list[Message]:
         self.now += 0.001

@@ -9,6 +9,7 @@ import json
 
 import pytest
 
+from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
 from terralive_stub.protocol.wire import NoRelay
@@ -108,7 +109,7 @@ GARBAGE = (
 
 
 def call(event: bytes) -> Invocation:
-    return Invocation("r1", "fn", "arn", 0, event)
+    return Invocation("r1", "fn", "arn", NEVER, event)
 
 
 @pytest.mark.parametrize("event", HTTP.values(), ids=HTTP)

@@ -17,6 +17,7 @@ from terralive_stub.protocol.chunks import (
     split,
     unpack_invocation,
 )
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 from terralive_stub.stub.session import (
@@ -39,7 +40,7 @@ HTTP = json.dumps(
 
 def begun(event: bytes = b"{}", *, deadline: float = 60.0) -> tuple[StubSession, list[Effect]]:
     session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
-    assert session.begin(Invocation("r1", "fn", "arn", 0, event), 0.0, deadline=deadline) == [
+    assert session.begin(Invocation("r1", "fn", "arn", Deadline(deadline), event), 0.0) == [
         Connect()
     ]
     return session, session.connected(0.1)
@@ -102,7 +103,7 @@ def test_lines_that_the_result_has_overtaken_are_shown_once() -> None:
     )
     assert session.received(chunk, 1.0)[0] == Show("one\ntwo\n")
     assert session.received(logs("one\n"), 1.1) == []
-    session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
+    session.begin(Invocation("r2", "fn", "arn", Deadline(60.0), b"{}"), 2.0)
     assert session.received(logs("one\n"), 2.1) == []
     assert session.busy
 
@@ -135,7 +136,7 @@ def test_lines_are_no_acknowledgement() -> None:
 def test_a_warm_invocation_uses_the_open_connection() -> None:
     session = owned()
     session.received(result()[0], 1.0)
-    (offer,) = session.begin(Invocation("r2", "fn", "arn", 0, b"{}"), 2.0, deadline=60.0)
+    (offer,) = session.begin(Invocation("r2", "fn", "arn", Deadline(60.0), b"{}"), 2.0)
     assert isinstance(offer, Send)
 
 
@@ -229,7 +230,7 @@ def test_missing_chunks_are_sent_again_from_the_same_packing() -> None:
         assert isinstance(effect.message, Chunk)
         payload = assembler.add(effect.message, 3.0)
     assert payload is not None
-    assert unpack_invocation(payload, now_ms=0).event == event
+    assert unpack_invocation(payload, now=0.0).event == event
 
 
 def test_missing_chunks_of_a_result_are_asked_for() -> None:
@@ -267,7 +268,7 @@ def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
     waits = set()
     for _ in range(1000):
         session = StubSession(app="orders", stage="dev", jitter=chance.random)
-        session.begin(Invocation("r1", "fn", "arn", 0, b"{}"), 0.0, deadline=60.0)
+        session.begin(Invocation("r1", "fn", "arn", Deadline(60.0), b"{}"), 0.0)
         session.connection_lost(0.0, "reset")
         waits.add(round(session.next_tick(0.0) / RECONNECT_SECONDS[0], 2))
     assert len(waits) > 90
@@ -278,8 +279,8 @@ def test_a_clock_that_stood_still_in_a_frozen_environment_does_not_make_an_old_c
 ):
     session = owned()
     session.received(result()[0], 1.0)
-    call = Invocation("r2", "fn", "arn", 0, b"{}")
-    assert session.begin(call, 2.0, deadline=60.0, asleep_s=3600.0) == [Connect()]
+    call = Invocation("r2", "fn", "arn", Deadline(60.0), b"{}")
+    assert session.begin(call, 2.0, asleep_s=3600.0) == [Connect()]
 
 
 def test_a_retry_whose_result_the_relay_has_forgotten_is_named_and_not_run_again() -> None:
