@@ -15,7 +15,7 @@ from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.runs.progress import Change
-from terralive_terraform.runs.runner import Plan
+from terralive_terraform.runs.runner import TerraformPlan
 
 _POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
 _INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
@@ -31,10 +31,10 @@ def ask(ui: Ui, question: str) -> None:
         raise Declined
 
 
-def debug_stack(config: Config, target: Target, ui: Ui) -> Callable[[Plan], None]:
+def debug_stack(config: Config, target: Target, ui: Ui) -> Callable[[TerraformPlan], None]:
     """Ask before the debug stack changes."""
 
-    def approve(plan: Plan) -> None:
+    def approve(plan: TerraformPlan) -> None:
         ask(
             ui,
             f"Deploy the debug stack of {config.app}/{config.stage} in {target.name} ({count(plan)})?",
@@ -59,7 +59,7 @@ def live(config: Config, target: Target, ui: Ui) -> Callable[[LivePlan], None]:
 
 def restore(
     config: Config, target: Target, ui: Ui, *, asked: bool = False
-) -> Callable[[Plan], None]:
+) -> Callable[[TerraformPlan], None]:
     """Ask before the app becomes what its configuration says.
 
     Putting code back updates functions and deletes terralive's policies. Whatever else the plan
@@ -68,7 +68,7 @@ def restore(
     what else there is.
     """
 
-    def approve(plan: Plan) -> None:
+    def approve(plan: TerraformPlan) -> None:
         others = [change for change in plan.changes if not is_restoring(change)]
         if others:
             listed = "".join(f"\n  {change.action} {change.address}" for change in others)
@@ -112,7 +112,7 @@ def plan_event(config: Config, planned: LivePlan) -> PlanMade:
     )
 
 
-def count(plan: Plan) -> str:
+def count(plan: TerraformPlan) -> str:
     """Count a plan's changes: `3 to create, 1 to update`."""
     actions: Mapping[str, int] = _tally([change.action for change in plan.changes])
     told = ", ".join(f"{number} to {action}" for action, number in actions.items())

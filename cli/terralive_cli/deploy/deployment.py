@@ -46,7 +46,7 @@ from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.documents import Json
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Plan, Terraform
+from terralive_terraform.runs.runner import DeployedFunction, OutputValue, Terraform, TerraformPlan
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import App, Prepared
 from terralive_terraform.substitution.rules import LiveSettings
@@ -88,7 +88,7 @@ class LivePlan:
         timeouts: address -> the timeout, in seconds, that debugging it raises its own to.
     """
 
-    plan: Plan
+    plan: TerraformPlan
     code: Mapping[str, LocalCode]
     refused: Mapping[str, str]
     timeouts: Mapping[str, int] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class _ReadyApp:
     mapped: Mapped
     refused: Mapping[str, str]
 
-    def planned(self, plan: Plan, debugging: Debugging) -> LivePlan:
+    def planned(self, plan: TerraformPlan, debugging: Debugging) -> LivePlan:
         debugged = (facts for facts in self.prepared.functions if facts.is_named(debugging.names))
         timeouts = {
             facts.address: facts.debug_timeout
@@ -138,7 +138,7 @@ class Deployment:
 
     # The debug stack
 
-    def plan_debug_stack(self) -> tuple[Plan, DebugStackOutputs | None]:
+    def plan_debug_stack(self) -> tuple[TerraformPlan, DebugStackOutputs | None]:
         """Plan the debug stack; with it, what the deployed one says of itself."""
         phase = Phase("debug-stack", self._emit)
         terraform = self._debug_terraform(phase)
@@ -147,7 +147,7 @@ class Deployment:
 
     def apply_debug_stack(
         self,
-        approve: Callable[[Plan], None],
+        approve: Callable[[TerraformPlan], None],
         *,
         before: Callable[[DebugStackOutputs], None] = lambda _: None,
     ) -> DebugStackOutputs:
@@ -237,7 +237,7 @@ class Deployment:
             functions = self._debugging.with_debuggers(facts, ready.mapped.code.values(), mapped)
             return LiveApp(functions, ready.mapped.code, ready.refused, values)
 
-    def restore(self, approve: Callable[[Plan], None]) -> bool:
+    def restore(self, approve: Callable[[TerraformPlan], None]) -> bool:
         """Make the app what its configuration says.
 
         False if it is already, or not deployed at all.
@@ -271,7 +271,7 @@ class Deployment:
     # How
 
     def _apply(
-        self, terraform: Terraform, plan: Plan, phase: Phase, begin: Callable[[], None]
+        self, terraform: Terraform, plan: TerraformPlan, phase: Phase, begin: Callable[[], None]
     ) -> None:
         if not plan.has_changes:
             phase.unchanged()
@@ -295,7 +295,7 @@ class Deployment:
     @contextmanager
     def _planned(
         self, terraform: Terraform, phase: Phase, *, destroy: bool = False
-    ) -> Iterator[Plan]:
+    ) -> Iterator[TerraformPlan]:
         """Plan; the plan's file, which may hold secrets, does not outlive the context."""
         file = self._work / "plans" / f"{phase.name}.tfplan"
         var_files = self._config.terraform.var_files if phase.name != "debug-stack" else ()
@@ -399,7 +399,7 @@ class Deployment:
             hint="Make its output depend on its input only.",
         )
 
-    def _check(self, terraform: Terraform, plan: Plan, ready: _ReadyApp) -> None:
+    def _check(self, terraform: Terraform, plan: TerraformPlan, ready: _ReadyApp) -> None:
         """Refuse what must not be applied: a function that goes, an instance without local code."""
         functions = ready.prepared.functions
         refuse_replacements(plan.changes, {facts.address for facts in functions})

@@ -11,7 +11,7 @@ from terralive_cli.output.events import StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
 from terralive_terraform.runs.progress import (
     Diagnostic,
-    Note,
+    OutputLine,
     PlannedChange,
     Progress,
     ResourceCompleted,
@@ -95,7 +95,7 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR
             return Warned(reference="terraform-warning", message=f"Terraform: {said}")
         case Summary():
             return _summary(phase, progress)
-        case Note():
+        case OutputLine():
             return TerraformProgress(phase=phase, action="note", message=progress.text)
 
 

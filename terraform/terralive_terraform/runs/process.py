@@ -1,14 +1,14 @@
 """One Terraform process: its output line by line, and an end that loses nothing.
 
-Terraform runs in its own session, so a Ctrl-C at the terminal reaches only us; we pass it on once,
-as Terraform expects (https://developer.hashicorp.com/terraform/internals/machine-readable-ui,
-`terraform apply` stops gracefully on SIGINT), and wait until it has written its state and released
-its lock. Its output goes to a file rather than a pipe: if we are killed, Terraform must not die of
-SIGPIPE in the middle of an apply.
+Terraform runs in a session of its own, so a Ctrl-C at the terminal reaches only terralive.
+terralive passes it on once, and Terraform stops gracefully
+(https://developer.hashicorp.com/terraform/cli/commands/apply): it writes its state and releases its
+lock. terralive waits for that end. The output goes to a file rather than a pipe: if terralive is
+killed, Terraform must not die of SIGPIPE in the middle of an apply.
 
-So a Terraform may outlive us, and a state that is read meanwhile would be half of the truth. It
-holds a lock on its folder's scratch, which it inherits from us and which the kernel takes back at
-its end; the next run waits for that.
+So a Terraform may outlive the terralive that started it, and a state that is read meanwhile would
+be incomplete. Terraform inherits a file lock from terralive, which the kernel releases when
+Terraform ends. The next run waits for that lock.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError, TerraformError
 
 _POLL_S: Final = 0.03
-_WAIT_S: Final = 300.0
+_WAIT_S: Final = 300.0  # for the end of an earlier run
+# After so many interrupts Terraform is killed. The first asks it to stop gracefully; with the
+# second, Terraform no longer waits for its providers.
+_GRACEFUL_INTERRUPTS: Final = 2
 _LOCK: Final = "terralive-run.lock"
 _MODE: Final = 0o700
 
 
 def private_directory(path: Path) -> Path:
-    """Make a folder that only this user can look into: plans hold secrets."""
+    """Create a folder that only this user can read. Plans hold secrets."""
     path.mkdir(mode=_MODE, parents=True, exist_ok=True)
     path.chmod(_MODE)
     return path
@@ -49,51 +52,53 @@ def run_process(
     on_error_line: Callable[[str], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
 ) -> int:
-    """Run a command to its end and give its exit code.
+    """Run a command to its end and return its exit code.
 
     Args:
         arguments: the command and its arguments.
-        cwd: where it runs.
+        cwd: the folder that it runs in.
         environment: its whole environment.
-        scratch: a folder of our own for its output files, which are gone when this function ends.
-        on_line: gets every line of stdout, without its newline; of stderr too, unless
-            `on_error_line` does.
-        on_error_line: gets every line of stderr, when the command has ended.
-        on_wait: called once if another run with this scratch has to end first.
+        scratch: a folder of terralive's own for its output files, which are removed at the end.
+        on_line: receives every line of stdout, without its newline; of stderr, too, unless
+            `on_error_line` is given.
+        on_error_line: receives every line of stderr, after the command has ended.
+        on_wait: called once if an earlier run with this scratch folder has to end first.
 
     Raises:
-        TerraformError: another run does not end.
-        KeyboardInterrupt: after the command has ended by itself, with the interrupt passed on to
-            it.
+        TerraformError: an earlier run does not end.
+        KeyboardInterrupt: the interrupt was passed on to the command, and the command has ended.
         ConfigurationError: there is no such command.
     """
+    error_target = subprocess.STDOUT
     with (
-        _turn(private_directory(scratch), on_wait) as lock,
+        _exclusive(private_directory(scratch), on_wait) as lock,
         tempfile.TemporaryFile(dir=scratch, prefix="output-") as output,
         tempfile.TemporaryFile(dir=scratch, prefix="output-") as errors,
     ):
+        if on_error_line is not None:
+            error_target = errors.fileno()
         try:
-            process = subprocess.Popen(  # the loop below waits for it, whatever happens
+            process = subprocess.Popen(  # `_follow` waits for its end, whatever happens
                 arguments,
                 cwd=cwd,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=errors if on_error_line else subprocess.STDOUT,
+                stderr=error_target,
                 start_new_session=True,
                 pass_fds=(lock,),
             )
         except FileNotFoundError:
             raise missing_binary(arguments[0]) from None
         _follow(process, _Lines(output.fileno(), on_line))
-        if on_error_line:
+        if on_error_line is not None:
             _Lines(errors.fileno(), on_error_line).finish()
         return process.returncode
 
 
 @contextmanager
-def _turn(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
-    """Be the only run with this scratch; gives the lock's descriptor."""
+def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
+    """Hold the lock of a scratch folder. Yields the lock's file descriptor."""
     descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         if not _locked(descriptor):
@@ -103,8 +108,10 @@ def _turn(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
                 if time.monotonic() > until:
                     raise TerraformError(
                         "terraform-busy",
-                        f"Another Terraform run of this stage has not ended within {_WAIT_S:.0f} s ({scratch}).",
-                        hint="Wait for its end (`ps` shows it), or end it with `kill -INT`, then run the same command.",
+                        "Another Terraform run of this stage has not ended within "
+                        f"{_WAIT_S:.0f} s ({scratch}).",
+                        hint="Wait for its end (`ps` shows it), or stop it with `kill -INT`. Then "
+                        "run the same command again.",
                     )
                 time.sleep(_POLL_S)
         yield descriptor
@@ -121,22 +128,30 @@ def _locked(descriptor: int) -> bool:
 
 
 class _Lines:
-    """Hands on the complete lines of a growing file, without moving the offset that its writer shares."""
+    """Reads the complete lines of a file that another process writes.
+
+    It reads with `pread`, because the writer shares the file's offset.
+    """
 
     def __init__(self, descriptor: int, on_line: Callable[[str], None]) -> None:
         self._descriptor = descriptor
         self._on_line = on_line
-        self._offset = 0
-        self._rest = b""
+        self._offset = 0  # bytes read so far
+        self._rest = b""  # the beginning of a line that is not complete yet
 
     def pump(self) -> None:
-        while data := os.pread(self._descriptor, 1 << 16, self._offset):
+        """Pass on the lines that have been completed since the last call."""
+        while True:
+            data = os.pread(self._descriptor, 1 << 16, self._offset)
+            if not data:
+                return
             self._offset += len(data)
             *complete, self._rest = (self._rest + data).split(b"\n")
             for line in complete:
                 self._on_line(line.decode("utf-8", "replace"))
 
     def finish(self) -> None:
+        """Pass on everything that is left, also a last line without a newline."""
         self.pump()
         if self._rest:
             rest, self._rest = self._rest, b""
@@ -144,6 +159,11 @@ class _Lines:
 
 
 def _follow(process: subprocess.Popen[bytes], lines: _Lines) -> None:
+    """Pass on the lines of a process until it has ended.
+
+    An exception on this thread (Ctrl-C, or one of `on_line`) interrupts the process. It is raised
+    again after the process has ended.
+    """
     stopped: BaseException | None = None
     interrupts = 0
     while True:
@@ -157,7 +177,7 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines) -> None:
             if stopped is None:
                 lines.finish()
             break
-        except BaseException as error:  # noqa: BLE001  # whatever it is, Terraform must end first; raised below
+        except BaseException as error:  # noqa: BLE001  # raised below, when Terraform has ended
             stopped = stopped or error
             if process.returncode is not None:
                 break
@@ -168,13 +188,9 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines) -> None:
 
 
 def _interrupt(process: subprocess.Popen[bytes], interrupts: int) -> None:
-    """Once.
-
-    Stop gracefully. Twice: Terraform gives up waiting for its providers. Thrice: it is killed.
-    """
-    graceful_interrupts = 2
+    """Interrupt a process, or kill it and its children after too many interrupts."""
     try:
-        if interrupts <= graceful_interrupts:
+        if interrupts <= _GRACEFUL_INTERRUPTS:
             process.send_signal(signal.SIGINT)
         else:
             os.killpg(process.pid, signal.SIGKILL)
@@ -183,10 +199,10 @@ def _interrupt(process: subprocess.Popen[bytes], interrupts: int) -> None:
 
 
 def missing_binary(binary: str) -> ConfigurationError:
-    """Give the error for a command that is not on PATH."""
+    """Return the error for a command that is not on PATH."""
     return ConfigurationError(
         "terraform-missing",
         f"{binary} is not on PATH. terralive needs Terraform 1.5 or newer.",
-        hint="Install it from https://developer.hashicorp.com/terraform/install, or name another binary in "
-        'terralive.toml: [terraform] binary = "tofu".',
+        hint="Install it from https://developer.hashicorp.com/terraform/install, or name another "
+        'binary in terralive.toml: [terraform] binary = "tofu".',
     )

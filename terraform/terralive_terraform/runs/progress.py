@@ -1,8 +1,8 @@
-"""Terraform's machine-readable output (`-json`), read into events. Pure: no processes, no clock.
+"""Events of Terraform's machine-readable output (`-json`), and the error for a run that failed.
 
-The lines are described at https://developer.hashicorp.com/terraform/internals/machine-readable-ui.
-A line that is not JSON, or of a type that this module does not know, says nothing (`None`):
-Terraform may add types at any time.
+Pure: no processes, no clock. The lines are described at
+https://developer.hashicorp.com/terraform/internals/machine-readable-ui. A line that is not JSON, or
+of a type that this module does not know, is no event (None): Terraform may add types at any time.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from terralive_terraform.documents import Json, number, parse_object, section, t
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What Terraform would do to one resource.
+    """One change that Terraform plans for a resource.
 
     Attributes:
         action: `create`, `update`, `delete`, `replace` or `read`.
-        reason: why, in Terraform's word (`cannot_update`, `tainted`), where it gives one.
+        reason: Terraform's reason (`cannot_update`, `tainted`), or "" where it gives none.
     """
 
     address: str
@@ -33,17 +33,23 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChange:
+    """A line of a plan: one change."""
+
     change: Change
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceStarted:
+    """An apply begins to change a resource."""
+
     address: str
     action: str
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceProgressed:
+    """An apply still changes a resource, after so many seconds."""
+
     address: str
     action: str
     elapsed_s: float
@@ -51,6 +57,8 @@ class ResourceProgressed:
 
 @dataclass(frozen=True, slots=True)
 class ResourceCompleted:
+    """An apply has changed a resource, in so many seconds."""
+
     address: str
     action: str
     elapsed_s: float
@@ -58,6 +66,8 @@ class ResourceCompleted:
 
 @dataclass(frozen=True, slots=True)
 class ResourceFailed:
+    """An apply has failed to change a resource, after so many seconds."""
+
     address: str
     action: str
     elapsed_s: float
@@ -65,7 +75,7 @@ class ResourceFailed:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """A warning or an error of Terraform, with `where` as `file:line` or ""."""
+    """A warning or an error of Terraform. `where` is `file:line`, or "" where it names none."""
 
     severity: str
     summary: str
@@ -76,7 +86,7 @@ class Diagnostic:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The end of a plan, an apply or a destroy (`operation`)."""
+    """The end of a plan, an apply or a destroy (`operation`), with the numbers of resources."""
 
     operation: str
     add: int
@@ -85,8 +95,8 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A plain sentence: `Installing providers`, `Waiting for Terraform to write its state`."""
+class OutputLine:
+    """A plain sentence: "Installing providers", "Waiting for Terraform to write its state"."""
 
     text: str
 
@@ -99,43 +109,51 @@ Progress: TypeAlias = (
     | ResourceFailed
     | Diagnostic
     | Summary
-    | Note
+    | OutputLine
 )
 
 
 def parse_line(line: str) -> Progress | None:
-    """Read one line of Terraform's `-json` output."""
+    """Return the event of one line of Terraform's `-json` output; None where it is none."""
     document = parse_object(line)
     reader = _READERS.get(text(document, "type"))
-    return reader(document) if reader else None
+    if reader is None:
+        return None
+    return reader(document)
 
 
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
-    """Read one diagnostic object."""
+    """Return the diagnostic of one diagnostic object."""
     place = section(document, "range")
     filename = text(place, "filename")
-    line = int(number(section(place, "start"), "line"))
+    where = ""
+    if filename:
+        line = int(number(section(place, "start"), "line"))
+        where = f"{filename}:{line}"
     return Diagnostic(
         severity=text(document, "severity"),
         summary=text(document, "summary"),
         detail=text(document, "detail").strip(),
         address=text(document, "address"),
-        where=f"{filename}:{line}" if filename else "",
+        where=where,
     )
 
 
 _CREDENTIALS: Final = re.compile(
-    r"no valid credential sources|InvalidClientTokenId|UnrecognizedClientException|ExpiredToken|SignatureDoesNotMatch"
-    r"|security token included in the request is (invalid|expired)|failed to refresh cached credentials"
-    r"|SSO session has expired|failed to get shared config profile|InvalidAccessKeyId",
+    r"no valid credential sources|InvalidClientTokenId|UnrecognizedClientException|ExpiredToken"
+    r"|SignatureDoesNotMatch|security token included in the request is (invalid|expired)"
+    r"|failed to refresh cached credentials|SSO session has expired"
+    r"|failed to get shared config profile|InvalidAccessKeyId",
     re.IGNORECASE,
 )
 _PERMISSIONS: Final = re.compile(
-    r"AccessDenied|is not authorized to perform|UnauthorizedOperation|UnauthorizedAccess|StatusCode: 403",
+    r"AccessDenied|is not authorized to perform|UnauthorizedOperation|UnauthorizedAccess"
+    r"|StatusCode: 403",
     re.IGNORECASE,
 )
 _UNREACHABLE: Final = re.compile(
-    r"connection refused|no such host|dial tcp|i/o timeout|request send failed|network is unreachable",
+    r"connection refused|no such host|dial tcp|i/o timeout|request send failed"
+    r"|network is unreachable",
     re.IGNORECASE,
 )
 # `terraform init` and `terraform get` name the registry that they cannot reach.
@@ -145,27 +163,31 @@ _REGISTRY: Final = re.compile(
     re.IGNORECASE,
 )
 _LOCKED: Final = re.compile(r"acquiring the state lock", re.IGNORECASE)
-# Terraform says so at a plan; an init puts it right.
+# A plan reports these, and an init mends them.
 _UNINITIALISED: Final = re.compile(
     r"backend initialization required|required plugins are not installed|module not installed"
-    r"|inconsistent dependency lock file|module source has changed|module version requirements have changed"
-    r"|missing required provider|initialization required|run \"?terraform init",
+    r"|inconsistent dependency lock file|module source has changed"
+    r"|module version requirements have changed|missing required provider"
+    r"|initialization required|run \"?terraform init",
     re.IGNORECASE,
 )
 
 
 def needs_init(diagnostics: Sequence[Diagnostic]) -> bool:
-    """Tell whether Terraform asks for an init."""
+    """Return whether Terraform asks for an init."""
     return any(_UNINITIALISED.search(f"{item.summary}\n{item.detail}") for item in diagnostics)
 
 
 def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> TerraliveError:
-    """Give the error for a Terraform run that failed.
+    """Return the error for a Terraform run that failed.
+
+    Its family and hint follow from the texts of Terraform and of the AWS provider, as there is no
+    other sign.
 
     Args:
-        command: what was run: `plan`.
-        diagnostics: what Terraform said with `-json`.
-        output: whatever else it printed, used only where there is no diagnostic.
+        command: the command: `plan`.
+        diagnostics: the diagnostics of its `-json` output.
+        output: its other output, used only where there is no diagnostic.
     """
     errors = [item for item in diagnostics if item.severity == "error"]
     said = (
@@ -178,22 +200,22 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         return CredentialsError(
             "aws-credentials",
             message,
-            hint="AWS does not accept the credentials of this shell. Sign in again (`aws sso login`, or set "
-            "AWS_PROFILE) and check with `aws sts get-caller-identity`.",
+            hint="AWS does not accept the credentials of this shell. Sign in again "
+            "(`aws sso login`, or set AWS_PROFILE) and check with `aws sts get-caller-identity`.",
         )
     if _PERMISSIONS.search(said):
         return CredentialsError(
             "aws-permission",
             message,
-            hint="Your identity lacks a permission that Terraform needs. Ask for the one named above, or use another "
-            "profile.",
+            hint="Your identity lacks a permission that Terraform needs. Ask for the permission "
+            "named above, or use another profile.",
         )
     if _LOCKED.search(said):
         return TerraformError(
             "terraform-locked",
             message,
-            hint="Somebody else's Terraform run holds this state. Wait for its end and try again; `terraform "
-            "force-unlock` is for a run that is known to be dead.",
+            hint="Another Terraform run holds the lock of this state. Wait until it has ended and "
+            "try again. Use `terraform force-unlock` only if that run is known to be dead.",
         )
     if _REGISTRY.search(said):
         return TerraformError(
@@ -206,8 +228,8 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         return CredentialsError(
             "aws-unreachable",
             message,
-            hint="The endpoint did not answer. Check the network, AWS_ENDPOINT_URL and the region; with --sandbox, "
-            "check that `terralive sandbox` still runs.",
+            hint="The endpoint did not answer. Check the network, AWS_ENDPOINT_URL and the region. "
+            "With --sandbox, check that `terralive sandbox` still runs.",
         )
     return TerraformError(
         "terraform-failed",
@@ -217,16 +239,18 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
 
 
 def _describe(item: Diagnostic) -> str:
-    place = " ".join(
-        part
-        for part in (item.address and f"with {item.address}", item.where and f"at {item.where}")
-        if part
-    )
-    return "\n".join(
-        part
-        for part in (f"{item.summary} ({place})" if place else item.summary, item.detail)
-        if part
-    )
+    """Return a diagnostic as Terraform prints it: summary, place and detail."""
+    place = []
+    if item.address:
+        place.append(f"with {item.address}")
+    if item.where:
+        place.append(f"at {item.where}")
+    lines = [item.summary]
+    if place:
+        lines = [f"{item.summary} ({' '.join(place)})"]
+    if item.detail:
+        lines.append(item.detail)
+    return "\n".join(lines)
 
 
 def _planned_change(document: Mapping[str, Json]) -> Progress:

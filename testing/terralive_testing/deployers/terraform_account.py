@@ -11,7 +11,7 @@ from terralive_sandbox.info import environment
 from terralive_sandbox.process import SandboxProcess
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress
-from terralive_terraform.runs.runner import Plan, Terraform
+from terralive_terraform.runs.runner import Terraform, TerraformPlan
 
 
 @contextmanager
@@ -36,10 +36,10 @@ def terraform_in(
     ), events
 
 
-def plan(terraform: Terraform, work: Path, *, destroy: bool = False) -> Plan:
+def plan(terraform: Terraform, work: Path, *, destroy: bool = False) -> TerraformPlan:
     terraform.ensure_init()
     return terraform.plan(work / "plans" / "test.tfplan", destroy=destroy)
 
 
-def actions(made: Plan) -> Sequence[tuple[str, str]]:
+def actions(made: TerraformPlan) -> Sequence[tuple[str, str]]:
     return sorted((change.action, change.address) for change in made.changes)

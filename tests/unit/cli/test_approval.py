@@ -15,7 +15,7 @@ from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_terraform.runs.progress import Change
-from terralive_terraform.runs.runner import Plan
+from terralive_terraform.runs.runner import TerraformPlan
 
 RESTORING = (
     Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function"),
@@ -24,11 +24,11 @@ RESTORING = (
 DATABASE = Change("aws_db_instance.orders", "delete", "aws_db_instance")
 
 
-def plan(*changes: Change) -> Plan:
-    return Plan(changes, has_changes=True, file=Path("unused"))
+def plan(*changes: Change) -> TerraformPlan:
+    return TerraformPlan(changes, has_changes=True, file=Path("unused"))
 
 
-def approve(planned: Plan, *, yes: bool, asked: bool) -> str:
+def approve(planned: TerraformPlan, *, yes: bool, asked: bool) -> str:
     """Give what was said."""
     config = Config(Path(), "orders", "dev-ana", "ana", TerraformConfig(Path()), yes=yes)
     said = io.StringIO()
