@@ -1,6 +1,6 @@
-# What terralive renders from templates/terralive_settings.py.j2 into the root of a stub's zip.
+# Types of the module that terralive renders from templates/terralive_settings.py.j2 into the root
+# of a stub's zip.
 URL: str
 REGION: str
 APP: str
 STAGE: str
-MODE: str

@@ -57,13 +57,12 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class StubCoordinates:
-    """What is baked into a stub's zip: its door of the debug stack, and who it belongs to."""
+    """The settings in a stub's zip: the URL and region of its debug stack, the app and the stage."""
 
     url: str
     region: str
     app: str
     stage: str
-    mode: str = "takeover"
 
 
 def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
@@ -143,7 +142,6 @@ def _render_settings(coordinates: StubCoordinates) -> bytes:
         region=coordinates.region,
         app=coordinates.app,
         stage=coordinates.stage,
-        mode=coordinates.mode,
     ).encode()
 
 
