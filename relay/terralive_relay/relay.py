@@ -51,7 +51,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
-from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
 from terralive_workers.function import LocalFunction
@@ -411,7 +411,7 @@ class Relay:
         if error is None:
             self._inbox.put(_Finished(request_id, future.result()))
             return
-        outcome = error_outcome(Refusal.PROTOCOL, f"The relay could not run the handler: {error}")
+        outcome = error_outcome(ErrorName.PROTOCOL, f"The relay could not run the handler: {error}")
         self._inbox.put(_Finished(request_id, PoolResult(outcome, 0.0)))
 
     def _stop_by_itself(self, stop: Stop) -> None:

@@ -32,7 +32,7 @@ from terralive_stub.protocol.chunks import (
 )
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
@@ -188,7 +188,7 @@ class Invocations:
         entry = self._entries[request_id]
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
             refused = error_outcome(
-                Refusal.TOO_LARGE,
+                ErrorName.TOO_LARGE,
                 f"Response payload size ({len(outcome.body)} bytes) exceeded maximum allowed payload size "
                 f"({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
             )

@@ -27,9 +27,9 @@ from terralive_stub.protocol.wire import (
     Goodbye,
     Heartbeat,
     Hello,
+    LeaseRefused,
     Message,
     Problem,
-    Refused,
     Released,
     TakenOver,
     Welcome,
@@ -178,7 +178,7 @@ class Leasing:
         match message:
             case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self.identity.relay:
                 return self._welcome(connection, now, heartbeat_ms / 1000)
-            case Refused(owner=owner, machine=machine, since_ms=since_ms):
+            case LeaseRefused(owner=owner, machine=machine, since_ms=since_ms):
                 reason = StopReason.TAKEN_OVER if self._was_leased else StopReason.HELD
                 self._stopped = True
                 return [Stop(reason, owner, machine, since_ms)], False

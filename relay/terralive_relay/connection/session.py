@@ -24,11 +24,11 @@ from terralive_stub.protocol.wire import (
     Chunk,
     Done,
     Kind,
+    LeaseRefused,
     Message,
     Missing,
     Problem,
     ProtocolError,
-    Refused,
     Released,
     Resume,
     TakenOver,
@@ -85,7 +85,7 @@ class RelaySession:
             ProtocolError: no peer of a relay sends that; nothing has changed.
         """
         match message:
-            case Welcome() | Refused() | TakenOver() | Released() | Problem():
+            case Welcome() | LeaseRefused() | TakenOver() | Released() | Problem():
                 effects, say_again = self._leasing.received(connection, message, now)
                 return [*effects, *(self._invocations.standing(now) if say_again else [])]
             case Chunk(kind=Kind.INVOKE):

@@ -2,13 +2,13 @@
 
 The WebSocket API has two stages, two doors: `relay` and `stub`. IAM decides at `$connect` who may
 pass which (a stub's role may only pass `stub`), and API Gateway tells in its request context which
-door a connection came through and, at `$connect`, who the caller is. Nothing about identity is ever
+stage a connection came through and, at `$connect`, who the caller is. Nothing about identity is ever
 taken from a message.
 
 Rules:
-    1. Only a connection through the relay door can hold the lease; one relay holds it at a time.
+    1. Only a connection through the relay stage can hold the lease; one relay holds it at a time.
     2. A stub's session name is its function's name (Lambda assumes the role under it): a connection
-       through the stub door speaks for that function only.
+       through the stub stage speaks for that function only.
     3. Only the lease's connection gets invocations, and only it can answer them.
     4. An answer goes to a stub connection of the same function only.
 
@@ -34,12 +34,12 @@ from terralive_stub.protocol.wire import (
     Heartbeat,
     Hello,
     Kind,
+    LeaseRefused,
     Message,
     Missing,
     NoRelay,
     Problem,
     ProtocolError,
-    Refused,
     Released,
     Resume,
     TakenOver,
@@ -59,7 +59,7 @@ _CACHED_IDENTITIES: Final = 4096
 _ATTEMPTS: Final = 5
 
 
-class Door(StrEnum):
+class ApiStage(StrEnum):
     """A stage of the WebSocket API."""
 
     RELAY = "relay"
@@ -73,11 +73,11 @@ class LeaseState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ConnectionIdentity:
     """Who stands behind a connection, as API Gateway said at `$connect`."""
 
     connection: str
-    door: Door
+    api_stage: ApiStage
     arn: str
     expires_ms: int
 
@@ -128,8 +128,8 @@ class Conflict(Exception):  # noqa: N818  # DynamoDB's ConditionalCheckFailedExc
 class Table(Protocol):
     """The connections table."""
 
-    def put_identity(self, identity: Identity) -> None: ...
-    def get_identity(self, connection: str) -> Identity | None: ...
+    def put_identity(self, identity: ConnectionIdentity) -> None: ...
+    def get_identity(self, connection: str) -> ConnectionIdentity | None: ...
     def delete_identity(self, connection: str) -> None: ...
     def get_lease(self) -> Lease | None: ...
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
@@ -142,10 +142,10 @@ class Table(Protocol):
 class Gateway(Protocol):
     """API Gateway's management API (`@connections`)."""
 
-    def post(self, door: Door, connection: str, text: str) -> None:
+    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
         """Raise Gone where the connection does not exist."""
 
-    def close(self, door: Door, connection: str) -> None:
+    def close(self, api_stage: ApiStage, connection: str) -> None:
         """Do nothing where the connection does not exist."""
 
 
@@ -155,17 +155,19 @@ class Exchange:
 
     table: Table
     gateway: Gateway
-    _identities: OrderedDict[str, Identity] = field(default_factory=OrderedDict)
+    _identities: OrderedDict[str, ConnectionIdentity] = field(default_factory=OrderedDict)
     _lease: Lease | None = None
 
     def connect(self, connection: str, stage: str, arn: str, now_ms: int) -> bool:
         """Remember who connects; False refuses the connection."""
         try:
-            door = Door(stage)
+            api_stage = ApiStage(stage)
         except ValueError:
             return False
-        identity = Identity(connection, door, arn, now_ms + CONNECTION_SECONDS * 1000)
-        if not arn or (door is Door.STUB and not identity.session_name):
+        identity = ConnectionIdentity(
+            connection, api_stage, arn, now_ms + CONNECTION_SECONDS * 1000
+        )
+        if not arn or (api_stage is ApiStage.STUB and not identity.session_name):
             return False
         self.table.put_identity(identity)
         self._remember(identity)
@@ -188,7 +190,7 @@ class Exchange:
         except ProtocolError as error:
             self._tell(identity, Problem("malformed-message", str(error)))
             return
-        act = self._from_relay if identity.door is Door.RELAY else self._from_stub
+        act = self._from_relay if identity.api_stage is ApiStage.RELAY else self._from_stub
         try:
             problem = act(identity, message, now_ms)
         except (
@@ -198,7 +200,9 @@ class Exchange:
         if problem is not None:
             self._tell(identity, problem)
 
-    def _from_relay(self, identity: Identity, message: Message, now_ms: int) -> Problem | None:
+    def _from_relay(
+        self, identity: ConnectionIdentity, message: Message, now_ms: int
+    ) -> Problem | None:
         match message:
             case Hello():
                 self._hello(identity, message, now_ms)
@@ -214,7 +218,9 @@ class Exchange:
                 return Problem("not-a-relay-message", f"A relay does not send {message.ACTION!r}.")
         return None
 
-    def _from_stub(self, identity: Identity, message: Message, now_ms: int) -> Problem | None:
+    def _from_stub(
+        self, identity: ConnectionIdentity, message: Message, now_ms: int
+    ) -> Problem | None:
         match message:
             case Chunk(kind=Kind.INVOKE) | Resume() | Done() | Missing(kind=Kind.RESULT):
                 if message.function != identity.session_name:
@@ -228,7 +234,7 @@ class Exchange:
             case _:
                 return Problem("not-a-stub-message", f"A stub does not send {message.ACTION!r}.")
 
-    def _hello(self, identity: Identity, hello: Hello, now_ms: int) -> None:
+    def _hello(self, identity: ConnectionIdentity, hello: Hello, now_ms: int) -> None:
         for _ in range(
             _ATTEMPTS
         ):  # the old connection's $disconnect may be writing at this very moment
@@ -236,7 +242,7 @@ class Exchange:
             if present is not None and not self._may_take(
                 self._as_it_is(present, hello), identity, hello, now_ms
             ):
-                self._tell(identity, Refused(present.owner, present.machine, present.since_ms))
+                self._tell(identity, LeaseRefused(present.owner, present.machine, present.since_ms))
                 return
             if self._write(self._lease_for(identity, hello, present, now_ms), present):
                 self._welcome(identity, hello, present, now_ms)
@@ -261,7 +267,9 @@ class Exchange:
         return present if alive else replace(present, state=LeaseState.LOST)
 
     @staticmethod
-    def _lease_for(identity: Identity, hello: Hello, present: Lease | None, now_ms: int) -> Lease:
+    def _lease_for(
+        identity: ConnectionIdentity, hello: Hello, present: Lease | None, now_ms: int
+    ) -> Lease:
         again = present is not None and present.relay == hello.relay
         return Lease(
             relay=hello.relay,
@@ -277,17 +285,19 @@ class Exchange:
             version=0,  # set when it is written
         )
 
-    def _welcome(self, identity: Identity, hello: Hello, before: Lease | None, now_ms: int) -> None:
+    def _welcome(
+        self, identity: ConnectionIdentity, hello: Hello, before: Lease | None, now_ms: int
+    ) -> None:
         if before is not None and before.connection != identity.connection and not hello.renewal:
             if before.relay != hello.relay and before.live(now_ms):
                 self._post_relay(before.connection, TakenOver(hello.owner, hello.machine))
             # Its end may have come without a sign: a broker with the old lease would go on posting
             # into nothing.
-            self.gateway.close(Door.RELAY, before.connection)
+            self.gateway.close(ApiStage.RELAY, before.connection)
         self._tell(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 
     @staticmethod
-    def _may_take(present: Lease, identity: Identity, hello: Hello, now_ms: int) -> bool:
+    def _may_take(present: Lease, identity: ConnectionIdentity, hello: Hello, now_ms: int) -> bool:
         """A free lease is anybody's, a lost one its owner's new relay's, a held one only an explicit takeover's."""
         if hello.takeover or not present.live(now_ms):
             return True
@@ -298,7 +308,7 @@ class Exchange:
         same_person = (hello.owner, hello.machine) == (present.owner, present.machine)
         return present.state is LeaseState.LOST and same_person
 
-    def _heartbeat(self, identity: Identity, relay: str, now_ms: int) -> Problem | None:
+    def _heartbeat(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> Problem | None:
         lease = self._read_lease()
         if lease is None or lease.relay != relay or lease.connection != identity.connection:
             return Problem("no-lease", "This connection does not hold the stage's lease.")
@@ -308,7 +318,7 @@ class Exchange:
         self._tell(identity, Welcome(relay, renewed.expires_ms, HEARTBEAT_MS))
         return None
 
-    def _goodbye(self, identity: Identity, relay: str, now_ms: int) -> None:
+    def _goodbye(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> None:
         for _ in range(_ATTEMPTS):  # a heartbeat of a moment ago may still be writing
             lease = self._read_lease()
             if lease is None or (lease.relay, lease.connection) != (relay, identity.connection):
@@ -320,7 +330,7 @@ class Exchange:
         self._tell(identity, Released(relay))
 
     def _answer(
-        self, identity: Identity, message: Ack | Unknown | Chunk | Missing
+        self, identity: ConnectionIdentity, message: Ack | Unknown | Chunk | Missing
     ) -> Problem | None:
         lease = self._lease
         if lease is None or lease.connection != identity.connection:
@@ -333,21 +343,21 @@ class Exchange:
         if asked is None:
             self._tell(identity, Undeliverable(message.request_id, message.peer))
             return None
-        if asked.door is not Door.STUB or asked.session_name != message.function:
+        if asked.api_stage is not ApiStage.STUB or asked.session_name != message.function:
             return Problem(
                 "not-the-asker",
                 f"That connection is not one of {message.function:.140}.",
                 message.request_id,
             )
         try:
-            self.gateway.post(Door.STUB, asked.connection, encode(message))
+            self.gateway.post(ApiStage.STUB, asked.connection, encode(message))
         except Gone:
             self._identities.pop(asked.connection, None)
             self._tell(identity, Undeliverable(message.request_id, message.peer))
         return None
 
     def _deliver(
-        self, identity: Identity, message: Chunk | Resume | Done | Missing, now_ms: int
+        self, identity: ConnectionIdentity, message: Chunk | Resume | Done | Missing, now_ms: int
     ) -> None:
         lease = self._lease
         fresh = False
@@ -420,7 +430,7 @@ class Exchange:
         self._lease = lease
         return True
 
-    def _identify(self, connection: str) -> Identity | None:
+    def _identify(self, connection: str) -> ConnectionIdentity | None:
         known = self._identities.get(connection)
         if known is None:
             known = self.table.get_identity(connection)
@@ -428,7 +438,7 @@ class Exchange:
             self._remember(known)
         return known
 
-    def _remember(self, identity: Identity) -> None:
+    def _remember(self, identity: ConnectionIdentity) -> None:
         """Cache it as the last one used.
 
         Of too many the one that was not used for longest is forgotten.
@@ -440,13 +450,13 @@ class Exchange:
 
     def _post_relay(self, connection: str, message: Message) -> bool:
         try:
-            self.gateway.post(Door.RELAY, connection, encode(message))
+            self.gateway.post(ApiStage.RELAY, connection, encode(message))
         except Gone:
             return False
         return True
 
-    def _tell(self, identity: Identity, message: Message) -> None:
+    def _tell(self, identity: ConnectionIdentity, message: Message) -> None:
         try:
-            self.gateway.post(identity.door, identity.connection, encode(message))
+            self.gateway.post(identity.api_stage, identity.connection, encode(message))
         except Gone:
             self._identities.pop(identity.connection, None)

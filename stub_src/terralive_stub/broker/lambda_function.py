@@ -20,11 +20,11 @@ from botocore.exceptions import ClientError
 
 from terralive_stub.broker.exchange import (
     REMEMBER_MS,
+    ApiStage,
     Conflict,
-    Door,
+    ConnectionIdentity,
     Exchange,
     Gone,
-    Identity,
     Lease,
     LeaseState,
 )
@@ -61,18 +61,18 @@ class DynamoDBTable:
         self._client = client
         self._name = name
 
-    def put_identity(self, identity: Identity) -> None:
+    def put_identity(self, identity: ConnectionIdentity) -> None:
         self._client.put_item(
             TableName=self._name,
             Item={
                 **self._key(identity.connection),
-                "door": {"S": str(identity.door)},
+                "door": {"S": str(identity.api_stage)},
                 "arn": {"S": identity.arn},
                 "expires": {"N": str(identity.expires_ms // 1000)},
             },
         )
 
-    def get_identity(self, connection: str) -> Identity | None:
+    def get_identity(self, connection: str) -> ConnectionIdentity | None:
         if not connection:
             return None
         answer = self._client.get_item(
@@ -81,8 +81,11 @@ class DynamoDBTable:
         item = answer.get("Item")
         if item is None:
             return None
-        return Identity(
-            connection, Door(item["door"]["S"]), item["arn"]["S"], int(item["expires"]["N"]) * 1000
+        return ConnectionIdentity(
+            connection,
+            ApiStage(item["door"]["S"]),
+            item["arn"]["S"],
+            int(item["expires"]["N"]) * 1000,
         )
 
     def delete_identity(self, connection: str) -> None:
@@ -152,24 +155,24 @@ class ManagementApi:
     """
 
     def __init__(self, session: boto3.Session, endpoint: str) -> None:
-        self._clients: dict[Door, ApiGatewayManagementApiClient] = {
-            door: session.client(
+        self._clients: dict[ApiStage, ApiGatewayManagementApiClient] = {
+            api_stage: session.client(
                 "apigatewaymanagementapi",
-                endpoint_url=endpoint.replace("{stage}", door),
+                endpoint_url=endpoint.replace("{stage}", api_stage),
                 config=_CONFIG,
             )
-            for door in Door
+            for api_stage in ApiStage
         }
 
-    def post(self, door: Door, connection: str, text: str) -> None:
-        client = self._clients[door]
+    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
+        client = self._clients[api_stage]
         try:
             client.post_to_connection(ConnectionId=connection, Data=text.encode())
         except client.exceptions.GoneException:
             raise Gone from None
 
-    def close(self, door: Door, connection: str) -> None:
-        client = self._clients[door]
+    def close(self, api_stage: ApiStage, connection: str) -> None:
+        client = self._clients[api_stage]
         try:
             client.delete_connection(ConnectionId=connection)
         except client.exceptions.GoneException:

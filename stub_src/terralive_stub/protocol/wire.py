@@ -12,7 +12,7 @@ cannot speak for another connection.
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
     relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
-    broker -> relay  Welcome, Refused, TakenOver, Released, Undeliverable
+    broker -> relay  Welcome, LeaseRefused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
     broker -> both   Problem
 """
@@ -85,7 +85,7 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class LeaseRefused:
     """The lease is somebody else's."""
 
     ACTION: ClassVar[str] = "refused"
@@ -251,7 +251,7 @@ class Problem:
 Message: TypeAlias = (
     Hello
     | Welcome
-    | Refused
+    | LeaseRefused
     | TakenOver
     | Heartbeat
     | Goodbye
@@ -272,7 +272,7 @@ _TYPES: Final[dict[str, type[Message]]] = {
     for kind in (
         Hello,
         Welcome,
-        Refused,
+        LeaseRefused,
         TakenOver,
         Heartbeat,
         Goodbye,

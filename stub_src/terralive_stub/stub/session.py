@@ -34,7 +34,7 @@ from terralive_stub.protocol.chunks import (
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
-from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
+from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
@@ -212,7 +212,7 @@ class StubSession:
         if now - self._began < REFUSED_SECONDS:
             return self.connection_lost(now, why)
         self._link = _Link.DOWN
-        return self._refuse(Refusal.CANNOT_CONNECT, why)
+        return self._refuse(ErrorName.CANNOT_CONNECT, why)
 
     def received(self, message: Message, now: float) -> list[Effect]:
         """Take one decoded message."""
@@ -249,11 +249,11 @@ class StubSession:
                 if self._phase is _Phase.OFFERED:
                     fate = "This relay ran an earlier attempt of this invocation so long ago that its result is "
                 effects = self._refuse(
-                    Refusal.RELAY_LOST, f"{fate}not known. It was not run again."
+                    ErrorName.RELAY_LOST, f"{fate}not known. It was not run again."
                 )
             case Problem(reference=reference, message=text):
                 effects = self._refuse(
-                    Refusal.PROTOCOL, f"The broker refused this invocation ({reference}): {text}"
+                    ErrorName.PROTOCOL, f"The broker refused this invocation ({reference}): {text}"
                 )
             case _:
                 pass
@@ -307,16 +307,16 @@ class StubSession:
         detail = f" The last trouble was: {self._why}." if self._why else ""
         if self._phase is _Phase.OWNED and self._ended_there:
             return self._refuse(
-                Refusal.RELAY_LOST,
+                ErrorName.RELAY_LOST,
                 f"The handler has ended; its result did not arrive in time.{detail}",
             )
         if self._phase is _Phase.OWNED:
             return self._refuse(
-                Refusal.RELAY_LOST,
+                ErrorName.RELAY_LOST,
                 f"The relay took this invocation and then could not be reached any more.{detail} Whether its handler "
                 "ran to its end is not known.",
             )
-        refusal = Refusal.NOT_DELIVERED if self._link is _Link.UP else Refusal.CANNOT_CONNECT
+        refusal = ErrorName.NOT_DELIVERED if self._link is _Link.UP else ErrorName.CANNOT_CONNECT
         return self._refuse(
             refusal,
             f"The invocation could not be handed to a relay of app {self._app!r}, stage {self._stage!r} before its "
@@ -375,7 +375,7 @@ class StubSession:
             payload = self._assembler.add(chunk, now)
             outcome = unpack_outcome(payload) if payload is not None else None
         except ProtocolError as error:
-            return self._refuse(Refusal.PROTOCOL, f"The relay's answer cannot be read: {error}")
+            return self._refuse(ErrorName.PROTOCOL, f"The relay's answer cannot be read: {error}")
         self._own(now)  # who answers owns it, also where the acknowledgement got lost
         self._ended_there = True
         if outcome is None:
@@ -416,7 +416,9 @@ class StubSession:
         self._why = "no relay is connected"
         if self._phase is _Phase.OFFERED:
             if not notice.retry_ms:
-                refusal = Refusal.NOT_SERVED if notice.reason == "not-served" else Refusal.NO_RELAY
+                refusal = (
+                    ErrorName.NOT_SERVED if notice.reason == "not-served" else ErrorName.NO_RELAY
+                )
                 return self._refuse(refusal, text)
             self._ack_by = None
             self._ask_at = now + notice.retry_ms / 1000
@@ -426,16 +428,16 @@ class StubSession:
             self._ask_at = now + notice.retry_ms / 1000
             return []
         return self._refuse(
-            Refusal.RELAY_LOST,
+            ErrorName.RELAY_LOST,
             f"The relay stopped after it had taken this invocation: its handler may or may not have run. {text}",
         )
 
-    def _refuse(self, refusal: Refusal, message: str) -> list[Effect]:
+    def _refuse(self, refusal: ErrorName, message: str) -> list[Effect]:
         invocation = self._invocation
         if self._ended or invocation is None:
             return []
         self._end()
-        return [Finish(refuse(invocation, refusal, message))]
+        return [Finish(outcome_for_caller(invocation, refusal, message))]
 
     def _end(self) -> None:
         self._ended = True

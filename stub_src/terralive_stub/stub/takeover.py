@@ -11,7 +11,7 @@ import os
 import sys
 from typing import NoReturn
 
-from terralive_stub.protocol.refusals import Refusal, error_outcome
+from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.stub.runtime_client import RuntimeClient
 from terralive_stub.stub.session import StubSession
@@ -42,7 +42,7 @@ def take_over(stub: Stub) -> NoReturn:
         except Exception as error:  # noqa: BLE001  # whatever it is, the invocation must end, by name
             stub.close()
             outcome = error_outcome(
-                Refusal.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
+                ErrorName.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
             )
         if not runtime.post(invocation.request_id, outcome):
             print(  # noqa: T201

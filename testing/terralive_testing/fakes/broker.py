@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from terralive_stub.broker.exchange import Conflict, Door, Gone, Identity, Lease
+from terralive_stub.broker.exchange import ApiStage, Conflict, ConnectionIdentity, Gone, Lease
 from terralive_stub.protocol.wire import Message, decode
 
 
@@ -16,15 +16,15 @@ from terralive_stub.protocol.wire import Message, decode
 class FakeTable:
     """Keeps the contract of `terralive_stub.broker.exchange.Table`."""
 
-    identities: dict[str, Identity] = field(default_factory=dict)
+    identities: dict[str, ConnectionIdentity] = field(default_factory=dict)
     lease: Lease | None = None
     accesses: int = 0
 
-    def put_identity(self, identity: Identity) -> None:
+    def put_identity(self, identity: ConnectionIdentity) -> None:
         self.accesses += 1
         self.identities[identity.connection] = identity
 
-    def get_identity(self, connection: str) -> Identity | None:
+    def get_identity(self, connection: str) -> ConnectionIdentity | None:
         self.accesses += 1
         return self.identities.get(connection)
 
@@ -51,16 +51,16 @@ class FakeGateway:
     closed: list[str] = field(default_factory=list)
     posted: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
-    def post(self, door: Door, connection: str, text: str) -> None:
-        assert door is (Door.RELAY if connection.startswith("relay") else Door.STUB), (
+    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
+        assert api_stage is (ApiStage.RELAY if connection.startswith("relay") else ApiStage.STUB), (
             "the wrong stage's endpoint"
         )
         if connection in self.gone:
             raise Gone
         self.posted[connection].append(decode(text))
 
-    def close(self, door: Door, connection: str) -> None:
-        del door
+    def close(self, api_stage: ApiStage, connection: str) -> None:
+        del api_stage
         self.closed.append(connection)
         self.gone.add(connection)
 

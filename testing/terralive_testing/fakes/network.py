@@ -19,8 +19,7 @@ from terralive_relay.connection.effects import Effect as RelayEffect
 from terralive_relay.connection.effects import Send as RelaySend
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.connection.session import RelaySession
-from terralive_stub.broker.exchange import Door, Exchange, Gone, Lease
-from terralive_stub.broker.exchange import Identity as Caller
+from terralive_stub.broker.exchange import ApiStage, ConnectionIdentity, Exchange, Gone, Lease
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
@@ -65,7 +64,7 @@ class Link:
     """
 
     name: str
-    door: Door
+    api_stage: ApiStage
     client: StubActor | RelayActor
     at_gateway: bool = True
     at_client: bool = True
@@ -115,14 +114,16 @@ class Network:
     # Between client and broker. Every message is a broker run of its own, so order is never
     # promised.
 
-    def open(self, client: StubActor | RelayActor, door: Door, arn: str) -> Link | None:
+    def open(self, client: StubActor | RelayActor, api_stage: ApiStage, arn: str) -> Link | None:
         """One attempt to connect.
 
         The link, None where the gateway fails. Raises PermissionError for a 403.
         """
-        link = Link(f"{door}-{next(self._numbers)}", door, client)
+        link = Link(f"{api_stage}-{next(self._numbers)}", api_stage, client)
         try:
-            welcome = self.chance.choice(self.brokers).connect(link.name, door, arn, self.now_ms)
+            welcome = self.chance.choice(self.brokers).connect(
+                link.name, api_stage, arn, self.now_ms
+            )
         except BrokerDiedError:
             return None
         if not welcome:
@@ -144,17 +145,17 @@ class Network:
         except BrokerDiedError:
             self._carry(link, INTERNAL_ERROR)
 
-    def post(self, door: Door, connection: str, text: str) -> None:
+    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
         """`@connections`, as a broker calls it."""
         self.shake()
         link = self.links.get(connection)
         if link is None or not link.at_gateway:
             raise Gone
-        assert door is link.door, "the wrong stage's endpoint"
+        assert api_stage is link.api_stage, "the wrong stage's endpoint"
         self._carry(link, text)
 
-    def close(self, door: Door, connection: str) -> None:
-        del door
+    def close(self, api_stage: ApiStage, connection: str) -> None:
+        del api_stage
         link = self.links.get(connection)
         if link is not None and link.at_gateway:
             if link.carries:
@@ -185,7 +186,7 @@ class Network:
         link.carries = False
         if gateway_after_s is not None:
             self.at(self.now + gateway_after_s, lambda: self.gateway_notices(link))
-        if link.door is Door.RELAY:  # stubs send no pings
+        if link.api_stage is ApiStage.RELAY:  # stubs send no pings
             self.at(
                 self.now + self.chance.uniform(10, PING_NOTICES_S),
                 lambda: self.client_notices(link),
@@ -215,11 +216,11 @@ class ShakyTable:
 
     network: Network
 
-    def put_identity(self, identity: Caller) -> None:
+    def put_identity(self, identity: ConnectionIdentity) -> None:
         self.network.shake()
         self.network.table.put_identity(identity)
 
-    def get_identity(self, connection: str) -> Caller | None:
+    def get_identity(self, connection: str) -> ConnectionIdentity | None:
         self.network.shake()
         return self.network.table.get_identity(connection)
 
@@ -383,7 +384,7 @@ class StubActor:
         now = self._network.now
         try:
             arn = f"arn:aws:sts::1:assumed-role/role-of-{self.function}/{self.function}"
-            self.link = None if failed else self._network.open(self, Door.STUB, arn)
+            self.link = None if failed else self._network.open(self, ApiStage.STUB, arn)
         except PermissionError:
             self._do(self.session.refused(now, "HTTP 403"))
             return
@@ -618,7 +619,7 @@ class RelayActor:
         if not self.running:
             return
         away = self._network.now < self.away_until
-        link = None if away else self._network.open(self, Door.RELAY, self._arn)
+        link = None if away else self._network.open(self, ApiStage.RELAY, self._arn)
         if link is None:
             self._ended(number, IDENTITY_TROUBLE)
             return

@@ -12,11 +12,20 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from terralive_stub.broker.exchange import Conflict, Door, Identity, Lease, LeaseState, Table
+from terralive_stub.broker.exchange import (
+    ApiStage,
+    Conflict,
+    ConnectionIdentity,
+    Lease,
+    LeaseState,
+    Table,
+)
 from terralive_stub.broker.lambda_function import DynamoDBTable
 from terralive_testing.fakes.broker import FakeTable
 
-RELAY = Identity("Lx=1", Door.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000)
+RELAY = ConnectionIdentity(
+    "Lx=1", ApiStage.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000
+)
 LEASE = Lease(
     relay="life",
     connection="Lx=1",

@@ -21,7 +21,7 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.broker.exchange import Door, Lease, LeaseState
+from terralive_stub.broker.exchange import ApiStage, Lease, LeaseState
 from terralive_stub.broker.lambda_function import DynamoDBTable
 from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
 from terralive_stub.protocol.deadline import Deadline
@@ -115,19 +115,23 @@ class Stage:
     mine: Credentials
     greet: Credentials
 
-    def url(self, door: Door) -> str:
-        return self.info.websocket_url.format(api=self.api, stage=door)
+    def url(self, api_stage: ApiStage) -> str:
+        return self.info.websocket_url.format(api=self.api, stage=api_stage)
 
-    def headers(self, door: Door, who: Credentials, *, late_s: float = 0) -> dict[str, str]:
+    def headers(
+        self, api_stage: ApiStage, who: Credentials, *, late_s: float = 0
+    ) -> dict[str, str]:
         return unsigned_host(
-            sign_upgrade(self.url(door), self.info.region, who, time.time() - late_s)
+            sign_upgrade(self.url(api_stage), self.info.region, who, time.time() - late_s)
         )
 
-    def status(self, door: Door, who: Credentials, *, late_s: float = 0) -> int:
-        return upgrade_status(self.url(door), self.headers(door, who, late_s=late_s))
+    def status(self, api_stage: ApiStage, who: Credentials, *, late_s: float = 0) -> int:
+        return upgrade_status(self.url(api_stage), self.headers(api_stage, who, late_s=late_s))
 
-    def open(self, door: Door, who: Credentials) -> AbstractContextManager[ClientConnection]:
-        return client(self.url(door), self.headers(door, who))
+    def open(
+        self, api_stage: ApiStage, who: Credentials
+    ) -> AbstractContextManager[ClientConnection]:
+        return client(self.url(api_stage), self.headers(api_stage, who))
 
     def lease(self) -> Lease:
         lease = DynamoDBTable(self.live.project.client("dynamodb"), self.table).get_lease()
@@ -227,22 +231,22 @@ def stage(live: Live) -> Stage:
 def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_the_one_for_relays(
     stage: Stage,
 ) -> None:
-    assert stage.status(Door.STUB, stage.greet) == 101
-    assert stage.status(Door.RELAY, stage.mine) == 101
+    assert stage.status(ApiStage.STUB, stage.greet) == 101
+    assert stage.status(ApiStage.RELAY, stage.mine) == 101
 
 
-@pytest.mark.parametrize("door", Door)
-def test_nobody_gets_in_unsigned_or_signed_wrongly(stage: Stage, door: Door) -> None:
-    right = stage.mine if door is Door.RELAY else stage.greet
-    assert upgrade_status(stage.url(door), {}) == 403
+@pytest.mark.parametrize("api_stage", ApiStage)
+def test_nobody_gets_in_unsigned_or_signed_wrongly(stage: Stage, api_stage: ApiStage) -> None:
+    right = stage.mine if api_stage is ApiStage.RELAY else stage.greet
+    assert upgrade_status(stage.url(api_stage), {}) == 403
     assert (
-        stage.status(door, Credentials(right.access_key_id, "wrong" * 8, right.session_token))
+        stage.status(api_stage, Credentials(right.access_key_id, "wrong" * 8, right.session_token))
         == 403
     )
-    assert stage.status(door, Credentials("AKIA" + "X" * 16, right.secret_access_key)) == 403
-    another = Door.STUB if door is Door.RELAY else Door.RELAY
-    assert upgrade_status(stage.url(door), stage.headers(another, right)) == 403, (
-        "signed for the other door"
+    assert stage.status(api_stage, Credentials("AKIA" + "X" * 16, right.secret_access_key)) == 403
+    another = ApiStage.STUB if api_stage is ApiStage.RELAY else ApiStage.RELAY
+    assert upgrade_status(stage.url(api_stage), stage.headers(another, right)) == 403, (
+        "signed for the other stage"
     )
 
 
@@ -251,29 +255,29 @@ def test_nobody_gets_in_by_a_signature_that_is_more_than_five_minutes_off(
     stage: Stage, late_s: float
 ) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
-    assert stage.status(Door.STUB, stage.greet, late_s=late_s) == 403
-    assert stage.status(Door.RELAY, stage.mine, late_s=late_s) == 403
+    assert stage.status(ApiStage.STUB, stage.greet, late_s=late_s) == 403
+    assert stage.status(ApiStage.RELAY, stage.mine, late_s=late_s) == 403
 
 
 def test_a_functions_temporary_key_is_worth_nothing_without_its_token(stage: Stage) -> None:
     alone = Credentials(stage.greet.access_key_id, stage.greet.secret_access_key)
-    assert stage.status(Door.STUB, alone) == 403
+    assert stage.status(ApiStage.STUB, alone) == 403
 
 
-@pytest.mark.parametrize("door", Door)
+@pytest.mark.parametrize("api_stage", ApiStage)
 def test_a_role_without_the_permission_gets_in_through_no_door_whatever_it_calls_itself(
-    stage: Stage, door: Door
+    stage: Stage, api_stage: ApiStage
 ) -> None:
     aws = Aws(stage.info)
     keys = aws.sts.assume_role(
         RoleArn=aws.role(name=unique("nobody")), RoleSessionName="plain-greet"
     )["Credentials"]
     nobody = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-    assert stage.status(door, nobody) == 403
+    assert stage.status(api_stage, nobody) == 403
 
 
 def test_a_functions_role_does_not_get_in_through_the_door_for_relays(stage: Stage) -> None:
-    assert stage.status(Door.RELAY, stage.greet) == 403
+    assert stage.status(ApiStage.RELAY, stage.greet) == 403
 
 
 # Who may say what
@@ -293,7 +297,7 @@ def invocation(request_id: str, function: str) -> Chunk:
 
 def test_a_stub_can_neither_register_as_a_relay_nor_answer(stage: Stage) -> None:
     lease = stage.lease()
-    with stage.open(Door.STUB, stage.greet) as stub:
+    with stage.open(ApiStage.STUB, stage.greet) as stub:
         for message in (
             Hello("evil", ("plain-greet", "plain-other"), "ana", "laptop", takeover=True),
             Hello(lease.relay, ("plain-greet",), lease.owner, lease.machine),
@@ -319,7 +323,7 @@ def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(
     lease = stage.lease()
     with (
         under_way(stage.live, tmp_path / "go") as (answer, request_id),
-        stage.open(Door.RELAY, stage.mine) as second,
+        stage.open(ApiStage.RELAY, stage.mine) as second,
     ):
         peers = stage.stub_connections("plain-other")
         assert peers
@@ -349,7 +353,7 @@ def test_one_function_can_neither_speak_for_another_nor_get_its_answer(
 ) -> None:
     with (
         under_way(stage.live, tmp_path / "go") as (answer, request_id),
-        stage.open(Door.STUB, stage.greet) as greet,
+        stage.open(ApiStage.STUB, stage.greet) as greet,
     ):
         for message in (
             invocation("by-hand", "plain-other"),
@@ -392,15 +396,17 @@ def test_six_megabytes_come_and_go_and_what_is_larger_is_lambdas_own_error(live:
     assert (error, json.loads(body)["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
 
 
-@pytest.mark.parametrize("door", Door)
+@pytest.mark.parametrize("api_stage", ApiStage)
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_chunks_that_are_lost_doubled_or_out_of_order_make_no_difference(
-    stage: Stage, door: Door, direction: str
+    stage: Stage, api_stage: ApiStage, direction: str
 ) -> None:
     faults = Faults(stage.info)
     payload = noise(2_000_000, 2)
     for kind, times in (("reorder", None), ("duplicate", None), ("drop", 2)):
-        faults.set(kind, api=stage.api, stage=door, direction=direction, times=times, seconds=0.2)
+        faults.set(
+            kind, api=stage.api, stage=api_stage, direction=direction, times=times, seconds=0.2
+        )
     began = len(stage.live.command.of_type("invocation"))
     try:
         assert invoke(stage.live.project, "plain-other", payload) == (None, payload)
@@ -487,7 +493,7 @@ def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(
     """A relay by hand, since terralive's own never would."""
     taken.command.interrupt()
     taken.command.finish(30)
-    with stage.open(Door.RELAY, stage.mine) as relay, ThreadPoolExecutor(1) as caller:
+    with stage.open(ApiStage.RELAY, stage.mine) as relay, ThreadPoolExecutor(1) as caller:
         say(relay, Hello("by-hand", ("plain-greet", "plain-other"), "eve", "laptop"))
         assert isinstance(hear(relay), Welcome)
         answer = caller.submit(invoke, stage.live.project, "plain-other", b"1")

@@ -38,7 +38,7 @@ from terralive_stub.protocol.wire import (
     Heartbeat,
     Hello,
     Kind,
-    Refused,
+    LeaseRefused,
     Released,
     Welcome,
     decode,
@@ -82,7 +82,7 @@ class DebugStack:
             case Hello() if self.deaf:
                 connection.close()
             case Hello() if self.held:
-                connection.send(encode(Refused("ben", "bens-laptop", 0)))
+                connection.send(encode(LeaseRefused("ben", "bens-laptop", 0)))
             case Hello(relay=relay) | Heartbeat(relay=relay):
                 self.connections.append(connection)
                 connection.send(encode(Welcome(relay, 2**40, 20_000)))

@@ -58,11 +58,11 @@ from terralive_stub.protocol.wire import (
     Heartbeat,
     Hello,
     Kind,
+    LeaseRefused,
     Message,
     Missing,
     Problem,
     ProtocolError,
-    Refused,
     Released,
     Resume,
     TakenOver,
@@ -272,8 +272,10 @@ def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
 def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
     fresh = RelaySession(Identity("life", ("fn",), "ana", "laptop"))
     fresh.opened(1, 0.0)
-    assert hear(fresh, Refused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
-    assert hear(live(), Refused("ben", "pc", 7)) == [Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)]
+    assert hear(fresh, LeaseRefused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
+    assert hear(live(), LeaseRefused("ben", "pc", 7)) == [
+        Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)
+    ]
     assert hear(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
 
 
@@ -589,4 +591,4 @@ def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
     assert len(session.received(1, TakenOver("ben", "vm"), 1.0, NOW_MS)) == 1
     assert session.closed(1, 1.1, "closed", 0.1) == []
     assert [type(effect) for effect in session.opened(2, 1.3)] == [Close]
-    assert session.received(1, Refused("ben", "vm", 1), 1.4, NOW_MS) == []
+    assert session.received(1, LeaseRefused("ben", "vm", 1), 1.4, NOW_MS) == []

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from terralive_stub.broker.exchange import LEASE_MS, RETURN_MS, Door, Exchange, Lease
+from terralive_stub.broker.exchange import LEASE_MS, RETURN_MS, ApiStage, Exchange, Lease
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.wire import (
     Ack,
@@ -15,10 +15,10 @@ from terralive_stub.protocol.wire import (
     Heartbeat,
     Hello,
     Kind,
+    LeaseRefused,
     Message,
     NoRelay,
     Problem,
-    Refused,
     Released,
     Resume,
     TakenOver,
@@ -42,8 +42,8 @@ class Stage:
         self.exchange = Exchange(self.table, self.gateway)
 
     def connect(self, name: str, arn: str) -> bool:
-        door = Door.RELAY if name.startswith("relay") else Door.STUB
-        return self.exchange.connect(name, door, arn, self.now)
+        api_stage = ApiStage.RELAY if name.startswith("relay") else ApiStage.STUB
+        return self.exchange.connect(name, api_stage, arn, self.now)
 
     def say(self, name: str, message: Message) -> list[Message]:
         self.exchange.message(name, encode(message), self.now)
@@ -151,7 +151,7 @@ def test_an_unknown_stage_of_the_api_is_no_door() -> None:
 def test_a_second_start_is_told_who_holds_the_stage(stage: Stage) -> None:
     since = stage.now
     stage.now += 5000
-    assert stage.hello("relay2", BEN) == Refused("ana", "anas-laptop", since)
+    assert stage.hello("relay2", BEN) == LeaseRefused("ana", "anas-laptop", since)
 
 
 def test_a_takeover_moves_the_lease_and_the_first_relay_hears_of_it(stage: Stage) -> None:
@@ -171,12 +171,12 @@ def test_a_heartbeat_keeps_the_lease(stage: Stage) -> None:
     stage.now += LEASE_MS - 1
     assert isinstance(stage.say("relay1", Heartbeat("relay1"))[0], Welcome)
     stage.now += LEASE_MS - 1
-    assert isinstance(stage.hello("relay2", BEN), Refused)
+    assert isinstance(stage.hello("relay2", BEN), LeaseRefused)
 
 
 def test_a_restarted_relay_of_the_same_person_takes_over_a_lost_lease(stage: Stage) -> None:
     stage.exchange.disconnect("relay1", stage.now)
-    assert isinstance(stage.hello("relay2", BEN), Refused)
+    assert isinstance(stage.hello("relay2", BEN), LeaseRefused)
     assert isinstance(stage.hello("relay3", ANA), Welcome)
 
 
@@ -199,7 +199,7 @@ def test_a_reconnecting_relay_keeps_its_lease_when_its_credentials_were_renewed(
 
 
 def test_another_principal_cannot_take_a_lease_by_naming_the_relays_life(stage: Stage) -> None:
-    assert isinstance(stage.hello("relay2", BEN, life="relay1"), Refused)
+    assert isinstance(stage.hello("relay2", BEN, life="relay1"), LeaseRefused)
 
 
 def test_nobody_is_waited_for_after_a_goodbye(stage: Stage) -> None:
@@ -255,7 +255,7 @@ def test_a_function_that_the_relay_does_not_serve_is_named(stage: Stage) -> None
 
 def test_a_broker_with_a_stale_lease_finds_the_new_holder(stage: Stage) -> None:
     other = Exchange(stage.table, stage.gateway)
-    other.connect("relay2", Door.RELAY, BEN, stage.now)
+    other.connect("relay2", ApiStage.RELAY, BEN, stage.now)
     other.message("relay2", encode(Hello("relay2", ("fn",), "ben", "pc", takeover=True)), stage.now)
     stage.gateway.take("relay2")
     stage.say("stub1", invoke())

@@ -25,7 +25,7 @@ from terralive_relay.connection.invocations import Invocations
 from terralive_relay.connection.leasing import Identity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
-from terralive_stub.broker.exchange import LEASE_MS, Door, Exchange
+from terralive_stub.broker.exchange import LEASE_MS, ApiStage, Exchange
 from terralive_stub.broker.lambda_function import Broker
 from terralive_stub.protocol.chunks import (
     CHUNK_BYTES,
@@ -38,7 +38,7 @@ from terralive_stub.protocol.chunks import (
 )
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.refusals import Refusal
+from terralive_stub.protocol.named_errors import ErrorName
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,
@@ -397,7 +397,7 @@ def test_nobody_connected_is_a_named_error_whatever_the_broker_says_of_owner_and
     while side.session.busy:
         side.tick()
     (outcome,) = side.finished
-    assert outcome.error_type in {Refusal.NO_RELAY, Refusal.NOT_SERVED, Refusal.NOT_DELIVERED}
+    assert outcome.error_type in {ErrorName.NO_RELAY, ErrorName.NOT_SERVED, ErrorName.NOT_DELIVERED}
 
 
 @dataclass
@@ -412,12 +412,12 @@ class Stack:
         self.broker = Broker(Exchange(self.table, self.gateway))
 
     def event(self, kind: str, connection: str, body: object = None) -> dict[str, object]:
-        door = Door.RELAY if connection.startswith("relay") else Door.STUB
-        identity = {"userArn": ANA if door is Door.RELAY else STUB}
+        api_stage = ApiStage.RELAY if connection.startswith("relay") else ApiStage.STUB
+        identity = {"userArn": ANA if api_stage is ApiStage.RELAY else STUB}
         context = {
             "eventType": kind,
             "connectionId": connection,
-            "stage": str(door),
+            "stage": str(api_stage),
             "identity": identity,
         }
         return {"requestContext": context, "body": body, "isBase64Encoded": False}
@@ -513,8 +513,8 @@ def test_a_flood_of_connections_costs_a_busy_one_no_access_of_the_table() -> Non
 class Throttled(FakeGateway):
     """API Gateway takes no more calls."""
 
-    def post(self, door: Door, connection: str, text: str) -> None:
-        del door, connection, text
+    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
+        del api_stage, connection, text
         raise ClientError(
             {"Error": {"Code": "LimitExceededException", "Message": ""}}, "PostToConnection"
         )

@@ -19,7 +19,7 @@ from terralive_stub.protocol.wire import NoRelay
 from terralive_stub.shared.json_documents import parse_object
 
 
-class Refusal(StrEnum):
+class ErrorName(StrEnum):
     """The names of terralive's own errors, as `errorType` at the caller."""
 
     NO_RELAY = "Terralive.NoRelay"
@@ -36,7 +36,7 @@ class Refusal(StrEnum):
 _PARSE_AT_MOST: Final = 8 * 1024 * 1024
 
 
-def refuse(invocation: Invocation, refusal: Refusal, message: str) -> Outcome:
+def outcome_for_caller(invocation: Invocation, refusal: ErrorName, message: str) -> Outcome:
     """Give the outcome of an invocation that no handler answered."""
     if is_http(invocation.event):
         response = {
@@ -53,7 +53,7 @@ def refuse(invocation: Invocation, refusal: Refusal, message: str) -> Outcome:
     return error_outcome(refusal, message)
 
 
-def error_outcome(refusal: Refusal, message: str) -> Outcome:
+def error_outcome(refusal: ErrorName, message: str) -> Outcome:
     """Give an error in the shape of the Runtime API."""
     document = {"errorMessage": message, "errorType": str(refusal), "stackTrace": []}
     return Outcome(json.dumps(document).encode(), error_type=str(refusal))

@@ -11,7 +11,7 @@ import pytest
 
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.refusals import Refusal, describe_no_relay, refuse
+from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
 from terralive_stub.protocol.wire import NoRelay
 
 SINCE, UNTIL = 1_767_258_000_000, 1_767_261_845_000  # 2026-01-01 09:00:00 and 10:04:05 UTC
@@ -114,7 +114,9 @@ def call(event: bytes) -> Invocation:
 
 @pytest.mark.parametrize("event", HTTP.values(), ids=HTTP)
 def test_an_http_caller_gets_a_503_with_the_text(event: object) -> None:
-    outcome = refuse(call(json.dumps(event).encode()), Refusal.NO_RELAY, "Ännä has gone home.")
+    outcome = outcome_for_caller(
+        call(json.dumps(event).encode()), ErrorName.NO_RELAY, "Ännä has gone home."
+    )
     assert outcome.ok
     response = json.loads(outcome.body)
     assert response["statusCode"] == 503
@@ -125,7 +127,7 @@ def test_an_http_caller_gets_a_503_with_the_text(event: object) -> None:
 
 @pytest.mark.parametrize("event", OTHERS.values(), ids=OTHERS)
 def test_everything_else_gets_an_error_so_that_it_is_retried(event: object) -> None:
-    outcome = refuse(call(json.dumps(event).encode()), Refusal.NO_RELAY, "text")
+    outcome = outcome_for_caller(call(json.dumps(event).encode()), ErrorName.NO_RELAY, "text")
     assert outcome.error_type == "Terralive.NoRelay"
     assert json.loads(outcome.body) == {
         "errorType": "Terralive.NoRelay",
@@ -136,14 +138,14 @@ def test_everything_else_gets_an_error_so_that_it_is_retried(event: object) -> N
 
 @pytest.mark.parametrize("event", [*GARBAGE, b'{"requestContext":{"http":' + b"[" * 50_000])
 def test_what_is_no_json_gets_an_error_too(event: bytes) -> None:
-    assert not refuse(call(event), Refusal.PROTOCOL, "text").ok
+    assert not outcome_for_caller(call(event), ErrorName.PROTOCOL, "text").ok
 
 
-@pytest.mark.parametrize("refusal", Refusal)
-def test_no_refusal_ever_looks_like_a_success(refusal: Refusal) -> None:
-    assert refuse(call(b"{}"), refusal, "text").error_type == str(refusal)
+@pytest.mark.parametrize("refusal", ErrorName)
+def test_no_refusal_ever_looks_like_a_success(refusal: ErrorName) -> None:
+    assert outcome_for_caller(call(b"{}"), refusal, "text").error_type == str(refusal)
     response = json.loads(
-        refuse(call(json.dumps(HTTP["function URL"]).encode()), refusal, "text").body
+        outcome_for_caller(call(json.dumps(HTTP["function URL"]).encode()), refusal, "text").body
     )
     assert response["statusCode"] == 503
     assert response["body"].startswith(f"{refusal}: ")
