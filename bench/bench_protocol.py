@@ -30,7 +30,7 @@ from pathlib import Path
 import websocket
 from common import Deployer, milliseconds, say
 
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
@@ -88,7 +88,7 @@ def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
         path=folder,
         python=Path(sys.executable),
     )
-    identity = Identity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
+    identity = RelayIdentity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
     settings = RelaySettings(
         stage.outputs["relay_url"], stage.info.region, "bench", identity, (function,)
     )

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
@@ -148,7 +148,9 @@ def _run(url: str, functions: tuple[LocalFunction, ...], control: Connection) ->
 
     Tell what it takes when asked for it; and in the end, what has not been closed.
     """
-    identity = Identity("bench", tuple(function.name for function in functions), "ana", "bench")
+    identity = RelayIdentity(
+        "bench", tuple(function.name for function in functions), "ana", "bench"
+    )
     settings = RelaySettings(url, "eu-west-1", "bench", identity, functions)
     before = _taken().sockets
     relay = Relay(settings, lambda: Credentials("AKID", "secret"), lambda _: None)

@@ -22,18 +22,18 @@ from terralive_relay.code.watch import Watcher
 from terralive_relay.connection.effects import (
     Close,
     Effect,
-    Note,
+    Publish,
+    Remember,
     Renew,
     Run,
     Send,
     Stop,
     StopReason,
-    Tell,
 )
 from terralive_relay.connection.forwarding import SECONDS as FORWARD_SECONDS
 from terralive_relay.connection.forwarding import Forwarding
 from terralive_relay.connection.journal import Journal
-from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
+from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.connection.surroundings import Change, Clocks, Network, address_towards
 from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
@@ -84,7 +84,7 @@ class RelaySettings:
     url: str
     region: str
     stage: str
-    identity: Identity
+    identity: RelayIdentity
     functions: tuple[LocalFunction, ...]
     journal: Path | None = None
     forward_logs: bool = False
@@ -379,10 +379,10 @@ class Relay:
                     self._connect(effect)
                 case Run(invocation=invocation):
                     self._start(invocation)
-                case Note(request_id=request_id, seen=seen):
+                case Remember(request_id=request_id, seen=seen):
                     if self._journal is not None:
                         self._journal.note(request_id, seen)
-                case Tell(event=event):
+                case Publish(event=event):
                     if (
                         isinstance(event, ConnectionChanged)
                         and event.state is ConnectionState.CONNECTED

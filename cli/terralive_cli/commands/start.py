@@ -20,7 +20,7 @@ from terralive_cli.output import failures
 from terralive_cli.output.events import Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings, held_by
 from terralive_stub.broker.exchange import LeaseState
@@ -96,7 +96,7 @@ def _serve(
     *,
     takeover: bool,
 ) -> int:
-    identity = Identity(
+    identity = RelayIdentity(
         relay=uuid.uuid4().hex,
         functions=tuple(function.name for function in live.functions),
         owner=config.user,

@@ -1,4 +1,4 @@
-"""What the relay's session asks of its shell: values, done by `relay.py`."""
+"""Effects: what the relay's session asks of its shell. `relay.py` carries them out."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from terralive_stub.protocol.wire import Message
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """Send a message over one connection."""
+
     connection: int
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
+    """Run an invocation's handler; its end goes to `RelaySession.finished`."""
+
     invocation: Invocation
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """Remember a request id beyond this life."""
+class Remember:
+    """Write a request id to the journal, which outlives this process."""
 
     request_id: str
     seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Publish:
+    """Publish an event."""
+
     event: RelayEvent
 
 
@@ -43,22 +49,34 @@ class Renew:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """Close a connection. Where it was the only one, the transport opens another."""
+    """Close a connection. If it was the only one, the transport opens another.
+
+    Attributes:
+        connection: its number.
+        why: the reason, in words for a user.
+    """
 
     connection: int
     why: str
 
 
 class StopReason(Enum):
-    """Why a relay stops by itself."""
+    """The reason for which a relay stops by itself."""
 
-    HELD = auto()
-    TAKEN_OVER = auto()
+    HELD = auto()  # another relay held the stage when this one came
+    TAKEN_OVER = auto()  # another relay has taken the stage over
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The stage is somebody else's: `owner` on `machine`, since `since_ms` (0: not known)."""
+    """Stop the relay: another relay holds the stage.
+
+    Attributes:
+        reason: see `StopReason`.
+        owner: the person whose relay it is.
+        machine: the machine on which it runs.
+        since_ms: the time since when, in milliseconds since the Unix epoch; 0 if it is not known.
+    """
 
     reason: StopReason
     owner: str
@@ -66,4 +84,4 @@ class Stop:
     since_ms: int = 0
 
 
-Effect: TypeAlias = Send | Run | Note | Tell | Renew | Close | Stop
+Effect: TypeAlias = Send | Run | Remember | Publish | Renew | Close | Stop

@@ -1,24 +1,29 @@
-"""The relay's invocations: which were run, and what is kept of their results. (message, now) -> effects; no I/O.
+"""The relay's invocations: (message, now) -> effects. No I/O.
 
 Invariants:
     1. A request id is given to a handler at most once in a relay's life, whatever is repeated,
-    delayed or reordered.
-    2. A finished invocation's result is kept until the stub has said that it arrived or its time is
-       over, and repeated whenever it asks. Beyond that it is kept as long as there is room: a retry
-       of Lambda's may ask for it.
-    3. Everything that is sent about an invocation goes to the connection that asked for it last.
-    4. Nothing but the functions of the configuration runs.
+       delayed or reordered.
+    2. A finished invocation's result is kept until the stub has confirmed it or its time is over,
+       and is sent again whenever the stub asks. After that it is kept as long as there is memory
+       for it: a retry of Lambda's may ask for it.
+    3. Everything about an invocation is sent to the stub connection that asked for it last.
+    4. Only functions of the configuration run.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from terralive_relay.connection.effects import Effect, Note, Run, Send, Tell
+from terralive_relay.connection.effects import Effect, Publish, Remember, Run, Send
+from terralive_relay.connection.invocation_store import (
+    Entry,
+    Finished,
+    Forgotten,
+    InvocationStore,
+    Running,
+)
 from terralive_relay.connection.journal import Seen
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
@@ -30,8 +35,8 @@ from terralive_stub.protocol.chunks import (
     split,
     unpack_invocation,
 )
-from terralive_stub.protocol.invocation import NOTHING_PRINTED, Outcome, Printed
-from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
+from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.wire import (
     Ack,
@@ -45,96 +50,83 @@ from terralive_stub.protocol.wire import (
     Unknown,
 )
 
-STALL_SECONDS: Final = (
-    1.0  # without a further chunk of an invocation, the missing ones are asked for
-)
-ABANDON_SECONDS: Final = (
-    30.0  # an invocation that stays incomplete for so long is forgotten; its stub has given up
-)
-MOST_SECONDS: Final = (
-    900.0  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
-)
-KEEP_SECONDS: Final = MOST_SECONDS + 60.0  # results
-KEEP_BYTES: Final = 128 * 1024 * 1024
-KEEP_SETTLED_BYTES: Final = (
-    8 * 1024 * 1024
-)  # of results that only a retry of Lambda's could ask for
-LATE_SECONDS: Final = 10.0  # after its deadline nobody waits for an invocation any more
-AGAIN_SECONDS: Final = 0.5  # before a result is sent to the same connection once more
-REMEMBER_IDS: Final = 100_000
+# Without a further chunk of an invocation for so long, the missing ones are asked for.
+STALL_SECONDS: Final = 1.0
+# An invocation that stays incomplete for so long is forgotten; its stub has given up.
+ABANDON_SECONDS: Final = 30.0
+# A result is sent again to the same connection after this time at the earliest.
+AGAIN_SECONDS: Final = 0.5
 
 
-@dataclass(slots=True)
-class _Entry:
-    """One invocation.
+@dataclass(frozen=True, slots=True)
+class InvocationStats:
+    """Amounts of memory that a relay uses for its invocations.
 
-    `payload` is None while its handler runs, and after it has been forgotten (`gone`).
+    Attributes:
+        invocations: the number of invocations that were run and are remembered.
+        results: the number of those whose result is kept.
+        result_bytes: the size of these results.
+        incomplete: the number of invocations of which chunks are missing.
+        incomplete_bytes: the announced size of those of which a chunk is in memory.
     """
 
-    function: str
-    peer: str
-    payload: bytes | None = None
-    gone: bool = False
-    allowed_s: float = 0.0  # how long its first attempt might still take
-    until: float = 0.0  # when the attempt that came last is over
-    answered: bool = False  # by Lambda itself: the handler had no time left
-    finished_at: float = 0.0
-    sent: tuple[str, float] = ("", 0.0)  # to whom its result went last, and when
-
-    @property
-    def finished(self) -> bool:
-        return self.payload is not None or self.gone
+    invocations: int
+    results: int
+    result_bytes: int
+    incomplete: int
+    incomplete_bytes: int
 
 
-@dataclass(slots=True)
 class Invocations:
-    """See the module's docstring.
+    """The protocol's half about invocations.
 
     Args:
-        functions: the names of those that are served.
-        say: makes the effect that sends a message.
-        seen: request ids that earlier lives have run.
+        functions: the names of the functions that are served.
+        send: makes the effect that sends a message over the active connection.
+        seen: the request ids that earlier relays on this machine have run.
+        store: where entries are kept.
     """
 
-    functions: tuple[str, ...]
-    say: Callable[[Message], Send]
-    seen: Mapping[str, Seen]
-    _entries: OrderedDict[str, _Entry] = field(default_factory=OrderedDict)
-    _finished: OrderedDict[str, None] = field(
-        default_factory=OrderedDict
-    )  # ids with a stored result, oldest first
-    _settled: OrderedDict[str, int] = field(
-        default_factory=OrderedDict
-    )  # those of them nobody waits for: bytes
-    _settled_bytes: int = 0
-    _open: dict[str, None] = field(default_factory=dict)  # ids that somebody may wait for
-    _ends: list[tuple[float, str]] = field(
-        default_factory=list
-    )  # a heap of when they are over; some stand there twice
-    _assembler: Assembler = field(default_factory=Assembler)
-    _kept_bytes: int = 0
+    def __init__(
+        self,
+        functions: tuple[str, ...],
+        send: Callable[[Message], Send],
+        seen: Mapping[str, Seen],
+        store: InvocationStore | None = None,
+    ) -> None:
+        if store is None:
+            store = InvocationStore()
+        self._functions = functions
+        self._send = send
+        self._seen = seen
+        self._store = store
+        # The chunks of invocations that are not complete yet.
+        self._assembler = Assembler()
+
+    def stats(self) -> InvocationStats:
+        """Return how much is remembered."""
+        incomplete = self._assembler.stats()
+        return InvocationStats(
+            self._store.entries,
+            self._store.results,
+            self._store.result_bytes,
+            incomplete.payloads,
+            incomplete.announced_bytes,
+        )
 
     def invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
-        """Take a part of an invocation; run it when it is whole.
+        """Take a part of an invocation; run the invocation when it is complete.
 
         Raises:
-            ProtocolError: it contradicts itself, or names what is not this relay's.
+            ProtocolError: it contradicts itself, or names a function that is not this relay's.
         """
-        if chunk.function not in self.functions:
+        if chunk.function not in self._functions:
             raise ProtocolError(
                 f"{chunk.function!r:.140} is not a function of this project's configuration"
             )
-        entry = self._entries.get(chunk.request_id)
+        entry = self._store.get(chunk.request_id)
         if entry is not None:
-            if entry.function != chunk.function:
-                raise ProtocolError(f"{chunk.function!r:.140} names another function's invocation")
-            entry.peer = chunk.peer
-            if chunk.part != 0:
-                return []
-            return [
-                *self._repeated(chunk.request_id, entry, now),
-                *self._stand(chunk.request_id, entry, now),
-            ]
+            return self._repeated(chunk, entry, now)
         payload = self._assembler.add(chunk, now)
         if payload is None:
             return []
@@ -143,32 +135,23 @@ class Invocations:
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self._assembler.discard(chunk.request_id)
         if invocation.deadline.has_passed(now):
-            # No entry: Lambda's retry has the same id, and may run.
+            # It gets no entry: Lambda's retry has the same id, and may run.
             warned = Warned(
                 "invocation-expired",
                 f"{chunk.request_id} came too late and was not run",
                 chunk.function,
             )
-            return [Tell(warned)]
+            return [Publish(warned)]
         allowed_s = invocation.deadline.remaining(now)
-        entry = self._entries[chunk.request_id] = _Entry(
-            chunk.function, chunk.peer, allowed_s=allowed_s
-        )
-        self._awaited(chunk.request_id, entry, now + allowed_s)
-        trigger = describe_trigger(invocation.event)
-        delivery = describe_delivery(invocation.event, invocation.trace_id)
-        before = self.seen.get(chunk.request_id, Seen(0, now_ms))
-        first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
-        started = InvocationStarted(
-            chunk.request_id,
-            chunk.function,
-            trigger.name,
-            trigger.summary,
-            attempt=max(before.attempts + 1, delivery.attempt),
-            age_s=(now_ms - first_ms) / 1000,
-        )
-        note = Note(chunk.request_id, Seen(before.attempts + 1, before.first_ms))
-        return [self.say(self._ack(chunk.request_id, entry)), note, Tell(started), Run(invocation)]
+        entry = Entry(chunk.request_id, chunk.function, chunk.peer, allowed_s)
+        self._store.add(entry, now + allowed_s)
+        seen, started = self._started(invocation, now_ms)
+        return [
+            self._acknowledgement(entry),
+            Remember(chunk.request_id, seen),
+            Publish(started),
+            Run(invocation),
+        ]
 
     def finished(
         self,
@@ -177,206 +160,186 @@ class Invocations:
         handler_ms: float,
         now: float,
         *,
-        answered: bool,
+        answered_by_lambda: bool,
         send: bool,
         waited_ms: float = 0.0,
     ) -> list[Effect]:
-        """A handler has ended.
+        """Keep the result of a handler that has ended, and send it.
 
-        `answered`: Lambda's own timeout has told the caller; `send`: somebody hears it now.
+        Args:
+            request_id: the invocation's id.
+            outcome: its result.
+            handler_ms: the time that the handler took.
+            now: the present time.
+            answered_by_lambda: Lambda's own timeout has answered the caller.
+            send: False where there is nobody who would receive the result now.
+            waited_ms: the time until a worker took the invocation.
         """
-        entry = self._entries[request_id]
+        entry = self._store.get(request_id)
+        if entry is None:
+            raise KeyError(request_id)
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
-            refused = error_outcome(
+            too_large = error_outcome(
                 ErrorName.TOO_LARGE,
-                f"Response payload size ({len(outcome.body)} bytes) exceeded maximum allowed payload size "
-                f"({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
+                f"Response payload size ({len(outcome.body)} bytes) exceeded maximum allowed"
+                f" payload size ({SYNCHRONOUS_PAYLOAD_BYTES} bytes).",
             )
-            outcome = replace(refused, logs=outcome.logs)
-        entry.payload = pack_outcome(outcome)
-        if len(entry.payload) > PAYLOAD_BYTES:  # the lines are not worth the result
-            entry.payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
-        entry.answered = answered
-        entry.finished_at = now
-        self._finished[request_id] = None
-        self._kept_bytes += len(entry.payload)
-        if (
-            entry.until + LATE_SECONDS <= now
-        ):  # a debugger had stopped the time here, and not in Lambda
-            self._settle(request_id, entry)
+            outcome = replace(too_large, logs=outcome.logs)
+        payload = pack_outcome(outcome)
+        if len(payload) > PAYLOAD_BYTES:
+            # The result is worth more than the lines that the handler printed.
+            payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
+        self._store.finish(entry, payload, now, answered_by_lambda=answered_by_lambda)
+        self._store.forget_old(now)
+        effects: list[Effect] = []
+        if send:
+            effects += self._result(entry, now)
         error = describe_error(outcome)
-        told = Tell(
-            InvocationFinished(
-                request_id=request_id,
-                function=entry.function,
-                ok=outcome.ok,
-                error_type=error.type,
-                handler_ms=handler_ms,
-                error_message=error.message,
-                stack=error.stack,
-                waited_ms=waited_ms,
-            )
+        event = InvocationFinished(
+            request_id=request_id,
+            function=entry.function,
+            ok=outcome.ok,
+            error_type=error.type,
+            handler_ms=handler_ms,
+            error_message=error.message,
+            stack=error.stack,
+            waited_ms=waited_ms,
         )
-        self._forget(now)
-        return [*(self._result(request_id, entry, now) if send else []), told]
+        return [*effects, Publish(event)]
 
     def printed(self, request_id: str, printed: Printed) -> list[Effect]:
-        """Send what a running handler has printed."""
-        entry = self._entries.get(request_id)
-        if entry is None or entry.finished:
+        """Send the lines that a running handler has printed."""
+        entry = self._store.get(request_id)
+        if entry is None or not isinstance(entry.state, Running):
             return []
         payload = pack_logs(printed)
-        return [
-            self.say(chunk)
-            for chunk in split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)
-        ]
+        chunks = split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)
+        return [self._send(chunk) for chunk in chunks]
 
-    def about_result(self, message: Resume | Done | Missing, now: float) -> list[Effect]:
-        """Answer a stub's question about an invocation that was acknowledged."""
-        entry = self._entries.get(message.request_id)
-        if entry is None or entry.function != message.function:
-            unknown = Unknown(message.request_id, message.function, message.peer)
-            return [self.say(unknown)] if isinstance(message, Resume) else []
-        if isinstance(message, Done):
-            if message.peer == entry.peer:  # else it is an earlier attempt's, and late
-                self._settle(message.request_id, entry)
-                self._forget(now)
+    def answer(self, question: Resume | Done | Missing, now: float) -> list[Effect]:
+        """Answer a stub's message about an invocation that was acknowledged before."""
+        entry = self._store.get(question.request_id)
+        if entry is None or entry.function != question.function:
+            if isinstance(question, Resume):
+                return [self._send(Unknown(question.request_id, question.function, question.peer))]
             return []
-        entry.peer = message.peer
-        if isinstance(message, Resume):
-            return self._stand(message.request_id, entry, now)
-        chunks = self._result(message.request_id, entry, now)
-        return [chunks[part] for part in message.parts if part < len(chunks)]
+        if isinstance(question, Done):
+            # Another peer is an earlier attempt, and its message is late.
+            if question.peer == entry.peer:
+                self._store.settle(entry)
+                self._store.forget_old(now)
+            return []
+        entry.peer = question.peer
+        if isinstance(question, Resume):
+            return self._status(entry, now)
+        chunks = self._result(entry, now)
+        return [chunks[part] for part in question.parts if part < len(chunks)]
 
-    def standing(self, now: float) -> list[Effect]:
-        """Say again how everything stands whose result has not arrived.
+    def repeat_open(self, now: float) -> list[Effect]:
+        """Send again the status of every invocation whose result has not arrived.
 
-        What was on its way while the lease moved may have been refused, or have gone down with a
+        Messages that were under way while the lease moved may have been denied, or lost with a
         connection.
         """
-        return [
-            effect
-            for request_id in self._open
-            for effect in self._stand(request_id, self._entries[request_id], now, forced=True)
-        ]
-
-    def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
-        """Ask for what is missing, and forget what is old."""
-        while self._ends and self._ends[0][0] + LATE_SECONDS <= now:
-            _, request_id = heapq.heappop(self._ends)
-            entry = self._entries.get(request_id)
-            if entry is not None and entry.until + LATE_SECONDS <= now:
-                self._settle(request_id, entry)
-        self._forget(now)
-        text = "did not arrive whole and was not run; its stub has given up or will send it again"
-        effects: list[Effect] = [
-            Tell(Warned("invocation-incomplete", f"{request_id} {text}"))
-            for request_id in self._assembler.expire(now, after=ABANDON_SECONDS)
-        ]
-        if may_ask:
-            effects += [
-                self.say(Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer))
-                for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
-            ]
+        effects: list[Effect] = []
+        for entry in self._store.open():
+            effects += self._status(entry, now, even_if_sent=True)
         return effects
 
-    def _repeated(self, request_id: str, entry: _Entry, now: float) -> list[Effect]:
-        """Take an invocation that has come before: sent again by its stub, or tried again by Lambda.
+    def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
+        """Ask for missing chunks, and forget what is old."""
+        self._store.settle_late(now)
+        self._store.forget_old(now)
+        effects: list[Effect] = []
+        for request_id in self._assembler.expire(now, after=ABANDON_SECONDS):
+            text = (
+                f"{request_id} did not arrive whole and was not run; its stub has given up or will"
+                " send it again"
+            )
+            effects.append(Publish(Warned("invocation-incomplete", text)))
+        if may_ask:
+            for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS):
+                effects.append(
+                    self._send(
+                        Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer)
+                    )
+                )
+        return effects
 
-        Tell of a retry: the caller of the attempt before has had its answer, or can have none. How
-        long it may take stands in its payload, which nobody assembles.
-        """
-        settled = self._unsettle(request_id)  # this attempt's stub has not got it yet
-        again = settled or entry.answered or entry.gone
-        self._awaited(
-            request_id,
-            entry,
-            now + (MOST_SECONDS if again or entry.until <= now else entry.allowed_s),
+    def _started(self, invocation: Invocation, now_ms: int) -> tuple[Seen, InvocationStarted]:
+        """Return the journal's line for an invocation that starts, and the event."""
+        trigger = describe_trigger(invocation.event)
+        delivery = describe_delivery(invocation.event, invocation.trace_id)
+        before = self._seen.get(invocation.request_id, Seen(0, now_ms))
+        first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
+        event = InvocationStarted(
+            invocation.request_id,
+            invocation.function_name,
+            trigger.name,
+            trigger.summary,
+            attempt=max(before.attempts + 1, delivery.attempt),
+            age_s=(now_ms - first_ms) / 1000,
         )
-        if not again:
+        return Seen(before.attempts + 1, before.first_ms), event
+
+    def _repeated(self, chunk: Chunk, entry: Entry, now: float) -> list[Effect]:
+        """Take a part of an invocation that has run: sent again by its stub, or retried by Lambda.
+
+        A retry is published: the caller of the attempt before has had its answer, or can have none.
+        """
+        if entry.function != chunk.function:
+            raise ProtocolError(f"{chunk.function!r:.140} names another function's invocation")
+        entry.peer = chunk.peer
+        if chunk.part != 0:
             return []
-        entry.answered = False
-        what = (
-            "that attempt's result is forgotten"
-            if entry.gone
-            else "that attempt's result was given again"
+
+        before = entry.state
+        has_answer = isinstance(before, Finished) and before.answered_by_lambda
+        is_retry = self._store.is_settled(entry) or has_answer or isinstance(before, Forgotten)
+        # The time that a retry may take stands in its payload, which nobody assembles.
+        allowed_s = entry.allowed_s
+        if is_retry or entry.awaited_until <= now:
+            allowed_s = FUNCTION_TIMEOUT_SECONDS
+        self._store.expect_until(entry, now + allowed_s)
+
+        effects: list[Effect] = []
+        if is_retry and not isinstance(before, Running):
+            result = "that attempt's result was given again"
+            if isinstance(before, Forgotten):
+                result = "that attempt's result is forgotten"
+            text = (
+                f"Lambda tries {entry.request_id} again after {now - before.finished_at:.0f} s;"
+                f" its handler has run here: {result}"
+            )
+            effects.append(Publish(Warned("retry-not-run", text, entry.function)))
+        return [*effects, *self._status(entry, now)]
+
+    def _status(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:
+        """Send the status of an invocation: it runs, its result, or that it is forgotten."""
+        match entry.state:
+            case Running():
+                return [self._acknowledgement(entry)]
+            case Finished():
+                return self._result(entry, now, even_if_sent=even_if_sent)
+            case Forgotten():
+                return [self._send(Unknown(entry.request_id, entry.function, entry.peer))]
+
+    def _acknowledgement(self, entry: Entry) -> Send:
+        return self._send(Ack(entry.request_id, entry.function, entry.peer))
+
+    def _result(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:
+        """Send the result.
+
+        Not if it has just been sent to the same peer, or many small questions would fill the memory
+        with results under way.
+        """
+        if not isinstance(entry.state, Finished):
+            return []
+        just_sent = entry.sent_to == entry.peer and now - entry.sent_at < AGAIN_SECONDS
+        if just_sent and not even_if_sent:
+            return []
+        entry.sent_to, entry.sent_at = entry.peer, now
+        chunks = split(
+            Kind.RESULT, entry.request_id, entry.function, entry.state.payload, peer=entry.peer
         )
-        text = f"Lambda tries {request_id} again after {now - entry.finished_at:.0f} s; its handler has run here: {what}"
-        return [Tell(Warned("retry-not-run", text, entry.function))]
-
-    def _awaited(self, request_id: str, entry: _Entry, until: float) -> None:
-        """Somebody waits for this one."""
-        entry.until = until
-        heapq.heappush(self._ends, (until, request_id))
-        if not entry.gone:
-            self._open[request_id] = None
-
-    def _settle(self, request_id: str, entry: _Entry) -> None:
-        """Nobody waits for this result any more."""
-        if entry.payload is not None and request_id not in self._settled:
-            self._open.pop(request_id, None)
-            self._settled[request_id] = len(entry.payload)
-            self._settled_bytes += len(entry.payload)
-
-    def _unsettle(self, request_id: str) -> bool:
-        size = self._settled.pop(request_id, None)
-        self._settled_bytes -= size or 0
-        return size is not None
-
-    def _stand(
-        self, request_id: str, entry: _Entry, now: float, *, forced: bool = False
-    ) -> list[Effect]:
-        """Say how an invocation stands: running, finished, or forgotten."""
-        if entry.gone:
-            return [self.say(Unknown(request_id, entry.function, entry.peer))]
-        if entry.payload is None:
-            return [self.say(self._ack(request_id, entry))]
-        return self._result(request_id, entry, now, forced=forced)
-
-    @staticmethod
-    def _ack(request_id: str, entry: _Entry) -> Ack:
-        return Ack(request_id, entry.function, entry.peer)
-
-    def _result(
-        self, request_id: str, entry: _Entry, now: float, *, forced: bool = False
-    ) -> list[Effect]:
-        """Send a result.
-
-        Not what is on its way already, or a flood of small questions would fill our memory.
-        """
-        if entry.payload is None or (
-            not forced and entry.sent[0] == entry.peer and now - entry.sent[1] < AGAIN_SECONDS
-        ):
-            return []
-        entry.sent = (entry.peer, now)
-        chunks = split(Kind.RESULT, request_id, entry.function, entry.payload, peer=entry.peer)
-        return [self.say(chunk) for chunk in chunks]
-
-    def _forget(self, now: float) -> None:
-        """Keep memory bounded: old results first, those that nobody waits for before the others; then old ids.
-
-        Results stand in the order in which they were made, settled ones in the order in which they
-        were settled: what is to be forgotten stands at the front, so a tick costs what it forgets.
-        """
-        while self._settled and (
-            self._settled_bytes > KEEP_SETTLED_BYTES or self._kept_bytes > KEEP_BYTES
-        ):
-            self._drop_result(next(iter(self._settled)))
-        while self._finished:
-            request_id = next(iter(self._finished))
-            if (
-                self._kept_bytes <= KEEP_BYTES
-                and now - self._entries[request_id].finished_at < KEEP_SECONDS
-            ):
-                break
-            self._drop_result(request_id)
-        while len(self._entries) > REMEMBER_IDS and next(iter(self._entries.values())).gone:
-            self._entries.popitem(last=False)
-
-    def _drop_result(self, request_id: str) -> None:
-        entry = self._entries[request_id]
-        self._kept_bytes -= len(entry.payload or b"")
-        entry.payload, entry.gone = None, True
-        self._finished.pop(request_id, None)
-        self._open.pop(request_id, None)
-        self._unsettle(request_id)
+        return [self._send(chunk) for chunk in chunks]

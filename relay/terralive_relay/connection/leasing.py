@@ -1,26 +1,36 @@
-"""The relay's hold on the stage's lease, and over which connection: (event, now) -> effects. No sockets, no clock.
+"""The relay's lease on the stage, and the connection that holds it: (event, now) -> effects. Pure.
 
-Connections have numbers. The active one holds the lease or asks for it. Ahead of API Gateway's
-limit of two hours a candidate opens beside it; once the lease is the candidate's, the active one
-retires and is heard for a few seconds more, since brokers may still have messages under way to it.
+Connections have numbers. The *active* one holds the lease or asks for it. Ahead of API Gateway's
+limit of two hours a *candidate* opens beside it. Once the lease is the candidate's, it becomes the
+active one, and the former one is *retired*: it stays open for a few seconds more, because brokers
+may have messages under way to it.
 
 Invariants:
     1. The lease moves to another connection before the one that had it is closed, unless that one
-    has died.
+       has died.
     2. An answer that does not come in time costs the connection; a relay without one does not
-    believe in its lease.
-    3. A takeover is asked for once in a life, so that two relays cannot take turns.
+       believe in its lease.
+    3. A takeover is asked for once in a relay's life, so that two relays cannot take turns.
     4. Every connection that has opened is active, candidate or retired, or `Close` was asked for
-    it.
+       it.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from terralive_relay.connection.effects import Close, Effect, Renew, Send, Stop, StopReason, Tell
+from terralive_relay.connection.effects import (
+    Close,
+    Effect,
+    Publish,
+    Renew,
+    Send,
+    Stop,
+    StopReason,
+)
 from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
 from terralive_stub.protocol.wire import (
@@ -35,22 +45,35 @@ from terralive_stub.protocol.wire import (
     Welcome,
 )
 
-ANSWER_SECONDS: Final = (
-    10.0  # for a Hello or a Heartbeat; a connection that takes longer is given up
-)
-RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0  # the age at which a connection is replaced
-RENEW_AGAIN_SECONDS: Final = 60.0  # after an attempt that failed
+# A Hello or a Heartbeat is answered in this time, or the connection is given up.
+ANSWER_SECONDS: Final = 10.0
+# The same, after this machine slept: the connection has probably died meanwhile.
+WAKE_SECONDS: Final = 5.0
+# The age at which a connection is replaced, and the time before another attempt to replace it.
+RENEW_SECONDS: Final = CONNECTION_SECONDS - 15 * 60.0
+RENEW_AGAIN_SECONDS: Final = 60.0
+# A connection that has been replaced stays open for so long.
 RETIRED_SECONDS: Final = 5.0
-WAKE_SECONDS: Final = (
-    5.0  # for an answer after this machine slept; the connection has probably died meanwhile
-)
-_HEARTBEAT_SECONDS: Final = (1.0, 20.0)  # at least and at most, whatever a broker says
-_MOST_NEWS: Final = 5  # reasons that are told while a relay is away
+# The time between heartbeats is the broker's choice, within these.
+_SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
+_LONGEST_HEARTBEAT_SECONDS: Final = 20.0
+# The number of different reasons that are published while the relay has no connection.
+_MOST_LOSS_REASONS: Final = 5
+_NO_ANSWER: Final = "the debug stack did not answer in time"
+_log = logging.getLogger("terralive.relay")
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What a relay says of itself in its Hello. `relay` names this life of this process."""
+class RelayIdentity:
+    """The relay's description of itself, which its Hello carries.
+
+    Attributes:
+        relay: a random id of this life of this process.
+        functions: the names of the functions that it serves.
+        owner: the person.
+        machine: the machine's name.
+        takeover: take the stage over if another relay holds it.
+    """
 
     relay: str
     functions: tuple[str, ...]
@@ -59,162 +82,272 @@ class Identity:
     takeover: bool = False
 
 
-@dataclass(slots=True)
 class Leasing:
-    """See the module's docstring."""
+    """The protocol's half about connections and the lease.
 
-    identity: Identity
-    renew_after_s: float = RENEW_SECONDS
-    _active: int | None = None
-    _candidate: int | None = None
-    _candidate_by: float | None = None
-    _retired: dict[int, float] = field(
-        default_factory=dict
-    )  # connections that are to be closed, and when
-    _renew_at: float | None = None
-    _leased: bool = False
-    _stopped: bool = (
-        False  # the stage is somebody else's: what becomes of the connection is no news
-    )
-    _was_leased: bool = False
-    _lost_at: float | None = None
-    _told: set[str] = field(default_factory=set)
-    _answer_by: float | None = None
-    _heartbeat_at: float | None = None
-    _heartbeat_s: float = 20.0
+    Args:
+        identity: the relay's description of itself.
+        renew_after_s: the age at which a connection is replaced.
+    """
+
+    def __init__(self, identity: RelayIdentity, renew_after_s: float = RENEW_SECONDS) -> None:
+        self._identity = identity
+        self._renew_after_s = renew_after_s
+
+        # All times are on the monotonic clock.
+        # The active connection's number; None while there is none.
+        self._active: int | None = None
+        # The time by which the broker answers a Hello or Heartbeat; None while none is under way.
+        self._answer_by: float | None = None
+        # The time of the next Heartbeat; None without a lease.
+        self._heartbeat_at: float | None = None
+        self._heartbeat_s = _LONGEST_HEARTBEAT_SECONDS
+        # The time at which the active connection is to be replaced.
+        self._renew_at: float | None = None
+
+        # The candidate's number, and the time by which its Hello is answered.
+        self._candidate: int | None = None
+        self._candidate_by: float | None = None
+        # Connections that have been replaced, and the times at which they are closed; infinite
+        # once that was asked for.
+        self._retired: dict[int, float] = {}
+
+        self._leased = False
+        self._was_leased = False
+        # The time at which the last connection was lost; None while there is one.
+        self._lost_at: float | None = None
+        # The reasons that have been published since then.
+        self._published_reasons: set[str] = set()
+        # Another relay holds the stage: the ends of connections are not published any more.
+        self._stopped = False
 
     @property
     def held(self) -> bool:
+        """Return whether this relay has the lease."""
         return self._leased
 
-    def say(self, message: Message) -> Send:
-        """On the active connection.
+    def send(self, message: Message) -> Send:
+        """Return the effect that sends a message over the active connection.
 
-        Where there is none, it is to be said again once the lease is held.
+        If there is none, the message is lost, and is repeated once the lease is held again.
         """
         return Send(self._active or 0, message)
 
+    # The transport's events
+
     def opened(self, connection: int, now: float) -> list[Effect]:
-        """The transport has a new connection."""
+        """Take a new connection of the transport's."""
         if self._stopped:
             return [Close(connection, "the stage is somebody else's")]
         if self._active is None:
             self._active = connection
             self._answer_by = now + ANSWER_SECONDS
             return [self._hello(connection)]
-        before = (
-            [Close(self._candidate, "another one has opened")]
-            if self._candidate is not None
-            else []
-        )
+        effects: list[Effect] = []
+        if self._candidate is not None:
+            effects.append(Close(self._candidate, "another one has opened"))
         self._candidate = connection
         self._candidate_by = now + ANSWER_SECONDS
-        return [*before, self._hello(connection, renewal=True)]
+        return [*effects, self._hello(connection, renewal=True)]
 
     def closed(
         self, connection: int, now: float, why: str, retry_in_s: float | None
     ) -> list[Effect]:
-        """A connection has ended, or did not open.
+        """Take the end of a connection, or a failed attempt to open one.
 
-        Unless there is another one, one is opened in `retry_in_s`.
+        Args:
+            connection: its number.
+            now: the present time.
+            why: the reason, in words for a user.
+            retry_in_s: the time until the next attempt; None if there is another connection.
         """
         if self._retired.pop(connection, None) is not None or self._stopped:
             return []
         if connection == self._active:
             self._active = None
         elif connection == self._candidate:
-            self._candidate = self._candidate_by = None
+            self._candidate = None
+            self._candidate_by = None
         if self._active is not None:
             return []
-        if (
-            self._candidate is not None
-        ):  # the old one died while the lease was moving: the new one is on its way
-            self._active, self._answer_by = self._candidate, self._candidate_by
-            self._candidate = self._candidate_by = None
-            self._leased = False
+        if self._candidate is not None:
+            # The active one died while the lease was moving: the candidate has asked already.
+            self._active = self._candidate
+            self._answer_by = self._candidate_by
+            self._candidate = None
+            self._candidate_by = None
             self._heartbeat_at = None
+            self._leased = False
             return []
+        return self._lost(now, why, retry_in_s)
+
+    def _lost(self, now: float, why: str, retry_in_s: float | None) -> list[Effect]:
+        """Record that there is no connection; publish the first loss and each new reason."""
+        _log.debug("no connection: %s; next attempt in %s s", why, retry_in_s)
         if self._lost_at is None:
             self._lost_at = now
-            self._told.clear()
-        # The first loss, and other reasons why it is not back.
-        news = why not in self._told and len(self._told) < _MOST_NEWS
-        self._told.add(why)
+            self._published_reasons.clear()
+        is_new = (
+            why not in self._published_reasons and len(self._published_reasons) < _MOST_LOSS_REASONS
+        )
+        self._published_reasons.add(why)
         self._leased = False
-        self._answer_by = self._heartbeat_at = self._renew_at = None
-        return [Tell(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))] if news else []
+        self._answer_by = None
+        self._heartbeat_at = None
+        self._renew_at = None
+        if not is_new:
+            return []
+        return [Publish(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))]
+
+    # This machine's events
 
     def woke(self, now: float) -> list[Effect]:
-        """This machine, or this process, stood still for a while.
-
-        Find out at once whether the connection lives.
-        """
+        """Find out at once whether the connection lives, because this process stood still."""
         if self._active is None:
             return []
         self._heartbeat_at = now + self._heartbeat_s
         self._answer_by = now + WAKE_SECONDS
-        return (
-            [self.say(Heartbeat(self.identity.relay))]
-            if self._leased
-            else [self._hello(self._active)]
-        )
+        if self._leased:
+            return [self.send(Heartbeat(self._identity.relay))]
+        return [self._hello(self._active)]
 
     def network_changed(self) -> list[Effect]:
-        """This machine has another address: nothing will come over the old connections."""
-        alive = [self._active, self._candidate, *self._retired]
-        return [
-            Close(number, "this machine's network has changed")
-            for number in alive
-            if number is not None
-        ]
+        """Close all connections: this machine has another address, so nothing comes over them."""
+        effects: list[Effect] = []
+        for connection in (self._active, self._candidate, *self._retired):
+            if connection is not None:
+                effects.append(Close(connection, "this machine's network has changed"))
+        return effects
+
+    # Messages
 
     def received(self, connection: int, message: Message, now: float) -> tuple[list[Effect], bool]:
         """Take a message about the lease.
 
-        True where all that stands is to be said again, over another connection.
+        Returns:
+            The effects; and True if the status of every open invocation is to be sent again,
+            because the lease is new or has another connection.
         """
         if self._stopped:
             return [], False
         match message:
-            case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self.identity.relay:
+            case Welcome(relay=relay, heartbeat_ms=heartbeat_ms) if relay == self._identity.relay:
                 return self._welcome(connection, now, heartbeat_ms / 1000)
             case LeaseRefused(owner=owner, machine=machine, since_ms=since_ms):
-                reason = StopReason.TAKEN_OVER if self._was_leased else StopReason.HELD
+                reason = StopReason.HELD
+                if self._was_leased:
+                    reason = StopReason.TAKEN_OVER
                 self._stopped = True
+                _log.debug("lease refused: %s", reason.name)
                 return [Stop(reason, owner, machine, since_ms)], False
             case TakenOver(owner=owner, machine=machine):
                 self._stopped = True
+                _log.debug("lease taken over by another relay")
                 return [Stop(StopReason.TAKEN_OVER, owner, machine)], False
-            case Released(relay=relay) if relay == self.identity.relay:
+            case Released(relay=relay) if relay == self._identity.relay:
                 self._leased = False
+                _log.debug("lease released")
             case Problem():
                 return self._problem(connection, message, now), False
             case _:
-                pass  # about another life
+                pass  # about another relay, or an earlier life of this one
         return [], False
 
+    def _welcome(
+        self, connection: int, now: float, heartbeat_s: float
+    ) -> tuple[list[Effect], bool]:
+        """Take the broker's answer to a Hello or a Heartbeat: the lease is this relay's."""
+        moved = connection == self._candidate
+        if moved and self._active is not None:
+            self._retired[self._active] = now + RETIRED_SECONDS
+            self._active = self._candidate
+            self._candidate = None
+            self._candidate_by = None
+        elif connection != self._active:
+            return [], False
+
+        self._answer_by = None
+        heartbeat_s = max(_SHORTEST_HEARTBEAT_SECONDS, heartbeat_s)
+        self._heartbeat_s = min(_LONGEST_HEARTBEAT_SECONDS, heartbeat_s)
+        if self._heartbeat_at is None:
+            self._heartbeat_at = now + self._heartbeat_s
+
+        if self._leased:
+            if moved:
+                _log.debug("lease moved to connection %s", connection)
+                self._renew_at = now + self._renew_after_s
+            return [], moved
+
+        _log.debug("lease granted to connection %s", connection)
+        self._renew_at = now + self._renew_after_s
+        self._leased = True
+        self._was_leased = True
+        reason = ""
+        if self._lost_at is not None:
+            reason = f"back after {now - self._lost_at:.1f} s"
+        self._lost_at = None
+        return [Publish(ConnectionChanged(ConnectionState.CONNECTED, reason))], True
+
+    def _problem(self, connection: int, problem: Problem, now: float) -> list[Effect]:
+        """Take a broker's answer to a message that it did not pass on."""
+        _log.debug("connection %s: problem %s", connection, problem.reference)
+        if problem.reference != "no-lease":
+            return [Publish(Warned(problem.reference, problem.message))]
+        if connection != self._active:
+            # The lease has moved on, and the message is sent again over the other connection.
+            return []
+        if self._leased:
+            # The lease ran out while this machine slept: ask for it again.
+            self._leased = False
+            self._answer_by = now + ANSWER_SECONDS
+            return [self._hello(connection)]
+        if self._answer_by is not None:
+            # It is about a message of before; a Hello is on its way.
+            return []
+        return [Publish(Warned(problem.reference, problem.message))]
+
+    # Time
+
     def tick(self, now: float) -> list[Effect]:
-        """Do what has become due."""
-        effects: list[Effect] = []
-        silent = "the debug stack did not answer in time"
-        if self._active is not None and self._answer_by is not None and now >= self._answer_by:
+        """Do everything that is due."""
+        return [
+            *self._tick_active(now),
+            *self._tick_candidate(now),
+            *self._tick_renewal(now),
+            *self._tick_retired(now),
+        ]
+
+    def _tick_active(self, now: float) -> list[Effect]:
+        """Close the active connection if it gives no answer, or send its Heartbeat."""
+        if self._active is not None and _is_due(self._answer_by, now):
             self._answer_by = None
-            effects.append(Close(self._active, silent))
-        elif self._heartbeat_at is not None and now >= self._heartbeat_at:
+            return [Close(self._active, _NO_ANSWER)]
+        if _is_due(self._heartbeat_at, now):
             self._heartbeat_at = now + self._heartbeat_s
             self._answer_by = now + ANSWER_SECONDS
-            effects.append(self.say(Heartbeat(self.identity.relay)))
-        if (
-            self._candidate is not None
-            and self._candidate_by is not None
-            and now >= self._candidate_by
-        ):
-            self._candidate_by = None
-            effects.append(Close(self._candidate, silent))
-        if self._leased and self._renew_at is not None and now >= self._renew_at:
-            self._renew_at = now + RENEW_AGAIN_SECONDS
-            if self._candidate is None:
-                effects.append(Renew())
+            return [self.send(Heartbeat(self._identity.relay))]
+        return []
+
+    def _tick_candidate(self, now: float) -> list[Effect]:
+        """Close the candidate if it gives no answer."""
+        if self._candidate is None or not _is_due(self._candidate_by, now):
+            return []
+        self._candidate_by = None
+        return [Close(self._candidate, _NO_ANSWER)]
+
+    def _tick_renewal(self, now: float) -> list[Effect]:
+        """Open a candidate when the active connection is old."""
+        if not self._leased or not _is_due(self._renew_at, now):
+            return []
+        self._renew_at = now + RENEW_AGAIN_SECONDS
+        if self._candidate is not None:
+            return []
+        _log.debug("connection %s is old and is replaced", self._active)
+        return [Renew()]
+
+    def _tick_retired(self, now: float) -> list[Effect]:
+        """Close connections that have been replaced."""
+        effects: list[Effect] = []
         for connection, due in self._retired.items():
             if now >= due:
                 self._retired[connection] = math.inf
@@ -222,59 +355,32 @@ class Leasing:
         return effects
 
     def due(self) -> list[float]:
-        """When `tick` has something to do."""
-        due = (
-            self._answer_by,
-            self._heartbeat_at,
-            self._candidate_by,
-            self._renew_at,
-            *self._retired.values(),
-        )
-        return [at for at in due if at is not None]
+        """Return the times at which `tick` has something to do."""
+        times = [self._answer_by, self._heartbeat_at, self._candidate_by, self._renew_at]
+        known = [time for time in times if time is not None]
+        return [*known, *self._retired.values()]
 
     def goodbye(self) -> list[Effect]:
         """Give the lease back."""
-        return [self.say(Goodbye(self.identity.relay))] if self._leased else []
+        if not self._leased:
+            return []
+        return [self.send(Goodbye(self._identity.relay))]
 
     def _hello(self, connection: int, *, renewal: bool = False) -> Send:
-        mine = self.identity
-        takeover = mine.takeover and not self._was_leased
+        identity = self._identity
+        takeover = identity.takeover and not self._was_leased
         return Send(
             connection,
-            Hello(mine.relay, mine.functions, mine.owner, mine.machine, takeover, renewal),
+            Hello(
+                identity.relay,
+                identity.functions,
+                identity.owner,
+                identity.machine,
+                takeover,
+                renewal,
+            ),
         )
 
-    def _problem(self, connection: int, problem: Problem, now: float) -> list[Effect]:
-        if problem.reference == "no-lease":
-            if connection != self._active:
-                return []  # the lease has moved on: what this is about is said again on the other connection
-            if self._leased:  # the lease ran out while this machine slept: ask for it again
-                self._leased = False
-                self._answer_by = now + ANSWER_SECONDS
-                return [self._hello(connection)]
-            if self._answer_by is not None:
-                return []  # about what was sent before; the Hello is on its way
-        return [Tell(Warned(problem.reference, problem.message))]
 
-    def _welcome(
-        self, connection: int, now: float, heartbeat_s: float
-    ) -> tuple[list[Effect], bool]:
-        moved = connection == self._candidate
-        if moved and self._active is not None:
-            self._retired[self._active] = now + RETIRED_SECONDS
-            self._active, self._candidate, self._candidate_by = self._candidate, None, None
-        elif connection != self._active:
-            return [], False
-        self._answer_by = None
-        shortest, longest = _HEARTBEAT_SECONDS
-        self._heartbeat_s = min(longest, max(shortest, heartbeat_s))
-        if self._heartbeat_at is None:
-            self._heartbeat_at = now + self._heartbeat_s
-        if self._leased:
-            self._renew_at = now + self.renew_after_s if moved else self._renew_at
-            return [], moved
-        self._renew_at = now + self.renew_after_s
-        self._leased = self._was_leased = True
-        away = f"back after {now - self._lost_at:.1f} s" if self._lost_at is not None else ""
-        self._lost_at = None
-        return [Tell(ConnectionChanged(ConnectionState.CONNECTED, away))], True
+def _is_due(at: float | None, now: float) -> bool:
+    return at is not None and now >= at

@@ -1,4 +1,4 @@
-"""Decide what ends by the passing of time: invocations at their deadline, workers that do nothing. Pure.
+"""Decide what ends by the passing of time: late invocations, and workers without work. Pure.
 
 All times are on the monotonic clock.
 """

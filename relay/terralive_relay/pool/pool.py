@@ -341,7 +341,7 @@ class Pool:
             self._deferred.append(lambda: request.put(None))
 
     def _start_failed(self, worker: Worker, failure: outcomes.WorkerFailure) -> None:
-        """Answer the invocation that waited for this worker, or keep the failure for the next one."""
+        """Give the failure to an invocation that waits for this worker, or keep it for the next."""
         if worker.generation != self._code.generation:
             return
         for pending in self._waiting:

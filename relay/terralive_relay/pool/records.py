@@ -1,4 +1,4 @@
-"""The pool's records: an invocation without an outcome, one worker, and the result of an invocation."""
+"""The pool's records: a pending invocation, a worker, and the result of an invocation."""
 
 from __future__ import annotations
 

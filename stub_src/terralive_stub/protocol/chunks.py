@@ -202,6 +202,14 @@ class _Partial:
 Key = tuple[Kind, str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class AssemblerStats:
+    """Number of incomplete payloads, and the announced bytes of those with a chunk in memory."""
+
+    payloads: int
+    announced_bytes: int
+
+
 @dataclass(slots=True)
 class Assembler:
     """Puts payloads together from their chunks.
@@ -248,6 +256,11 @@ class Assembler:
         return _decompress(
             chunk.encoding, b"".join(partial.data[part] for part in range(chunk.parts))
         )
+
+    def stats(self) -> AssemblerStats:
+        """Return how much is incomplete."""
+        kept = [partial.first.size for partial in self._partials.values() if partial.data]
+        return AssemblerStats(len(self._partials), sum(kept))
 
     def stalled(self, now: float, *, after: float) -> Iterator[tuple[Chunk, tuple[int, ...]]]:
         """Name the payloads to which nothing was added for `after` seconds: any chunk, and the parts that miss.

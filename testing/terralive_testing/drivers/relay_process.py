@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.sigv4 import Credentials
@@ -115,7 +115,7 @@ def _main() -> None:
         )
         for name, path in settings["functions"].items()
     )
-    identity = Identity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
+    identity = RelayIdentity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
     keys = Credentials(*settings["keys"])
     relay = Relay(
         RelaySettings(settings["url"], settings["region"], settings["stage"], identity, functions),

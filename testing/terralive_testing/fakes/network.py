@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from terralive_relay.connection.effects import Close, Renew, Run, Stop
 from terralive_relay.connection.effects import Effect as RelayEffect
 from terralive_relay.connection.effects import Send as RelaySend
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_stub.broker.exchange import ApiStage, ConnectionIdentity, Exchange, Gone, Lease
 from terralive_stub.protocol.deadline import Deadline
@@ -448,7 +448,7 @@ class RelayActor:
         self._network = network
         self._arn = f"arn:aws:sts::1:assumed-role/Developer-{person}/session"
         self.life, self.person = life, person
-        identity = Identity(life, functions, person, f"{person}s-laptop", takeover)
+        identity = RelayIdentity(life, functions, person, f"{person}s-laptop", takeover)
         self.session = RelaySession(identity, renew_after_s)
         self.stopped: Stop | None = None
         self.dead = False

@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.leasing import RENEW_SECONDS, Identity
+from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -139,7 +139,7 @@ def started(
 ) -> Iterator[Relay]:
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
-    identity = Identity("life", ("orders",), "ana", "laptop")
+    identity = RelayIdentity("life", ("orders",), "ana", "laptop")
     function = replace(
         local_function(folder, code), build=Build(build, folder) if build else None, watch=watch
     )

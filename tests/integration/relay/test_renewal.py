@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
@@ -52,7 +52,7 @@ def test_a_connection_is_renewed_without_a_refusal_a_loss_or_a_handler_that_runs
         stage.url,
         sandbox.region,
         stage.name,
-        Identity("life", (name,), "ana", "laptop"),
+        RelayIdentity("life", (name,), "ana", "laptop"),
         (
             LocalFunction(
                 name=name,

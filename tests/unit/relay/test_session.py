@@ -14,22 +14,28 @@ import pytest
 from terralive_relay.connection.effects import (
     Close,
     Effect,
-    Note,
+    Publish,
+    Remember,
     Renew,
     Run,
     Send,
     Stop,
     StopReason,
-    Tell,
 )
-from terralive_relay.connection.invocations import KEEP_BYTES, KEEP_SECONDS, LATE_SECONDS, _Entry
+from terralive_relay.connection.invocation_store import (
+    KEEP_BYTES,
+    KEEP_SECONDS,
+    LATE_SECONDS,
+    Entry,
+    InvocationStore,
+)
 from terralive_relay.connection.leasing import (
     ANSWER_SECONDS,
     RENEW_AGAIN_SECONDS,
     RENEW_SECONDS,
     RETIRED_SECONDS,
     WAKE_SECONDS,
-    Identity,
+    RelayIdentity,
 )
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import (
@@ -76,11 +82,12 @@ OK = Outcome(b'"ok"')
 HELLO = Hello("life", ("fn",), "ana", "laptop")
 
 
-def live(*, takeover: bool = False) -> RelaySession:
-    session = RelaySession(Identity("life", ("fn",), "ana", "laptop", takeover))
+def live(*, takeover: bool = False, store: InvocationStore | None = None) -> RelaySession:
+    identity = RelayIdentity("life", ("fn",), "ana", "laptop", takeover)
+    session = RelaySession(identity, store=store)
     assert session.opened(1, 0.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover))]
     assert session.received(1, WELCOME, 0.1, NOW_MS) == [
-        Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))
+        Publish(ConnectionChanged(ConnectionState.CONNECTED, ""))
     ]
     return session
 
@@ -185,7 +192,7 @@ def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_
     assert sent(session.finished("r1", OK, 5.0, 2.5, send=True)) == []
     session.opened(1, 4.0)
     back, *waiting = session.received(1, WELCOME, 4.1, NOW_MS)
-    assert back == Tell(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
+    assert back == Publish(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
     assert outcome_in(waiting, peer="c1") == OK
     hear(session, Done("r1", "fn", "c1"))
     session.closed(1, 5.0, "reset", 0.1)
@@ -240,7 +247,7 @@ def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
     """Lambda retries an asynchronous invocation under the same request id."""
     session = live()
     (told,) = hear(session, *invoke(remaining_s=0.0))
-    assert isinstance(told, Tell)
+    assert isinstance(told, Publish)
     assert isinstance(told.event, Warned)
     assert told.event.reference == "invocation-expired"
     assert runs(hear(session, *invoke())) == 1
@@ -258,7 +265,7 @@ def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     )
     *chunks, told = effects
     assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
-    assert isinstance(told, Tell)
+    assert isinstance(told, Publish)
     assert isinstance(told.event, InvocationFinished)
     assert not told.event.ok
 
@@ -270,7 +277,7 @@ def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
 
 
 def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
-    fresh = RelaySession(Identity("life", ("fn",), "ana", "laptop"))
+    fresh = RelaySession(RelayIdentity("life", ("fn",), "ana", "laptop"))
     fresh.opened(1, 0.0)
     assert hear(fresh, LeaseRefused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
     assert hear(live(), LeaseRefused("ben", "pc", 7)) == [
@@ -311,7 +318,7 @@ def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
 
 
 def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> None:
-    session = RelaySession(Identity("r", ("fn",), "ana", "laptop"))
+    session = RelaySession(RelayIdentity("r", ("fn",), "ana", "laptop"))
     session.opened(1, 0.0)
 
     reasons = [
@@ -402,12 +409,12 @@ def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
     run_through(session, "waiting", body=bytes(size), thanks=False)
     for number in range(KEEP_BYTES // size + 3):
         run_through(session, f"r{number}", body=bytes(size))
-    assert session._invocations._kept_bytes <= KEEP_BYTES
+    assert session.stats().result_bytes <= KEEP_BYTES
     assert sent(hear(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
     assert outcome_in(hear(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(size)
 
 
-class CountingDict(OrderedDict[str, _Entry]):
+class CountingDict(OrderedDict[str, Entry]):
     """Counts the entries that were looked at."""
 
     looked_at = 0
@@ -417,20 +424,20 @@ class CountingDict(OrderedDict[str, _Entry]):
             self.looked_at += 1
             yield key
 
-    def __getitem__(self, key: str) -> _Entry:
+    def __getitem__(self, key: str) -> Entry:
         self.looked_at += 1
         return super().__getitem__(key)
 
-    def values(self) -> ValuesView[_Entry]:  # type: ignore[override]  # typeshed names CPython's own view types
+    def values(self) -> ValuesView[Entry]:  # type: ignore[override]  # typeshed names CPython's own view types
         return ValuesView(self)
 
-    def items(self) -> ItemsView[str, _Entry]:  # type: ignore[override]  # likewise
+    def items(self) -> ItemsView[str, Entry]:  # type: ignore[override]  # likewise
         return ItemsView(self)
 
 
 def test_a_tick_costs_the_same_whatever_is_remembered() -> None:
-    session = live()
-    entries = session._invocations._entries = CountingDict()
+    entries = CountingDict()
+    session = live(store=InvocationStore(entries))
     for number in range(500):
         run_through(session, f"r{number}", now=1.0 + number / 1000, thanks=number % 2 == 0)
     entries.looked_at = 0
@@ -494,7 +501,7 @@ def test_a_first_connection_that_dies_while_the_lease_moves_is_no_loss() -> None
     session.opened(2, 3.0)
     assert session.closed(1, 3.1, "reset", None) == []
     assert session.received(2, WELCOME, 3.2, NOW_MS) == [
-        Tell(ConnectionChanged(ConnectionState.CONNECTED, ""))
+        Publish(ConnectionChanged(ConnectionState.CONNECTED, ""))
     ]
 
 
@@ -518,7 +525,7 @@ def test_a_changed_network_costs_every_connection_at_once() -> None:
 def test_an_invocation_that_never_arrives_whole_is_told_and_forgotten() -> None:
     session = live()
     hear(session, invoke(random.Random(1).randbytes(3 * CHUNK_BYTES))[0])
-    told = [effect.event for effect in session.tick(40.0) if isinstance(effect, Tell)]
+    told = [effect.event for effect in session.tick(40.0) if isinstance(effect, Publish)]
     (warned,) = [event for event in told if isinstance(event, Warned)]
     assert warned.reference == "invocation-incomplete"
     assert "r1" in warned.message
@@ -540,16 +547,16 @@ def started(effects: list[Effect]) -> InvocationStarted:
     (event,) = [
         effect.event
         for effect in effects
-        if isinstance(effect, Tell) and isinstance(effect.event, InvocationStarted)
+        if isinstance(effect, Publish) and isinstance(effect.event, InvocationStarted)
     ]
     return event
 
 
 def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> None:
     first = live()
-    (note,) = [effect for effect in hear(first, *invoke()) if isinstance(effect, Note)]
+    (note,) = [effect for effect in hear(first, *invoke()) if isinstance(effect, Remember)]
     second = RelaySession(
-        Identity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen}
+        RelayIdentity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen}
     )
     second.opened(1, 0.0)
     second.received(1, WELCOME, 0.1, NOW_MS)
@@ -573,7 +580,7 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
     session.finished("r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, send=True)
     hear(session, Done("r1", "fn", "c1"))
     effects = hear(session, *invoke(peer="c2"), now=61.0)
-    (warned,) = [effect.event for effect in effects if isinstance(effect, Tell)]
+    (warned,) = [effect.event for effect in effects if isinstance(effect, Publish)]
     assert isinstance(warned, Warned)
     assert "tries r1 again after 60 s" in warned.message
     assert runs(effects) == 0
@@ -582,7 +589,9 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
         == "ValueError"
     )
     assert not [
-        effect for effect in hear(session, *invoke(peer="c3"), now=61.1) if isinstance(effect, Tell)
+        effect
+        for effect in hear(session, *invoke(peer="c3"), now=61.1)
+        if isinstance(effect, Publish)
     ]
 
 

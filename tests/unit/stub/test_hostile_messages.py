@@ -20,9 +20,8 @@ from botocore.exceptions import ClientError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from terralive_relay.connection.effects import Effect, Run, Send, Stop, Tell
-from terralive_relay.connection.invocations import Invocations
-from terralive_relay.connection.leasing import Identity
+from terralive_relay.connection.effects import Effect, Publish, Run, Send, Stop
+from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
 from terralive_stub.broker.exchange import LEASE_MS, ApiStage, Exchange
@@ -124,7 +123,7 @@ class RelaySide:
     """
 
     session: RelaySession = field(
-        default_factory=lambda: RelaySession(Identity("life", ("fn",), "ana", "laptop"))
+        default_factory=lambda: RelaySession(RelayIdentity("life", ("fn",), "ana", "laptop"))
     )
     now: float = 0.0
     connection: int = 0
@@ -139,10 +138,6 @@ class RelaySide:
         self.connection += 1
         self._do(self.session.opened(self.connection, self.now))
         self.hear(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
-
-    @property
-    def kept(self) -> Invocations:
-        return self.session._invocations
 
     def hear(self, text: str) -> list[Message]:
         self.now += 0.01
@@ -175,7 +170,7 @@ class RelaySide:
                     sent.append(decode(encode(message)))
                 case Run(invocation=invocation):
                     self.ran.append(invocation.request_id)
-                case Tell(event=Warned(message=message)):
+                case Publish(event=Warned(message=message)):
                     self.warned.append(message)
                 case Stop():
                     self.stopped = True
@@ -204,7 +199,7 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
         before = len(relay.ran)
         assert len(relay.hear(text)) <= 2, "one message must not cost many"
         assert len(relay.ran) - before <= 1
-        assert len(relay.kept._entries) == len(relay.ran)
+        assert relay.session.stats().invocations == len(relay.ran)
         relay.tick()
         if (
             relay.stopped
@@ -226,12 +221,8 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
         assert relay.hear(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
         assert relay.hear(encode(Done(name, "fn", "c1"))) == []
         assert relay.hear(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
-    kept = relay.kept
-    assert [len(held) for held in (kept._entries, kept._finished, kept._assembler._partials)] == [
-        0,
-        0,
-        0,
-    ]
+    stats = relay.session.stats()
+    assert (stats.invocations, stats.results, stats.incomplete) == (0, 0, 0)
 
 
 def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
@@ -239,16 +230,15 @@ def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
     relay.connect()
     for number in range(300):
         relay.hear(encode(endless(number)))
-    assembler = relay.kept._assembler
-    kept = [partial for partial in assembler._partials.values() if partial.data]
-    assert sum(partial.first.size for partial in kept) <= assembler.most_bytes
+    stats = relay.session.stats()
+    assert 0 < stats.incomplete_bytes <= Assembler().most_bytes
     relay.invoke("fresh")
     assert relay.ran == ["fresh"]
     end = relay.now + 60
     while relay.now < end:
         relay.tick()
         relay.hear(encode(Welcome("life", NOW_MS, 20_000)))
-    assert assembler._partials == {}
+    assert relay.session.stats().incomplete == 0
 
 
 def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event_out() -> None:
