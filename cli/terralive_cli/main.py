@@ -14,22 +14,20 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias
 
 import click
 
 from terralive_cli.configuration.loading import find_project, load
-from terralive_cli.configuration.values import Config, Flags, Output
+from terralive_cli.configuration.options import Typed, setting_options
+from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 
 Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
-_Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
 _SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_FLAGS: Final = tuple(item.name for item in fields(Flags))
 _OUTPUTS: Final = tuple(item.value for item in Output)
 
 
@@ -39,53 +37,8 @@ class Run(Protocol):
     def __call__(self, config: Config, ui: Ui, **options: Option) -> int: ...
 
 
-@dataclass(slots=True)
-class Typed:
-    """What was typed so far; the words behind the command's name win over the ones before it."""
-
-    project: str | None = None
-    flags: Flags = field(default_factory=Flags)
-
-    def add(self, values: Mapping[str, object]) -> None:
-        given = {name: value for name, value in values.items() if value is not None}
-        project = given.pop("project", None)
-        self.project = str(project) if project is not None else self.project
-        self.flags = replace(self.flags, **given)  # type: ignore[arg-type] # click has checked each option's type
-
-
-def global_options(command: _Decorated, *, debug: bool = True) -> _Decorated:
-    """Add the options that every command takes, before and behind its name.
-
-    `debug` only before it for `start`.
-    """
-    options = (
-        click.option("--project", metavar="DIR", help="The app's folder.  [default: this one]"),
-        click.option("--stage", metavar="S", help="The stage to work on.  [default: dev-{user}]"),
-        click.option("--region", metavar="R", help="The AWS region."),
-        click.option(
-            "--sandbox/--no-sandbox",
-            default=None,
-            help="Use AWS in one local process; needs no account.",
-        ),
-        click.option("--output", type=click.Choice(_OUTPUTS), help="How to show what happens."),
-        click.option(
-            "--yes", "-y", is_flag=True, default=None, help="Change things without asking."
-        ),
-        click.option(
-            "--allow-protected", is_flag=True, default=None, help="Touch a protected stage."
-        ),
-    )
-    if debug:
-        command = click.option(
-            "--debug", is_flag=True, default=None, help="Print a traceback with an error."
-        )(command)
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
 @click.group(context_settings=_SETTINGS)
-@global_options
+@setting_options
 @click.version_option(package_name="terralive", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context, /, **values: object) -> None:
@@ -100,7 +53,12 @@ def cli(context: click.Context, /, **values: object) -> None:
 
 
 def command(
-    name: str, short_help: str, *, program: bool = True, changes: bool = True, debug: bool = True
+    name: str,
+    short_help: str,
+    *,
+    program: bool = True,
+    changes: bool = True,
+    without: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command whose body is `terralive_cli.commands.<name>.run`.
 
@@ -109,7 +67,7 @@ def command(
         short_help: its line in `terralive --help`.
         program: whether it needs a Terraform program in the project.
         changes: whether it touches the stage's functions, and so must not touch a protected stage.
-        debug: whether `--debug` behind its name asks for tracebacks, as it does before it.
+        without: settings that have no option after the command's name.
     """
 
     def decorate(definition: Callable[..., None]) -> click.Command:
@@ -117,14 +75,15 @@ def command(
             typed = click.get_current_context().obj
             if not isinstance(typed, Typed):
                 raise TypeError("a command outside its group")
-            shared = {key: values.pop(key) for key in ("project", *_FLAGS) if key in values}
-            typed.add(shared)
+            typed.take(values)
             return _execute(name, typed, values, program=program, changes=changes)
 
         body.__doc__ = definition.__doc__
         # click keeps an option's definition on the function it decorates.
         body.__dict__.update(definition.__dict__)
-        return cli.command(name, short_help=short_help)(global_options(body, debug=debug))
+        return cli.command(name, short_help=short_help)(
+            setting_options(body, name=name, without=without)
+        )
 
     return decorate
 
@@ -162,13 +121,8 @@ def _init() -> None:
     """Write terralive.toml where there is none, or what one of the options names."""
 
 
-@command("start", "Run your functions here, live, until Ctrl-C.", debug=False)
+@command("start", "Run your functions here, live, until Ctrl-C.", without=("debug",))
 @click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
-@click.option(
-    "--forward-logs/--no-forward-logs",
-    default=None,
-    help="Show handlers' output in CloudWatch too.",
-)
 @click.option(
     "--debug",
     "debugged",
@@ -256,8 +210,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _execute(
     name: str, typed: Typed, options: Mapping[str, object], *, program: bool, changes: bool
 ) -> int:
-    project = typed.project or os.environ.get("TERRALIVE_PROJECT")
-    folder = Path(project) if project else find_project(Path.cwd())
+    project = typed.flags.get("project") or os.environ.get("TERRALIVE_PROJECT")
+    folder = find_project(Path.cwd())
+    if project:
+        folder = Path(str(project))
     config = load(project=folder, flags=typed.flags, environ=os.environ, user=_login())
     with Renderer.start(config.output, sys.stdout) as renderer:
         ui = Ui(

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 import uuid
-from dataclasses import replace
 from typing import Final
 
 from terralive_cli.configuration.values import Config
@@ -35,14 +34,12 @@ def run(
     ui: Ui,
     *,
     takeover: bool = False,
-    forward_logs: bool | None = None,
     debugged: tuple[str, ...] = (),
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
 ) -> int:
     """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
-    config = config if forward_logs is None else replace(config, forward_logs=forward_logs)
     with opened(config, may_start_sandbox=True) as target:
         deployment = Deployment(config, target, ui.emit, debugging)
         try:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from terralive_cli.configuration.table import closest
+from terralive_cli.configuration.suggestion import closest
 
 # The names made from these hold at most 64 characters (debug_settings.resource_name cuts and marks
 # longer ones).

@@ -1,29 +1,46 @@
-"""The configuration as frozen values, and what they decide: which settings are a function's, what is protected.
+"""The configuration: every setting that terralive has, and the frozen values that hold them.
 
-`loading.py` makes them; everything behind it takes values and gives values. No setting is read
-anywhere else.
+Each setting is declared on the field that holds it (see `settings.py`). `loading.py` makes the
+values. No other module reads a setting, except those in `READ_ELSEWHERE`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.configuration import rules
+from terralive_cli.configuration.kinds import (
+    Choice,
+    CodeFolder,
+    Document,
+    Files,
+    Folder,
+    Labels,
+    Number,
+    Program,
+    ProgramName,
+    Switch,
+    Text,
+    Texts,
+)
+from terralive_cli.configuration.settings import Setting, declare, declare_table
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.documents import Json
 
 FILE: Final = "terralive.toml"
-PROTECTED: Final = ("prod*", "main")
-WORKERS: Final = 16
+
+# Lambda's own default: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
+_MOST_WORKERS: Final = 1000
 
 
 class Output(StrEnum):
-    """How events are shown."""
+    """Format of the output."""
 
     RICH = "rich"
     PLAIN = "plain"
@@ -31,169 +48,598 @@ class Output(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Flags:
-    """What the command line said; None where it said nothing."""
-
-    stage: str | None = None
-    region: str | None = None
-    sandbox: bool | None = None
-    output: str | None = None
-    yes: bool | None = None
-    allow_protected: bool | None = None
-    debug: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class TerraformConfig:
     """The Terraform program.
 
     Attributes:
-        dir: its absolute folder: the root module, or where `app` is run.
-        app: the command of a CDK for Terraform program (`python main.py`); None for plain
-            Terraform.
-        stack: which of that program's stacks; None where it has one.
+        dir: absolute folder of the root module, or the folder in which `app` runs.
+        app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
+        stack: name of that program's stack; None if the program has only one.
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
-        found: whether there is a program at all.
+        found: true if the folder holds a Terraform program.
     """
 
-    dir: Path
-    app: str | None = None
-    stack: str | None = None
-    binary: str = "terraform"
-    var_files: tuple[Path, ...] = ()
+    dir: Path = field(
+        metadata=declare(
+            Setting(
+                Folder(),
+                "Folder of the Terraform configuration or of `cdktf.json`.",
+                key="terraform.dir",
+                env="TERRALIVE_TERRAFORM_DIR",
+                shown_default="the project's folder",
+            )
+        )
+    )
+    app: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "Command that runs your CDK for Terraform program.",
+                key="terraform.app",
+                shown_default="`app` in `cdktf.json`, if there is one",
+            )
+        ),
+    )
+    stack: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "Name of the program's stack to make live.",
+                key="terraform.stack",
+                shown_default="the program's only stack",
+            )
+        ),
+    )
+    binary: str = field(
+        default="terraform",
+        metadata=declare(
+            Setting(
+                ProgramName(),
+                "`terraform`, `tofu`, `terragrunt`, or a path.",
+                key="terraform.binary",
+                env="TERRALIVE_TERRAFORM_BINARY",
+            )
+        ),
+    )
+    var_files: tuple[Path, ...] = field(
+        default=(),
+        metadata=declare(
+            Setting(
+                Files(),
+                "Files for `-var-file`, relative to the project's folder.",
+                key="terraform.var_files",
+            )
+        ),
+    )
     found: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """Where the debug stack's state is; placeholders are already put in."""
+    """Terraform backend for the state of the debug stack. Its placeholders are filled."""
 
-    type: str
-    config: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    type: str = field(
+        metadata=declare(
+            Setting(
+                Text(),
+                "Terraform backend for the state of the debug stack. A cleanup job on another "
+                "machine needs a remote backend.",
+                key="backend.type",
+                shown_default="`local`, under `.terralive/`",
+                rule=rules.backend,
+            )
+        )
+    )
+    config: Mapping[str, Json] = field(
+        default_factory=dict,
+        repr=False,
+        metadata=declare(
+            Setting(
+                Document(placeholders=("app", "stage", "user")),
+                "Arguments of the `backend` block. terralive replaces `{app}`, `{stage}` and "
+                "`{user}` in them.",
+                key="backend.config",
+            )
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class DebugStackConfig:
-    """What an organisation demands of the debug stack (see `DebugStackSettings`)."""
+    """An organisation's demands on the debug stack (see `DebugStackSettings`)."""
 
-    permissions_boundary: str | None = None
-    role_path: str = "/"
-    name_prefix: str = "terralive"
-    tags: Mapping[str, str] = field(default_factory=dict)
-    kms_key: str | None = None
-    log_retention_days: int = 7
+    permissions_boundary: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "ARN of the permissions boundary for the broker's role.",
+                key="debug_stack.permissions_boundary",
+                rule=rules.permissions_boundary,
+            )
+        ),
+    )
+    role_path: str = field(
+        default="/",
+        metadata=declare(
+            Setting(
+                Text(),
+                "Path of the broker's role.",
+                key="debug_stack.role_path",
+                rule=rules.role_path,
+            )
+        ),
+    )
+    name_prefix: str = field(
+        default="terralive",
+        metadata=declare(
+            Setting(
+                Text(),
+                "Prefix of the names of all resources that terralive creates.",
+                key="debug_stack.name_prefix",
+                rule=rules.name,
+            )
+        ),
+    )
+    tags: Mapping[str, str] = field(
+        default_factory=dict,
+        metadata=declare(
+            Setting(
+                Labels(),
+                "Tags of all resources that terralive creates, in addition to its own tags.",
+                key="debug_stack.tags",
+                rule=rules.tags,
+            )
+        ),
+    )
+    kms_key: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "ARN of the KMS key that encrypts the table and the logs.",
+                key="debug_stack.kms_key",
+                shown_default="keys that AWS owns",
+                rule=rules.kms_key,
+            )
+        ),
+    )
+    log_retention_days: int = field(
+        default=7,
+        metadata=declare(
+            Setting(
+                Number(1, max(rules.RETENTION_DAYS)),
+                "Days for which CloudWatch Logs keeps the broker's log.",
+                key="debug_stack.log_retention_days",
+                rule=rules.retention,
+            )
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StubImages:
+    """The stub as a container image, by architecture.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
+    """
+
+    x86_64: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "The stub as a container image in ECR, for functions that are container images. "
+                "terralive replaces `{region}`.",
+                key="stub_image.x86_64",
+                rule=rules.image,
+            )
+        ),
+    )
+    arm64: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "The same for functions whose `architectures` are `arm64`.",
+                key="stub_image.arm64",
+                rule=rules.image,
+            )
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionSettings:
-    """What the file says of the functions that `pattern` matches; None where it says nothing.
+    """Settings of the functions that `pattern` matches; None for a setting that is not given.
 
     Attributes:
-        pattern: a Terraform address or function name, `*` and `?` allowed.
-        path: the absolute local code root.
-        runtime: what runs the handler, where the configuration does not say (a container image).
+        pattern: a Terraform address or function name; `*` and `?` are wildcards.
+        path: absolute folder of the local code.
+        runtime: the runtime, if the Terraform configuration does not name one (a container image).
         python, node: an absolute path, or a bare command name (`python3.12`).
-        command: what to run instead of a runtime of terralive's: a program that speaks the Runtime
-            API, its arguments.
-        build: a shell command that makes the code in `path`, run in the project's folder.
-        watch: globs, relative to `path`.
+        command: a program that speaks the Runtime API, and its arguments. It runs instead of
+            terralive's own runtime.
+        build: a shell command that makes the code in `path`; it runs in the project's folder.
+        watch: glob patterns, relative to `path`.
     """
 
     pattern: str
-    path: Path | None = None
-    handler: str | None = None
-    runtime: str | None = None
-    python: Path | None = None
-    node: Path | None = None
-    command: tuple[str, ...] = ()
-    build: str | None = None
-    watch: tuple[str, ...] = ()
-    max_workers: int = WORKERS
+    path: Path | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                CodeFolder(),
+                "Folder of the function's local code.",
+                key='functions."NAME".path',
+                shown_default="as found in the Terraform configuration",
+            )
+        ),
+    )
+    handler: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "The local handler.",
+                key='functions."NAME".handler',
+                shown_default="as deployed",
+            )
+        ),
+    )
+    runtime: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "Runtime of a container image (`python3.13`, `nodejs22.x`).",
+                key='functions."NAME".runtime',
+                shown_default="as deployed",
+            )
+        ),
+    )
+    python: Path | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Program(),
+                "Interpreter of a Python handler.",
+                key='functions."NAME".python',
+                shown_default="the project's venv, else the Python that runs terralive",
+            )
+        ),
+    )
+    node: Path | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Program(),
+                "Interpreter of a Node.js handler, version 18 or newer.",
+                key='functions."NAME".node',
+                shown_default="`node` on `PATH`, else the one that terralive's extra `node` "
+                "installs",
+            )
+        ),
+    )
+    command: tuple[str, ...] = field(
+        default=(),
+        metadata=declare(
+            Setting(
+                Texts(),
+                "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
+                "handler instead of terralive's own runtime.",
+                key='functions."NAME".command',
+                shown_default="terralive's own runtime for Python and Node.js; the function's "
+                "`bootstrap` for `provided.*`",
+            )
+        ),
+    )
+    build: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "Shell command that makes the code in `path`. It runs in the project's folder, at "
+                "the start and after a change. Name its source files in `watch`: otherwise "
+                "terralive takes files that change during a build for its output.",
+                key='functions."NAME".build',
+            )
+        ),
+    )
+    watch: tuple[str, ...] = field(
+        default=(),
+        metadata=declare(
+            Setting(
+                Texts(),
+                "Glob patterns, relative to `path`. A change of a matching file reloads the "
+                "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
+                "watched ones.",
+                key='functions."NAME".watch',
+                shown_default="all files below `path`",
+            )
+        ),
+    )
+    max_workers: int = field(
+        default=16,
+        metadata=declare(
+            Setting(
+                Number(1, _MOST_WORKERS),
+                "Number of invocations that may run at the same time.",
+                key='functions."NAME".max_workers',
+            )
+        ),
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that can be set.
+    """The whole configuration.
 
-    `workspace`: Terraform's own, or ""; `region` None: the AWS profile's; `output` None: what suits
-        the terminal.
+    Attributes:
+        terraform: the Terraform program.
+        workspace: the selected Terraform workspace; "" if none is selected.
+        region: the AWS region; None for the region of the AWS profile.
+        output: format of the output; None for the one that suits the terminal.
+        backend: None for a local state under `.terralive/`.
+        stub_images: the stub as a container image, by architecture.
+        functions: settings of functions, in the order of the file.
     """
 
-    project: Path
-    app: str
-    stage: str
-    user: str
-    terraform: TerraformConfig
+    project: Path = field(
+        metadata=declare(
+            Setting(
+                Text(),
+                "The project's folder. Paths in `terralive.toml` are relative to it.",
+                flag="--project",
+                metavar="DIR",
+                env="TERRALIVE_PROJECT",
+                shown_default="the nearest folder with a `terralive.toml`, from the current "
+                "folder upwards, else the current folder",
+            )
+        )
+    )
+    app: str = field(
+        metadata=declare(
+            Setting(
+                Text(),
+                "Name of the app. It is part of every name and tag.",
+                key="app",
+                env="TERRALIVE_APP",
+                shown_default="the name of the project's folder",
+                rule=rules.name,
+            )
+        )
+    )
+    stage: str = field(
+        metadata=declare(
+            Setting(
+                Text(placeholders=("user",)),
+                "The deployed copy of the app to work on. `{user}` is your user name.",
+                key="stage",
+                flag="--stage",
+                metavar="S",
+                env="TERRALIVE_STAGE",
+                shown_default="`dev-{user}`",
+                rule=rules.name,
+            )
+        )
+    )
+    user: str = field(
+        metadata=declare(
+            Setting(
+                Text(),
+                "Your user name: the value of `{user}`, and the owner of the stage.",
+                env="TERRALIVE_USER",
+                shown_default="your login name",
+            )
+        )
+    )
+    terraform: TerraformConfig = field(metadata=declare_table(TerraformConfig))
     workspace: str = ""
-    region: str | None = None
-    sandbox: bool = False
-    forward_logs: bool = False
-    output: Output | None = None
-    yes: bool = False
-    debug: bool = False
-    protected: tuple[str, ...] = PROTECTED
-    allow_protected: bool = False
-    backend: BackendConfig | None = None
-    debug_stack: DebugStackConfig = field(default_factory=DebugStackConfig)
-    stub_images: Mapping[str, str] = field(default_factory=dict)  # by architecture
-    functions: tuple[FunctionSettings, ...] = ()
+    region: str | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Text(),
+                "The AWS region.",
+                key="region",
+                flag="--region",
+                metavar="R",
+                env="TERRALIVE_REGION",
+                shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS "
+                "profile",
+                rule=rules.region,
+            )
+        ),
+    )
+    sandbox: bool = field(
+        default=False,
+        metadata=declare(
+            Setting(
+                Switch(),
+                "Use AWS in one local process instead of an account.",
+                key="sandbox",
+                flag="--sandbox",
+                env="TERRALIVE_SANDBOX",
+            )
+        ),
+    )
+    output: Output | None = field(
+        default=None,
+        metadata=declare(
+            Setting(
+                Choice(Output),
+                "Format of the output: `rich`, `plain`, or `json` (one object per line, for "
+                "scripts).",
+                key="output",
+                flag="--output",
+                metavar="KIND",
+                env="TERRALIVE_OUTPUT",
+                shown_default="`rich` in a terminal, else `plain`",
+            )
+        ),
+    )
+    forward_logs: bool = field(
+        default=False,
+        metadata=declare(
+            Setting(
+                Switch(),
+                "Also write the local output of handlers to the functions' logs in CloudWatch (at "
+                "most 90 KB per second and invocation).",
+                key="forward_logs",
+                flag="--forward-logs",
+                command="start",
+                env="TERRALIVE_FORWARD_LOGS",
+            )
+        ),
+    )
+    yes: bool = field(
+        default=False,
+        metadata=declare(
+            Setting(
+                Switch(),
+                "Change things without a question.",
+                flag="--yes",
+                short="-y",
+                env="TERRALIVE_YES",
+            )
+        ),
+    )
+    debug: bool = field(
+        default=False,
+        metadata=declare(
+            Setting(
+                Switch(),
+                "Print a traceback with every error. Write it before `start`: after `start`, "
+                "`--debug` names a function.",
+                flag="--debug",
+                env="TERRALIVE_DEBUG",
+            )
+        ),
+    )
+    protected: tuple[str, ...] = field(
+        default=("prod*", "main"),
+        metadata=declare(
+            Setting(
+                Texts(),
+                "Stages, Terraform workspaces and variables files that terralive does not touch.",
+                key="protected",
+            )
+        ),
+    )
+    allow_protected: bool = field(
+        default=False,
+        metadata=declare(
+            Setting(
+                Switch(),
+                "Touch a protected stage in this run.",
+                flag="--allow-protected",
+            )
+        ),
+    )
+    backend: BackendConfig | None = field(default=None, metadata=declare_table(BackendConfig))
+    debug_stack: DebugStackConfig = field(
+        default_factory=DebugStackConfig, metadata=declare_table(DebugStackConfig)
+    )
+    stub_images: Mapping[str, str] = field(default_factory=dict, metadata=declare_table(StubImages))
+    functions: tuple[FunctionSettings, ...] = field(
+        default=(), metadata=declare_table(FunctionSettings)
+    )
 
     def function_for(self, address: str, name: str) -> FunctionSettings | None:
-        """Find what the file says of a function, or of one instance of a function with `count` or `for_each`.
+        """Return the settings of a function, or of one instance with `count` or `for_each`.
 
-        The exact address or name goes first, then a pattern that names instances
-        (`….worker["eu-*"]`), then the address without instance keys (`….worker` stands for all its
-        instances), then any pattern, in file order.
+        The order of precedence: the exact address or name; a pattern that names instances
+        (`….worker["eu-*"]`); the address without instance keys (`….worker` is for all instances);
+        any other pattern. Within one rank the first one in the file counts.
         """
         declared = without_keys(address)
-        own, all_names = {address, name} - {""}, {address, name, declared} - {""}
-        ranks: tuple[Callable[[str], bool], ...] = (
-            lambda pattern: pattern in own,
-            lambda pattern: pattern != without_keys(pattern) and _matches(pattern, address),
-            lambda pattern: pattern == declared,
-            lambda pattern: any(_matches(pattern, item) for item in all_names),
-        )
-        return next((item for fits in ranks for item in self.functions if fits(item.pattern)), None)
+        exact = {address, name} - {""}
+        all_names = {address, name, declared} - {""}
+        ranks: list[list[FunctionSettings]] = [[], [], [], []]
+        for item in self.functions:
+            if item.pattern in exact:
+                ranks[0].append(item)
+            elif _names_instances(item.pattern) and _matches(item.pattern, address):
+                ranks[1].append(item)
+            elif item.pattern == declared:
+                ranks[2].append(item)
+            elif any(_matches(item.pattern, known) for known in all_names):
+                ranks[3].append(item)
+        for rank in ranks:
+            if rank:
+                return rank[0]
+        return None
 
     def of_instances(self, address: str) -> tuple[FunctionSettings, ...]:
-        """Find what the file says of single instances of a function (`….worker["eu"]`, `….worker[*]`)."""
-        declared = ((item, without_keys(item.pattern)) for item in self.functions)
-        return tuple(
-            item for item, base in declared if base != item.pattern and _matches(base, address)
-        )
+        """Return the settings of single instances of a function (`….worker["eu"]`)."""
+        found = []
+        for item in self.functions:
+            base = without_keys(item.pattern)
+            if _names_instances(item.pattern) and _matches(base, address):
+                found.append(item)
+        return tuple(found)
 
     def require_program(self) -> TerraformConfig:
-        """Give the Terraform program, or raise ConfigurationError where the project has none."""
+        """Return the Terraform program.
+
+        Raises:
+            ConfigurationError: `no-terraform-program`.
+        """
         if self.terraform.found:
             return self.terraform
         raise ConfigurationError(
             "no-terraform-program",
-            f"No Terraform configuration in {self.terraform.dir}: neither *.tf files nor a cdktf.json.",
-            hint=f'Go to your app\'s folder, give `--project DIR`, or name it in {FILE}: [terraform] dir = "infra".',
+            f"No Terraform configuration in {self.terraform.dir}: there are no *.tf files and no "
+            "cdktf.json.",
+            hint="Go to your app's folder, add `--project DIR`, or name the folder in "
+            f'{FILE}: [terraform] dir = "infra".',
         )
 
     def refuse_protected(self) -> None:
-        """Raise ConfigurationError for what is not to be touched: a stage, a Terraform workspace, a variables file.
+        """Raise ConfigurationError if the stage, the workspace or a variables file is protected.
 
-        Plain Terraform knows nothing of stages: what it deploys is told apart by the last two.
+        Plain Terraform knows no stages: a workspace or a variables file tells its copies apart.
         """
+        if self.allow_protected:
+            return
         named = [("Stage", self.stage)]
         if not self.sandbox:
-            named += [("Terraform workspace", self.workspace)]
-            named += [
-                ("Variables file", file.name.partition(".")[0]) for file in self.terraform.var_files
-            ]
+            named.append(("Terraform workspace", self.workspace))
+            for file in self.terraform.var_files:
+                named.append(("Variables file", file.name.partition(".")[0]))
         for kind, name in named:
-            pattern = next((item for item in self.protected if _matches(item, name)), None)
-            if pattern is None or self.allow_protected:
-                continue
-            raise ConfigurationError(
-                "stage-protected",
-                f'{kind} "{name}" is protected (by "{pattern}"): its functions would run on this machine.',
-                hint="Work on a stage of your own (`--stage dev-…`, a workspace and variables of your own), or, if "
-                "this is meant, add `--allow-protected`.",
-            )
+            for pattern in self.protected:
+                if _matches(pattern, name):
+                    raise _protected(kind, name, pattern)
+
+
+# Settings that other parts of terralive read from the environment.
+READ_ELSEWHERE: Final = (
+    Setting(
+        Folder(),
+        "Mirror folder from which Terraform installs provider plugins (see `terraform providers "
+        "mirror`).",
+        env="TERRALIVE_PROVIDER_MIRROR",
+        shown_default="Terraform's own sources: the registry, or an implied mirror folder",
+    ),
+)
+
+
+def _protected(kind: str, name: str, pattern: str) -> ConfigurationError:
+    return ConfigurationError(
+        "stage-protected",
+        f'{kind} "{name}" is protected (by "{pattern}"): its functions would run on this machine.',
+        hint="Work on a stage of your own (`--stage dev-…`, with its own workspace and variables "
+        "file). If you are sure, add `--allow-protected`.",
+    )
+
+
+def _names_instances(pattern: str) -> bool:
+    return pattern != without_keys(pattern)
 
 
 def _matches(pattern: str, value: str) -> bool:

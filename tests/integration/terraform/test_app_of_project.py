@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.configuration.loading import load
-from terralive_cli.configuration.values import Flags
 from terralive_cli.deploy.deployment import app_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.app import App, CdktfApp, PlainApp
 
 
 def app_in(project: Path) -> App:
-    return app_of(load(project=project, flags=Flags(), environ={}, user="ana"))
+    return app_of(load(project=project, flags={}, environ={}, user="ana"))
 
 
 def test_a_cdktf_program_below_the_project_runs_in_its_own_folder_with_the_named_stack(

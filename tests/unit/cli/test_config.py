@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.configuration.loading import find_project, load
+from terralive_cli.configuration.loading import Flags, find_project, load
 from terralive_cli.configuration.values import (
     Config,
     DebugStackConfig,
-    Flags,
     FunctionSettings,
     Output,
 )
@@ -42,7 +41,7 @@ def read(
 ) -> Config:
     if toml:
         (project / "terralive.toml").write_text(toml, "utf-8")
-    return load(project=project, flags=flags or Flags(), environ=environ or {}, user=user)
+    return load(project=project, flags=flags or {}, environ=environ or {}, user=user)
 
 
 def mistakes(project: Path, toml: str, **more: Mapping[str, str]) -> str:
@@ -93,14 +92,14 @@ def test_flag_wins_over_environment_over_file_over_default(project: Path) -> Non
 
     assert read(project, toml).stage == "of-file"
     assert read(project, toml, environ=environ).stage == "of-environment"
-    assert read(project, toml, environ=environ, flags=Flags(stage="of-flag")).stage == "of-flag"
+    assert read(project, toml, environ=environ, flags={"stage": "of-flag"}).stage == "of-flag"
 
 
 def test_a_flag_may_switch_off_what_the_file_switches_on(project: Path) -> None:
     assert read(project, "sandbox = true").sandbox
     assert not read(project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "0"}).sandbox
     assert not read(
-        project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "1"}, flags=Flags(sandbox=False)
+        project, "sandbox = true", environ={"TERRALIVE_SANDBOX": "1"}, flags={"sandbox": False}
     ).sandbox
 
 
@@ -112,7 +111,7 @@ def test_region_comes_from_aws_own_variables_where_terralive_has_none(project: P
 
 
 def test_stage_flag_may_use_the_user(project: Path) -> None:
-    assert read(project, flags=Flags(stage="try-{user}")).stage == "try-ana"
+    assert read(project, flags={"stage": "try-{user}"}).stage == "try-ana"
 
 
 def test_backend_gets_app_and_stage_put_in(project: Path) -> None:
@@ -243,11 +242,11 @@ def test_a_folder_without_terraform_is_told_only_by_what_needs_it(tmp_path: Path
 
 def test_a_protected_stage_is_refused_without_the_flag(project: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
-        read(project, flags=Flags(stage="production")).refuse_protected()
+        read(project, flags={"stage": "production"}).refuse_protected()
     assert caught.value.reference == "stage-protected"
-    read(project, flags=Flags(stage="production", allow_protected=True)).refuse_protected()
-    read(project, flags=Flags(stage="dev-ana")).refuse_protected()
-    read(project, "protected = []", flags=Flags(stage="main")).refuse_protected()
+    read(project, flags={"stage": "production", "allow_protected": True}).refuse_protected()
+    read(project, flags={"stage": "dev-ana"}).refuse_protected()
+    read(project, "protected = []", flags={"stage": "main"}).refuse_protected()
 
 
 def test_terralive_is_found_from_a_folder_below(project: Path) -> None:
@@ -317,7 +316,7 @@ def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_th
     (project / ".terraform" / "environment").write_text("prod", "utf-8")
     with pytest.raises(ConfigurationError, match='workspace "prod"'):
         read(project).refuse_protected()
-    read(project, flags=Flags(sandbox=True)).refuse_protected()
+    read(project, flags={"sandbox": True}).refuse_protected()
 
     (project / ".terraform" / "environment").unlink()
     (project / "prod.eu.tfvars").touch()

@@ -4,7 +4,6 @@ from pathlib import Path
 
 from terralive_cli.configuration import reference as settings
 from terralive_cli.configuration.loading import load
-from terralive_cli.configuration.values import Flags
 from terralive_cli.main import cli
 from terralive_stub.errors import ConfigurationError
 
@@ -45,7 +44,7 @@ def test_every_key_that_is_read_is_documented(tmp_path: Path) -> None:
     for section in sections:
         (tmp_path / "terralive.toml").write_text(f"{section}zzz = 1\n")
         try:
-            load(project=tmp_path, flags=Flags(), environ={}, user="ana")
+            load(project=tmp_path, flags={}, environ={}, user="ana")
         except ConfigurationError as error:
             listed = error.message.partition("Known here: ")[2].partition(".")[0]
             prefix = {"": "", "[functions.x]\n": 'functions."NAME".'}.get(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.configuration.options import Typed
 from terralive_cli.configuration.values import Output
-from terralive_cli.main import Typed, cli, main
+from terralive_cli.main import cli, main
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.renderer import Renderer
@@ -96,9 +97,13 @@ def test_options_may_stand_before_and_behind_the_command() -> None:
     )
     typed.add({"project": None, "stage": "behind", "region": None, "sandbox": None, "yes": True})
 
-    assert typed.project == "a"
-    assert (typed.flags.stage, typed.flags.region) == ("behind", "eu-west-1")
-    assert (typed.flags.sandbox, typed.flags.yes) == (True, True)
+    assert typed.flags == {
+        "project": "a",
+        "stage": "behind",
+        "region": "eu-west-1",
+        "sandbox": True,
+        "yes": True,
+    }
 
 
 def test_every_command_takes_the_options_that_all_take() -> None:

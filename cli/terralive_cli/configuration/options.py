@@ -1,0 +1,78 @@
+"""Options of the command line, made from the declared settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+import click
+
+from terralive_cli.configuration.kinds import Choice, Switch
+from terralive_cli.configuration.settings import Setting, settings_of
+from terralive_cli.configuration.values import Config
+
+_Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
+_FLAGS: Final = tuple(setting for setting in settings_of(Config) if setting.flag)
+
+
+@dataclass(slots=True)
+class Typed:
+    """The options that the user has typed so far.
+
+    Attributes:
+        flags: value of each option, by the name of `Config`'s field.
+    """
+
+    flags: dict[str, str | bool] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, object]) -> None:
+        """Add options. Options after the command's name replace those before it."""
+        for name, value in values.items():
+            if isinstance(value, str | bool):
+                self.flags[name] = value
+
+    def take(self, values: dict[str, object]) -> None:
+        """Move the options of settings out of a command's options."""
+        for setting in _FLAGS:
+            if setting.name in values:
+                self.add({setting.name: values.pop(setting.name)})
+
+
+def setting_options(
+    command: _Decorated, *, name: str = "", without: tuple[str, ...] = ()
+) -> _Decorated:
+    """Add the options of the settings to a command.
+
+    Args:
+        command: the function of the command.
+        name: the command's name; "" for the options before it.
+        without: fields whose options the command does not take.
+    """
+    for setting in reversed(_FLAGS):
+        belongs = setting.command in ("", name)
+        if belongs and setting.name not in without:
+            command = _option(setting)(command)
+    return command
+
+
+def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
+    names = [setting.flag, setting.name]
+    if setting.short:
+        names.append(setting.short)
+    if isinstance(setting.kind, Choice):
+        words = [member.value for member in setting.kind.members]
+        return click.option(*names, type=click.Choice(words), help=_help(setting))
+    if not isinstance(setting.kind, Switch):
+        return click.option(*names, metavar=setting.metavar, help=_help(setting))
+    if setting.key:
+        # The file can switch it on, so an option has to switch it off.
+        names[0] = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+    return click.option(*names, is_flag=True, default=None, help=_help(setting))
+
+
+def _help(setting: Setting) -> str:
+    text = setting.meaning
+    if setting.shown_default:
+        text += f"  [default: {setting.shown_default}]"
+    return text.replace("`", "")
