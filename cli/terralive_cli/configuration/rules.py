@@ -1,6 +1,6 @@
-"""What AWS and terralive allow in a name, a tag, an ARN: pure checks that give what is wrong, or "".
+"""Rules of AWS and terralive for names, tags, paths and ARNs.
 
-Each rule names the AWS page it comes from.
+Each rule returns what is wrong with a value, or "". It names the AWS page that it comes from.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Final
 
 from terralive_cli.configuration.suggestion import closest
 
-# The names made from these hold at most 64 characters (debug_settings.resource_name cuts and marks
-# longer ones).
+# Names of AWS resources hold at most 64 characters, and these names are part of them
+# (debug_settings.resource_name shortens longer ones).
 NAME_CHARACTERS: Final = 40
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
@@ -24,19 +24,19 @@ _BOUNDARY: Final = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+")
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
-# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, and a tag or a digest
-# behind it
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, then a tag or a digest
 _IMAGE: Final = re.compile(
-    r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
+    r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?"
+    r"/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
 )
 
-# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html: 50, of
-# which five are ours
+# AWS allows 50 tags for a resource, and terralive adds five:
+# https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 _TAGS: Final = 45
 _TAG_KEY_CHARACTERS: Final = 128
 _TAG_VALUE_CHARACTERS: Final = 256
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
-_OWN_TAGS: Final = ("aws:", "terralive:")
+_RESERVED_TAG_PREFIXES: Final = ("aws:", "terralive:")
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 RETENTION_DAYS: Final = (
@@ -44,54 +44,45 @@ RETENTION_DAYS: Final = (
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
 
-# https://developer.hashicorp.com/terraform/language/backend: the types that Terraform and OpenTofu
-# know
+# Backends of Terraform and OpenTofu: https://developer.hashicorp.com/terraform/language/backend
 BACKENDS: Final = (
-    *(
-        "azurerm",
-        "consul",
-        "cos",
-        "gcs",
-        "http",
-        "kubernetes",
-        "local",
-        "oci",
-        "oss",
-        "pg",
-        "remote",
-        "s3",
-    ),
+    *("azurerm", "consul", "cos", "gcs", "http", "kubernetes"),
+    *("local", "oci", "oss", "pg", "remote", "s3"),
 )
 
 
 def sanitise(text: str) -> str:
-    """Make a name of a-z, 0-9 and `-` from any text; "" where nothing of it is left."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:NAME_CHARACTERS].strip("-")
+    """Return a name of a-z, 0-9 and `-` made from any text; "" if no such character remains."""
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+    return words[:NAME_CHARACTERS].strip("-")
 
 
 def name(value: str) -> str:
     if _NAME.fullmatch(value) and len(value) <= NAME_CHARACTERS:
         return ""
     better = sanitise(value)
-    suggestion = f' "{better}" would do.' if better else ""
+    suggestion = ""
+    if better:
+        suggestion = f' "{better}" would do.'
     return (
-        f'"{value}" cannot be part of AWS names: allowed are letters, digits, "-" and "_" (not at either end), at most '
-        f"{NAME_CHARACTERS} characters.{suggestion}"
+        f'"{value}" cannot be part of AWS names: allowed are letters, digits, "-" and "_" (not at '
+        f"either end), at most {NAME_CHARACTERS} characters.{suggestion}"
     )
 
 
 def region(value: str) -> str:
-    return (
-        ""
-        if _REGION.fullmatch(value)
-        else f'"{value}" is no AWS region; they read like "eu-west-1".'
-    )
+    if _REGION.fullmatch(value):
+        return ""
+    return f'"{value}" is no AWS region; a region looks like "eu-west-1".'
 
 
 def role_path(value: str) -> str:
     if _ROLE_PATH.fullmatch(value) and len(value) <= _ROLE_PATH_CHARACTERS:
         return ""
-    return f'"{value}" is no IAM path; one starts and ends with "/" and has no spaces ("/teams/orders/").'
+    return (
+        f'"{value}" is no IAM path; a path starts and ends with "/" and has no spaces '
+        '("/teams/orders/").'
+    )
 
 
 def permissions_boundary(value: str) -> str:
@@ -103,38 +94,56 @@ def permissions_boundary(value: str) -> str:
 def kms_key(value: str) -> str:
     if _KEY.fullmatch(value):
         return ""
-    return f'"{value}" is no ARN of a KMS key ("arn:aws:kms:eu-west-1:123456789012:key/…"; not an alias).'
+    return (
+        f'"{value}" is no ARN of a KMS key ("arn:aws:kms:eu-west-1:123456789012:key/…"). An alias '
+        "is not allowed."
+    )
 
 
 def image(value: str) -> str:
     if _IMAGE.fullmatch(value):
         return ""
-    return f'"{value}" is no image in ECR (123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1).'
+    return (
+        f'"{value}" is no image in ECR '
+        "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1)."
+    )
 
 
 def retention(value: int) -> str:
     if value in RETENTION_DAYS:
         return ""
-    return f"CloudWatch Logs cannot keep {value} days; allowed are {', '.join(map(str, RETENTION_DAYS))}."
+    allowed = ", ".join(map(str, RETENTION_DAYS))
+    return f"CloudWatch Logs cannot keep {value} days; allowed are {allowed}."
 
 
 def backend(value: str) -> str:
     if value in BACKENDS:
         return ""
-    return f'"{value}" is no Terraform backend.{closest(value, BACKENDS)} Known: {", ".join(BACKENDS)}.'
+    suggestion = closest(value, BACKENDS)
+    return f'"{value}" is no Terraform backend.{suggestion} Known: {", ".join(BACKENDS)}.'
 
 
 def tags(values: Mapping[str, str]) -> str:
     if len(values) > _TAGS:
-        return f"{len(values)} tags are too many; AWS takes 50, of which terralive needs five."
+        return f"{len(values)} tags are too many; AWS allows 50, and terralive needs five of them."
     for key, value in values.items():
-        if not 0 < len(key) <= _TAG_KEY_CHARACTERS or len(value) > _TAG_VALUE_CHARACTERS:
-            return (
-                f'tag "{key}" is too long or empty; a key has 1 to {_TAG_KEY_CHARACTERS} characters, a value at most '
-                f"{_TAG_VALUE_CHARACTERS}."
-            )
-        if key.lower().startswith(_OWN_TAGS):
-            return f'tag "{key}" starts with a reserved word ({", ".join(_OWN_TAGS)}).'
-        if not _TAG_TEXT.fullmatch(key + value):
-            return f'tag "{key}" has a character that AWS does not take; allowed are letters, digits, spaces, _.:/=+-@.'
+        wrong = _wrong_tag(key, value)
+        if wrong:
+            return wrong
+    return ""
+
+
+def _wrong_tag(key: str, value: str) -> str:
+    if not 0 < len(key) <= _TAG_KEY_CHARACTERS or len(value) > _TAG_VALUE_CHARACTERS:
+        return (
+            f'tag "{key}" is too long or empty; a key has 1 to {_TAG_KEY_CHARACTERS} characters, '
+            f"and a value at most {_TAG_VALUE_CHARACTERS}."
+        )
+    if key.lower().startswith(_RESERVED_TAG_PREFIXES):
+        return f'tag "{key}" starts with a reserved prefix ({", ".join(_RESERVED_TAG_PREFIXES)}).'
+    if not _TAG_TEXT.fullmatch(key + value):
+        return (
+            f'tag "{key}" has a character that AWS does not allow; allowed are letters, digits, '
+            "spaces and _.:/=+-@."
+        )
     return ""
