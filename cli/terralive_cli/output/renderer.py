@@ -1,8 +1,8 @@
-"""Renders events: one queue, one thread, three looks (`rich`, `plain`, `json`) of the same story.
+"""Writes events to the terminal: one queue, one thread, and one of three formats.
 
-`emit` never blocks its caller and never raises; a slow terminal slows nothing but itself. A reader
-that has gone away (`terralive … | head`) ends the rendering, not the command: `output_gone` says
-so.
+`emit` never blocks its caller and never raises: a slow terminal slows nothing but itself. If the
+reader has gone (`terralive … | head`), the output ends and the command goes on; `output_gone` is
+then set.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import queue
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Protocol, Self, TextIO
 
@@ -23,66 +23,73 @@ from terralive_relay.events import Event
 _CLOSE_SECONDS: Final = 5.0
 
 
-class Rendering(Protocol):
-    """One look. Used by the renderer's thread alone."""
+class Format(Protocol):
+    """A format of the output. Only the renderer's thread uses it."""
 
-    def write(self, event: Event) -> None: ...
+    def write(self, events: Sequence[Event]) -> None: ...
     def close(self) -> None: ...
 
 
 class Renderer:
-    """The one thread that writes to the terminal.
+    """The only thread that writes to the terminal.
 
-    It blocks on its queue and stops at `close`, after everything emitted before has been written.
+    It waits for its queue and stops at `close`, after it has written everything before.
 
     Args:
-        rendering: the look.
+        output_format: the format.
     """
 
-    def __init__(self, rendering: Rendering) -> None:
-        self._rendering = rendering
-        self._queue: queue.SimpleQueue[Event | Callable[[], None] | None] = queue.SimpleQueue()
-        self._closed = threading.Lock()  # held once `close` was called; guards against a second one
+    def __init__(self, output_format: Format) -> None:
+        self._format = output_format
+        # Events that belong together; or an event to set, for `flush`; or None, for `close`.
+        self._queue: queue.SimpleQueue[tuple[Event, ...] | threading.Event | None] = (
+            queue.SimpleQueue()
+        )
+        # Held after the first `close`, so that a second one queues no second end.
+        self._closed = threading.Lock()
+        # Set by the renderer's thread when nobody reads the output any more.
         self.output_gone = threading.Event()
         self._thread = threading.Thread(target=self._run, name="terralive-renderer", daemon=True)
         self._thread.start()
 
     @classmethod
     def start(cls, output: Output | None, stream: TextIO, errors: TextIO | None = None) -> Self:
-        """Render to `stream`.
+        """Start a renderer that writes to `stream`.
 
         Args:
-            output: the look; None for `rich` in a terminal and `plain` elsewhere.
-            stream: where the story (or JSON) goes.
-            errors: where errors go in `rich` and `plain`; None for stderr.
+            output: the format; None for `rich` in a terminal and `plain` elsewhere.
+            stream: receives the text or JSON.
+            errors: receives errors in `rich` and `plain`; None for stderr.
         """
         errors = errors or sys.stderr
         if output is None:
-            output = Output.RICH if stream.isatty() else Output.PLAIN
+            output = Output.PLAIN
+            if stream.isatty():
+                output = Output.RICH
         if output is Output.JSON:
             return cls(JsonLines(stream))
         if output is Output.PLAIN:
             return cls(Plain(stream, errors))
-        from terralive_cli.output.formats.rich import Rich  # noqa: PLC0415 - heavy
+        from terralive_cli.output.formats.rich import Rich  # noqa: PLC0415  # heavy
 
         return cls(Rich(stream, errors))
 
-    def emit(self, event: Event) -> None:
-        """Queue an event; after `close` it is dropped."""
-        self._queue.put(event)
+    def emit(self, *events: Event) -> None:
+        """Queue events; after `close` they are dropped.
+
+        Text formats show the same warning only once for all events of one call.
+        """
+        self._queue.put(events)
 
     def flush(self) -> None:
-        """Wait until everything emitted so far is on the screen (at most a few seconds)."""
-        done = threading.Event()
-        self._queue.put(done.set)
+        """Wait until everything before is on the screen, at most a few seconds."""
+        written = threading.Event()
+        self._queue.put(written)
         if self._thread.is_alive():
-            done.wait(_CLOSE_SECONDS)
+            written.wait(_CLOSE_SECONDS)
 
     def close(self) -> None:
-        """Write what is left and stop.
-
-        A terminal that takes nothing is given up after a few seconds.
-        """
+        """Write the rest and stop. A terminal that takes nothing is given up after some seconds."""
         if self._closed.acquire(blocking=False):
             self._queue.put(None)
         self._thread.join(_CLOSE_SECONDS)
@@ -99,19 +106,22 @@ class Renderer:
         self.close()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            if isinstance(item, Event):
-                self._write(item)
+        while True:
+            item = self._queue.get()
+            if item is None:
+                break
+            if isinstance(item, threading.Event):
+                item.set()
             else:
-                item()
+                self._write(item)
         with contextlib.suppress(OSError, ValueError):
-            self._rendering.close()
+            self._format.close()
 
-    def _write(self, event: Event) -> None:
+    def _write(self, events: Sequence[Event]) -> None:
         if self.output_gone.is_set():
             return
         try:
-            self._rendering.write(event)
+            self._format.write(events)
         except UnicodeEncodeError:
             return
         except (OSError, ValueError):  # a broken pipe, a closed stream, a full disk

@@ -1,11 +1,9 @@
-"""What a command sees of its user.
-
-It tells events and asks questions, and knows neither terminal nor JSON.
-"""
+"""The user as a command sees them: events out, answers in. It knows neither terminal nor JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+import textwrap
 from typing import TextIO
 
 from terralive_cli.output.renderer import Renderer
@@ -14,14 +12,14 @@ from terralive_stub.errors import ConfigurationError
 
 
 class Ui:
-    """Events out, answers in.
+    """Shows events and asks questions.
 
     Args:
         renderer: shows the events.
-        questions: where questions are written (the terminal's stderr, so that JSON stays JSON).
-        answers: where answers are read.
-        interactive: whether somebody can answer.
-        assume_yes: `--yes`.
+        questions: receives the questions (the terminal's stderr, so that JSON stays JSON).
+        answers: gives the answers.
+        interactive: true if a person can answer.
+        assume_yes: true with `--yes`.
     """
 
     def __init__(
@@ -41,32 +39,38 @@ class Ui:
 
     @property
     def output_gone(self) -> bool:
-        """Whether nobody reads the output any more (`| head`)."""
+        """True if nobody reads the output any more (`| head`)."""
         return self._renderer.output_gone.is_set()
 
-    def emit(self, event: Event) -> None:
-        """Show an event; never blocks, may be called from any thread."""
-        self._renderer.emit(event)
+    def emit(self, *events: Event) -> None:
+        """Show events. It never blocks, and any thread may call it.
 
-    def emit_all(self, events: Iterable[Event]) -> None:
-        for event in events:
-            self.emit(event)
+        Emit warnings for several functions in one call: the same warning is then shown only once.
+        """
+        self._renderer.emit(*events)
 
     def confirm(self, question: str) -> bool:
-        """Ask before something is changed; everything but `y` and `yes` is a no.
+        """Ask before something changes. Only `y` and `yes` mean yes.
 
         Raises:
-            ConfigurationError: `confirmation-needed`: there is nobody to ask, and no `--yes`.
+            ConfigurationError: `confirmation-needed`: no person can answer, and there is no
+                `--yes`.
         """
         if self._assume_yes:
             return True
         if not self.interactive:
             raise ConfigurationError(
                 "confirmation-needed",
-                f"Without a terminal nobody can be asked: {question}",
-                hint="If this is meant, run the same command with `--yes` (or TERRALIVE_YES=1).",
+                f"There is no terminal to ask this question in: {question}",
+                hint="If you are sure, run the same command with `--yes` (or TERRALIVE_YES=1).",
             )
         self._renderer.flush()
-        self._questions.write(f"{question} [y/N] ")
+        self._questions.write(f"{_wrapped(question + ' [y/N]')} ")
         self._questions.flush()
         return self._answers.readline().strip().lower() in {"y", "yes"}
+
+
+def _wrapped(text: str) -> str:
+    """Return the text in rows of the terminal's width, broken between words."""
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width - 1, break_long_words=False, break_on_hyphens=False)

@@ -1,42 +1,50 @@
-"""The plain rendering.
-
-One line of text after another, for files, CI and screen readers. No colours, no cursor.
-"""
+"""The format `plain`: lines of text for files, CI and screen readers, without colours and cursor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TextIO
 
 from terralive_cli.output.events import Failed
+from terralive_cli.output.formats.line import Line
 from terralive_cli.output.formats.printable import printable
-from terralive_cli.output.formats.story import Line, Storyteller
+from terralive_cli.output.formats.text import TextLines, share_warnings
 from terralive_relay.events import Event
 
 
 class Plain:
-    """Writes the story; errors go to `errors`."""
+    """Writes text lines.
+
+    Args:
+        stream: receives everything but errors.
+        errors: receives errors.
+    """
 
     def __init__(self, stream: TextIO, errors: TextIO) -> None:
         self._stream = stream
         self._errors = errors
-        self._story = Storyteller()
+        self._text = TextLines()
 
-    def write(self, event: Event) -> None:
-        stream = self._errors if isinstance(event, Failed) else self._stream
-        text = "".join(
-            f"{plain_text(line, self._story.width)}\n"
-            for line in self._story.tell(event)
-            if not line.live
-        )
-        if text:
-            stream.write(text)
-            stream.flush()
+    def write(self, events: Sequence[Event]) -> None:
+        for event in share_warnings(events):
+            self._write(event)
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: every line is written at once."""
+
+    def _write(self, event: Event) -> None:
+        stream = self._stream
+        if isinstance(event, Failed):
+            stream = self._errors
+        lines = [line for line in self._text.lines(event) if not line.live]
+        if lines:
+            stream.write("".join(f"{plain_text(line, self._text.width)}\n" for line in lines))
+            stream.flush()
 
 
 def plain_text(line: Line, width: int = 0) -> str:
-    """Give a line as text, with its function's name padded to `width`."""
+    """Return a line as text, with its function's name padded to `width`."""
     text = printable(line.text).rstrip()
-    return f"{line.column.ljust(width)}  {text}" if line.column else text
+    if not line.column:
+        return text
+    return f"{line.column.ljust(width)}  {text}"

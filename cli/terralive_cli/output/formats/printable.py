@@ -1,9 +1,9 @@
-"""What a terminal may be given of other people's words: text, never a command.
+"""Text from elsewhere, made safe for a terminal: words, and never a command.
 
-Owners, machines, errors, request paths and handlers' output come from elsewhere, and some of it
-from anybody who can send a request. A terminal obeys control characters in what it prints (it
-retitles windows, writes clipboards, hides lines), bidirectional overrides show a text that is not
-there, and half a surrogate pair would cost the whole line.
+Owners, machines, errors, request paths and the output of handlers come from elsewhere, and some of
+them from anybody who can send a request. A terminal obeys control characters in what it prints (it
+changes window titles, writes to the clipboard, hides lines). Bidirectional overrides show a text
+that is not there, and half a surrogate pair would make the whole line fail.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ _COLOURS: Final = re.compile(r"(\x1b\[[0-9;:]*m)")
 
 
 def printable(text: str) -> str:
-    """Give the text without what a terminal would obey. Tabs stay."""
+    """Return the text without anything that a terminal would obey. Tabs stay."""
     return _CONTROL.sub("", _SEQUENCE.sub("", text))
 
 
 def coloured(text: str) -> str:
-    """Give the text with its colours, and without anything else that a terminal would obey."""
-    parts = _COLOURS.split(text)  # every second part is a colour
-    return "".join(part if number % 2 else printable(part) for number, part in enumerate(parts))
+    """Return the text with its colours, and without anything else that a terminal would obey."""
+    parts = _COLOURS.split(text)
+    # `split` puts the colours at the odd places.
+    for number in range(0, len(parts), 2):
+        parts[number] = printable(parts[number])
+    return "".join(parts)

@@ -1,10 +1,12 @@
-"""The rich rendering: the same story with colours, times, a column of function names, and one live line at the foot.
+"""The format `rich`: the same lines with colours, times, a column of names, and one live line.
 
-Handlers' output is never read as markup. NO_COLOR is obeyed by rich itself.
+The output of handlers is never read as markup. rich itself obeys NO_COLOR. A line that is longer
+than the terminal is wide is wrapped between words.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TextIO
 
 from rich.console import Console
@@ -13,8 +15,10 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from terralive_cli.output.events import Failed
+from terralive_cli.output.formats.line import Line, Style
 from terralive_cli.output.formats.printable import coloured, printable
-from terralive_cli.output.formats.story import Line, Storyteller, Style
+from terralive_cli.output.formats.text import TextLines, share_warnings
+from terralive_cli.output.formats.words import shortened
 from terralive_relay.events import Event
 
 _LOOKS: Final = {
@@ -30,51 +34,62 @@ _LOOKS: Final = {
 }
 _COLUMN: Final = 24
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
+# A narrower terminal wraps by itself.
+_NARROWEST: Final = 20
 
 
 class _Console(Console):
-    """rich ends the whole program when its reader has gone; here that is the renderer's to judge."""
+    """A console that reports a reader which has gone; rich would end the whole program."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 class Rich:
-    """Writes the story to a terminal.
+    """Writes text lines to a terminal.
 
     Args:
         stream: the terminal.
-        errors: where errors go; the same screen unless it is redirected.
+        errors: receives errors; the same screen unless it is redirected.
     """
 
     def __init__(self, stream: TextIO, errors: TextIO) -> None:
-        self._console = _Console(file=stream, highlight=False, soft_wrap=True)
-        # On one screen, one console has to know of the live line; a redirected stderr gets its own.
-        together = stream.isatty() and errors.isatty()
-        self._errors = (
-            self._console if together else _Console(file=errors, highlight=False, soft_wrap=True)
-        )
-        self._story = Storyteller()
+        self._console = _new_console(stream)
+        # One console must write everything on one screen, because it redraws the live line below
+        # the other lines. A redirected stderr gets a console of its own.
+        self._errors = self._console
+        if not (stream.isatty() and errors.isatty()):
+            self._errors = _new_console(errors)
+        self._text = TextLines()
+        # The live line at the foot of the screen, while there is one.
         self._live: Live | None = None
         self._spinner = Spinner("dots")
 
-    def write(self, event: Event) -> None:
-        console = self._errors if isinstance(event, Failed) else self._console
-        for line in self._story.tell(event):
-            text = rich_text(line, self._story.width)
-            if line.live:
-                self._show_live(text)
-            else:
-                self._hide_live()
-                console.print(text)
+    def write(self, events: Sequence[Event]) -> None:
+        for event in share_warnings(events):
+            self._write(event)
 
     def close(self) -> None:
         self._hide_live()
 
+    def _write(self, event: Event) -> None:
+        console = self._console
+        if isinstance(event, Failed):
+            console = self._errors
+        for line in self._text.lines(event):
+            text = rich_text(line, self._text.width)
+            if line.live:
+                self._show_live(text)
+                continue
+            self._hide_live()
+            for row in wrapped(text, line, console):
+                console.print(row, soft_wrap=True)
+
     def _show_live(self, text: Text) -> None:
         if not self._console.is_terminal:
             return
-        text.no_wrap, text.overflow = True, "ellipsis"
+        text.no_wrap = True
+        text.overflow = "ellipsis"
         self._spinner.update(text=text)
         if self._live is None:
             self._live = Live(
@@ -83,18 +98,19 @@ class Rich:
             self._live.start()
 
     def _hide_live(self) -> None:
-        live, self._live = self._live, None
-        if live is not None:
-            live.stop()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
 
 def rich_text(line: Line, width: int = 0) -> Text:
-    """Give a line with its looks: time, function name, words."""
+    """Return a line with its colours: time, name of the function, words."""
     text = Text()
     if line.column:
         wide = min(width or len(line.column), _COLUMN)
+        name = shortened(line.column, wide).ljust(wide)
         text.append(f"{line.at.astimezone():%H:%M:%S} ", "dim")
-        text.append(f"{shorten(line.column, wide).ljust(wide)}  ", _colour(line.column))
+        text.append(f"{name}  ", _colour(line.column))
     for span in line.spans:
         if span.style is Style.RAW:
             text.append_text(Text.from_ansi(coloured(span.text)))
@@ -103,9 +119,32 @@ def rich_text(line: Line, width: int = 0) -> Text:
     return text
 
 
-def shorten(name: str, width: int) -> str:
-    """Cut a name from its left: `terralive-orders-dev-ana-api` and its siblings differ at the end."""
-    return name if len(name) <= width else f"…{name[len(name) - width + 1 :]}"
+def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
+    """Return the rows of a line on a terminal, wrapped between words.
+
+    A word that is longer than a row stays whole, so that a URL can be copied. The output of a
+    handler is not wrapped, and neither is a line that goes to a file.
+    """
+    is_output = any(span.style is Style.RAW for span in line.spans)
+    room = console.width - line.indent
+    if is_output or not console.is_terminal or room < _NARROWEST:
+        return [text]
+    if text.cell_len <= console.width:
+        return [text]
+    # The first row has no indent of its own, so it is wrapped at the same width as the others.
+    first, *others = text.wrap(console, room, overflow="ignore")
+    rows = [first]
+    for other in others:
+        row = Text(" " * line.indent)
+        row.append_text(other)
+        rows.append(row)
+    for row in rows:
+        row.rstrip()
+    return rows
+
+
+def _new_console(stream: TextIO) -> _Console:
+    return _Console(file=stream, highlight=False, soft_wrap=True)
 
 
 def _colour(name: str) -> str:

@@ -1,0 +1,55 @@
+"""Lines of text for a person: the words, and what each word is.
+
+A format decides how a style looks. The lines themselves are the same in every text format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+
+class Style(Enum):
+    """Meaning of a piece of text."""
+
+    PLAIN = auto()
+    STRONG = auto()
+    FAINT = auto()
+    GOOD = auto()
+    BAD = auto()
+    CAUTION = auto()
+    NAME = auto()
+    LINK = auto()
+    RAW = auto()  # output of a handler, which may contain its own colours
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line in one style."""
+
+    text: str
+    style: Style = Style.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line.
+
+    Attributes:
+        spans: the pieces of the line.
+        at: time of its event.
+        column: name of the function that the line belongs to; "" if it belongs to none.
+        live: true for a line that replaces the live line before it.
+        indent: spaces before the rest of the line, if it is wrapped.
+    """
+
+    spans: tuple[Span, ...]
+    at: datetime
+    column: str = ""
+    live: bool = False
+    indent: int = 0
+
+    @property
+    def text(self) -> str:
+        return "".join(span.text for span in self.spans)

@@ -1,0 +1,136 @@
+"""Text lines for Terraform's progress. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from datetime import datetime
+
+from terralive_cli.output.events import StepState, TerraformProgress
+from terralive_cli.output.formats.line import Line, Span, Style
+from terralive_cli.output.formats.words import duration
+
+_PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
+_STARTS: Final = {
+    "synth": "synthesising",
+    "init": "preparing Terraform",
+    "plan": "planning",
+    "apply": "applying",
+}
+_ENDS: Final = ("complete", "unchanged")
+_NOTHING: Final = "nothing to change"
+_RESOURCE_ACTIONS: Final = ("create", "update", "delete", "replace", "read")
+# In a file, progress of resources is one line in so many seconds.
+_QUIET_SECONDS: Final = 5.0
+
+
+@dataclass(slots=True)
+class _Phase:
+    """State of one part of the work (`debug-stack`, `app`, …).
+
+    Attributes:
+        began: start of the phase; with `apply`, the start of applying.
+        last_line: time of the last line that was no live line.
+        total: number of resources that will change; None before the plan.
+        done: number of resources that have changed.
+    """
+
+    began: datetime
+    last_line: datetime
+    total: int | None = None
+    done: int = 0
+
+
+class TerraformText:
+    """Makes the lines for Terraform's progress, phase by phase."""
+
+    def __init__(self) -> None:
+        # Phases that have begun and not ended, by name.
+        self._phases: dict[str, _Phase] = {}
+
+    def lines(self, event: TerraformProgress) -> list[Line]:
+        phase = self._phases.setdefault(event.phase, _Phase(event.at, event.at))
+        if event.action in _ENDS:
+            return self._end(event, phase)
+        if event.state is StepState.FAILED:
+            return [_failed(event, phase)]
+        if event.address and event.action in _RESOURCE_ACTIONS:
+            return _resource(event, phase)
+        if event.total is not None:
+            return [_planned(event, phase, event.total)]
+        if event.message:
+            return [_line(event, phase, event.message)]
+        if event.state is StepState.STARTED:
+            return [_started(event, phase)]
+        return []
+
+    def _end(self, event: TerraformProgress, phase: _Phase) -> list[Line]:
+        del self._phases[event.phase]
+        words = event.message
+        if not words:
+            words = "done"
+            if event.action == "unchanged":
+                words = _NOTHING
+        if phase.total == 0 and words == _NOTHING:
+            return []  # the line of the plan has said so
+        took = event.elapsed_s
+        if took is None:
+            took = (event.at - phase.began).total_seconds()
+        return [_line(event, phase, f"{words} ({duration(took)})", Style.GOOD)]
+
+
+def _failed(event: TerraformProgress, phase: _Phase) -> Line:
+    words = [part for part in (event.action, event.address) if part]
+    text = " ".join([*words, "failed"])
+    if event.message:
+        text += f": {event.message}"
+    return _line(event, phase, text, Style.BAD)
+
+
+def _planned(event: TerraformProgress, phase: _Phase, total: int) -> Line:
+    phase.total = total
+    phase.done = 0
+    words = event.message
+    if not words:
+        words = f"{total} to change"
+        if total == 0:
+            words = _NOTHING
+    return _line(event, phase, words)
+
+
+def _started(event: TerraformProgress, phase: _Phase) -> Line:
+    if event.action == "apply":
+        phase.began = event.at  # the time before the question does not count
+    return _line(event, phase, _STARTS.get(event.action, event.action))
+
+
+def _resource(event: TerraformProgress, phase: _Phase) -> list[Line]:
+    """Return the progress of one resource: a live line, or a lasting one every few seconds."""
+    if event.action == "read":
+        return []
+    if event.state is StepState.DONE:
+        phase.done += 1
+    done = str(phase.done)
+    if phase.total:
+        done += f" of {max(phase.total, phase.done)}"
+    took = duration((event.at - phase.began).total_seconds())
+    text = f"{done} done  {event.address}  {took}"
+
+    finished = phase.total is not None and phase.done >= phase.total
+    quiet_seconds = (event.at - phase.last_line).total_seconds()
+    if quiet_seconds >= _QUIET_SECONDS and not finished:
+        return [_line(event, phase, text)]
+    return [Line(_spans(event, text), event.at, live=True)]
+
+
+def _line(
+    event: TerraformProgress, phase: _Phase, text: str, style: Style = Style.PLAIN
+) -> Line:
+    phase.last_line = event.at
+    return Line(_spans(event, text, style), event.at, indent=2)
+
+
+def _spans(event: TerraformProgress, text: str, style: Style = Style.PLAIN) -> tuple[Span, ...]:
+    name = _PHASES.get(event.phase, event.phase.replace("-", " ").capitalize())
+    return (Span(f"{name}: ", Style.STRONG), Span(text, style))

@@ -1,0 +1,351 @@
+"""Text lines for every event, for a person to read. Pure.
+
+The formats `plain` and `rich` print the same lines. A new event needs a function here, in the table
+of `TextLines`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from terralive_cli.output.events import (
+    Failed,
+    LiveFunction,
+    Message,
+    PlanMade,
+    Ready,
+    Stopped,
+    TerraformProgress,
+)
+from terralive_cli.output.formats.line import Line, Span, Style
+from terralive_cli.output.formats.terraform_text import TerraformText
+from terralive_cli.output.formats.words import (
+    age,
+    common_prefix,
+    duration,
+    plural,
+    short_address,
+    some_paths,
+)
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    Event,
+    InvocationFinished,
+    InvocationStarted,
+    LogLine,
+    Reloaded,
+    Warned,
+)
+
+# Lambda's Python runtime writes an error of the handler to the log like this, with its traceback.
+_ERROR_LOG: Final = "[ERROR] "
+_LATE_SECONDS: Final = 50.0  # Lambda's first retry comes after a minute
+_WAITED_MS: Final = 1000.0  # a shorter wait for a worker is not shown
+_MILLISECONDS: Final = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class SharedWarning(Event):
+    """The same warning for several functions. It exists in text formats only."""
+
+    type = "warning"
+    message: str
+    functions: tuple[str, ...]
+
+
+def share_warnings(events: Sequence[Event]) -> list[Event]:
+    """Return the events with equal warnings for several functions as one."""
+    functions: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        if isinstance(event, Warned):
+            functions.setdefault((event.reference, event.message), []).append(event.function)
+    shared: list[Event] = []
+    for event in events:
+        if not isinstance(event, Warned):
+            shared.append(event)
+            continue
+        # The first of equal warnings stands for all of them.
+        names = functions.pop((event.reference, event.message), [])
+        if len(names) == 1:
+            shared.append(event)
+        elif names:
+            shared.append(SharedWarning(event.message, tuple(names), at=event.at))
+    return shared
+
+
+class TextLines:
+    """Makes the text lines of events, in their order.
+
+    Attributes:
+        width: width of the column of function names; 0 before `Ready`.
+    """
+
+    def __init__(self) -> None:
+        self.width = 0
+        self._terraform = TerraformText()
+        # Names of the live functions, and the start that they share.
+        self._live: frozenset[str] = frozenset()
+        self._prefix = ""
+        # Function of each running invocation, by request id.
+        self._running: dict[str, str] = {}
+        # Request ids of invocations whose runtime has written the error to the log, with its stack.
+        self._logged_errors: set[str] = set()
+        self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
+            TerraformProgress: self._terraform.lines,
+            PlanMade: _plan,
+            Ready: self._ready,
+            ConnectionChanged: _connection,
+            InvocationStarted: self._invocation_started,
+            LogLine: self._log_line,
+            InvocationFinished: self._invocation_finished,
+            Reloaded: self._reloaded,
+            Warned: self._warned,
+            SharedWarning: _shared_warning,
+            Failed: _failed,
+            Stopped: _stopped,
+            Message: _message,
+        }
+
+    def lines(self, event: Event) -> list[Line]:
+        """Return the lines of one event; none if the event is for scripts only."""
+        return self._makers[type(event)](event)
+
+    def _label(self, function: str) -> str:
+        name = short_address(function)
+        return name.removeprefix(self._prefix) or name
+
+    def _line(self, event: Event, function: str, *spans: Span) -> Line:
+        return Line(spans, event.at, self._label(function))
+
+    def _invocation_line(
+        self,
+        event: InvocationStarted | LogLine | InvocationFinished,
+        *spans: Span,
+    ) -> Line:
+        """Return a line that names its invocation if the function runs several at the moment."""
+        running = list(self._running.values()).count(event.function)
+        mark: tuple[Span, ...] = ()
+        if running > 1 and event.request_id:
+            mark = (Span(f"#{event.request_id[:4]} ", Style.FAINT),)
+        return self._line(event, event.function, *mark, *spans)
+
+    def _ready(self, event: Ready) -> list[Line]:
+        names = [function.name for function in event.functions]
+        self._live = frozenset(names)
+        self._prefix = common_prefix(names)
+        self.width = max((len(self._label(name)) for name in names), default=0)
+        if not event.functions and event.sandbox is not None:
+            return [_sandbox_ready(event, event.sandbox.endpoint)]
+        return _app_ready(event)
+
+    def _invocation_started(self, event: InvocationStarted) -> list[Line]:
+        self._running[event.request_id] = event.function
+        spans = [Span(event.summary or event.trigger, Style.STRONG)]
+        if event.attempt > 1:
+            text = f"  attempt {event.attempt}, first sent {age(event.age_s)}"
+            spans.append(Span(text, Style.CAUTION))
+        elif event.age_s >= _LATE_SECONDS:
+            spans.append(Span(f"  sent {age(event.age_s)}", Style.CAUTION))
+        return [self._invocation_line(event, *spans)]
+
+    def _log_line(self, event: LogLine) -> list[Line]:
+        if event.line.startswith(_ERROR_LOG) and event.request_id in self._running:
+            self._logged_errors.add(event.request_id)
+        return [self._invocation_line(event, Span("│ ", Style.FAINT), Span(event.line, Style.RAW))]
+
+    def _invocation_finished(self, event: InvocationFinished) -> list[Line]:
+        took = duration(event.handler_ms / _MILLISECONDS)
+        if event.waited_ms >= _WAITED_MS:
+            waited = duration(event.waited_ms / _MILLISECONDS)
+            took += f" (after {waited} of waiting for a worker)"
+        if event.ok:
+            lines = [
+                self._invocation_line(
+                    event, Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT)
+                )
+            ]
+        else:
+            lines = self._invocation_failed(event, took)
+        self._running.pop(event.request_id, None)
+        self._logged_errors.discard(event.request_id)
+        return lines
+
+    def _invocation_failed(self, event: InvocationFinished, took: str) -> list[Line]:
+        text = event.error_type or "Error"
+        if event.error_message:
+            text += f": {event.error_message}"
+        first, *more = text.splitlines() or ["Error"]
+        lines = [
+            self._invocation_line(
+                event,
+                Span("failed", Style.BAD),
+                Span(f" in {took}  ", Style.FAINT),
+                Span(first, Style.BAD),
+            )
+        ]
+        if event.request_id in self._logged_errors:
+            return lines  # the lines of the log say the rest
+        for part in more:
+            lines.append(self._line(event, event.function, Span(f"  {part}", Style.BAD)))
+        for frame in event.stack:
+            for part in frame.rstrip().splitlines():
+                lines.append(self._line(event, event.function, Span(f"  {part}", Style.FAINT)))
+        return lines
+
+    def _reloaded(self, event: Reloaded) -> list[Line]:
+        text = f"{some_paths(event.paths)} changed; the next invocation runs the new code"
+        return [self._line(event, event.function, Span(text, Style.CAUTION))]
+
+    def _warned(self, event: Warned) -> list[Line]:
+        if event.function not in self._live:
+            return _warning(event, event.message, (event.function,))
+        lines = _warning(event, event.message, ())
+        return [Line(line.spans, line.at, self._label(event.function)) for line in lines]
+
+
+def _warning(event: Event, message: str, functions: Iterable[str]) -> list[Line]:
+    names = ", ".join(short_address(name) for name in functions if name)
+    start = "Warning: "
+    if names:
+        start = f"Warning for {names}: "
+    first, *more = message.splitlines() or [""]
+    lines = [Line((Span(start, Style.CAUTION), Span(first)), event.at, indent=2)]
+    # Indented, so that no further line looks like one of terralive's own.
+    for text in more:
+        lines.append(_indented(event, text, Style.PLAIN))
+    return lines
+
+
+def _shared_warning(event: SharedWarning) -> list[Line]:
+    return _warning(event, event.message, event.functions)
+
+
+def _message(event: Message) -> list[Line]:
+    return [Line((Span(text),), event.at) for text in event.message.splitlines()]
+
+
+def _stopped(event: Stopped) -> list[Line]:
+    text = event.message or "Stopped."
+    return [Line((Span(line),), event.at) for line in text.splitlines()]
+
+
+def _indented(event: Event, text: str, style: Style) -> Line:
+    if not text:
+        return Line((), event.at)
+    return Line((Span(f"  {text}", style),), event.at, indent=2)
+
+
+def _plan(event: PlanMade) -> list[Line]:
+    count = plural(len(event.functions), "function")
+    end = "."
+    if event.functions:
+        end = ":"
+    head = f"{count} would run on this machine as stage {event.stage}{end}"
+    lines = [Line((Span(head, Style.STRONG),), event.at), *_functions(event, event.functions)]
+    if event.refused:
+        lines.append(Line((Span("These functions stay as they are:", Style.CAUTION),), event.at))
+    for name, reason in event.refused.items():
+        spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(reason))
+        lines.append(Line(spans, event.at, indent=4))
+    changes = "Terraform would change nothing."
+    if event.changes:
+        changes = f"Terraform would change {plural(event.changes, 'resource')}."
+    return [*lines, Line((Span(changes),), event.at)]
+
+
+def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
+    # A function has no name before its first deployment.
+    names = [function.name or short_address(function.address) for function in functions]
+    width = max(map(len, names), default=0)
+    lines = []
+    for name, function in zip(names, functions, strict=True):
+        spans = [
+            Span("  "),
+            Span(name.ljust(width), Style.NAME),
+            Span(f"  {function.handler} in {function.path}", Style.FAINT),
+        ]
+        if function.debug_port:
+            text = f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time"
+            spans.append(Span(text, Style.CAUTION))
+        if function.timeout_s:
+            text = f"  timeout raised to {function.timeout_s} s for debugging"
+            spans.append(Span(text, Style.CAUTION))
+        lines.append(Line(tuple(spans), event.at, indent=4))
+    return lines
+
+
+def _sandbox_ready(event: Ready, endpoint: str) -> Line:
+    spans = (
+        Span("The sandbox is ready: "),
+        Span(endpoint, Style.LINK),
+        Span("  Press Ctrl-C to stop it."),
+    )
+    return Line(spans, event.at)
+
+
+def _app_ready(event: Ready) -> list[Line]:
+    head = (
+        Span("Live", Style.GOOD),
+        Span(f" as stage {event.stage}. These functions run on this machine:"),
+    )
+    lines = [Line(head, event.at), *_functions(event, event.functions)]
+    addresses = _addresses(event)
+    width = max(map(len, addresses), default=0)
+    for name, url in addresses.items():
+        spans = (Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK))
+        lines.append(Line(spans, event.at, indent=4))
+    end = "The next invocation runs your edits. Press Ctrl-C to stop."
+    return [*lines, Line((Span(end),), event.at)]
+
+
+def _addresses(event: Ready) -> dict[str, str]:
+    """Return the app's outputs that are URLs, as they answer on this machine."""
+    addresses = {}
+    for name, value in event.outputs.items():
+        if isinstance(value, str) and value.startswith("http"):
+            addresses[name] = value
+    addresses.update(event.urls)
+    return addresses
+
+
+def _connection(event: ConnectionChanged) -> list[Line]:
+    reason = ""
+    if event.reason:
+        reason = f" ({event.reason})"
+    holder = event.reason or "another user"
+    match event.state:
+        case ConnectionState.CONNECTED:
+            span = Span(f"Connected{reason}.", Style.GOOD)
+        case ConnectionState.LOST:
+            span = Span(f"Connection lost{reason}{_retry(event.retry_in_s)}.", Style.CAUTION)
+        case ConnectionState.REFUSED:
+            span = Span(f"This stage is held by {holder}.", Style.BAD)
+        case ConnectionState.TAKEN_OVER:
+            span = Span(f"Taken over by {holder}.", Style.BAD)
+        case ConnectionState.CLOSED:
+            return []
+    return [Line((span,), event.at)]
+
+
+def _retry(retry_in_s: float | None) -> str:
+    if retry_in_s is None:
+        return ""
+    if retry_in_s < 1:
+        return "; trying again now"
+    return f"; trying again in {duration(retry_in_s)}"
+
+
+def _failed(event: Failed) -> list[Line]:
+    first, *more = event.message.splitlines() or [""]
+    head = (Span(f"Error: {first}", Style.BAD), Span(f" [{event.reference}]", Style.FAINT))
+    lines = [Line(head, event.at, indent=2)]
+    for text in more:
+        lines.append(_indented(event, text, Style.PLAIN))
+    arrow = "  → "
+    for text in event.hint.splitlines():
+        lines.append(Line((Span(arrow, Style.STRONG), Span(text)), event.at, indent=4))
+        arrow = "    "
+    return lines

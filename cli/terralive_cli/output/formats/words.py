@@ -1,0 +1,84 @@
+"""Small phrases of the text formats: durations, names, counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+_MILLISECONDS: Final = 1000.0
+_SECONDS_OF_MINUTE: Final = 60.0
+_SECONDS_OF_HOUR: Final = 3600.0
+_SHOWN_PATHS: Final = 3
+# Up to this number, an age is shown in the smaller unit (`90 s ago`).
+_TWO_DIGITS: Final = 100
+_FUNCTION: Final = "aws_lambda_function."
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: `12 ms`, `3.4 s`, `2 min 5 s`."""
+    if round(seconds * _MILLISECONDS) < _MILLISECONDS:
+        return f"{seconds * _MILLISECONDS:.0f} ms"
+    if round(seconds, 1) < _SECONDS_OF_MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), int(_SECONDS_OF_MINUTE))
+    return f"{minutes} min {rest} s"
+
+
+def age(seconds: float) -> str:
+    """Return an age in words: `63 s ago`, `12 min ago`, `2 h ago`."""
+    if seconds < _TWO_DIGITS:
+        return f"{seconds:.0f} s ago"
+    if seconds < _TWO_DIGITS * _SECONDS_OF_MINUTE:
+        return f"{seconds / _SECONDS_OF_MINUTE:.0f} min ago"
+    return f"{seconds / _SECONDS_OF_HOUR:.0f} h ago"
+
+
+def some_paths(paths: Sequence[str]) -> str:
+    """Return the first few paths and the number of the others."""
+    if not paths:
+        return "something"
+    text = ", ".join(paths[:_SHOWN_PATHS])
+    more = len(paths) - _SHOWN_PATHS
+    if more > 0:
+        text += f" and {more} more"
+    return text
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 function` or `2 functions`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count} {noun}s"
+
+
+def common_prefix(names: Sequence[str]) -> str:
+    """Return the shared start of all names up to a `-` or `_`; "" for one name.
+
+    `orders-dev-ana-api` and `orders-dev-ana-worker` share `orders-dev-ana-`.
+    """
+    if len(names) < 2:  # noqa: PLR2004  # two names are the fewest that share something
+        return ""
+    shared = os.path.commonprefix(list(names))  # noqa: RUF071  # characters, not paths
+    end = max(shared.rfind("-"), shared.rfind("_"))
+    return shared[: end + 1]
+
+
+def short_address(name: str) -> str:
+    """Return a function's Terraform address without the resource type.
+
+    Module path and instance key stay, because the label alone is often the same (`this`):
+    `module.orders.aws_lambda_function.this["eu"]` is `module.orders.this["eu"]`. Every other name
+    stays as it is.
+    """
+    return name.replace(_FUNCTION, "", 1)
+
+
+def shortened(name: str, width: int) -> str:
+    """Return at most `width` characters of a name, cut at its start.
+
+    The names of an app's functions differ at their end (`terralive-orders-dev-ana-api`).
+    """
+    if len(name) <= width:
+        return name
+    return f"…{name[len(name) - width + 1 :]}"
