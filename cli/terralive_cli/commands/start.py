@@ -73,15 +73,22 @@ def _require_free(config: Config, target: Target, outputs: DebugStackOutputs) ->
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:
+    warnings = []
     for address, reason in live.refused.items():
-        ui.emit(Warned(reference="not-live", message=reason, function=address))
+        warnings.append(Warned(reference="not-live", message=reason, function=address))
     for code in live.code.values():
         differs = interpreter_warning(code)
         if differs is not None:
-            ui.emit(Warned(reference="runtime-differs", message=differs, function=code.address))
+            warnings.append(
+                Warned(reference="runtime-differs", message=differs, function=code.address)
+            )
         doubtful = handler_warning(code)
         if doubtful is not None:
-            ui.emit(Warned(reference="handler-doubtful", message=doubtful, function=code.address))
+            warnings.append(
+                Warned(reference="handler-doubtful", message=doubtful, function=code.address)
+            )
+    # Together, so that the same warning for several functions is shown once.
+    ui.emit(*warnings)
 
 
 def _serve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from terralive_cli.configuration.values import Config
@@ -11,6 +11,8 @@ from terralive_cli.deploy.deployment import LivePlan
 from terralive_cli.deploy.target import Target
 from terralive_cli.functions.live import live_function
 from terralive_cli.output.events import Message, PlanMade
+from terralive_cli.output.formats.words import short_address
+from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
@@ -48,7 +50,7 @@ def live(config: Config, target: Target, ui: Ui) -> Callable[[LivePlan], None]:
 
     def approve(planned: LivePlan) -> None:
         ui.emit(plan_event(config, planned))
-        names = ", ".join(address.rpartition(".")[2] for address in planned.code)
+        names = ", ".join(short_address(address) for address in planned.code)
         ask(
             ui,
             f"Make {names} of {config.app}/{config.stage} live in {target.name} ({count(planned.plan)})?",
@@ -108,16 +110,25 @@ def plan_event(config: Config, planned: LivePlan) -> PlanMade:
             for code in planned.code.values()
         ),
         refused=planned.refused,
-        changes=len(planned.plan.changes),
+        changes=changed_resources(planned.plan),
     )
 
 
 def count(plan: TerraformPlan) -> str:
-    """Count a plan's changes: `3 to create, 1 to update`."""
-    actions: Mapping[str, int] = _tally([change.action for change in plan.changes])
-    told = ", ".join(f"{number} to {action}" for action, number in actions.items())
-    return told or "outputs only"
+    """Count a plan's changes in Terraform's words: `3 to add, 1 to change`.
+
+    Like Terraform, it counts a replaced resource as added and destroyed, and no data source.
+    """
+    actions = [change.action for change in plan.changes]
+    replaced = actions.count("replace")
+    add = actions.count("create") + replaced
+    change = actions.count("update")
+    destroy = actions.count("delete") + replaced
+    if add + change + destroy == 0:
+        return "outputs only"
+    return changes_in_words(add, change, destroy)
 
 
-def _tally(actions: Sequence[str]) -> dict[str, int]:
-    return {action: actions.count(action) for action in dict.fromkeys(actions)}
+def changed_resources(plan: TerraformPlan) -> int:
+    """Count the resources that a plan changes; a data source is only read."""
+    return len([change for change in plan.changes if change.action != "read"])

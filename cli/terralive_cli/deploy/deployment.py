@@ -37,6 +37,7 @@ from terralive_cli.deploy.warnings import (
 )
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError, TerraliveError
@@ -124,7 +125,7 @@ class Deployment:
         self,
         config: Config,
         target: Target,
-        emit: Callable[[Event], None],
+        emit: Emit,
         debugging: Debugging = NO_DEBUGGING,
     ) -> None:
         self._config = config
@@ -416,10 +417,10 @@ class Deployment:
         """Warn once, however often the app is planned."""
         debugged = [facts for facts in functions if facts.is_named(self._debugging.names)]
         more = (warning for facts in debugged for warning in debug_cautions(facts))
-        for warning in (*cautions(functions), *more):
-            if warning not in self._warned:
-                self._warned.append(warning)
-                self._emit(warning)
+        new = [item for item in (*cautions(functions), *more) if item not in self._warned]
+        self._warned += new
+        # Together, so that the same warning for several functions is shown once.
+        self._emit(*new)
 
     def _live_settings(
         self, outputs: DebugStackOutputs | None, exclude: tuple[str, ...]

@@ -13,8 +13,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from terralive_relay.events import Event, Json
+
+
+class Emit(Protocol):
+    """Shows events to the user. The same warning in one call is shown only once."""
+
+    def __call__(self, *events: Event) -> None: ...
 
 
 class StepState(StrEnum):

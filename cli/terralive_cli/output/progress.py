@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from terralive_cli.output.events import StepState, TerraformProgress
+from terralive_cli.output.events import Emit, StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
 from terralive_terraform.runs.progress import (
     Diagnostic,
@@ -31,7 +31,7 @@ class Phase:
     """
 
     name: str
-    emit: Callable[[Event], None]
+    emit: Emit
     _began: float = field(default_factory=time.monotonic)
 
     def on_progress(self, progress: Progress) -> None:
@@ -101,19 +101,24 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR
 
 def _summary(phase: str, summary: Summary) -> TerraformProgress:
     total = summary.add + summary.change + summary.remove
-    counts = ((summary.add, "add"), (summary.change, "change"), (summary.remove, "remove"))
     if summary.operation == "plan":
-        to_do = ", ".join(f"{count} to {word}" for count, word in counts if count)
-        return TerraformProgress(
-            phase=phase, action="plan", total=total, message=to_do or "nothing to change"
-        )
-    past = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "removed"))
-    done = ", ".join(f"{count} {word}" for count, word in past if count)
-    return TerraformProgress(
-        phase=phase,
-        action="complete" if total else "unchanged",
-        message=done or "nothing to change",
-    )
+        message = changes_in_words(summary.add, summary.change, summary.remove)
+        return TerraformProgress(phase=phase, action="plan", total=total, message=message)
+    done = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "destroyed"))
+    action = "complete"
+    if total == 0:
+        action = "unchanged"
+    return TerraformProgress(phase=phase, action=action, message=_counted(done))
+
+
+def changes_in_words(add: int, change: int, destroy: int) -> str:
+    """Return the counts of a plan in Terraform's words: `3 to add, 1 to change`."""
+    return _counted(((add, "to add"), (change, "to change"), (destroy, "to destroy")))
+
+
+def _counted(counts: Iterable[tuple[int, str]]) -> str:
+    parts = [f"{count} {words}" for count, words in counts if count]
+    return ", ".join(parts) or "nothing to change"
 
 
 def _resource(

@@ -64,3 +64,16 @@ def test_a_drift_that_destroys_nothing_is_listed_and_done() -> None:
         plan(*RESTORING, Change("aws_sns_topic.t", "update", "aws_sns_topic")), yes=True, asked=True
     )
     assert "update aws_sns_topic.t" in said
+
+
+def test_a_plan_has_one_count_in_terraforms_words() -> None:
+    planned = plan(
+        Change("aws_sns_topic.a", "create", "aws_sns_topic"),
+        Change("aws_sns_topic.b", "replace", "aws_sns_topic"),
+        Change("aws_lambda_function.c", "update", "aws_lambda_function"),
+        Change("data.aws_iam_policy_document.d", "read", "aws_iam_policy_document"),
+    )
+
+    assert approval.count(planned) == "2 to add, 1 to change, 1 to destroy"
+    assert approval.changed_resources(planned) == 3
+    assert approval.count(plan()) == "outputs only"

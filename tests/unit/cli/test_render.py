@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,8 +19,8 @@ from terralive_cli.output.events import (
     Stopped,
     TerraformProgress,
 )
-from terralive_cli.output.formats.rich import shorten
-from terralive_cli.output.formats.story import Storyteller, duration
+from terralive_cli.output.formats.text import TextLines
+from terralive_cli.output.formats.words import duration, shortened
 from terralive_cli.output.renderer import Renderer
 from terralive_relay.events import (
     ConnectionChanged,
@@ -219,6 +220,98 @@ def test_the_sandboxs_secret_is_in_no_story() -> None:
     assert "secret" not in show(Output.PLAIN, READY) + show(Output.RICH, READY) + repr(READY)
 
 
+ORDERS = 'module.orders.aws_lambda_function.this["eu"]'
+WORKER = "module.worker.aws_lambda_function.this"
+VPC = "It runs in a VPC: its stub connects only if its subnets have a way to the internet."
+
+
+def test_functions_in_modules_are_told_apart_by_module_path_and_key() -> None:
+    functions = tuple(
+        LiveFunction("", address, "python3.12", "h", "p") for address in (ORDERS, WORKER)
+    )
+    shown = show(Output.PLAIN, PlanMade("dev-ana", functions, {ORDERS: "code signing"}))
+
+    assert '  module.orders.this["eu"]  h in p' in shown
+    assert "  module.worker.this        h in p" in shown
+    assert '  module.orders.this["eu"]  code signing' in shown
+
+
+@pytest.mark.parametrize("output", [Output.PLAIN, Output.RICH])
+def test_the_same_warning_is_said_once_for_all_functions_together(output: Output) -> None:
+    stream = io.StringIO()
+    with Renderer.start(output, stream) as renderer:
+        renderer.emit(
+            Warned("function-in-vpc", VPC, ORDERS),
+            Warned("not-live", "It has no code here.", "aws_lambda_function.api"),
+            Warned("function-in-vpc", VPC, WORKER),
+        )
+
+    assert stream.getvalue().splitlines() == [
+        f'Warning for module.orders.this["eu"], module.worker.this: {VPC}',
+        "Warning for api: It has no code here.",
+    ]
+
+
+def test_scripts_get_one_warning_for_each_function() -> None:
+    stream = io.StringIO()
+    with Renderer.start(Output.JSON, stream) as renderer:
+        renderer.emit(Warned("in-vpc", VPC, ORDERS), Warned("in-vpc", VPC, WORKER))
+
+    warnings = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [warning["function"] for warning in warnings] == [ORDERS, WORKER]
+    assert [warning["message"] for warning in warnings] == [VPC, VPC]
+
+
+def test_nothing_to_change_is_said_once_for_a_phase() -> None:
+    shown = show(
+        Output.PLAIN,
+        TerraformProgress("debug-stack", "plan", total=0, message="nothing to change"),
+        TerraformProgress("debug-stack", "unchanged", message="nothing to change", elapsed_s=0.2),
+    )
+
+    assert shown.splitlines() == ["Debug stack: nothing to change"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Failed("node-missing", f"There is no Node.js. {VPC}", f"Install it. {VPC}"),
+        Warned("function-in-vpc", VPC, ORDERS),
+        Stopped("dev-ana", live=True, message=VPC),
+        Message(VPC),
+        TerraformProgress("app", "apply", StepState.FAILED, message=VPC),
+        PlanMade("dev-ana", (API,), {ORDERS: VPC}),
+    ],
+)
+def test_words_stay_whole_in_a_terminal_of_80_columns(
+    event: Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = strip(show(Output.RICH, event, screen=Screen())).splitlines()
+
+    assert max(map(len, rows)) <= 80
+    assert len(rows) > 1
+    whole = show(Output.PLAIN, event).split()
+    assert [word for row in rows for word in row.split()] == whole
+
+
+def test_a_url_and_a_handlers_output_are_not_broken_into_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    url = f"https://{'x' * 100}.example/"
+    printed = f"{'a b ' * 40}end"
+
+    assert url in show(Output.RICH, Message(f"It is here: {url}"), screen=Screen())
+    assert printed in show(Output.RICH, LogLine("a1", "api", printed), screen=Screen())
+
+
+def strip(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
+
+
 def test_hundreds_of_resources_are_a_few_lines() -> None:
     start = TerraformProgress("app", "plan", message="300 to add", total=300, at=NOON)
     steps = [
@@ -369,11 +462,11 @@ def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
 
 
 def test_long_names_keep_the_end_that_tells_them_apart() -> None:
-    assert shorten("terralive-orders-dev-ana-api", 12) == "…dev-ana-api"
+    assert shortened("terralive-orders-dev-ana-api", 12) == "…dev-ana-api"
 
 
 def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
-    storyteller = Storyteller()
+    text_lines = TextLines()
     events = [
         InvocationStarted(request_id="r1", function="api", trigger="http"),
         LogLine(request_id="r1", function="api", line="[ERROR] KeyError: 'x'"),
@@ -389,7 +482,7 @@ def test_a_stack_that_the_runtime_has_logged_is_not_told_twice() -> None:
         ),
     ]
 
-    told = [line.text for event in events for line in storyteller.tell(event)]
+    told = [line.text for event in events for line in text_lines.lines(event)]
 
     assert sum("line 2, in handler" in text for text in told) == 1
     assert "failed in 1 ms  KeyError: 'x'" in told

@@ -6,9 +6,11 @@ than the terminal is wide is wrapped between words.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -126,13 +128,11 @@ def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
     handler is not wrapped, and neither is a line that goes to a file.
     """
     is_output = any(span.style is Style.RAW for span in line.spans)
-    room = console.width - line.indent
-    if is_output or not console.is_terminal or room < _NARROWEST:
+    if is_output or not console.is_terminal or console.width < _NARROWEST:
         return [text]
     if text.cell_len <= console.width:
         return [text]
-    # The first row has no indent of its own, so it is wrapped at the same width as the others.
-    first, *others = text.wrap(console, room, overflow="ignore")
+    first, *others = text.divide(_row_starts(text.plain, console.width, line.indent))
     rows = [first]
     for other in others:
         row = Text(" " * line.indent)
@@ -141,6 +141,26 @@ def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
     for row in rows:
         row.rstrip()
     return rows
+
+
+def _row_starts(text: str, width: int, indent: int) -> list[int]:
+    """Return the places at which a new row starts, each at the start of a word.
+
+    Args:
+        text: one line.
+        width: width of the terminal in cells.
+        indent: spaces before every row but the first.
+    """
+    starts = []
+    start = 0
+    room = width
+    for word in re.finditer(r"\S+", text):
+        has_words = bool(text[start : word.start()].strip())
+        if has_words and cell_len(text[start : word.end()]) > room:
+            start = word.start()
+            starts.append(start)
+            room = width - indent
+    return starts
 
 
 def _new_console(stream: TextIO) -> _Console:

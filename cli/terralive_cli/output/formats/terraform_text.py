@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
-
 from datetime import datetime
+from typing import Final
 
 from terralive_cli.output.events import StepState, TerraformProgress
 from terralive_cli.output.formats.line import Line, Span, Style
@@ -57,13 +56,7 @@ class TerraformText:
             return [_failed(event, phase)]
         if event.address and event.action in _RESOURCE_ACTIONS:
             return _resource(event, phase)
-        if event.total is not None:
-            return [_planned(event, phase, event.total)]
-        if event.message:
-            return [_line(event, phase, event.message)]
-        if event.state is StepState.STARTED:
-            return [_started(event, phase)]
-        return []
+        return _step(event, phase)
 
     def _end(self, event: TerraformProgress, phase: _Phase) -> list[Line]:
         del self._phases[event.phase]
@@ -78,6 +71,16 @@ class TerraformText:
         if took is None:
             took = (event.at - phase.began).total_seconds()
         return [_line(event, phase, f"{words} ({duration(took)})", Style.GOOD)]
+
+
+def _step(event: TerraformProgress, phase: _Phase) -> list[Line]:
+    if event.total is not None:
+        return [_planned(event, phase, event.total)]
+    if event.message:
+        return [_line(event, phase, event.message)]
+    if event.state is StepState.STARTED:
+        return [_started(event, phase)]
+    return []
 
 
 def _failed(event: TerraformProgress, phase: _Phase) -> Line:
@@ -124,9 +127,7 @@ def _resource(event: TerraformProgress, phase: _Phase) -> list[Line]:
     return [Line(_spans(event, text), event.at, live=True)]
 
 
-def _line(
-    event: TerraformProgress, phase: _Phase, text: str, style: Style = Style.PLAIN
-) -> Line:
+def _line(event: TerraformProgress, phase: _Phase, text: str, style: Style = Style.PLAIN) -> Line:
     phase.last_line = event.at
     return Line(_spans(event, text, style), event.at, indent=2)
 

@@ -303,12 +303,12 @@ def _app_ready(event: Ready) -> list[Line]:
 
 def _addresses(event: Ready) -> dict[str, str]:
     """Return the app's outputs that are URLs, as they answer on this machine."""
-    addresses = {}
-    for name, value in event.outputs.items():
-        if isinstance(value, str) and value.startswith("http"):
-            addresses[name] = value
-    addresses.update(event.urls)
-    return addresses
+    outputs = {
+        name: value
+        for name, value in event.outputs.items()
+        if isinstance(value, str) and value.startswith("http")
+    }
+    return {**outputs, **event.urls}
 
 
 def _connection(event: ConnectionChanged) -> list[Line]:
