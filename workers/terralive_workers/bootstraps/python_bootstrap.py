@@ -1,14 +1,14 @@
-"""Runs a Python Lambda handler on this machine as Lambda's managed Python runtime does.
+"""Run a Python Lambda handler on this machine as Lambda's managed Python runtime does.
 
-Started by terralive with the project's own interpreter: `python python_bootstrap.py
-package/module.function`. One self-contained file, standard library only, any CPython from 3.9 on:
-nothing of it, and nothing it needs, is ever installed in the project. It asks the Runtime API at
-`AWS_LAMBDA_RUNTIME_API` for invocations, calls the handler, and answers exactly as `awslambdaric`
-does (held against it in tests/contract/workers/test_python_runtime.py). A handler module may take
-over the Runtime API while it is imported and never come back.
+Terralive starts it with the project's own interpreter: `python python_bootstrap.py
+package/module.function`. It is one file, uses the standard library only, and runs on CPython 3.9
+and later, so that nothing has to be installed in the project. It gets invocations from the Runtime
+API at `AWS_LAMBDA_RUNTIME_API`, calls the handler, and answers exactly as `awslambdaric` does
+(tests/contract/workers/test_python_runtime.py compares the two). A handler module may take over the
+Runtime API while it is imported, and never return.
 
-It must never put its own folder on `sys.path`, its own frames in a stack trace, or its own words in
-a log.
+It must never put its own folder on `sys.path`, its own frames into a stack trace, or its own words
+into a log.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sys
 import time
 import traceback
 
-TYPE_CHECKING = False  # `typing` is not worth its import to a process that somebody waits for
+TYPE_CHECKING = False  # the import of `typing` would delay the start of every worker
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import BinaryIO, TextIO
@@ -34,8 +34,8 @@ MAX_LINE = 1 << 20
 VERSION = "/2018-06-01/runtime"
 
 
-class Fault(Exception):  # noqa: N818 - a fault is reported by its own type, not by this class's name
-    """Something that the runtime itself finds fault with, named as the Runtime API names it."""
+class Fault(Exception):  # noqa: N818 - reported by its `error_type`, not by this class's name
+    """An error that the runtime itself detects, with a name of the Runtime API."""
 
     def __init__(self, error_type: str, message: str, trace: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -47,33 +47,35 @@ class Fault(Exception):  # noqa: N818 - a fault is reported by its own type, not
 # The Runtime API
 
 
-class RuntimeGone(Exception):  # noqa: N818 - a state of affairs, not an error
-    """The Runtime API has closed the connection: this worker is no longer wanted."""
+class RuntimeGone(Exception):  # noqa: N818 - not an error: it ends the worker
+    """The Runtime API has closed the connection: this worker is no longer needed."""
 
 
-class Runtime:
-    """The Runtime API over one kept-alive connection.
+class RuntimeApi:
+    """The Runtime API over one connection that is kept open.
 
-    By hand, because `http.client` takes longer to import.
+    It does not use `http.client`, whose import takes too long.
     """
 
     def __init__(self, address: str) -> None:
-        host_port, _, prefix = address.partition("/")
+        """Take `HOST:PORT` or `HOST:PORT/SECRET`. The first call opens the connection."""
+        host_port, slash, secret = address.partition("/")
         host, _, port = host_port.rpartition(":")
         self._host = host_port
-        self._prefix = ("/" + prefix if prefix else "") + VERSION
+        self._prefix = VERSION
+        if secret:
+            self._prefix = slash + secret + VERSION
         self._to = (host, int(port))
         self._socket: socket.socket | None = None
         self._stream: BinaryIO | None = None
 
     def next(self) -> tuple[Mapping[str, str], bytes]:
-        """Block until there is an invocation; returns (headers in lower case, event bytes)."""
+        """Block until there is an invocation. Return its headers (in lower case) and its event."""
         return self._call("GET", "/invocation/next")
 
     def respond(self, request_id: str, body: bytes, content_type: str) -> None:
-        self._call(
-            "POST", f"/invocation/{request_id}/response", body, {"Content-Type": content_type}
-        )
+        headers = {"Content-Type": content_type}
+        self._call("POST", f"/invocation/{request_id}/response", body, headers)
 
     def fail(self, request_id: str, document: bytes, cause: str) -> None:
         headers = {
@@ -94,7 +96,8 @@ class Runtime:
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> tuple[Mapping[str, str], bytes]:
         lines = [f"{method} {self._prefix}{path} HTTP/1.1", "Host: " + self._host]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        if headers:
+            lines += [f"{name}: {value}" for name, value in headers.items()]
         if method == "POST":
             lines.append(f"Content-Length: {len(body)}")
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
@@ -104,12 +107,13 @@ class Runtime:
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._stream = self._socket.makefile("rb")
             self._socket.sendall(head + body)
-            return self._answer(self._stream)
+            return self._read_response(self._stream)
         except OSError as error:
             raise RuntimeGone from error
 
     @staticmethod
-    def _answer(stream: BinaryIO) -> tuple[Mapping[str, str], bytes]:
+    def _read_response(stream: BinaryIO) -> tuple[Mapping[str, str], bytes]:
+        """Read one response. The status does not matter: every response is an acceptance."""
         if not stream.readline(MAX_LINE):
             raise RuntimeGone
         headers: dict[str, str] = {}
@@ -122,46 +126,50 @@ class Runtime:
         return headers, stream.read(int(headers.get("content-length", 0)))
 
 
-# JSON, by the rules of the managed runtime: Decimals as numbers, bytes as text, named tuples as
-# objects
+# JSON as the managed runtime writes it: Decimals become numbers, bytes become text, and named
+# tuples become objects.
 
 
 def _writes_unicode() -> bool:
-    """From python3.12 on, the managed runtime writes characters as they are and no longer as escapes."""
+    """Whether characters are written as they are, as from python3.12 on, and not as escapes."""
     version = os.environ.get("AWS_EXECUTION_ENV", "").rpartition("python3.")[2]
     return version.isdigit() and int(version) >= 12  # noqa: PLR2004 - python3.12
 
 
 class Encoder:
-    """Writes what a handler returned."""
+    """Turns a handler's result into JSON text."""
 
     def __init__(self) -> None:
         self._unicode = _writes_unicode()
+        # The standard encoder can only write a Decimal as a string. Such strings begin with this
+        # random mark, and the quotes around them are removed afterwards.
         self._mark = "terralive-number-" + os.urandom(8).hex() + ":"
+        # Whether the present result contains a mark.
         self._marked = False
 
     def encode(self, value: object) -> str:
-        if _has_exotic(value):
-            value = _plain(value)
+        if _needs_conversion(value):
+            value = _convert(value)
         self._marked = False
+        encoder = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default)
         try:
-            text = json.JSONEncoder(ensure_ascii=not self._unicode, default=self._default).encode(
-                value
-            )
-        except TypeError as error:  # a key's type is named without its module
-            raise TypeError(
-                re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))
-            ) from error
-        except (
-            RecursionError
-        ) as error:  # the managed runtime's own encoder says so from Python 3.12 on
-            told = str(error).replace("encoding a JSON object", "calling a Python object")
-            raise RecursionError(told if sys.version_info >= (3, 12) else str(error)) from error
+            text = encoder.encode(value)
+        except TypeError as error:
+            # The managed runtime names the type of a key without its module.
+            message = re.sub(r"^(keys must be .* not )[\w.]+\.", r"\1", str(error))
+            raise TypeError(message) from error
+        except RecursionError as error:
+            # From Python 3.12 on, the managed runtime's own encoder uses other words.
+            message = str(error)
+            if sys.version_info >= (3, 12):
+                message = message.replace("encoding a JSON object", "calling a Python object")
+            raise RecursionError(message) from error
         if self._marked:
             text = re.sub('"' + self._mark + '([^"]*)"', r"\1", text)
         return text
 
     def _default(self, value: object) -> object:
+        # If `decimal` is not imported, then no value is a Decimal.
         decimal = sys.modules.get("decimal")
         if decimal is not None and isinstance(value, decimal.Decimal):
             if value.is_nan():
@@ -177,8 +185,12 @@ def _is_named_tuple(value: object) -> bool:
     return isinstance(value, tuple) and callable(getattr(value, "_asdict", None))
 
 
-def _has_exotic(value: object) -> bool:
-    """Whether the standard encoder would write some part of `value` in another way than the managed runtime."""
+def _needs_conversion(value: object) -> bool:
+    """Whether the standard encoder would write a part of `value` unlike the managed runtime.
+
+    That is so for named tuples and for keys that are bytes. Nearly no result contains them, so that
+    nearly no result has to be copied.
+    """
     todo: list[object] = [value]
     seen: set[int] = set()
     while todo:
@@ -186,61 +198,67 @@ def _has_exotic(value: object) -> bool:
         if id(item) in seen:
             continue
         seen.add(id(item))
-        inside: Iterable[object] = ()
+        parts: Iterable[object] = ()
         if isinstance(item, dict):
             if any(isinstance(key, bytes) for key in item):
                 return True
-            inside = item.values()
+            parts = item.values()
         elif isinstance(item, (list, tuple)):
             if _is_named_tuple(item):
                 return True
-            inside = item
-        todo.extend(part for part in inside if isinstance(part, (dict, list, tuple)))
+            parts = item
+        todo.extend(part for part in parts if isinstance(part, (dict, list, tuple)))
     return False
 
 
-def _plain(value: object, above: tuple[int, ...] = ()) -> object:
-    if isinstance(value, (dict, list, tuple)):
-        if id(value) in above:
-            raise ValueError("Circular reference detected")
-        above = (*above, id(value))
+def _convert(value: object, parents: tuple[int, ...] = ()) -> object:
+    """Return a copy with named tuples as dicts, and with text in the place of keys that are bytes.
+
+    `parents` are the ids of the values that contain this one.
+    """
+    if not isinstance(value, (dict, list, tuple)):
+        return value
+    if id(value) in parents:
+        raise ValueError("Circular reference detected")
+    parents = (*parents, id(value))
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         value = value._asdict()
     if isinstance(value, dict):
-        return {
-            (k.decode("utf-8") if isinstance(k, bytes) else k): _plain(v, above)
-            for k, v in value.items()
-        }
+        converted = {}
+        for key, part in value.items():
+            name = key.decode("utf-8") if isinstance(key, bytes) else key
+            converted[name] = _convert(part, parents)
+        return converted
     if isinstance(value, (list, tuple)):
-        return [_plain(part, above) for part in value]
+        return [_convert(part, parents) for part in value]
     return value
 
 
-# Breakpoints
+# Debugging
 
 
 class Debugging:
-    """What `terralive start --debug` asks for."""
+    """The wishes of `terralive start --debug` that matter after the start."""
 
+    # Whether the remaining time stays what it was at an invocation's start.
     freeze_time = False
 
 
-def let_debugger_in(wanted: Mapping[str, object]) -> None:
-    """Open a port for debuggers, and wait for one if asked.
+def open_debug_port(wanted: Mapping[str, object]) -> None:
+    """Let debuggers attach at a port, and wait for one if asked.
 
-    debugpy may be terralive's own: it is loaded from its folder, and nothing else from beside it
-    ever is.
+    The debugpy package may be terralive's own. Only this package is loaded from its folder, and
+    nothing that lies beside it.
     """
-    from importlib import util  # noqa: PLC0415 - only a debugged worker pays for it
+    from importlib import util  # noqa: PLC0415 - only a debugged worker needs it
 
     Debugging.freeze_time = bool(wanted["freeze_time"])
-    spec = util.spec_from_file_location(
-        "debugpy",
-        os.path.join(str(wanted["debugpy"]), "__init__.py"),  # noqa: PTH118
-    )
+    location = os.path.join(str(wanted["debugpy"]), "__init__.py")  # noqa: PTH118 - as below
+    spec = util.spec_from_file_location("debugpy", location)
     if spec is None or spec.loader is None:
         raise Fault("Terralive.Debugger", f"There is no debugpy in {wanted['debugpy']}")
-    debugpy = sys.modules["debugpy"] = util.module_from_spec(spec)
+    debugpy = util.module_from_spec(spec)
+    sys.modules["debugpy"] = debugpy
     try:
         spec.loader.exec_module(debugpy)
         debugpy.listen(("127.0.0.1", wanted["port"]))
@@ -250,11 +268,12 @@ def let_debugger_in(wanted: Mapping[str, object]) -> None:
         debugpy.wait_for_client()
 
 
-# The context object: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html
+# The context object: https://docs.aws.amazon.com/lambda/latest/dg/python-context.html. Its classes
+# have the names that they have in the managed runtime.
 
 
 class _Record:
-    """An object with fixed attributes, None where the invocation does not say."""
+    """An object with fixed attributes. They are None where the invocation does not set them."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -263,10 +282,10 @@ class _Record:
             setattr(self, name, values.get(name))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}([{_listed(self, self.__slots__)}])"
+        return f"{type(self).__name__}([{_format_attributes(self, self.__slots__)}])"
 
 
-def _listed(thing: object, names: Iterable[str]) -> str:
+def _format_attributes(thing: object, names: Iterable[str]) -> str:
     return ",".join(f"{name}={getattr(thing, name)}" for name in names)
 
 
@@ -288,12 +307,26 @@ class ClientContext(_Record):
     __slots__ = ("client", "custom", "env")
 
 
+_CONTEXT_ATTRIBUTES = (
+    "aws_request_id",
+    "log_group_name",
+    "log_stream_name",
+    "function_name",
+    "memory_limit_in_mb",
+    "function_version",
+    "invoked_function_arn",
+    "client_context",
+    "identity",
+    "tenant_id",
+)
+
+
 class LambdaContext:
+    """The second argument of a handler."""
+
     def __init__(self, headers: Mapping[str, str]) -> None:
-        client_context = _header_json(headers, "lambda-runtime-client-context", "Client Context")
-        identity = (
-            _header_json(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
-        )
+        client_context = _client_context(headers)
+        identity = _identity(headers)
         environ = os.environ.get
         self.aws_request_id = headers["lambda-runtime-aws-request-id"]
         self.log_group_name = environ("AWS_LAMBDA_LOG_GROUP_NAME")
@@ -303,31 +336,44 @@ class LambdaContext:
         self.function_version = environ("AWS_LAMBDA_FUNCTION_VERSION")
         self.invoked_function_arn = headers.get("lambda-runtime-invoked-function-arn")
         self.tenant_id = headers.get("lambda-runtime-aws-tenant-id")
-        self.client_context = None
-        if client_context is not None:
-            client = client_context.get("client")
-            client = Client(client) if isinstance(client, dict) else None
-            self.client_context = ClientContext({**client_context, "client": client})
-        self.identity = CognitoIdentity(
-            {
-                "cognito_identity_id": identity.get("cognitoIdentityId"),
-                "cognito_identity_pool_id": identity.get("cognitoIdentityPoolId"),
-            }
-        )
+        self.client_context = client_context
+        self.identity = identity
         self._epoch_deadline_time_in_ms = int(headers.get("lambda-runtime-deadline-ms") or 0)
-        self._frozen_at = time.time() if Debugging.freeze_time else None
+        # The time at which the clock stands still for this invocation, or None if it runs.
+        self._frozen_at: float | None = None
+        if Debugging.freeze_time:
+            self._frozen_at = time.time()
 
     def get_remaining_time_in_millis(self) -> int:
-        now = time.time() if self._frozen_at is None else self._frozen_at
+        now = self._frozen_at
+        if now is None:
+            now = time.time()
         return max(0, self._epoch_deadline_time_in_ms - int(now * 1000))
 
     def log(self, msg: object) -> None:
         sys.stdout.write(str(msg))
 
     def __repr__(self) -> str:
-        names = "aws_request_id log_group_name log_stream_name function_name memory_limit_in_mb function_version"
-        names += " invoked_function_arn client_context identity tenant_id"
-        return f"LambdaContext([{_listed(self, names.split())}])"
+        return f"LambdaContext([{_format_attributes(self, _CONTEXT_ATTRIBUTES)}])"
+
+
+def _client_context(headers: Mapping[str, str]) -> ClientContext | None:
+    values = _header_json(headers, "lambda-runtime-client-context", "Client Context")
+    if values is None:
+        return None
+    client = values.get("client")
+    values["client"] = Client(client) if isinstance(client, dict) else None
+    return ClientContext(values)
+
+
+def _identity(headers: Mapping[str, str]) -> CognitoIdentity:
+    values = _header_json(headers, "lambda-runtime-cognito-identity", "Cognito Identity") or {}
+    return CognitoIdentity(
+        {
+            "cognito_identity_id": values.get("cognitoIdentityId"),
+            "cognito_identity_pool_id": values.get("cognitoIdentityPoolId"),
+        }
+    )
 
 
 def _header_json(headers: Mapping[str, str], header: str, name: str) -> dict[str, object] | None:
@@ -337,9 +383,8 @@ def _header_json(headers: Mapping[str, str], header: str, name: str) -> dict[str
     try:
         found: dict[str, object] | None = json.loads(text)
     except ValueError as error:
-        raise Fault(
-            "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
-        ) from error
+        message = f"Unable to parse {name} JSON: {error}"
+        raise Fault("Runtime.LambdaContextUnmarshalError", message) from error
     return found
 
 
@@ -347,10 +392,7 @@ def _header_json(headers: Mapping[str, str], header: str, name: str) -> dict[str
 
 
 class Unbuffered:
-    """A stream that keeps nothing back.
-
-    What was printed before a result is there before the result.
-    """
+    """A stream without a buffer, so that what a handler printed is out before its result."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -379,6 +421,7 @@ class LambdaLoggerHandler(logging.Handler):
 
 
 class LambdaLoggerFilter(logging.Filter):
+    # The present invocation, or "" while the handler's module is imported.
     request_id = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -387,6 +430,9 @@ class LambdaLoggerFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
+    """Writes a record in the format of `AWS_LAMBDA_LOG_FORMAT=JSON`."""
+
+    # All other attributes of a record come from a logging call's `extra`.
     _USUAL = frozenset(logging.makeLogRecord({}).__dict__) | {
         "aws_request_id",
         "message",
@@ -398,25 +444,29 @@ class JsonFormatter(logging.Formatter):
         super().__init__(datefmt="%Y-%m-%dT%H:%M:%SZ")
 
     def format(self, record: logging.LogRecord) -> str:
+        message = record.msg
+        if not isinstance(message, dict) or record.args:
+            message = record.getMessage()
+        # Levels between the named ones are written as the next lower one.
         level = min(50, max(0, record.levelno)) // 10 * 10
         fields: dict[str, object] = {
             "timestamp": self.formatTime(record, self.datefmt),
             "level": logging.getLevelName(level),
-            "message": record.msg
-            if isinstance(record.msg, dict) and not record.args
-            else record.getMessage(),
+            "message": message,
             "logger": record.name,
             "requestId": LambdaLoggerFilter.request_id,
         }
         if record.exc_info:
             kind, value, trace = record.exc_info
             fields["stackTrace"] = traceback.format_tb(trace)
-            fields["errorType"] = kind.__name__ if kind else None
+            fields["errorType"] = None
+            if kind:
+                fields["errorType"] = kind.__name__
             fields["errorMessage"] = str(value)
             fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
-        fields.update(
-            (k, v) for k, v in record.__dict__.items() if k not in self._USUAL and k not in fields
-        )
+        for name, extra in record.__dict__.items():
+            if name not in self._USUAL and name not in fields:
+                fields[name] = extra
         fields = {name: value for name, value in fields.items() if value is not None}
         return json.dumps(fields, ensure_ascii=False, default=str) + "\n"
 
@@ -438,7 +488,8 @@ def set_up_logging() -> None:
         handler.setFormatter(logging.Formatter(layout, "%Y-%m-%dT%H:%M:%S"))
     root = logging.getLogger()
     level = os.environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    level = "DEBUG" if level == "TRACE" else level
+    if level == "TRACE":
+        level = "DEBUG"
     if level in {"DEBUG", "INFO", "WARN", "WARNING", "ERROR", "CRITICAL", "FATAL"}:
         root.setLevel(level)
     root.addHandler(handler)
@@ -448,14 +499,18 @@ def set_up_logging() -> None:
 
 
 class Error:
-    """An error on its way to the Runtime API and the log."""
+    """An error as it is reported to the Runtime API and written to the log.
+
+    `cause` is its X-Ray cause, and `request_id` is "" outside an invocation.
+    """
 
     def __init__(
-        self, message: str, error_type: str, trace: Iterable[str], request_id: str = ""
+        self, message: str, error_type: str, trace: Iterable[str], cause: str, request_id: str = ""
     ) -> None:
         self.message = message
         self.type = error_type
         self.trace = list(trace)
+        self.cause = cause
         self.request_id = request_id
 
     def document(self) -> dict[str, object]:
@@ -467,62 +522,74 @@ class Error:
         }
 
     def log(self) -> None:
-        """Write it as Lambda does: one event, its lines separated by carriage returns."""
+        """Write it as Lambda does: as one event, its lines separated by carriage returns."""
         if _logs_json():
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-            text = json.dumps(
-                {"timestamp": stamp, "level": "ERROR", **self.document()}, ensure_ascii=False
-            )
+            timestamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            fields = {"timestamp": timestamp, "level": "ERROR", **self.document()}
+            text = json.dumps(fields, ensure_ascii=False)
         else:
-            lines = [
-                f"[ERROR] {self.type}: {self.message}" if self.message else f"[ERROR] {self.type}"
-            ]
-            lines.append("Traceback (most recent call last):")
-            for element in self.trace:
-                for line in element.splitlines() or [""]:
-                    code = line.lstrip(" ")
-                    lines.append("\u00a0" * (len(line) - len(code)) + code)
-            text = "\r".join(lines)
+            text = "\r".join(self._lines())
         with contextlib.suppress(ValueError, OSError):  # a handler may have closed its stdout
             sys.stdout.write(text + "\n")
 
+    def _lines(self) -> list[str]:
+        title = f"[ERROR] {self.type}"
+        if self.message:
+            title += f": {self.message}"
+        lines = [title, "Traceback (most recent call last):"]
+        for element in self.trace:
+            for line in element.splitlines() or [""]:
+                # CloudWatch would remove ordinary spaces at the beginning of a line.
+                code = line.lstrip(" ")
+                lines.append("\u00a0" * (len(line) - len(code)) + code)
+        return lines
+
 
 def frames_of(error: BaseException) -> traceback.StackSummary:
-    """The frames of a traceback, without this file's own in front."""
+    """Return the frames of a traceback, without the frames of this file at its beginning."""
     frames = traceback.extract_tb(error.__traceback__)
     while frames and frames[0].filename == __file__:
         frames.pop(0)
     return frames
 
 
-def written(frames: traceback.StackSummary) -> list[str]:
-    """As text, without the marks below a line that newer Pythons add.
+def format_frames(frames: traceback.StackSummary) -> list[str]:
+    """Return frames as text.
 
-    The managed runtime has none.
+    Newer Pythons mark the place in a line with `^^^`. The managed runtime does not.
     """
     return traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
 
 
-def cause_of(error_type: str, message: str, frames: Iterable[traceback.FrameSummary]) -> str:
-    """The X-Ray cause.
+def xray_cause(error_type: str, message: str, frames: Iterable[traceback.FrameSummary]) -> str:
+    """Return the cause of an error as X-Ray documents it, as JSON text.
 
-    Https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html.
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-segmentdocuments.html
     """
     stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in frames]
     return json.dumps(
         {
-            "working_directory": os.getcwd(),  # noqa: PTH109 - pathlib is not worth its import
+            "working_directory": os.getcwd(),  # noqa: PTH109 - the import of pathlib takes long
             "exceptions": [{"message": message, "type": error_type, "stack": stack}],
             "paths": sorted({f.filename for f in frames}),
         }
     )
 
 
+def error_of_exception(error: BaseException, request_id: str = "") -> Error:
+    """Describe an exception of the handler or of its module."""
+    frames = frames_of(error)
+    error_type = type(error).__name__
+    message = str(error)
+    cause = xray_cause(error_type, message, frames)
+    return Error(message, error_type, format_frames(frames), cause, request_id)
+
+
 # The handler
 
 
 def load(handler: str) -> Callable[[object, LambdaContext], object]:
-    """Import `package/module.function`; raises Fault as the managed runtime words it."""
+    """Import `package/module.function`. Raise Fault in the words of the managed runtime."""
     module_name, dot, function_name = handler.rpartition(".")
     if not dot:
         reason = "not enough values to unpack (expected 2, got 1)"
@@ -547,19 +614,22 @@ def load(handler: str) -> Callable[[object, LambdaContext], object]:
     return found
 
 
-def _no_number(constant: str) -> object:
+def _reject_constant(constant: str) -> object:
+    """Reject `NaN` and the like, which Python's parser takes although they are not JSON."""
     raise ValueError(f"{constant} is not JSON")
 
 
 def unmarshal(body: bytes) -> object:
+    """Parse an event."""
     try:
-        event: object = json.loads(body, parse_constant=_no_number)
+        event: object = json.loads(body, parse_constant=_reject_constant)
     except Exception as error:
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
     return event
 
 
 def marshal(encoder: Encoder, result: object) -> tuple[bytes | str, str]:
+    """Return the body and the content type of a handler's result."""
     if isinstance(result, bytes):
         return result, "application/unknown"
     try:
@@ -569,15 +639,16 @@ def marshal(encoder: Encoder, result: object) -> tuple[bytes | str, str]:
 
 
 def flush() -> None:
-    """Also what was written past our wrappers, to the streams beneath."""
+    """Write out all output, also what a handler wrote to the streams beneath `Unbuffered`."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(Exception):
             stream.flush()  # type: ignore[union-attr] # None where a handler put None
 
 
 def run_one(
-    runtime: Runtime, encoder: Encoder, handler: Callable[[object, LambdaContext], object]
+    runtime: RuntimeApi, encoder: Encoder, handler: Callable[[object, LambdaContext], object]
 ) -> None:
+    """Wait for one invocation, call the handler, and report the result or the error."""
     headers, body = runtime.next()
     request_id = headers["lambda-runtime-aws-request-id"]
     LambdaLoggerFilter.request_id = request_id
@@ -591,48 +662,53 @@ def run_one(
         event = unmarshal(body)
         answer, content_type = marshal(encoder, handler(event, context))
     except Fault as fault:
-        failed = Error(fault.message, fault.error_type, fault.trace, request_id)
-        cause = cause_of("LambdaValidationError", fault.message, ())
+        cause = xray_cause("LambdaValidationError", fault.message, ())
+        failed = Error(fault.message, fault.error_type, fault.trace, cause, request_id)
     except Exception as error:  # noqa: BLE001 - whatever the handler raises is its outcome
-        frames = frames_of(error)
-        failed = Error(str(error), type(error).__name__, written(frames), request_id)
-        cause = cause_of(failed.type, failed.message, frames)
+        failed = error_of_exception(error, request_id)
     else:
         flush()
-        # Text that is not valid Unicode ends the process here, as it ends the managed runtime.
-        body = answer if isinstance(answer, bytes) else answer.encode("utf-8")
-        runtime.respond(request_id, body, content_type)
+        if isinstance(answer, str):
+            # Text that is not valid Unicode ends the process here, as it ends the managed runtime.
+            answer = answer.encode("utf-8")
+        runtime.respond(request_id, answer, content_type)
         return
     failed.log()
     flush()
-    runtime.fail(request_id, encoder.encode(failed.document()).encode("utf-8"), cause)
+    runtime.fail(request_id, encoder.encode(failed.document()).encode("utf-8"), failed.cause)
+
+
+def run(runtime: RuntimeApi, handler_name: str, debug: str) -> None:
+    """Load the handler and run invocations. Return only if the handler cannot be loaded."""
+    encoder = Encoder()
+    try:
+        if debug:
+            open_debug_port(json.loads(debug))
+        handler = load(handler_name)
+    except Fault as fault:
+        frames = frames_of(fault.__cause__ or fault)
+        cause = xray_cause(fault.error_type, fault.message, frames)
+        failed = Error(fault.message, fault.error_type, fault.trace, cause)
+    except Exception as error:  # noqa: BLE001 - whatever the module raises is the init's outcome
+        failed = error_of_exception(error)
+    else:
+        while True:
+            run_one(runtime, encoder, handler)
+    failed.log()
+    flush()
+    document = encoder.encode(failed.document()).encode("utf-8")
+    runtime.fail_init(document, failed.type, failed.cause)
 
 
 def main(handler_name: str, debug: str = "") -> None:
-    sys.path[0] = os.getcwd()  # noqa: PTH109 - pathlib is not worth its import
-    runtime = Runtime(os.environ["AWS_LAMBDA_RUNTIME_API"])
-    encoder = Encoder()
+    """Run the worker. `debug` is a JSON object of wishes (see launch.py), or ""."""
+    sys.path[0] = os.getcwd()  # noqa: PTH109 - the import of pathlib takes long
+    runtime = RuntimeApi(os.environ["AWS_LAMBDA_RUNTIME_API"])
     set_up_logging()
     try:
-        try:
-            if debug:
-                let_debugger_in(json.loads(debug))
-            handler = load(handler_name)
-        except Fault as fault:
-            failed = Error(fault.message, fault.error_type, fault.trace)
-            frames = frames_of(fault.__cause__ or fault)
-        except Exception as error:  # noqa: BLE001 - whatever the module raises is the init's outcome
-            frames = frames_of(error)
-            failed = Error(str(error), type(error).__name__, written(frames))
-        else:
-            while True:
-                run_one(runtime, encoder, handler)
-        failed.log()
-        flush()
-        cause = cause_of(failed.type, failed.message, frames)
-        runtime.fail_init(encoder.encode(failed.document()).encode("utf-8"), failed.type, cause)
+        run(runtime, handler_name, debug)
     except RuntimeGone:
-        os._exit(0)  # nobody is left to work for; a handler's own threads must not keep the process
+        os._exit(0)  # the worker is not needed any more: threads of the handler must not keep it
     sys.exit(1)
 
 
