@@ -229,13 +229,15 @@ def _execute(
             if changes:
                 config.refuse_protected()
             run: Run = importlib.import_module(f"terralive_cli.commands.{name}").run
-            with interrupts.of_every_kind():
+            with interrupts.as_keyboard_interrupt():
                 return run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
         except KeyboardInterrupt:
             from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
 
             ui.emit(
-                interrupts.told(name, config, sandbox_runs=sandbox_file(config.project).exists())
+                interrupts.interrupted(
+                    name, config, sandbox_runs=sandbox_file(config.project).exists()
+                )
             )
             return failures.INTERRUPTED
         except Exception as failure:  # noqa: BLE001 - every failure is told in the output that was asked for

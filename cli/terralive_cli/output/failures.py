@@ -1,7 +1,7 @@
-"""What a failure looks like to a user: its event and its exit code, in one place.
+"""Failures as users see them: the event and the exit code of each, in one place.
 
-A bug of terralive's own is an error like any other (`internal-error`), with its traceback in a file
-rather than on the screen.
+A bug of terralive is an error like all others (`internal-error`), with its traceback in a file and
+not on the screen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ INTERRUPTED: Final = 130
 
 
 def exit_code(failure: BaseException) -> int:
-    """Give the exit code that the documentation promises for a failure."""
+    """Return the documented exit code of a failure."""
     if isinstance(failure, TerraliveError):
         return failure.exit_code
     if isinstance(failure, click.ClickException):
@@ -33,34 +33,45 @@ def exit_code(failure: BaseException) -> int:
 
 
 def describe(failure: Exception) -> Failed:
-    """Give the error event of a failure.
+    """Return the event of a failure.
 
-    Writes a bug's traceback to a file that only the user can read.
+    It writes a bug's traceback to a file that only the user can read.
     """
     if isinstance(failure, TerraliveError):
         return Failed(reference=failure.reference, message=failure.message, hint=failure.hint)
     if isinstance(failure, click.ClickException):
-        context = failure.ctx if isinstance(failure, click.UsageError) else None
-        path = context.command_path if context else "terralive"
         return Failed(
-            reference="usage", message=failure.format_message(), hint=f"See `{path} --help`."
+            reference="usage",
+            message=failure.format_message(),
+            hint=f"See `{_command_of(failure)} --help`.",
         )
-    kind = type(failure).__name__
-    message = f"terralive itself failed: {kind}{f': {failure}' if str(failure) else ''}"
-    where = _keep(failure)
-    kept = f" The details are in {where}." if where else ""
+    return _bug(failure)
+
+
+def _command_of(failure: click.ClickException) -> str:
+    """Return the command line up to the command that the failure is about."""
+    if isinstance(failure, click.UsageError) and failure.ctx is not None:
+        return failure.ctx.command_path
+    return "terralive"
+
+
+def _bug(failure: Exception) -> Failed:
+    message = f"terralive itself failed: {type(failure).__name__}"
+    if str(failure):
+        message += f": {failure}"
+    hint = "This is a bug in terralive. Please report it."
+    file = _keep_traceback(failure)
+    if file:
+        hint += f" The details are in {file}."
     return Failed(
-        reference="internal-error",
-        message=message,
-        hint=f"This is a bug of terralive's; please report it.{kept} `--debug` prints them.",
+        reference="internal-error", message=message, hint=f"{hint} `--debug` prints the details."
     )
 
 
-def _keep(failure: Exception) -> str:
+def _keep_traceback(failure: Exception) -> str:
+    """Write the traceback to a file that only its owner can read; "" if that fails."""
     try:
-        handle, name = tempfile.mkstemp(
-            prefix="terralive-", suffix=".txt"
-        )  # readable by its owner alone
+        handle, name = tempfile.mkstemp(prefix="terralive-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.writelines(traceback.format_exception(failure))
     except OSError:

@@ -1,8 +1,8 @@
-"""How a command is ended from outside, and what a user is told then.
+"""Interruption of a command from outside, and the message to the user afterwards.
 
-Ctrl-C, a `kill` and a closed terminal are one thing: a KeyboardInterrupt, so that every `finally`
-runs, Terraform is asked to stop and is waited for, and no child stays. What is said afterwards
-never claims more than is known.
+Ctrl-C, `kill` and a closed terminal all raise KeyboardInterrupt, so that every `finally` runs,
+Terraform is asked to stop and is waited for, and no child process stays. The message never claims
+more than is known.
 """
 
 from __future__ import annotations
@@ -16,36 +16,42 @@ from typing import Final
 from terralive_cli.configuration.values import Config
 from terralive_cli.output.events import Stopped
 
-_KINDS: Final = (signal.SIGTERM, signal.SIGHUP)
+# A `kill`, and a closed terminal. Python itself handles Ctrl-C.
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 _DEPLOYING: Final = ("start", "apply")
 _UNDOING: Final = ("restore", "destroy")
 
 
 @contextmanager
-def of_every_kind() -> Iterator[None]:
-    """Make a closed terminal and a `kill` what Ctrl-C is; `nohup` stays what it is."""
+def as_keyboard_interrupt() -> Iterator[None]:
+    """Turn `kill` and a closed terminal into KeyboardInterrupt.
+
+    A signal that is ignored stays ignored, as with `nohup`.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in _KINDS}
-    taken = {number: handler for number, handler in before.items() if handler is not signal.SIG_IGN}
-    for number in taken:
-        signal.signal(number, interrupt)
+    former = {}
+    for number in _SIGNALS:
+        handler = signal.getsignal(number)
+        if handler is not signal.SIG_IGN:
+            former[number] = handler
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        for number, handler in taken.items():
+        for number, handler in former.items():
             signal.signal(number, handler)
 
 
-def told(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
-    """Say what an interrupted command leaves, and what to type next.
+def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
+    """Return the event of an interrupted command: what it leaves, and what to type next.
 
     Args:
-        command: its name.
+        command: name of the command.
         config: the configuration.
-        sandbox_runs: whether the stage's sandbox is still there, after a command with `--sandbox`.
+        sandbox_runs: true if the stage's sandbox still runs, after a command with `--sandbox`.
     """
     if config.sandbox and not sandbox_runs:
         return Stopped(
@@ -53,16 +59,20 @@ def told(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
             live=False,
             message="Interrupted. The sandbox and everything in it is gone.",
         )
-    options = f"--stage {config.stage}{' --sandbox' if config.sandbox else ''}"
-    if command in _DEPLOYING:
+    options = f"--stage {config.stage}"
+    if config.sandbox:
+        options += " --sandbox"
+    is_deploying = command in _DEPLOYING
+    message = "Interrupted. Nothing was changed."
+    if is_deploying:
         message = (
-            f"Interrupted. What was deployed of stage {config.stage} so far stays, and Terraform's state knows it: "
-            f"`terralive {command} {options}` goes on; `terralive destroy {options}` takes it back."
+            f"Interrupted. Everything that was deployed of stage {config.stage} stays, and "
+            f"Terraform's state contains it. `terralive {command} {options}` continues, and "
+            f"`terralive destroy {options}` removes it."
         )
     elif command in _UNDOING:
         message = (
-            f"Interrupted. Part of it may be done: `terralive {command} {options}` does the rest."
+            f"Interrupted. A part of the work may be done. `terralive {command} {options}` does "
+            "the rest."
         )
-    else:
-        message = "Interrupted. Nothing was changed."
-    return Stopped(stage=config.stage, live=command in _DEPLOYING, message=message)
+    return Stopped(stage=config.stage, live=is_deploying, message=message)

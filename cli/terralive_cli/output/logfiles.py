@@ -1,14 +1,14 @@
-"""Keeps on disk what the live functions print, in the project's `.terralive/logs/`.
+"""Keeps the output of the live functions on disk, in the project's `.terralive/logs/`.
 
-    FUNCTION.log              every line, with its time and request id, to follow: `tail -F`
-    FUNCTION/REQUEST-ID.log   one invocation's lines, between its START and its REPORT
+    FUNCTION.log              every line with its time and request id; follow it with `tail -F`
+    FUNCTION/REQUEST-ID.log   the lines of one invocation, between its START and its REPORT
 
-A file that has reached 16 MB becomes `….1.log`. What is older than 7 days goes, and the oldest
-files beyond 128 MB or 5,000 files. Everything is this user's alone (0700, 0600).
+A file that has reached 16 MB is renamed to `….1.log`. Files older than 7 days are removed, and the
+oldest files beyond 128 MB or 5,000 files. Only this user can read the files (0700, 0600).
 
-One thread writes, a few times a second: a slow disk slows no invocation. It must never fail one
-either, and writes what handlers print and what invocations end in, never an event, an environment
-or a credential of its own accord.
+One thread writes, a few times per second, so that a slow disk slows no invocation. It must not make
+an invocation fail either. It writes the output of handlers and the ends of invocations, and by
+itself never an event, an environment or a credential.
 """
 
 from __future__ import annotations
@@ -28,20 +28,29 @@ from typing import Final
 
 from terralive_cli.output.formats.printable import coloured
 from terralive_relay.events import InvocationFinished, InvocationStarted, LogLine, RelayEvent
+from terralive_stub.shared.timestamps import format_datetime
 
 _PAUSE_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 5.0
 _WAITING_CHARACTERS: Final = 64 * 1024 * 1024
-_LOOK_AGAIN_SECONDS: Final = 3600.0
-_UNSAFE: Final = re.compile(
-    r"[^0-9A-Za-z_-]"
-)  # request ids come over the wire: none may lead anywhere else
+_PRUNE_SECONDS: Final = 3600.0
+# Old files are also removed whenever this share of a limit has been written.
+_PRUNE_SHARE: Final = 1 / 8
+# Request ids come from the network: no id may name a file elsewhere.
+_UNSAFE: Final = re.compile(r"[^0-9A-Za-z_-]")
 _NAME_CHARACTERS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is kept: of one file until it is turned, of all of them together, and for how long."""
+    """Limits of what is kept.
+
+    Attributes:
+        file_bytes: size at which a file is renamed.
+        total_bytes: size of all files together.
+        files: number of files.
+        age_s: age of a file, in seconds.
+    """
 
     file_bytes: int = 16 * 1024 * 1024
     total_bytes: int = 128 * 1024 * 1024
@@ -54,146 +63,181 @@ _LIMITS: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    at: float
+    """One line to write. `request_id` is "" for a line outside an invocation."""
+
+    at: datetime
     function: str
     request_id: str
     text: str
 
 
 class LogFiles:
-    """See the module's docstring. Call it with every event of the relay; that never blocks and never raises.
+    """Writes log files. Call it with every event of the relay: it never blocks and never raises.
 
     Args:
-        folder: where the files go; made when the first line is written.
-        warn: told once, where the files cannot be written.
-        limits: see there.
+        folder: folder of the files; made with the first line.
+        warn: called once, with a message, if the files cannot be written.
+        limits: limits of what is kept.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None], limits: Limits = _LIMITS) -> None:
-        self._folder = folder
+        self._folder = _LogFolder(folder, limits)
         self._warn = warn
-        self._limits = limits
-        # Guards the three below it; the condition wakes the writer.
-        self._changed = threading.Condition()
-        self._waiting: list[_Line] = []
-        self._characters = self._dropped = 0
-        self._closing = threading.Event()
+        # True after the first warning. Only the writing thread uses it.
         self._warned = False
-        self._pruned_at = -_LOOK_AGAIN_SECONDS
-        self._since_pruned = 0  # bytes
-        self._files_since_pruned = 0
+        # Guards the three attributes below it. It wakes the writing thread.
+        self._changed = threading.Condition()
+        # Lines that are not written yet.
+        self._waiting: list[_Line] = []
+        # Characters of the waiting lines.
+        self._characters = 0
+        # Lines that were dropped since the last writing, because too many were waiting.
+        self._dropped = 0
+        # Set by `close`.
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-files", daemon=True)
         self._thread.start()
 
     def __call__(self, event: RelayEvent) -> None:
         match event:
-            case LogLine(request_id=request_id, function=function, line=text):
-                self._put(function, request_id, text)
-            case InvocationStarted(request_id=request_id, function=function, trigger=trigger):
-                self._put(function, request_id, f"START RequestId: {request_id} Trigger: {trigger}")
-            case InvocationFinished(request_id=request_id, function=function):
-                self._put(function, request_id, _report(event))
+            case LogLine():
+                self._put(_Line(event.at, event.function, event.request_id, event.line))
+            case InvocationStarted():
+                text = f"START RequestId: {event.request_id} Trigger: {event.trigger}"
+                self._put(_Line(event.at, event.function, event.request_id, text))
+            case InvocationFinished():
+                self._put(_Line(event.at, event.function, event.request_id, _report(event)))
             case _:
                 pass
 
     def close(self) -> None:
-        """Write what is left and stop."""
+        """Write the rest and stop."""
         self._closing.set()
         with self._changed:
             self._changed.notify_all()
         self._thread.join(_CLOSE_SECONDS)
 
-    def _put(self, function: str, request_id: str, text: str) -> None:
+    def _put(self, line: _Line) -> None:
         with self._changed:
             if self._characters > _WAITING_CHARACTERS:
                 self._dropped += 1
                 return
-            self._characters += len(text)
-            self._waiting.append(_Line(time.time(), function, request_id, text))
+            self._characters += len(line.text)
+            self._waiting.append(line)
             self._changed.notify_all()
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closing.is_set())
-            ends = self._closing.wait(_PAUSE_SECONDS)  # what comes meanwhile is written with it
+            # Lines that arrive during this pause are written together.
+            is_last = self._closing.wait(_PAUSE_SECONDS)
             with self._changed:
-                lines, self._waiting = self._waiting, []
-                dropped, self._characters, self._dropped = self._dropped, 0, 0
+                lines = self._waiting
+                dropped = self._dropped
+                self._waiting = []
+                self._characters = 0
+                self._dropped = 0
             if dropped:
-                text = f"terralive: {dropped} lines of this project's functions are missing here: the disk is too slow"
-                lines += [
-                    _Line(time.time(), function, "", text)
-                    for function in {line.function for line in lines}
-                ]
+                lines += _dropped_lines(dropped, lines)
             self._write(lines)
-            if ends and not self._waiting:
+            if is_last and not self._waiting:
                 return
 
     def _write(self, lines: Sequence[_Line]) -> None:
-        texts: defaultdict[Path, list[str]] = defaultdict(list)
-        for line in lines:
-            at = _time(int(line.at * 1000))
-            text = line.text if line.text.isprintable() else coloured(line.text)
-            function, request_id = _safe(line.function), _safe(line.request_id)
-            texts[self._folder / f"{function}.log"].append(f"{at} {request_id or '-'} {text}\n")
-            if request_id:
-                texts[self._folder / function / f"{request_id}.log"].append(f"{at} {text}\n")
         try:
-            for path, own in texts.items():
-                self._append(path, "".join(own).encode("utf-8", "replace"))
-            self._prune()
+            self._folder.write(lines)
+            self._folder.prune()
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                self._warn(f"Logs are not kept in {self._folder}: {error}")
+                self._warn(f"Logs are not kept in {self._folder.path}: {error}")
 
-    def _append(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
-            file.write(data)
-            size = file.tell()
-        self._since_pruned += len(data)
-        self._files_since_pruned += size == len(data)
-        if size >= self._limits.file_bytes:
-            path.replace(path.with_suffix(".1.log"))
 
-    def _prune(self) -> None:
-        """Let the oldest go, now and then.
+class _LogFolder:
+    """The files on disk. Only the writing thread uses it."""
 
-        How much there is, only the disk knows, where others write there too.
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self.path = path
+        self._limits = limits
+        # Time of the last pruning (monotonic, seconds), and what was written since then.
+        self._pruned_at = -_PRUNE_SECONDS
+        self._bytes_since = 0
+        self._files_since = 0
+
+    def write(self, lines: Sequence[_Line]) -> None:
+        """Append each line to its function's file and to its invocation's.
+
+        Raises:
+            OSError: a file cannot be written.
         """
-        limits, now = self._limits, time.monotonic()
-        if (
-            now - self._pruned_at < _LOOK_AGAIN_SECONDS
-            and self._since_pruned < limits.total_bytes / 8
-            and self._files_since_pruned < limits.files / 8
-        ):
+        texts: defaultdict[Path, list[str]] = defaultdict(list)
+        for line in lines:
+            at = format_datetime(line.at)
+            text = line.text
+            if not text.isprintable():
+                text = coloured(text)
+            function = _safe(line.function)
+            request_id = _safe(line.request_id)
+            texts[self.path / f"{function}.log"].append(f"{at} {request_id or '-'} {text}\n")
+            if request_id:
+                texts[self.path / function / f"{request_id}.log"].append(f"{at} {text}\n")
+        for path, own in texts.items():
+            self._append(path, "".join(own).encode("utf-8", "replace"))
+
+    def prune(self) -> None:
+        """Remove old files, if an hour has passed or much has been written.
+
+        The sizes are read from the disk, because other processes may write here too.
+        """
+        limits = self._limits
+        now = time.monotonic()
+        is_early = now - self._pruned_at < _PRUNE_SECONDS
+        few_bytes = self._bytes_since < limits.total_bytes * _PRUNE_SHARE
+        few_files = self._files_since < limits.files * _PRUNE_SHARE
+        if is_early and few_bytes and few_files:
             return
-        self._pruned_at, self._since_pruned, self._files_since_pruned = now, 0, 0
+        self._pruned_at = now
+        self._bytes_since = 0
+        self._files_since = 0
+        kept_bytes = 0
+        for number, (changed, size, path) in enumerate(self._newest_first()):
+            kept_bytes += size
+            is_too_many = number >= limits.files or kept_bytes > limits.total_bytes
+            is_too_old = time.time() - changed > limits.age_s
+            if is_too_many or is_too_old:
+                path.unlink(missing_ok=True)
+
+    def _newest_first(self) -> list[tuple[float, int, Path]]:
+        """Return time of change (epoch, seconds), size (bytes) and path of every file."""
         files = []
-        for path in (*self._folder.glob("*.log"), *self._folder.glob("*/*.log")):
+        for path in (*self.path.glob("*.log"), *self.path.glob("*/*.log")):
             with contextlib.suppress(FileNotFoundError):
                 status = path.stat()
                 files.append((status.st_mtime, status.st_size, path))
-        kept = 0
-        for number, (changed, size, path) in enumerate(sorted(files, reverse=True)):
-            kept += size
-            if (
-                number >= limits.files
-                or kept > limits.total_bytes
-                or time.time() - changed > limits.age_s
-            ):
-                path.unlink(missing_ok=True)
+        return sorted(files, reverse=True)
+
+    def _append(self, path: Path, data: bytes) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "ab") as file:
+            file.write(data)
+            size = file.tell()
+        self._bytes_since += len(data)
+        if size == len(data):
+            self._files_since += 1
+        if size >= self._limits.file_bytes:
+            path.replace(path.with_suffix(".1.log"))
 
 
-@lru_cache(maxsize=8)
-def _time(at_ms: int) -> str:
-    return (
-        datetime.fromtimestamp(at_ms / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
+def _dropped_lines(dropped: int, lines: Sequence[_Line]) -> list[_Line]:
+    """Return a line for each function that says how many lines are missing."""
+    text = (
+        f"terralive: {dropped} lines of this project's functions are missing here, because the "
+        "disk is too slow"
     )
+    functions = {line.function for line in lines}
+    return [_Line(datetime.now(UTC), function, "", text) for function in functions]
 
 
 @lru_cache(maxsize=256)
@@ -202,9 +246,13 @@ def _safe(name: str) -> str:
 
 
 def _report(event: InvocationFinished) -> str:
-    said = (event.error_message.splitlines() or [""])[0]
-    ending = "success" if event.ok else f"error {event.error_type}{f': {said}' if said else ''}"
+    status = "success"
+    if not event.ok:
+        status = f"error {event.error_type}"
+        first_line = (event.error_message.splitlines() or [""])[0]
+        if first_line:
+            status += f": {first_line}"
     return (
-        f"REPORT RequestId: {event.request_id} Duration: {event.handler_ms:.2f} ms Waited: {event.waited_ms:.2f} ms "
-        f"Status: {ending}"
+        f"REPORT RequestId: {event.request_id} Duration: {event.handler_ms:.2f} ms "
+        f"Waited: {event.waited_ms:.2f} ms Status: {status}"
     )

@@ -1,17 +1,20 @@
-"""Tells how one part of the work (`debug-stack`, `app`, …) goes, as `stack` events."""
+"""Reports the progress of one part of the work (`debug-stack`, `app`, …) as events.
+
+It also translates the progress that Terraform reports.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from terralive_cli.output.events import Emit, StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
 from terralive_terraform.runs.progress import (
     Diagnostic,
-    OutputLine,
     PlannedChange,
     Progress,
     ResourceCompleted,
@@ -21,13 +24,25 @@ from terralive_terraform.runs.progress import (
     Summary,
 )
 
+_ResourceProgress: TypeAlias = (
+    ResourceStarted | ResourceProgressed | ResourceCompleted | ResourceFailed
+)
+_STATES: Final[Mapping[type, StepState]] = {
+    ResourceStarted: StepState.STARTED,
+    ResourceProgressed: StepState.PROGRESS,
+    ResourceCompleted: StepState.DONE,
+    ResourceFailed: StepState.FAILED,
+}
+
 
 @dataclass(slots=True)
 class Phase:
-    """One part of the work, and how long it has taken.
+    """One part of the work, and the time that it takes.
 
-    Terraform itself tells how `plan` and `apply` end (see `from_terraform`); everything
-    else is told here.
+    Attributes:
+        name: name of the part in events.
+        emit: shows the events.
+        _began: start of the phase (monotonic, seconds).
     """
 
     name: str
@@ -35,68 +50,74 @@ class Phase:
     _began: float = field(default_factory=time.monotonic)
 
     def on_progress(self, progress: Progress) -> None:
-        """Take one event of the Terraform runner."""
+        """Emit what Terraform reports."""
         event = from_terraform(self.name, progress)
         if event is not None:
             self.emit(event)
 
     @contextmanager
     def step(self, action: str, *, tells_its_end: bool = False) -> Iterator[None]:
-        """Tell that an action begins and, unless it does so itself, how it ends."""
+        """Emit the start of an action and its end.
+
+        Args:
+            action: name of the action in events.
+            tells_its_end: true for `plan` and `apply`: Terraform itself reports how they end.
+        """
         began = time.monotonic()
-        self.emit(TerraformProgress(phase=self.name, action=action, state=StepState.STARTED))
+        self._report(action, StepState.STARTED)
         try:
             yield
         except BaseException:
-            self.emit(
-                TerraformProgress(
-                    phase=self.name, action=action, state=StepState.FAILED, elapsed_s=_since(began)
-                )
-            )
+            self._report(action, StepState.FAILED, elapsed_s=_seconds_since(began))
             raise
         if not tells_its_end:
-            self.emit(TerraformProgress(phase=self.name, action=action, elapsed_s=_since(began)))
+            self._report(action, StepState.DONE, elapsed_s=_seconds_since(began))
 
     def unchanged(self, message: str = "nothing to change") -> None:
-        """Tell that the phase ends without having changed anything."""
+        """Emit that the phase ends without a change."""
+        elapsed_s = _seconds_since(self._began)
+        self._report("unchanged", StepState.DONE, message=message, elapsed_s=elapsed_s)
+
+    def _report(
+        self, action: str, state: StepState, *, message: str = "", elapsed_s: float | None = None
+    ) -> None:
         self.emit(
             TerraformProgress(
-                phase=self.name, action="unchanged", message=message, elapsed_s=_since(self._began)
+                phase=self.name, action=action, state=state, message=message, elapsed_s=elapsed_s
             )
         )
 
 
-def _since(began: float) -> float:
+def _seconds_since(began: float) -> float:
     return round(time.monotonic() - began, 3)
 
 
-def from_terraform(phase: str, progress: Progress) -> Event | None:  # noqa: PLR0911 - one case per kind
-    """Give the event of one line of Terraform's; None for what is said elsewhere.
+def from_terraform(phase: str, progress: Progress) -> Event | None:
+    """Return the event for one progress report of Terraform; None if it is reported elsewhere.
 
-    Errors among the diagnostics are None: the runner raises them, and a user should read them once.
+    Errors are reported elsewhere: the runner raises them, and a user should read them only once.
     """
     match progress:
         case PlannedChange():
             return None
         case ResourceStarted():
-            return _resource(phase, progress, StepState.STARTED)
-        case ResourceProgressed():
-            return _resource(phase, progress, StepState.PROGRESS, progress.elapsed_s)
-        case ResourceCompleted():
-            return _resource(phase, progress, StepState.DONE, progress.elapsed_s)
-        case ResourceFailed():
-            return _resource(phase, progress, StepState.FAILED, progress.elapsed_s)
+            return _resource(phase, progress, None)
+        case ResourceProgressed() | ResourceCompleted() | ResourceFailed():
+            return _resource(phase, progress, progress.elapsed_s)
         case Diagnostic():
-            if progress.severity == "error":
-                return None
-            said = ". ".join(
-                part for part in (progress.summary, progress.detail.partition("\n")[0]) if part
-            )
-            return Warned(reference="terraform-warning", message=f"Terraform: {said}")
+            return _diagnostic(progress)
         case Summary():
             return _summary(phase, progress)
-        case OutputLine():
+        case _:
             return TerraformProgress(phase=phase, action="note", message=progress.text)
+
+
+def _diagnostic(diagnostic: Diagnostic) -> Warned | None:
+    if diagnostic.severity == "error":
+        return None
+    first_line = diagnostic.detail.partition("\n")[0]
+    parts = [part for part in (diagnostic.summary, first_line) if part]
+    return Warned(reference="terraform-warning", message=f"Terraform: {'. '.join(parts)}")
 
 
 def _summary(phase: str, summary: Summary) -> TerraformProgress:
@@ -122,15 +143,12 @@ def _counted(counts: Iterable[tuple[int, str]]) -> str:
 
 
 def _resource(
-    phase: str,
-    progress: ResourceStarted | ResourceProgressed | ResourceCompleted | ResourceFailed,
-    state: StepState,
-    elapsed_s: float | None = None,
+    phase: str, progress: _ResourceProgress, elapsed_s: float | None
 ) -> TerraformProgress:
     return TerraformProgress(
         phase=phase,
         action=progress.action,
-        state=state,
+        state=_STATES[type(progress)],
         address=progress.address,
         elapsed_s=elapsed_s,
     )
