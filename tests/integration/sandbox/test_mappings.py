@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -27,7 +28,7 @@ from terralive_testing.deployers.event_sources import (
     put,
     stream_table,
 )
-from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.deployers.sandbox import Aws, running_sandbox
 from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
@@ -113,6 +114,24 @@ def test_only_reported_messages_come_again_and_end_in_the_dead_letter_queue(aws:
     assert [(r["body"], r["attributes"]["ApproximateReceiveCount"]) for r in second] == [
         ("report", "2")
     ]
+
+
+def test_a_queue_that_is_empty_puts_no_traceback_into_the_sandboxs_log(tmp_path: Path) -> None:
+    with running_sandbox(tmp_path) as info:
+        aws = Aws(info)
+        function = reader(aws)
+        queue = Queue(aws)
+        with mapping(aws, function, queue.arn) as uuid:
+            # The poller looks at the empty queue before and after this message.
+            queue.send("one")
+            eventually(queue.is_empty)
+            eventually(
+                lambda: (
+                    aws.lambda_.get_event_source_mapping(UUID=uuid).get("LastProcessingResult")
+                    == "OK"
+                )
+            )
+    assert "Traceback" not in (tmp_path / "sandbox.log").read_text()
 
 
 def test_a_fifo_queue_keeps_each_groups_order_while_others_go_on(aws: Aws) -> None:

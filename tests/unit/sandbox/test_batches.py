@@ -11,6 +11,7 @@ from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.control.moto_gaps.lambda_.mapping_rules import check
 from terralive_sandbox.triggers.event_source_mappings.batches import Record, event, failed, fitting
+from terralive_sandbox.triggers.event_source_mappings.queues.poller import seconds_to_next_turn
 from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
@@ -96,3 +97,14 @@ def test_a_large_batch_needs_a_window() -> None:
         check({"BatchSize": 11}, SourceKind.QUEUE, new=True)
     check({"BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 1}, SourceKind.QUEUE, new=True)
     check({"BatchSize": 10_000, "StartingPosition": "LATEST"}, SourceKind.STREAM, new=True)
+
+
+@pytest.mark.parametrize(
+    ("next_visible_at", "seconds"),
+    [(None, 20.0), (103.0, 3.0), (200.0, 20.0), (99.0, 0.0)],
+    ids=["no message at all", "a hidden message", "hidden for long", "visible already"],
+)
+def test_a_poller_waits_for_its_window_or_the_next_hidden_message(
+    next_visible_at: float | None, seconds: float
+) -> None:
+    assert seconds_to_next_turn(20.0, next_visible_at, now=100.0) == seconds

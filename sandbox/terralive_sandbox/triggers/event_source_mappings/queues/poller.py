@@ -65,8 +65,7 @@ class QueuePoller(Poller):
                 self._report("PROBLEM: The specified queue does not exist.")
                 return BLOCKED_SECONDS
             if not received.messages:
-                until_next = [] if received.next_at is None else [received.next_at - time.time()]
-                return max(min(self._wait(), *until_next), 0.0)
+                return seconds_to_next_turn(self._wait(), received.next_at, time.time())
             if unwanted := self._gather(received.messages):
                 await self._call(messages.delete, mapping.source_arn, unwanted)
 
@@ -113,3 +112,16 @@ class QueuePoller(Poller):
                 if error.code != "TooManyRequestsException" or over:
                     return None
             await asyncio.sleep(pause)
+
+
+def seconds_to_next_turn(window: float, next_visible_at: float | None, now: float) -> float:
+    """Return how long a poller waits after it has found no message. Pure.
+
+    Args:
+        window: the seconds until the batching window ends.
+        next_visible_at: when the next hidden message becomes visible; None if there is none.
+        now: the present time. Both times are in seconds since the Unix epoch.
+    """
+    if next_visible_at is None:
+        return window
+    return max(min(window, next_visible_at - now), 0.0)
