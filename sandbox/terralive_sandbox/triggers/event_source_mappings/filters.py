@@ -1,4 +1,4 @@
-"""FilterCriteria: which records of a queue or stream a function gets. Pure.
+"""Event filters: the records of a queue or stream that a function gets. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
@@ -15,56 +15,73 @@ from terralive_sandbox.triggers.event_patterns import patterns
 
 
 class InvalidFilterError(ValueError):
-    """A filter's pattern is none."""
+    """A filter's pattern is not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
     """A mapping's filters.
 
-    A record that any of them matches passes, and every record passes no filters at all.
+    A record passes if it matches any of the patterns. Without patterns every record passes.
     """
 
     patterns: tuple[patterns.Pattern, ...] = ()
 
     @classmethod
     def parse(cls, criteria: Mapping[str, object]) -> Filters:
-        """Raises InvalidFilterError. `criteria` is the API's FilterCriteria."""
+        """Read the API's FilterCriteria. Raises InvalidFilterError."""
         filters = criteria.get("Filters")
-        parsed = []
-        for one in filters if isinstance(filters, list) else []:
-            try:
-                parsed.append(patterns.parse(str(one["Pattern"]) if isinstance(one, dict) else ""))
-            except (KeyError, patterns.InvalidPatternError) as error:
-                raise InvalidFilterError(f"{error}") from error
-        return cls(tuple(parsed))
+        if not isinstance(filters, list):
+            return cls()
+        return cls(tuple(_parse_filter(one) for one in filters))
 
     def passes(self, record: Mapping[str, object]) -> bool:
-        """Whether the function gets a record, given as it would stand in the event.
+        """Return true if the function gets a record, which is given as it stands in the event.
 
-        Of a message's body, a pattern with fields describes a JSON body only, one with values a
-        plain string only. The page does not say what a body is that is JSON but no object; it
-        passes for a plain string here.
+        A message has a body. A pattern for the body that has fields describes only a JSON object,
+        and one that has values describes only plain text. The page does not cover a body that is
+        JSON but not an object: here it passes for plain text.
         """
         if not self.patterns:
             return True
         if "body" not in record:
             return any(patterns.matches(pattern, record) for pattern in self.patterns)
-        body = _parsed(record.get("body"))
+        body = _json_object(record["body"])
         readable = {**record, "body": body}
-        return any(
-            patterns.matches(pattern, readable)
-            for pattern in self.patterns
-            if not any(
-                name == "body" and isinstance(expected, patterns.Values) == isinstance(body, dict)
-                for name, expected in pattern.fields
-            )
-        )
+        for pattern in self.patterns:
+            if _may_describe(pattern, body) and patterns.matches(pattern, readable):
+                return True
+        return False
 
 
-def _parsed(body: object) -> object:
+def _parse_filter(given: object) -> patterns.Pattern:
+    text = ""
+    if isinstance(given, dict):
+        if "Pattern" not in given:
+            raise InvalidFilterError("the filter has no Pattern")
+        text = str(given["Pattern"])
+    try:
+        return patterns.parse(text)
+    except patterns.InvalidPatternError as error:
+        raise InvalidFilterError(f"{error}") from error
+
+
+def _may_describe(pattern: patterns.Pattern, body: object) -> bool:
+    """Return false if a pattern is for text and the body is an object, or the other way round."""
+    is_object = isinstance(body, dict)
+    for name, expected in pattern.fields:
+        is_for_text = isinstance(expected, patterns.Values)
+        if name == "body" and is_for_text == is_object:
+            return False
+    return True
+
+
+def _json_object(body: object) -> object:
+    """Return the JSON object that the body's text is, or the body itself."""
     try:
         parsed = json.loads(str(body))
     except ValueError:
         return body
-    return parsed if isinstance(parsed, dict) else body
+    if isinstance(parsed, dict):
+        return parsed
+    return body

@@ -1,8 +1,9 @@
-"""Event source mappings at work: a poller each, on the event loop; idle ones cost nothing."""
+"""Keep one poller for each event source mapping. Idle pollers cost nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.registry import Functions
@@ -11,51 +12,61 @@ from terralive_sandbox.triggers.event_source_mappings.queues.poller import Queue
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
 from terralive_sandbox.triggers.event_source_mappings.streams.poller import StreamPoller
 
+_log = logging.getLogger("terralive.sandbox")
+
 
 class MappingPollers:
-    """Keeps the pollers as the control plane has the mappings.
+    """Starts, updates and ends pollers as the control plane's mappings change.
 
-    Build it on the event loop that runs them.
+    Build it on the event loop that runs the pollers.
     """
 
     def __init__(self, control: ControlPlane, functions: Functions) -> None:
         self._control = control
         self._functions = functions
         self._loop = asyncio.get_running_loop()
+        # By the mapping's id. Only the event loop uses it.
         self._pollers: dict[str, Poller] = {}
-        # Read by any thread, replaced by the event loop.
+        # The ARNs of all sources. Any thread reads it; the event loop replaces it.
         self._sources: frozenset[str] = frozenset()
+        # True once `close` was called: no poller starts any more.
         self._closed = False
 
     def close(self) -> None:
-        """On the event loop."""
+        """End all pollers at once. Call it on the event loop."""
         self._closed = True
         for poller in self._pollers.values():
             poller.cancel()
 
     def changed(self, mappings: tuple[MappingSettings, ...]) -> None:
-        """These are all mappings now. Any thread."""
+        """Take over all mappings that exist now. Any thread may call it."""
         self._loop.call_soon_threadsafe(self._reconcile, mappings)
 
     def arrived(self, source_arn: str) -> None:
-        """There may be something new to read. Any thread."""
+        """Let pollers of a source read it, because it may have new records. Any thread."""
         if source_arn in self._sources:
             self._loop.call_soon_threadsafe(self._wake, source_arn)
 
     def _reconcile(self, mappings: tuple[MappingSettings, ...]) -> None:
         if self._closed:
             return
-        left = {mapping.uuid for mapping in mappings}
-        for uuid in self._pollers.keys() - left:
+        present = {mapping.uuid for mapping in mappings}
+        for uuid in self._pollers.keys() - present:
+            _log.debug("event source mapping %s was deleted", uuid)
             self._pollers.pop(uuid).finish()
         for mapping in mappings:
             poller = self._pollers.get(mapping.uuid)
             if poller is None:
-                kind = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
-                self._pollers[mapping.uuid] = kind(mapping, self._control, self._functions)
+                _log.debug("event source mapping %s begins to read", mapping.uuid)
+                self._pollers[mapping.uuid] = self._start(mapping)
             elif poller.mapping != mapping:
                 poller.update(mapping)
         self._sources = frozenset(mapping.source_arn for mapping in mappings)
+
+    def _start(self, mapping: MappingSettings) -> Poller:
+        if mapping.kind is SourceKind.STREAM:
+            return StreamPoller(mapping, self._control, self._functions)
+        return QueuePoller(mapping, self._control, self._functions)
 
     def _wake(self, source_arn: str) -> None:
         for poller in self._pollers.values():

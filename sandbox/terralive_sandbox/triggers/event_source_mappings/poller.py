@@ -1,6 +1,6 @@
-"""What pollers of queues and of streams have in common.
+"""The base class of the pollers of queues and of streams.
 
-Turns on the event loop, taken when something may be due.
+A poller takes *turns* on the event loop: it reads and invokes when something may be due.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from typing import Final, ParamSpec, TypeVar
 
 from moto.awslambda.models import lambda_backends
 
@@ -25,44 +25,52 @@ from terralive_sandbox.triggers.event_source_mappings.settings import (
     missing_permission,
 )
 
-# A poller is woken by what arrives; this is for what nothing tells of.
-IDLE_SECONDS = 20.0
-# How soon a poller that may not read, or has nothing to read, tries again.
-BLOCKED_SECONDS = 1.0
-OK = "OK"
-FAILED = "PROBLEM: Function call failed"
+# New records wake a poller. This is for changes that wake nobody.
+IDLE_SECONDS: Final = 20.0
+# A poller that may not read, or has nothing to read from, tries again after this time.
+BLOCKED_SECONDS: Final = 1.0
+# Values of LastProcessingResult.
+OK: Final = "OK"
+FAILED: Final = "PROBLEM: Function call failed"
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Poller(ABC):
-    """One mapping at work. All methods belong to the event loop."""
+    """Reads the source of one mapping and invokes its function. It belongs to the event loop."""
 
     def __init__(
         self, mapping: MappingSettings, control: ControlPlane, functions: Functions
     ) -> None:
+        # The present settings; `update` replaces them.
         self.mapping = mapping
         self._control = control
         self._functions = functions
         self._time_scale = functions.time_scale
+        # Records that were read and belong to no batch yet, in order.
         self._gathered: list[Record] = []
+        # When the batching window of the gathered records ends, on the monotonic clock.
         self._window_ends = 0.0
+        # Set when a turn may be due.
         self._woken = asyncio.Event()
+        # True once the mapping is deleted: the turn that runs is the last one.
         self._deleted = False
+        # The last value of LastProcessingResult.
         self._reported = ""
         self._task = asyncio.create_task(self._run())
 
     def update(self, mapping: MappingSettings) -> None:
-        """Go on with other settings, from the same place."""
+        """Go on with other settings, from the same place in the source."""
         self.mapping = mapping
         self.wake()
 
     def wake(self) -> None:
+        """Let the poller take a turn now."""
         self._woken.set()
 
     def finish(self) -> None:
-        """Read nothing more; what runs comes to its end."""
+        """Read nothing more. Invocations that run are completed."""
         self._deleted = True
         self.wake()
 
@@ -74,11 +82,8 @@ class Poller(ABC):
         while not self._deleted:
             self._woken.clear()
             try:
-                problem = self._problem() if self.mapping.enabled else None
-                if problem:
-                    self._report(problem)
-                wait = BLOCKED_SECONDS if problem else await self._turn()
-            except Exception:  # noqa: BLE001 - a mapping must not end because of one bad turn
+                wait = await self._turn_if_allowed()
+            except Exception:  # noqa: BLE001  # a mapping must not end because of one bad turn
                 traceback.print_exc()
                 wait = BLOCKED_SECONDS
             try:
@@ -87,15 +92,23 @@ class Poller(ABC):
             except TimeoutError:
                 continue
 
+    async def _turn_if_allowed(self) -> float | None:
+        if self.mapping.enabled:
+            problem = self._problem()
+            if problem is not None:
+                self._report(problem)
+                return BLOCKED_SECONDS
+        return await self._turn()
+
     @abstractmethod
     async def _turn(self) -> float | None:
         """Do what is due.
 
-        Return the seconds after which the next turn comes even if nothing wakes (None: never).
+        Return the seconds until the next turn, if nothing wakes the poller before; None for never.
         """
 
     def _gather(self, records: Iterable[Record]) -> list[Record]:
-        """Keep what passes the filters for the next batches; return the rest."""
+        """Keep the records that pass the filters for the next batches. Return the others."""
         unwanted = []
         for record in records:
             if not self.mapping.filters.passes(record.fields):
@@ -107,50 +120,61 @@ class Poller(ABC):
         return unwanted
 
     def _take_batch(self, *, everything: bool = False) -> list[Record]:
-        """The next batch, if it is full or has waited long enough."""
-        count, full = batches.fitting(
-            [len(record.text) for record in self._gathered], self.mapping.batch_size
-        )
+        """Return the next batch if it is full or its window has ended, else an empty list.
+
+        With `everything`, return what is gathered at once.
+        """
+        sizes = [len(record.text) for record in self._gathered]
+        count, full = batches.fitting(sizes, self.mapping.batch_size)
         if not (full or everything or time.monotonic() >= self._window_ends):
             return []
-        batch, self._gathered = self._gathered[:count], self._gathered[count:]
+        batch = self._gathered[:count]
+        self._gathered = self._gathered[count:]
         return batch
 
-    def _wait(self) -> float:
-        """Seconds until the window of what is gathered ends."""
-        return max(self._window_ends - time.monotonic(), 0.0) if self._gathered else IDLE_SECONDS
+    def _window_seconds(self) -> float:
+        """Return the seconds until the batching window ends; without records, a long time."""
+        if not self._gathered:
+            return IDLE_SECONDS
+        return max(self._window_ends - time.monotonic(), 0.0)
 
     async def _invoke(self, mapping: MappingSettings, batch: Iterable[Record]) -> InvokeResponse:
-        """Raises InvokeError."""
+        """Invoke the function with a batch. Raises InvokeError."""
         function = self._functions.find(mapping.function_arn)
-        return await self._functions.invoke(
-            function, batches.event(tuple(batch)), arn=mapping.function_arn
-        )
+        event = batches.event(tuple(batch))
+        return await self._functions.invoke(function, event, arn=mapping.function_arn)
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function on the thread that owns moto's state."""
         return await asyncio.wrap_future(self._control.call(function, *args, **kwargs))
 
     def _problem(self) -> str | None:
-        """Why nothing may be read now. AWS's texts for LastProcessingResult are not documented."""
+        """Return why nothing may be read now; None if reading is allowed.
+
+        AWS does not document the texts of LastProcessingResult.
+        """
         mapping = self.mapping
         try:
             function = self._functions.find(mapping.function_arn)
         except InvokeError as error:
             return f"PROBLEM: {error.message}"
-        lacking = missing_permission(
-            identity.role_documents(function.role), mapping.source_arn, mapping.kind
-        )
-        return f"PROBLEM: {lacking}" if lacking else None
+        documents = identity.role_documents(function.role)
+        missing = missing_permission(documents, mapping.source_arn, mapping.kind)
+        if missing is None:
+            return None
+        return f"PROBLEM: {missing}"
 
     def _report(self, result: str) -> None:
-        if result != self._reported:
-            self._reported = result
-            self._control.call(_record_result, self.mapping.function_arn, self.mapping.uuid, result)
+        """Set LastProcessingResult, if it changes."""
+        if result == self._reported:
+            return
+        self._reported = result
+        self._control.call(_keep_result, self.mapping.function_arn, self.mapping.uuid, result)
 
 
-def _record_result(function_arn: str, uuid: str, result: str) -> None:
-    """Keep what a mapping's configuration says of its last batch."""
+def _keep_result(function_arn: str, uuid: str, result: str) -> None:
+    """Keep LastProcessingResult with moto's mapping. Runs on the thread that owns moto's state."""
     _, _, _, region, account, _ = function_arn.split(":", 5)
-    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001
+    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001  # moto has no other way
     if mapping is not None:
         vars(mapping)["terralive_result"] = result

@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
@@ -18,22 +19,26 @@ from moto.sqs.models import Message, Queue, sqs_backends
 from terralive_sandbox.access import identity
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
+# In moto a message is visible only after its moment, which is in whole milliseconds.
+_VISIBLE_AFTER_SECONDS: Final = 0.002
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What one look at a queue found.
+    """The result of one ReceiveMessage.
 
     Attributes:
-        next_at: when the next hidden or delayed message becomes visible (seconds since 1970), if
-            there is one.
+        messages: the messages, which are hidden now.
+        next_visible_at: when the next hidden or delayed message becomes visible, in seconds since
+            the Unix epoch; None if there is none.
     """
 
     messages: tuple[Record, ...]
-    next_at: float | None
+    next_visible_at: float | None
 
 
 def find_queue(arn: str) -> Queue | None:
-    """The queue, if it exists in the sandbox's account."""
+    """Return the queue, if it exists in the sandbox's account."""
     _, _, _, region, account, name = arn.split(":", 5)
     if account != identity.ACCOUNT or region not in sqs_backends[account]:
         return None
@@ -42,45 +47,71 @@ def find_queue(arn: str) -> Queue | None:
 
 
 def receive(queue_arn: str, count: int) -> Received | None:
-    """Receive up to `count` messages.
+    """Receive up to `count` messages, which are hidden for the queue's visibility timeout.
 
-    They stay, hidden for the queue's visibility timeout. None: no such queue.
+    Returns:
+        None if there is no such queue.
     """
     queue = find_queue(queue_arn)
     if queue is None:
         return None
-    hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # set by name
+    timeout = int(queue.visibility_timeout)  # type: ignore[attr-defined] # moto sets it by name
     found = sqs_backends[queue.account_id][queue.region].receive_message(
-        queue.name, count, 0, hidden, ["All"]
+        queue.name, count, 0, timeout, ["All"]
     )
-    hidden_messages = [
-        max(m.visible_at, m.delayed_until)
-        for m in list(queue._messages)  # noqa: SLF001
-        if not m.visible or m.delayed
+    visible_again = time.time() + timeout
+    records = [
+        Record.of(message.id, _event_fields(message, queue_arn), visible_again) for message in found
     ]
-    # A message is visible only after its moment.
-    next_at = min(hidden_messages) / 1000 + 0.002 if hidden_messages else None
-    visible_again = time.time() + hidden
-    return Received(
-        tuple(Record.of(m.id, _message(m, queue_arn), visible_again) for m in found), next_at
-    )
+    return Received(tuple(records), _next_visible_at(queue))
+
+
+def _next_visible_at(queue: Queue) -> float | None:
+    moments = []
+    for message in list(queue._messages):  # noqa: SLF001  # moto's own list filters hidden ones out
+        if not message.visible or message.delayed:
+            moments.append(max(message.visible_at, message.delayed_until))
+    if not moments:
+        return None
+    return float(min(moments)) / 1000 + _VISIBLE_AFTER_SECONDS
 
 
 def delete(queue_arn: str, messages: Iterable[Record]) -> None:
-    """Delete messages; one that is gone already stays gone."""
+    """Delete messages. Messages, or a queue, that no longer exist are left out."""
     queue = find_queue(queue_arn)
-    for message in messages if queue else ():
+    if queue is None:
+        return
+    for message in messages:
         with contextlib.suppress(ReceiptHandleIsInvalid):
-            queue.delete_message(str(message.fields["receiptHandle"]))  # type: ignore[union-attr] # not reached without one
+            queue.delete_message(str(message.fields["receiptHandle"]))
 
 
-def _message(message: Message, queue_arn: str) -> dict[str, object]:
-    """AWS's event types have the sum of the attributes, its samples do not."""
-    system = {
+def _event_fields(message: Message, queue_arn: str) -> dict[str, object]:
+    """Return a message as it stands in the event."""
+    fields: dict[str, object] = {
+        "messageId": message.id,
+        "receiptHandle": str(message.receipt_handle),
+        "body": message.body,
+        "attributes": _system_attributes(message),
+        "messageAttributes": {
+            name: _attribute(value) for name, value in message.message_attributes.items()
+        },
+        "md5OfBody": message.body_md5,
+    }
+    if message.message_attributes:
+        # AWS's event types have this field. AWS's sample events do not.
+        fields["md5OfMessageAttributes"] = message.attribute_md5
+    fields["eventSource"] = "aws:sqs"
+    fields["eventSourceARN"] = queue_arn
+    fields["awsRegion"] = queue_arn.split(":")[3]
+    return fields
+
+
+def _system_attributes(message: Message) -> dict[str, str]:
+    trace_header = message.system_attributes.get("AWSTraceHeader") or {}
+    values = {
         "ApproximateReceiveCount": message.approximate_receive_count,
-        "AWSTraceHeader": (message.system_attributes.get("AWSTraceHeader") or {}).get(
-            "StringValue"
-        ),
+        "AWSTraceHeader": trace_header.get("StringValue"),
         "SentTimestamp": message.sent_timestamp,
         "SequenceNumber": message.sequence_number,
         "MessageGroupId": message.group_id,
@@ -88,35 +119,20 @@ def _message(message: Message, queue_arn: str) -> dict[str, object]:
         "MessageDeduplicationId": message.deduplication_id,
         "ApproximateFirstReceiveTimestamp": message.approximate_first_receive_timestamp,
     }
-    return {
-        "messageId": message.id,
-        "receiptHandle": str(message.receipt_handle),
-        "body": message.body,
-        "attributes": {name: str(value) for name, value in system.items() if value is not None},
-        "messageAttributes": {
-            name: _attribute(value) for name, value in message.message_attributes.items()
-        },
-        "md5OfBody": message.body_md5,
-        **({"md5OfMessageAttributes": message.attribute_md5} if message.message_attributes else {}),
-        "eventSource": "aws:sqs",
-        "eventSourceARN": queue_arn,
-        "awsRegion": queue_arn.split(":")[3],
-    }
+    return {name: str(value) for name, value in values.items() if value is not None}
 
 
 def _attribute(value: Mapping[str, object]) -> dict[str, object]:
+    """Return a message attribute as it stands in the event."""
+    field: dict[str, object] = {}
     binary = value.get("BinaryValue")
     if binary is None:
-        held = {"stringValue": value.get("StringValue")}
+        field["stringValue"] = value.get("StringValue")
+    elif isinstance(binary, bytes):
+        field["binaryValue"] = base64.b64encode(binary).decode()
     else:
-        held = {
-            "binaryValue": base64.b64encode(binary).decode()
-            if isinstance(binary, bytes)
-            else binary
-        }
-    return {
-        **held,
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": value.get("DataType"),
-    }
+        field["binaryValue"] = binary
+    field["stringListValues"] = []
+    field["binaryListValues"] = []
+    field["dataType"] = value.get("DataType")
+    return field

@@ -1,8 +1,8 @@
-"""Reads a queue for a function: batches that run side by side, deleted when the function has succeeded.
+"""Read a queue for a function: batches run side by side and are deleted after a success.
 
-A message is hidden for its queue's visibility timeout from when it is received, and Lambda does not
-prolong that: what fails, or takes too long, is received again, by its redrive policy in the end for
-the dead-letter queue.
+A message is hidden for its queue's visibility timeout from the moment when it is received, and
+Lambda does not prolong that time. A message whose batch fails, or takes too long, is received
+again; the queue's redrive policy moves it to the dead-letter queue in the end.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
+from typing import Final
 
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
@@ -25,20 +26,21 @@ from terralive_sandbox.triggers.event_source_mappings.poller import (
 from terralive_sandbox.triggers.event_source_mappings.queues import messages
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
 
-_THROTTLED_PAUSE_SECONDS = 0.5
-# So many batches Lambda begins with; that it adds more each minute would gain nothing on one
-# machine.
+_THROTTLED_PAUSE_SECONDS: Final = 0.5
+# Lambda begins with so many batches at once. It adds more each minute, which would gain nothing on
+# one machine.
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-scaling.html
-_CONCURRENCY = 5
+_CONCURRENCY: Final = 5
 
 
 class QueuePoller(Poller):
-    """One mapping of a queue."""
+    """Reads the queue of one mapping."""
 
     def __init__(
         self, mapping: MappingSettings, control: ControlPlane, functions: Functions
     ) -> None:
         super().__init__(mapping, control, functions)
+        # One task for each batch that the function has now.
         self._running: set[asyncio.Task[None]] = set()
 
     def cancel(self) -> None:
@@ -48,26 +50,32 @@ class QueuePoller(Poller):
 
     async def _turn(self) -> float | None:
         mapping = self.mapping
-        # What a window outlasts is visible again, and somebody else's.
-        self._gathered = [message for message in self._gathered if message.moment > time.time()]
+        # A message that waited here for longer than its visibility timeout is visible again:
+        # another receiver may have it.
+        now = time.time()
+        self._gathered = [message for message in self._gathered if message.moment > now]
         while True:
             while batch := self._take_batch(everything=not mapping.enabled):
                 self._start(batch)
-            # Nothing is received that could not run soon: it would only wait while hidden. Each end
-            # of a batch wakes.
-            if not mapping.enabled or len(self._running) >= (
-                mapping.maximum_concurrency or _CONCURRENCY
-            ):
+            # Nothing is received that could not run soon: it would only wait while it is hidden.
+            # The end of each batch wakes the poller.
+            if not mapping.enabled or len(self._running) >= self._most_batches():
                 return None
-            room = mapping.batch_size - len(self._gathered)
-            received = await self._call(messages.receive, mapping.source_arn, room)
+            count = mapping.batch_size - len(self._gathered)
+            received = await self._call(messages.receive, mapping.source_arn, count)
             if received is None:
                 self._report("PROBLEM: The specified queue does not exist.")
                 return BLOCKED_SECONDS
             if not received.messages:
-                return seconds_to_next_turn(self._wait(), received.next_at, time.time())
-            if unwanted := self._gather(received.messages):
+                return seconds_to_next_turn(
+                    self._window_seconds(), received.next_visible_at, time.time()
+                )
+            unwanted = self._gather(received.messages)
+            if unwanted:
                 await self._call(messages.delete, mapping.source_arn, unwanted)
+
+    def _most_batches(self) -> int:
+        return self.mapping.maximum_concurrency or _CONCURRENCY
 
     def _start(self, batch: list[Record]) -> None:
         task = asyncio.create_task(self._process(self.mapping, batch))
@@ -76,20 +84,22 @@ class QueuePoller(Poller):
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            traceback.print_exception(error)
+        if not task.cancelled():
+            error = task.exception()
+            if error is not None:
+                traceback.print_exception(error)
         self.wake()
 
     async def _process(self, mapping: MappingSettings, batch: list[Record]) -> None:
-        result = await self._run_function(mapping, batch)
-        if result is None:
+        """Invoke the function with a batch, then delete the messages that it has processed."""
+        response = await self._run_function(mapping, batch)
+        if response is None:
             return
-        ids = [message.id for message in batch]
-        if result.function_error:
-            failed = frozenset(ids)
+        failed = _failed_messages(response, batch, reports_failures=mapping.reports_failures)
+        if failed:
+            self._report(FAILED)
         else:
-            failed = batches.failed(result.body, ids) if mapping.reports_failures else frozenset()
-        self._report(FAILED if failed else OK)
+            self._report(OK)
         done = [message for message in batch if message.id not in failed]
         if done and self._problem() is None:
             await self._call(messages.delete, mapping.source_arn, done)
@@ -97,19 +107,20 @@ class QueuePoller(Poller):
     async def _run_function(
         self, mapping: MappingSettings, batch: list[Record]
     ) -> InvokeResponse | None:
-        """None when it could not be run at all.
+        """Invoke the function; None if Lambda does not run it.
 
-        While it is throttled Lambda tries again, until the messages are visible again: then
-            somebody else has them.
+        Lambda tries a throttled batch again until its messages are visible again. From then on
+        another receiver may have them.
         """
         pause = _THROTTLED_PAUSE_SECONDS * self._time_scale
+        visible_again = min(message.moment for message in batch)
         while True:
             try:
                 return await self._invoke(mapping, batch)
             except InvokeError as error:
                 self._report(f"PROBLEM: {error.message}")
-                over = time.time() + pause >= min(message.moment for message in batch)
-                if error.code != "TooManyRequestsException" or over:
+                is_throttled = error.code == "TooManyRequestsException"
+                if not is_throttled or time.time() + pause >= visible_again:
                     return None
             await asyncio.sleep(pause)
 
@@ -125,3 +136,15 @@ def seconds_to_next_turn(window: float, next_visible_at: float | None, now: floa
     if next_visible_at is None:
         return window
     return max(min(window, next_visible_at - now), 0.0)
+
+
+def _failed_messages(
+    response: InvokeResponse, batch: list[Record], *, reports_failures: bool
+) -> frozenset[str]:
+    """Return the ids of the messages that are not processed."""
+    ids = [message.id for message in batch]
+    if response.function_error:
+        return frozenset(ids)
+    if reports_failures:
+        return batches.failed(response.body, ids)
+    return frozenset()

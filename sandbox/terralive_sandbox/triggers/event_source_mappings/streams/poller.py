@@ -1,7 +1,8 @@
-"""Reads a DynamoDB stream for a function: one batch after the other, in order, until each is done or given up.
+"""Read a DynamoDB stream for a function: one batch after the other, each until it is done.
 
-moto's streams have one shard, so ParallelizationFactor, which allows several batches a shard as
-long as each item's changes stay in order, is accepted and changes nothing.
+A batch is done when the function has processed it or its records are given up.
+moto's streams have one shard. ParallelizationFactor allows several batches per shard as long as the
+changes of each item stay in order; it is accepted here and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import sys
 import time
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers.event_source_mappings.poller import (
     BLOCKED_SECONDS,
@@ -24,16 +25,19 @@ from terralive_sandbox.triggers.event_source_mappings.streams.retries import Bat
 
 
 class StreamPoller(Poller):
-    """One mapping of a stream."""
+    """Reads the stream of one mapping."""
 
     def __init__(
         self, mapping: MappingSettings, control: ControlPlane, functions: Functions
     ) -> None:
         super().__init__(mapping, control, functions)
+        # The index of the next record that is read.
         self._position = mapping.start
-        # What the function has now; after splitting several.
+        # The batch that the function gets next; more than one after a batch was split.
         self._batches: list[Batch] = []
+        # How many attempts in a row have failed.
         self._failures = 0
+        # When the next attempt may begin, on the monotonic clock.
         self._not_before = 0.0
 
     async def _turn(self) -> float | None:
@@ -49,58 +53,79 @@ class StreamPoller(Poller):
         return max(self._not_before - time.monotonic(), 0.0)
 
     async def _read(self) -> float:
+        """Read more records. Return the seconds until the next turn."""
         mapping = self.mapping
-        room = mapping.batch_size - len(self._gathered)
-        found = await self._call(records.read, mapping.source_arn, self._position, room)
+        count = mapping.batch_size - len(self._gathered)
+        found = await self._call(records.read, mapping.source_arn, self._position, count)
         if found is None:
             self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
             return BLOCKED_SECONDS
+        if not found:
+            return self._window_seconds()
         self._position += len(found)
         self._gather(found)
-        return 0.0 if found else self._wait()
+        return 0.0
 
     async def _attempt(self) -> None:
+        """Invoke the function with the first batch and decide how it goes on."""
         mapping = self.mapping
-        age = None if mapping.maximum_age is None else mapping.maximum_age * self._time_scale
-        batch = retries.without_expired(self._batches[0], age, time.time())
-        self._discard(len(self._batches[0].records) - len(batch.records), "too old")
+        batch = self._without_expired(self._batches[0])
         if not batch.records:
             self._batches.pop(0)
             return
         self._batches[0] = batch
         try:
-            result = await self._invoke(mapping, batch.records)
-        except InvokeError as error:  # not run: no retry is used up, only time
+            response = await self._invoke(mapping, batch.records)
+        except InvokeError as error:
+            # The function did not run: this uses up time, but no retry.
             self._report(f"PROBLEM: {error.message}")
             self._pause()
             return
-        if result.function_error:
-            first: int | None = 0
-        else:
-            first = retries.first_failed(result.body, batch) if mapping.reports_failures else None
-        self._report(OK if first is None else FAILED)
+        first = _first_failed(response, batch, reports_failures=mapping.reports_failures)
         if first is None:
+            self._report(OK)
             self._failures = 0
             self._batches.pop(0)
             return
+        self._report(FAILED)
         following = retries.after_failure(
             batch, first, mapping.maximum_retries, bisects=mapping.bisects
         )
         self._batches[:1] = following
         if not following:
             self._discard(len(batch.records) - first, "retries are used up")
-        if len(following) == 1 and not first:
+        if len(following) == 1 and first == 0:
+            # The same records come again.
             self._pause()
         else:
             self._failures = 0
+
+    def _without_expired(self, batch: Batch) -> Batch:
+        """Return a batch without the records that are older than the mapping allows."""
+        age = self.mapping.maximum_age
+        if age is None:
+            return batch
+        left = retries.without_expired(batch, age * self._time_scale, time.time())
+        self._discard(len(batch.records) - len(left.records), "too old")
+        return left
 
     def _pause(self) -> None:
         self._failures += 1
         self._not_before = time.monotonic() + retries.pause(self._failures) * self._time_scale
 
     def _discard(self, count: int, why: str) -> None:
+        """Write to the sandbox's log that records are given up."""
         if count:
             mapping = self.mapping
             sys.stderr.write(
                 f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {why}\n"
             )
+
+
+def _first_failed(response: InvokeResponse, batch: Batch, *, reports_failures: bool) -> int | None:
+    """Return the index of the first record that is not processed; None if all are."""
+    if response.function_error:
+        return 0
+    if reports_failures:
+        return retries.first_failed(response.body, batch)
+    return None

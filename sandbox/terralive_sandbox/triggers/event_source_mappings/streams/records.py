@@ -18,7 +18,7 @@ from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
 
 def find_shard(stream_arn: str) -> StreamShard | None:
-    """The shard of a stream that is or was a table's latest; moto's streams have one."""
+    """Return the shard of a table's latest stream. In moto a stream has one shard."""
     _, _, _, region, account, resource = stream_arn.split(":", 5)
     if account != identity.ACCOUNT or region not in dynamodb_backends[account]:
         return None
@@ -30,22 +30,28 @@ def find_shard(stream_arn: str) -> StreamShard | None:
 
 
 def read(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
-    """Up to `count` records from the one at `start` on. None: no such stream."""
+    """Return up to `count` records, beginning with the one at index `start`.
+
+    Returns:
+        None if there is no such stream.
+    """
     shard = find_shard(stream_arn)
-    return (
-        None
-        if shard is None
-        else tuple(_change(one, stream_arn) for one in shard.items[start : start + count])
-    )
+    if shard is None:
+        return None
+    items = shard.items[start : start + count]
+    return tuple(_record(item, stream_arn) for item in items)
 
 
-def _change(one: StreamRecord, stream_arn: str) -> Record:
-    """The page's sample has an older `eventVersion`; AWS sends 1.1."""
-    change = dict(one.record["dynamodb"])
+def _record(item: StreamRecord, stream_arn: str) -> Record:
+    """Return a change as it stands in the event.
+
+    The page's sample has an older `eventVersion`; AWS sends 1.1.
+    """
+    change = dict(item.record["dynamodb"])
     created = change.pop("ApproximateCreationDateTime").replace(tzinfo=dt.UTC).timestamp()
     fields = {
-        "eventID": one.record["eventID"],
-        "eventName": one.record["eventName"],
+        "eventID": item.record["eventID"],
+        "eventName": item.record["eventName"],
         "eventVersion": "1.1",
         "eventSource": "aws:dynamodb",
         "awsRegion": stream_arn.split(":")[3],
