@@ -1,4 +1,4 @@
-"""`python -m terralive_cli`."""
+"""Entry point of `python -m terralive_cli`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The command line: what can be typed, what it is called with, and what a failure ends in.
+"""The command line: its commands and options, and the exit code of each failure.
 
-Thin on purpose. A command's body is `terralive_cli.commands.<name>.run(config, ui, **options) ->
-int`, imported when it is called, so that `terralive --help` waits for no AWS SDK, no cdktf and no
-rich.
+The body of a command is `terralive_cli.commands.<name>.run(config, ui, **options) -> int`. It is
+imported when it is called, so that `terralive --help` waits for no AWS SDK, no cdktf and no rich.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import getpass
 import importlib
 import io
+import logging
 import os
 import sys
 import traceback
@@ -25,19 +25,25 @@ from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
+from terralive_workers.debug_log import start_log
 
 Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
-_SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_CLICK: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _OUTPUTS: Final = tuple(item.value for item in Output)
+_EPILOG: Final = (
+    "All settings: docs/CONFIGURATION.md. TERRALIVE_LOG=debug writes a debug log to stderr, or to "
+    "the file that TERRALIVE_LOG_FILE names."
+)
+_log: Final = logging.getLogger("terralive.cli")
 
 
 class Run(Protocol):
-    """A command's body; gives the exit code."""
+    """The body of a command; it returns the exit code."""
 
     def __call__(self, config: Config, ui: Ui, **options: Option) -> int: ...
 
 
-@click.group(context_settings=_SETTINGS)
+@click.group(context_settings=_CLICK, epilog=_EPILOG)
 @setting_options
 @click.version_option(package_name="terralive", message="%(prog)s %(version)s")
 @click.pass_context
@@ -45,7 +51,7 @@ def cli(context: click.Context, /, **values: object) -> None:
     """Live AWS Lambda development for teams on Terraform.
 
     Every invocation of your deployed functions runs your local code, with the real event,
-    environment and role. An edit is live at the next invocation.
+    environment and role. The next invocation runs your edits.
     """
     typed = Typed()
     typed.add(values)
@@ -60,13 +66,13 @@ def command(
     changes: bool = True,
     without: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], click.Command]:
-    """Register a command whose body is `terralive_cli.commands.<name>.run`.
+    """Register a command with the body `terralive_cli.commands.<name>.run`.
 
     Args:
-        name: the command's name.
+        name: name of the command.
         short_help: its line in `terralive --help`.
-        program: whether it needs a Terraform program in the project.
-        changes: whether it touches the stage's functions, and so must not touch a protected stage.
+        program: true if it needs a Terraform program in the project.
+        changes: true if it changes the stage's functions, which a protected stage forbids.
         without: settings that have no option after the command's name.
     """
 
@@ -79,7 +85,7 @@ def command(
             return _execute(name, typed, values, program=program, changes=changes)
 
         body.__doc__ = definition.__doc__
-        # click keeps an option's definition on the function it decorates.
+        # click keeps an option's definition on the function that it decorates.
         body.__dict__.update(definition.__dict__)
         return cli.command(name, short_help=short_help)(
             setting_options(body, name=name, without=without)
@@ -88,79 +94,100 @@ def command(
     return decorate
 
 
-@command("plan", "Show what would become live.", changes=False)
+@command("plan", "Show which functions would become live. Changes nothing.", changes=False)
 @click.option(
     "--detailed-exitcode",
     is_flag=True,
-    help="End with 2 where there is something to change, as Terraform.",
+    help="End with exit code 2 if there are changes, as `terraform plan` does.",
 )
 def _plan() -> None:
-    """Show which functions would become live, and what Terraform would do. Changes nothing."""
+    """Show which functions would become live, and what Terraform would change.
+
+    This command changes nothing.
+    """
 
 
 @command("apply", "Deploy the stubs without connecting.")
 def _apply() -> None:
-    """Deploy the debug stack and the app with its functions as stubs, without connecting."""
+    """Deploy the debug stack, and the app with stubs in place of its functions.
+
+    This command changes your AWS account. It does not connect: invocations of live functions fail
+    until `terralive start` connects.
+    """
 
 
 @command(
-    "init", "Write a first terralive.toml, or what VS Code needs.", program=False, changes=False
+    "init", "Write a first terralive.toml, or files for VS Code.", program=False, changes=False
 )
 @click.option(
     "--vscode",
     is_flag=True,
-    help="Write .vscode/launch.json: attach to functions run with `start --debug`.",
+    help="Write .vscode/launch.json, which attaches to functions of `start --debug`.",
 )
 @click.option(
     "--stub-image",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Write what the stub is built from as a container image, for functions that are images.",
+    help="Write the files from which you build the stub as a container image.",
 )
 def _init() -> None:
-    """Write terralive.toml where there is none, or what one of the options names."""
+    """Write a first terralive.toml, or the files that an option names.
+
+    This command changes files in this folder only. It does not change an existing terralive.toml.
+    """
 
 
 @command("start", "Run your functions here, live, until Ctrl-C.", without=("debug",))
-@click.option("--takeover", is_flag=True, help="Take the stage from whoever is connected to it.")
+@click.option(
+    "--takeover", is_flag=True, help="Take the stage from the user who is connected to it."
+)
 @click.option(
     "--debug",
     "debugged",
     metavar="FUNCTION[:PORT]",
     multiple=True,
-    help="Let a debugger into this function; more than once for more. Its deployed timeout is raised meanwhile. "
-    "(Tracebacks: `terralive --debug start`.)",
+    help="Let a debugger attach to this function. Repeat the option for more functions. "
+    "terralive raises the deployed timeout of the function until you restore it. (For tracebacks: "
+    "`terralive --debug start`.)",
 )
 @click.option(
     "--debug-wait",
     is_flag=True,
-    help="Import a debugged function's code once a debugger is attached.",
+    help="Import the code of a debugged function only when a debugger is attached.",
 )
 @click.option(
     "--debug-freeze-time",
     is_flag=True,
-    help="Let its remaining time stand still, and enforce no deadline.",
+    help="Stop the remaining time of a debugged function, and enforce no deadline.",
 )
 def _start() -> None:
-    """Make the app live.
+    """Make the app live, and run every invocation here until Ctrl-C.
 
-    Deploy what is missing, connect, and run every invocation here until Ctrl-C.
+    This command changes your AWS account: it deploys the debug stack and puts stubs in place of
+    your functions, if they are not there yet.
     """
 
 
-@command("restore", "Put the functions' own code back.", changes=False)
+@command("restore", "Put the deployed code of your functions back.", changes=False)
 def _restore() -> None:
-    """Put every function's own code back; the debug stack stays."""
+    """Put the deployed code of every function back.
+
+    This command changes the app in your AWS account. The debug stack stays for the next start.
+    """
 
 
-@command("destroy", "Put everything back and remove what terralive made.", changes=False)
+@command("destroy", "Restore the functions, and remove everything terralive made.", changes=False)
 @click.option(
     "--app/--keep-app",
     default=None,
-    help="Remove the app too.  [default: if terralive deployed it]",
+    help="Also remove the app with its data.  [default: only if terralive deployed the app]",
 )
 def _destroy() -> None:
-    """Put every function's own code back and remove everything that terralive has made."""
+    """Put the deployed code of every function back, and remove everything that terralive made.
+
+    This command changes your AWS account. An app that terralive deployed is removed with all its
+    data, unless you add --keep-app.
+    """
 
 
 @command("sandbox", "Run AWS in one local process.", program=False, changes=False)
@@ -168,31 +195,36 @@ def _destroy() -> None:
     "--env",
     "env",
     is_flag=True,
-    help="Print the exports that point an SDK or Terraform at it, and end.",
+    help="Print the exports that point an SDK or Terraform to the running sandbox, and end.",
 )
 @click.option(
-    "--url", default="", help="Print the address that answers here for one of AWS's, and end."
+    "--url",
+    default="",
+    help="Print the address in the running sandbox for this address of AWS, and end.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="The loopback port.  [default: a free one]",
+    help="The port on 127.0.0.1.  [default: a free port]",
 )
 def _sandbox() -> None:
-    """Run AWS in one local process for this project, in the foreground."""
+    """Run AWS in one local process for this project, until Ctrl-C.
+
+    This command changes nothing in your AWS account. The sandbox keeps nothing when it ends.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; gives the exit code and never raises."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command line. It returns the exit code and never raises."""
+    if arguments is None:
+        arguments = sys.argv[1:]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="replace"
-            )  # a terminal without UTF-8 gets a `?`, not a failure
+            # A terminal without UTF-8 shows a `?` instead of a failure.
+            stream.reconfigure(errors="replace")
     try:
-        ended = cli.main(arguments, prog_name="terralive", standalone_mode=False)
+        ended = cli.main(list(arguments), prog_name="terralive", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return failures.INTERRUPTED
@@ -202,25 +234,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.exceptions.NoArgsIsHelpError as nothing:
         click.echo(nothing.format_message(), err=True)
         return failures.USAGE
-    except Exception as failure:  # noqa: BLE001 - the last net: nobody is to see a bare traceback
-        return _report(failure, arguments)
-    return ended if isinstance(ended, int) else 0
+    except Exception as failure:  # noqa: BLE001  # no user may see a bare traceback
+        return _report_early(failure, arguments)
+    if isinstance(ended, int):
+        return ended
+    return 0
 
 
 def _execute(
     name: str, typed: Typed, options: Mapping[str, object], *, program: bool, changes: bool
 ) -> int:
-    project = typed.flags.get("project") or os.environ.get("TERRALIVE_PROJECT")
-    folder = find_project(Path.cwd())
-    if project:
-        folder = Path(str(project))
-    config = load(project=folder, flags=typed.flags, environ=os.environ, user=_login())
+    """Read the configuration and run a command.
+
+    Raises:
+        ConfigurationError: the configuration or TERRALIVE_LOG is wrong.
+    """
+    start_log(os.environ, sys.stderr)
+    config = load(
+        project=_project(typed), flags=typed.flags, environ=os.environ, user=_login_name()
+    )
+    _log.debug(
+        "command %s: project %s, app %s, stage %s, region %s, sandbox %s",
+        *(name, config.project, config.app, config.stage, config.region, config.sandbox),
+    )
     with Renderer.start(config.output, sys.stdout) as renderer:
         ui = Ui(
             renderer,
             questions=sys.stderr,
             answers=sys.stdin,
-            interactive=sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty(),
+            interactive=_is_interactive(),
             assume_yes=config.yes,
         )
         try:
@@ -230,56 +272,70 @@ def _execute(
                 config.refuse_protected()
             run: Run = importlib.import_module(f"terralive_cli.commands.{name}").run
             with interrupts.as_keyboard_interrupt():
-                return run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
+                code = run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
         except KeyboardInterrupt:
-            from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415 - the command has imported it already
+            # The command has imported it already.
+            from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415  # heavy
 
-            ui.emit(
-                interrupts.interrupted(
-                    name, config, sandbox_runs=sandbox_file(config.project).exists()
-                )
-            )
-            return failures.INTERRUPTED
-        except Exception as failure:  # noqa: BLE001 - every failure is told in the output that was asked for
+            runs = sandbox_file(config.project).exists()
+            ui.emit(interrupts.interrupted(name, config, sandbox_runs=runs))
+            code = failures.INTERRUPTED
+        except Exception as failure:  # noqa: BLE001  # the output format shows every failure
             ui.emit(failures.describe(failure))
             renderer.close()
-            _trace(failure, debug=config.debug)
-            return failures.exit_code(failure)
+            _print_traceback(failure, wanted=config.debug)
+            code = failures.exit_code(failure)
+    _log.debug("command %s ends with exit code %d", name, code)
+    return code
 
 
-def _report(failure: Exception, arguments: Sequence[str]) -> int:
-    """Tell a failure that came before the configuration was known."""
+def _project(typed: Typed) -> Path:
+    """Return the project's folder: flag over environment over the nearest terralive.toml."""
+    named = typed.flags.get("project") or os.environ.get("TERRALIVE_PROJECT")
+    if named:
+        return Path(str(named))
+    return find_project(Path.cwd())
+
+
+def _is_interactive() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _report_early(failure: Exception, arguments: Sequence[str]) -> int:
+    """Show a failure that came before the configuration was known."""
     with Renderer.start(_wanted_output(arguments, os.environ), sys.stdout) as renderer:
         renderer.emit(failures.describe(failure))
-    _trace(failure, debug="--debug" in arguments)
+    _print_traceback(failure, wanted="--debug" in arguments)
     return failures.exit_code(failure)
 
 
-def _trace(failure: Exception, *, debug: bool) -> None:
-    if debug:
+def _print_traceback(failure: Exception, *, wanted: bool) -> None:
+    if wanted:
         traceback.print_exception(failure, file=sys.stderr)
 
 
 def _wanted_output(arguments: Sequence[str], environ: Mapping[str, str]) -> Output | None:
-    """Guess the output from what was typed, however wrong the rest of it is."""
+    """Return the output format that was typed, even if the rest of the command line is wrong."""
     wanted = environ.get("TERRALIVE_OUTPUT", "")
     for index, argument in enumerate(arguments):
         if argument == "--output" and index + 1 < len(arguments):
             wanted = arguments[index + 1]
         elif argument.startswith("--output="):
             wanted = argument.partition("=")[2]
-    return Output(wanted) if wanted in _OUTPUTS else None
+    if wanted in _OUTPUTS:
+        return Output(wanted)
+    return None
 
 
-def _login() -> str:
+def _login_name() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a container's user without a name
+    except (OSError, KeyError, ImportError):  # a container's user may have no name
         return "user"
 
 
 def _forget_stdout() -> None:
-    """Keep Python from complaining about the broken pipe once more when it flushes at its end."""
+    """Keep Python from reporting the broken pipe again when it flushes at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

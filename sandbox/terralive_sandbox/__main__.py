@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from terralive_sandbox.about import banner
+from terralive_workers.debug_log import start_log
 
 
 def main() -> None:
@@ -30,6 +31,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
         del os.environ[name]
+    start_log(os.environ, sys.stderr)
     sys.stderr.write(f"{banner()}\n")
     from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from terralive_sandbox.info import SandboxInfo, attach
 from terralive_stub.errors import TerraliveError
+from terralive_workers.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -25,6 +26,8 @@ _KEPT = (
     "LD_LIBRARY_PATH",
     "SYSTEMROOT",
     "PYTHONPATH",
+    LEVEL_VARIABLE,
+    FILE_VARIABLE,
 )
 
 

@@ -620,6 +620,20 @@ class Config:
 # Settings that other parts of terralive read from the environment.
 READ_ELSEWHERE: Final = (
     Setting(
+        Text(),
+        "Level of the debug log: `debug`, `info`, `warning` or `error`. With `debug`, it shows "
+        "decisions, retries and the protocol of all parts, and never payloads, environment "
+        "variables of functions, or credentials.",
+        env="TERRALIVE_LOG",
+        shown_default="no debug log",
+    ),
+    Setting(
+        Text(),
+        "File for the debug log. The sandbox appends to the same file.",
+        env="TERRALIVE_LOG_FILE",
+        shown_default="stderr; for the sandbox, `.terralive/sandbox.log`",
+    ),
+    Setting(
         Folder(),
         "Mirror folder from which Terraform installs provider plugins (see `terraform providers "
         "mirror`).",
