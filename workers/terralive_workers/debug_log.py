@@ -54,24 +54,25 @@ def start_log(environ: Mapping[str, str], stream: TextIO) -> None:
             hint=f"Set {LEVEL_VARIABLE}=debug, or remove the variable.",
         )
     file = environ.get(FILE_VARIABLE)
+    handler: logging.Handler = logging.StreamHandler(stream)
     if file:
-        stream = _opened(Path(file))
-    handler = logging.StreamHandler(stream)
+        handler = _file_handler(Path(file))
     handler.setFormatter(_Formatter())
     root = logging.getLogger(_ROOT)
     for former in list(root.handlers):
         root.removeHandler(former)
+        former.close()
     root.addHandler(handler)
     root.setLevel(level.upper())
     # Nothing that configures the root logger may print a record a second time.
     root.propagate = False
 
 
-def _opened(path: Path) -> TextIO:
-    """Open the file to append to it. Only this user can read a new file."""
+def _file_handler(path: Path) -> logging.Handler:
+    """Return a handler that appends to a file. Only this user can read a new file."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        return os.fdopen(handle, "a", encoding="utf-8", errors="replace")
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+        return logging.FileHandler(path, "a", encoding="utf-8", errors="replace")
     except OSError as error:
         raise ConfigurationError(
             "log-file-unwritable",

@@ -22,8 +22,7 @@ def _as_it_was() -> Iterator[None]:
     yield
     for handler in list(root.handlers):
         root.removeHandler(handler)
-        if isinstance(handler, logging.StreamHandler):
-            handler.stream.close()
+        handler.close()
     root.setLevel(level)
     root.propagate = propagate
 
