@@ -1,4 +1,4 @@
-"""Function URLs: a request to `/_sandbox/url/{id}/…` runs a function, with payload format 2.0.
+"""Function URLs: a request to `/_sandbox/url/{id}/…` invokes a function, with payload format 2.0.
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
@@ -12,6 +12,7 @@ import re
 import sys
 import time
 import uuid
+from typing import Final
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 
@@ -24,19 +25,19 @@ from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
 from terralive_sandbox.apigateway.http_messages import HttpRequest
-from terralive_sandbox.apigateway.integration import authenticate
+from terralive_sandbox.apigateway.integration import authenticate, is_allowed
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 
-PATH = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
-# Since October 2025 both, unless an account had function URLs before (AWS: urls-auth).
-_ACTIONS = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
+PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
+# Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).
+_ACTIONS: Final = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
 
 
 class _ForbiddenError(Exception):
-    """The caller may not; the text is for the log."""
+    """The caller has no permission. The text is for the log."""
 
 
 class FunctionUrls:
@@ -45,42 +46,50 @@ class FunctionUrls:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def answer(self, found: re.Match[str], wire: sigv4.Request, source_ip: str) -> Answer:
-        """Answer a request. `found` is a match of PATH, `wire` the request as it came."""
-        url = next(
-            (
-                u
-                for u in urls_of(lambda_backends[ACCOUNT][self._functions.region])
-                if u.id == found["id"]
-            ),
-            None,
-        )
+    async def answer(self, found: re.Match[str], received: sigv4.Request, source_ip: str) -> Answer:
+        """Answer a request.
+
+        Args:
+            found: a match of PATH with the request's path.
+            received: the request as it came, for the check of its signature.
+            source_ip: the client's address.
+        """
+        url = self._find(found["id"])
         if url is None:
-            return _message(403, "Forbidden", "AccessDeniedException")
+            return _error_answer(403, "Forbidden", "AccessDeniedException")
         request = HttpRequest(
-            wire.method, found["path"] or "/", wire.query, wire.sent_headers(), wire.body, source_ip
+            method=received.method,
+            path=found["path"] or "/",
+            query=received.query,
+            headers=received.sent_headers(),
+            body=received.body,
+            source_ip=source_ip,
         )
-        cors = (
-            Cors.of({name[0].lower() + name[1:]: value for name, value in url.cors.items()})
-            if url.cors
-            else None
-        )
+        cors = _cors_of(url)
         origin = request.header("origin")
         if cors is not None and request.method == "OPTIONS" and origin:
-            asked = request.header("access-control-request-method")
-            return 200, cors.preflight(origin, asked), b""
+            preflight_method = request.header("access-control-request-method")
+            return 200, cors.preflight(origin, preflight_method), b""
         try:
             function = self._functions.find(url.function_arn)
-            caller = await asyncio.to_thread(self._admit, url, function, wire)
+            caller = await asyncio.to_thread(self._authorize, url, function, received)
         except _ForbiddenError as error:
             sys.stderr.write(f"function URL of {url.function_arn}: 403 {error}\n")
-            return _message(403, "Forbidden", "AccessDeniedException")
+            return _error_answer(403, "Forbidden", "AccessDeniedException")
         except InvokeError as error:
-            return _message(error.status, error.message, error.code)
-        status, headers, body = await self._run(url, function, request, caller)
-        return status, headers if cors is None else cors.response(origin, headers), body
+            return _error_answer(error.status, error.message, error.code)
+        status, headers, body = await self._invoke(url, function, request, caller)
+        if cors is not None:
+            headers = cors.response(origin, headers)
+        return status, headers, body
 
-    async def _run(
+    def _find(self, url_id: str) -> FunctionUrl | None:
+        for url in urls_of(lambda_backends[ACCOUNT][self._functions.region]):
+            if url.id == url_id:
+                return url
+        return None
+
+    async def _invoke(
         self,
         url: FunctionUrl,
         function: LambdaFunction,
@@ -88,60 +97,77 @@ class FunctionUrls:
         caller: Caller | None,
     ) -> Answer:
         request_id = str(uuid.uuid4())
-        domain = f"{url.id}.lambda-url.{url.region}.on.aws"
-        api = ApiContext(
-            url.id, "$default", domain, "anonymous" if caller is None else ACCOUNT, caller=caller
+        account = ACCOUNT
+        if caller is None:
+            account = "anonymous"
+        context = ApiContext(
+            id=url.id,
+            stage="$default",
+            domain=f"{url.id}.lambda-url.{url.region}.on.aws",
+            account=account,
+            caller=caller,
         )
-        event = http_events.event_v2(request, RouteMatch("$default"), api, request_id, time.time())
-        base = [("x-amzn-requestid", request_id)]
+        event = http_events.event_v2(
+            request, RouteMatch("$default"), context, request_id, time.time()
+        )
+        id_header = ("x-amzn-requestid", request_id)
         try:
             result = await self._functions.invoke(
                 function, json.dumps(event).encode(), arn=url.function_arn, request_id=request_id
             )
         except InvokeError as error:
-            return _message(error.status, error.message, error.code)
-        if not result.function_error:
-            try:
-                response = http_events.response_v2(result.body)
-            except MalformedAnswerError as error:
-                sys.stderr.write(
-                    f"function URL of {url.function_arn}: malformed response: {error}\n"
-                )
-            else:
-                return response.status, [*response.headers, *base], response.body
-        return 502, [*base, ("content-type", "application/json")], b"Internal Server Error"
+            return _error_answer(error.status, error.message, error.code)
+        failed = 502, [id_header, ("content-type", "application/json")], b"Internal Server Error"
+        if result.function_error:
+            return failed
+        try:
+            response = http_events.response_v2(result.body)
+        except MalformedAnswerError as error:
+            sys.stderr.write(f"function URL of {url.function_arn}: malformed response: {error}\n")
+            return failed
+        return response.status, [*response.headers, id_header], response.body
 
-    def _admit(
-        self, url: FunctionUrl, function: LambdaFunction, wire: sigv4.Request
+    def _authorize(
+        self, url: FunctionUrl, function: LambdaFunction, received: sigv4.Request
     ) -> Caller | None:
-        """The caller, None for anybody. Raises _ForbiddenError."""
+        """Return the caller of a URL with AWS_IAM authorization, None for a public URL.
+
+        Raises:
+            _ForbiddenError: the caller has no permission.
+        """
         context = {
             "lambda:FunctionUrlAuthType": url.auth_type,
             "lambda:InvokedViaFunctionUrl": "true",
         }
-        caller = None
+        caller: Caller | None = None
+        principals: tuple[str, ...] = ("*",)
         if url.auth_type != "NONE":
             try:
-                caller = authenticate(wire, "lambda")
+                caller = authenticate(received, "lambda")
             except sigv4.SignatureError as error:
                 raise _ForbiddenError(error.message) from error
+            principals = identity.principals(caller)
         for action in _ACTIONS:
             by_identity = Decision.NEUTRAL
             if caller is not None:
                 asked = AccessRequest(action, (url.function_arn,), context=context)
                 by_identity = decide(caller.documents, asked)
-            names = ("*",) if caller is None else identity.principals(caller)
             by_resource = self._functions.decides(
-                function, action, names, url.function_arn, context
+                function, action, principals, url.function_arn, context
             )
-            if Decision.DENIED in {by_identity, by_resource} or Decision.ALLOWED not in {
-                by_identity,
-                by_resource,
-            }:
-                raise _ForbiddenError(f"{names[0]} may not {action} on {url.function_arn}")
+            if not is_allowed(by_identity, by_resource):
+                raise _ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
         return caller
 
 
-def _message(status: int, text: str, code: str) -> Answer:
+def _cors_of(url: FunctionUrl) -> Cors | None:
+    """Return the URL's CORS configuration. Lambda's field names are those of APIs, capitalized."""
+    if not url.cors:
+        return None
+    configuration = {name[0].lower() + name[1:]: value for name, value in url.cors.items()}
+    return Cors.of(configuration)
+
+
+def _error_answer(status: int, message: str, code: str) -> Answer:
     headers = [("content-type", "application/json"), ("x-amzn-errortype", code)]
-    return status, headers, json.dumps({"Message": text}).encode()
+    return status, headers, json.dumps({"Message": message}).encode()

@@ -1,4 +1,7 @@
-"""What every kind of API shares: finds APIs in moto, checks callers, invokes functions.
+"""The shell that HTTP, REST and WebSocket APIs share.
+
+It finds APIs in moto, checks the caller's signature and policies, and invokes functions. What a
+function gets and what its answer means is decided beside it, in pure modules.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html#apigateway-permissions
@@ -8,20 +11,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from moto.apigateway.models import Method
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
+from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import ACCOUNT, AccessDeniedError, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.apigateway.http_messages import not_emulated
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
@@ -29,12 +35,14 @@ from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 T = TypeVar("T")
 Event: TypeAlias = Mapping[str, object]
-_FUNCTION_ARN = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+")
-_STAGE_VARIABLE = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
+_FUNCTION_ARN: Final = re.compile(r"arn:aws:lambda:[a-z0-9-]+:\d+:function:[^/]+")
+_STAGE_VARIABLE: Final = re.compile(r"\$\{stageVariables\.([A-Za-z0-9_]+)\}")
+_ID_BYTES: Final = 11
+_log: Final = logging.getLogger("terralive.sandbox")
 
 
 class Failure(Enum):
-    """Why an integration gave no answer."""
+    """The reason why an integration gave no answer."""
 
     NOT_EMULATED = auto()
     NOT_CONFIGURED = auto()
@@ -47,56 +55,92 @@ class Failure(Enum):
 
 
 class IntegrationError(Exception):
-    """An integration gave no answer; the text names what is not emulated, else it is for the log."""
+    """An integration gave no answer.
+
+    The text is for the log. With NOT_EMULATED the client gets it too.
+    """
 
     def __init__(self, failure: Failure, text: str) -> None:
-        super().__init__(
-            f"NotEmulatedBySandbox: {text}" if failure is Failure.NOT_EMULATED else text
-        )
+        if failure is Failure.NOT_EMULATED:
+            text = f"NotEmulatedBySandbox: {text}"
+        super().__init__(text)
         self.failure = failure
 
 
 class ForbiddenError(Exception):
-    """The caller may not; the text is API Gateway's `message`."""
+    """The caller has no permission. The text is API Gateway's `message`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """An API and its stage, as moto holds them."""
+class DeployedStage:
+    """An HTTP or WebSocket API and one of its stages, as moto holds them."""
 
     api: Api
     stage: Stage
 
     @property
     def routes(self) -> dict[str, Route]:
+        """The API's routes by their keys."""
         return {route.route_key: route for route in list(self.api.routes.values())}
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The stage variables."""
+        return self.stage.stage_variables or {}
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionIntegration:
+    """A Lambda proxy integration.
+
+    Attributes:
+        uri: the integration's URI, with stage variables filled in.
+        credentials: the ARN of the role that API Gateway assumes. If there is none (None or empty),
+            the function's resource policy has to allow the invocation.
+        source_arn: the ARN of the route or method, which resource policies may name.
+        seconds: the time after which the integration fails.
+    """
+
+    uri: str
+    credentials: str | None
+    source_arn: str
+    seconds: float
 
 
 class Gateway:
-    """All kinds of API. `time_scale` shortens timeouts for tests."""
+    """API Gateway in one region. It lives on the event loop.
+
+    Attributes:
+        region: the region of all APIs.
+        time_scale: the factor of all timeouts, below 1 in tests.
+    """
 
     def __init__(self, region: str, functions: Functions, *, time_scale: float = 1.0) -> None:
         self.region = region
         self.time_scale = time_scale
         self._functions = functions
 
-    def find(self, api_id: str, stage_name: str, protocol: str) -> Target | None:
+    def find(self, api_id: str, stage_name: str, protocol: str) -> DeployedStage | None:
+        """Return the stage of an API, or None. `protocol` is `HTTP` or `WEBSOCKET`."""
         backend: ApiGatewayV2Backend = apigatewayv2_backends[ACCOUNT][self.region]
         api = backend.apis.get(api_id)
         if api is None or api.protocol_type != protocol:
             return None
         stage = api.stages.get(stage_name)
-        return None if stage is None else Target(api, stage)
+        if stage is None:
+            return None
+        return DeployedStage(api, stage)
 
     def domain(self, api_id: str) -> str:
+        """Return the host name under which AWS would serve an API."""
         return f"{api_id}.execute-api.{self.region}.amazonaws.com"
 
     def arn(self, api_id: str, resource: str) -> str:
-        """Of what a caller asks for; `resource` starts with the stage's name."""
+        """Return the ARN of a part of an API; `resource` starts with the stage's name."""
         return f"arn:aws:execute-api:{self.region}:{ACCOUNT}:{api_id}/{resource}"
 
     def authorize(self, request: sigv4.Request, action: str, arn: str) -> Caller:
-        """Verify a caller's signature and policy.
+        """Verify a caller's signature and policies.
 
         Raises:
             ForbiddenError: API Gateway answers 403 with this text.
@@ -112,14 +156,26 @@ class Gateway:
 
     async def integrate(
         self,
-        target: Target,
+        deployed: DeployedStage,
         route: Route,
         event: Event,
         read: Callable[[bytes], T],
         limit: float = INTEGRATION_SECONDS,
     ) -> T:
-        """Invoke a route's function; its answer as `read` has it. Raises as `invoke` does."""
-        integration = target.api.integrations.get(
+        """Invoke the function of a route and return its answer as `read` returns it.
+
+        Args:
+            deployed: the API and stage.
+            route: one of the API's routes.
+            event: the function's event.
+            read: reads the function's answer; it may raise MalformedAnswerError.
+            limit: the longest time in seconds that this kind of API waits.
+
+        Raises:
+            IntegrationError: there is no answer, or `read` found it malformed.
+        """
+        api_id = deployed.api.api_id
+        integration = deployed.api.integrations.get(
             (route.target or "").removeprefix("integrations/")
         )
         if integration is None:
@@ -127,84 +183,89 @@ class Gateway:
         if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
             kind = integration.integration_subtype or integration.integration_type
             raise IntegrationError(Failure.NOT_EMULATED, f"{kind} integrations")
-        if target.api.protocol_type == "HTTP" and (
-            integration.request_parameters or integration.response_parameters
-        ):
+        has_mappings = integration.request_parameters or integration.response_parameters
+        if deployed.api.protocol_type == "HTTP" and has_mappings:
             raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
-        uri = with_stage_variables(
-            integration.integration_uri or "", target.stage.stage_variables or {}
+        route_path = route.route_key.replace(" ", "")
+        function_integration = FunctionIntegration(
+            uri=with_stage_variables(integration.integration_uri or "", deployed.variables),
+            credentials=integration.credentials_arn,
+            source_arn=self.arn(api_id, f"{deployed.stage.name}/{route_path}"),
+            seconds=min(limit, milliseconds / 1000),
         )
-        source = self.arn(
-            target.api.api_id, f"{target.stage.name}/{route.route_key.replace(' ', '')}"
-        )
-        return await self.invoke(
-            uri, integration.credentials_arn, source, event, read, min(limit, milliseconds / 1000)
-        )
+        return await self.invoke(function_integration, event, read)
 
-    async def invoke(  # noqa: PLR0917 - the parts of an invocation
-        self,
-        uri: str,
-        credentials: str | None,
-        source_arn: str,
-        event: Event,
-        read: Callable[[bytes], T],
-        seconds: float,
+    async def invoke(
+        self, integration: FunctionIntegration, event: Event, read: Callable[[bytes], T]
     ) -> T:
-        """Invoke the function that an integration's URI names, on behalf of `source_arn` or with a role.
+        """Invoke the function of an integration and return its answer as `read` returns it.
 
         Raises:
-            IntegrationError: there is none, it may not be invoked, it failed, took longer than
-                `seconds`, or `read` found its answer malformed.
+            IntegrationError: there is no such function, API Gateway may not invoke it, it failed,
+                it took too long, or `read` found its answer malformed.
         """
-        match = _FUNCTION_ARN.search(uri)
+        match = _FUNCTION_ARN.search(integration.uri)
         if match is None:
-            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
+            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {integration.uri}")
         arn = match[0]
+        _log.debug("%s invokes %s", integration.source_arn, arn)
         try:
             function = self._functions.find(arn)
-            if credentials:
-                asked = AccessRequest("lambda:InvokeFunction", (arn,))
-                allowed = decide(identity.role_documents(credentials), asked) is Decision.ALLOWED
-            else:
-                allowed = self._functions.allows(
-                    function, "apigateway.amazonaws.com", source_arn, arn
-                )
-            if not allowed:
-                why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
-                raise IntegrationError(Failure.NOT_PERMITTED, why)
-            async with asyncio.timeout(seconds * self.time_scale):
-                # shielded: what ran too long for the gateway runs on, as on AWS
+            self._check_permission(function, arn, integration)
+            async with asyncio.timeout(integration.seconds * self.time_scale):
+                # Shielded: a function that takes longer than API Gateway waits goes on, as on AWS.
                 result = await asyncio.shield(
                     self._functions.invoke(function, json.dumps(event).encode(), arn=arn)
                 )
         except InvokeError as error:
-            failure = (
-                Failure.TOO_LARGE if error.code == "RequestTooLargeException" else Failure.REFUSED
-            )
+            failure = Failure.REFUSED
+            if error.code == "RequestTooLargeException":
+                failure = Failure.TOO_LARGE
             raise IntegrationError(failure, f"{error.code}: {error.message}") from error
         except TimeoutError as error:
-            raise IntegrationError(
-                Failure.TIMED_OUT, f"{arn} took longer than {seconds} s"
-            ) from error
+            why = f"{arn} took longer than {integration.seconds} s"
+            raise IntegrationError(Failure.TIMED_OUT, why) from error
         if result.function_error:
             text = result.body.decode("utf-8", "replace")[:500]
             raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
         try:
             return read(result.body)
         except MalformedAnswerError as error:
-            raise IntegrationError(
-                Failure.MALFORMED, f"malformed Lambda proxy response: {error}"
-            ) from error
+            why = f"malformed Lambda proxy response: {error}"
+            raise IntegrationError(Failure.MALFORMED, why) from error
+
+    def _check_permission(
+        self, function: LambdaFunction, arn: str, integration: FunctionIntegration
+    ) -> None:
+        """Raise IntegrationError unless API Gateway may invoke the function."""
+        if integration.credentials:
+            documents = identity.role_documents(integration.credentials)
+            asked = AccessRequest("lambda:InvokeFunction", (arn,))
+            allowed = decide(documents, asked) is Decision.ALLOWED
+        else:
+            allowed = self._functions.allows(
+                function, "apigateway.amazonaws.com", integration.source_arn, arn
+            )
+        if not allowed:
+            why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
+            raise IntegrationError(Failure.NOT_PERMITTED, why)
 
 
 def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:
-    """https://docs.aws.amazon.com/apigateway/latest/developerguide/aws-api-gateway-stage-variables-reference.html."""
+    """Fill in stage variables; one that is not set is empty.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/aws-api-gateway-stage-variables-reference.html
+    """
     return _STAGE_VARIABLE.sub(lambda found: variables.get(found[1], ""), text)
 
 
 def authenticate(request: sigv4.Request, service: str) -> Caller:
-    """Who signed a request for this service. Raises sigv4.SignatureError."""
+    """Return the caller that signed a request for this service.
+
+    Raises:
+        sigv4.SignatureError: the signature is missing or wrong, or is for another service.
+    """
     caller, signed = identity.authenticate(request)
     if signed.service != service:
         text = f"Credential should be scoped to correct service: '{service}'."
@@ -212,18 +273,32 @@ def authenticate(request: sigv4.Request, service: str) -> Caller:
     return caller
 
 
-def left_out_of(access: Route | Method) -> str:
-    """What of a route's or method's access control is not emulated."""
+def is_allowed(*decisions: Decision) -> bool:
+    """Combine policies of one account: none may deny explicitly, and one has to allow.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+    """
+    return Decision.DENIED not in decisions and Decision.ALLOWED in decisions
+
+
+def check_access_control(access: Route | Method) -> None:
+    """Check that the sandbox emulates the access control of a route or method.
+
+    Raises:
+        GatewayResponseError: it needs an API key, or an authorizer other than IAM.
+    """
     if access.api_key_required in {True, "true"}:
-        return "API keys"
+        raise not_emulated("API keys")
     kind = access.authorization_type
-    return "" if kind in {None, "NONE", "AWS_IAM"} else f"{kind} authorizers"
+    if kind not in {None, "NONE", "AWS_IAM"}:
+        raise not_emulated(f"{kind} authorizers")
 
 
 def new_id() -> str:
-    """A request or message id in API Gateway's form."""
-    return b64encode(secrets.token_bytes(11)).decode()
+    """Return a request or message id in API Gateway's form."""
+    return b64encode(secrets.token_bytes(_ID_BYTES)).decode()
 
 
 def new_connection_id() -> str:
-    return b64encode(secrets.token_bytes(11), altchars=b"-_").decode()
+    """Return a connection id in API Gateway's form, which is safe in a URL."""
+    return b64encode(secrets.token_bytes(_ID_BYTES), altchars=b"-_").decode()

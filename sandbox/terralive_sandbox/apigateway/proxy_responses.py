@@ -1,6 +1,10 @@
-"""What functions of proxy integrations answer, read part by part: pure, and strict where API Gateway is.
+"""Read a function's answer to a proxy integration, one part at a time.
 
-It says what a part is worth; which parts there may be is each kind of API's own.
+Everything here is pure, and strict where API Gateway is strict. Each kind of API decides by itself
+which parts there may be.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
 """
 
 from __future__ import annotations
@@ -10,16 +14,27 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from typing import Final
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+# A 1xx is not a final response.
+_STATUSES: Final = range(200, 600)
 
 
 class MalformedAnswerError(Exception):
-    """A function's answer is not what a proxy integration has to give (HTTP APIs say 500, REST and WebSocket 502)."""
+    """A function's answer is not what a proxy integration has to give.
+
+    HTTP APIs answer 500 then, REST and WebSocket APIs 502.
+    """
 
 
 def parsed(answer: bytes) -> object:
+    """Parse an answer as JSON.
+
+    Raises:
+        MalformedAnswerError: it is not JSON.
+    """
     try:
         return json.loads(answer)
     except (ValueError, RecursionError) as broken:
@@ -27,20 +42,27 @@ def parsed(answer: bytes) -> object:
 
 
 def status(value: object) -> int:
-    try:
-        code = int(value) if isinstance(value, int | float | str) else 0
-    except (ValueError, OverflowError):
-        code = 0
-    if not 200 <= code <= 599:  # noqa: PLR2004 - a 1xx is no final response
+    """Return a `statusCode` as a number.
+
+    Raises:
+        MalformedAnswerError: it is not a number from 200 to 599.
+    """
+    code = 0
+    if isinstance(value, int | float | str):
+        try:
+            code = int(value)
+        except (ValueError, OverflowError):
+            code = 0
+    if code not in _STATUSES:
         raise MalformedAnswerError(f"{str(value)[:100]} is no status code")
     return code
 
 
 def encoded(body: object) -> bytes:
-    """A body as it stands.
+    """Return a text `body` as bytes; null is empty.
 
     Raises:
-        MalformedAnswerError: it is no text.
+        MalformedAnswerError: it is not text.
     """
     if body is not None and not isinstance(body, str):
         raise MalformedAnswerError("the body is not a string")
@@ -48,7 +70,11 @@ def encoded(body: object) -> bytes:
 
 
 def decoded(body: object) -> bytes:
-    """Raises MalformedAnswerError unless the body is base64."""
+    """Return the bytes of a base64 `body`.
+
+    Raises:
+        MalformedAnswerError: it is not base64.
+    """
     try:
         return base64.b64decode(encoded(body), validate=True)
     except binascii.Error as broken:
@@ -56,38 +82,62 @@ def decoded(body: object) -> bytes:
 
 
 def headers(given: object) -> list[tuple[str, str]]:
-    if given is not None and not isinstance(given, dict):
+    """Return the names, in lower case, and values of `headers`.
+
+    Raises:
+        MalformedAnswerError: it is not an object, or one of its entries is not a header.
+    """
+    if given is None:
+        return []
+    if not isinstance(given, dict):
         raise MalformedAnswerError("headers is no object")
-    return [(header_name(name), header_value(value)) for name, value in (given or {}).items()]
+    return [(header_name(name), header_value(value)) for name, value in given.items()]
 
 
 def header_name(name: object) -> str:
-    """In lower case. Raises MalformedAnswerError for what is no header's name."""
+    """Return a header's name in lower case.
+
+    Raises:
+        MalformedAnswerError: it cannot be a header's name.
+    """
     if _TOKEN.fullmatch(str(name)) is None:
         raise MalformedAnswerError(f"{str(name)[:100]!r} is no header")
     return str(name).lower()
 
 
 def header_value(value: object) -> str:
-    """Raises MalformedAnswerError for what cannot be a header's value."""
+    """Return a header's value as text.
+
+    Raises:
+        MalformedAnswerError: it cannot be a header's value.
+    """
     if isinstance(value, dict | list):
         raise MalformedAnswerError("a header's value is no text")
-    text = (str(value).lower() if isinstance(value, bool) else str(value)).strip(" \t")
+    text = str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    text = text.strip(" \t")
     if _CONTROL.search(text) is not None:
         raise MalformedAnswerError("a header has a line break or control character")
     return text
 
 
 def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
-    """`headers` and `multiValueHeaders` of an answer; a name in both has the values of the latter."""
-    many = value.get("multiValueHeaders") or {}
-    if not isinstance(many, dict) or not all(isinstance(values, list) for values in many.values()):
+    """Return the headers of an answer's `headers` and `multiValueHeaders`.
+
+    A name that is in both has the values of `multiValueHeaders`.
+
+    Raises:
+        MalformedAnswerError: one of the two has the wrong type or an entry that is not a header.
+    """
+    multi_values = value.get("multiValueHeaders") or {}
+    if not isinstance(multi_values, dict):
         raise MalformedAnswerError("multiValueHeaders is no object of lists")
-    pairs = [
-        (header_name(name), header_value(one)) for name, values in many.items() for one in values
-    ]
-    names = {name for name, _ in pairs}
-    return [
-        *((name, one) for name, one in headers(value.get("headers")) if name not in names),
-        *pairs,
-    ]
+    if not all(isinstance(values, list) for values in multi_values.values()):
+        raise MalformedAnswerError("multiValueHeaders is no object of lists")
+    multiple: list[tuple[str, str]] = []
+    for name, values in multi_values.items():
+        multiple += [(header_name(name), header_value(item)) for item in values]
+    names = {name for name, _ in multiple}
+    single = [pair for pair in headers(value.get("headers")) if pair[0] not in names]
+    return [*single, *multiple]

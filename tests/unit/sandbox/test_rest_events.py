@@ -20,7 +20,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest.events import Found, Resource
+from terralive_sandbox.apigateway.rest.events import MethodMatch, Resource
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1519166937.665
@@ -44,7 +44,7 @@ def request(
 
 
 def event(
-    asked: HttpRequest, found: Found, api: ApiContext = API, binary: tuple[str, ...] = ()
+    asked: HttpRequest, found: MethodMatch, api: ApiContext = API, binary: tuple[str, ...] = ()
 ) -> dict[str, object]:
     return rest_events.event(asked, found, api, binary, request_id="r", extended_id="e", now=NOW)
 
@@ -69,7 +69,7 @@ def test_the_event_is_the_published_one() -> None:
         API.account,
         {"stageVariableName": "stageVariableValue"},
     )
-    ours = event(asked, Found(PROXY, "ANY", {"proxy": "hello/world"}), api)
+    ours = event(asked, MethodMatch(PROXY, "ANY", {"proxy": "hello/world"}), api)
     later = "later than the page's sample; a property of https://docs.aws.amazon.com/apigateway/latest/developerguide/"
     later += "api-gateway-mapping-template-reference.html#context-variable-reference"
     context = [
@@ -118,7 +118,9 @@ def test_the_context_names_the_caller_as_published() -> None:
     caller = Caller("A", "arn", "AIDA", (), "1")
     api = ApiContext("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
     ours = event(
-        request(user_agent="x"), Found(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"), api
+        request(user_agent="x"),
+        MethodMatch(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"),
+        api,
     )
     later = ["domainName", "domainPrefix", "extendedRequestId", "identity.principalOrgId"]
     assert_same_shape(
@@ -135,7 +137,7 @@ def test_paths_and_their_parameters_stay_encoded_and_header_names_as_sent() -> N
     asked = request(
         path="/a%20b/", Authorization="x", user_agent="y", X_cAsE="z", content_length="1", te="t"
     )
-    ours = event(asked, Found(PROXY, "ANY", {"proxy": "a%20b"}))
+    ours = event(asked, MethodMatch(PROXY, "ANY", {"proxy": "a%20b"}))
     assert (ours["path"], ours["pathParameters"]) == ("/a%20b/", {"proxy": "a%20b"})
     headers = ours["headers"]
     assert isinstance(headers, dict)
@@ -195,7 +197,7 @@ def test_bodies_are_base64_for_the_apis_binary_types(
 ) -> None:
     ours = event(
         request("POST", body=b"a\xff", Content_Type=content_type),
-        Found(PROXY, "ANY"),
+        MethodMatch(PROXY, "ANY"),
         binary=binary,
     )
     expected = (base64.b64encode(b"a\xff").decode(), True) if encoded else ("a\ufffd", False)
@@ -242,7 +244,7 @@ def test_refusals_are_api_gateways() -> None:
     assert (plain.status, plain.body) == (403, b'{"message":"Missing Authentication Token"}')
     assert dict(plain.headers)["x-amzn-errortype"] == "MissingAuthenticationTokenException"
     arn = "arn:aws:execute-api:us-east-1:123456789012:a/s/GET/"
-    assert json.loads(rest_events.denied("me", arn, explicitly=True).response.body) == {
+    assert json.loads(rest_events.access_denied("me", arn, explicitly=True).response.body) == {
         "Message": "User: me is not authorized to perform: execute-api:Invoke on resource: "
         "arn:aws:execute-api:us-east-1:********9012:a/s/GET/ with an explicit deny"
     }
@@ -250,7 +252,7 @@ def test_refusals_are_api_gateways() -> None:
 
 def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None:
     origin = {"method.response.header.Access-Control-Allow-Origin": "'https://a'"}
-    response = rest_events.mock("{statusCode:200}", 204, origin, "")
+    response = rest_events.mock_response("{statusCode:200}", 204, origin, "")
     assert (response.status, response.body) == (204, b"")
     assert dict(response.headers) == {
         "content-type": "application/json",
@@ -265,7 +267,7 @@ def test_a_mock_answers_preflights_as_terraform_modules_configure_them() -> None
         (plain, {}, '{"gone": true}'),
     ):
         with pytest.raises(GatewayResponseError, match="NotEmulatedBySandbox"):
-            rest_events.mock(template, 200, parameters, body)
+            rest_events.mock_response(template, 200, parameters, body)
 
 
 def test_requests_beyond_the_limits_are_refused() -> None:
@@ -337,8 +339,8 @@ def test_any_answer_is_a_response_or_malformed(
 def test_any_request_becomes_an_event(asked: HttpRequest, paths: list[str], template: str) -> None:
     resources = [Resource(str(i), path, frozenset({"ANY"})) for i, path in enumerate(paths)]
     found = rest_events.match_resource(resources, asked.method, asked.path)
-    json.dumps(event(asked, found or Found(PROXY, "ANY")), allow_nan=False)
+    json.dumps(event(asked, found or MethodMatch(PROXY, "ANY")), allow_nan=False)
     with contextlib.suppress(GatewayResponseError):
-        rest_events.mock(
+        rest_events.mock_response(
             '{"statusCode": 200}', 200, {f"method.response.header.{template}": f"'{template}'"}, ""
         )

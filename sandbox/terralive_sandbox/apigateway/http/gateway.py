@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import Final
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import ACCOUNT, Caller
@@ -21,151 +22,182 @@ from terralive_sandbox.apigateway.http_messages import (
     HttpRequest,
     HttpResponse,
     message_response,
-    not_emulated,
 )
 from terralive_sandbox.apigateway.integration import (
+    DeployedStage,
     Failure,
     ForbiddenError,
     Gateway,
     IntegrationError,
-    Target,
-    left_out_of,
+    check_access_control,
     new_id,
 )
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
 
-_INTEGRATION_SECONDS = 30
-_FAILURES = {
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
+_INTEGRATION_SECONDS: Final = 30
+# In an address of the sandbox: the path may begin with a stage's name, as on AWS.
+_STAGE_IN_PATH: Final = "~"
+_FAILURES: Final = {
     Failure.TIMED_OUT: message_response(503, "Service Unavailable"),
     Failure.TOO_LARGE: message_response(413, "Request Entity Too Large"),
 }
+_OTHER_FAILURE: Final = message_response(500, "Internal Server Error")
 
 
 class HttpGateway:
-    """Answers requests to HTTP APIs, and hands those to REST APIs on."""
+    """Answers requests to HTTP APIs, and passes requests to REST APIs on."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._rest = RestGateway(gateway)
 
     async def answer(
-        self, api: str, stage: str, path: str, wire: sigv4.Request, source_ip: str
+        self, api_id: str, stage_name: str, path: str, received: sigv4.Request, source_ip: str
     ) -> Answer:
-        """Answer a request.
+        """Answer a request to an HTTP or REST API.
 
-        `wire` is the request as it came; stage `~` leaves open whether the path names one.
+        Args:
+            api_id: the API's id.
+            stage_name: the stage's name, or `~` if the path may begin with it.
+            path: the path below the stage, percent-encoded.
+            received: the request as it came, for the check of its signature.
+            source_ip: the client's address.
         """
-        is_rest = self._rest.knows(api)
-        if stage == "~":
+        is_rest = self._rest.knows(api_id)
+        if stage_name == _STAGE_IN_PATH:
             first, _, rest = path.lstrip("/").partition("/")
-            if is_rest or self._gateway.find(api, first, "HTTP") is not None:
-                stage, path = first, "/" + rest
+            if is_rest or self._gateway.find(api_id, first, "HTTP") is not None:
+                stage_name, path = first, "/" + rest
             else:
-                stage = "$default"
+                stage_name = "$default"
         request = HttpRequest(
-            wire.method, path or "/", wire.query, wire.sent_headers(), wire.body, source_ip
+            method=received.method,
+            path=path or "/",
+            query=received.query,
+            headers=received.sent_headers(),
+            body=received.body,
+            source_ip=source_ip,
         )
         if is_rest:
-            response = await self._rest.answer(api, stage, request, wire)
+            response = await self._rest.answer(api_id, stage_name, request, received)
         else:
-            target = self._gateway.find(api, stage, "HTTP")
-            response = (
-                message_response(404, "Not Found")
-                if target is None
-                else await self._http(target, request, wire)
-            )
+            response = await self._answer_http(api_id, stage_name, request, received)
         return response.status, list(response.headers), response.body
 
-    async def _http(
-        self, target: Target, request: HttpRequest, wire: sigv4.Request
+    async def _answer_http(
+        self, api_id: str, stage_name: str, request: HttpRequest, received: sigv4.Request
     ) -> HttpResponse:
+        deployed = self._gateway.find(api_id, stage_name, "HTTP")
+        if deployed is None:
+            return message_response(404, "Not Found")
         request_id = new_id()
         try:
-            answer = await self._route(target, request, wire, request_id)
-        except GatewayResponseError as refused:
-            answer = refused.response
+            response = await self._run_route(deployed, request, received, request_id)
+        except GatewayResponseError as error:
+            response = error.response
             sys.stderr.write(
-                f"{target.api.api_id} {request.method} {request.path}: {answer.status} {refused}\n"
+                f"{api_id} {request.method} {request.path}: {response.status} {error}\n"
             )
-        return HttpResponse(
-            answer.status, (*answer.headers, ("apigw-requestid", request_id)), answer.body
-        )
+        headers = (*response.headers, ("apigw-requestid", request_id))
+        return HttpResponse(response.status, headers, response.body)
 
-    async def _route(
-        self, target: Target, request: HttpRequest, wire: sigv4.Request, request_id: str
+    async def _run_route(
+        self,
+        deployed: DeployedStage,
+        request: HttpRequest,
+        received: sigv4.Request,
+        request_id: str,
     ) -> HttpResponse:
         http_events.check_size(request)
-        configured: object = (
-            target.api.cors_configuration
-        )  # a mapping, whatever moto's annotation says
-        cors = Cors.of(configured) if isinstance(configured, dict) else None
-        asked = (
-            request.header("access-control-request-method") if request.method == "OPTIONS" else ""
-        )
-        found = http_events.match_route(target.routes, request.method, request.path)
-        if found is None:
+        cors = _cors_of(deployed)
+        origin = request.header("origin")
+        preflight_method = ""
+        if request.method == "OPTIONS":
+            preflight_method = request.header("access-control-request-method")
+        route = http_events.match_route(deployed.routes, request.method, request.path)
+        if route is None:
             if cors is not None and request.method == "OPTIONS":
-                return HttpResponse(
-                    204, tuple(cors.preflight(request.header("origin"), asked)), b""
-                )
+                return HttpResponse(204, tuple(cors.preflight(origin, preflight_method)), b"")
             raise GatewayResponseError(message_response(404, "Not Found"))
-        caller = await self._admit(target, found, request, wire)
-        response = await self._integrate(target, found, request, caller, request_id)
+        caller = await self._authorize(deployed, route, request, received)
+        response = await self._integrate(deployed, route, request, caller, request_id)
         if cors is None:
             return response
-        # A route that takes OPTIONS takes preflights too, and gets the configured headers on top
-        # (https://github.com/aws/serverless-application-model/issues/1603).
-        headers = cors.response(request.header("origin"), response.headers, asked)
+        # A route that takes OPTIONS takes preflights too, and its response gets the configured
+        # headers (https://github.com/aws/serverless-application-model/issues/1603).
+        headers = cors.response(origin, response.headers, preflight_method)
         return HttpResponse(response.status, tuple(headers), response.body)
 
-    async def _admit(
-        self, target: Target, found: RouteMatch, request: HttpRequest, wire: sigv4.Request
+    async def _authorize(
+        self,
+        deployed: DeployedStage,
+        route_match: RouteMatch,
+        request: HttpRequest,
+        received: sigv4.Request,
     ) -> Caller | None:
-        """Authorize; the caller where the route asks who it is.
+        """Return the caller of a route with AWS_IAM authorization, None for a public route.
 
         Raises:
-            GatewayResponseError: the caller may not.
+            GatewayResponseError: the caller has no permission.
         """
-        route = target.routes[found.route_key]
-        if missing := left_out_of(route):
-            raise not_emulated(missing)
+        route = deployed.routes[route_match.route_key]
+        check_access_control(route)
         if route.authorization_type != "AWS_IAM":
             return None
-        arn = self._gateway.arn(
-            target.api.api_id, f"{target.stage.name}/{request.method}{request.path}"
-        )
+        resource = f"{deployed.stage.name}/{request.method}{request.path}"
+        arn = self._gateway.arn(deployed.api.api_id, resource)
         try:
-            return await asyncio.to_thread(self._gateway.authorize, wire, "Invoke", arn)
+            return await asyncio.to_thread(self._gateway.authorize, received, "Invoke", arn)
         except ForbiddenError as error:
             raise GatewayResponseError(message_response(403, "Forbidden"), str(error)) from error
 
     async def _integrate(
         self,
-        target: Target,
-        found: RouteMatch,
+        deployed: DeployedStage,
+        route_match: RouteMatch,
         request: HttpRequest,
         caller: Caller | None,
         request_id: str,
     ) -> HttpResponse:
-        gateway, route = self._gateway, target.routes[found.route_key]
-        api = ApiContext(
-            target.api.api_id, target.stage.name, gateway.domain(target.api.api_id), ACCOUNT,
-            target.stage.stage_variables or {}, caller,
-        )  # fmt: skip
-        integration = target.api.integrations.get(
+        api_id = deployed.api.api_id
+        context = ApiContext(
+            id=api_id,
+            stage=deployed.stage.name,
+            domain=self._gateway.domain(api_id),
+            account=ACCOUNT,
+            variables=deployed.variables,
+            caller=caller,
+        )
+        route = deployed.routes[route_match.route_key]
+        integration = deployed.api.integrations.get(
             (route.target or "").removeprefix("integrations/")
         )
-        # The page: who uses no console must specify a version. Terraform's default is 1.0.
-        version_2 = integration is not None and integration.payload_format_version == "2.0"
-        make_event = http_events.event_v2 if version_2 else http_events.event_v1
-        event = make_event(request, found, api, request_id, time.time())
+        # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
+        make_event = http_events.event_v1
+        read_answer = http_events.response_v1
+        if integration is not None and integration.payload_format_version == "2.0":
+            make_event = http_events.event_v2
+            read_answer = http_events.response_v2
+        event = make_event(request, route_match, context, request_id, time.time())
         try:
-            read = http_events.response_v2 if version_2 else http_events.response_v1
-            return await gateway.integrate(target, route, event, read, _INTEGRATION_SECONDS)
-        except IntegrationError as error:
-            if error.failure is Failure.NOT_EMULATED:
-                raise GatewayResponseError(message_response(501, str(error))) from error
-            response = _FAILURES.get(error.failure) or message_response(
-                500, "Internal Server Error"
+            return await self._gateway.integrate(
+                deployed, route, event, read_answer, _INTEGRATION_SECONDS
             )
-            raise GatewayResponseError(response, str(error)) from error
+        except IntegrationError as error:
+            raise _response_to(error) from error
+
+
+def _cors_of(deployed: DeployedStage) -> Cors | None:
+    # This is a mapping, whatever moto's annotation says.
+    configuration: object = deployed.api.cors_configuration
+    if isinstance(configuration, dict):
+        return Cors.of(configuration)
+    return None
+
+
+def _response_to(error: IntegrationError) -> GatewayResponseError:
+    why = str(error)
+    if error.failure is Failure.NOT_EMULATED:
+        return GatewayResponseError(message_response(501, why))
+    return GatewayResponseError(_FAILURES.get(error.failure, _OTHER_FAILURE), why)

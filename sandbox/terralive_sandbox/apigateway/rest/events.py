@@ -1,11 +1,13 @@
-"""REST APIs, pure: which method a request takes, the event a function gets, the response its answer becomes, refusals.
+"""REST APIs: the method of a request, the function's event, and the response to the client.
+
+Everything here is pure: it takes values and returns values.
 
 Events and answers (payload format 1.0):
 https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
-Refusals:
-    https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+Errors:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 Binary bodies:
-    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-payload-encodings-workflow.html
 Headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-known-issues.html
 """
 
@@ -15,6 +17,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.event_fields import ApiContext
@@ -26,24 +29,45 @@ from terralive_sandbox.apigateway.http_messages import (
     HttpResponse,
     not_emulated,
 )
-from terralive_sandbox.apigateway.paths import SegmentKind, match_path
+from terralive_sandbox.apigateway.paths import PathMatch, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
-_DROPPED = {
-    "content-md5", "expect", "max-forwards", "proxy-authenticate", "server", "te",
-    "trailer", "transfer-encoding", "upgrade", "www-authenticate",
-}  # fmt: skip
-_CAPITALIZED = {"authorization": "Authorization", "user-agent": "User-Agent"}
-_REMAPPED = {"authorization", "connection", "content-length", "date", "server", "www-authenticate"}
-# A function may leave any of these out, and may add nothing.
-_ANSWER_FIELDS = {"isBase64Encoded", "statusCode", "headers", "multiValueHeaders", "body"}
-_MOCK_TEMPLATE = re.compile(r"""\s*\{\s*["']?statusCode["']?\s*:\s*["']?\d{3}["']?\s*\}\s*""")
-_MOCK_HEADER = re.compile(r"method\.response\.header\.(?P<name>[\w-]+) '(?P<value>.*)'")
+# Request headers that do not reach a function, beside those that API Gateway replaces.
+_DROPPED: Final = {
+    "content-md5",
+    "expect",
+    "max-forwards",
+    "proxy-authenticate",
+    "server",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "www-authenticate",
+}
+# Request headers whose names API Gateway writes in its own way.
+_CAPITALIZED: Final = {"authorization": "Authorization", "user-agent": "User-Agent"}
+# Response headers that API Gateway renames to `x-amzn-remapped-…`.
+_REMAPPED: Final = {
+    "authorization",
+    "connection",
+    "content-length",
+    "date",
+    "server",
+    "www-authenticate",
+}
+# A function's answer may have any of these fields, and no others.
+_ANSWER_FIELDS: Final = {"isBase64Encoded", "statusCode", "headers", "multiValueHeaders", "body"}
+_MOCK_TEMPLATE: Final = re.compile(
+    r"""\s*\{\s*["']?statusCode["']?\s*:\s*["']?\d{3}["']?\s*\}\s*"""
+)
+_MOCK_HEADER: Final = re.compile(r"method\.response\.header\.([\w-]+)")
+_MOCK_LITERAL: Final = re.compile(r"'(.*)'")
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A resource with its whole path and the methods that it has."""
+    """A resource with its full path and its methods."""
 
     id: str
     path: str
@@ -51,10 +75,13 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The resource and method (may be `ANY`) that a request takes.
+class MethodMatch:
+    """The method that a request calls.
 
-    Parameters stay percent-encoded, as on AWS.
+    Attributes:
+        resource: the resource.
+        method: the request's method, or `ANY`.
+        parameters: the values of the path parameters. They stay percent-encoded, as on AWS.
     """
 
     resource: Resource
@@ -62,12 +89,17 @@ class Found:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def refused(
+def gateway_error(
     status: int, error_type: str, message: str, why: str = "", *, key: str = "message"
 ) -> GatewayResponseError:
-    """A refusal with its `x-amzn-ErrorType`.
+    """Return an error whose response has an `x-amzn-ErrorType`.
 
-    `why` is for the log, `key` is `Message` where IAM refuses.
+    Args:
+        status: the HTTP status.
+        error_type: the value of `x-amzn-ErrorType`.
+        message: the text for the client.
+        why: the text for the log.
+        key: the field of the message; it is `Message` when IAM denies.
     """
     headers = (("content-type", "application/json"), ("x-amzn-errortype", error_type))
     body = json.dumps({key: message}, separators=(",", ":")).encode()
@@ -75,75 +107,118 @@ def refused(
 
 
 def missing_token() -> GatewayResponseError:
-    """What an unknown path or method gets, and an unsigned request."""
-    return refused(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+    """Return the error for an unknown path or method, and for an unsigned request."""
+    return gateway_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
 
 
-def failed(status: int, why: str = "") -> GatewayResponseError:
-    """What a broken integration (500) or a broken answer of a function (502) gets."""
-    return refused(status, "InternalServerErrorException", "Internal server error", why)
+def integration_failed(status: int, why: str = "") -> GatewayResponseError:
+    """Return the error for a broken integration (500) or a malformed answer (502)."""
+    return gateway_error(status, "InternalServerErrorException", "Internal server error", why)
 
 
-def denied(arn: str, resource: str, *, explicitly: bool) -> GatewayResponseError:
-    """What IAM or the API's policy refuses; API Gateway hides most of the account's number."""
+def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> GatewayResponseError:
+    """Return the error for a request that IAM or the API's resource policy denies.
+
+    API Gateway hides most digits of the account id in the resource's ARN.
+    """
     parts = resource.split(":")
-    parts[4] = "*" * (len(parts[4]) - 4) + parts[4][-4:]
-    text = f"User: {arn} is not authorized to perform: execute-api:Invoke on resource: {':'.join(parts)}"
-    text += " with an explicit deny" if explicitly else ""
-    return refused(403, "AccessDeniedException", text, key="Message")
+    account = parts[4]
+    parts[4] = "*" * (len(account) - 4) + account[-4:]
+    text = f"User: {caller_arn} is not authorized to perform: execute-api:Invoke on resource: "
+    text += ":".join(parts)
+    if explicitly:
+        text += " with an explicit deny"
+    return gateway_error(403, "AccessDeniedException", text, key="Message")
 
 
 def check_size(request: HttpRequest) -> None:
-    """Raise the refusal of a request beyond https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html."""
+    """Check a request against the limits of REST APIs.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+
+    Raises:
+        GatewayResponseError: the request is too large.
+    """
     if len(request.body) > BODY_BYTES:
         text = f"HTTP content length exceeded {BODY_BYTES} bytes."
-        raise refused(413, "RequestTooLargeException", text)
+        raise gateway_error(413, "RequestTooLargeException", text)
     if sum(len(name) + len(value) for name, value in request.headers) > HEADER_BYTES:
         text = f"HTTP header is larger than {HEADER_BYTES} bytes."
-        raise refused(413, "RequestTooLargeException", text)
+        raise gateway_error(413, "RequestTooLargeException", text)
 
 
-def match_resource(resources: Iterable[Resource], method: str, path: str) -> Found | None:
-    """The most specific resource that has the method or `ANY`; a slash at the end says nothing."""
-    segments = path.rstrip("/").removeprefix("/").split("/") if path.strip("/") else []
-    best: tuple[tuple[SegmentKind, ...], Found] | None = None
+def match_resource(resources: Iterable[Resource], method: str, path: str) -> MethodMatch | None:
+    """Find the most specific resource that has the method or `ANY`.
+
+    A slash at the end of the path makes no difference.
+
+    Returns:
+        The method, or None if no resource takes the request.
+    """
+    segments: list[str] = []
+    if path.strip("/"):
+        segments = path.rstrip("/").removeprefix("/").split("/")
+    best: MethodMatch | None = None
+    best_path: PathMatch | None = None
     for resource in resources:
-        name = (
-            method if method in resource.methods else "ANY" if "ANY" in resource.methods else None
-        )
-        found = match_path([part for part in resource.path.split("/") if part], segments)
-        if name is None or found is None:
+        if method in resource.methods:
+            name = method
+        elif "ANY" in resource.methods:
+            name = "ANY"
+        else:
             continue
-        kinds, parameters = found.kinds, found.parameters
-        if best is None or kinds < best[0]:
-            best = kinds, Found(resource, name, parameters)
-    return None if best is None else best[1]
+        found = match_path([part for part in resource.path.split("/") if part], segments)
+        if found is None:
+            continue
+        if best_path is None or found.kinds < best_path.kinds:
+            best_path = found
+            best = MethodMatch(resource, name, found.parameters)
+    return best
 
 
 def event(
-    request: HttpRequest, found: Found, api: ApiContext, binary_types: Sequence[str], *,
-    request_id: str, extended_id: str, now: float,
-) -> dict[str, object]:  # fmt: skip
-    """The event of a Lambda proxy integration.
+    request: HttpRequest,
+    called: MethodMatch,
+    api: ApiContext,
+    binary_types: Sequence[str],
+    *,
+    request_id: str,
+    extended_id: str,
+    now: float,
+) -> dict[str, object]:
+    """Return the event of a Lambda proxy integration.
 
-    Header names as they were sent, the path without its stage.
+    Header names stay as they were sent. The path is without the stage.
+
+    Args:
+        request: the request.
+        called: the method that it calls.
+        api: the API that it came to.
+        binary_types: the API's binary media types.
+        request_id: the id that API Gateway gives the request.
+        extended_id: the second id that API Gateway gives it.
+        now: seconds since the Unix epoch.
     """
-    arriving = event_fields.forwarded_headers(request, api.domain, request_id, now, _DROPPED)
-    headers = [(_CAPITALIZED.get(name.lower(), name), value) for name, value in arriving]
+    headers: list[tuple[str, str]] = []
+    for name, value in event_fields.forwarded_headers(
+        request, api.domain, request_id, now, _DROPPED
+    ):
+        headers.append((_CAPITALIZED.get(name.lower(), name), value))
     content_type = request.header("content-type") or "application/json"
+    body: str | None
     if _is_binary(content_type, binary_types):
         body, encoded = event_fields.body_fields(request.body, text=False)
     else:
         body, encoded = request.body.decode("utf-8", "replace") or None, False
     return {
-        **event_fields.format_1_fields(request, api, headers, found.parameters),
-        "resource": found.resource.path,
+        **event_fields.format_1_fields(request, api, headers, called.parameters),
+        "resource": called.resource.path,
         "path": request.path,
         "requestContext": {
             **event_fields.format_1_context(request, api, request_id, extended_id, now),
             "path": f"/{api.stage}{request.path}",
-            "resourceId": found.resource.id,
-            "resourcePath": found.resource.path,
+            "resourceId": called.resource.id,
+            "resourcePath": called.resource.path,
         },
         "body": body,
         "isBase64Encoded": encoded,
@@ -151,64 +226,94 @@ def event(
 
 
 def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpResponse:
-    """What a function's answer becomes. A base64 body is decoded for who accepts one of the binary types only.
+    """Return the response for a function's answer.
+
+    A base64 body is decoded only for a client that accepts one of the binary types.
+
+    Args:
+        answer: the function's answer.
+        accept: the request's `Accept` header.
+        binary_types: the API's binary media types.
 
     Raises:
-        MalformedAnswerError: it is no response of this format, which API Gateway answers by 502.
+        MalformedAnswerError: the answer does not have this format. API Gateway answers 502.
     """
     value = proxy_responses.parsed(answer)
     if not isinstance(value, dict) or not value.keys() <= _ANSWER_FIELDS:
         raise MalformedAnswerError(
             "not an object with isBase64Encoded, statusCode, headers and body only"
         )
-    for headers in (value.get("headers"), value.get("multiValueHeaders")):
-        if isinstance(headers, dict) and not all(
-            isinstance(item, str | bool | list) for item in headers.values()
-        ):
-            raise MalformedAnswerError("a header's value is no string")
+    _check_header_values(value.get("headers"))
+    _check_header_values(value.get("multiValueHeaders"))
     status = proxy_responses.status(value.get("statusCode", 200))
+    headers = _response_headers(value)
+    body = value.get("body")
+    if value.get("isBase64Encoded") and _is_binary(accept, binary_types):
+        raw = proxy_responses.decoded(body)
+    else:
+        raw = proxy_responses.encoded(body)
+    return HttpResponse(status, tuple(headers), raw)
+
+
+def _check_header_values(headers: object) -> None:
+    if not isinstance(headers, dict):
+        return
+    for value in headers.values():
+        if not isinstance(value, str | bool | list):
+            raise MalformedAnswerError("a header's value is no string")
+
+
+def _response_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     pairs = proxy_responses.merged_headers(value)
     if not any(name == "content-type" for name, _ in pairs):
         pairs.append(("content-type", "application/json"))
-    body = proxy_responses.encoded(value.get("body"))
-    if value.get("isBase64Encoded") and _is_binary(accept, binary_types):
-        body = proxy_responses.decoded(value.get("body"))
-    remapped = [
-        (f"x-amzn-remapped-{name}" if name in _REMAPPED else name, text)
-        for name, text in pairs
-        if name != "transfer-encoding"
-    ]
-    return HttpResponse(status, tuple(remapped), body)
+    headers: list[tuple[str, str]] = []
+    for name, text in pairs:
+        if name in _REMAPPED:
+            headers.append((f"x-amzn-remapped-{name}", text))
+        elif name != "transfer-encoding":
+            headers.append((name, text))
+    return headers
 
 
 def _is_binary(media_types: str, binary_types: Sequence[str]) -> bool:
-    """Whether the first of a header's media types is one of the API's binary ones."""
+    """Return whether the first of a header's media types is one of the API's binary types."""
     media_type = media_types.partition(",")[0].partition(";")[0].strip().lower()
     kind = media_type.partition("/")[0]
     return any(binary.lower() in {media_type, f"{kind}/*", "*/*"} for binary in binary_types)
 
 
-def mock(template: str, status: int, parameters: Mapping[str, str], body: str) -> HttpResponse:
-    """A MOCK integration's default response, as far as CORS needs it: literal header values and no body.
+def mock_response(
+    template: str, status: int, parameters: Mapping[str, str], body: str
+) -> HttpResponse:
+    """Return the response of a MOCK integration that answers a preflight.
 
+    Such an integration has literal header values and no body.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-mock-integration.html
 
+    Args:
+        template: the request template.
+        status: the status of the default response.
+        parameters: the header mappings of the default response.
+        body: the response template.
+
     Raises:
-        GatewayResponseError: there is more to it.
+        GatewayResponseError: the integration does more than that.
     """
     if _MOCK_TEMPLATE.fullmatch(template) is None or body:
         raise not_emulated("MOCK integrations that do more than answer a preflight")
     headers = {"content-type": "application/json"}
-    for parameter in parameters.items():
-        literal = _MOCK_HEADER.fullmatch(" ".join(parameter))
-        if literal is None:
-            raise not_emulated(f"{' = '.join(parameter)} of a MOCK integration")
-        headers[literal["name"].lower()] = literal["value"]
+    for parameter, value in parameters.items():
+        header = _MOCK_HEADER.fullmatch(parameter)
+        literal = _MOCK_LITERAL.fullmatch(value)
+        if header is None or literal is None:
+            raise not_emulated(f"{parameter} = {value} of a MOCK integration")
+        headers[header[1].lower()] = literal[1]
     return HttpResponse(status, tuple(headers.items()), b"")
 
 
 def expand_policy(document: str, arn_prefix: str) -> str:
-    """A resource policy with its shorthand `execute-api:/…` written out.
+    """Write out the shorthand `execute-api:/…` in a resource policy.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-resource-policies-examples.html
     """

@@ -1,7 +1,7 @@
-"""The shell of REST APIs: finds them in moto, checks callers and policies, runs integrations.
+"""The shell of REST APIs: it finds them in moto, checks callers and policies, runs integrations.
 
-A stage serves the snapshot that its deployment took (moto_gaps), so that a change shows with the
-next deployment.
+A stage serves the snapshot that its deployment took (moto_gaps). A change shows after the next
+deployment.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
 """
@@ -38,29 +38,42 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.integration import (
     Failure,
+    FunctionIntegration,
     Gateway,
     IntegrationError,
     authenticate,
-    left_out_of,
+    check_access_control,
+    is_allowed,
     new_id,
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest.events import Found
+from terralive_sandbox.apigateway.rest.events import MethodMatch
 from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
-
-_INTEGRATION_SECONDS = 29
+from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class _Called:
-    """A request that has found its method in the API as it was deployed, with the ids that API Gateway gave it."""
+class _MethodCall:
+    """A request and the method that it calls, in the API as it was deployed.
+
+    Attributes:
+        api: the deployment's snapshot of the API.
+        stage: the stage.
+        match: the resource and method, with the path parameters.
+        method: moto's record of the method.
+        request: the request.
+        received: the request as it came, for the check of its signature.
+        request_id: the id that API Gateway gives the request.
+        extended_id: the second id that API Gateway gives it.
+    """
 
     api: RestAPI
     stage: Stage
-    found: Found
+    match: MethodMatch
     method: Method
     request: HttpRequest
+    received: sigv4.Request
     request_id: str
     extended_id: str
 
@@ -72,16 +85,26 @@ class RestGateway:
         self._gateway = gateway
 
     def knows(self, api_id: str) -> bool:
+        """Return whether there is a REST API with this id."""
         return api_id in self._backend().apis
 
     async def answer(
-        self, api_id: str, stage_name: str, request: HttpRequest, wire: sigv4.Request
+        self, api_id: str, stage_name: str, request: HttpRequest, received: sigv4.Request
     ) -> HttpResponse:
-        """Answer a request below a stage. `wire` is the request as it came."""
-        request_id, extended_id = str(uuid.uuid4()), new_id()
+        """Answer a request below a stage. `received` is the request as it came."""
+        request_id = str(uuid.uuid4())
+        extended_id = new_id()
         try:
-            called = self._find(api_id, stage_name, request, request_id, extended_id)
-            response = await self._run(called, wire)
+            api, stage = self._deployed(api_id, stage_name)
+            rest_events.check_size(request)
+            match = rest_events.match_resource(_resources(api), request.method, request.path)
+            if match is None:
+                raise rest_events.missing_token()
+            method = api.resources[match.resource.id].resource_methods[match.method]
+            call = _MethodCall(
+                api, stage, match, method, request, received, request_id, extended_id
+            )
+            response = await self._run(call)
         except GatewayResponseError as error:
             response = error.response
             sys.stderr.write(
@@ -94,142 +117,164 @@ class RestGateway:
         backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
         return backend
 
-    def _find(
-        self, api_id: str, stage_name: str, request: HttpRequest, request_id: str, extended_id: str
-    ) -> _Called:
-        now: RestAPI = self._backend().apis[api_id]
-        stage = now.stages.get(stage_name)
-        deployment = now.deployments.get(stage.deployment_id or "") if stage is not None else None
-        if stage is None or deployment is None:
-            raise rest_events.refused(403, "ForbiddenException", "Forbidden")
-        api = snapshot_of(deployment)
-        rest_events.check_size(request)
-        found = rest_events.match_resource(_resources(api), request.method, request.path)
-        if found is None:
-            raise rest_events.missing_token()
-        method = api.resources[found.resource.id].resource_methods[found.method]
-        return _Called(api, stage, found, method, request, request_id, extended_id)
-
-    async def _run(self, called: _Called, wire: sigv4.Request) -> HttpResponse:
-        if missing := left_out_of(called.method):
-            raise not_emulated(missing)
-        caller = await asyncio.to_thread(self._authorize, called, wire)
-        integration = called.method.method_integration
-        if integration is None:
-            raise rest_events.failed(500)
-        if integration.integration_type == "MOCK":
-            return _mock(integration)
-        if integration.integration_type != "AWS_PROXY":
-            raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
-        return await self._invoke(called, integration, caller)
-
-    def _authorize(self, called: _Called, wire: sigv4.Request) -> Caller | None:
-        """Who calls, with AWS_IAM authorization; in one account a permission of either policy is enough.
+    def _deployed(self, api_id: str, stage_name: str) -> tuple[RestAPI, Stage]:
+        """Return the snapshot of the API that a stage serves, and the stage.
 
         Raises:
-            GatewayResponseError: the caller may not.
+            GatewayResponseError: there is no such stage, or it serves no deployment.
         """
-        api = called.api
-        arn = self._gateway.arn(
-            api.id, f"{called.stage.name}/{called.request.method}{called.request.path}"
-        )
-        whole_api = self._gateway.arn(api.id, "").removesuffix("/")
-        documents = [rest_events.expand_policy(api.policy, whole_api)] if api.policy else []
-        context = {"aws:SourceIp": called.request.source_ip}
+        current: RestAPI = self._backend().apis[api_id]
+        stage = current.stages.get(stage_name)
+        deployment = None
+        if stage is not None:
+            deployment = current.deployments.get(stage.deployment_id or "")
+        if stage is None or deployment is None:
+            raise rest_events.gateway_error(403, "ForbiddenException", "Forbidden")
+        return snapshot_of(deployment), stage
+
+    async def _run(self, call: _MethodCall) -> HttpResponse:
+        check_access_control(call.method)
+        caller = await asyncio.to_thread(self._authorize, call)
+        integration = call.method.method_integration
+        if integration is None:
+            raise rest_events.integration_failed(500)
+        if integration.integration_type == "MOCK":
+            return _mock_response(integration)
+        if integration.integration_type != "AWS_PROXY":
+            raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
+        return await self._invoke(call, integration, caller)
+
+    def _authorize(self, call: _MethodCall) -> Caller | None:
+        """Return the caller of a method with AWS_IAM authorization, None for a public method.
+
+        A permission of either policy is enough: API and caller are in the same account.
+
+        Raises:
+            GatewayResponseError: the caller has no permission.
+        """
+        resource = f"{call.stage.name}/{call.request.method}{call.request.path}"
+        arn = self._gateway.arn(call.api.id, resource)
+        resource_policies = self._resource_policies(call.api)
+        context = {"aws:SourceIp": call.request.source_ip}
         caller: Caller | None = None
-        decisions = set()
-        names: tuple[str, ...] = ("anonymous",)
-        if called.method.authorization_type == "AWS_IAM":
-            try:
-                caller = authenticate(wire, "execute-api")
-            except sigv4.SignatureError as error:
-                raise rest_events.refused(
-                    403, SIGNATURE_CODES.get(error.code, error.code), error.message
-                ) from error
-            names = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
-            decisions.add(
-                decide(
-                    caller.documents, AccessRequest("execute-api:Invoke", (arn,), context=context)
-                )
-            )
-        elif not documents:
+        caller_arn = "anonymous"
+        principals: tuple[str, ...] = ("anonymous",)
+        by_identity = Decision.NEUTRAL
+        if call.method.authorization_type == "AWS_IAM":
+            caller = _authenticated(call.received)
+            caller_arn = caller.arn
+            principals = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
+            asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
+            by_identity = decide(caller.documents, asked)
+        elif not resource_policies:
             return None
-        decisions.add(
-            decide(documents, AccessRequest("execute-api:Invoke", (arn,), names, context))
-        )
-        if Decision.DENIED in decisions or Decision.ALLOWED not in decisions:
-            who = caller.arn if caller is not None else "anonymous"
-            raise rest_events.denied(who, arn, explicitly=Decision.DENIED in decisions)
+        asked = AccessRequest("execute-api:Invoke", (arn,), principals, context)
+        by_resource = decide(resource_policies, asked)
+        if not is_allowed(by_identity, by_resource):
+            explicitly = Decision.DENIED in {by_identity, by_resource}
+            raise rest_events.access_denied(caller_arn, arn, explicitly=explicitly)
         return caller
 
+    def _resource_policies(self, api: RestAPI) -> list[str]:
+        if not api.policy:
+            return []
+        whole_api = self._gateway.arn(api.id, "").removesuffix("/")
+        return [rest_events.expand_policy(api.policy, whole_api)]
+
     async def _invoke(
-        self, called: _Called, integration: Integration, caller: Caller | None
+        self, call: _MethodCall, integration: Integration, caller: Caller | None
     ) -> HttpResponse:
-        api, stage, request = called.api, called.stage, called.request
+        api, stage = call.api, call.stage
         variables = stage.variables or {}
-        about = ApiContext(
-            api.id, str(stage.name), self._gateway.domain(api.id), ACCOUNT, variables, caller
+        context = ApiContext(
+            id=api.id,
+            stage=str(stage.name),
+            domain=self._gateway.domain(api.id),
+            account=ACCOUNT,
+            variables=variables,
+            caller=caller,
         )
+        binary_types = api.binaryMediaTypes
         event = rest_events.event(
-            request, called.found, about, api.binaryMediaTypes,
-            request_id=called.request_id, extended_id=called.extended_id, now=time.time(),
-        )  # fmt: skip
-        source = self._gateway.arn(
-            api.id, f"{stage.name}/{called.found.method}{called.found.resource.path}"
+            call.request,
+            call.match,
+            context,
+            binary_types,
+            request_id=call.request_id,
+            extended_id=call.extended_id,
+            now=time.time(),
         )
-        uri = with_stage_variables(integration.uri, variables)
-        credentials = with_stage_variables(integration.credentials or "", variables)
-        seconds = min(_INTEGRATION_SECONDS, int(integration.timeout_in_millis or 29_000) / 1000)
+        method_path = f"{stage.name}/{call.match.method}{call.match.resource.path}"
+        milliseconds = int(integration.timeout_in_millis or INTEGRATION_SECONDS * 1000)
+        function_integration = FunctionIntegration(
+            uri=with_stage_variables(integration.uri, variables),
+            credentials=with_stage_variables(integration.credentials or "", variables),
+            source_arn=self._gateway.arn(api.id, method_path),
+            seconds=min(INTEGRATION_SECONDS, milliseconds / 1000),
+        )
+        accept = call.request.header("accept")
+
+        def read(answer: bytes) -> HttpResponse:
+            return rest_events.response(answer, accept, binary_types)
+
         try:
-            response = await self._gateway.invoke(
-                uri, credentials, source, event,
-                lambda answer: rest_events.response(answer, request.header("accept"), api.binaryMediaTypes), seconds,
-            )  # fmt: skip
+            response = await self._gateway.invoke(function_integration, event, read)
         except IntegrationError as error:
-            raise _failed(error) from error
-        trace = ("x-amzn-trace-id", event_fields.trace_id(called.request_id, time.time()))
+            raise _response_to(error) from error
+        trace = ("x-amzn-trace-id", event_fields.trace_id(call.request_id, time.time()))
         return HttpResponse(response.status, (*response.headers, trace), response.body)
 
 
-def _failed(error: IntegrationError) -> GatewayResponseError:
+def _authenticated(received: sigv4.Request) -> Caller:
+    try:
+        return authenticate(received, "execute-api")
+    except sigv4.SignatureError as error:
+        error_type = SIGNATURE_CODES.get(error.code, error.code)
+        raise rest_events.gateway_error(403, error_type, error.message) from error
+
+
+def _response_to(error: IntegrationError) -> GatewayResponseError:
     why = str(error)
     match error.failure:
         case Failure.NOT_EMULATED:
             return GatewayResponseError(message_response(501, why))
         case Failure.TOO_LARGE:
-            return rest_events.refused(413, "RequestTooLargeException", "Request Too Long", why)
+            return rest_events.gateway_error(
+                413, "RequestTooLargeException", "Request Too Long", why
+            )
         case Failure.TIMED_OUT:
-            return rest_events.refused(
+            return rest_events.gateway_error(
                 504, "InternalServerErrorException", "Endpoint request timed out", why
             )
         case Failure.FUNCTION_FAILED | Failure.MALFORMED:
-            return rest_events.failed(502, why)
+            return rest_events.integration_failed(502, why)
         case _:
-            return rest_events.failed(500, why)
+            return rest_events.integration_failed(500, why)
 
 
 def _resources(api: RestAPI) -> list[rest_events.Resource]:
-    def path(resource_id: str | None) -> str:
-        resource = api.resources.get(resource_id or "")
-        if resource is None or not resource.parent_id:
-            return ""
-        return f"{path(resource.parent_id)}/{resource.path_part}"
-
-    return [
-        rest_events.Resource(
-            resource.id, path(resource.id) or "/", frozenset(resource.resource_methods)
-        )
-        for resource in api.resources.values()
-    ]
+    resources: list[rest_events.Resource] = []
+    for resource in api.resources.values():
+        path = _path_of(api, resource.id) or "/"
+        methods = frozenset(resource.resource_methods)
+        resources.append(rest_events.Resource(resource.id, path, methods))
+    return resources
 
 
-def _mock(integration: Integration) -> HttpResponse:
+def _path_of(api: RestAPI, resource_id: str | None) -> str:
+    """Return a resource's full path, empty for the root; moto keeps the last part only."""
+    resource = api.resources.get(resource_id or "")
+    if resource is None or not resource.parent_id:
+        return ""
+    return f"{_path_of(api, resource.parent_id)}/{resource.path_part}"
+
+
+def _mock_response(integration: Integration) -> HttpResponse:
     template = (integration.request_templates or {}).get("application/json", "")
-    answers = (integration.integration_responses or {}).values()
-    default = next((answer for answer in answers if not answer.selection_pattern), None)
-    if default is None:
-        raise rest_events.failed(500, "the MOCK integration has no default response")
-    body = (default.response_templates or {}).get("application/json") or ""
-    return rest_events.mock(
-        template, int(default.status_code), default.response_parameters or {}, body
-    )
+    for answer in (integration.integration_responses or {}).values():
+        # The default response is the one without a selection pattern.
+        if not answer.selection_pattern:
+            body = (answer.response_templates or {}).get("application/json") or ""
+            parameters = answer.response_parameters or {}
+            return rest_events.mock_response(template, int(answer.status_code), parameters, body)
+    raise rest_events.integration_failed(500, "the MOCK integration has no default response")

@@ -1,4 +1,6 @@
-"""WebSocket APIs, pure: which route a message takes and the events that a function gets.
+"""WebSocket APIs: the route of a message, the function's events, and its answers.
+
+Everything here is pure: it takes values and returns values.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
@@ -10,20 +12,40 @@ import json
 import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 
-_VARIABLE = re.compile(r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)")
-_SUBPROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SUCCESS = range(200, 300)
+# An escaped dollar sign, or a variable in one of its two forms.
+_VARIABLE: Final = re.compile(
+    r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)"
+)
+_ESCAPED_DOLLAR: Final = r"\$"
+_SUBPROTOCOL: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_SUCCESS: Final = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """What of a connection shows in its events. Times are in seconds since the Unix epoch."""
+    """A connection, as far as it appears in events. It never changes.
+
+    Attributes:
+        id: the connection's id.
+        api: the API's id.
+        stage: the stage's name.
+        domain: the host name under which AWS would serve the API.
+        source_ip: the client's address.
+        user_agent: the client's `User-Agent`, empty if it sent none.
+        connected_at: seconds since the Unix epoch.
+        headers: the headers of the upgrade request that functions may see.
+        query: the query string of the upgrade request.
+        caller: the caller, known only with AWS_IAM authorization.
+        trace_id: the X-Ray trace id of the upgrade request.
+        stage_variables: the stage variables at the time of the upgrade request.
+    """
 
     id: str
     api: str
@@ -40,160 +62,135 @@ class Connection:
 
 
 def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
-    """The route key of a message.
+    """Return the route key of a message.
 
-    The expression's value if there is such a route, else `$default`, else None.
+    It is the value of the expression if there is such a route, else `$default` if there is one,
+    else None. A message cannot select `$connect` or `$disconnect`.
+
+    Args:
+        expression: the API's route selection expression.
+        body: the message.
+        routes: the keys of the API's routes.
     """
     key = evaluate(expression, body)
-    if key is not None and (key == "$default" or not key.startswith("$")) and key in routes:
-        return key
-    return "$default" if "$default" in routes else None
+    if key is not None and key in routes:
+        is_predefined = key.startswith("$") and key != "$default"
+        if not is_predefined:
+            return key
+    if "$default" in routes:
+        return "$default"
+    return None
 
 
 def evaluate(expression: str, body: str) -> str | None:
-    r"""The value of a route selection expression; None where its variables meet a body that is no JSON.
+    r"""Return the value of a route selection expression.
 
-    Text around variables stands for itself, a variable that leads nowhere is empty, any value is
-    made text, and `\$` is a dollar sign. Paths are names with dots between them: no page shows
+    Text around variables stays as it is, a variable without a value is empty, a value of any type
+    becomes text, and `\$` is a dollar sign. Paths are names with dots between them: no page shows
     another kind of JSON path for routes.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-develop-routes.html
+
+    Returns:
+        The value, or None if the expression has variables and the body is not JSON.
     """
+    variables = _VARIABLE.finditer(expression)
+    needs_json = any(match[0] != _ESCAPED_DOLLAR for match in variables)
     try:
-        needs_json = any(match[0] != "\\$" for match in _VARIABLE.finditer(expression))
-        value = json.loads(body) if needs_json else None
-        return _VARIABLE.sub(
-            lambda m: "$" if m[0] == "\\$" else _text(value, m[1] or m[2]), expression
-        )
+        value: object = None
+        if needs_json:
+            value = json.loads(body)
+        return _VARIABLE.sub(lambda match: _replacement(match, value), expression)
     except (ValueError, RecursionError):
         return None
 
 
-def _text(value: object, path: str) -> str:
+def _replacement(match: re.Match[str], value: object) -> str:
+    if match[0] == _ESCAPED_DOLLAR:
+        return "$"
+    return _text_at(value, match[1] or match[2])
+
+
+def _text_at(value: object, path: str) -> str:
     for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return ""
+        value = value.get(name)
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value)
 
 
 def connect_event(connection: Connection, request_id: str, now: float) -> dict[str, object]:
-    """`$connect`: the only event with headers, query and, with IAM authorization, the caller."""
+    """Return the event of `$connect`.
+
+    It is the only event with headers and a query string and, with AWS_IAM authorization, the
+    caller.
+    """
     context = _context(connection, "$connect", "CONNECT", request_id, now)
     if connection.caller is not None:
-        named = event_fields.identity_fields(
+        identity = event_fields.identity_fields(
             connection.source_ip, connection.user_agent, connection.caller
         )
-        context["identity"] = {**named, **_identity(connection)}
-    headers = event_fields.multi_values((*connection.headers, *_added(connection)))
-    query = event_fields.query_values(connection.query)
-    return _event(
-        connection, context, headers=event_fields.last_values(headers), multiValueHeaders=headers,
-        queryStringParameters=event_fields.last_values(query), multiValueQueryStringParameters=query,
-    )  # fmt: skip
-
-
-def message_event(
-    connection: Connection, route: str, body: str, *, request_id: str, message_id: str, now: float
-) -> dict[str, object]:
-    context = _context(connection, route, "MESSAGE", request_id, now)
-    return _event(connection, {**context, "messageId": message_id}, body=body)
-
-
-def disconnect_event(
-    connection: Connection, code: int, reason: str, request_id: str, now: float
-) -> dict[str, object]:
-    headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
-    context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
-    context |= {"disconnectStatusCode": code, "disconnectReason": reason}
-    return _event(
-        connection,
-        context,
-        headers=headers,
-        multiValueHeaders=event_fields.multi_values(headers.items()),
-    )
-
-
-def _event(
-    connection: Connection, context: Mapping[str, object], **parts: object
-) -> dict[str, object]:
-    variables = dict(connection.stage_variables)
-    event = {
-        **parts,
-        "requestContext": context,
-        "stageVariables": variables,
-        "isBase64Encoded": False,
-    }
-    return event_fields.without_empty(event)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a function answered; `subprotocol` is the `Sec-WebSocket-Protocol` among its headers."""
-
-    status: int
-    body: bytes = b""
-    subprotocol: str | None = None
-
-    @property
-    def is_success(self) -> bool:
-        return self.status in _SUCCESS
-
-
-def answer(body: bytes) -> Answer:
-    """Read a proxy integration's answer.
-
-    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
-
-    Raises:
-        MalformedAnswerError: it has no status code, or a part of it has the wrong type; API Gateway
-            answers 502.
-    """
-    value = proxy_responses.parsed(body)
-    if not isinstance(value, dict) or "statusCode" not in value:
-        raise MalformedAnswerError("a malformed proxy response: statusCode is missing")
-    status = proxy_responses.status(value["statusCode"])
-    headers = value.get("headers")
-    named = headers.items() if isinstance(headers, dict) else ()
-    subprotocol = next(
-        (str(v) for k, v in named if str(k).lower() == "sec-websocket-protocol"), None
-    )
-    if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
-        raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
-    data = proxy_responses.encoded(value.get("body") or None)
-    if len(data) > MESSAGE_BYTES:
-        raise MalformedAnswerError("the answer's body is larger than a message may be")
-    return Answer(status, data, subprotocol)
-
-
-def failure(message: str, connection_id: str, request_id: str) -> str:
-    """What a client gets when its message has no route or its integration failed."""
-    return json.dumps({"message": message, "connectionId": connection_id, "requestId": request_id})
-
-
-def _identity(connection: Connection) -> dict[str, object]:
-    agent = {"userAgent": connection.user_agent} if connection.user_agent else {}
-    return {**agent, "sourceIp": connection.source_ip}
-
-
-def _added(connection: Connection) -> tuple[tuple[str, str], ...]:
-    """What API Gateway adds to a client's headers.
-
-    A client of the sandbox would come by TLS on AWS.
-    """
-    return (
+        context["identity"] = {**identity, **_identity(connection)}
+    # API Gateway adds these headers. A client of the sandbox would come by TLS on AWS.
+    added = (
         ("X-Amzn-Trace-Id", connection.trace_id),
         ("X-Forwarded-For", connection.source_ip),
         ("X-Forwarded-Port", "443"),
         ("X-Forwarded-Proto", "https"),
     )
+    headers = event_fields.multi_values((*connection.headers, *added))
+    query = event_fields.query_values(connection.query)
+    return _event(
+        connection,
+        context,
+        headers=event_fields.last_values(headers),
+        multiValueHeaders=headers,
+        queryStringParameters=event_fields.last_values(query),
+        multiValueQueryStringParameters=query,
+    )
+
+
+def message_event(
+    connection: Connection, route: str, body: str, *, request_id: str, message_id: str, now: float
+) -> dict[str, object]:
+    """Return the event of a message (`body`) on the route with this key."""
+    context = _context(connection, route, "MESSAGE", request_id, now)
+    context["messageId"] = message_id
+    return _event(connection, context, body=body)
+
+
+def disconnect_event(
+    connection: Connection, code: int, reason: str, request_id: str, now: float
+) -> dict[str, object]:
+    """Return the event of `$disconnect` with the close code and reason."""
+    headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
+    context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
+    context |= {"disconnectStatusCode": code, "disconnectReason": reason}
+    multi_value_headers = event_fields.multi_values(headers.items())
+    return _event(connection, context, headers=headers, multiValueHeaders=multi_value_headers)
+
+
+def _event(
+    connection: Connection, context: Mapping[str, object], **parts: object
+) -> dict[str, object]:
+    event = {
+        **parts,
+        "requestContext": context,
+        "stageVariables": dict(connection.stage_variables),
+        "isBase64Encoded": False,
+    }
+    return event_fields.without_empty(event)
 
 
 def _context(
-    connection: Connection, route: str, kind: str, request_id: str, now: float
+    connection: Connection, route: str, event_type: str, request_id: str, now: float
 ) -> dict[str, object]:
     return {
         "routeKey": route,
-        "eventType": kind,
+        "eventType": event_type,
         "extendedRequestId": request_id,
         "requestTime": event_fields.access_log_time(now),
         "messageDirection": "IN",
@@ -206,3 +203,65 @@ def _context(
         "connectionId": connection.id,
         "apiId": connection.api,
     }
+
+
+def _identity(connection: Connection) -> dict[str, object]:
+    if not connection.user_agent:
+        return {"sourceIp": connection.source_ip}
+    return {"userAgent": connection.user_agent, "sourceIp": connection.source_ip}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A function's answer.
+
+    Attributes:
+        status: its `statusCode`.
+        body: the message for the client, where the route has a response.
+        subprotocol: the `Sec-WebSocket-Protocol` among its headers.
+    """
+
+    status: int
+    body: bytes = b""
+    subprotocol: str | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether `$connect` accepts the connection."""
+        return self.status in _SUCCESS
+
+
+def answer(body: bytes) -> Answer:
+    """Read a function's answer.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html
+
+    Raises:
+        MalformedAnswerError: it has no status code, or a part of it has the wrong type. API Gateway
+            answers 502.
+    """
+    value = proxy_responses.parsed(body)
+    if not isinstance(value, dict) or "statusCode" not in value:
+        raise MalformedAnswerError("a malformed proxy response: statusCode is missing")
+    status = proxy_responses.status(value["statusCode"])
+    subprotocol = _subprotocol(value.get("headers"))
+    if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
+        raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
+    data = proxy_responses.encoded(value.get("body") or None)
+    if len(data) > MESSAGE_BYTES:
+        raise MalformedAnswerError("the answer's body is larger than a message may be")
+    return Answer(status, data, subprotocol)
+
+
+def _subprotocol(headers: object) -> str | None:
+    if not isinstance(headers, dict):
+        return None
+    for name, value in headers.items():
+        if str(name).lower() == "sec-websocket-protocol":
+            return str(value)
+    return None
+
+
+def error_message(message: str, connection_id: str, request_id: str) -> str:
+    """Return the answer to a message that has no route or whose integration failed."""
+    return json.dumps({"message": message, "connectionId": connection_id, "requestId": request_id})
