@@ -25,7 +25,6 @@ from urllib.parse import unquote
 
 import uvicorn
 
-from terralive_sandbox import http1
 from terralive_sandbox import info as info_file
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.admin import Admin
@@ -43,6 +42,7 @@ from terralive_sandbox.faults import FaultRules
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.logs import LogWriter
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.http_protocol import HEADER_NAMES, HttpProtocol
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
@@ -140,7 +140,7 @@ class Sandbox:
                 for k, v in cast("list[tuple[bytes, bytes]]", scope["headers"])
             ),
             bytes(body),
-            cast("tuple[str, ...]", scope.get(http1.NAMES, ())),
+            cast("tuple[str, ...]", scope.get(HEADER_NAMES, ())),
         )
         client = cast("tuple[str, int] | None", scope.get("client"))
         try:
@@ -214,7 +214,7 @@ async def serve(
     )
     try:
         config = uvicorn.Config(
-            cast("Callable[..., Awaitable[None]]", sandbox), http=http1.protocol(time_scale), lifespan="off",
+            cast("Callable[..., Awaitable[None]]", sandbox), http=HttpProtocol, lifespan="off",
             log_level="warning", access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
             ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
             proxy_headers=False,  # who asks is whose socket it is, whatever X-Forwarded-For claims
