@@ -1,15 +1,21 @@
-"""Checks S3's presigned URLs of Signature Version 2: pure, the secret and the time come in.
+"""Check S3's presigned URLs of Signature Version 2. No I/O: the secret and the time are parameters.
 
-They are boto3's default in us-east-1. It knows no other form of that version: everything else is
-version 4, or refused. https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
+boto3 makes such URLs by default in us-east-1. Other forms of version 2 are refused: everything else
+has to be signed by version 4.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/RESTAuthentication.html
 """
 
 from __future__ import annotations
 
-import base64
 import hmac
 import re
-from urllib.parse import unquote
+from collections.abc import Mapping
+from typing import Final, cast
+from urllib.parse import unquote, urlsplit
+
+from botocore.auth import HmacV1QueryAuth
+from botocore.compat import HTTPHeaders
+from botocore.credentials import Credentials
 
 from terralive_sandbox.access.sigv4 import (
     Request,
@@ -17,79 +23,83 @@ from terralive_sandbox.access.sigv4 import (
     Signed,
     mismatch,
     request_expired,
+    url_of,
 )
 
-# The page's list, and the subresources that S3 has got since.
-_SUBRESOURCES = frozenset({
-    "accelerate", "acl", "analytics", "cors", "delete", "inventory", "lifecycle", "location", "logging",
-    "metrics", "notification", "object-lock", "partNumber", "policy", "replication", "requestPayment", "restore",
-    "select", "select-type", "storageClass", "tagging", "torrent", "uploadId", "uploads", "versionId", "versioning",
-    "versions", "website", "response-cache-control", "response-content-disposition", "response-content-encoding",
-    "response-content-language", "response-content-type", "response-expires",
-})  # fmt: skip
-_SECONDS = re.compile(r"[0-9]{1,12}")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
+_PARAMETERS: Final = frozenset({"AWSAccessKeyId", "Signature", "Expires"})
 
 
 def is_presigned(request: Request) -> bool:
-    names = {name for name, _, _ in _parameters(request)}
-    return {"AWSAccessKeyId", "Signature", "Expires"} <= names and request.header(
-        "authorization"
-    ) is None
+    """Return whether a request carries a signature of version 2 in its query."""
+    if request.header("authorization") is not None:
+        return False
+    return _parameters(request).keys() >= _PARAMETERS
 
 
 def parse(request: Request) -> Signed:
-    """Read the signature's parts; `timestamp` is the end of its time, in seconds since the epoch."""
-    given = {name: _value(value) for name, _, value in _parameters(request)}
-    token = given.get("x-amz-security-token") or request.header("x-amz-security-token") or ""
+    """Read the signature's parts of a presigned request.
+
+    `timestamp` is when it expires, in seconds since 1970.
+    """
+    parameters = _parameters(request)
+    token = parameters.get("x-amz-security-token") or request.header("x-amz-security-token")
     return Signed(
-        given["AWSAccessKeyId"], "", "", "s3", (), given["Signature"], given["Expires"], token, in_query=True
-    )  # fmt: skip
+        access_key_id=parameters["AWSAccessKeyId"],
+        date="",
+        region="",
+        service="s3",
+        signed_headers=(),
+        signature=parameters["Signature"],
+        timestamp=parameters["Expires"],
+        token=token or "",
+        in_query=True,
+    )
 
 
 def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
-    """Compare the signature with the one that `secret` gives.
+    """Compare the signature with the one that `secret` gives at `now` (seconds since 1970).
 
     Raises:
-        SignatureError: it differs, or its time is over.
+        SignatureError: they differ, or the URL has expired.
     """
     if _SECONDS.fullmatch(signed.timestamp) is None:
         message = f"Invalid date (should be seconds since epoch): {signed.timestamp}"
         raise SignatureError("AccessDenied", message)
     if now > int(signed.timestamp):
         raise request_expired()
-    expected = base64.b64encode(
-        hmac.digest(secret.encode(), _to_sign(request, signed).encode(), "sha1")
-    )
-    if not hmac.compare_digest(expected, signed.signature.encode()):
+    headers = HTTPHeaders()
+    for name, value in request.headers:
+        headers[name] = value
+    for name, value in _parameters(request).items():
+        lower_name = name.lower()
+        # botocore moves these headers into the URL.
+        if lower_name.startswith("x-amz-") and lower_name not in headers:
+            headers[lower_name] = value
+    mapping = cast("Mapping[str, str]", headers)  # its stubs do not know that it is one
+    signer = _ReceivedUrl(signed, secret)
+    url = urlsplit(f"{url_of(request)}?{request.query}")
+    expected = signer.sign_string(signer.canonical_string(request.method, url, mapping))
+    if not hmac.compare_digest(expected.encode(), signed.signature.encode()):
         raise mismatch()
 
 
-def _to_sign(request: Request, signed: Signed) -> str:
-    amazon: dict[str, str] = {}
-    for name, value in request.headers:
-        if name.startswith("x-amz-"):
-            amazon[name] = f"{amazon[name]},{value.strip()}" if name in amazon else value.strip()
-    resources: list[tuple[str, str]] = []
-    for name, sign, value in _parameters(request):
-        if name.lower().startswith(
-            "x-amz-"
-        ):  # what botocore puts into the URL in the place of a header
-            amazon.setdefault(name.lower(), _value(value))
-        elif name in _SUBRESOURCES:
-            resources.append((name, sign + _value(value)))
-    return "\n".join([
-        request.method,
-        request.header("content-md5") or "",
-        request.header("content-type") or "",
-        signed.timestamp,
-        *(f"{name}:{amazon[name]}" for name in sorted(amazon)),
-        request.path + ("?" + "&".join(map("".join, sorted(resources))) if resources else ""),
-    ])  # fmt: skip
+class _ReceivedUrl(HmacV1QueryAuth):
+    """botocore's signer with the time of expiry that the URL has."""
+
+    def __init__(self, signed: Signed, secret: str) -> None:
+        super().__init__(Credentials(signed.access_key_id, secret))
+        self._expires_at = signed.timestamp
+
+    def _get_date(self) -> str:
+        return self._expires_at
 
 
-def _parameters(request: Request) -> list[tuple[str, str, str]]:
-    return [part.partition("=") for part in request.query.split("&") if part]
-
-
-def _value(encoded: str) -> str:
-    return unquote(encoded.replace("+", " "))
+def _parameters(request: Request) -> dict[str, str]:
+    """Return the query's parameters with their values decoded."""
+    parameters: dict[str, str] = {}
+    for part in request.query.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            parameters[name] = unquote(value.replace("+", " "))
+    return parameters

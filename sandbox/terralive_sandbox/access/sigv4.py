@@ -1,7 +1,7 @@
-"""Checks AWS Signature Version 4 of a received request: pure, the secret and the time come in.
+"""Check AWS Signature Version 4 of a request. No I/O: the secret and the time are parameters.
 
 Both forms are understood: the `Authorization` header and the `X-Amz-*` query parameters
-(presigned).
+(presigned). botocore computes the signature, so a request is canonical here if it is there.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -9,23 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import posixpath
 import re
 import time
 from calendar import timegm
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, unquote
+from typing import Final, NoReturn, cast
+from urllib.parse import unquote
 
-MAX_SKEW_SECONDS = 300
-_HEADER = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),\s*Signature=([0-9a-f]+)\s*"
+from botocore.auth import S3SigV4Auth, SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+MAX_SKEW_SECONDS: Final = 300
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_HEADER: Final = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=([^,\s]+),\s*SignedHeaders=([^,\s]+),"
+    r"\s*Signature=([0-9a-f]+)\s*"
 )
-_SCOPE_PARTS = 5
-_SAFE = "-_.~"
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 class SignatureError(Exception):
-    """The request is not signed the way AWS wants it. `code` is AWS's error code."""
+    """The request is not signed as AWS demands. `code` is AWS's error code."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -35,101 +41,150 @@ class SignatureError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came over the wire; `path` is still percent-encoded, `headers` have lower-case names.
-
-    `names` are the headers' names as they were sent, in the same order; empty where nobody has kept
-    them.
-    """
+    """One HTTP request as it was received."""
 
     method: str
+    # Percent-encoded
     path: str
+    # Without the question mark
     query: str
+    # Names in lower case, in the order in which they were sent
     headers: tuple[tuple[str, str], ...]
     body: bytes = b""
+    # The names of `headers` as the client wrote them; empty where they are not known.
     names: tuple[str, ...] = ()
 
     def sent_headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the headers with their names as the client wrote them, if they are known."""
         if len(self.names) != len(self.headers):
             return self.headers
-        return tuple(
-            (name, value) for name, (_, value) in zip(self.names, self.headers, strict=True)
-        )
+        values = [value for _, value in self.headers]
+        return tuple(zip(self.names, values, strict=True))
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
+        """Return the first value of a header; `name` is in lower case."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What a request's signature claims; true only once `verify` has agreed."""
+    """The parts of a request's signature. They can be trusted only after `verify`."""
+
+    access_key_id: str
+    # YYYYMMDD
+    date: str
+    region: str
+    # The service's name in signatures, such as `execute-api`
+    service: str
+    signed_headers: tuple[str, ...]
+    signature: str
+    # When it was signed, YYYYMMDDTHHMMSSZ (version 2: when it expires, in seconds since 1970)
+    timestamp: str
+    # The session token, or ""
+    token: str
+    # How long the signature is valid, in seconds
+    expires: int = MAX_SKEW_SECONDS
+    # Presigned
+    in_query: bool = False
+
+
+def parse(request: Request) -> Signed:
+    """Read the parts of a request's signature.
+
+    Raises:
+        SignatureError: there is no signature, or it is malformed.
+    """
+    query = dict(_parameters(request.query))
+    try:
+        if query.get("X-Amz-Algorithm") == _ALGORITHM:
+            signed = _parse_query(query)
+        else:
+            signed = _parse_header(request)
+    except (KeyError, ValueError) as error:
+        raise _incomplete(f"The signature is incomplete: {error}.") from error
+    if not signed.timestamp.startswith(signed.date) or "host" not in signed.signed_headers:
+        raise _scope_error()
+    return signed
+
+
+def _parse_query(query: dict[str, str]) -> Signed:
+    """Read a presigned request. Raises KeyError or ValueError where a part is missing."""
+    scope = _parse_scope(query["X-Amz-Credential"])
+    return Signed(
+        access_key_id=scope.access_key_id,
+        date=scope.date,
+        region=scope.region,
+        service=scope.service,
+        signed_headers=tuple(query["X-Amz-SignedHeaders"].split(";")),
+        signature=query["X-Amz-Signature"],
+        timestamp=query["X-Amz-Date"],
+        token=query.get("X-Amz-Security-Token", ""),
+        expires=int(query.get("X-Amz-Expires", MAX_SKEW_SECONDS)),
+        in_query=True,
+    )
+
+
+def _parse_header(request: Request) -> Signed:
+    """Read the Authorization header. Raises ValueError where the credential is malformed."""
+    header = request.header("authorization")
+    if header is None:
+        _raise_unsigned(request)
+    match = _HEADER.fullmatch(header)
+    if match is None:
+        raise _incomplete("The Authorization header is not a valid signature.")
+    scope = _parse_scope(match[1])
+    return Signed(
+        access_key_id=scope.access_key_id,
+        date=scope.date,
+        region=scope.region,
+        service=scope.service,
+        signed_headers=tuple(match[2].split(";")),
+        signature=match[3],
+        timestamp=request.header("x-amz-date") or "",
+        token=request.header("x-amz-security-token") or "",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The parts of `Credential` in a signature."""
 
     access_key_id: str
     date: str
     region: str
     service: str
-    signed_headers: tuple[str, ...]
-    signature: str
-    timestamp: str
-    token: str
-    expires: int = MAX_SKEW_SECONDS
-    in_query: bool = False
 
 
-def parse(request: Request) -> Signed:
-    """Read the signature's parts.
+def _parse_scope(credential: str) -> _Scope:
+    access_key_id, date, region, service, end = credential.rsplit("/", 4)
+    if end != "aws4_request":
+        raise _scope_error()
+    return _Scope(access_key_id, date, region, service)
 
-    Raises:
-        SignatureError: there is none, or it is malformed.
-    """
-    query = dict(_pairs(request.query))
-    try:
-        if query.get("X-Amz-Algorithm") == "AWS4-HMAC-SHA256":
-            key, date, region, service, end = unquote(query["X-Amz-Credential"]).rsplit("/", 4)
-            signed = Signed(
-                key, date, region, service, tuple(unquote(query["X-Amz-SignedHeaders"]).split(";")),
-                query["X-Amz-Signature"], query["X-Amz-Date"], unquote(query.get("X-Amz-Security-Token", "")),
-                int(query.get("X-Amz-Expires", MAX_SKEW_SECONDS)), in_query=True,
-            )  # fmt: skip
-        else:
-            header = request.header("authorization")
-            if header is None and (request.header("content-type") or "").startswith(
-                "multipart/form-data"
-            ):
-                message = (
-                    "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
-                )
-                raise SignatureError("NotEmulatedBySandbox", message)
-            if header is None:
-                raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
-            match = _HEADER.fullmatch(header)
-            if match is None:
-                raise SignatureError(
-                    "IncompleteSignature", "The Authorization header is not a valid signature."
-                )
-            key, date, region, service, end = match[1].rsplit("/", 4)
-            signed = Signed(
-                key, date, region, service, tuple(match[2].split(";")), match[3],
-                request.header("x-amz-date") or "", request.header("x-amz-security-token") or "",
-            )  # fmt: skip
-    except (KeyError, ValueError) as error:
-        raise SignatureError(
-            "IncompleteSignature", f"The signature is incomplete: {error}."
-        ) from error
-    if (
-        end != "aws4_request"
-        or not signed.timestamp.startswith(date)
-        or "host" not in signed.signed_headers
-    ):
-        raise SignatureError(
-            "IncompleteSignature", "Credential scope, date and signed headers do not agree."
-        )
-    return signed
+
+def _raise_unsigned(request: Request) -> NoReturn:
+    content_type = request.header("content-type") or ""
+    if content_type.startswith("multipart/form-data"):
+        message = "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
+        raise SignatureError("NotEmulatedBySandbox", message)
+    raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
+
+
+def _incomplete(message: str) -> SignatureError:
+    return SignatureError("IncompleteSignature", message)
+
+
+def _scope_error() -> SignatureError:
+    return _incomplete("Credential scope, date and signed headers do not agree.")
 
 
 def service_of(request: Request) -> str:
-    """The service that a signature names, for the wording of a refusal.
+    """Return the service that a signature names, for the wording of an error.
 
-    `s3`, as AWS does, where there is none.
+    It is `s3` for a request without a signature, as on AWS.
     """
     try:
         return parse(request).service
@@ -138,30 +193,32 @@ def service_of(request: Request) -> str:
 
 
 def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
-    """Compare the signature with the one that `secret` gives.
+    """Compare the signature with the one that `secret` gives at `now` (seconds since 1970).
 
     Raises:
-        SignatureError: it differs, is too old, or the body is not the signed one.
+        SignatureError: they differ, the time is over, or the body is not the one that was signed.
     """
-    try:
-        at = timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
-    except ValueError as error:
-        raise SignatureError(
-            "IncompleteSignature", "X-Amz-Date is not an ISO 8601 basic time."
-        ) from error
-    end = at + max(signed.expires, MAX_SKEW_SECONDS * (not signed.in_query))
-    if now > end and signed.in_query and signed.service == "s3":
-        raise request_expired()
-    if not at - MAX_SKEW_SECONDS <= now <= end:
-        raise SignatureError(
-            "SignatureDoesNotMatch", f"Signature expired: {signed.timestamp} is not now."
-        )
+    _check_time(signed, now)
     expected = _signature(request, signed, secret)
-    if not hmac.compare_digest(expected, signed.signature):
+    if not hmac.compare_digest(expected.encode(), signed.signature.encode()):
         raise mismatch()
 
 
+def _check_time(signed: Signed, now: float) -> None:
+    try:
+        signed_at = timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
+    except ValueError as error:
+        raise _incomplete("X-Amz-Date is not an ISO 8601 basic time.") from error
+    end = signed_at + max(signed.expires, 0)
+    if now > end and signed.in_query and signed.service == "s3":
+        raise request_expired()
+    if not signed_at - MAX_SKEW_SECONDS <= now <= end:
+        message = f"Signature expired: {signed.timestamp} is not now."
+        raise SignatureError("SignatureDoesNotMatch", message)
+
+
 def mismatch() -> SignatureError:
+    """Return the error for a signature that differs."""
     return SignatureError(
         "SignatureDoesNotMatch",
         "The request signature we calculated does not match the signature you provided. "
@@ -170,65 +227,100 @@ def mismatch() -> SignatureError:
 
 
 def request_expired() -> SignatureError:
-    """S3's word for a presigned URL whose time is over."""
+    """Return S3's error for a presigned URL that has expired."""
     return SignatureError("AccessDenied", "Request has expired")
 
 
+class _Headers(dict[str, list[str]]):
+    """The values of each header, with the one method that botocore's signers call."""
+
+    def get_all(self, name: str) -> list[str]:
+        return self[name]
+
+
+class _ReceivedParts:
+    """Makes botocore's signers take the headers and the payload that the client signed."""
+
+    # Both are set before a signature is computed.
+    received_headers: _Headers
+    payload_hash: str
+
+    def headers_to_sign(self, request: object) -> _Headers:
+        del request
+        return self.received_headers
+
+    def payload(self, request: object) -> str:
+        del request
+        return self.payload_hash
+
+
+class _Signer(_ReceivedParts, SigV4Auth):  # type: ignore[misc] # headers in a lighter class
+    """Signs for every service but S3."""
+
+
+class _S3Signer(_ReceivedParts, S3SigV4Auth):  # type: ignore[misc] # headers in a lighter class
+    """Signs for S3, which does not normalise paths."""
+
+
 def _signature(request: Request, signed: Signed, secret: str) -> str:
-    headers = {
-        name: ",".join(" ".join(v.split()) for k, v in request.headers if k == name)
-        for name in signed.signed_headers
-    }
-    canonical = "\n".join(
-        [
-            request.method,
-            _path(request.path, signed.service),
-            _query(request.query),
-            *(f"{name}:{headers[name]}" for name in signed.signed_headers),
-            "",
-            ";".join(signed.signed_headers),
-            _payload_hash(request, signed),
-        ]
-    )
-    scope = f"{signed.date}/{signed.region}/{signed.service}/aws4_request"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{signed.timestamp}\n{scope}\n{digest}"
-    key = f"AWS4{secret}".encode()
-    for step in (signed.date, signed.region, signed.service, "aws4_request"):
-        key = hmac.digest(key, step.encode(), "sha256")
-    return hmac.digest(key, to_sign.encode(), "sha256").hex()
+    signer_class: type[_Signer | _S3Signer] = _Signer
+    if signed.service == "s3":
+        signer_class = _S3Signer
+    credentials = Credentials(signed.access_key_id, secret)
+    signer = signer_class(credentials, signed.service, signed.region)
+    signer.received_headers = _headers_to_sign(request, signed)
+    signer.payload_hash = _payload_hash(request, signed)
+    parameters = [
+        (name, value) for name, value in _parameters(request.query) if name != "X-Amz-Signature"
+    ]
+    # A list, as a name may be there twice.
+    params = cast("Mapping[str, str]", parameters)
+    received = AWSRequest(request.method, url_of(request), params=params)
+    received.context["timestamp"] = signed.timestamp
+    canonical_request = signer.canonical_request(received)
+    string_to_sign = signer.string_to_sign(received, canonical_request)
+    return str(signer.signature(string_to_sign, received))
+
+
+def url_of(request: Request) -> str:
+    """Return a URL with the request's path, for botocore. A path without a slash stays a path."""
+    if request.path.startswith("/"):
+        return f"http://host{request.path}"
+    return f"http://host/{request.path}"
+
+
+def _headers_to_sign(request: Request, signed: Signed) -> _Headers:
+    headers = _Headers()
+    for name in signed.signed_headers:
+        headers[name] = []
+    for name, value in request.headers:
+        if name in headers:
+            headers[name].append(value)
+    return headers
 
 
 def _payload_hash(request: Request, signed: Signed) -> str:
+    """Return the hash in the canonical request. Raises SignatureError if the body is another."""
     if signed.in_query and signed.service == "s3":
         return "UNSIGNED-PAYLOAD"
     actual = hashlib.sha256(request.body).hexdigest()
     claimed = request.header("x-amz-content-sha256")
     if claimed is None or signed.in_query:
         return actual
-    if re.fullmatch(r"[0-9a-f]{64}", claimed) and claimed != actual:
+    if _SHA256.fullmatch(claimed) and claimed != actual:
         raise SignatureError("SignatureDoesNotMatch", "The body is not the one that was signed.")
     return claimed
 
 
-def _path(path: str, service: str) -> str:
-    if service == "s3":
-        return path or "/"
-    normal = posixpath.normpath(re.sub("/+", "/", path or "/"))
-    if path.endswith("/") and not normal.endswith("/"):
-        normal += "/"
-    return quote(normal, safe="/" + _SAFE)
+def _parameters(query: str) -> list[tuple[str, str]]:
+    """Split a query into its parameters, names and values decoded."""
+    parameters: list[tuple[str, str]] = []
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if part:
+            parameters.append((_decoded(name), _decoded(value)))
+    return parameters
 
 
-def _pairs(query: str) -> list[tuple[str, str]]:
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote(key.replace("+", " ")), value) for key, _, value in pairs]
-
-
-def _query(query: str) -> str:
-    encoded = sorted(
-        (quote(key, safe=_SAFE), quote(unquote(value.replace("+", " ")), safe=_SAFE))
-        for key, value in _pairs(query)
-        if key != "X-Amz-Signature"
-    )
-    return "&".join(f"{key}={value}" for key, value in encoded)
+def _decoded(text: str) -> str:
+    return unquote(text.replace("+", " "))
