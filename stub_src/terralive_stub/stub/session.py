@@ -1,18 +1,16 @@
 """The stub's side of an invocation: (event, now) -> effects. No sockets, no clock, no threads.
 
-A stub has at most one invocation at a time (Lambda's execution environments do) and at most one
-connection, which it keeps across invocations. `live.py` is the shell that owns the socket, does
-what the effects say and feeds back what happened. Times are seconds of one monotonic clock, the one
+A stub has at most one invocation at a time, as every execution environment of Lambda has, and at
+most one connection, which it keeps across invocations. `stub.py` is the shell that owns the socket,
+carries the effects out and reports what happened. Times are seconds of one monotonic clock, the one
 of the invocation's deadline.
 
 Invariants:
-    1. Every invocation that begins ends in exactly one Finish, unless the handler is known to be
-    running near the
-       deadline: then Lambda's own timeout ends it.
+    1. Every invocation that begins ends in exactly one Finish. The one exception: the handler is
+       known to be running near the deadline. Then Lambda's own timeout ends the invocation.
     2. A Finish with a success carries bytes that a relay sent for this request id.
-    3. An invocation is sent in full again (never partly believed) until a relay has acknowledged
-       it; after that it is only asked for, never sent again, so that a restarted relay cannot run
-       it a second time.
+    3. An invocation is sent in full again until a relay has acknowledged it. After that it is only
+       asked for, never sent again, so that a restarted relay cannot run it a second time.
     4. Messages about any other request id change nothing.
 """
 
@@ -21,7 +19,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from terralive_stub.protocol.chunks import (
@@ -31,9 +28,8 @@ from terralive_stub.protocol.chunks import (
     unpack_logs,
     unpack_outcome,
 )
-from terralive_stub.protocol.deadline import NEVER
+from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
-from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
 from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
 from terralive_stub.protocol.wire import (
     Ack,
@@ -48,53 +44,67 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
 )
+from terralive_stub.stub.session_state import (
+    ConnectionState,
+    Current,
+    Down,
+    Offered,
+    Opening,
+    Owned,
+    Up,
+)
 
+# The wait for an acknowledgement: this long, longer for a large payload and for every repetition (a
+# link may be slow, not dead), but never more than half of the time that is left.
 ACK_SECONDS: Final = 3.0
-SECONDS_PER_MEGABYTE: Final = 1.0  # of payload, added to the wait for an acknowledgement
-PROBE_SECONDS: Final = 5.0  # how often an acknowledged invocation is asked for
-STALL_SECONDS: Final = 2.0  # without a further chunk of the result, the missing ones are asked for
-RECONNECT_SECONDS: Final = (
-    0.1,
-    0.3,
-    1.0,
-    2.0,
-    4.0,
-)  # at most, before attempt 1, 2, …; the last one repeats
-LOST_SECONDS: Final = (
-    60.0  # a relay that acknowledged and is gone for so long (a lease's time) will not come back
-)
-CONNECT_SECONDS: Final = 10.0
-REFUSED_SECONDS: Final = 15.0  # a policy written a moment ago may take so long to reach API Gateway
-LAST_QUESTION_SECONDS: Final = 1.5  # before the deadline: whether the handler still runs
-MARGIN_SECONDS: Final = 0.5  # a named error needs this long to reach Lambda before its deadline
-MOST_MARGIN_SECONDS: Final = (
-    2.0  # where nobody has taken it, and there is time to be on the safe side
-)
+SECONDS_PER_MEGABYTE: Final = 1.0
+_LONGEST_ACK_WAIT: Final = 4.0  # times the first wait
 _MEGABYTE: Final = 1024 * 1024
-_MOST_PATIENCE: Final = 4.0  # times the first wait
+# An owned invocation is asked for this often, and an answer may take this long.
+PROBE_SECONDS: Final = 5.0
+# The last question before the deadline: does the handler still run?
+LAST_QUESTION_SECONDS: Final = 1.5
+# Missing chunks of a result are asked for when no further chunk has come for this long.
+STALL_SECONDS: Final = 2.0
+# The longest wait before attempt 1, 2, …; the last one repeats.
+RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
+CONNECT_SECONDS: Final = 10.0
+# A policy that was attached a moment ago may need this long to reach API Gateway.
+HANDSHAKE_REFUSED_SECONDS: Final = 15.0
+# A relay that owns the invocation and is gone for as long as a lease lasts does not come back.
+LOST_SECONDS: Final = 60.0
+# A named error needs this long to reach Lambda before its deadline, …
+MARGIN_SECONDS: Final = 0.5
+# … and gets up to this long if no relay owns the invocation and its timeout is long.
+MOST_MARGIN_SECONDS: Final = 2.0
+_MARGIN_SHARE: Final = 1 / 20  # of the time that the invocation had
 
 
 @dataclass(frozen=True, slots=True)
 class Connect:
-    """Open a connection (closing what is left of an old one).
+    """Open a connection, and close what is left of an old one.
 
-    Answered by `connected` or `connection_lost`.
+    The shell reports `connected`, `connection_lost` or `handshake_refused`.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """Send a message on the connection."""
+
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
+    """The invocation has ended: give the outcome to Lambda."""
+
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Print it, for Lambda's log."""
+    """Print a text, for Lambda's log."""
 
     text: str
 
@@ -102,26 +112,15 @@ class Show:
 Effect: TypeAlias = Connect | Send | Show | Finish
 
 
-class _Phase(Enum):
-    IDLE = auto()
-    OFFERED = auto()  # no relay has acknowledged it yet
-    OWNED = auto()  # a relay has
-
-
-class _Link(Enum):
-    DOWN = auto()
-    OPENING = auto()
-    UP = auto()
-
-
 class StubSession:
     """See the module's docstring.
 
     Args:
-        app, stage: for the texts of errors.
-        jitter: gives a number from 0 to 1. Every wait before a reconnect is such a part of its most
-            ("full jitter"): a thousand stubs that lost their connections at one moment do not come
-            back at one moment.
+        app: the app's name, for error messages.
+        stage: the stage's name, for error messages.
+        jitter: returns a number from 0 to 1. Every wait before a reconnect is this part of its
+            maximum ("full jitter"): a thousand stubs that lose their connections at one moment do
+            not come back at one moment.
             https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
 
@@ -131,318 +130,371 @@ class StubSession:
         self._app = app
         self._stage = stage
         self._jitter = jitter
-        self._link = _Link.DOWN
-        self._opened = self._traffic = self._began = 0.0
-        self._phase = _Phase.IDLE
-        self._invocation: Invocation | None = None
-        self._deadline = NEVER
-        self._assembler = Assembler()
-        self._offered: tuple[Chunk, ...] = ()
-        self._ended = True
-        self._connect_at: float | None = None
-        self._failures = self._offers = 0
-        self._why = ""
-        self._ack_by: float | None = None
-        self._ask_at: float | None = None
-        self._shown = 0  # characters of what the handler has printed
-        self._heard = 0.0  # when a relay last said that it owns the invocation
-        self._ended_there = False  # its result is on the way: the handler does not run any more
+        # Kept across invocations.
+        self._connection: ConnectionState = Down()
+        # None between invocations.
+        self._current: Current | None = None
+
+    # Events
 
     def begin(self, invocation: Invocation, now: float, *, asleep_s: float = 0.0) -> list[Effect]:
-        """Start an invocation; the one before has finished or was ended by Lambda's timeout.
+        """Start an invocation. The one before has finished, or Lambda's timeout has ended it.
 
-        `asleep_s`: how long the clock of `now` has stood still since then, as it may in a frozen
-            environment.
+        Args:
+            invocation: the invocation.
+            now: the time.
+            asleep_s: for how many seconds the clock of `now` has stood still since the last
+                invocation, as it may in a frozen environment.
         """
-        self._opened -= asleep_s
-        self._traffic -= asleep_s
-        self._invocation = invocation
-        self._began = now
-        self._deadline = invocation.deadline
-        self._phase = _Phase.OFFERED
-        self._ended = False
-        self._shown = 0
-        self._failures = self._offers = 0
-        self._ended_there = False
-        self._why = ""
-        self._assembler = Assembler()
-        self._ack_by = self._ask_at = self._connect_at = None
-        worn_out = (
-            now - self._opened > CONNECTION_SECONDS - 60 or now - self._traffic > IDLE_SECONDS - 30
-        )
-        if self._link is _Link.UP and not worn_out:
-            return self._offer(now)
-        return self._reconnect(now)
+        current = self._current = Current(invocation, began=now)
+        if isinstance(self._connection, Up):
+            self._connection.add_sleep(asleep_s)
+            if not self._connection.is_worn_out(now):
+                return self._resume(current, now)
+        return self._reconnect(current, now)
 
     def connected(self, now: float) -> list[Effect]:
-        self._link = _Link.UP
-        self._opened = self._traffic = now
-        if self._ended:
+        self._connection = Up(opened=now, last_message=now)
+        if self._current is None:
             return []
-        return self._offer(now) if self._phase is _Phase.OFFERED else self._ask(now)
+        return self._resume(self._current, now)
 
-    def connection_lost(self, now: float, why: str) -> list[Effect]:
-        self._link = _Link.DOWN
-        self._why = why
-        if self._ended:
+    def connection_lost(self, now: float, reason: str) -> list[Effect]:
+        self._connection = Down()
+        current = self._current
+        if current is None:
             return []
-        self._ack_by = self._ask_at = None
-        self._connect_at = now + self._backoff()
+        current.last_trouble = reason
+        current.phase.stop_timers()
+        self._connection.reconnect_at = Deadline.after(self._backoff(current), now=now)
         return self.tick(now)
 
-    def _backoff(self) -> float:
-        most = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS) - 1)]
-        self._failures += 1
-        return most * self._jitter()
+    def handshake_refused(self, now: float, reason: str) -> list[Effect]:
+        """API Gateway has refused the connection with HTTP 403.
+
+        A policy that was attached a moment ago needs time to reach IAM, so the first refusals are
+        repeated.
+        """
+        current = self._current
+        if current is None or now - current.began < HANDSHAKE_REFUSED_SECONDS:
+            return self.connection_lost(now, reason)
+        self._connection = Down()
+        return self._fail(current, ErrorName.CANNOT_CONNECT, reason)
 
     def gateway_failed(self, now: float) -> list[Effect]:
-        """API Gateway says that a message of this connection was lost: say it again a little later.
+        """API Gateway reports that a message of this connection was lost: repeat it a little later.
 
-        Not a payload of many chunks: the relay asks for those that it lacks.
+        A payload of many chunks is not repeated: the relay asks for those that it lacks.
         """
-        if self._ask_at is None and (self._phase is _Phase.OWNED or len(self._offered) == 1):
-            self._ask_at = now + self._backoff()
+        current = self._current
+        if current is None:
+            return []
+        match current.phase:
+            case Offered() as offered:
+                if offered.send_again_at == NEVER and len(offered.chunks) == 1:
+                    offered.send_again_at = Deadline.after(self._backoff(current), now=now)
+            case Owned() as owned:
+                if owned.ask_at == NEVER:
+                    owned.ask_at = Deadline.after(self._backoff(current), now=now)
         return self.tick(now)
-
-    def refused(self, now: float, why: str) -> list[Effect]:
-        """The door is shut (HTTP 403).
-
-        A policy attached a moment ago takes some time to reach IAM, so try a bit.
-        """
-        if now - self._began < REFUSED_SECONDS:
-            return self.connection_lost(now, why)
-        self._link = _Link.DOWN
-        return self._refuse(ErrorName.CANNOT_CONNECT, why)
 
     def received(self, message: Message, now: float) -> list[Effect]:
         """Take one decoded message."""
-        self._traffic = now
-        self._failures = 0
-        invocation = self._invocation
-        if (
-            self._ended
-            or invocation is None
-            or getattr(message, "request_id", None) != invocation.request_id
-        ):
+        if isinstance(self._connection, Up):
+            self._connection.last_message = now
+        current = self._current
+        if current is None:
             return []
-        return self._about_mine(message, invocation, now)
-
-    def _about_mine(self, message: Message, invocation: Invocation, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        match message:
-            case Ack():
-                self._own(now)
-            case Chunk(kind=Kind.RESULT):
-                effects = self._take_result(message, now)
-            case Chunk(kind=Kind.LOGS):
-                effects = self._take_logs(message, now)
-            case Missing(kind=Kind.INVOKE, parts=parts) if self._phase is _Phase.OFFERED:
-                chunks = (
-                    self._offered
-                )  # the same bytes: packed anew they would not fit the parts that have come
-                self._ack_by = now + self._patience(invocation, now)
-                effects = [Send(chunks[part]) for part in parts if part < len(chunks)]
-            case NoRelay():
-                effects = self._no_relay(message, now)
-            case Unknown():
-                fate = "The relay that had taken this invocation was restarted: whether its handler ran to its end is "
-                if self._phase is _Phase.OFFERED:
-                    fate = "This relay ran an earlier attempt of this invocation so long ago that its result is "
-                effects = self._refuse(
-                    ErrorName.RELAY_LOST, f"{fate}not known. It was not run again."
-                )
-            case Problem(reference=reference, message=text):
-                effects = self._refuse(
-                    ErrorName.PROTOCOL, f"The broker refused this invocation ({reference}): {text}"
-                )
-            case _:
-                pass
-        return effects
+        current.failures = 0
+        if getattr(message, "request_id", None) != current.invocation.request_id:
+            return []
+        return self._receive_message(current, message, now)
 
     def tick(self, now: float) -> list[Effect]:
-        """Do what has become due. The shell calls it at `next_tick` at the latest."""
-        if self._ended:
+        """Do what is due. The shell calls it at `next_tick` at the latest."""
+        current = self._current
+        if current is None:
             return []
-        if now >= self.give_up_at:
-            return self._give_up()
-        if self._connect_at is not None and now >= self._connect_at:
-            return self._reconnect(now)
-        if self._ack_by is not None and now >= self._ack_by:
-            opening = self._link is _Link.OPENING
-            silent = "no relay acknowledged the invocation in time"
-            if self._phase is _Phase.OWNED:
-                silent = "nobody answered a question about the invocation"
-            self._why = "the connection did not open" if opening else silent
-            return self._reconnect(now)
-        if self._ask_at is not None and now >= self._ask_at:
-            return self._offer(now) if self._phase is _Phase.OFFERED else self._ask(now)
-        return [
-            Send(Missing(Kind.RESULT, chunk.request_id, chunk.function, parts))
-            for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS)
-        ]
+        if self.give_up_at.has_passed(now):
+            return self._give_up(current)
+        match self._connection:
+            case Up():
+                return self._tick_connected(current, now)
+            case Down(reconnect_at=reconnect_at):
+                if reconnect_at.has_passed(now):
+                    return self._reconnect(current, now)
+            case Opening(open_by=open_by):
+                if open_by.has_passed(now):
+                    current.last_trouble = "the connection did not open"
+                    return self._reconnect(current, now)
+        return []
 
     def next_tick(self, now: float) -> float:
-        """When `tick` has something to do, at the latest."""
-        times = [self.give_up_at, now + STALL_SECONDS]
-        times += [due for due in (self._connect_at, self._ack_by, self._ask_at) if due is not None]
-        return min(times)
+        """Return the time at which `tick` has something to do, at the latest."""
+        times = [self.give_up_at, Deadline.after(STALL_SECONDS, now=now)]
+        match self._connection:
+            case Down(reconnect_at=reconnect_at):
+                times.append(reconnect_at)
+            case Opening(open_by=open_by):
+                times.append(open_by)
+            case Up():
+                if self._current is not None:
+                    times.append(self._current.phase.next_timer())
+        return min(times).at
 
     @property
     def busy(self) -> bool:
-        return not self._ended
+        """Tell whether an invocation is under way."""
+        return self._current is not None
 
     @property
-    def give_up_at(self) -> float:
-        """When the invocation ends by a named error unless something comes, or later than its deadline."""
-        if self._phase is _Phase.OWNED:
-            lost = self._heard + LOST_SECONDS
-            confirmed = (
-                self._heard >= self._deadline.at - LAST_QUESTION_SECONDS and not self._ended_there
-            )
-            return lost if confirmed else min(lost, self._deadline.at - MARGIN_SECONDS)
-        allowed = self._deadline.remaining(self._began)
-        return self._deadline.at - min(MOST_MARGIN_SECONDS, max(MARGIN_SECONDS, allowed / 20))
+    def give_up_at(self) -> Deadline:
+        """Return when the invocation ends by a named error unless something arrives.
 
-    def _give_up(self) -> list[Effect]:
-        detail = f" The last trouble was: {self._why}." if self._why else ""
-        if self._phase is _Phase.OWNED and self._ended_there:
-            return self._refuse(
-                ErrorName.RELAY_LOST,
-                f"The handler has ended; its result did not arrive in time.{detail}",
-            )
-        if self._phase is _Phase.OWNED:
-            return self._refuse(
-                ErrorName.RELAY_LOST,
-                f"The relay took this invocation and then could not be reached any more.{detail} Whether its handler "
-                "ran to its end is not known.",
-            )
-        refusal = ErrorName.NOT_DELIVERED if self._link is _Link.UP else ErrorName.CANNOT_CONNECT
-        return self._refuse(
-            refusal,
-            f"The invocation could not be handed to a relay of app {self._app!r}, stage {self._stage!r} before its "
-            f"timeout.{detail} Look at `terralive start`'s terminal, or raise the function's timeout.",
-        )
+        `NEVER` without an invocation. Later than the invocation's deadline if Lambda's own timeout
+        is the right answer.
+        """
+        current = self._current
+        if current is None:
+            return NEVER
+        deadline = current.invocation.deadline
+        if isinstance(current.phase, Owned):
+            owned = current.phase
+            lost_at = owned.confirmed_at + LOST_SECONDS
+            confirmed_late = owned.confirmed_at >= deadline.at - LAST_QUESTION_SECONDS
+            if confirmed_late and not owned.handler_has_ended:
+                return Deadline(lost_at)
+            return Deadline(min(lost_at, deadline.at - MARGIN_SECONDS))
+        allowed_s = deadline.remaining(current.began)
+        margin_s = max(MARGIN_SECONDS, allowed_s * _MARGIN_SHARE)
+        return Deadline(deadline.at - min(MOST_MARGIN_SECONDS, margin_s))
 
-    def _reconnect(self, now: float) -> list[Effect]:
-        self._link = _Link.OPENING
-        self._connect_at = self._ask_at = None
-        self._ack_by = now + CONNECT_SECONDS  # a connection that does not open is a lost one
+    # The connection
+
+    def _tick_connected(self, current: Current, now: float) -> list[Effect]:
+        match current.phase:
+            case Offered() as offered:
+                if offered.acknowledge_by.has_passed(now):
+                    current.last_trouble = "no relay acknowledged the invocation in time"
+                    return self._reconnect(current, now)
+                if offered.send_again_at.has_passed(now):
+                    return self._send_invocation(current, offered, now)
+            case Owned() as owned:
+                if owned.answer_by.has_passed(now):
+                    current.last_trouble = "nobody answered a question about the invocation"
+                    return self._reconnect(current, now)
+                if owned.ask_at.has_passed(now):
+                    return self._ask(current, owned, now)
+        return [
+            Send(Missing(Kind.RESULT, chunk.request_id, chunk.function, parts))
+            for chunk, parts in current.assembler.stalled(now, after=STALL_SECONDS)
+        ]
+
+    def _reconnect(self, current: Current, now: float) -> list[Effect]:
+        current.phase.stop_timers()
+        self._connection = Opening(open_by=Deadline.after(CONNECT_SECONDS, now=now))
         return [Connect()]
 
-    def _offer(self, now: float) -> list[Effect]:
-        invocation = self._invocation
-        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        self._offers += 1
-        chunks = self._offered = self._chunks(now)
-        self._ask_at = None
-        self._ack_by = now + self._patience(invocation, now)
-        return [Send(chunk) for chunk in chunks]
+    def _backoff(self, current: Current) -> float:
+        """Return the seconds to wait before the next attempt, and count it."""
+        attempt = min(current.failures, len(RECONNECT_SECONDS) - 1)
+        current.failures += 1
+        return RECONNECT_SECONDS[attempt] * self._jitter()
 
-    def _patience(self, invocation: Invocation, now: float) -> float:
-        """How long to wait for an acknowledgement.
+    # Questions to the relay
 
-        Not so long that there is no time for a second try.
-        """
-        wanted = ACK_SECONDS + SECONDS_PER_MEGABYTE * len(invocation.event) / _MEGABYTE
-        wanted *= min(_MOST_PATIENCE, 1 + (self._offers - 1) / 2)  # a link may be slow, not dead
-        return min(wanted, max(MARGIN_SECONDS, self._deadline.remaining(now) / 2))
+    def _resume(self, current: Current, now: float) -> list[Effect]:
+        """Continue on a connection that has just been opened, or is still open."""
+        match current.phase:
+            case Offered() as offered:
+                return self._send_invocation(current, offered, now)
+            case Owned() as owned:
+                return self._ask(current, owned, now)
 
-    def _ask(self, now: float) -> list[Effect]:
-        invocation = self._invocation
-        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
-        # No answer: the connection may be dead without a sign, so the next question goes over a new
-        # one.
-        self._ack_by = now + PROBE_SECONDS
-        self._ask_at = None
-        return [Send(Resume(invocation.request_id, invocation.function_name))]
-
-    def _chunks(self, now: float) -> tuple[Chunk, ...]:
-        invocation = self._invocation
-        assert invocation is not None  # noqa: S101  # begin() has set it: only the type checker cannot know
+    def _send_invocation(self, current: Current, offered: Offered, now: float) -> list[Effect]:
+        invocation = current.invocation
         payload = pack_invocation(invocation, now=now)
-        return split(Kind.INVOKE, invocation.request_id, invocation.function_name, payload)
+        function = invocation.function_name
+        offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
+        offered.times_sent += 1
+        offered.send_again_at = NEVER
+        offered.acknowledge_by = self._acknowledge_by(current, offered, now)
+        return [Send(chunk) for chunk in offered.chunks]
 
-    def _own(self, now: float) -> None:
-        self._phase = _Phase.OWNED
-        self._heard = now
-        self._offered = ()
-        self._ack_by = None
-        last = self._deadline.at - LAST_QUESTION_SECONDS
-        self._ask_at = min(now + PROBE_SECONDS, last) if now < last else now + PROBE_SECONDS
+    def _send_parts(self, current: Current, parts: tuple[int, ...], now: float) -> list[Effect]:
+        """Send the chunks again that the relay lacks.
 
-    def _take_result(self, chunk: Chunk, now: float) -> list[Effect]:
+        The same bytes: packed anew they would not fit the parts that have arrived.
+        """
+        offered = current.phase
+        if not isinstance(offered, Offered):
+            return []
+        offered.acknowledge_by = self._acknowledge_by(current, offered, now)
+        return [Send(offered.chunks[part]) for part in parts if part < len(offered.chunks)]
+
+    @staticmethod
+    def _acknowledge_by(current: Current, offered: Offered, now: float) -> Deadline:
+        """Return how long to wait for an acknowledgement: time for a second attempt is left."""
+        invocation = current.invocation
+        megabytes = len(invocation.event) / _MEGABYTE
+        first_wait = ACK_SECONDS + SECONDS_PER_MEGABYTE * megabytes
+        repetitions = max(0, offered.times_sent - 1)
+        wait = first_wait * min(_LONGEST_ACK_WAIT, 1 + repetitions / 2)
+        most = max(MARGIN_SECONDS, invocation.deadline.remaining(now) / 2)
+        return Deadline.after(min(wait, most), now=now)
+
+    @staticmethod
+    def _ask(current: Current, owned: Owned, now: float) -> list[Effect]:
+        # The connection may be dead without a sign. Without an answer, the next question goes over
+        # a new one.
+        owned.ask_at = NEVER
+        owned.answer_by = Deadline.after(PROBE_SECONDS, now=now)
+        return [Send(Resume(current.invocation.request_id, current.invocation.function_name))]
+
+    # Messages about the invocation under way
+
+    def _receive_message(self, current: Current, message: Message, now: float) -> list[Effect]:
+        effects: list[Effect] = []
+        match message:
+            case Ack():
+                self._own(current, now)
+            case Chunk(kind=Kind.RESULT):
+                effects = self._receive_result(current, message, now)
+            case Chunk(kind=Kind.LOGS):
+                effects = self._receive_logs(current, message, now)
+            case Missing(kind=Kind.INVOKE, parts=parts):
+                effects = self._send_parts(current, parts, now)
+            case NoRelay():
+                effects = self._receive_no_relay(current, message, now)
+            case Unknown():
+                effects = self._receive_unknown(current)
+            case Problem(reference=reference, message=text):
+                text = f"The broker refused this invocation ({reference}): {text}"
+                effects = self._fail(current, ErrorName.PROTOCOL, text)
+            case _:
+                pass  # a stub does not expect the others, and they change nothing
+        return effects
+
+    @staticmethod
+    def _own(current: Current, now: float) -> Owned:
+        """Record that a relay has just confirmed that it owns the invocation."""
+        last_question = current.invocation.deadline.at - LAST_QUESTION_SECONDS
+        ask_at = now + PROBE_SECONDS
+        if now < last_question:
+            ask_at = min(ask_at, last_question)
+        owned = Owned(confirmed_at=now, ask_at=Deadline(ask_at))
+        if isinstance(current.phase, Owned):
+            owned.handler_has_ended = current.phase.handler_has_ended
+        current.phase = owned
+        return owned
+
+    def _receive_result(self, current: Current, chunk: Chunk, now: float) -> list[Effect]:
         try:
-            payload = self._assembler.add(chunk, now)
-            outcome = unpack_outcome(payload) if payload is not None else None
+            payload = current.assembler.add(chunk, now)
+            outcome = None
+            if payload is not None:
+                outcome = unpack_outcome(payload)
         except ProtocolError as error:
-            return self._refuse(ErrorName.PROTOCOL, f"The relay's answer cannot be read: {error}")
-        self._own(now)  # who answers owns it, also where the acknowledgement got lost
-        self._ended_there = True
+            text = f"The relay's answer cannot be read: {error}"
+            return self._fail(current, ErrorName.PROTOCOL, text)
+        # A relay that sends a result owns the invocation, also if its acknowledgement was lost.
+        owned = self._own(current, now)
+        owned.handler_has_ended = True
         if outcome is None:
             return []
-        self._end()
+        self._current = None
         return [
-            *self._show(outcome.logs),
+            *self._show(current, outcome.logs),
             Send(Done(chunk.request_id, chunk.function)),
             Finish(outcome),
         ]
 
-    def _take_logs(self, chunk: Chunk, now: float) -> list[Effect]:
-        """Show what the handler has printed. What cannot be read is not worth an invocation."""
+    def _receive_logs(self, current: Current, chunk: Chunk, now: float) -> list[Effect]:
+        """Show what the handler has printed. Lines that cannot be read cost no invocation."""
         try:
             payload = Assembler().add(chunk, now)
-            return self._show(unpack_logs(payload)) if payload is not None else []
+            if payload is None:
+                return []
+            return self._show(current, unpack_logs(payload))
         except ProtocolError:
             return []
 
-    def _show(self, printed: Printed) -> list[Effect]:
-        """Show what of it was not shown yet.
+    @staticmethod
+    def _show(current: Current, printed: Printed) -> list[Effect]:
+        """Show the part that was not shown yet.
 
-        A message may come twice, and the result repeats the last one.
+        A message may arrive twice, and the result repeats the last one.
         """
-        fresh = printed.text[max(0, self._shown - printed.start) :]
+        shown = current.printed_characters
+        fresh = printed.text[max(0, shown - printed.start) :]
         if not fresh:
             return []
-        gap = (
-            "terralive: some lines before this one were lost on their way\n"
-            if printed.start > self._shown
-            else ""
-        )
-        self._shown = printed.start + len(printed.text)
-        return [Show(gap + fresh)]
+        current.printed_characters = printed.start + len(printed.text)
+        if printed.start > shown:
+            gap = "terralive: some lines before this one were lost on their way\n"
+            return [Show(gap + fresh)]
+        return [Show(fresh)]
 
-    def _no_relay(self, notice: NoRelay, now: float) -> list[Effect]:
-        text = describe_no_relay(notice, app=self._app, stage=self._stage)
-        self._why = "no relay is connected"
-        if self._phase is _Phase.OFFERED:
-            if not notice.retry_ms:
-                refusal = (
-                    ErrorName.NOT_SERVED if notice.reason == "not-served" else ErrorName.NO_RELAY
-                )
-                return self._refuse(refusal, text)
-            self._ack_by = None
-            self._ask_at = now + notice.retry_ms / 1000
-            return []
+    def _receive_no_relay(self, current: Current, notice: NoRelay, now: float) -> list[Effect]:
+        current.last_trouble = "no relay is connected"
         if notice.retry_ms:
-            self._ack_by = None
-            self._ask_at = now + notice.retry_ms / 1000
+            retry_at = Deadline.after(notice.retry_ms / 1000, now=now)
+            current.phase.stop_timers()
+            match current.phase:
+                case Offered() as offered:
+                    offered.send_again_at = retry_at
+                case Owned() as owned:
+                    owned.ask_at = retry_at
             return []
-        return self._refuse(
-            ErrorName.RELAY_LOST,
-            f"The relay stopped after it had taken this invocation: its handler may or may not have run. {text}",
+        text = describe_no_relay(notice, app=self._app, stage=self._stage)
+        if isinstance(current.phase, Owned):
+            text = (
+                "The relay stopped after it had taken this invocation: its handler may or may not "
+                f"have run. {text}"
+            )
+            return self._fail(current, ErrorName.RELAY_LOST, text)
+        if notice.reason == "not-served":
+            return self._fail(current, ErrorName.NOT_SERVED, text)
+        return self._fail(current, ErrorName.NO_RELAY, text)
+
+    def _receive_unknown(self, current: Current) -> list[Effect]:
+        if isinstance(current.phase, Owned):
+            text = (
+                "The relay that had taken this invocation was restarted: whether its handler ran "
+                "to its end is not known. It was not run again."
+            )
+        else:
+            text = (
+                "This relay ran an earlier attempt of this invocation so long ago that its result "
+                "is not known. It was not run again."
+            )
+        return self._fail(current, ErrorName.RELAY_LOST, text)
+
+    # The end
+
+    def _give_up(self, current: Current) -> list[Effect]:
+        detail = ""
+        if current.last_trouble:
+            detail = f" The last trouble was: {current.last_trouble}."
+        if isinstance(current.phase, Owned):
+            if current.phase.handler_has_ended:
+                text = f"The handler has ended; its result did not arrive in time.{detail}"
+            else:
+                text = (
+                    "The relay took this invocation and then could not be reached any more."
+                    f"{detail} Whether its handler ran to its end is not known."
+                )
+            return self._fail(current, ErrorName.RELAY_LOST, text)
+        name = ErrorName.CANNOT_CONNECT
+        if isinstance(self._connection, Up):
+            name = ErrorName.NOT_DELIVERED
+        text = (
+            f"The invocation could not be handed to a relay of app {self._app!r}, stage "
+            f"{self._stage!r} before its timeout.{detail} Look at `terralive start`'s terminal, or "
+            "raise the function's timeout."
         )
+        return self._fail(current, name, text)
 
-    def _refuse(self, refusal: ErrorName, message: str) -> list[Effect]:
-        invocation = self._invocation
-        if self._ended or invocation is None:
-            return []
-        self._end()
-        return [Finish(outcome_for_caller(invocation, refusal, message))]
-
-    def _end(self) -> None:
-        self._ended = True
-        self._ack_by = self._ask_at = self._connect_at = None
-        self._assembler = Assembler()
-        self._offered = ()
-        self._invocation = None
-        self._phase = _Phase.IDLE
+    def _fail(self, current: Current, name: ErrorName, message: str) -> list[Effect]:
+        self._current = None
+        return [Finish(outcome_for_caller(current.invocation, name, message))]

@@ -1,7 +1,7 @@
-"""The stub's shell: it owns the socket and the clock, and does what `session.py` decides.
+"""The stub's shell: it owns the socket and the clocks, and carries out what `session.py` decides.
 
-Threads: the caller's, which runs everything here, and the connection's reader, which only fills the
-inbox. Lambda freezes both between invocations.
+Threads: the caller's thread, which runs everything here, and the connection's reader thread, which
+only fills the inbox. Lambda freezes both between invocations.
 """
 
 from __future__ import annotations
@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from websocket import WebSocketException
 
+from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
@@ -26,28 +29,38 @@ from terralive_stub.stub.transport import (
     Inbox,
 )
 
-_THAW_SECONDS = 0.05
-_IDLE_SECONDS = 1.0
-_READER_SECONDS = 0.005
-_SHORTEST_CONNECT_SECONDS = 0.1
-_PARTING_SECONDS = 1.0  # for the thanks
+# After Lambda has thawed the process, the reader thread gets this long to report what has happened
+# to the connection meanwhile.
+_THAW_SECONDS: Final = 0.05
+# The socket may be empty because the reader thread has read it but has not reported yet. It gets
+# this long, after a pause of more than `_PAUSE_SECONDS`.
+_READER_SECONDS: Final = 0.005
+_PAUSE_SECONDS: Final = 1.0
+_SHORTEST_CONNECT_SECONDS: Final = 0.1
+# For a message after the end of the invocation (`Done`).
+_LAST_MESSAGE_SECONDS: Final = 1.0
 
 
 def _print(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # a closed stdout is not worth an invocation
-        print(text, end="", flush=True)  # noqa: T201
+        print(text, end="", flush=True)  # noqa: T201  # standard output is Lambda's log
 
 
 @dataclass(slots=True)
 class Stub:
     """Answers one invocation after the other through a relay.
 
-    Args:
-        url: the debug stack's WebSocket address, through the door for stubs.
-        region: its region.
-        credentials: gives the role's credentials of this moment.
-        session: the decisions.
-        show: takes what is to stand in Lambda's log.
+    Attributes:
+        url: the URL of the debug stack's WebSocket stage for stubs.
+        region: the debug stack's region.
+        credentials: returns the current credentials of the function's role.
+        session: makes the decisions.
+        show: prints a text to Lambda's log.
+        _inbox: events of all connections; the reader threads put, this thread gets.
+        _connection: the present connection, or None.
+        _number: the number of the newest connection, also of one that did not open.
+        _finished_at: when the last invocation finished, on the monotonic clock in seconds.
+        _finished_wall: the same moment on the wall clock; None before the first invocation.
     """
 
     url: str
@@ -57,68 +70,79 @@ class Stub:
     show: Callable[[str], None] = _print
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
-    _numbers: int = 0
+    _number: int = 0
     _finished_at: float = 0.0
-    _finished_wall: float = 0.0
+    _finished_wall: float | None = None
 
     def handle(self, invocation: Invocation) -> Outcome:
-        """Run one invocation to its end.
+        """Run one invocation to its end, and return its outcome.
 
-        Does not return where Lambda's own timeout is the right answer.
+        Does not return if Lambda's own timeout is the right answer.
         """
         self._catch_up()
         now = time.monotonic()
         effects = self.session.begin(invocation, now, asleep_s=self._asleep(now))
         while True:
-            outcome = self._do(effects)
+            outcome = self._carry_out(effects)
             if outcome is not None:
-                self._finished_at, self._finished_wall = time.monotonic(), time.time()
+                self._finished_at = time.monotonic()
+                self._finished_wall = time.time()
                 return outcome
             effects = self._wait()
 
-    def _asleep(self, now: float) -> float:
-        """How far the wall clock has outrun the monotonic one, which stands still in a paused virtual machine."""
-        return (
-            max(0.0, time.time() - self._finished_wall - (now - self._finished_at))
-            if self._finished_wall
-            else 0.0
-        )
-
     def close(self) -> None:
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
+    # Frozen environments
+
+    def _asleep(self, now: float) -> float:
+        """Return for how many seconds the monotonic clock has stood still since the last outcome.
+
+        It stands still in a paused virtual machine; the wall clock does not.
+        """
+        if self._finished_wall is None:
+            return 0.0
+        by_wall_clock = time.time() - self._finished_wall
+        by_monotonic_clock = now - self._finished_at
+        return max(0.0, by_wall_clock - by_monotonic_clock)
+
     def _catch_up(self) -> None:
-        """Let the reader see what happened to the connection while this process was frozen."""
-        connection = self._connection
-        until = time.monotonic() + _THAW_SECONDS
-        while connection is not None and time.monotonic() < until:
+        """Process what happened to the connection while this process was frozen."""
+        until = Deadline.after(_THAW_SECONDS, now=time.monotonic())
+        while self._connection is not None and not until.has_passed(time.monotonic()):
+            if self._connection.unread():
+                patience = _THAW_SECONDS
+            elif self._was_paused():
+                patience = _READER_SECONDS
+            else:
+                patience = 0.0
             try:
-                item = self._inbox.get(
-                    timeout=_THAW_SECONDS if connection.unread() else self._courtesy()
-                )
+                event = self._inbox.get(timeout=patience)
             except queue.Empty:
                 break
-            self._feed(item)
-            connection = self._connection
+            self._process(event)
 
-    def _courtesy(self) -> float:
-        """After an idle time the reader may hold the connection's end in its hands, not yet in the inbox."""
+    def _was_paused(self) -> bool:
+        """Tell whether the process may have been frozen since the last outcome."""
         now = time.monotonic()
-        return (
-            _READER_SECONDS if now - self._finished_at + self._asleep(now) > _IDLE_SECONDS else 0.0
-        )
+        return now - self._finished_at + self._asleep(now) > _PAUSE_SECONDS
+
+    # Events
 
     def _wait(self) -> list[Effect]:
+        """Wait for the next event, or until the session has something to do."""
         now = time.monotonic()
+        patience = max(0.0, self.session.next_tick(now) - now)
         try:
-            item = self._inbox.get(timeout=max(0.0, self.session.next_tick(now) - now))
+            event = self._inbox.get(timeout=patience)
         except queue.Empty:
             return self.session.tick(time.monotonic())
-        return self._feed(item)
+        return self._process(event)
 
-    def _feed(self, event: TransportEvent) -> list[Effect]:
+    def _process(self, event: TransportEvent) -> list[Effect]:
         now = time.monotonic()
         if self._connection is None or event.connection != self._connection.number:
             return self.session.tick(now)  # an event of an older connection
@@ -140,50 +164,66 @@ class Stub:
             return self.session.tick(now)
         return self.session.received(message, now)
 
-    def _do(self, effects: list[Effect]) -> Outcome | None:
+    # Effects
+
+    def _carry_out(self, effects: list[Effect]) -> Outcome | None:
+        """Carry out the effects and those that follow from them; return the outcome, if any."""
         outcome = None
-        pending = list(effects)
+        pending = deque(effects)
         while pending:
-            effect = pending.pop(0)
-            if isinstance(effect, Finish):
-                outcome = effect.outcome
-            elif isinstance(effect, Show):
-                self.show(effect.text)
-            elif isinstance(effect, Connect):
-                pending = self._connect() + pending
-            elif isinstance(effect, Send) and self._connection is not None:
-                now = time.monotonic()
-                until = self.session.give_up_at if self.session.busy else now + _PARTING_SECONDS
-                if now >= until:  # megabytes over a slow link: the error needs its time
-                    return self._do(self.session.tick(now))
-                try:
-                    self._connection.send(encode(effect.message), until=until)
-                except (OSError, WebSocketException) as error:
-                    self.close()
-                    # What else was to be sent is void, but a result that has come stays one.
-                    finish = [item for item in pending if isinstance(item, Finish)]
-                    pending = self.session.connection_lost(
-                        time.monotonic(), f"{type(error).__name__}: {error}"
-                    )
-                    pending += finish
+            effect = pending.popleft()
+            match effect:
+                case Finish():
+                    outcome = effect.outcome
+                case Show():
+                    self.show(effect.text)
+                case Connect():
+                    pending.extendleft(reversed(self._connect()))
+                case Send():
+                    failed = self._send(effect)
+                    if failed is not None:
+                        # The other messages were for the lost connection, but a result that has
+                        # arrived stays the result.
+                        finishes = [item for item in pending if isinstance(item, Finish)]
+                        pending = deque([*failed, *finishes])
         return outcome
+
+    def _send(self, effect: Send) -> list[Effect] | None:
+        """Send a message; return the effects that replace what was to follow, or None if sent."""
+        if self._connection is None:
+            return None
+        now = time.monotonic()
+        until = self.session.give_up_at
+        if not self.session.busy:
+            until = Deadline.after(_LAST_MESSAGE_SECONDS, now=now)
+        if until.has_passed(now):
+            # Sending megabytes took too long, and the named error needs its time.
+            return self.session.tick(now)
+        try:
+            self._connection.send(encode(effect.message), until=until)
+        except (OSError, WebSocketException) as error:
+            self.close()
+            return self.session.connection_lost(time.monotonic(), _describe(error))
+        return None
 
     def _connect(self) -> list[Effect]:
         self.close()
-        self._numbers += 1
+        self._number += 1
         try:
             headers = sign_upgrade(self.url, self.region, self.credentials(), time.time())
-            del headers["Host"]  # the library sends it, the same one
+            del headers["Host"]  # the library sends the same header itself
             # A connection that opens after the deadline would leave no time for a named error.
-            timeout = max(_SHORTEST_CONNECT_SECONDS, self.session.give_up_at - time.monotonic())
-            timeout = min(CONNECT_TIMEOUT_SECONDS, timeout)
+            left_s = self.session.give_up_at.remaining(time.monotonic())
+            timeout_s = min(CONNECT_TIMEOUT_SECONDS, max(_SHORTEST_CONNECT_SECONDS, left_s))
             self._connection = Connection(
-                self.url, headers, self._numbers, self._inbox, timeout_s=timeout
+                self.url, headers, self._number, self._inbox, timeout_s=timeout_s
             )
         except HandshakeRefusedError as error:
-            return self.session.refused(time.monotonic(), str(error))
+            return self.session.handshake_refused(time.monotonic(), str(error))
         except (OSError, WebSocketException) as error:
-            return self.session.connection_lost(
-                time.monotonic(), f"{type(error).__name__}: {error}"
-            )
+            return self.session.connection_lost(time.monotonic(), _describe(error))
         return self.session.connected(time.monotonic())
+
+
+def _describe(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,14 +1,13 @@
-"""The stub's WebSocket: one connection, one reader thread, messages and its end delivered into a queue.
+"""The stub's WebSocket: one connection and one reader thread, which puts its events into a queue.
 
-Frames of more than 32 KB make API Gateway close the connection with 1009, so a longer message
-leaves in several frames (RFC 6455, section 5.4); `send_text` does that for the relay's transport
+API Gateway closes a connection with code 1009 after a frame of more than 32 KB, so a longer message
+is sent in several frames (RFC 6455, section 5.4). `send_text` does that for the relay's transport
 too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 import queue
 import select
 import socket
@@ -20,15 +19,19 @@ from typing import Final, TypeAlias
 import websocket
 from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
 
+from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.limits import FRAME_BYTES
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# The limit is the frame's, so its header (at most 14 bytes, RFC 6455 section 5.2) has to fit in as
-# well.
+# The limit includes the frame's header (at most 14 bytes, RFC 6455 section 5.2).
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
-_FORBIDDEN: Final = frozenset({401, 403})
+_REFUSED: Final = frozenset({401, 403})
+# API Gateway counts as gone if TCP acknowledges nothing, or takes nothing, for this long.
 _UNACKNOWLEDGED_SECONDS: Final = 5
+_NO_STATUS_RECEIVED: Final = 1005  # RFC 6455, section 7.1.5
+_NORMAL_CLOSURE: Final = b"\x03\xe8"  # 1000
+_BODY_CHARACTERS: Final = 300  # of an error response that are worth showing
 
 
 class HandshakeRefusedError(Exception):
@@ -39,10 +42,10 @@ Inbox: TypeAlias = queue.SimpleQueue[TransportEvent]
 
 
 def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
-    """Have the system end a connection whose peer acknowledges nothing for so long; a send would block for minutes.
+    """Return options that end a connection whose peer acknowledges nothing for so many seconds.
 
-    Linux (so Lambda) can; elsewhere only pings find out.
-    https://man7.org/linux/man-pages/man7/tcp.7.html
+    Without them, a send would block for minutes. Linux has the option, and so Lambda; on other
+    systems only pings find a dead connection. https://man7.org/linux/man-pages/man7/tcp.7.html
     """
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return ()
@@ -52,23 +55,37 @@ def socket_options(unacknowledged_s: int) -> tuple[tuple[int, int, int], ...]:
 def send_text(
     connection: WebSocket, text: str, before_frame: Callable[[], None] = lambda: None
 ) -> None:
-    """Send one text message in frames that API Gateway accepts. Only one thread may send on a socket.
+    """Send one text message in frames that API Gateway accepts.
+
+    Only one thread may send on a socket.
+
+    Args:
+        connection: the open WebSocket.
+        text: the message.
+        before_frame: called before each frame.
 
     Raises:
         WebSocketException, OSError: the connection is gone.
     """
     data = text.encode()
-    starts = range(0, max(1, len(data)), FRAME_PAYLOAD_BYTES)
-    for start in starts:
-        piece = data[start : start + FRAME_PAYLOAD_BYTES]
-        opcode = ABNF.OPCODE_TEXT if start == 0 else ABNF.OPCODE_CONT
-        last = start + FRAME_PAYLOAD_BYTES >= len(data)
+    opcode = ABNF.OPCODE_TEXT
+    for start in range(0, max(1, len(data)), FRAME_PAYLOAD_BYTES):
+        end = start + FRAME_PAYLOAD_BYTES
+        is_last = end >= len(data)
         before_frame()
-        connection.send_frame(ABNF(int(last), 0, 0, 0, opcode, 1, piece))
+        connection.send_frame(ABNF(int(is_last), 0, 0, 0, opcode, 1, data[start:end]))
+        opcode = ABNF.OPCODE_CONT
 
 
 class Connection:
-    """An open connection. `number` tells its messages from those of the connections before it."""
+    """An open connection.
+
+    Attributes:
+        number: stands in its events, to tell them from those of earlier connections.
+        _inbox: the queue of its events.
+        _socket: websocket-client's connection; its lock guards frames.
+        _reader: the thread that blocks in `recv` until the connection ends.
+    """
 
     def __init__(
         self,
@@ -79,11 +96,11 @@ class Connection:
         *,
         timeout_s: float = CONNECT_TIMEOUT_SECONDS,
     ) -> None:
-        """Connect.
+        """Connect, and start the reader thread.
 
         Raises:
-            HandshakeRefusedError: the gateway refuses this caller.
-            OSError, WebSocketException: it cannot be reached, or not now.
+            HandshakeRefusedError: API Gateway refuses this caller.
+            OSError, WebSocketException: API Gateway cannot be reached.
         """
         self.number = number
         self._inbox = inbox
@@ -97,10 +114,11 @@ class Connection:
                 enable_multithread=True,
             )
         except WebSocketBadStatusException as error:
-            if error.status_code in _FORBIDDEN:
-                body = (error.resp_body or b"").decode(errors="replace")[:300]
+            if error.status_code in _REFUSED:
+                body = (error.resp_body or b"").decode(errors="replace")
                 raise HandshakeRefusedError(
-                    f"API Gateway refused the connection (HTTP {error.status_code}): {body}"
+                    f"API Gateway refused the connection (HTTP {error.status_code}): "
+                    f"{body[:_BODY_CHARACTERS]}"
                 ) from None
             raise
         self._socket.settimeout(None)
@@ -109,51 +127,55 @@ class Connection:
         )
         self._reader.start()
 
-    def send(self, text: str, *, until: float = math.inf) -> None:
+    def send(self, text: str, *, until: Deadline = NEVER) -> None:
         """Send a message.
 
         Args:
-            text: it.
-            until: when to give up, on the monotonic clock. The socket's own timeout would be the
-                reader's, too.
+            text: the message.
+            until: when to give up. (A timeout of the socket would be the reader's, too.)
 
         Raises:
             WebSocketException, OSError: the connection is gone, or the gateway takes nothing.
         """
+        send_text(self._socket, text, lambda: self._wait_until_writable(until))
 
-        def wait() -> None:
-            raw = self._socket.sock
-            left = min(_UNACKNOWLEDGED_SECONDS, max(0.0, until - time.monotonic()))
-            try:
-                takes = raw is None or select.select([], [raw], [], left)[1]
-            except ValueError as error:  # the reader has closed it at this moment
-                raise ConnectionError(str(error)) from error
-            if not takes:
-                raise TimeoutError("the gateway takes nothing")
-
-        send_text(self._socket, text, wait)
+    def _wait_until_writable(self, until: Deadline) -> None:
+        raw = self._socket.sock
+        if raw is None:
+            return  # closed: sending raises the right error
+        left_s = min(_UNACKNOWLEDGED_SECONDS, until.remaining(time.monotonic()))
+        try:
+            _, writable, _ = select.select([], [raw], [], left_s)
+        except ValueError as error:  # the reader has closed the socket at this moment
+            raise ConnectionError(str(error)) from error
+        if not writable:
+            raise TimeoutError("the gateway takes nothing")
 
     def unread(self) -> bool:
-        """Tell whether something (a message, or the connection's end) waits on the socket at this moment.
+        """Tell whether a message, or the connection's end, waits on the socket.
 
-        After Lambda has thawed a frozen environment the reader thread may not have run yet.
+        After Lambda has thawed a frozen environment, the reader thread may not have run yet.
         """
         raw = self._socket.sock
-        try:
-            return raw is None or bool(select.select([raw], [], [], 0)[0])
-        except (OSError, ValueError):  # the reader, thawed at the same moment, has closed it
+        if raw is None:
             return True
+        try:
+            readable, _, _ = select.select([raw], [], [], 0)
+        except (OSError, ValueError):  # the reader has closed the socket at this moment
+            return True
+        return bool(readable)
 
     def close(self) -> None:
-        """Close from this end.
+        """Close from this end, and wait for the reader thread's end.
 
-        The reader ends at once; closing alone would leave it blocked in the kernel.
+        The socket is shut down first: closing alone would leave the reader blocked in the kernel.
         """
         raw = self._socket.sock
         if raw is not None:
             with contextlib.suppress(OSError, WebSocketException, ValueError):
-                if select.select([], [raw], [], 0)[1]:  # else a farewell would wait for room
-                    self._socket.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
+                _, writable, _ = select.select([], [raw], [], 0)
+                if writable:  # a close frame is not worth a wait
+                    self._socket.send(_NORMAL_CLOSURE, ABNF.OPCODE_CLOSE)
             with contextlib.suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)
         if threading.current_thread() is not self._reader:
@@ -162,19 +184,32 @@ class Connection:
             raw.close()
 
     def _read(self) -> None:
+        """Report messages until the connection ends, then report its end. The reader's thread."""
         try:
-            while True:
-                opcode, data = self._socket.recv_data()
-                if opcode == ABNF.OPCODE_CLOSE:
-                    code = int.from_bytes(data[:2], "big") if len(data) > 1 else 1005
-                    why = f"API Gateway closed the connection ({code} {data[2:].decode(errors='replace')})".strip()
-                    break
-                if opcode == ABNF.OPCODE_TEXT:
-                    self._inbox.put(TextReceived(self.number, data.decode(errors="replace")))
+            reason = self._read_to_end()
         except (OSError, WebSocketException, ValueError, AttributeError) as error:
-            why = f"{type(error).__name__}: {error}"
+            # `ValueError` and `AttributeError`: `close` has taken the socket away at this moment.
+            reason = f"{type(error).__name__}: {error}"
         raw = self._socket.sock
         if raw is not None:
             with contextlib.suppress(OSError):
-                raw.shutdown(socket.SHUT_RDWR)  # the gateway need not wait for our end of it
-        self._inbox.put(Closed(self.number, why))
+                raw.shutdown(socket.SHUT_RDWR)  # the gateway need not wait for this end's close
+        self._inbox.put(Closed(self.number, reason))
+
+    def _read_to_end(self) -> str:
+        """Report messages until API Gateway closes the connection; return its reason."""
+        while True:
+            opcode, data = self._socket.recv_data()
+            if opcode == ABNF.OPCODE_CLOSE:
+                return _describe_close(data)
+            if opcode == ABNF.OPCODE_TEXT:
+                self._inbox.put(TextReceived(self.number, data.decode(errors="replace")))
+
+
+def _describe_close(data: bytes) -> str:
+    """Describe a close frame: two bytes of status code and a text, or nothing."""
+    code = _NO_STATUS_RECEIVED
+    if len(data) > 1:
+        code = int.from_bytes(data[:2], "big")
+    text = data[2:].decode(errors="replace")
+    return f"API Gateway closed the connection ({code} {text})"

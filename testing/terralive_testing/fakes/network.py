@@ -368,7 +368,7 @@ class StubActor:
         if self.link is not None:
             self._hang_up(self.link)
         self._opening = True
-        patience = min(10.0, max(0.1, self.session.give_up_at - network.now))
+        patience = min(10.0, max(0.1, self.session.give_up_at.at - network.now))
         takes = network.latency()
         call = self.invocation
         away = network.now + takes < self.away_until
@@ -386,7 +386,7 @@ class StubActor:
             arn = f"arn:aws:sts::1:assumed-role/role-of-{self.function}/{self.function}"
             self.link = None if failed else self._network.open(self, ApiStage.STUB, arn)
         except PermissionError:
-            self._do(self.session.refused(now, "HTTP 403"))
+            self._do(self.session.handshake_refused(now, "HTTP 403"))
             return
         self.reconnects += 1
         self._do(

@@ -143,7 +143,7 @@ def test_a_result_counts_where_its_thanks_cannot_be_sent(monkeypatch: pytest.Mon
         assert connection is not None
         send = connection.send
 
-        def refuses_done(text: str, *, until: float) -> None:
+        def refuses_done(text: str, *, until: Deadline) -> None:
             if '"done"' in text:
                 raise ConnectionResetError("gone")
             send(text, until=until)

@@ -1,0 +1,139 @@
+"""The states of a stub's session: its connection, and the invocation under way with its phase.
+
+Each state holds only what exists in it. Only `session.py` changes them. Times are seconds of one
+monotonic clock. A timer is a `Deadline`; `NEVER` means that the timer does not run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+from terralive_stub.protocol.chunks import Assembler
+from terralive_stub.protocol.deadline import NEVER, Deadline
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
+from terralive_stub.protocol.wire import Chunk
+
+# API Gateway ends a connection at its limits, so an invocation does not begin on one that is close
+# to them.
+_OLD_SECONDS: Final = CONNECTION_SECONDS - 60
+_IDLE_SECONDS: Final = IDLE_SECONDS - 30
+
+
+@dataclass(slots=True)
+class Down:
+    """There is no connection.
+
+    Attributes:
+        reconnect_at: when the next attempt begins; `NEVER` without an invocation.
+    """
+
+    reconnect_at: Deadline = NEVER
+
+
+@dataclass(slots=True)
+class Opening:
+    """A connection is being opened.
+
+    Attributes:
+        open_by: a connection that is not open by then counts as lost.
+    """
+
+    open_by: Deadline
+
+
+@dataclass(slots=True)
+class Up:
+    """A connection is open.
+
+    Attributes:
+        opened: when it was opened.
+        last_message: when its last message arrived.
+    """
+
+    opened: float
+    last_message: float
+
+    def is_worn_out(self, now: float) -> bool:
+        """Tell whether API Gateway may end the connection during an invocation."""
+        is_old = now - self.opened > _OLD_SECONDS
+        is_idle = now - self.last_message > _IDLE_SECONDS
+        return is_old or is_idle
+
+    def add_sleep(self, asleep_s: float) -> None:
+        """Count time in which the monotonic clock stood still as the connection's age."""
+        self.opened -= asleep_s
+        self.last_message -= asleep_s
+
+
+ConnectionState: TypeAlias = Down | Opening | Up
+
+
+@dataclass(slots=True)
+class Offered:
+    """No relay has acknowledged the invocation yet.
+
+    Attributes:
+        chunks: the invocation as it was sent last; () before it is sent for the first time.
+        times_sent: how often it was sent in full.
+        acknowledge_by: a connection on which no acknowledgement arrives by then is replaced.
+        send_again_at: when the invocation is sent again on the same connection.
+    """
+
+    chunks: tuple[Chunk, ...] = ()
+    times_sent: int = 0
+    acknowledge_by: Deadline = NEVER
+    send_again_at: Deadline = NEVER
+
+    def stop_timers(self) -> None:
+        self.acknowledge_by = self.send_again_at = NEVER
+
+    def next_timer(self) -> Deadline:
+        return min(self.acknowledge_by, self.send_again_at)
+
+
+@dataclass(slots=True)
+class Owned:
+    """A relay has acknowledged the invocation, or has begun to send its result.
+
+    Attributes:
+        confirmed_at: when a relay last reported that it owns the invocation.
+        ask_at: when the relay is asked for the invocation's state.
+        answer_by: a connection on which that question is not answered by then is replaced.
+        handler_has_ended: a part of the result has arrived, so the handler does not run any more.
+    """
+
+    confirmed_at: float
+    ask_at: Deadline
+    answer_by: Deadline = NEVER
+    handler_has_ended: bool = False
+
+    def stop_timers(self) -> None:
+        self.ask_at = self.answer_by = NEVER
+
+    def next_timer(self) -> Deadline:
+        return min(self.ask_at, self.answer_by)
+
+
+@dataclass(slots=True)
+class Current:
+    """The invocation under way.
+
+    Attributes:
+        invocation: the invocation itself, with its deadline.
+        began: when the session received it.
+        phase: whether a relay owns it.
+        assembler: assembles its result.
+        printed_characters: how many characters of the handler's output have been printed here.
+        last_trouble: what went wrong last, in words for the error message; "" for nothing.
+        failures: waits before a reconnect or a repetition since the last message arrived.
+    """
+
+    invocation: Invocation
+    began: float
+    phase: Offered | Owned = field(default_factory=Offered)
+    assembler: Assembler = field(default_factory=Assembler)
+    printed_characters: int = 0
+    last_trouble: str = ""
+    failures: int = 0
