@@ -1,7 +1,8 @@
-"""What a stub image runs: `python3 -m terralive_stub.container URL REGION APP STAGE`.
+"""The entry point of a stub image: `python3 -m terralive_stub.container URL REGION APP STAGE`.
 
-One image serves every stage: a function's `image_config.command` carries what a zip has baked in.
-The order of the arguments is a promise to images that are already in a registry.
+One image serves every stage: a function's `image_config.command` carries the settings that a zip
+contains as a file. The order of the arguments must not change, because images that are already in a
+registry expect it.
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 """
 
@@ -19,7 +20,8 @@ _ARGUMENTS = 4
 def main(arguments: Sequence[str]) -> NoReturn:
     if len(arguments) != _ARGUMENTS:
         sys.exit(
-            "This is terralive's stub: `terralive start` puts it, with its arguments, in a function's place."
+            "This is terralive's stub. `terralive start` puts it in a function's place, with its "
+            "arguments."
         )
     url, region, app, stage = arguments
     take_over(make_stub(url, region, app, stage))

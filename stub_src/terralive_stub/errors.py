@@ -1,7 +1,7 @@
-"""The one base class of every error that a terralive user may see.
+"""The base class of every error that a terralive user may see.
 
-It stands on the ground floor so that every part can raise it; only the command line prints it.
-Subclasses name a family by its exit code:
+It is in this package so that every part can raise it; only the command line prints it. A subclass
+is a family of errors with one exit code:
 
     TerraliveError            1  failed
     +-- ConfigurationError    2  usage or configuration
@@ -16,12 +16,12 @@ from typing import ClassVar
 
 
 class TerraliveError(Exception):
-    """Something went wrong that the user can act on.
+    """A failure that the user can act on.
 
     Args:
         reference: a kebab-case name that stays the same across releases (`stage-protected`).
         message: what happened, where and why, in a plain sentence or a few lines.
-        hint: what to do next.
+        hint: the next step for the user.
     """
 
     exit_code: ClassVar[int] = 1
@@ -34,7 +34,7 @@ class TerraliveError(Exception):
 
 
 class ConfigurationError(TerraliveError):
-    """The command line or the configuration asks for something that cannot be."""
+    """The command line or the configuration is invalid, or asks for something impossible."""
 
     exit_code = 2
 
@@ -46,12 +46,12 @@ class TerraformError(TerraliveError):
 
 
 class CredentialsError(TerraliveError):
-    """AWS does not know the caller, cannot be reached, or refuses the call."""
+    """AWS does not know the caller, denies the call, or cannot be reached."""
 
     exit_code = 4
 
 
 class StageHeldError(TerraliveError):
-    """Somebody else's relay holds the stage's lease."""
+    """Another person's relay holds the stage's lease."""
 
     exit_code = 5

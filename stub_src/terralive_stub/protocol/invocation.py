@@ -1,4 +1,4 @@
-"""An invocation and its outcome, as every part of terralive passes them on.
+"""An invocation and its outcome, the values that every part of terralive passes on.
 
 The fields are those of Lambda's Runtime API
 (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html); event and response are raw bytes,
@@ -16,17 +16,17 @@ from terralive_stub.protocol.deadline import Deadline
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One request from Lambda, named by its AWS request id.
+    """One request from Lambda.
 
     Attributes:
         request_id: the AWS request id.
         function_name: the function's name, without qualifier.
-        function_arn: the ARN that was invoked (with its qualifier, if any).
+        function_arn: the ARN that was invoked, with its qualifier, if any.
         deadline: when Lambda ends the invocation, on this process's clock.
-        event: the event's bytes, exactly as the Runtime API gave them.
-        environment: the function's whole environment in Lambda, the role's credentials and Lambda's
-            reserved variables (`AWS_LAMBDA_FUNCTION_VERSION`, `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …)
-            among it. Never log it.
+        event: the event's bytes, exactly as the Runtime API returned them.
+        environment: all environment variables of the function in Lambda, including the role's
+            credentials and Lambda's reserved variables (`AWS_LAMBDA_FUNCTION_VERSION`,
+            `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …). Never log it.
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
@@ -45,7 +45,12 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """A part of what a handler has printed; `start` characters were before it."""
+    """A part of a handler's output.
+
+    Attributes:
+        start: the number of characters before this part.
+        text: the part.
+    """
 
     start: int = 0
     text: str = field(repr=False, default="")
@@ -56,15 +61,15 @@ NOTHING_PRINTED: Final = Printed()
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a handler made of an invocation.
+    """The result of an invocation: a response or an error.
 
     Attributes:
-        body: the response's bytes; for an error the JSON document that the Runtime API's
-            `/invocation/{id}/error` takes (`errorMessage`, `errorType`, `stackTrace`), in whatever
-            shape the handler's own runtime gives it.
+        body: the response's bytes. For an error, the JSON document that the Runtime API's
+            `/invocation/{id}/error` takes (`errorMessage`, `errorType`, `stackTrace`), in the shape
+            that the handler's own runtime gives it.
         error_type: the `Lambda-Runtime-Function-Error-Type` of an error (`Unhandled`,
             `Runtime.ImportModuleError`, …); "" for a success.
-        logs: what it printed last, for Lambda's log; nothing where logs are not forwarded.
+        logs: the handler's last output, for Lambda's log; nothing if logs are not forwarded.
     """
 
     body: bytes = field(repr=False)

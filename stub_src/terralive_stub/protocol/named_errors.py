@@ -1,9 +1,9 @@
-"""What a stub answers when no handler could: named errors, and for HTTP callers a 503 that says what to do.
+"""The outcomes of invocations that no handler answered: named errors, and a 503 for HTTP callers.
 
-An invocation that no handler answered must never look like a success. Everything but an HTTP-shaped
-event gets an error, so that queues and streams retry and lose nothing. An HTTP caller would see
-only `Internal Server Error` of an error, so it gets a `503` with the text instead (a Lambda proxy
-response:
+Such an invocation must never look like a success. Its outcome is an error, so that queues and
+streams retry and lose nothing. The one exception is an event of an HTTP caller: for an error, API
+Gateway would show only `Internal Server Error`, so the outcome is a `503` with the text (a Lambda
+proxy response:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 """
 
@@ -31,13 +31,12 @@ class ErrorName(StrEnum):
     TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 
-# The largest HTTP-shaped prefix worth looking at: the markers below stand anywhere in an event,
-# which can be megabytes.
+# Larger events are not parsed: no HTTP event is larger than Lambda's limit, with room to spare.
 _PARSE_AT_MOST: Final = 8 * 1024 * 1024
 
 
-def outcome_for_caller(invocation: Invocation, refusal: ErrorName, message: str) -> Outcome:
-    """Give the outcome of an invocation that no handler answered."""
+def outcome_for_caller(invocation: Invocation, name: ErrorName, message: str) -> Outcome:
+    """Return the outcome of an invocation that no handler answered."""
     if is_http(invocation.event):
         response = {
             "statusCode": 503,
@@ -46,54 +45,65 @@ def outcome_for_caller(invocation: Invocation, refusal: ErrorName, message: str)
                 "cache-control": "no-store",
                 "retry-after": "5",
             },
-            "body": f"{refusal}: {message}\n",
+            "body": f"{name}: {message}\n",
             "isBase64Encoded": False,
         }
         return Outcome(json.dumps(response).encode())
-    return error_outcome(refusal, message)
+    return error_outcome(name, message)
 
 
-def error_outcome(refusal: ErrorName, message: str) -> Outcome:
-    """Give an error in the shape of the Runtime API."""
-    document = {"errorMessage": message, "errorType": str(refusal), "stackTrace": []}
-    return Outcome(json.dumps(document).encode(), error_type=str(refusal))
+def error_outcome(name: ErrorName, message: str) -> Outcome:
+    """Return an error in the shape of the Runtime API."""
+    document = {"errorMessage": message, "errorType": str(name), "stackTrace": []}
+    return Outcome(json.dumps(document).encode(), error_type=str(name))
 
 
 def is_http(event: bytes) -> bool:
-    """Tell whether an HTTP caller waits: API Gateway (payload 1.0 and 2.0), function URLs, load balancers.
+    """Tell whether an HTTP caller waits for the response.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/services-alb.html, services-apigateway.html,
-    urls-invocation.html.
+    Such an event comes from API Gateway (payload 1.0 or 2.0), a function URL or a load balancer:
+    https://docs.aws.amazon.com/lambda/latest/dg/services-apigateway.html, urls-invocation.html,
+    services-alb.html.
     """
-    if len(event) > _PARSE_AT_MOST or not (b'"requestContext"' in event and b"ttp" in event):
+    if len(event) > _PARSE_AT_MOST:
+        return False
+    # Parsing costs a small CPU much time, and all shapes have these texts: `http` or `httpMethod`.
+    if b'"requestContext"' not in event or b"ttp" not in event:
         return False
     document = parse_object(event)
     context = document.get("requestContext")
-    if not isinstance(context, dict) or "methodArn" in document or "routeArn" in document:
-        return False  # a Lambda authorizer's request looks like HTTP, but its answer is a policy
-    payload_2 = isinstance(context.get("http"), dict)
-    payload_1 = isinstance(document.get("httpMethod"), str) and (
-        "resourcePath" in context or "elb" in context
-    )
-    return payload_2 or payload_1
+    if not isinstance(context, dict):
+        return False
+    if "methodArn" in document or "routeArn" in document:
+        # The request of a Lambda authorizer has an HTTP shape, but its response is a policy.
+        return False
+    if isinstance(context.get("http"), dict):
+        return True  # payload 2.0, or a function URL
+    is_http_method = isinstance(document.get("httpMethod"), str)
+    return is_http_method and ("resourcePath" in context or "elb" in context)
 
 
 def describe_no_relay(notice: NoRelay, *, app: str, stage: str) -> str:
-    """Say who was connected last, until when, and what to do."""
-    start = f"start one with `terralive start --stage {stage}`, or put the deployed code back with `terralive restore`"
+    """Describe which relay was connected last, until when, and what to do."""
+    start = (
+        f"start one with `terralive start --stage {stage}`, or put the deployed code back with "
+        "`terralive restore`"
+    )
     where = f"app {app!r}, stage {stage!r}"
     if notice.reason == "not-served":
         return (
-            f"The relay of {notice.owner} on {notice.machine} is connected to {where}, but does not serve this "
-            "function: restart it so that it reads the configuration again."
+            f"The relay of {notice.owner} on {notice.machine} is connected to {where}, but does not "
+            "serve this function: restart it so that it reads the configuration again."
         )
     if not notice.owner:
         return f"No relay is connected to {where}, and none has been yet: {start}."
+    since = _utc(notice.since_ms)
+    until = _utc(notice.until_ms)
     return (
         f"No relay is connected to {where}: the last one was {notice.owner}'s on {notice.machine}, "
-        f"from {_clock(notice.since_ms)} to {_clock(notice.until_ms)}; {start}."
+        f"from {since} to {until}; {start}."
     )
 
 
-def _clock(milliseconds: int) -> str:
+def _utc(milliseconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(milliseconds / 1000))

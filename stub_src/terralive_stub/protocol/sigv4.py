@@ -1,6 +1,7 @@
 """Signature Version 4 for a WebSocket upgrade, in the standard library only.
 
-A stub may have 128 MB and so a fraction of a CPU, where importing botocore costs seconds. Rules:
+A stub may have 128 MB and so a fraction of a CPU, with which importing botocore takes seconds.
+Rules:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for
 WebSocket APIs,
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html.
@@ -35,7 +36,7 @@ class Credentials:
         """Read the variables that Lambda sets for the function's role.
 
         Raises:
-            KeyError: there are none.
+            KeyError: a variable is missing.
         """
         return cls(
             access_key_id=environ["AWS_ACCESS_KEY_ID"],
@@ -45,15 +46,16 @@ class Credentials:
 
 
 def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) -> dict[str, str]:
-    """Give the headers that sign the GET request of a WebSocket upgrade.
+    """Return the headers that sign the GET request of a WebSocket upgrade.
 
     Args:
-        url: the `wss://` (or, in the sandbox, `ws://`) address, with its query if any.
+        url: the `wss://` (or, in the sandbox, `ws://`) URL, with its query, if any.
         region: the API's region.
-        credentials: who connects.
+        credentials: the caller's credentials.
         now: seconds since the Unix epoch; AWS accepts five minutes of difference.
 
-    Returns: `Host`, `X-Amz-Date`, `Authorization` and, for temporary credentials,
+    Returns:
+        `Host`, `X-Amz-Date`, `Authorization` and, for temporary credentials,
         `X-Amz-Security-Token`.
     """
     parts = urlsplit(url)
@@ -62,6 +64,7 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
         host = f"[{host}]"  # IPv6
     if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
         host = f"{host}:{parts.port}"
+    # Step 1: the canonical request, with its headers and query parameters sorted.
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     signed = {"host": host, "x-amz-date": stamp}
     if credentials.session_token:
@@ -83,10 +86,12 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
             _EMPTY_HASH,
         ]
     )
+    # Step 2: the string to sign.
     scope = f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
     to_sign = "\n".join(
         ["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()]
     )
+    # Step 3: the signature, with a key that is derived for this day, region and service.
     key = f"AWS4{credentials.secret_access_key}".encode()
     for step in (stamp[:8], region, SERVICE, "aws4_request"):
         key = hmac.digest(key, step.encode(), "sha256")

@@ -1,13 +1,12 @@
-"""Wire protocol v1: the messages that stub, broker and relay exchange. No sockets, no clock, no threads.
+"""The wire protocol, version 1: JSON text messages through API Gateway. Pure: no I/O, no clock.
 
-A message is one JSON object in one WebSocket text message, with `v` (the protocol's version) and
-`action` (its type); every other key is a field of the dataclass below. `decode` is the only way in:
-it raises `ProtocolError` on anything malformed, and ignores keys it does not know so that a later
-version can add some. `encode` is the only way out.
+A message is an object with `v`, `action` and the fields of one of the dataclasses below. `decode`
+is the only way to read one: it raises `ProtocolError` for a malformed message, and ignores unknown
+keys so that a later version can add some. `encode` is the only way to write one.
 
-`peer` names a WebSocket connection id of API Gateway. The broker sets it when it passes a stub's
-message on; a relay's answer carries it back. A stub's own `peer` is always overwritten, so it
-cannot speak for another connection.
+`peer` is the id of a stub's WebSocket connection at API Gateway. The broker sets it when it passes
+a stub's message on, and a relay's answer returns it. The broker overwrites a stub's own `peer`, so
+a stub cannot speak for another connection.
 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
     relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
@@ -31,39 +30,54 @@ from typing import ClassVar, Final, TypeAlias
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 
 VERSION: Final = 1
+# Limits of this protocol, so that a peer cannot make a message's fields arbitrarily large.
 TEXT_CHARACTERS: Final = 4096
 LIST_ITEMS: Final = 4096
 NAME_CHARACTERS: Final = 256
+# Characters of a peer's value that an error message repeats.
+_SHOWN_VERSION: Final = 40
+_SHOWN_ACTION: Final = 60
 
 Name: TypeAlias = str
-"""What a machine made: an id of AWS's, a function's name, a word of this protocol's. Printable ASCII without spaces, at
-most 256 characters: it goes into table keys, HTTP headers and log lines, and every answer that repeats it still fits.
+"""An identifier: an id that AWS made, a function's name, or a word of this protocol.
+
+Printable ASCII without spaces, at most 256 characters. It is used in table keys, HTTP headers and
+log lines, and a message that repeats it must not exceed API Gateway's limit.
 """
 
 
 class ProtocolError(Exception):
-    """A message that no speaker of this protocol sends. The session that got it stays usable."""
+    """A message that violates the protocol. The session that received it stays usable."""
 
 
 class GatewayError(ProtocolError):
-    """API Gateway's own word that one of this connection's messages got lost; it does not say which.
+    """API Gateway's own error: it lost one of this connection's messages, without saying which one.
 
-    `{"message": "Internal server error", "connectionId": …, "requestId": …}` where the broker
-    failed or was throttled.
+    `{"message": "Internal server error", "connectionId": …, "requestId": …}` if the broker failed
+    or was throttled.
     """
 
 
 class Kind(StrEnum):
-    """What a chunk is a part of."""
+    """The payload that a chunk is a part of."""
 
     INVOKE = "invoke"
     RESULT = "result"
-    LOGS = "logs"  # what a handler has printed so far: always one part, never answered
+    LOGS = "logs"  # a running handler's output: always one part, and never acknowledged
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """A relay asks for the stage's lease. `relay` names one life of one relay process."""
+    """A relay asks for the stage's lease.
+
+    Attributes:
+        relay: a random id of one run of a relay process.
+        functions: the names of the functions that it serves.
+        owner: the person's name.
+        machine: the machine's name.
+        takeover: the person asks to take the lease from another person.
+        renewal: the relay's old connection is alive, and the relay closes it itself.
+    """
 
     ACTION: ClassVar[str] = "hello"
     relay: Name
@@ -71,12 +85,19 @@ class Hello:
     owner: str
     machine: str
     takeover: bool = False
-    renewal: bool = False  # its old connection is alive, and it closes that one itself
+    renewal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The lease is this relay's until `expires_ms` (broker's clock, ms since the epoch) unless it is renewed."""
+    """The relay holds the lease.
+
+    Attributes:
+        relay: the relay's id, as in `Hello`.
+        expires_ms: when the lease ends unless it is renewed, in milliseconds since the Unix epoch
+            on the broker's clock.
+        heartbeat_ms: the interval at which the relay must renew it, in milliseconds.
+    """
 
     ACTION: ClassVar[str] = "welcome"
     relay: Name
@@ -86,7 +107,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class LeaseRefused:
-    """The lease is somebody else's."""
+    """Another relay holds the lease, since `since_ms` (milliseconds since the Unix epoch)."""
 
     ACTION: ClassVar[str] = "refused"
     owner: str
@@ -96,7 +117,7 @@ class LeaseRefused:
 
 @dataclass(frozen=True, slots=True)
 class TakenOver:
-    """The lease has moved to somebody who asked for it explicitly."""
+    """Another person has taken the lease over, by an explicit request."""
 
     ACTION: ClassVar[str] = "taken-over"
     owner: str
@@ -105,7 +126,7 @@ class TakenOver:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Renews the lease and keeps the connection from idling; answered by a Welcome."""
+    """Renews the lease and keeps the connection from being idle. The answer is a Welcome."""
 
     ACTION: ClassVar[str] = "heartbeat"
     relay: Name
@@ -113,9 +134,9 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The relay leaves.
+    """The relay stops: from now on stubs fail at once instead of waiting for it.
 
-    From now on stubs fail at once instead of waiting for it; answered by Released.
+    The answer is Released.
     """
 
     ACTION: ClassVar[str] = "goodbye"
@@ -124,9 +145,9 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """The lease has been given back.
+    """The lease has been given back, and the relay can close its connection.
 
-    Closing before that could make the relay look lost instead of gone.
+    If it closed the connection earlier, the broker could count the relay as lost.
     """
 
     ACTION: ClassVar[str] = "released"
@@ -135,9 +156,18 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One part of a payload.
+    """One part of a payload. See `terralive_stub.protocol.chunks`.
 
-    See `terralive_stub.protocol.chunks`. `size` is the whole encoded payload's length in bytes.
+    Attributes:
+        kind: the payload's kind.
+        request_id: the invocation's AWS request id.
+        function: the function's name.
+        part: the part's number, from 0.
+        parts: the number of parts.
+        size: the length of the whole encoded payload, in bytes.
+        encoding: how the payload is encoded.
+        data: this part of the encoded payload.
+        peer: the stub's connection; see the module's docstring.
     """
 
     ACTION: ClassVar[str] = "chunk"
@@ -154,7 +184,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The invocation is fully received and owned by this relay, which is running it."""
+    """The relay has received the whole invocation, owns it and is running it."""
 
     ACTION: ClassVar[str] = "ack"
     request_id: Name
@@ -164,9 +194,10 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Some parts of a payload have not come; please send them again. No parts: please wait, there is no room yet.
+    """Some parts of a payload have not arrived and must be sent again.
 
-    Each part is named once: it may be 96,000 bytes.
+    Without parts, the sender must wait: the receiver has no memory for the payload yet. No part is
+    named twice, because each may have 96,000 bytes.
     """
 
     ACTION: ClassVar[str] = "missing"
@@ -179,9 +210,9 @@ class Missing:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A stub asks how an acknowledged invocation stands.
+    """A stub asks for the state of an acknowledged invocation.
 
-    Answered by Ack, by the result, or by Unknown.
+    The answer is Ack (it is running), its result, or Unknown.
     """
 
     ACTION: ClassVar[str] = "resume"
@@ -192,7 +223,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The result has arrived."""
+    """The stub has received the result."""
 
     ACTION: ClassVar[str] = "done"
     request_id: Name
@@ -202,7 +233,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """This relay has never owned that invocation (it was restarted since)."""
+    """This relay has never owned that invocation; it was restarted since."""
 
     ACTION: ClassVar[str] = "unknown"
     request_id: Name
@@ -212,11 +243,17 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class NoRelay:
-    """Nobody can take the invocation.
+    """No relay can take the invocation.
 
-    `owner` and `machine` say who was connected last, from `since_ms` until `until_ms`; empty and 0
-    if nobody ever was. `retry_ms` > 0: the relay lost its connection a moment ago and may be back,
-    so ask again after that time.
+    Attributes:
+        request_id: the invocation's AWS request id.
+        owner: the person whose relay was connected last; "" if there has been none.
+        machine: that relay's machine.
+        since_ms: when it connected, in milliseconds since the Unix epoch; 0 if there has been none.
+        until_ms: when it left.
+        retry_ms: if not 0, the relay lost its connection a moment ago and may return: the stub asks
+            again after this time.
+        reason: why, in a word of this protocol.
     """
 
     ACTION: ClassVar[str] = "no-relay"
@@ -231,7 +268,7 @@ class NoRelay:
 
 @dataclass(frozen=True, slots=True)
 class Undeliverable:
-    """A relay's answer found the stub's connection gone; the stub will come back and ask."""
+    """The stub's connection was gone when a relay's answer came; the stub reconnects and asks."""
 
     ACTION: ClassVar[str] = "undeliverable"
     request_id: Name
@@ -240,7 +277,7 @@ class Undeliverable:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The broker refuses a message; `reference` is kebab-case as in every terralive error."""
+    """The broker refuses a message. `reference` is kebab-case, as in every terralive error."""
 
     ACTION: ClassVar[str] = "problem"
     reference: Name
@@ -293,21 +330,20 @@ _NAME: Final = re.compile("[!-~]*")
 
 
 def encode(message: Message) -> str:
-    """Give the message's JSON text, at most 128 KB long.
+    """Return the message's JSON text, at most 128 KB long.
 
     Raises:
-        ProtocolError: the message would be larger than API Gateway lets through.
+        ProtocolError: the message would be larger than API Gateway accepts.
     """
     document: dict[str, object] = {"v": VERSION, "action": message.ACTION}
     for item in fields(message):
         value = getattr(message, item.name)
-        document[item.name] = (
-            base64.b64encode(value).decode("ascii") if isinstance(value, bytes) else value
-        )
+        if isinstance(value, bytes):
+            value = base64.b64encode(value).decode("ascii")
+        document[item.name] = value
+    # json.dumps escapes all characters beyond ASCII, so characters are bytes.
     text = json.dumps(document, separators=(",", ":"))
-    if (
-        len(text) > MESSAGE_BYTES
-    ):  # json.dumps escapes everything that is not ASCII: characters are bytes
+    if len(text) > MESSAGE_BYTES:
         raise ProtocolError(
             f"{message.ACTION}: {len(text)} bytes, but a WebSocket message holds {MESSAGE_BYTES}"
         )
@@ -319,9 +355,25 @@ def decode(text: str) -> Message:
 
     Raises:
         GatewayError: it is API Gateway's own error.
-        ProtocolError: not JSON, not an object, another version, an unknown action, a missing or
-            ill-typed field.
+        ProtocolError: not JSON, not an object, another version, an unknown action, or a field that
+            is missing or has the wrong type.
     """
+    document = _parse(text)
+    _check_gateway_error(document)
+    _check_version(document)
+    kind = _message_type(document)
+    values: dict[str, object] = {}
+    for item in fields(kind):
+        where = f"{kind.ACTION}.{item.name}"
+        if item.name in document:
+            read = _READERS[str(item.type)]
+            values[item.name] = read(document[item.name], where)
+        elif item.default is MISSING:
+            raise ProtocolError(f"{where} is missing")
+    return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
+
+
+def _parse(text: str) -> dict[str, object]:
     if len(text) > MESSAGE_BYTES:
         raise ProtocolError(
             f"a message of {len(text)} characters; API Gateway lets {MESSAGE_BYTES} bytes through"
@@ -332,40 +384,43 @@ def decode(text: str) -> Message:
         raise ProtocolError(f"not JSON: {error}") from None
     if not isinstance(document, dict):
         raise ProtocolError("not a JSON object")
-    if (
-        "v" not in document
-        and isinstance(document.get("message"), str)
-        and "connectionId" in document
-    ):
-        raise GatewayError(f"API Gateway: {document['message']!r:.80}")
+    return document
+
+
+def _check_gateway_error(document: dict[str, object]) -> None:
+    message = document.get("message")
+    if "v" not in document and isinstance(message, str) and "connectionId" in document:
+        raise GatewayError(f"API Gateway: {message!r:.80}")
+
+
+def _check_version(document: dict[str, object]) -> None:
     version = document.get("v")
-    if type(version) is not int or version != VERSION:
-        found = (
-            repr(version)[:40] if isinstance(version, int | str | None) else type(version).__name__
-        )
-        raise ProtocolError(f"protocol version {found}, but this is version {VERSION}")
+    if type(version) is int and version == VERSION:  # True is an int, but no version
+        return
+    found = type(version).__name__
+    if isinstance(version, int | str | None):
+        found = repr(version)[:_SHOWN_VERSION]
+    raise ProtocolError(f"protocol version {found}, but this is version {VERSION}")
+
+
+def _message_type(document: dict[str, object]) -> type[Message]:
     action = document.get("action")
-    kind = _TYPES.get(action) if isinstance(action, str) else None
+    if not isinstance(action, str):
+        raise ProtocolError(f"unknown action {type(action).__name__}")
+    kind = _TYPES.get(action)
     if kind is None:
-        found = repr(action)[:60] if isinstance(action, str) else type(action).__name__
-        raise ProtocolError(f"unknown action {found}")
-    values: dict[str, object] = {}
-    for item in fields(kind):
-        if item.name in document:
-            values[item.name] = _READERS[str(item.type)](
-                document[item.name], f"{action}.{item.name}"
-            )
-        elif item.default is MISSING:
-            raise ProtocolError(f"{action}.{item.name} is missing")
-    return kind(**values)  # type: ignore[arg-type]  # each value was read by its field's own type
+        raise ProtocolError(f"unknown action {repr(action)[:_SHOWN_ACTION]}")
+    return kind
+
+
+# Readers of the fields' types: each returns the value, or raises ProtocolError
 
 
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
         raise ProtocolError(f"{where} must be a text of at most {TEXT_CHARACTERS} characters")
-    if any(
-        "\ud800" <= character <= "\udfff" for character in value
-    ):  # no UTF-8, so nothing could pass it on
+    # Half a surrogate pair has no UTF-8 form, so the text could not be passed on.
+    if any("\ud800" <= character <= "\udfff" for character in value):
         raise ProtocolError(f"{where} has half a surrogate pair")
     return value
 
@@ -412,6 +467,10 @@ def _kind(value: object, where: str) -> Kind:
         raise ProtocolError(f"{where} must be one of {', '.join(Kind)}") from None
 
 
+def _names(value: object, where: str) -> tuple[Name, ...]:
+    return tuple(_name(item, where) for item in _items(value, where))
+
+
 def _numbers(value: object, where: str) -> tuple[int, ...]:
     numbers = tuple(_number(item, where) for item in _items(value, where))
     if len(set(numbers)) < len(numbers):
@@ -426,8 +485,6 @@ _READERS: Final[dict[str, Callable[[object, str], object]]] = {
     "bool": _flag,
     "bytes": _bytes,
     "Kind": _kind,
-    "tuple[Name, ...]": lambda value, where: tuple(
-        _name(item, where) for item in _items(value, where)
-    ),
+    "tuple[Name, ...]": _names,
     "tuple[int, ...]": _numbers,
 }

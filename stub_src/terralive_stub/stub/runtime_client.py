@@ -1,6 +1,6 @@
-"""Lambda's Runtime API from inside a function, in the standard library, bytes in and bytes out.
+"""A client of Lambda's Runtime API, in the standard library. Event and response are never parsed.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. Event and response are never parsed.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 from __future__ import annotations
@@ -22,23 +22,25 @@ class RuntimeClient:
     """One connection to the Runtime API, kept across invocations.
 
     Args:
-        address: the value of `AWS_LAMBDA_RUNTIME_API`: host and port, and in terralive's own
-            servers a path behind it.
+        address: the value of `AWS_LAMBDA_RUNTIME_API`: host and port. terralive's own servers add
+            a path.
         function_name: the function's name.
-        environment: what every invocation carries as its environment.
+        environment: the function's environment variables, which every invocation carries.
     """
 
     def __init__(self, address: str, function_name: str, environment: Mapping[str, str]) -> None:
         host, _, prefix = address.partition("/")
-        self._prefix = f"/{prefix.rstrip('/')}{_PATH}" if prefix else _PATH
-        self._http = http.client.HTTPConnection(
-            host
-        )  # no timeout: `next` waits until Lambda has something
+        # The path of all requests.
+        self._prefix = _PATH
+        if prefix:
+            self._prefix = f"/{prefix.rstrip('/')}{_PATH}"
+        # Without a timeout: `next` waits until there is an invocation.
+        self._http = http.client.HTTPConnection(host)
         self._function_name = function_name
         self._environment = dict(environment)
 
     def next(self) -> Invocation:
-        """Wait for an invocation. Lambda may freeze this process meanwhile, for hours."""
+        """Wait for the next invocation. Lambda may freeze this process meanwhile, for hours."""
         self._http.request("GET", f"{self._prefix}next", headers={"User-Agent": "terralive-stub"})
         answer = self._http.getresponse()
         event = answer.read()
@@ -58,15 +60,20 @@ class RuntimeClient:
         )
 
     def post(self, request_id: str, outcome: Outcome) -> bool:
-        """Answer an invocation.
+        """Give an invocation's outcome to Lambda.
 
-        False if Lambda did not accept the answer (it is too large, or comes too late).
+        Returns:
+            False if Lambda does not accept it, because it is too large or too late.
         """
-        path = f"{self._prefix}{request_id}/{'response' if outcome.ok else 'error'}"
-        headers = {"Content-Type": "application/json"}
-        if not outcome.ok:
-            headers["Content-Type"] = "application/vnd.aws.lambda.error+json"
-            headers["Lambda-Runtime-Function-Error-Type"] = _header(outcome.error_type)
+        if outcome.ok:
+            path = f"{self._prefix}{request_id}/response"
+            headers = {"Content-Type": "application/json"}
+        else:
+            path = f"{self._prefix}{request_id}/error"
+            headers = {
+                "Content-Type": "application/vnd.aws.lambda.error+json",
+                "Lambda-Runtime-Function-Error-Type": _header(outcome.error_type),
+            }
         self._http.request("POST", path, body=outcome.body, headers=headers)
         answer = self._http.getresponse()
         answer.read()
@@ -74,16 +81,17 @@ class RuntimeClient:
 
 
 def _header(value: str) -> str:
-    """What of an error's type a header can hold.
+    """Return the part of an error's type that fits into a header.
 
-    It comes from the relay, and `http.client` raises for the rest.
+    The type comes from the relay, and `http.client` raises an error for other characters.
     """
-    shown = "".join(
-        character for character in value if character.isascii() and character.isprintable()
-    )
-    return shown[:_HEADER_CHARACTERS].strip() or "Unhandled"
+    printable = ""
+    for character in value:
+        if character.isascii() and character.isprintable():
+            printable += character
+    return printable[:_HEADER_CHARACTERS].strip() or "Unhandled"
 
 
 def _utf8(value: str) -> str:
-    """`http.client` reads headers as Latin-1; Lambda sends UTF-8."""
+    """Decode a header as UTF-8, which Lambda sends; `http.client` reads headers as Latin-1."""
     return value.encode("latin-1").decode("utf-8", errors="replace")

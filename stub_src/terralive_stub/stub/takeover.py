@@ -1,8 +1,8 @@
 """The stub in the runtime's place: it polls the Runtime API itself and never returns.
 
 Event and response pass through as bytes, and an error keeps the shape of the handler's own runtime.
-Asking for the next invocation is what ends Lambda's init phase. `live.py` comes here from a zip,
-`container.py` from an image.
+Lambda's init phase ends when the stub asks for the first invocation. `live.py` is the entry point in
+a zip, `container.py` in an image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from terralive_stub.stub.stub import Stub
 
 
 def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
-    """Make the stub of a debug stack: its door for stubs and that door's region, and whose it is."""
+    """Build the stub for one debug stack.
+
+    Args:
+        url: the URL of the debug stack's WebSocket stage for stubs.
+        region: the debug stack's region.
+        app: the app's name.
+        stage: the stage's name.
+    """
     return Stub(
         url=url,
         region=region,
@@ -29,7 +36,7 @@ def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
 
 
 def take_over(stub: Stub) -> NoReturn:
-    """Serve invocations for as long as Lambda lets this process live."""
+    """Serve invocations until Lambda ends this process."""
     runtime = RuntimeClient(
         os.environ["AWS_LAMBDA_RUNTIME_API"],
         os.environ["AWS_LAMBDA_FUNCTION_NAME"],
@@ -39,7 +46,7 @@ def take_over(stub: Stub) -> NoReturn:
         invocation = runtime.next()
         try:
             outcome = stub.handle(invocation)
-        except Exception as error:  # noqa: BLE001  # whatever it is, the invocation must end, by name
+        except Exception as error:  # noqa: BLE001  # any failure must end the invocation by a named error
             stub.close()
             outcome = error_outcome(
                 ErrorName.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
