@@ -1,6 +1,6 @@
-"""Terraform addresses: what the configuration declares, and the instances that `count` and `for_each` make of it.
+"""Terraform addresses of resources and of their instances (`count`, `for_each`).
 
-https://developer.hashicorp.com/terraform/cli/state/resource-addressing. Pure; it knows no
+https://developer.hashicorp.com/terraform/cli/state/resource-addressing. Pure: it knows no
 configuration and no state.
 """
 
@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# A key's text may hold dots, brackets and escaped quotes. [*] is no address, but settings may say
-# it.
+# The text of a key may have dots, brackets and escaped quotes. [*] is no address, but it may stand
+# in terralive.toml.
 _KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')
 
 
 def without_keys(address: str) -> str:
-    """Give an address without the keys of instances: what the configuration declares."""
+    """Return an address without instance keys: the address that the configuration declares."""
     return _KEY.sub("", address)

@@ -1,15 +1,16 @@
-"""A light `Function` for apps that start fresh: code folder in, function with its own role and log group out.
+"""A light `Function` construct: a Lambda function with its own role and log group, from a folder.
 
     api = Function(stack, "api", name="orders-api", code="functions/api", handler="app.handler")
     api.allow("sns:Publish", topic.ref("arn"))
     api.on_http(http_api, "GET /")
 
-It is built on `resources.Resource`; every part of it is reachable (`function`, `role`, `logs`) for
-what it leaves out.
+It is built on `resources.Resource`. Its attributes `function`, `role` and `logs` are the resources,
+for everything that this construct does not offer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -37,15 +38,20 @@ class Function(Construct):
     Args:
         scope: the stack.
         id: its id there, and the function's name in Terraform: `aws_lambda_function.<id>`.
-        handler: as Lambda's own setting.
-        code: the folder that is zipped, from the project's folder.
-        runtime: as Lambda's own setting.
-        name: the function's name on AWS; Terraform's stack name and the id by default.
+        handler: Lambda's setting of that name.
+        code: the folder that is zipped, relative to the project's folder.
+        runtime: Lambda's setting of that name.
+        name: the function's name on AWS. The default is the stack's name and the id.
         environment: the function's environment variables.
-        policy_statements: what its role may do beside writing its own logs (see
+        policy_statements: permissions of its role beside those for its own logs (see
             `resources.statement`).
-        memory_size: MB.
-        timeout: seconds.
+        memory_size: in MB.
+        timeout: in seconds.
+
+    Attributes:
+        function: the `aws_lambda_function`.
+        role: the `aws_iam_role`.
+        logs: the `aws_cloudwatch_log_group`.
     """
 
     def __init__(
@@ -81,9 +87,12 @@ class Function(Construct):
         )
         self._write_policy()
         folder = Path(code).resolve()
-        # Terraform runs in <outdir>/stacks/<stack>; a relative path is the same on every machine.
+        # Terraform runs in <outdir>/stacks/<stack>. A relative path is the same on every machine.
         file = Path("..") / ".." / "functions" / f"{stack_of(self).node.id}-{id}.zip"
         artifact = zip_folder(folder, outdir_of(self) / "functions" / file.name)
+        variables: Attribute = None
+        if environment:
+            variables = {"variables": dict(environment)}
         self.function = self._resource(
             id,
             "aws_lambda_function",
@@ -96,7 +105,7 @@ class Function(Construct):
                 "source_code_hash": artifact.sha256_base64,
                 "memory_size": memory_size,
                 "timeout": timeout,
-                "environment": {"variables": dict(environment)} if environment else None,
+                "environment": variables,
                 "depends_on": [self._policy.address, self.logs.address],
             },
         )
@@ -104,21 +113,21 @@ class Function(Construct):
 
     @property
     def arn(self) -> str:
+        """The function's ARN."""
         return self.function.ref("arn")
 
     def allow(self, actions: str | Sequence[str], resources: str | Sequence[str]) -> None:
-        """Let the function do something more."""
-        listed = [
-            [value] if isinstance(value, str) else list(value) for value in (actions, resources)
-        ]
-        self._statements.append(statement(listed[0], listed[1]))
+        """Allow the function one or more actions on one or more resources."""
+        if isinstance(actions, str):
+            actions = [actions]
+        if isinstance(resources, str):
+            resources = [resources]
+        self._statements.append(statement(actions, resources))
         self._write_policy()
 
     def on_http(self, api: Resource, route_key: str) -> None:
         """Answer a route (`GET /`) of an HTTP API, an `aws_apigatewayv2_api`."""
-        suffix = "".join(
-            character if character.isalnum() else "_" for character in route_key
-        ).strip("_")
+        suffix = re.sub(r"[^A-Za-z0-9]", "_", route_key).strip("_")
         integration = self._resource(
             f"{self._label}_{suffix}_integration",
             "aws_apigatewayv2_integration",
@@ -141,7 +150,7 @@ class Function(Construct):
         self._permit(suffix, "apigateway.amazonaws.com", f"{api.ref('execution_arn')}/*/*")
 
     def on_sns(self, topic: Resource) -> None:
-        """Take every message of an `aws_sns_topic`."""
+        """Subscribe to every message of an `aws_sns_topic`."""
         self._permit(f"{topic.node.id}", "sns.amazonaws.com", topic.ref("arn"))
         self._resource(
             f"{self._label}_{topic.node.id}_subscription",
@@ -169,5 +178,5 @@ class Function(Construct):
 
     def _resource(self, label: str, kind: str, attributes: Mapping[str, Attribute]) -> Resource:
         resource = Resource(self, label, kind, attributes)
-        resource.override_logical_id(label)  # without cdktf's hash: addresses stay readable
+        resource.override_logical_id(label)  # cdktf would add a hash to the address
         return resource

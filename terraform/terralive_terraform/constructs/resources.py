@@ -1,8 +1,7 @@
-"""Terraform resources as plain attributes, on cdktf's generic classes.
+"""Terraform resources with plain attributes, on cdktf's generic classes.
 
-The prebuilt bindings of the AWS provider cost 10 s and 600 MB a synth; the generic classes cost
-neither. What they do not give is types for attributes, so an attribute's value here is checked by
-Terraform, at plan.
+The prebuilt bindings of the AWS provider cost 10 s and 600 MB in every synthesis. The generic
+classes cost neither, but have no types for attributes: Terraform checks their values at plan.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ PROVIDER_VERSION: Final = ">= 5.0"
 
 
 def set_attributes(element: TerraformElement, attributes: Mapping[str, Attribute]) -> None:
-    """Set attributes of the block that an element becomes; None leaves one out."""
+    """Set attributes of an element's block. An attribute that is None is left out."""
     for name, value in attributes.items():
         if value is not None:
             element.add_override(name, value)
@@ -33,10 +32,10 @@ class Resource(TerraformResource):
     """One resource of the AWS provider.
 
     Args:
-        scope: the stack or construct it belongs to.
-        id: its id there; in a stack this is its name in Terraform.
+        scope: the stack or construct that it belongs to.
+        id: its id there. In a stack this is its name in Terraform.
         type: the resource type (`aws_lambda_function`).
-        attributes: arguments and nested blocks; None leaves one out.
+        attributes: arguments and nested blocks. One that is None is left out.
     """
 
     def __init__(
@@ -56,11 +55,11 @@ class Resource(TerraformResource):
 
     @property
     def address(self) -> str:
-        """What `depends_on` takes."""
+        """The resource's address, for `depends_on`."""
         return f"{self.terraform_resource_type}.{self.friendly_unique_id}"
 
     def ref(self, attribute: str) -> str:
-        """Refer to an attribute that Terraform knows later."""
+        """Return a reference to an attribute that Terraform computes."""
         return self.get_string_attribute(attribute)
 
 
@@ -82,12 +81,15 @@ class AwsProvider(TerraformProvider):
 
 
 def statement(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Attribute]:
-    """Allow actions on resources."""
+    """Return a policy statement that allows actions on resources."""
     return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
 
 
 def lambda_trust() -> dict[str, Attribute]:
-    """Let Lambda assume a role (https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html)."""
+    """Return the trust policy of a role that Lambda assumes.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
+    """
     principal: dict[str, Attribute] = {"Service": "lambda.amazonaws.com"}
     trust: dict[str, Attribute] = {
         "Effect": "Allow",
@@ -98,15 +100,17 @@ def lambda_trust() -> dict[str, Attribute]:
 
 
 def policy(*statements: Mapping[str, Attribute]) -> dict[str, Attribute]:
+    """Return a policy document of these statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 def stack_of(construct: IConstruct) -> TerraformStack:
+    """Return the stack that a construct belongs to."""
     return TerraformStack.of(construct)
 
 
 def outdir_of(construct: IConstruct) -> Path:
-    """Say where the app is synthesised to; Terraform runs in `stacks/<stack>` there."""
+    """Return the folder that the app is synthesised to. Terraform runs in `stacks/<stack>`."""
     root = construct.node.root
     if not isinstance(root, App):
         raise TypeError(f"{construct.node.path} is in no cdktf App")

@@ -1,7 +1,4 @@
-"""The debug stack.
-
-Its settings, its resources (CDK for Terraform), and its synthesis in a process of its own.
-"""
+"""The debug stack: its settings, its resources (CDK for Terraform), and its synthesis."""
 
 from __future__ import annotations
 

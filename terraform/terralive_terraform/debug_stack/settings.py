@@ -1,6 +1,6 @@
-"""What a debug stack is made from: plain values, so that deciding whether to synthesise needs no jsii.
+"""The settings of a debug stack, and the names of everything that terralive creates.
 
-The names of everything terralive creates come from here, within AWS's limits.
+Plain values: the command line decides with them whether to synthesise, without starting jsii.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DIGEST_CHARACTERS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Address patterns with `{api}` and `{stage}`; None for AWS's own addresses."""
+    """Patterns of addresses, with `{api}` and `{stage}` in them. None: AWS's own addresses."""
 
     websocket: str | None = None
     management: str | None = None
@@ -32,7 +32,7 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
-    """A Terraform backend: its type (`s3`) and what stands in its block."""
+    """A Terraform backend: its type (`s3`) and the arguments of its block."""
 
     type: str
     config: Mapping[str, Json] = field(default_factory=dict)
@@ -40,23 +40,23 @@ class BackendSettings:
 
 @dataclass(frozen=True, slots=True)
 class DebugStackSettings:
-    """One debug stack.
+    """The settings of one debug stack.
 
     Attributes:
         app: the app's name.
         stage: the stage's name.
         region: the AWS region.
-        owner: who made it, set once: another user's run changes nothing that exists.
-        created: an ISO date, set once: later values change nothing that exists.
+        owner: the user who deployed it first. Later values change nothing.
+        created: the ISO date of the first deployment. Later values change nothing.
         version: terralive's version.
-        endpoints: where the WebSocket API answers, if not at AWS's own address.
+        endpoints: the addresses of the WebSocket API, if they are not AWS's own.
         permissions_boundary: the ARN of a policy for the broker's role.
         role_path: the path of the broker's role.
-        name_prefix: what every name starts with.
-        tags: what an organisation wants on everything, beside terralive's own.
-        kms_key: the ARN of a key for table, logs and environment.
-        log_retention_days: of the broker's log.
-        backend: where the state is; None for a file beside the synthesised stack.
+        name_prefix: the beginning of every name.
+        tags: the organisation's tags, beside terralive's own.
+        kms_key: the ARN of a key for table, logs and environment variables.
+        log_retention_days: the retention of the broker's log group.
+        backend: the backend of the state; None for a file beside the synthesised stack.
     """
 
     app: str
@@ -75,13 +75,14 @@ class DebugStackSettings:
     backend: BackendSettings | None = None
 
     def name(self, part: str = "") -> str:
-        """Name one resource.
-
-        `terralive-orders-dev-ana-broker`, at most 64 characters, the same every time.
-        """
-        return resource_name(self.name_prefix, self.app, self.stage, *([part] if part else []))
+        """Return the name of one resource: `terralive-orders-dev-ana-broker`."""
+        parts = [self.name_prefix, self.app, self.stage]
+        if part:
+            parts.append(part)
+        return resource_name(*parts)
 
     def all_tags(self) -> dict[str, str]:
+        """Return the organisation's tags and terralive's own."""
         return {
             **self.tags,
             "terralive:app": self.app,
@@ -93,10 +94,10 @@ class DebugStackSettings:
 
 
 def resource_name(*parts: str) -> str:
-    """Join parts into a name that Lambda, IAM and DynamoDB take.
+    """Join parts into a name that Lambda, IAM and DynamoDB accept, of at most 64 characters.
 
-    Different parts give different names: what had to be changed or cut is marked by a digest of the
-        original.
+    Different parts give different names: where characters had to be changed or cut, the name ends
+    with a digest of the original parts.
     """
     wanted = "-".join(parts)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted)

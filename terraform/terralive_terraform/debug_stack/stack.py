@@ -1,9 +1,10 @@
-"""The debug stack: a WebSocket API with two doors, a connections table and a broker function.
+"""The debug stack: a WebSocket API with two stages, a connections table and a broker function.
 
-The doors are the API's stages `stub` and `relay`: IAM decides at `$connect` who may use which, so a
-stub can never register as a relay
-(https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html).
-A team may subclass `DebugStack` and add to it; nothing here reads the environment.
+The API's stages are `stub` and `relay`. IAM decides at `$connect` who may use which stage, so a
+stub can never register as a relay:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html
+
+A team may subclass `DebugStack` and add resources. Nothing here reads the environment.
 """
 
 from __future__ import annotations
@@ -42,7 +43,14 @@ _TABLE_ACTIONS: Final = (
 
 
 class DebugStack(TerraformStack):
-    """One app's and stage's debug stack, in a Terraform state of its own."""
+    """The debug stack of one app and stage, in a Terraform state of its own.
+
+    Attributes:
+        settings: the settings that it is made from.
+        api: the WebSocket API.
+        table: the connections table.
+        broker: the broker function.
+    """
 
     def __init__(
         self, scope: Construct, settings: DebugStackSettings, broker_zip: Artifact
@@ -84,12 +92,14 @@ class DebugStack(TerraformStack):
         if backend is None:
             self.add_override("terraform.backend.local", {"path": "terraform.tfstate"})
             return
-        self.add_override("terraform.backend.local", None)  # cdktf's own default
+        self.add_override("terraform.backend.local", None)  # removes cdktf's default
         self.add_override(f"terraform.backend.{backend.type}", dict(backend.config))
 
     def _table(self) -> Resource:
         key = self.settings.kms_key
-        encryption: Attribute = {"enabled": True, "kms_key_arn": key} if key else None
+        encryption: Attribute = None
+        if key:
+            encryption = {"enabled": True, "kms_key_arn": key}
         return self._resource(
             "connections",
             "aws_dynamodb_table",
@@ -105,50 +115,10 @@ class DebugStack(TerraformStack):
         )
 
     def _broker(self, broker_zip: Artifact) -> Resource:
-        settings = self.settings
-        name = settings.name("broker")
-        logs = self._resource(
-            "broker_logs",
-            "aws_cloudwatch_log_group",
-            {
-                "name": f"/aws/lambda/{name}",
-                "retention_in_days": settings.log_retention_days,
-                "kms_key_id": settings.kms_key,
-            },
-        )
-        role = self._resource(
-            "broker_role",
-            "aws_iam_role",
-            {
-                "name": name,
-                "path": settings.role_path,
-                "permissions_boundary": settings.permissions_boundary,
-                "assume_role_policy": Fn.jsonencode(lambda_trust()),
-            },
-        )
-        statements = [
-            statement(_TABLE_ACTIONS, [self.table.ref("arn")]),
-            statement(
-                ["execute-api:ManageConnections"],
-                [
-                    f"{self.api.ref('execution_arn')}/{stage}/*/@connections/*"
-                    for stage in (STUB_STAGE, RELAY_STAGE)
-                ],
-            ),
-            statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{logs.ref('arn')}:*"]),
-        ]
-        if settings.kms_key:
-            statements.append(statement(["kms:Decrypt", "kms:GenerateDataKey"], [settings.kms_key]))
-        rights = self._resource(
-            "broker_policy",
-            "aws_iam_role_policy",
-            {
-                "name": "broker",
-                "role": role.ref("id"),
-                "policy": Fn.jsonencode(policy(*statements)),
-            },
-            tagged=False,
-        )
+        name = self.settings.name("broker")
+        logs = self._broker_logs(name)
+        role = self._broker_role(name)
+        policy_of_role = self._broker_policy(role, logs)
         return self._resource(
             "broker",
             "aws_lambda_function",
@@ -163,15 +133,60 @@ class DebugStack(TerraformStack):
                 "timeout": _BROKER_TIMEOUT_S,
                 "filename": str(broker_zip.path),
                 "source_code_hash": broker_zip.sha256_base64,
-                "kms_key_arn": settings.kms_key,
+                "kms_key_arn": self.settings.kms_key,
                 "environment": {
                     "variables": {
                         "TABLE_NAME": self.table.ref("name"),
                         "MANAGEMENT_ENDPOINT": self.management_endpoint,
                     }
                 },
-                "depends_on": [rights.address, logs.address],
+                "depends_on": [policy_of_role.address, logs.address],
             },
+        )
+
+    def _broker_logs(self, name: str) -> Resource:
+        return self._resource(
+            "broker_logs",
+            "aws_cloudwatch_log_group",
+            {
+                "name": f"/aws/lambda/{name}",
+                "retention_in_days": self.settings.log_retention_days,
+                "kms_key_id": self.settings.kms_key,
+            },
+        )
+
+    def _broker_role(self, name: str) -> Resource:
+        return self._resource(
+            "broker_role",
+            "aws_iam_role",
+            {
+                "name": name,
+                "path": self.settings.role_path,
+                "permissions_boundary": self.settings.permissions_boundary,
+                "assume_role_policy": Fn.jsonencode(lambda_trust()),
+            },
+        )
+
+    def _broker_policy(self, role: Resource, logs: Resource) -> Resource:
+        api_arn = self.api.ref("execution_arn")
+        connections = [f"{api_arn}/{stage}/*/@connections/*" for stage in (STUB_STAGE, RELAY_STAGE)]
+        statements = [
+            statement(_TABLE_ACTIONS, [self.table.ref("arn")]),
+            statement(["execute-api:ManageConnections"], connections),
+            statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{logs.ref('arn')}:*"]),
+        ]
+        key = self.settings.kms_key
+        if key:
+            statements.append(statement(["kms:Decrypt", "kms:GenerateDataKey"], [key]))
+        return self._resource(
+            "broker_policy",
+            "aws_iam_role_policy",
+            {
+                "name": "broker",
+                "role": role.ref("id"),
+                "policy": Fn.jsonencode(policy(*statements)),
+            },
+            tagged=False,
         )
 
     def _routes(self) -> None:
@@ -234,14 +249,14 @@ class DebugStack(TerraformStack):
 
     @property
     def management_endpoint(self) -> str:
-        """The `@connections` API's address with `{stage}` left in."""
+        """The address of the `@connections` API, with `{stage}` in it."""
         pattern = self.settings.endpoints.management
         if pattern is None:
             return f"{Fn.replace(self.api.ref('api_endpoint'), 'wss://', 'https://')}/{{stage}}"
         return pattern.replace("{api}", self.api.ref("id"))
 
     def websocket_url(self, stage: str) -> str:
-        """Where one of the two doors is."""
+        """Return the WebSocket URL of one of the two stages."""
         pattern = self.settings.endpoints.websocket
         if pattern is None:
             return f"{Fn.replace(self.api.ref('api_endpoint'), 'https://', 'wss://')}/{stage}"

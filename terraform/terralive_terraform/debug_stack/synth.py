@@ -1,7 +1,7 @@
-"""Synthesises the debug stack, in a process of its own, and only when something it depends on has changed.
+"""Synthesis of the debug stack, only when something that it depends on has changed.
 
-The process keeps jsii out of the command line: its start-up cost, its threads and whatever it
-    prints.
+It runs in a process of its own. That keeps jsii out of the command line: its start-up time, its
+threads and its output.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from terralive_terraform.documents import Json
 from terralive_terraform.runs.node import node_for_jsii
 
 _STAMP: Final = "terralive-synth"
-# Raised with every change of what a synthesised debug stack looks like.
+# Raised with every change of the resources in a debug stack.
 _LAYOUT: Final = "2"
 
 
 @dataclass(frozen=True, slots=True)
 class SynthResult:
-    """Where the synthesised stack is, and whether it is another one than before."""
+    """The folder of the synthesised stack, and whether the stack has changed."""
 
     directory: Path
     changed: bool
@@ -39,10 +39,10 @@ class SynthResult:
 def synthesise_debug_stack(
     settings: DebugStackSettings, out: Path, *, environment: Mapping[str, str] = os.environ
 ) -> SynthResult:
-    """Make the folder `out` hold the debug stack's `cdk.tf.json`.
+    """Write the debug stack's `cdk.tf.json` into the folder `out`.
 
     Raises:
-        TerraliveError: no Node that serves, or the synthesis failed.
+        TerraliveError: there is no Node.js that is new enough, or the synthesis failed.
     """
     out = out.resolve()
     broker = build_broker_zip(out)
@@ -60,7 +60,10 @@ def synthesise_debug_stack(
 
 
 def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
-    """Hash everything the stack depends on, but for its owner and the date of its creation, which count once."""
+    """Return a hash of everything that the stack depends on.
+
+    Owner and date of creation do not count: only their first values are used.
+    """
     facts: dict[str, Json] = {
         **asdict(settings),
         "created": "",
@@ -73,8 +76,8 @@ def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
 def _synthesise(
     settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]
 ) -> bytes:
-    # Terraform runs beside the zip; its bare name is the same in every checkout, so two of them
-    # share a state in peace.
+    # Terraform runs beside the zip. The bare name is the same in every checkout, so two checkouts
+    # that share a state plan no change.
     request = {
         "settings": asdict(settings),
         "broker_path": broker.path.name,
@@ -92,7 +95,8 @@ def _synthesise(
         raise TerraliveError(
             "synthesis-failed",
             f"The debug stack could not be synthesised.\n{tail}",
-            hint="This is a fault of terralive or of its installation: `pip install --force-reinstall terralive`, and "
-            "if it stays, report it with the lines above.",
+            hint="This is a fault of terralive or of its installation. Run "
+            "`pip install --force-reinstall terralive`. If that does not help, report it with the "
+            "lines above.",
         )
     return ended.stdout

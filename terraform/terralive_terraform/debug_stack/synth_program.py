@@ -1,7 +1,4 @@
-"""The process behind `synth.py`.
-
-Settings as JSON on stdin, the stack's `cdk.tf.json` on stdout. No decisions.
-"""
+"""The process that `synth.py` starts: settings as JSON on stdin, `cdk.tf.json` on stdout."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from cdktf import App
 
@@ -20,6 +17,8 @@ from terralive_terraform.documents import Json
 
 
 class Request(TypedDict):
+    """The JSON object on stdin."""
+
     settings: dict[str, Json]
     broker_path: str
     broker_hash: str
@@ -33,6 +32,7 @@ def main() -> None:
 
 
 def synthesise(request: Request) -> bytes:
+    """Return the content of the stack's `cdk.tf.json`."""
     with tempfile.TemporaryDirectory(prefix="terralive-synth-") as folder:
         app = App(outdir=folder, skip_validation=True)
         DebugStack(
@@ -45,13 +45,12 @@ def synthesise(request: Request) -> bytes:
 
 
 def read_settings(document: dict[str, Json]) -> DebugStackSettings:
-    """Undo `dataclasses.asdict`."""
-    backend, endpoints = document.pop("backend"), document.pop("endpoints")
-    return DebugStackSettings(
-        **document,  # type: ignore[arg-type]  # asdict of the same class, one process further
-        backend=BackendSettings(**backend) if isinstance(backend, dict) else None,  # type: ignore[arg-type]  # likewise
-        endpoints=Endpoints(**endpoints) if isinstance(endpoints, dict) else Endpoints(),  # type: ignore[arg-type]  # likewise
-    )
+    """Return the settings that `dataclasses.asdict` has turned into a dictionary."""
+    fields: dict[str, Any] = dict(document)
+    fields["endpoints"] = Endpoints(**fields["endpoints"])
+    if fields["backend"] is not None:
+        fields["backend"] = BackendSettings(**fields["backend"])
+    return DebugStackSettings(**fields)
 
 
 if __name__ == "__main__":
