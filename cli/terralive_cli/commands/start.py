@@ -21,7 +21,8 @@ from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent, Warned
-from terralive_relay.relay import Relay, RelaySettings, held_by
+from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.stage_errors import held_by
 from terralive_stub.broker.exchange import LeaseState
 from terralive_stub.errors import StageHeldError
 

@@ -1,9 +1,10 @@
-"""What of the handlers' output goes to the stubs that wait for them, so that CloudWatch has it (`--forward-logs`).
+"""Selects the lines of handlers that are sent to their stubs, for CloudWatch (`--forward-logs`).
 
-What is kept is bounded: of each invocation at most `BYTES_A_SECOND` between one message and the
-next, and what is left out is counted and said in its place. Messages are not acknowledged, and one
-may be overtaken by the result: the result repeats the last one, and the stub leaves out what it has
-shown. It must never wait, and never cost an invocation its result.
+Memory is bounded: of each invocation at most `BYTES_A_SECOND` are kept between one message and the
+next. Lines that do not fit are left out; the message states how many. Messages are not
+acknowledged, and one may be overtaken by the result. So the result repeats the last message, and
+the stub leaves out the part that it has shown. This module must never wait, and never cost an
+invocation its result.
 """
 
 from __future__ import annotations
@@ -16,25 +17,34 @@ from terralive_relay.events import LogLine
 from terralive_stub.protocol.invocation import Printed
 
 SECONDS: Final = 1.0
-BYTES_A_SECOND: Final = 90_000  # one message, also where it does not compress
+# One message, also where it does not compress.
+BYTES_A_SECOND: Final = 90_000
 
 
 @dataclass(slots=True)
 class _Lines:
-    """One invocation's: those that wait, and the message that went last, which begins at `start`."""
+    """One invocation's lines.
+
+    Attributes:
+        waiting: lines for the next message.
+        size: their size in bytes.
+        dropped: the number of lines that were left out since the last message.
+        dropped_bytes: their size.
+        last: the text of the last message.
+        start: the position of the last message in all text that was sent, in characters.
+    """
 
     waiting: list[str] = field(default_factory=list)
     size: int = 0
     dropped: int = 0
     dropped_bytes: int = 0
-    start: int = 0
     last: str = ""
+    start: int = 0
 
     def add(self, line: str) -> None:
         data = line.encode("utf-8", "replace") + b"\n"
-        if (
-            self.dropped or self.size + len(data) > BYTES_A_SECOND
-        ):  # from the first gap on: it is said there
+        # After the first line that was left out all others are, too: the gap is in one place.
+        if self.dropped or self.size + len(data) > BYTES_A_SECOND:
             self.dropped += 1
             self.dropped_bytes += len(data)
         else:
@@ -42,13 +52,17 @@ class _Lines:
             self.size += len(data)
 
     def take(self) -> str:
+        """Return the waiting text, and start anew."""
         if self.dropped:
             self.waiting.append(
-                f"terralive: {self.dropped} lines ({self.dropped_bytes} bytes) are left out here: of one invocation "
-                f"{BYTES_A_SECOND // 1000} KB a second are forwarded\n"
+                f"terralive: {self.dropped} lines ({self.dropped_bytes} bytes) are left out here:"
+                f" of one invocation {BYTES_A_SECOND // 1000} KB a second are forwarded\n"
             )
         text = "".join(self.waiting)
-        self.waiting, self.size, self.dropped, self.dropped_bytes = [], 0, 0, 0
+        self.waiting = []
+        self.size = 0
+        self.dropped = 0
+        self.dropped_bytes = 0
         return text
 
 
@@ -58,26 +72,29 @@ class Forwarding:
     def __init__(self) -> None:
         # Guards the lines.
         self._lock = threading.Lock()
+        # By request id, of invocations that have printed something and have not ended.
         self._lines: dict[str, _Lines] = {}
 
     def add(self, line: LogLine) -> None:
-        """Keep a line until it is taken; one outside an invocation has nobody who waits for it."""
+        """Keep a line for the next message. No stub waits for lines outside an invocation."""
         if line.request_id:
             with self._lock:
                 self._lines.setdefault(line.request_id, _Lines()).add(line.line)
 
     def next_messages(self) -> dict[str, Printed]:
-        """Give what each invocation has printed since the last time."""
-        messages = {}
+        """Return the text that each invocation has printed since the last call."""
+        messages: dict[str, Printed] = {}
         with self._lock:
             for request_id, lines in self._lines.items():
-                if text := lines.take():
-                    lines.start, lines.last = lines.start + len(lines.last), text
+                text = lines.take()
+                if text:
+                    lines.start += len(lines.last)
+                    lines.last = text
                     messages[request_id] = Printed(lines.start, text)
         return messages
 
     def end(self, request_id: str) -> Printed:
-        """Give what is to travel with an invocation's result, and forget the invocation."""
+        """Return the text that travels with an invocation's result, and forget the invocation."""
         with self._lock:
             lines = self._lines.pop(request_id, _Lines())
         return Printed(lines.start, lines.last + lines.take())

@@ -1,7 +1,7 @@
-"""What this machine goes through: it slept, or its network changed. Asked about once a second; no threads.
+"""Notices that this machine slept, or that its network changed. Looks once a second; no threads.
 
-A laptop that wakes up has connections that look alive and are dead, and nothing tells: the
-monotonic clock stood still (Linux and macOS both stop it in sleep), or this process was stopped
+A laptop that wakes up has connections that look alive and are dead, and no event says so: the
+monotonic clock stood still (Linux and macOS both stop it during sleep), or this process was stopped
 while the clock went on. Either shows as a gap between two looks. A changed network shows in the
 address from which the system would reach the gateway now.
 """
@@ -13,31 +13,37 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-GAP_SECONDS: Final = (
-    5.0  # between two looks, which are one second apart; less may be a busy machine
-)
-_DISCARD_PORT: Final = 9  # connecting a UDP socket sends nothing: any port serves
+# Looks are one second apart. A gap of less than this may be a busy machine.
+GAP_SECONDS: Final = 5.0
+# Connecting a UDP socket sends nothing, so any port serves.
+_DISCARD_PORT: Final = 9
 
 
 @dataclass(slots=True)
 class Clocks:
-    """Tells of gaps, from the times that each look brings."""
+    """Notices gaps between looks.
+
+    Attributes:
+        monotonic: the monotonic clock at the last look, in seconds.
+        wall: the wall clock at the last look, in seconds since the Unix epoch.
+    """
 
     monotonic: float
     wall: float
 
     def gap(self, monotonic: float, wall: float) -> bool:
-        """Whether this process stood still since the last look.
+        """Return whether this process stood still since the last look.
 
-        A wall clock that was set looks the same; no harm.
+        A wall clock that was set looks the same; a check of the connection does no harm.
         """
         passed = max(monotonic - self.monotonic, wall - self.wall)
-        self.monotonic, self.wall = monotonic, wall
+        self.monotonic = monotonic
+        self.wall = wall
         return passed > GAP_SECONDS
 
 
 class Change(Enum):
-    """What has become of the network since the last look."""
+    """The change of the network since the last look."""
 
     NONE = auto()
     MOVED = auto()  # another address: the old connections are dead
@@ -46,34 +52,89 @@ class Change(Enum):
 
 @dataclass(slots=True)
 class Network:
-    """Tells of changes, from the address that each look brings.
+    """Notices changes of this machine's address.
 
-    Args:
+    Attributes:
         peer: the gateway's IP address.
+        address: this machine's address on the way there; "" until one was seen.
+        away: there was no way to the gateway at the last look.
     """
 
     peer: str = ""
-    address: str = ""  # this machine's on the way there; "" where none has been seen
+    address: str = ""
     away: bool = False
 
     def look(self, address: str) -> Change:
-        """Take the address from which the gateway would be reached now, "" for none.
+        """Compare this machine's present address with that of the last look.
 
-        Looks are compared with looks, not with a connection's own address: a policy may route TCP
-        another way.
+        Looks are compared with looks, and not with a connection's own address: a policy may route
+        TCP another way.
+
+        Args:
+            address: the address from which the gateway would be reached now; "" for none.
         """
         if not address:
             self.away = True
             return Change.NONE
-        moved = bool(self.address) and address != self.address
-        change = Change.MOVED if moved else Change.BACK if self.away else Change.NONE
-        self.address, self.away = address, False
+        change = Change.NONE
+        if self.address and address != self.address:
+            change = Change.MOVED
+        elif self.away:
+            change = Change.BACK
+        self.address = address
+        self.away = False
         return change
 
 
+class Observation(Enum):
+    """The result of a look at this machine."""
+
+    NOTHING = auto()
+    CHECK_CONNECTION = auto()  # it slept, or the network is back: the connection may be dead
+    ADDRESS_CHANGED = auto()  # the connections are dead
+
+
+class Surroundings:
+    """Notices both.
+
+    Args:
+        monotonic: the monotonic clock now, in seconds.
+        wall: the wall clock now, in seconds since the Unix epoch.
+    """
+
+    def __init__(self, monotonic: float, wall: float) -> None:
+        self._clocks = Clocks(monotonic, wall)
+        self._network = Network()
+
+    def observe(self, monotonic: float, wall: float, peer: str) -> Observation:
+        """Look at the clocks and at the way to the gateway.
+
+        Args:
+            monotonic: the monotonic clock.
+            wall: the wall clock.
+            peer: the IP address of the open connection's peer, or "".
+        """
+        slept = self._clocks.gap(monotonic, wall)
+        if peer and peer != self._network.peer:
+            self._network = Network(peer)
+        change = Change.NONE
+        if self._network.peer:
+            change = self._network.look(address_towards(self._network.peer))
+        if change is Change.MOVED:
+            return Observation.ADDRESS_CHANGED
+        if slept or change is Change.BACK:
+            return Observation.CHECK_CONNECTION
+        return Observation.NOTHING
+
+
 def address_towards(peer: str) -> str:
-    """Give this machine's address on the way to `peer` (an IP address), "" where there is no way. Sends nothing."""
-    family = socket.AF_INET6 if ":" in peer else socket.AF_INET
+    """Return this machine's address on the way to an IP address; "" where there is no way.
+
+    It sends nothing.
+    """
+    family = socket.AF_INET
+    if ":" in peer:
+        family = socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((peer, _DISCARD_PORT))

@@ -1,15 +1,17 @@
-"""The relay's WebSocket connections: one is kept open, whatever happens; what happens is delivered to a callback.
+"""The relay's WebSocket connections: one is kept open, and every event is reported to a callback.
 
-A second one opens beside it when the session asks for that (`renew`). Where the last one ends,
-another follows after a jittered backoff. Connections have numbers, and whoever sends names the
-connection: a message for one that has ended is dropped, never sent on another.
+A second connection opens beside it when the session asks for that (`renew`). When the last one
+ends, another one follows after a wait that grows and is partly random. Connections have numbers,
+and every message names its connection: a message for one that has ended is dropped and never sent
+over another.
 
-Threads, all daemons: `relay-transport` owns the loop and blocks on its wishes (a connection has
-ended, open another, hurry, stop) or in the wait before the next attempt; `relay-connection-N` runs
-websocket-client's loop of one connection and blocks in its socket; `relay-writer` is the only one
-that sends messages, since websocket-client's lock guards frames and a message may be several.
-websocket-client's own ping thread sends control frames between them, as RFC 6455 allows. Callbacks
-only enqueue: a slow one would kill a healthy connection through a missed pong.
+Threads, all daemons: `relay-transport` owns the connections. It blocks until a connection has ended
+or a command comes (open another, try now, stop), or until the next attempt is due.
+`relay-connection-N` runs websocket-client's loop of one connection and blocks on its socket.
+`relay-writer` is the only thread that sends messages: websocket-client's lock guards frames, and a
+message may be several. websocket-client's own ping thread sends control frames between them, as
+RFC 6455 allows. Callbacks of websocket-client only put items into queues: a slow one would end a
+healthy connection through a missed pong.
 
 This module decides nothing about the protocol; `session.py` does.
 """
@@ -17,6 +19,7 @@ This module decides nothing about the protocol; `session.py` does.
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import random
 import socket
@@ -25,50 +28,34 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final, TypeAlias
+from typing import Final
 
 import websocket
 from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.transport_events import (
+    Closed,
+    Opened,
+    TextReceived,
+    TransportEvent,
+)
 from terralive_stub.stub.transport import send_text, socket_options
 
+# The timeout must be shorter than the interval.
 PING_INTERVAL_SECONDS: Final = 20
-PING_TIMEOUT_SECONDS: Final = 10  # must be shorter than the interval
+PING_TIMEOUT_SECONDS: Final = 10
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-UNACKNOWLEDGED_SECONDS: Final = (
-    10  # by TCP: then the connection is dead (where the system can be told so)
-)
-BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)  # before attempt 2, 3, …; half of it is jitter
-STEADY_SECONDS: Final = 30.0  # a connection that lasted so long starts the backoff anew
-_FORBIDDEN: Final = frozenset({401, 403})
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    connection: int
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """A connection ended, or did not open. `retry_in_s`: until the next attempt; None where another one is there.
-
-    `forbidden`: the gateway refused this caller (401, 403).
-    """
-
-    connection: int
-    why: str
-    retry_in_s: float | None
-    forbidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    connection: int
-    text: str
-
-
-Happening: TypeAlias = Opened | Closed | Text
+# A peer whose TCP acknowledges nothing for so long is gone (where the system can be told so).
+UNACKNOWLEDGED_SECONDS: Final = 10
+# The waits before attempt 2, 3, …; up to half of each is taken off at random.
+BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)
+# After a connection that lasted so long, the waits start anew.
+STEADY_SECONDS: Final = 30.0
+_HANDSHAKE_REFUSED: Final = frozenset({401, 403})
+_BODY_CHARACTERS: Final = 300
+_NORMAL_CLOSURE: Final = b"\x03\xe8"  # close code 1000
+_log = logging.getLogger("terralive.relay")
 
 
 class _State(Enum):
@@ -77,25 +64,45 @@ class _State(Enum):
     STOPPING = auto()
 
 
-class _Wish(Enum):
-    RENEW = auto()
-    HURRY = auto()
+class _Command(Enum):
+    """A command to the transport's thread."""
+
+    RENEW = auto()  # open a connection, also beside one that is open
+    TRY_NOW = auto()  # make the next attempt now, if one is waited for
     STOP = auto()
 
 
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A message for one connection."""
+
+    connection: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ConnectionSettings:
+    """The settings that all connections of a transport share; see `Transport`."""
+
+    url: str
+    region: str
+    credentials: Callable[[], Credentials]
+    ping_interval_s: float
+    ping_timeout_s: float
+
+
 class Transport:
-    """See the module's docstring.
+    """Keeps a connection open from `start` to `stop`.
 
     Args:
-        url: the debug stack's WebSocket address, through the door for relays.
-        region: its region.
-        credentials: gives the caller's credentials of this moment; may raise, which counts as a
-            failed attempt.
-        happened: called with everything that happens, in order for each connection, from the
-            transport's threads; must not block.
+        url: the debug stack's WebSocket address, with the API stage for relays.
+        region: the debug stack's region.
+        credentials: returns the caller's present credentials; if it raises, the attempt has failed.
+        report: called with every event, in order for each connection, from the transport's threads;
+            must not block.
         backoff_scale: shortens the waits in tests.
-        ping_interval_s, ping_timeout_s: how soon a silent peer is noticed; the interval must be the
-            longer one.
+        ping_interval_s: the time between pings.
+        ping_timeout_s: the time after which a silent peer is gone; shorter than the interval.
     """
 
     def __init__(
@@ -103,200 +110,244 @@ class Transport:
         url: str,
         region: str,
         credentials: Callable[[], Credentials],
-        happened: Callable[[Happening], None],
+        report: Callable[[TransportEvent], None],
         *,
         backoff_scale: float = 1.0,
         ping_interval_s: float = PING_INTERVAL_SECONDS,
         ping_timeout_s: float = PING_TIMEOUT_SECONDS,
     ) -> None:
-        self._url = url
-        self._region = region
-        self._credentials = credentials
-        self._happened = happened
-        self._scale = backoff_scale
-        self._ping = (ping_interval_s, ping_timeout_s)
+        self._settings = _ConnectionSettings(
+            url, region, credentials, ping_interval_s, ping_timeout_s
+        )
+        self._report = report
+        self._backoff_scale = backoff_scale
+        # Only the caller of `start` and `stop` changes it.
         self._state = _State.NEW
-        self._wishes: queue.SimpleQueue[_Wish | _Line] = queue.SimpleQueue()  # a line: it has ended
-        self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()  # guards _lines, which only the loop changes
-        self._lines: dict[int, _Line] = {}
+        # Commands, and connections that have ended, for the transport's thread.
+        self._commands: queue.SimpleQueue[_Command | _Connection] = queue.SimpleQueue()
+        # Messages for the writer's thread; None ends it.
+        self._outbox: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
+        # Guards `_connections`.
+        self._lock = threading.Lock()
+        # Connections by number, from the first attempt to their end. Only the transport's thread
+        # changes this.
+        self._connections: dict[int, _Connection] = {}
+        # The number of waits since the last connection that lasted; used by the transport's thread.
         self._attempt = 0
         self._jitter = random.Random()  # noqa: S311  # jitter is no secret
-        self._loop = threading.Thread(target=self._run, name="relay-transport", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="relay-transport", daemon=True)
         self._writer = threading.Thread(target=self._write, name="relay-writer", daemon=True)
 
     def start(self) -> None:
+        """Start the threads; connecting goes on in the background."""
         websocket.setdefaulttimeout(CONNECT_TIMEOUT_SECONDS)
         self._state = _State.RUNNING
         self._writer.start()
-        self._loop.start()
+        self._thread.start()
 
     def send(self, connection: int, text: str) -> None:
         """Queue a message for a connection; it is dropped if that one has ended."""
-        self._outbox.put((connection, text))
+        self._outbox.put(_Outgoing(connection, text))
 
     def close(self, connection: int, why: str) -> None:
-        """End a connection; `Closed` follows, and where it was the only one, the next attempt."""
-        line = self._line(connection)
-        if line is not None:
-            line.hang_up(why)
+        """End a connection; `Closed` follows, and another attempt if it was the only one."""
+        found = self._connection(connection)
+        if found is not None:
+            found.close(why)
 
     def renew(self) -> None:
         """Open another connection beside the present one."""
-        self._wishes.put(_Wish.RENEW)
+        self._commands.put(_Command.RENEW)
 
-    def hurry(self) -> None:
-        """Where the next attempt is being waited for, make it now."""
-        self._wishes.put(_Wish.HURRY)
+    def try_now(self) -> None:
+        """Make the next attempt now, if one is waited for."""
+        self._commands.put(_Command.TRY_NOW)
 
     def peer(self) -> str:
-        """The IP address that the newest open connection leads to, or ""."""
+        """Return the IP address of the newest open connection's peer, or ""."""
         with self._lock:
-            lines = list(self._lines.values())
-        return next((line.peer for line in reversed(lines) if line.peer), "")
+            connections = list(self._connections.values())
+        for connection in reversed(connections):
+            peer = connection.peer
+            if peer:
+                return peer
+        return ""
 
     def stop(self, *, flush_s: float = 1.0) -> None:
-        """Send what is queued, close, and end all threads."""
+        """Send queued messages, for `flush_s` seconds at most, then end connections and threads."""
         if self._state is not _State.RUNNING:
             return
         self._state = _State.STOPPING
         self._outbox.put(None)
         self._writer.join(flush_s)
-        self._wishes.put(_Wish.STOP)
-        self._loop.join(CONNECT_TIMEOUT_SECONDS + 1)
+        self._commands.put(_Command.STOP)
+        self._thread.join(CONNECT_TIMEOUT_SECONDS + 1)
 
-    def _line(self, connection: int) -> _Line | None:
+    def _connection(self, number: int) -> _Connection | None:
         with self._lock:
-            return self._lines.get(connection)
+            return self._connections.get(number)
+
+    # The transport's thread
 
     def _run(self) -> None:
         number = 0
-        due: float | None = time.monotonic()  # when to open one
+        # The time of the next attempt; None while a connection is there.
+        due: float | None = time.monotonic()
         while True:
+            timeout: float | None = None
+            if due is not None:
+                timeout = max(0.0, due - time.monotonic())
             try:
-                wish = self._wishes.get(
-                    timeout=None if due is None else max(0.0, due - time.monotonic())
-                )
+                command = self._commands.get(timeout=timeout)
             except queue.Empty:
-                number, due = number + 1, None
+                number += 1
+                due = None
                 self._open(number)
                 continue
-            if isinstance(wish, _Line):
-                due = self._ended(wish, due)
-            elif wish is _Wish.STOP:
+            if isinstance(command, _Connection):
+                due = self._ended(command, due)
+            elif command is _Command.STOP:
                 break
-            elif due is not None or wish is _Wish.RENEW:
+            elif due is not None or command is _Command.RENEW:
                 due = time.monotonic()
         with self._lock:
-            lines = list(self._lines.values())
-        for line in lines:
-            line.hang_up("stopped")
-        for line in lines:
-            line.join(CONNECT_TIMEOUT_SECONDS)
+            connections = list(self._connections.values())
+        for connection in connections:
+            connection.close("stopped")
+        for connection in connections:
+            connection.join(CONNECT_TIMEOUT_SECONDS)
 
     def _open(self, number: int) -> None:
-        line = _Line(number, self._happened, self._wishes.put)
+        _log.debug("connection %s: attempt", number)
+        connection = _Connection(number, self._settings, self._report, self._commands.put)
         with self._lock:
-            self._lines[number] = line
-        line.start(self._url, self._region, self._credentials, self._ping)
+            self._connections[number] = connection
+        connection.start()
 
-    def _ended(self, line: _Line, due: float | None) -> float | None:
-        """Tell of a connection's end; give when the next one is to be opened, if it is."""
+    def _ended(self, connection: _Connection, due: float | None) -> float | None:
+        """Report the end of a connection.
+
+        Returns:
+            The time of the next attempt; None if none is needed.
+        """
+        _log.debug("connection %s: ended: %s", connection.number, connection.reason)
         with self._lock:
-            del self._lines[line.number]
-            last = not self._lines
-        if not last:
-            self._happened(Closed(line.number, line.why, None, line.forbidden))
-            return due
-        now = time.monotonic()
-        self._attempt = 0 if now - line.began > STEADY_SECONDS else self._attempt
-        delay = BACKOFF_SECONDS[min(self._attempt, len(BACKOFF_SECONDS) - 1)] * self._scale
-        delay *= 0.5 + self._jitter.random() / 2
+            del self._connections[connection.number]
+            another_is_open = bool(self._connections)
+        delay: float | None = None
+        if not another_is_open:
+            delay = self._next_delay(connection.lasted_s())
+            next_due = time.monotonic() + delay
+            if due is None or next_due < due:
+                due = next_due
+        self._report(
+            Closed(connection.number, connection.reason, delay, connection.handshake_refused)
+        )
+        return due
+
+    def _next_delay(self, lasted_s: float) -> float:
+        """Return the wait before the next attempt, after a connection that lasted so long."""
+        if lasted_s > STEADY_SECONDS:
+            self._attempt = 0
+        longest = BACKOFF_SECONDS[min(self._attempt, len(BACKOFF_SECONDS) - 1)]
         self._attempt += 1
-        self._happened(Closed(line.number, line.why, delay, line.forbidden))
-        return now + delay if due is None else min(due, now + delay)
+        return longest * self._backoff_scale * (0.5 + self._jitter.random() / 2)
+
+    # The writer's thread
 
     def _write(self) -> None:
-        while (item := self._outbox.get()) is not None:
-            number, text = item
-            line = self._line(number)
-            if line is not None:
-                line.write(text)
+        while True:
+            message = self._outbox.get()
+            if message is None:
+                return
+            connection = self._connection(message.connection)
+            if connection is not None:
+                connection.write(message.text)
 
 
-class _Line:
-    """One connection, in a thread of its own, from its first attempt to its end."""
+class _Connection:
+    """One connection, in a thread of its own, from its first attempt to its end.
+
+    Args:
+        number: its number.
+        settings: the transport's settings.
+        report: called with this connection's `Opened` and `TextReceived`.
+        ended: called at its end, last.
+    """
 
     def __init__(
-        self, number: int, happened: Callable[[Happening], None], ended: Callable[[_Line], None]
+        self,
+        number: int,
+        settings: _ConnectionSettings,
+        report: Callable[[TransportEvent], None],
+        ended: Callable[[_Connection], None],
     ) -> None:
         self.number = number
-        self.forbidden = False
-        self.began = time.monotonic()
+        # API Gateway refused the caller with HTTP 401 or 403. Set by this connection's thread.
+        self.handshake_refused = False
+        # The peer's IP address while the connection is open. Set by this connection's thread.
         self.peer = ""
-        self._happened = happened
+        self._settings = settings
+        self._report = report
         self._ended = ended
-        self._lock = threading.Lock()  # guards what is below, which three threads touch
+        self._began = time.monotonic()
+        self._thread = threading.Thread(
+            target=self._run, name=f"relay-connection-{number}", daemon=True
+        )
+        # Guards everything below: this thread, the writer's and callers of `close` use it.
+        self._lock = threading.Lock()
         self._app: WebSocketApp | None = None
-        self._open = False  # the upgrade is through: before that, a frame would spoil it
+        # The upgrade is complete. Before that, a frame would spoil it.
+        self._open = False
+        # The TCP or TLS socket while the connection is open.
         self._raw: socket.socket | None = None
-        self._hung_up = False
-        self._why = ""
-        self._thread: threading.Thread | None = None
+        self._close_requested = False
+        # The first reason for its end.
+        self._reason = ""
 
     @property
-    def why(self) -> str:
+    def reason(self) -> str:
+        """Return the reason for the connection's end, in words for a user."""
         with self._lock:
-            return self._why or "the connection was closed"
+            return self._reason or "the connection was closed"
 
-    def start(
-        self,
-        url: str,
-        region: str,
-        credentials: Callable[[], Credentials],
-        ping: tuple[float, float],
-    ) -> None:
-        self._thread = threading.Thread(
-            target=self._run,
-            args=(url, region, credentials, ping),
-            name=f"relay-connection-{self.number}",
-            daemon=True,
-        )
+    def lasted_s(self) -> float:
+        """Return the time since its first attempt."""
+        return time.monotonic() - self._began
+
+    def start(self) -> None:
         self._thread.start()
 
     def join(self, timeout_s: float) -> None:
-        if self._thread is not None:
-            self._thread.join(timeout_s)
+        self._thread.join(timeout_s)
 
-    def hang_up(self, why: str) -> None:
-        """End the connection, or the attempt to make one, from any thread."""
+    def close(self, why: str) -> None:
+        """End the connection, or the attempt to open it, from any thread."""
         with self._lock:
-            self._why = self._why or why
-            self._hung_up = True
+            self._reason = self._reason or why
+            self._close_requested = True
             app = self._app
         if app is not None:
-            _hang_up(app)
+            _close(app)
 
     def write(self, text: str) -> None:
-        """Send a message if the connection is open; only one thread may call this."""
+        """Send a message if the connection is open. Only one thread may call this."""
         with self._lock:
-            app = self._app if self._open else None
-        if app is None or app.sock is None:
+            if not self._open or self._app is None:
+                return
+            connection = self._app.sock
+        if connection is None:
             return
         try:
-            send_text(app.sock, text)
+            send_text(connection, text)
         except (OSError, WebSocketException) as error:
-            self.hang_up(_words(error))
+            self.close(_describe(error))
 
-    def _run(
-        self,
-        url: str,
-        region: str,
-        credentials: Callable[[], Credentials],
-        ping: tuple[float, float],
-    ) -> None:
+    # This connection's thread
+
+    def _run(self) -> None:
         try:
-            self._stay(url, region, credentials, ping)
+            self._open_and_read()
         finally:
             with self._lock:
                 self._app = None
@@ -304,99 +355,104 @@ class _Line:
                 raw, self._raw = self._raw, None
             self.peer = ""
             if raw is not None:
-                raw.close()  # after a close frame the library leaves it open, and the gateway waiting
+                # After a close frame the library leaves it open, and the gateway waits for its end.
+                raw.close()
             self._ended(self)
 
-    def _stay(
-        self,
-        url: str,
-        region: str,
-        credentials: Callable[[], Credentials],
-        ping: tuple[float, float],
-    ) -> None:
-        """Open the connection and stay in it until it ends."""
+    def _open_and_read(self) -> None:
+        """Open the connection, and read until it ends."""
+        settings = self._settings
         try:
-            headers = sign_upgrade(url, region, credentials(), time.time())
+            credentials = settings.credentials()
+            headers = sign_upgrade(settings.url, settings.region, credentials, time.time())
         except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
-            self._note(f"no credentials: {error}")
+            self._set_reason(f"no credentials: {error}")
             return
-        del headers["Host"]  # the library sends it, the same one
+        # The library sends the same header by itself.
+        del headers["Host"]
         app = WebSocketApp(
-            url,
+            settings.url,
             header=headers,
-            on_open=self._opened,
-            on_message=lambda _, data: self._took(data),
-            on_error=lambda _, error: self._failed(error),
-            on_close=lambda _, code, reason: self._closed(code, reason),
+            on_open=self._on_open,
+            on_message=lambda _, data: self._on_message(data),
+            on_error=lambda _, error: self._on_error(error),
+            on_close=lambda _, code, reason: self._on_close(code, reason),
         )
         with self._lock:
             self._app = app
-            if self._hung_up:
+            if self._close_requested:
                 return
-        interval, timeout = ping
-        options = list(socket_options(UNACKNOWLEDGED_SECONDS))
         app.run_forever(
-            ping_interval=interval, ping_timeout=timeout, suppress_origin=True, sockopt=options
+            ping_interval=settings.ping_interval_s,
+            ping_timeout=settings.ping_timeout_s,
+            suppress_origin=True,
+            sockopt=list(socket_options(UNACKNOWLEDGED_SECONDS)),
         )
 
-    def _opened(self, app: WebSocketApp) -> None:
-        raw = app.sock.sock if app.sock is not None else None
+    def _on_open(self, app: WebSocketApp) -> None:
+        raw: socket.socket | None = None
+        if app.sock is not None:
+            raw = app.sock.sock
         with self._lock:
             self._open = True
             self._raw = raw
-            hung_up = self._hung_up
-        if hung_up:  # that came while this connection was being made, when there was none to end
-            _hang_up(app)
+            close_requested = self._close_requested
+        if close_requested:
+            # The request came during the handshake, when there was no connection to close.
+            _close(app)
             return
-        with contextlib.suppress(OSError):
-            self.peer = raw.getpeername()[0] if raw is not None else ""
-        self._happened(Opened(self.number))
+        if raw is not None:
+            with contextlib.suppress(OSError):
+                self.peer = raw.getpeername()[0]
+        _log.debug("connection %s: open", self.number)
+        self._report(Opened(self.number))
 
-    def _took(self, data: str | bytes) -> None:
-        # From `on_message`: `on_data` names the last frame's opcode, which is no text's where a
-        # message has several.
+    def _on_message(self, data: str | bytes) -> None:
+        # `on_message` and not `on_data`, whose opcode is that of the last frame: it is not "text"
+        # where a message has several.
         if isinstance(data, str):
-            self._happened(Text(self.number, data))
+            self._report(TextReceived(self.number, data))
 
-    def _failed(self, error: Exception) -> None:
-        if isinstance(error, WebSocketBadStatusException):
-            self.forbidden = error.status_code in _FORBIDDEN
-            body = (error.resp_body or b"").decode(errors="replace")[:300]
-            self._note(f"HTTP {error.status_code} {body}".strip())
-        else:
-            self._note(_words(error))
+    def _on_error(self, error: Exception) -> None:
+        if not isinstance(error, WebSocketBadStatusException):
+            self._set_reason(_describe(error))
+            return
+        self.handshake_refused = error.status_code in _HANDSHAKE_REFUSED
+        body = (error.resp_body or b"").decode(errors="replace")[:_BODY_CHARACTERS]
+        self._set_reason(f"HTTP {error.status_code} {body}".strip())
 
-    def _closed(self, code: int | None, reason: str | None) -> None:
-        if code is not None:
-            self._note(
-                f"API Gateway closed the connection ({code}{f' {reason}' if reason else ''})"
-            )
+    def _on_close(self, code: int | None, reason: str | None) -> None:
+        if code is None:
+            return
+        details = str(code)
+        if reason:
+            details = f"{code} {reason}"
+        self._set_reason(f"API Gateway closed the connection ({details})")
 
-    def _note(self, why: str) -> None:
+    def _set_reason(self, reason: str) -> None:
         with self._lock:
-            self._why = self._why or why
+            self._reason = self._reason or reason
 
 
-def _words(error: Exception) -> str:
-    """What happened, for a user.
-
-    Without a class's name or the system's number, where there is more to say.
-    """
-    said = getattr(error, "strerror", None) or str(error)
-    return str(said).rstrip(".") or type(error).__name__
+def _describe(error: Exception) -> str:
+    """Describe an error for a user, without a class's name or an errno if there is more to say."""
+    text = str(getattr(error, "strerror", None) or error).rstrip(".")
+    return text or type(error).__name__
 
 
-def _hang_up(app: WebSocketApp) -> None:
+def _close(app: WebSocketApp) -> None:
     """End a connection from any thread.
 
-    `app.close()` would read the socket beside the loop's own thread.
+    `app.close()` would read from the socket beside the loop's own thread.
     """
     app.keep_running = False
     connection = app.sock
-    raw = connection.sock if connection is not None else None
-    if connection is None or raw is None:
+    if connection is None:
+        return
+    raw = connection.sock
+    if raw is None:
         return
     with contextlib.suppress(OSError, WebSocketException):
-        connection.send(b"\x03\xe8", ABNF.OPCODE_CLOSE)  # 1000, normal closure
+        connection.send(_NORMAL_CLOSURE, ABNF.OPCODE_CLOSE)
     with contextlib.suppress(OSError):
         raw.shutdown(socket.SHUT_RDWR)

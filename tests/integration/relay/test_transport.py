@@ -20,9 +20,10 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.transport import Closed, Happening, Opened, Text, Transport
+from terralive_relay.connection.transport import Transport
 from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.transport_events import Closed, Opened, TextReceived, TransportEvent
 
 Script = Callable[[ServerConnection], None]
 UpgradeScript = Callable[[ServerConnection, Request], Response | None]
@@ -32,20 +33,20 @@ class Observed:
     """What a transport tells, in order; a test takes it one by one."""
 
     def __init__(self) -> None:
-        self.happenings: queue.SimpleQueue[Happening] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[TransportEvent] = queue.SimpleQueue()
 
-    def next(self, seconds: float = 10.0) -> Happening:
-        return self.happenings.get(timeout=seconds)
+    def next(self, seconds: float = 10.0) -> TransportEvent:
+        return self.events.get(timeout=seconds)
 
     def opened(self) -> int:
-        happening = self.next()
-        assert isinstance(happening, Opened)
-        return happening.connection
+        event = self.next()
+        assert isinstance(event, Opened)
+        return event.connection
 
     def closed(self, seconds: float = 10.0) -> Closed:
-        happening = self.next(seconds)
-        assert isinstance(happening, Closed)
-        return happening
+        event = self.next(seconds)
+        assert isinstance(event, Closed)
+        return event
 
 
 class Gateway:
@@ -92,7 +93,7 @@ def transport(
         f"ws://127.0.0.1:{port}/relay",
         "eu-west-1",
         lambda: Credentials("AKID", "secret"),
-        seen.happenings.put,
+        seen.events.put,
         backoff_scale=scale,
         ping_interval_s=ping[0],
         ping_timeout_s=ping[1],
@@ -118,7 +119,7 @@ def test_messages_pass_both_ways_and_stopping_leaves_no_thread_and_no_socket() -
             relay.send(number, "two")
             assert [gateway.text(), gateway.text()] == ["one", "two"]
             connection.send("three")
-            assert seen.next() == Text(number, "three")
+            assert seen.next() == TextReceived(number, "three")
         assert ours() == []
     gc.collect()  # an unclosed socket is a ResourceWarning, which fails the test
 
@@ -129,7 +130,7 @@ def test_a_message_that_comes_in_several_frames_is_one_message() -> None:
     with server(gateway) as port, transport(port, seen):
         number = seen.opened()
         gateway.connection().send(["one ", "and ", "two"])
-        assert seen.next() == Text(number, "one and two")
+        assert seen.next() == TextReceived(number, "one and two")
 
 
 def test_what_was_queued_before_stopping_still_leaves() -> None:
@@ -167,10 +168,10 @@ def test_a_refused_upgrade_is_told_as_forbidden_and_tried_again_with_growing_wai
     seen = Observed()
     with server(lambda _: None, upgrade=refuse) as port, transport(port, seen, scale=0.05):
         told = [seen.closed() for _ in range(4)]
-    assert all(happening.forbidden for happening in told)
-    assert "403" in told[0].why
-    assert "Forbidden" in told[0].why
-    waits = [happening.retry_in_s or 0.0 for happening in told]
+    assert all(event.handshake_refused for event in told)
+    assert "403" in told[0].reason
+    assert "Forbidden" in told[0].reason
+    waits = [event.retry_in_s or 0.0 for event in told]
     assert waits[0] < waits[2] < waits[3] * 2
     assert waits[0] <= 0.1 * 0.05
 
@@ -183,7 +184,7 @@ def test_a_gateway_that_fails_is_not_taken_for_one_that_forbids() -> None:
         ) as port,
         transport(port, seen),
     ):
-        assert not seen.closed().forbidden
+        assert not seen.closed().handshake_refused
 
 
 def test_an_abrupt_end_is_told_and_followed_by_another_connection() -> None:
@@ -203,7 +204,7 @@ def test_a_closing_gateways_words_are_passed_on() -> None:
     with server(gateway) as port, transport(port, seen):
         seen.opened()
         gateway.connection().close(1001, "Going away")
-        why = seen.closed().why
+        why = seen.closed().reason
     assert "1001" in why
     assert "Going away" in why
 
@@ -233,7 +234,7 @@ def test_a_peer_that_falls_silent_is_found_out_by_its_missing_pong() -> None:
         with transport(listener.getsockname()[1], seen, ping=(0.4, 0.2)):
             seen.opened()
             closed = seen.closed()
-            assert "ping" in closed.why.lower() or "pong" in closed.why.lower()
+            assert "ping" in closed.reason.lower() or "pong" in closed.reason.lower()
             seen.opened()
     finally:
         thread.join()
@@ -258,7 +259,7 @@ def test_a_dropped_connection_is_replaced_and_its_reason_kept() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port, transport(port, seen) as relay:
         relay.close(seen.opened(), "the debug stack did not answer in time")
-        assert seen.closed().why == "the debug stack did not answer in time"
+        assert seen.closed().reason == "the debug stack did not answer in time"
         seen.opened()
 
 
@@ -277,12 +278,12 @@ def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> Non
             f"ws://127.0.0.1:{port}/relay",
             "eu-west-1",
             credentials,
-            seen.happenings.put,
+            seen.events.put,
             backoff_scale=0.1,
         )
         relay.start()
         try:
-            assert "credentials" in seen.closed().why
+            assert "credentials" in seen.closed().reason
             seen.closed()
             seen.opened()
         finally:
@@ -336,7 +337,7 @@ def test_a_second_connection_opens_beside_the_first_and_either_may_end_alone() -
         relay.close(first, "renewed")
         assert seen.closed() == Closed(first, "renewed", None)
         beside.send("still here")
-        assert seen.next() == Text(second, "still here")
+        assert seen.next() == TextReceived(second, "still here")
         relay.close(second, "gone")
         assert seen.closed().retry_in_s is not None
         assert seen.opened() not in {first, second}
@@ -348,7 +349,7 @@ def test_a_wait_before_the_next_attempt_can_be_cut_short() -> None:
     with server(gateway) as port, transport(port, seen, scale=1000) as relay:
         relay.close(seen.opened(), "asleep")
         assert (seen.closed().retry_in_s or 0) > 10
-        relay.hurry()
+        relay.try_now()
         seen.opened()
 
 
@@ -357,4 +358,4 @@ def test_why_there_is_no_connection_is_said_without_classes_and_numbers() -> Non
         port = unused.getsockname()[1]
     seen = Observed()
     with transport(port, seen):
-        assert seen.closed().why == "Connection refused"
+        assert seen.closed().reason == "Connection refused"

@@ -60,9 +60,9 @@ def test_a_journal_remembers_over_restarts_survives_damage_and_forgets_in_time(
 ) -> None:
     path = tmp_path / "work" / "invocations"
     first = Journal(path, NOW_MS)
-    first.note("a", Seen(1, NOW_MS))
-    first.note("a", Seen(2, NOW_MS))
-    first.note("old", Seen(1, NOW_MS - KEEP_MS - 1))
+    first.add("a", Seen(1, NOW_MS))
+    first.add("a", Seen(2, NOW_MS))
+    first.add("old", Seen(1, NOW_MS - KEEP_MS - 1))
     first.close()
     with path.open("a") as file:
         file.write("cut sho")
@@ -75,6 +75,6 @@ def test_a_journal_remembers_over_restarts_survives_damage_and_forgets_in_time(
 def test_a_journal_that_cannot_be_kept_is_none(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     journal = Journal(tmp_path / "file" / "invocations", NOW_MS)
-    journal.note("a", Seen(1, NOW_MS))
+    journal.add("a", Seen(1, NOW_MS))
     journal.close()
     assert journal.seen == {}
