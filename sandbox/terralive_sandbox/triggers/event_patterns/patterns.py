@@ -1,144 +1,190 @@
-"""EventBridge's event pattern language, which Lambda's event filtering shares. Pure.
+"""EventBridge's event patterns, which Lambda's event filtering shares. Pure.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
     https://github.com/aws/event-ruler#readme (AWS's own matcher: arrays, `exists`, `$or`)
 
-`parse` refuses what AWS refuses; a `Pattern` is always a valid one. moto's own matcher is not used:
-it accepts unknown operators, takes true for 1, and does not look into arrays of objects.
+`parse` refuses what AWS refuses, so a `Pattern` is always valid. moto's own matcher is not used: it
+accepts unknown operators, takes true for 1, and does not look into arrays of objects.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import eq, ge, gt, le, lt
-from typing import TypeAlias
+from typing import Final, TypeGuard
 
-Test: TypeAlias = Callable[[object], bool]
+from terralive_sandbox.triggers.event_patterns.value_tests import (
+    OPERATORS,
+    InvalidPatternError,
+    ValueTest,
+    equal_to,
+    value_test,
+)
 
-_OPERATORS = frozenset({
-    "prefix", "suffix", "equals-ignore-case", "wildcard", "anything-but", "numeric", "cidr", "exists",
-})  # fmt: skip
-_FEWEST_ALTERNATIVES = 2
+__all__ = ["InvalidPatternError", "Pattern", "Values", "matches", "parse"]
 
-
-class InvalidPatternError(ValueError):
-    """The text is no event pattern; the message is the reason that AWS gives."""
+# `$or` with fewer alternatives is the name of an ordinary field.
+_FEWEST_ALTERNATIVES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """What one field may hold.
+    """The values that one field may have.
 
-    A value that passes one of `tests`, or nothing at all if it `may_be_absent`.
+    Attributes:
+        tests: the value has to pass one of these.
+        may_be_absent: true if an event without the field matches, too.
     """
 
-    tests: tuple[Test, ...]
+    tests: tuple[ValueTest, ...]
     may_be_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """All `fields` have to match, and of each group in `alternatives` (`$or`) one pattern."""
+    """A pattern for one object.
+
+    Attributes:
+        fields: all of these fields have to match.
+        alternatives: one pattern of each group has to match (`$or`).
+    """
 
     fields: tuple[tuple[str, Values | Pattern], ...]
     alternatives: tuple[tuple[Pattern, ...], ...] = ()
 
 
 def parse(text: str) -> Pattern:
-    """Raises InvalidPatternError."""
+    """Read a pattern from JSON text. Raises InvalidPatternError."""
     try:
         parsed = json.loads(text)
     except ValueError as error:
         raise InvalidPatternError(f"{error}") from error
     if not isinstance(parsed, dict):
         raise InvalidPatternError("Filter is not an object")
-    return _pattern(parsed)
+    return _parse_object(parsed)
 
 
 def matches(pattern: Pattern, event: Mapping[str, object]) -> bool:
-    """Whether `event`, a JSON object, is one that `pattern` describes."""
-    return _holds(pattern, event, (event,))
+    """Return true if a pattern describes an event, which is a JSON object."""
+    return _matches(pattern, event, [event])
 
 
-def _holds(
-    pattern: Pattern, node: Mapping[str, object], everywhere: Sequence[Mapping[str, object]]
+def _matches(
+    pattern: Pattern, node: Mapping[str, object], level: Sequence[Mapping[str, object]]
 ) -> bool:
-    """All fields are looked for in the same element of an array (`node`), and absent means in none (`everywhere`)."""
+    """Return true if a pattern describes an object of the event.
+
+    Args:
+        pattern: the pattern.
+        node: the object. All fields are looked up in it, even if it is one element of an array.
+        level: all objects of the event at the same place. A field is absent only if none of them
+            has it.
+    """
     for name, expected in pattern.fields:
         if isinstance(expected, Pattern):
-            found = [child for parent in everywhere for child in _objects(parent.get(name))]
-            children = _objects(node.get(name)) or [{}]
-            if not any(_holds(expected, child, found) for child in children):
-                return False
-        elif not (
-            any(test(leaf) for leaf in _leaves(node, name) for test in expected.tests)
-            or (expected.may_be_absent and not any(_leaves(parent, name) for parent in everywhere))
-        ):
+            field_matches = _child_matches(expected, name, node, level)
+        else:
+            field_matches = _value_matches(expected, name, node, level)
+        if not field_matches:
             return False
-    return all(
-        any(_holds(one, node, everywhere) for one in group) for group in pattern.alternatives
-    )
+    for group in pattern.alternatives:
+        if not any(_matches(alternative, node, level) for alternative in group):
+            return False
+    return True
 
 
-def _objects(value: object) -> list[Mapping[str, object]]:
+def _child_matches(
+    expected: Pattern,
+    name: str,
+    node: Mapping[str, object],
+    level: Sequence[Mapping[str, object]],
+) -> bool:
+    """Return true if an object under a name matches. A missing object counts as an empty one."""
+    next_level: list[Mapping[str, object]] = []
+    for parent in level:
+        next_level.extend(_objects(parent.get(name)))
+    children = list(_objects(node.get(name))) or [{}]
+    return any(_matches(expected, child, next_level) for child in children)
+
+
+def _value_matches(
+    expected: Values,
+    name: str,
+    node: Mapping[str, object],
+    level: Sequence[Mapping[str, object]],
+) -> bool:
+    """Return true if a value under a name passes a test, or the name is absent and may be."""
+    for value in _values_of(node, name):
+        if any(test(value) for test in expected.tests):
+            return True
+    if not expected.may_be_absent:
+        return False
+    return not any(_values_of(parent, name) for parent in level)
+
+
+def _objects(value: object) -> Iterator[Mapping[str, object]]:
+    """Yield the value if it is an object, or the objects of an array."""
+    if isinstance(value, dict):
+        yield value
+    elif isinstance(value, list):
+        for element in value:
+            yield from _objects(element)
+
+
+def _values_of(node: Mapping[str, object], name: str) -> list[object]:
+    """Return the values of a field. An array has those of its elements, an object has none."""
+    if name not in node:
+        return []
+    return list(_flat(node[name]))
+
+
+def _flat(value: object) -> Iterator[object]:
     if isinstance(value, list):
-        return [child for element in value for child in _objects(element)]
-    return [value] if isinstance(value, dict) else []
+        for element in value:
+            yield from _flat(element)
+    elif not isinstance(value, dict):
+        yield value
 
 
-def _leaves(node: Mapping[str, object], name: str) -> list[object]:
-    """A field's values: of an array its elements; an object or an empty array has none."""
-
-    def flat(value: object) -> list[object]:
-        if isinstance(value, list):
-            return [leaf for element in value for leaf in flat(element)]
-        return [] if isinstance(value, dict) else [value]
-
-    return flat(node[name]) if name in node else []
-
-
-def _pattern(parsed: Mapping[str, object]) -> Pattern:
+def _parse_object(parsed: Mapping[str, object]) -> Pattern:
     if not parsed:
         raise InvalidPatternError("Empty objects are not allowed")
     fields: list[tuple[str, Values | Pattern]] = []
     groups: list[tuple[Pattern, ...]] = []
     for name, value in parsed.items():
-        if name == "$or" and (alternatives := _alternatives(value)):
-            groups.append(tuple(_pattern(one) for one in alternatives))
+        if name == "$or" and _is_alternatives(value):
+            groups.append(tuple(_parse_object(alternative) for alternative in value))
         elif isinstance(value, dict):
-            fields.append((name, _pattern(value)))
+            fields.append((name, _parse_object(value)))
         elif isinstance(value, list):
-            fields.append((name, _values(value)))
+            fields.append((name, _parse_values(value)))
         else:
             raise InvalidPatternError(f'"{name}" must be an object or an array')
     return Pattern(tuple(fields), tuple(groups))
 
 
-def _alternatives(value: object) -> list[Mapping[str, object]]:
-    """What `$or` offers; nothing where it is an ordinary field's name (event-ruler's README)."""
+def _is_alternatives(value: object) -> TypeGuard[list[Mapping[str, object]]]:
+    """Return true if `$or` has alternatives; else it is an ordinary field (event-ruler's README)."""
     if not isinstance(value, list) or len(value) < _FEWEST_ALTERNATIVES:
-        return []
-    one_of: list[Mapping[str, object]] = [
-        one for one in value if isinstance(one, dict) and not one.keys() & _OPERATORS
-    ]
-    return one_of if len(one_of) == len(value) else []
+        return False
+    for alternative in value:
+        if not isinstance(alternative, dict) or alternative.keys() & OPERATORS:
+            return False
+    return True
 
 
-def _values(expected: Sequence[object]) -> Values:
+def _parse_values(expected: Sequence[object]) -> Values:
     if not expected:
         raise InvalidPatternError("Empty arrays are not allowed")
-    tests: list[Test] = []
+    tests: list[ValueTest] = []
     may_be_absent = False
     for one in expected:
         if isinstance(one, list):
             raise InvalidPatternError("Match value must be String, number, true, false, or null")
         if not isinstance(one, dict):
-            tests.append(_equal_to(one))
+            tests.append(equal_to(one))
             continue
         if len(one) != 1:
             raise InvalidPatternError("Only one key allowed in match expression")
@@ -146,164 +192,5 @@ def _values(expected: Sequence[object]) -> Values:
         if operator == "exists" and operand is False:
             may_be_absent = True
         else:
-            tests.append(_test(operator, operand))
+            tests.append(value_test(operator, operand))
     return Values(tuple(tests), may_be_absent)
-
-
-def _test(operator: str, operand: object) -> Test:
-    match operator:
-        case "exists":
-            if operand is not True:
-                raise InvalidPatternError("exists match pattern must be either true or false.")
-            return lambda _: True
-        case "prefix" | "suffix" if isinstance(operand, dict):
-            if operand.keys() != {"equals-ignore-case"}:
-                raise InvalidPatternError(
-                    f"Unsupported {operator} pattern: {next(iter(operand), '')}"
-                )
-            test: Test = _text_test(operator, operand["equals-ignore-case"], ignore_case=True)
-        case "prefix" | "suffix" | "wildcard" | "equals-ignore-case":
-            test = _text_test(operator, operand, ignore_case=operator == "equals-ignore-case")
-        case "anything-but":
-            test = _anything_but(operand)
-        case "numeric":
-            test = _numeric(operand)
-        case "cidr":
-            test = _cidr(operand)
-        case _:
-            raise InvalidPatternError(f"Unrecognized match type {operator}")
-    return test
-
-
-def _equal_to(expected: object) -> Test:
-    """Strings to the letter, true is not 1, and 300 is 300.0.
-
-    The page says that numbers compare as written; in AWS they compare as numbers (localstack's
-    tests, which were run
-    against AWS, record that: number_comparison_float).
-    """
-    if _is_number(expected):
-        return lambda value: _is_number(value) and value == expected
-    return lambda value: type(value) is type(expected) and value == expected
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _text_test(operator: str, operand: object, *, ignore_case: bool = False) -> Test:
-    if not isinstance(operand, str):
-        raise InvalidPatternError(f"{operator} match pattern must be a string")
-    expression = _wildcard(operand) if operator == "wildcard" else re.escape(operand)
-    if operator == "prefix":
-        expression += ".*"
-    elif operator == "suffix":
-        expression = ".*" + expression
-    compiled = re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
-
-
-def _wildcard(text: str) -> str:
-    expression = ""
-    previous = ""
-    for part in re.findall(r"\\.|.", text, re.DOTALL):
-        if part == previous == "*":
-            raise InvalidPatternError("Consecutive wildcard characters are not allowed")
-        if part.startswith("\\") and part not in {"\\*", "\\\\"}:
-            raise InvalidPatternError("Invalid escape character")
-        expression += ".*" if part == "*" else re.escape(part[-1])
-        previous = part
-    return expression
-
-
-def _anything_but(operand: object) -> Test:
-    """Any value that is there, except those; of a list only strings or only numbers."""
-    if isinstance(operand, dict):
-        operator, refused = next(iter(operand.items()), ("", None))
-        if len(operand) != 1 or operator not in {
-            "prefix",
-            "suffix",
-            "equals-ignore-case",
-            "wildcard",
-        }:
-            raise InvalidPatternError(f"Unsupported anything-but pattern: {operator}")
-        texts = refused if isinstance(refused, list) else [refused]
-        if not texts or (operator in {"prefix", "suffix"} and not all(texts)):
-            raise InvalidPatternError("Null prefix/suffix not allowed")
-        unwanted = [
-            _text_test(operator, text, ignore_case=operator == "equals-ignore-case")
-            for text in texts
-        ]
-    else:
-        values = operand if isinstance(operand, list) else [operand]
-        if not values or not (
-            all(isinstance(v, str) for v in values) or all(_is_number(v) for v in values)
-        ):
-            raise InvalidPatternError(
-                "Inside anything but list, either all values are number or string"
-            )
-        unwanted = [_equal_to(value) for value in values]
-    return lambda value: not any(test(value) for test in unwanted)
-
-
-_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    "=": eq, "<": lt, "<=": le, ">": gt, ">=": ge,
-}  # fmt: skip
-
-
-def _numeric(operand: object) -> Test:
-    bounds = _bounds(operand)
-
-    def within(value: object) -> bool:
-        return (
-            isinstance(value, int | float)
-            and _is_number(value)
-            and all(_COMPARE[operator](value, bound) for operator, bound in bounds)
-        )
-
-    return within
-
-
-def _bounds(operand: object) -> list[tuple[str, float]]:
-    """One comparison, or a lower and then an upper bound."""
-    if not isinstance(operand, list):
-        raise InvalidPatternError("Value of numeric must be an array.")
-    bounds: list[tuple[str, float]] = []
-    for operator, bound in zip(operand[::2], operand[1::2], strict=False):
-        if not isinstance(operator, str) or operator not in _COMPARE:
-            raise InvalidPatternError(f"Unrecognized numeric range operator: {operator}")
-        if not _is_number(bound):
-            raise InvalidPatternError(f"Value of {operator} must be numeric")
-        bounds.append((operator, bound))
-    if not bounds or len(operand) % 2:
-        raise InvalidPatternError(
-            "Invalid member in numeric match: operators and numbers have to alternate"
-        )
-    if len(bounds) > 1:
-        (lower, bottom), (upper, top) = bounds[0], bounds[1]
-        if lower not in {">", ">="} or len(bounds) > len(("lower", "upper")):
-            raise InvalidPatternError("Too many elements in numeric expression")
-        if upper not in {"<", "<="}:
-            raise InvalidPatternError(f"Bad numeric range operator: {upper}")
-        if bottom >= top:
-            raise InvalidPatternError("Bottom must be less than top")
-    return bounds
-
-
-def _cidr(operand: object) -> Test:
-    if not isinstance(operand, str):
-        raise InvalidPatternError("cidr match pattern must be a string")
-    if operand.count("/") != 1:
-        raise InvalidPatternError("Malformed CIDR, one '/' required")
-    try:
-        network = ipaddress.ip_network(operand, strict=False)
-    except ValueError as error:
-        raise InvalidPatternError(f"Malformed CIDR: {error}") from error
-
-    def inside(value: object) -> bool:
-        try:
-            return isinstance(value, str) and ipaddress.ip_address(value) in network
-        except ValueError:
-            return False
-
-    return inside
