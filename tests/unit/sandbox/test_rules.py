@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.events import RuleError, Source, aws_event, event_of, payload
+from terralive_sandbox.triggers.rules.events import EntryError, aws_event, event_of
+from terralive_sandbox.triggers.rules.target_input import RuleMatch, target_input
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, dt.UTC)
-SOURCE = Source("arn:aws:events:us-east-2:123456789012:rule/example", "example", NOW)
+MATCH = RuleMatch("arn:aws:events:us-east-2:123456789012:rule/example", "example", NOW)
 # The page's example event.
 EVENT: dict[str, object] = {
     "version": "0",
@@ -43,8 +44,8 @@ PATHS = {
 
 
 def transformed(template: str) -> str:
-    return payload(
-        {"InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": template}}, EVENT, SOURCE
+    return target_input(
+        {"InputTransformer": {"InputPathsMap": PATHS, "InputTemplate": template}}, EVENT, MATCH
     )
 
 
@@ -73,7 +74,7 @@ def transformed(template: str) -> str:
         (
             '{"arn": <aws.events.rule-arn>, "name": "<aws.events.rule-name>", "event": <aws.events.event>}',
             {
-                "arn": SOURCE.rule_arn,
+                "arn": MATCH.rule_arn,
                 "name": "example",
                 "event": {k: v for k, v in EVENT.items() if k != "detail"},
             },
@@ -97,10 +98,10 @@ def test_a_template_that_makes_no_json_is_passed_on_as_text() -> None:
 
 
 def test_a_target_gets_the_event_a_constant_or_a_part_of_it() -> None:
-    assert json.loads(payload({}, EVENT, SOURCE)) == EVENT
-    assert payload({"Input": '{"a": 1}'}, EVENT, SOURCE) == '{"a": 1}'
-    assert json.loads(payload({"InputPath": "$.detail.tags[1]"}, EVENT, SOURCE)) == {"k": 2}
-    assert json.loads(payload({"InputPath": "$.detail.none"}, EVENT, SOURCE)) is None
+    assert json.loads(target_input({}, EVENT, MATCH)) == EVENT
+    assert target_input({"Input": '{"a": 1}'}, EVENT, MATCH) == '{"a": 1}'
+    assert json.loads(target_input({"InputPath": "$.detail.tags[1]"}, EVENT, MATCH)) == {"k": 2}
+    assert json.loads(target_input({"InputPath": "$.detail.none"}, EVENT, MATCH)) is None
 
 
 @given(st.text(), st.dictionaries(st.text(min_size=1, max_size=3), st.text(max_size=5), max_size=3))
@@ -109,8 +110,8 @@ def test_no_template_and_no_path_breaks_a_rule(template: str, paths: dict[str, s
         "InputPathsMap": {name: f"$.{path}" for name, path in paths.items()},
         "InputTemplate": template,
     }
-    assert isinstance(payload({"InputTransformer": transformer}, EVENT, SOURCE), str)
-    assert isinstance(payload({"InputPath": template}, EVENT, SOURCE), str)
+    assert isinstance(target_input({"InputTransformer": transformer}, EVENT, MATCH), str)
+    assert isinstance(target_input({"InputPath": template}, EVENT, MATCH), str)
 
 
 def test_an_entry_becomes_an_event_with_the_fields_of_the_page() -> None:
@@ -146,7 +147,7 @@ def test_an_entry_becomes_an_event_with_the_fields_of_the_page() -> None:
 )
 def test_an_entry_that_is_refused_says_why(change: dict[str, object], code: str) -> None:
     entry = {"Source": "shop", "DetailType": "order", "Detail": "{}"}
-    with pytest.raises(RuleError) as raised:
+    with pytest.raises(EntryError) as raised:
         event_of({**entry, **change}, "id", "1", "r", NOW)
     assert raised.value.code == code
 

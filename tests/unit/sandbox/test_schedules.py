@@ -10,12 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.schedules import (
-    Agenda,
-    InvalidScheduleError,
-    next_time,
-    parse,
-)
+from terralive_sandbox.triggers.rules.agenda import Agenda
+from terralive_sandbox.triggers.rules.schedules import InvalidScheduleError, next_time, parse
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # a Thursday
 MINUTE = dt.timedelta(minutes=1)

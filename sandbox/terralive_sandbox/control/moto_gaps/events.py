@@ -33,6 +33,7 @@ from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
 from terralive_sandbox.triggers.rules import schedules
+from terralive_sandbox.triggers.rules.target_input import RuleMatch, target_input
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
 _TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
@@ -103,7 +104,7 @@ def _replace_put_events(replacements: Replacements, deliveries: Deliveries) -> N
             now = dt.datetime.now(dt.UTC)
             try:
                 event = rules.event_of(entry, event_id, self.account_id, self.region_name, now)
-            except rules.RuleError as error:
+            except rules.EntryError as error:
                 answers.append({"ErrorCode": error.code, "ErrorMessage": error.message})
                 continue
             answers.append({"EventId": event_id})
@@ -116,11 +117,11 @@ def _replace_put_events(replacements: Replacements, deliveries: Deliveries) -> N
 
 
 def _check_number_of_entries(number: int) -> None:
-    if 1 <= number <= rules.ENTRIES:
+    if 1 <= number <= rules.MOST_ENTRIES:
         return
     bound = "greater than or equal to 1"
     if number:
-        bound = f"less than or equal to {rules.ENTRIES}"
+        bound = f"less than or equal to {rules.MOST_ENTRIES}"
     raise ValidationException(
         "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to "
         f"satisfy constraint: Member must have length {bound}"
@@ -144,10 +145,10 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     its RetryPolicy is: another attempt would fail in the same way.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq
     """
-    source = rules.Source(rule.arn, rule.name, dt.datetime.now(dt.UTC))
+    match = RuleMatch(rule.arn, rule.name, dt.datetime.now(dt.UTC))
     sender = Service("events.amazonaws.com", rule.arn)
     for target in list(rule.targets):
-        error = _send(deliveries, sender, target, rules.payload(target, event, source))
+        error = _send(deliveries, sender, target, target_input(target, event, match))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if error is not None and queue:
             attributes = {

@@ -1,12 +1,12 @@
-"""When a rule's schedule fires next: rate(), and cron() in EventBridge's dialect. Pure.
+"""Schedule expressions of rules: rate(), and cron() in EventBridge's dialect. Pure.
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
 
-A sandbox's time scale shortens the intervals of rate() alone. cron() names times of the day, in
-UTC, which a scale
-says nothing about: they fire when a clock on the wall shows them.
+A sandbox's time scale shortens only the intervals of rate(). cron() names times of the day in UTC,
+to which a scale does not apply: they come when a clock on the wall shows them.
 
-No library is used: croniter speaks Unix cron, and those that speak AWS's dialect are unmaintained.
+No library is used. croniter reads Unix cron. aws-croniter reads AWS's dialect, but not rate(); it
+would be one more dependency for about a hundred lines.
 """
 
 from __future__ import annotations
@@ -15,28 +15,70 @@ import calendar
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
-_MONTHS = {name.upper(): number for number, name in enumerate(calendar.month_abbr) if name}
-_WEEKDAYS = {
-    name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)
-}
-_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
-_RATE = re.compile(r"rate\((?P<value>\d+)\s+(?P<unit>minute|hour|day)(?P<plural>s?)\)")
-_ITEM = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
-_SATURDAY, _SUNDAY = 5, 6
-_CRON_FIELDS = 6
-_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+_RATE: Final = re.compile(r"rate\((?P<value>\d+)\s+(?P<unit>minute|hour|day)(?P<plural>s?)\)")
+_CRON: Final = re.compile(r"cron\((?P<fields>.*)\)", re.DOTALL)
+_UNIT_SECONDS: Final[Mapping[str, int]] = {"minute": 60, "hour": 3600, "day": 86400}
+_CRON_FIELDS: Final = 6
+# One item of a field: `*`, `3` or `3-5`, each with a step (`/2`) or without.
+_ITEM: Final = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
+# As `datetime.date.weekday` returns them.
+_SATURDAY: Final = 5
+_SUNDAY: Final = 6
 
 
 class InvalidScheduleError(ValueError):
-    """The text is no schedule expression."""
+    """The text is not a schedule expression."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """The values that a field may have.
+
+    Attributes:
+        low: the lowest number.
+        high: the highest number.
+        names: the names that stand for numbers.
+    """
+
+    low: int
+    high: int
+    names: Mapping[str, int] = field(default_factory=dict)
+
+
+_MONTH_NAMES: Final = {
+    name: number
+    for number, name in enumerate(
+        ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"), 1
+    )
+}
+_WEEKDAY_NAMES: Final = {
+    name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)
+}
+_MINUTES: Final = _Bounds(0, 59)
+_HOURS: Final = _Bounds(0, 23)
+_DAYS_OF_MONTH: Final = _Bounds(1, 31)
+_MONTHS: Final = _Bounds(1, 12, _MONTH_NAMES)
+_WEEKDAYS: Final = _Bounds(1, 7, _WEEKDAY_NAMES)
+# The number behind `#`: the first to the fifth such weekday of a month.
+_OCCURRENCES: Final = _Bounds(1, 5)
+_YEARS: Final = _Bounds(1970, 2199)
 
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """Times of the day on certain days; `day_of_month` or `day_of_week` is `?`, which is any."""
+    """Times of the day on certain days.
+
+    Attributes:
+        minutes: in ascending order, as all numbers here.
+        hours: hours of the day in UTC.
+        day_of_month: the field's text; `?` if the days follow from `day_of_week`.
+        months: months of the year.
+        day_of_week: the field's text; `?` if the days follow from `day_of_month`.
+        years: the years.
+    """
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -47,170 +89,195 @@ class Cron:
 
 
 Schedule: TypeAlias = dt.timedelta | Cron
-"""rate()'s interval, or cron()."""
+"""The interval of rate(), or a cron()."""
 
 
 def parse(expression: str) -> Schedule:
-    """Raises InvalidScheduleError."""
-    if found := _RATE.fullmatch(expression):
-        value = int(found["value"])
-        if not value or (value == 1) == bool(found["plural"]):
-            raise InvalidScheduleError(expression)
-        return dt.timedelta(seconds=value * _SECONDS[found["unit"]])
-    kind, inside = expression[:-1].partition("(")[::2]
+    """Read a schedule expression. Raises InvalidScheduleError."""
+    rate = _RATE.fullmatch(expression)
+    if rate is not None:
+        return _parse_rate(rate)
+    cron = _CRON.fullmatch(expression)
+    if cron is None:
+        raise InvalidScheduleError(expression)
     try:
-        fields = inside.upper().split()
-        if kind != "cron" or not expression.endswith(")") or len(fields) != _CRON_FIELDS:
-            raise InvalidScheduleError(expression)
-        minutes, hours, day_of_month, months, day_of_week, years = fields
-        if (day_of_month == "?") == (day_of_week == "?"):
-            raise InvalidScheduleError(expression)
-        cron = Cron(
-            _numbers(minutes, 0, 59), _numbers(hours, 0, 23), day_of_month, _numbers(months, 1, 12, _MONTHS),
-            day_of_week, _numbers(years, _FIRST_YEAR, _LAST_YEAR),
-        )  # fmt: skip
-        _days(cron, 2000, 1)
+        return _parse_cron(cron["fields"].upper().split())
     except ValueError as error:
         raise InvalidScheduleError(expression) from error
+
+
+def _parse_rate(found: re.Match[str]) -> dt.timedelta:
+    value = int(found["value"])
+    is_plural = bool(found["plural"])
+    if value == 0 or is_plural != (value > 1):
+        raise InvalidScheduleError(found[0])
+    return dt.timedelta(seconds=value * _UNIT_SECONDS[found["unit"]])
+
+
+def _parse_cron(fields: list[str]) -> Cron:
+    """Read the six fields of a cron(). Raises ValueError."""
+    if len(fields) != _CRON_FIELDS:
+        raise InvalidScheduleError(" ".join(fields))
+    minutes, hours, day_of_month, months, day_of_week, years = fields
+    if (day_of_month == "?") == (day_of_week == "?"):
+        raise InvalidScheduleError("exactly one of the two fields for days has to be ?")
+    cron = Cron(
+        minutes=_numbers(minutes, _MINUTES),
+        hours=_numbers(hours, _HOURS),
+        day_of_month=day_of_month,
+        months=_numbers(months, _MONTHS),
+        day_of_week=day_of_week,
+        years=_numbers(years, _YEARS),
+    )
+    # The fields for days are read again for each month. Here this only finds invalid ones.
+    _days(cron, year=2000, month=1)
     return cron
 
 
 def next_time(schedule: Schedule, after: dt.datetime, scale: float = 1.0) -> dt.datetime | None:
-    """The first time later than `after`, None if there is none.
+    """Return the first time later than `after`; None if there is none.
 
-    `scale` is what rate()'s interval is multiplied by.
+    Args:
+        schedule: the schedule.
+        after: a time in UTC.
+        scale: what the interval of rate() is multiplied by.
     """
     if isinstance(schedule, dt.timedelta):
         return after + schedule * scale
-    return next((moment for moment in _times(schedule, after) if moment > after), None)
+    for moment in _times(schedule, after):
+        if moment > after:
+            return moment
+    return None
 
 
 def _times(cron: Cron, after: dt.datetime) -> Iterable[dt.datetime]:
-    """From the day of `after` on, some of them past."""
+    """Yield times on or after the day of `after`. Some may already be in the past."""
     for year in cron.years:
         for month in cron.months:
             if (year, month) < (after.year, after.month):
                 continue
             for day in sorted(_days(cron, year, month)):
-                if (year, month, day) < (after.year, after.month, after.day):
-                    continue
-                for hour in cron.hours:
-                    for minute in cron.minutes:
-                        yield dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)
+                if dt.date(year, month, day) >= after.date():
+                    yield from _times_of_day(cron, year, month, day)
+
+
+def _times_of_day(cron: Cron, year: int, month: int, day: int) -> Iterable[dt.datetime]:
+    for hour in cron.hours:
+        for minute in cron.minutes:
+            yield dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)
 
 
 def _days(cron: Cron, year: int, month: int) -> set[int]:
-    last = calendar.monthrange(year, month)[1]
+    """Return the days of a month on which a cron() fires."""
     if cron.day_of_week == "?":
-        return _days_of_month(cron.day_of_month, year, month, last)
-    return _days_of_week(cron.day_of_week, year, month, last)
+        return _by_day_of_month(cron.day_of_month, year, month)
+    return _by_day_of_week(cron.day_of_week, year, month)
 
 
-def _days_of_month(field: str, year: int, month: int, last: int) -> set[int]:
+def _by_day_of_month(field: str, year: int, month: int) -> set[int]:
+    last = calendar.monthrange(year, month)[1]
     days: set[int] = set()
     for item in field.split(","):
         if item == "L":
             days.add(last)
         elif item.endswith("W"):
-            (day,) = _numbers(item[:-1], 1, 31)
+            day = _number(item[:-1], _DAYS_OF_MONTH)
             if day <= last:
                 days.add(_nearest_weekday(year, month, day, last))
         else:
-            days.update(day for day in _numbers(item, 1, 31) if day <= last)
+            days.update(day for day in _numbers(item, _DAYS_OF_MONTH) if day <= last)
     return days
 
 
 def _nearest_weekday(year: int, month: int, day: int, last: int) -> int:
-    """Never in another month."""
+    """Return the day from Monday to Friday that is nearest to a day, in the same month."""
     weekday = dt.date(year, month, day).weekday()
     if weekday == _SATURDAY:
-        return day - 1 if day > 1 else day + 2
+        if day > 1:
+            return day - 1
+        return day + 2
     if weekday == _SUNDAY:
-        return day + 1 if day < last else day - 2
+        if day < last:
+            return day + 1
+        return day - 2
     return day
 
 
-def _days_of_week(field: str, year: int, month: int, last: int) -> set[int]:
-    by_weekday: dict[int, list[int]] = {}
-    for day in range(1, last + 1):
-        by_weekday.setdefault(dt.date(year, month, day).isoweekday() % 7 + 1, []).append(day)
+def _by_day_of_week(field: str, year: int, month: int) -> set[int]:
+    days_of = _days_by_weekday(year, month)
     if "#" in field:
-        weekday, _, nth = field.partition("#")
-        (number,), (which,) = _numbers(weekday, 1, 7, _WEEKDAYS), _numbers(nth, 1, 5)
-        return set(by_weekday[number][which - 1 : which])
+        weekday, _, occurrence = field.partition("#")
+        days_of_weekday = days_of[_number(weekday, _WEEKDAYS)]
+        index = _number(occurrence, _OCCURRENCES) - 1
+        return set(days_of_weekday[index : index + 1])
     days: set[int] = set()
     for item in field.split(","):
-        if item == "L":  # of the week: Saturday
-            days.update(by_weekday[7])
+        if item == "L":
+            # The last day of a week is a Saturday.
+            days.update(days_of[_WEEKDAY_NAMES["SAT"]])
         elif item.endswith("L"):
-            (number,) = _numbers(item[:-1], 1, 7, _WEEKDAYS)
-            days.add(by_weekday[number][-1])
+            days.add(days_of[_number(item[:-1], _WEEKDAYS)][-1])
         else:
-            days.update(
-                day for number in _numbers(item, 1, 7, _WEEKDAYS) for day in by_weekday[number]
-            )
+            for weekday_number in _numbers(item, _WEEKDAYS):
+                days.update(days_of[weekday_number])
     return days
 
 
-def _numbers(
-    field: str, low: int, high: int, names: dict[str, int] | None = None
-) -> tuple[int, ...]:
-    """The values of one field, ascending; a range may go over the end (20-2)."""
+def _days_by_weekday(year: int, month: int) -> dict[int, list[int]]:
+    """Return the days of a month by their weekday, which cron() counts from 1 for Sunday."""
+    days_of: dict[int, list[int]] = {}
+    last = calendar.monthrange(year, month)[1]
+    for day in range(1, last + 1):
+        weekday = dt.date(year, month, day).isoweekday() % 7 + 1
+        days_of.setdefault(weekday, []).append(day)
+    return days_of
 
-    def number(text: str) -> int:
-        value = (names or {}).get(text)
-        value = int(text) if value is None and text.isascii() and text.isdigit() else value
-        if value is None or not low <= value <= high:
-            raise InvalidScheduleError(field)
-        return value
 
-    values: set[int] = set()
+def _numbers(field: str, bounds: _Bounds) -> tuple[int, ...]:
+    """Return the numbers of a field in ascending order. Raises InvalidScheduleError."""
+    numbers: set[int] = set()
     for item in field.split(","):
-        found = _ITEM.fullmatch(item)
-        if found is None or found["step"] == "0":
-            raise InvalidScheduleError(field)
-        first = low if found["all"] else number(found["first"])
-        last = (
-            number(found["last"])
-            if found["last"]
-            else (high if found["all"] or found["step"] else first)
-        )
-        reach = (
-            range(first, last + 1)
-            if first <= last
-            else [*range(first, high + 1), *range(low, last + 1)]
-        )
-        values.update(reach[:: int(found["step"] or 1)])
-    return tuple(sorted(values))
+        numbers.update(_numbers_of_item(item, bounds))
+    return tuple(sorted(numbers))
 
 
-class Agenda:
-    """Remembers when each key's expression fires next. What it missed while the machine slept is not made up for.
+def _number(text: str, bounds: _Bounds) -> int:
+    """Return the number of a field that has exactly one. Raises InvalidScheduleError."""
+    numbers = _numbers(text, bounds)
+    if len(numbers) != 1:
+        raise InvalidScheduleError(text)
+    return numbers[0]
 
-    Args:
-        scale: what intervals of rate() are multiplied by.
-    """
 
-    def __init__(self, scale: float = 1.0) -> None:
-        self._scale = scale
-        self._planned: dict[tuple[str, str], dt.datetime | None] = {}
+def _numbers_of_item(item: str, bounds: _Bounds) -> list[int]:
+    """Return the numbers of one item. A range may wrap around (`20-2` for hours)."""
+    found = _ITEM.fullmatch(item)
+    if found is None or found["step"] == "0":
+        raise InvalidScheduleError(item)
+    if found["all"]:
+        first, last = bounds.low, bounds.high
+    elif found["last"]:
+        first = _single_number(found["first"], bounds)
+        last = _single_number(found["last"], bounds)
+    elif found["step"]:
+        # `5/10` is every tenth number from 5 on.
+        first, last = _single_number(found["first"], bounds), bounds.high
+    else:
+        first = last = _single_number(found["first"], bounds)
+    if first <= last:
+        numbers = list(range(first, last + 1))
+    else:
+        numbers = [*range(first, bounds.high + 1), *range(bounds.low, last + 1)]
+    return numbers[:: int(found["step"] or 1)]
 
-    def due(self, scheduled: Mapping[str, str], now: dt.datetime) -> list[tuple[str, dt.datetime]]:
-        """The keys that fire now, with their time; what is not `scheduled` any more is forgotten."""
-        planned: dict[tuple[str, str], dt.datetime | None] = {}
-        fires: list[tuple[str, dt.datetime]] = []
-        for key, expression in scheduled.items():
-            schedule = parse(expression)
-            at = self._planned.get((key, expression)) or next_time(schedule, now, self._scale)
-            if at is not None and at <= now:
-                fires.append((key, at))
-                at = next_time(schedule, at, self._scale)
-                if at is not None and at <= now:
-                    at = next_time(schedule, now, self._scale)
-            planned[key, expression] = at
-        self._planned = planned
-        return fires
 
-    def next_at(self) -> dt.datetime | None:
-        """When `due` is to be asked again, at the latest."""
-        return min((at for at in self._planned.values() if at is not None), default=None)
+def _single_number(text: str, bounds: _Bounds) -> int:
+    """Return the number that a name or digits stand for. Raises InvalidScheduleError."""
+    if text in bounds.names:
+        return bounds.names[text]
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidScheduleError(text)
+    number = int(text)
+    if not bounds.low <= number <= bounds.high:
+        raise InvalidScheduleError(text)
+    return number
