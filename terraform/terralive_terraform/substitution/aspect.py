@@ -1,12 +1,12 @@
-"""The first door: an Aspect that makes the functions of a CDKTF app live, whatever bindings made them.
+"""The way for CDKTF programs: an Aspect that makes their functions live, whatever bindings they use.
 
     from terralive_terraform.live import attach
     ...
     attach(app)
     app.synth()
 
-Without terralive running it does nothing: it acts only where `TERRALIVE_LIVE` names a settings
-file. cdktf visits Aspects stack by stack (one on the `App` is never visited), so `attach` goes
+It does nothing unless terralive runs the program: it acts only where `TERRALIVE_LIVE` names a
+settings file. cdktf visits the Aspects of stacks, never those of the `App`, so `attach` is called
 last, when the stacks exist.
 """
 
@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Final, cast
 
 import jsii
 from cdktf import (
@@ -43,34 +43,39 @@ from terralive_terraform.substitution.rules import (
     substitute,
 )
 
-FUNCTION: str = "aws_lambda_function"
+FUNCTION: Final = "aws_lambda_function"
 
 
 @jsii.implements(IAspect)
 class LiveFunctions:
-    """Puts the stub in the place of every function it visits, and notes under `//` what stood there before."""
+    """Replaces every function that it visits by the stub, and records its own values under `//`.
+
+    terralive reads those values in the synthesised configuration.
+    """
 
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
-        self._owners: dict[
-            str, dict[str, str]
-        ] = {}  # by stack: asking jsii for all constructs is slow
-        self._triggers: dict[str, dict[str, Json]] = {}  # likewise
+        # By the stack's path: owners of inline policies, and triggers. They are read once for each
+        # stack, because asking jsii for all constructs is slow.
+        self._owners: dict[str, dict[str, str]] = {}
+        self._triggers: dict[str, dict[str, Json]] = {}
 
     def visit(self, node: IConstruct) -> None:
-        """Handle one construct; cdktf calls this."""
+        """Replace one function. cdktf calls this for every construct."""
         if not isinstance(node, TerraformResource) or node.terraform_resource_type != FUNCTION:
             return
         stack = TerraformStack.of(node)
-        if stack.node.path not in self._owners:
-            self._owners[stack.node.path] = policy_owners(_resources(stack, (ROLE, EXCLUSIVE)))
-            self._triggers[stack.node.path] = _resources(stack, KINDS) if self._live.debug else {}
-        function = facts_of(node, self._owners[stack.node.path], self._triggers[stack.node.path])
+        path = stack.node.path
+        if path not in self._owners:
+            self._owners[path] = policy_owners(_resources(stack, (ROLE, EXCLUSIVE)))
+            self._triggers[path] = {}
+            if self._live.debug:
+                self._triggers[path] = _resources(stack, KINDS)
+        function = function_of(node, self._owners[path], self._triggers[path])
         if not self._live.selects(function):
             return
-        decision = substitute(
-            function, self._live.seen_from(outdir_of(node) / "stacks" / stack.node.id)
-        )
+        terraform_folder = outdir_of(node) / "stacks" / stack.node.id
+        decision = substitute(function, self._live.seen_from(terraform_folder))
         if isinstance(decision, NotLive):
             node.add_override("//.terralive.refused", decision.reason)
             return
@@ -87,12 +92,15 @@ class LiveFunctions:
         )
 
 
-def facts_of(
+def function_of(
     node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]
 ) -> DeclaredFunction:
-    """Read a function construct's function.
+    """Return the function that a construct declares.
 
-    `owners` as `policy_owners` gives them, `triggers` by type and label.
+    Args:
+        node: the construct.
+        owners: the owners of inline policies, by role, as `policy_owners` returns them.
+        triggers: the stack's triggers, by type and label.
     """
     block = _block(node)
     function = declared_function(f"{FUNCTION}.{node.friendly_unique_id}", block)
@@ -104,7 +112,7 @@ def facts_of(
 
 
 def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:
-    """Give a stack's resources of some types, by type and label."""
+    """Return a stack's resources of some types, by type and label."""
     found: dict[str, dict[str, Json]] = {kind: {} for kind in kinds}
     for node in stack.node.find_all():
         if isinstance(node, TerraformResource) and node.terraform_resource_type in found:
@@ -113,7 +121,7 @@ def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]
 
 
 def _block(node: TerraformResource) -> Mapping[str, Json]:
-    """Give a resource in Terraform's JSON syntax, with cdktf's tokens resolved."""
+    """Return a resource's block in Terraform's JSON syntax, with cdktf's tokens resolved."""
     raw = cast("Mapping[str, Json]", node.to_terraform())
     resolver = DefaultTokenResolver(StringConcat())
     resolved: object = Tokenization.resolve(
@@ -126,7 +134,7 @@ def _block(node: TerraformResource) -> Mapping[str, Json]:
 
 
 def attach(app: App, environ: Mapping[str, str] = os.environ) -> None:
-    """Make the app's functions live where terralive runs it; otherwise change nothing."""
+    """Make the app's functions live if terralive runs the program. Otherwise change nothing."""
     file = environ.get(LIVE_VARIABLE)
     if not file:
         return

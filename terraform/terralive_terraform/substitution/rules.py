@@ -1,8 +1,9 @@
-"""What puts the stub in a function's place: one rule set for both doors. Pure: values in, values out.
+"""The rules of substitution: from a declared function to the attributes that change.
 
-The rules are those of docs/ARCHITECTURE.md, "Substitution". The attributes that change are written
-once, here; the CDKTF door sets them on constructs, the plain door writes them to an override file
-(https://developer.hashicorp.com/terraform/language/files/override).
+Pure: values in, values out. The rules are stated once, here, for both ways in: the Aspect sets the
+attributes on CDKTF constructs, and everything else is written to an override file
+(https://developer.hashicorp.com/terraform/language/files/override). docs/ARCHITECTURE.md, "Making
+an app live", lists the functions that stay as they are.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os.path
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.documents import Json
 
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
-# A layer's wrapper starts the runtime, so without its layer the stub would not start either:
+# The wrapper of a layer starts the runtime. Without its layer the stub would not start either:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
@@ -38,15 +39,19 @@ _REPLACED: Final = frozenset(
         *_REMOVED_BLOCKS,
     }
 )
-_REFUSED_ATTRIBUTES: Final[Mapping[str, str]] = {
-    "code_signing_config_arn": "it takes signed code only (code_signing_config_arn), and the stub is not signed",
+# A function with one of these attributes or blocks stays as it is, for this reason.
+_NOT_LIVE_WITH: Final[Mapping[str, str]] = {
+    "code_signing_config_arn": "it accepts signed code only (code_signing_config_arn), and the "
+    "stub is not signed",
     "durable_config": "it is a durable function, whose executions outlive an invocation",
-    "capacity_provider_config": "it runs on managed instances, several invocations at a time in one environment",
+    "capacity_provider_config": "it runs on managed instances, which run several invocations at a "
+    "time in one environment",
 }
 
 _IMAGE: Final = (
-    "it is deployed as a container image, and only another image can take that one's place: build terralive's stub as "
-    "one and name it ([stub_image] in terralive.toml, docs/CONFIGURATION.md says how), or leave this function as it is"
+    "it is deployed as a container image, and only another image can replace it: build terralive's "
+    "stub as an image and name it ([stub_image] in terralive.toml, see docs/CONFIGURATION.md), or "
+    "leave this function as it is"
 )
 
 
@@ -60,18 +65,17 @@ class NotLive:
 
 @dataclass(frozen=True, slots=True)
 class LiveSettings:
-    """What makes functions live.
+    """The stub of a stage, and which functions it replaces.
 
     Attributes:
         stub_zip: the stub's zip.
         stub_hash: its base64 SHA-256.
-        connect_arn: what stubs may invoke: the ARN of `$connect` at the debug stack's door for
-            stubs.
-        only: globs of addresses or function names; empty for all.
-        exclude: globs of those that stay as they are.
-        debug: addresses or names of those whose timeout is raised.
-        stub_images: the stub as a container image, by architecture (`x86_64`, `arm64`).
-        stub_arguments: what such an image is told: the arguments of `terralive_stub.container`.
+        connect_arn: the ARN that stubs may invoke: `$connect` of the debug stack's stage `stub`.
+        only: globs of addresses or function names; empty for all functions.
+        exclude: globs of functions that stay as they are.
+        debug: addresses or names of functions whose timeout is raised.
+        stub_images: the stub's container image, by architecture (`x86_64`, `arm64`).
+        stub_arguments: the arguments of `terralive_stub.container` in such an image.
     """
 
     stub_zip: Path
@@ -84,10 +88,12 @@ class LiveSettings:
     stub_arguments: tuple[str, ...] = ()
 
     def to_json(self) -> str:
+        """Return the settings as the JSON text that `from_json` reads in a CDKTF program."""
         return json.dumps({**asdict(self), "stub_zip": str(self.stub_zip)}, sort_keys=True)
 
     @classmethod
     def from_json(cls, content: str) -> LiveSettings:
+        """Return the settings of a text that `to_json` has written."""
         document = json.loads(content)
         return cls(
             stub_zip=Path(document["stub_zip"]),
@@ -101,33 +107,30 @@ class LiveSettings:
         )
 
     def seen_from(self, directory: Path) -> LiveSettings:
-        """Name the zip as Terraform sees it from the folder it runs in, also for modules.
+        """Return settings whose zip is relative to the folder that Terraform runs in.
 
-        The path becomes part of the state: one that differs between two checkouts would be a
-            change.
+        The path becomes part of the state. A path that differs between two checkouts would be a
+        change in every plan.
         """
         return replace(self, stub_zip=Path(os.path.relpath(self.stub_zip, directory)))
 
     def selects(self, function: DeclaredFunction) -> bool:
-        """Tell whether somebody wants this function live."""
-        names = function.names
-
-        def matches(globs: Iterable[str]) -> bool:
-            return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)
-
-        return (not self.only or matches(self.only)) and not matches(self.exclude)
+        """Return whether a function is among those that become live."""
+        if self.only and not _matches(function, self.only):
+            return False
+        return not _matches(function, self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
 class Substitution:
-    """How one function becomes live.
+    """The changes that make one function live.
 
     Attributes:
         set: attributes that get a value.
-        unset: attributes that go.
-        removed_blocks: nested blocks that go.
-        blocks: nested blocks that take the place of any of their type.
-        policy_label: the name of the role policy that lets the stub connect.
+        unset: attributes that are removed.
+        removed_blocks: nested blocks that are removed.
+        blocks: nested blocks that replace all blocks of their type.
+        policy_label: the name of the role policy that allows the stub to connect.
         policy: that policy's attributes.
     """
 
@@ -140,40 +143,54 @@ class Substitution:
 
 
 def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution | NotLive:
-    """Decide how a function becomes live, or why it cannot."""
-    for name, reason in _REFUSED_ATTRIBUTES.items():
+    """Return the changes that make a function live, or the reason why it stays as it is."""
+    reason = _reason_against(function, live)
+    if reason:
+        return NotLive(function.address, reason)
+    if function.is_image:
+        return _substitute_image(function, live)
+    return _substitute_zip(function, live)
+
+
+def _reason_against(function: DeclaredFunction, live: LiveSettings) -> str:
+    """Return the reason why a function stays as it is; "" where it can become live."""
+    for name, reason in _NOT_LIVE_WITH.items():
         if name in function.attributes:
-            return NotLive(function.address, reason)
-    image = _stub_image(function, live)
-    if function.is_image and image is None:
-        return NotLive(function.address, _no_image(function, live))
-    ignored = sorted(_REPLACED.intersection(function.ignored)) or (
-        ["all"] if "all" in function.ignored else []
-    )
+            return reason
+    if function.is_image and _stub_image(function, live) is None:
+        return _no_image(function, live)
+    ignored = sorted(_REPLACED.intersection(function.ignored))
+    if not ignored and "all" in function.ignored:
+        ignored = ["all"]
     if ignored:
-        return NotLive(
-            function.address,
-            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not put its real code back; "
-            "take that out of ignore_changes on the stages you develop on, or leave this function as it is",
+        return (
+            f"its lifecycle ignores changes of {', '.join(ignored)}, so Terraform could not "
+            "restore its own code; remove that from ignore_changes on the stages that you develop "
+            "on, or leave this function as it is"
         )
     if function.policies_owner:
-        return NotLive(
-            function.address,
-            f"{function.policies_owner} owns all inline policies of its role, and would remove the one that its stub "
-            "needs; write them as aws_iam_role_policy, or leave this function as it is",
+        return (
+            f"{function.policies_owner} owns all inline policies of its role, and would remove the "
+            "one that its stub needs; write them as aws_iam_role_policy, or leave this function as "
+            "it is"
         )
-    policy_label, policy = f"terralive_{function.label}", _role_policy(function, live.connect_arn)
-    if image is not None:
-        return Substitution(
-            set={"image_uri": image, **_raised_timeout(function, live)},
-            unset=tuple(name for name in _HASHES if name in function.attributes),
-            removed_blocks=(),
-            policy_label=policy_label,
-            policy=policy,
-            blocks={"image_config": [{"command": list(live.stub_arguments)}]},
-        )
-    keeps_layers = _WRAPPER in function.environment_names
+    return ""
+
+
+def _substitute_image(function: DeclaredFunction, live: LiveSettings) -> Substitution:
+    return Substitution(
+        set={"image_uri": _stub_image(function, live), **_raised_timeout(function, live)},
+        unset=tuple(name for name in _HASHES if name in function.attributes),
+        removed_blocks=(),
+        policy_label=_policy_label(function),
+        policy=_role_policy(function, live.connect_arn),
+        blocks={"image_config": [{"command": list(live.stub_arguments)}]},
+    )
+
+
+def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitution:
     unset: list[str] = [name for name in _UNSET if name in function.attributes]
+    keeps_layers = _WRAPPER in function.environment_names
     if "layers" in function.attributes and not keeps_layers:
         unset.append("layers")
     return Substitution(
@@ -187,13 +204,22 @@ def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution |
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in function.attributes),
-        policy_label=policy_label,
-        policy=policy,
+        policy_label=_policy_label(function),
+        policy=_role_policy(function, live.connect_arn),
     )
 
 
+def _matches(function: DeclaredFunction, globs: Sequence[str]) -> bool:
+    """Return whether one of a function's names matches one of these globs."""
+    for name in function.names:
+        for glob in globs:
+            if fnmatch.fnmatchcase(name, glob):
+                return True
+    return False
+
+
 def _stub_image(function: DeclaredFunction, live: LiveSettings) -> str | None:
-    """Return the stub's image for a function that is one; None where there is none."""
+    """Return the stub's image for a container image's architecture; None where there is none."""
     if not function.is_image or function.architecture is None:
         return None
     return live.stub_images.get(function.architecture)
@@ -203,22 +229,29 @@ def _no_image(function: DeclaredFunction, live: LiveSettings) -> str:
     if not live.stub_images:
         return _IMAGE
     known = ", ".join(sorted(live.stub_images))
+    architecture = function.architecture or "an architecture that only Terraform knows"
     return (
-        f"it is a container image for {function.architecture or 'an architecture that only Terraform knows'}, and "
-        f"[stub_image] in terralive.toml names the stub's image for {known} only"
+        f"it is a container image for {architecture}, and [stub_image] in terralive.toml names the "
+        f"stub's image for {known} only"
     )
 
 
 def _raised_timeout(function: DeclaredFunction, live: LiveSettings) -> dict[str, Json]:
-    raised = function.is_named(live.debug) and function.debug_timeout > function.timeout
-    return {"timeout": function.debug_timeout} if raised else {}
+    """Return the longer timeout of a function that is debugged; {} where it stays."""
+    if function.is_named(live.debug) and function.debug_timeout > function.timeout:
+        return {"timeout": function.debug_timeout}
+    return {}
+
+
+def _policy_label(function: DeclaredFunction) -> str:
+    return f"terralive_{function.label}"
 
 
 def _role_policy(function: DeclaredFunction, connect_arn: str) -> dict[str, Json]:
-    """Allow `execute-api:Invoke` on the stubs' `$connect` and on nothing else.
+    """Return a role policy that allows `execute-api:Invoke` on the stubs' `$connect` only.
 
-    The role is found through the function, in whatever way the configuration names it; the policy
-    carries the function's name, so functions that share a role do not share a policy.
+    It refers to the role through the function, because a configuration may name the role in any
+    way. Its name has the function's name in it, so functions that share a role have a policy each.
     """
     resource = f"aws_lambda_function.{function.label}"
     attributes: dict[str, Json] = {}
@@ -240,9 +273,12 @@ def _role_policy(function: DeclaredFunction, connect_arn: str) -> dict[str, Json
 
 
 def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
-    """Write an override file's content for one module: substitutions by their function's name in it.
+    """Return the content of an override file for one module.
 
-    `null` unsets an attribute; a block goes with a `dynamic` that repeats it zero times.
+    `null` unsets an attribute. A `dynamic` block that repeats zero times removes a block.
+
+    Args:
+        substitutions: the changes, by the function's label in that module.
     """
     functions: dict[str, Json] = {}
     for label, substitution in substitutions.items():
@@ -251,17 +287,25 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
             **dict.fromkeys(substitution.unset),
             **substitution.blocks,
         }
-        if substitution.removed_blocks:
-            block["dynamic"] = {
-                name: {"for_each": [], "content": {}} for name in substitution.removed_blocks
-            }
+        removed: dict[str, Json] = {}
+        for name in substitution.removed_blocks:
+            removed[name] = {"for_each": [], "content": {}}
+        if removed:
+            block["dynamic"] = removed
         functions[label] = block
-    return {"resource": {"aws_lambda_function": functions}} if functions else {}
+    if not functions:
+        return {}
+    return {"resource": {"aws_lambda_function": functions}}
 
 
 def added_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
-    """Write what stands beside the override file, which cannot add a resource: the role policies."""
-    policies: dict[str, Json] = {
-        item.policy_label: dict(item.policy) for item in substitutions.values()
-    }
-    return {"resource": {"aws_iam_role_policy": policies}} if policies else {}
+    """Return the content of the file beside it, with the role policies.
+
+    An override file cannot add a resource.
+    """
+    policies: dict[str, Json] = {}
+    for substitution in substitutions.values():
+        policies[substitution.policy_label] = dict(substitution.policy)
+    if not policies:
+        return {}
+    return {"resource": {"aws_iam_role_policy": policies}}

@@ -160,7 +160,7 @@ def test_an_images_only_word_of_command_is_its_handler(config: Json, handler: st
             "ignores changes of image_config",
         ),
         ({"lifecycle": {"ignore_changes": "all"}}, "ignores changes of all"),
-        ({"lifecycle": {"ignore_changes": "all"}}, "take that out of ignore_changes"),
+        ({"lifecycle": {"ignore_changes": "all"}}, "remove that from ignore_changes"),
     ],
 )
 def test_what_could_not_be_put_back_is_refused_with_its_reason(
