@@ -1,9 +1,7 @@
-"""What runs inside Lambda: the zips of stub and broker, and what a stub image is built from.
+"""The zips of stub and broker, and the folder that a stub image is built from.
 
-The same input gives the same bytes, on any machine.
-
-Fixed timestamps and modes, sorted entries: a second plan shows no change. Zips are written
-atomically, so a half-written one is never seen.
+The same input gives the same bytes on any machine: timestamps and modes are fixed, entries are
+sorted. So a second plan shows no change. Zips are written atomically.
 """
 
 from __future__ import annotations
@@ -49,7 +47,7 @@ _NOT_VENDORED: Final = _CACHES | {"templates", "tests"}
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A zip for Lambda; `sha256_base64` is what Terraform calls `source_code_hash`."""
+    """A zip for Lambda. `sha256_base64` is Terraform's `source_code_hash`."""
 
     path: Path
     sha256_base64: str
@@ -66,16 +64,17 @@ class StubCoordinates:
 
 
 def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
-    """Build the zip that stands in for every live function of a stage."""
+    """Build the stub's zip, which all live functions of a stage have in common."""
     files = _stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
     return write_zip(files, out_dir / "stub.zip")
 
 
 def write_stub_image(folder: Path) -> bool:
-    """Write what a stub image is built from, the stub and a Dockerfile.
+    """Write the stub and a Dockerfile for its image into a folder.
 
-    False where another Dockerfile stays.
+    Returns:
+        False where a Dockerfile of other content exists. It is not overwritten.
     """
     for name, data in _stub_files().items():
         write_atomically(folder / name, data)
@@ -96,7 +95,7 @@ def _stub_files() -> dict[str, bytes]:
 
 
 def build_broker_zip(out_dir: Path) -> Artifact:
-    """Build the broker's zip; boto3 comes with Lambda's runtime."""
+    """Build the broker's zip. Lambda's runtime provides boto3."""
     return write_zip(dict(_package("terralive_stub")), out_dir / "broker.zip")
 
 
@@ -106,11 +105,19 @@ def zip_folder(folder: Path, target: Path) -> Artifact:
 
 
 def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = False) -> Artifact:
-    """Write files to a deterministic zip, which is left alone where it is the same already.
+    """Write files to a deterministic zip. A zip that has the same content already stays untouched.
 
-    Not compressed by default: zlib's releases differ in their output, and teams share a state.
+    It is not compressed by default: the output of zlib differs between its versions, and the
+    members of a team share a Terraform state.
+
+    Args:
+        files: the content of each file, by its path in the zip.
+        target: the zip.
+        compress: whether to compress.
     """
-    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    method = zipfile.ZIP_STORED
+    if compress:
+        method = zipfile.ZIP_DEFLATED
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name in sorted(files):
@@ -122,9 +129,8 @@ def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = Fals
     data = buffer.getvalue()
     if not (target.is_file() and target.read_bytes() == data):
         write_atomically(target, data)
-    return Artifact(
-        target.resolve(), base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
-    )
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode("ascii")
+    return Artifact(target.resolve(), digest)
 
 
 def _render_settings(coordinates: StubCoordinates) -> bytes:
@@ -133,7 +139,8 @@ def _render_settings(coordinates: StubCoordinates) -> bytes:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("terralive_stub"),
         undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701  # Python source, not HTML; the template writes every value with `tojson`
+        # The output is Python, not HTML. The template writes every value with `tojson`.
+        autoescape=False,  # noqa: S701
         keep_trailing_newline=True,
     )
     template = environment.get_template("terralive_settings.py.j2")
@@ -146,6 +153,7 @@ def _render_settings(coordinates: StubCoordinates) -> bytes:
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each file of an installed package."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise TerraliveError(
@@ -157,12 +165,14 @@ def _package(name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _licences(distribution: str, package: str) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each licence file of an installed distribution."""
     for file in importlib.metadata.files(distribution) or ():
         if "licen" in file.name.lower():
             yield f"{package}/{file.name}", Path(str(file.locate())).read_bytes()
 
 
 def _files(root: Path, prefix: str, skipped: frozenset[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield path and content of each file below a folder, except in the skipped folders."""
     for path in sorted(root.rglob("*")):
         relative = path.relative_to(root)
         if path.is_file() and not skipped.intersection(relative.parts) and path.suffix != ".pyc":
