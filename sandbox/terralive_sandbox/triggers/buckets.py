@@ -1,4 +1,4 @@
-"""What S3 says of a change in a bucket, to functions, queues and topics. Pure.
+"""The messages that S3 sends about changes in a bucket, to functions, queues and topics. Pure.
 
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from itertools import combinations
 from urllib.parse import quote_plus
 
+from terralive_stub.shared.timestamps import format_datetime
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which changes a notification is about.
+    """The changes that a notification configuration is about.
 
-    S3's event names (`s3:ObjectCreated:*`), and the ends of keys.
+    Attributes:
+        events: S3's names of event types (`s3:ObjectCreated:*`).
+        prefix: the beginning of the objects' keys.
+        suffix: the end of the objects' keys.
     """
 
     events: tuple[str, ...]
@@ -30,10 +35,18 @@ class Change:
     """One change of one object.
 
     Attributes:
-        event: as `ObjectCreated:Put`.
-        version_id: of a versioned bucket only.
-        sequencer: hexadecimal, greater with each change.
-        principal: who asked for it, `AWS:` and an id.
+        event: the event's type without `s3:` (`ObjectCreated:Put`).
+        bucket: the bucket's name.
+        region: the bucket's region.
+        key: the object's key.
+        time: when the object changed.
+        sequencer: a hexadecimal number that is greater with each change.
+        principal: the id of the caller, after `AWS:`.
+        request_id: the id of the request.
+        host_id: the second id of the request.
+        size: the object's size in bytes; None if it was removed.
+        etag: the object's ETag; None if it was removed.
+        version_id: the object's version; None without versioning.
     """
 
     event: str
@@ -51,52 +64,54 @@ class Change:
 
 
 def notification(change: Change, configuration_id: str) -> dict[str, object]:
-    """The message to functions, queues and topics. Its version is that of Lambda's own sample (with-s3).
+    """Return the message to functions, queues and topics.
 
-    The minor version has grown since; a reader that follows the page ignores what it does not know.
+    Its version is the one of Lambda's sample event (with-s3). The minor version has grown since; a
+    reader that follows the page ignores fields that it does not know.
     """
-    thing = {
+    fields = {
         "key": quote_plus(change.key, safe="/*"),
         "size": change.size,
         "eTag": change.etag,
         "versionId": change.version_id,
         "sequencer": change.sequencer,
     }
-    return {
-        "Records": [
-            {
-                "eventVersion": "2.1",
-                "eventSource": "aws:s3",
-                "awsRegion": change.region,
-                "eventTime": stamp(change.time),
-                "eventName": change.event,
-                "userIdentity": {"principalId": change.principal},
-                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-                "responseElements": {
-                    "x-amz-request-id": change.request_id,
-                    "x-amz-id-2": change.host_id,
-                },
-                "s3": {
-                    "s3SchemaVersion": "1.0",
-                    "configurationId": configuration_id,
-                    "bucket": {
-                        "name": change.bucket,
-                        "ownerIdentity": {"principalId": "A1SANDBOXOWNER"},
-                        "arn": f"arn:aws:s3:::{change.bucket}",
-                    },
-                    "object": {name: value for name, value in thing.items() if value is not None},
-                },
-            }
-        ]
+    object_fields = {name: value for name, value in fields.items() if value is not None}
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": change.region,
+        "eventTime": format_datetime(change.time),
+        "eventName": change.event,
+        "userIdentity": {"principalId": change.principal},
+        "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+        "responseElements": {
+            "x-amz-request-id": change.request_id,
+            "x-amz-id-2": change.host_id,
+        },
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": configuration_id,
+            "bucket": {
+                "name": change.bucket,
+                "ownerIdentity": {"principalId": "A1SANDBOXOWNER"},
+                "arn": f"arn:aws:s3:::{change.bucket}",
+            },
+            "object": object_fields,
+        },
     }
+    return {"Records": [record]}
 
 
 def trial_event(bucket: str, time: dt.datetime, request_id: str, host_id: str) -> dict[str, object]:
-    """What a queue or a topic gets when it is configured; a function gets nothing."""
+    """Return the message that a queue or topic receives when it is configured.
+
+    A function receives none.
+    """
     return {
         "Service": "Amazon S3",
         "Event": "s3:TestEvent",
-        "Time": stamp(time),
+        "Time": format_datetime(time),
         "Bucket": bucket,
         "RequestId": request_id,
         "HostId": host_id,
@@ -104,21 +119,27 @@ def trial_event(bucket: str, time: dt.datetime, request_id: str, host_id: str) -
 
 
 def ambiguous(filters: Sequence[Filter]) -> bool:
-    """Whether one change could match two of them, which S3 refuses."""
-    return any(
-        _overlap(one.events, other.events)
-        and (one.prefix.startswith(other.prefix) or other.prefix.startswith(one.prefix))
-        and (one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix))
-        for one, other in combinations(filters, 2)
-    )
+    """Return true if one change could match two of the filters, which S3 does not accept."""
+    for one, other in combinations(filters, 2):
+        prefixes_overlap = one.prefix.startswith(other.prefix) or other.prefix.startswith(
+            one.prefix
+        )
+        suffixes_overlap = one.suffix.endswith(other.suffix) or other.suffix.endswith(one.suffix)
+        if prefixes_overlap and suffixes_overlap and _events_overlap(one.events, other.events):
+            return True
+    return False
 
 
-def _overlap(some: Sequence[str], others: Sequence[str]) -> bool:
-    def covers(wide: str, narrow: str) -> bool:
-        return wide == narrow or (wide.endswith(":*") and narrow.startswith(wide[:-1]))
+def _events_overlap(some: Sequence[str], others: Sequence[str]) -> bool:
+    for one in some:
+        for other in others:
+            if _covers(one, other) or _covers(other, one):
+                return True
+    return False
 
-    return any(covers(one, other) or covers(other, one) for one in some for other in others)
 
-
-def stamp(moment: dt.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+def _covers(wide: str, narrow: str) -> bool:
+    """Return true if an event type is the same as another, or `…:*` includes it."""
+    if wide.endswith(":*"):
+        return narrow.startswith(wide.removesuffix("*"))
+    return wide == narrow

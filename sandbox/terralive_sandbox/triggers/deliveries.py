@@ -1,6 +1,6 @@
-"""Services hand on what happens to functions, queues and topics.
+"""Let a service (SNS, S3, EventBridge) send to functions, queues and topics.
 
-Each by its own policy has to let them.
+The policy of the function, queue or topic has to allow it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from terralive_sandbox.functions.registry import Functions
 
 
 class Deliveries:
-    """Build it on the event loop that runs the functions. Its methods run on the thread that owns moto's state.
+    """Sends messages of services, and invokes functions for them.
 
-    What they return is why a destination takes nothing, so that trying again would not help. It is
-    said in the log as well, since a service's caller never learns of it.
+    Build it on the event loop that runs the functions. Its methods run on the thread that owns
+    moto's state. They return the error if a destination accepts nothing, so that another attempt
+    would not help. The error is also in the sandbox's log, since a service's caller does not get
+    it.
     """
 
     def __init__(self, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
@@ -28,12 +30,13 @@ class Deliveries:
         self._asynchronous = asynchronous
         self._loop = asyncio.get_running_loop()
 
-    def refusal(self, sender: Service, arn: str) -> DestinationError | None:
-        """Whether there is such a destination, and its policy lets the service send there."""
+    def check(self, sender: Service, arn: str) -> DestinationError | None:
+        """Return an error unless the destination exists and its policy allows the service."""
         try:
             self._require(sender, arn)
         except DestinationError as error:
-            return _logged(sender, arn, error)
+            _write_to_log(sender, arn, error)
+            return error
         return None
 
     def send(
@@ -46,9 +49,15 @@ class Deliveries:
         group: str | None = None,
         subject: str | None = None,
     ) -> DestinationError | None:
-        """Send a message, or invoke a function asynchronously with JSON text.
+        """Send a message, or invoke a function asynchronously.
 
-        The rest is for messages only.
+        Args:
+            sender: the service.
+            arn: the function, queue or topic.
+            text: the message; for a function JSON text.
+            attributes: the message's string attributes; not for functions.
+            group: the message group of a FIFO queue.
+            subject: the subject of a topic's message.
         """
         try:
             if not _is_function(arn):
@@ -56,11 +65,13 @@ class Deliveries:
                 return None
             self._require(sender, arn)
         except DestinationError as error:
-            return _logged(sender, arn, error)
+            _write_to_log(sender, arn, error)
+            return error
         self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
         return None
 
     def _require(self, sender: Service, arn: str) -> None:
+        """Raise DestinationError unless the service may send to an existing destination."""
         if not _is_function(arn):
             destinations.require(sender, arn)
             return
@@ -70,8 +81,9 @@ class Deliveries:
             raise DestinationError(error.message, "NO_RESOURCE") from error
         if not self._functions.allows(function, sender.principal, sender.source_arn, arn):
             raise DestinationError(
-                f"User: {sender.principal} is not authorized to perform: lambda:InvokeFunction on resource: {arn} "
-                "because no resource-based policy allows the lambda:InvokeFunction action",
+                f"User: {sender.principal} is not authorized to perform: lambda:InvokeFunction on "
+                f"resource: {arn} because no resource-based policy allows the "
+                "lambda:InvokeFunction action",
                 "NO_PERMISSIONS",
             )
 
@@ -86,8 +98,12 @@ def _is_function(arn: str) -> bool:
     return arn.startswith("arn:aws:lambda:")
 
 
-def _logged(sender: Service, arn: str, error: DestinationError) -> DestinationError:
-    missing = "aws_lambda_permission" if _is_function(arn) else "the policy of the queue or topic"
-    hint = f": {missing} is missing" if error.code == "NO_PERMISSIONS" else ""
+def _write_to_log(sender: Service, arn: str, error: DestinationError) -> None:
+    """Write an error, and what is missing in Terraform, to the sandbox's log."""
+    hint = ""
+    if error.code == "NO_PERMISSIONS":
+        missing = "the policy of the queue or topic"
+        if _is_function(arn):
+            missing = "aws_lambda_permission"
+        hint = f": {missing} is missing"
     sys.stderr.write(f"{sender.source_arn} -> {arn}: {error}{hint}\n")
-    return error

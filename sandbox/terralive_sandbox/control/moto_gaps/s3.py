@@ -232,7 +232,7 @@ def _validate(
         )
         raise InvalidArgumentError(message, "", "")
     for entry in entries:
-        error = deliveries.refusal(Service(_SERVICE, bucket.arn), entry.arn)
+        error = deliveries.check(Service(_SERVICE, bucket.arn), entry.arn)
         if error is not None:
             message = "Unable to validate the following destination configurations"
             raise InvalidArgumentError(message, entry.arn, str(error))

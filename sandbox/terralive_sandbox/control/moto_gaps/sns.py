@@ -66,7 +66,7 @@ def _replace_publish(replacements: Replacements, deliveries: Deliveries) -> None
             event = json.dumps(sns_event(self.arn, document))
             error = deliveries.send(sender, self.endpoint, event)
         elif self.protocol == "sqs":
-            error = deliveries.refusal(sender, self.endpoint)
+            error = deliveries.check(sender, self.endpoint)
         if error is not None:
             redrive_policy = json.loads(self.attributes.get("RedrivePolicy") or "{}")
             queue = redrive_policy.get("deadLetterTargetArn")
