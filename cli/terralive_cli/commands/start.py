@@ -23,7 +23,7 @@ from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_relay.stage_errors import held_by
-from terralive_stub.broker.exchange import LeaseState
+from terralive_stub.broker.leases import LeaseState
 from terralive_stub.errors import StageHeldError
 
 _CONNECT_SECONDS: Final = 60.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from terralive_stub.broker.exchange import Lease
+from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.sigv4 import Credentials
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # the type of whatever the module has under this name
-    """Return the Lambda handler. Imported on demand: `exchange` is also used where boto3 is not."""
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # a module attribute has any type
+    """Return the Lambda handler.
+
+    It is imported on demand: other parts import `leases` and `exchange`, and boto3 takes long.
+    """
     if name == "handler":
         from terralive_stub.broker.lambda_function import handler  # noqa: PLC0415
 

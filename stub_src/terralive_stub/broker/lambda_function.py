@@ -1,9 +1,9 @@
-"""The broker Lambda: `exchange.py` behind API Gateway, with DynamoDB and `@connections` through boto3.
+"""The broker's Lambda handler: it gives API Gateway's events to `exchange.py`, and uses boto3.
 
-Environment: `TABLE_NAME`; `MANAGEMENT_ENDPOINT`, the management API's address with `{stage}` left
-in. Event shapes:
-https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html.
-Nothing of a message is ever logged: invocations carry credentials.
+Environment variables: `TABLE_NAME`, and `MANAGEMENT_ENDPOINT`, the URL of the management API with
+`{stage}` in the place of the stage's name. Event shapes:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-mapping-template-reference.html
+It never logs anything from a message, because invocations contain credentials.
 """
 
 from __future__ import annotations
@@ -18,16 +18,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from terralive_stub.broker.exchange import (
-    REMEMBER_MS,
-    ApiStage,
-    Conflict,
-    ConnectionIdentity,
-    Exchange,
-    Gone,
-    Lease,
-    LeaseState,
-)
+from terralive_stub.broker.exchange import Conflict, Exchange, Gone
+from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease, LeaseState
 from terralive_stub.shared.json_documents import section, text
 
 if TYPE_CHECKING:
@@ -35,12 +27,13 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.client import DynamoDBClient
     from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-# Fail fast and try again: the gateway gives an integration 29 s, a stub waits 3 s for an
+# Fail fast and try again: API Gateway waits 29 s for the broker, but a stub waits only 3 s for an
 # acknowledgement.
 _CONFIG: Final = Config(
     connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4}
 )
-_KINDS: Final = frozenset({"CONNECT", "DISCONNECT", "MESSAGE"})
+# An expired lease stays in the table, to tell stubs which relay was connected last.
+_REMEMBER_MS: Final = 30 * 24 * 60 * 60 * 1000
 _LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
     "pk": {"S": "lease"},
     "sk": {"S": "lease"},
@@ -48,13 +41,15 @@ _LEASE_KEY: Final[Mapping[str, AttributeValueTypeDef]] = {
 
 
 class Response(TypedDict):
+    """The broker's response to API Gateway."""
+
     statusCode: int
 
 
 class DynamoDBTable:
-    """The connections table.
+    """The table in DynamoDB: one item for each connection, and one for the lease.
 
-    One item a connection, one for the lease; `expires` (seconds) is its TTL attribute.
+    The TTL attribute is `expires`, in seconds since the Unix epoch.
     """
 
     def __init__(self, client: DynamoDBClient, name: str) -> None:
@@ -66,6 +61,7 @@ class DynamoDBTable:
             TableName=self._name,
             Item={
                 **self._key(identity.connection),
+                # The attribute's name stays: a broker reads items of the version before it.
                 "door": {"S": str(identity.api_stage)},
                 "arn": {"S": identity.arn},
                 "expires": {"N": str(identity.expires_ms // 1000)},
@@ -82,19 +78,18 @@ class DynamoDBTable:
         if item is None:
             return None
         return ConnectionIdentity(
-            connection,
-            ApiStage(item["door"]["S"]),
-            item["arn"]["S"],
-            int(item["expires"]["N"]) * 1000,
+            connection=connection,
+            api_stage=ApiStage(item["door"]["S"]),
+            arn=item["arn"]["S"],
+            expires_ms=int(item["expires"]["N"]) * 1000,
         )
 
     def delete_identity(self, connection: str) -> None:
         self._client.delete_item(TableName=self._name, Key=self._key(connection))
 
     def get_lease(self) -> Lease | None:
-        item = self._client.get_item(TableName=self._name, Key=_LEASE_KEY, ConsistentRead=True).get(
-            "Item"
-        )
+        answer = self._client.get_item(TableName=self._name, Key=_LEASE_KEY, ConsistentRead=True)
+        item = answer.get("Item")
         if item is None:
             return None
         return Lease(
@@ -112,7 +107,6 @@ class DynamoDBTable:
         )
 
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
-        condition = "attribute_not_exists(pk)" if replaces == 0 else "version = :replaces"
         item: dict[str, AttributeValueTypeDef] = {
             **_LEASE_KEY,
             "relay": {"S": lease.relay},
@@ -126,18 +120,20 @@ class DynamoDBTable:
             "until_ms": {"N": str(lease.until_ms)},
             "expires_ms": {"N": str(lease.expires_ms)},
             "version": {"N": str(lease.version)},
-            "expires": {"N": str((lease.expires_ms + REMEMBER_MS) // 1000)},
+            "expires": {"N": str((lease.expires_ms + _REMEMBER_MS) // 1000)},
         }
         try:
             if replaces == 0:
                 self._client.put_item(
-                    TableName=self._name, Item=item, ConditionExpression=condition
+                    TableName=self._name,
+                    Item=item,
+                    ConditionExpression="attribute_not_exists(pk)",
                 )
             else:
                 self._client.put_item(
                     TableName=self._name,
                     Item=item,
-                    ConditionExpression=condition,
+                    ConditionExpression="version = :replaces",
                     ExpressionAttributeValues={":replaces": {"N": str(replaces)}},
                 )
         except self._client.exceptions.ConditionalCheckFailedException:
@@ -149,7 +145,7 @@ class DynamoDBTable:
 
 
 class ManagementApi:
-    """`@connections` of both stages.
+    """API Gateway's management API (`@connections`), for both stages.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
     """
@@ -178,46 +174,56 @@ class ManagementApi:
         except client.exceptions.GoneException:
             return
         except ClientError as error:
-            print(f"could not close a connection: {error.response['Error'].get('Code')}")  # noqa: T201  # Lambda's log
+            # The relay has a new connection already, so the old one may stay until it expires.
+            code = error.response["Error"].get("Code")
+            print(f"could not close a connection: {code}")  # noqa: T201  # Lambda's log
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """What a warm environment keeps."""
+    """The broker of one execution environment, kept while the environment is warm."""
 
     exchange: Exchange
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Self:
+        """Build the broker from its environment variables.
+
+        Raises:
+            KeyError: a variable is missing.
+        """
         session = boto3.Session()
         table = DynamoDBTable(session.client("dynamodb", config=_CONFIG), environ["TABLE_NAME"])
         return cls(Exchange(table, ManagementApi(session, environ["MANAGEMENT_ENDPOINT"])))
 
     def handle(self, event: Mapping[str, object], now_ms: int) -> Response:
-        """Act on one event; 400 for what API Gateway never sends."""
+        """Process one event; 400 for an event that API Gateway never sends."""
         context = section(event, "requestContext")
         connection = text(context, "connectionId")
-        kind = text(context, "eventType")
-        if not connection or kind not in _KINDS:
+        if not connection:
             return {"statusCode": 400}
-        if kind == "CONNECT":
-            arn = text(section(context, "identity"), "userArn")
-            welcome = self.exchange.connect(connection, text(context, "stage"), arn, now_ms)
-            return {"statusCode": 200 if welcome else 403}
-        if kind == "DISCONNECT":
-            self.exchange.disconnect(connection, now_ms)
-        else:
-            self.exchange.message(connection, text(event, "body"), now_ms)
+        match text(context, "eventType"):
+            case "CONNECT":
+                arn = text(section(context, "identity"), "userArn")
+                if not self.exchange.connect(connection, text(context, "stage"), arn, now_ms):
+                    return {"statusCode": 403}
+            case "DISCONNECT":
+                self.exchange.disconnect(connection, now_ms)
+            case "MESSAGE":
+                self.exchange.message(connection, text(event, "body"), now_ms)
+            case _:
+                return {"statusCode": 400}
         return {"statusCode": 200}
 
 
+# The broker of this environment; empty before the first event.
 _broker: list[Broker] = []
 
 
 def handler(event: Mapping[str, object], context: object) -> Response:  # noqa: ARG001  # Lambda passes both
-    """Lambda's entry.
+    """Process one event of API Gateway. Lambda calls this.
 
-    The clients are made in the first invocation, so that importing this module needs no AWS.
+    The clients are created with the first event, so that importing this module needs no AWS.
     """
     if not _broker:
         _broker.append(Broker.from_environment(os.environ))

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from terralive_stub.broker.exchange import ApiStage, Conflict, ConnectionIdentity, Gone, Lease
+from terralive_stub.broker.exchange import Conflict, Gone
+from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
 from terralive_stub.protocol.wire import Message, decode
 
 

@@ -19,7 +19,8 @@ from terralive_relay.connection.effects import Effect as RelayEffect
 from terralive_relay.connection.effects import Send as RelaySend
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
-from terralive_stub.broker.exchange import ApiStage, ConnectionIdentity, Exchange, Gone, Lease
+from terralive_stub.broker.exchange import Exchange, Gone
+from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode

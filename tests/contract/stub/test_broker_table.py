@@ -12,15 +12,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from terralive_stub.broker.exchange import (
-    ApiStage,
-    Conflict,
-    ConnectionIdentity,
-    Lease,
-    LeaseState,
-    Table,
-)
+from terralive_stub.broker.exchange import Conflict, Table
 from terralive_stub.broker.lambda_function import DynamoDBTable
+from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease, LeaseState
 from terralive_testing.fakes.broker import FakeTable
 
 RELAY = ConnectionIdentity(

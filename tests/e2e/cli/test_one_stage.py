@@ -21,8 +21,8 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.broker.exchange import ApiStage, Lease, LeaseState
 from terralive_stub.broker.lambda_function import DynamoDBTable
+from terralive_stub.broker.leases import ApiStage, Lease, LeaseState
 from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome

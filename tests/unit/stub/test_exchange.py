@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from terralive_stub.broker.exchange import LEASE_MS, RETURN_MS, ApiStage, Exchange, Lease
+from terralive_stub.broker.exchange import Exchange
+from terralive_stub.broker.leases import LEASE_MS, RETURN_MS, ApiStage, Lease
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.wire import (
     Ack,

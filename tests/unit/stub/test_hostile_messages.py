@@ -24,8 +24,9 @@ from terralive_relay.connection.effects import Effect, Publish, Run, Send, Stop
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
-from terralive_stub.broker.exchange import LEASE_MS, ApiStage, Exchange
+from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.lambda_function import Broker
+from terralive_stub.broker.leases import LEASE_MS, ApiStage
 from terralive_stub.protocol.chunks import (
     CHUNK_BYTES,
     PAYLOAD_BYTES,

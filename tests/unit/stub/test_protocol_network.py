@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from terralive_stub.broker.exchange import ApiStage
+from terralive_stub.broker.leases import ApiStage
 from terralive_testing.fakes.network import (
     CONNECTION_S,
     Faults,

@@ -1,0 +1,214 @@
+"""Connections' identities and the stage's lease, with the rules about them. Pure.
+
+Times are milliseconds since the Unix epoch, on the broker's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from terralive_stub.protocol.wire import Chunk, Done, Hello, Missing, NoRelay, Resume
+
+LEASE_MS: Final = 60_000
+HEARTBEAT_MS: Final = 20_000
+# Stubs wait this long for a relay that has lost its connection.
+RETURN_MS: Final = 10_000
+RETRY_MS: Final = 1_000
+
+FromStub: TypeAlias = Chunk | Resume | Done | Missing
+
+
+class ApiStage(StrEnum):
+    """A stage of the WebSocket API in API Gateway."""
+
+    RELAY = "relay"
+    STUB = "stub"
+
+
+class LeaseState(StrEnum):
+    """The state of a lease."""
+
+    HELD = "held"
+    LOST = "lost"  # its connection is gone, but the relay may return
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionIdentity:
+    """The caller behind a connection, as API Gateway reported it at `$connect`.
+
+    Attributes:
+        connection: the connection's id at API Gateway.
+        api_stage: the API's stage to which it is connected.
+        arn: the caller's ARN.
+        expires_ms: when API Gateway ends the connection at the latest.
+    """
+
+    connection: str
+    api_stage: ApiStage
+    arn: str
+    expires_ms: int
+
+    @property
+    def principal(self) -> str:
+        """Return the ARN without an assumed role's session name.
+
+        SDKs choose a new session name whenever they renew credentials.
+        """
+        return principal_of(self.arn)
+
+    @property
+    def session_name(self) -> str:
+        """Return the session name of an assumed role, or ""."""
+        return session_name_of(self.arn)
+
+
+def session_name_of(arn: str) -> str:
+    """Return the session name in `arn:aws:sts::…:assumed-role/ROLE/SESSION`; "" for other ARNs.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
+    """
+    resource = arn.split(":", 5)[-1].split("/")
+    match resource:
+        case ["assumed-role", _, session_name]:
+            return session_name
+        case _:
+            return ""
+
+
+def principal_of(arn: str) -> str:
+    """Return the ARN without an assumed role's session name."""
+    if session_name_of(arn):
+        principal, _, _ = arn.rpartition("/")
+        return principal
+    return arn
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A relay's registration, of which a stage has at most one.
+
+    Attributes:
+        relay: the id of one run of a relay process.
+        connection: the relay's connection.
+        owner: the person's name.
+        machine: the person's machine.
+        arn: the caller's ARN.
+        functions: the names of the functions that the relay serves.
+        state: the lease's state.
+        since_ms: when this relay connected first.
+        until_ms: when it was lost or released; 0 while it is held.
+        expires_ms: when the lease ends unless it is renewed.
+        version: the number of its changes, for conditional writes.
+    """
+
+    relay: str
+    connection: str
+    owner: str
+    machine: str
+    arn: str
+    functions: frozenset[str]
+    state: LeaseState
+    since_ms: int
+    until_ms: int
+    expires_ms: int
+    version: int
+
+    def live(self, now_ms: int) -> bool:
+        """Tell whether the lease keeps other relays out."""
+        return self.state is not LeaseState.RELEASED and now_ms < self.expires_ms
+
+    def serves(self, function: str, now_ms: int) -> bool:
+        """Tell whether invocations of a function go to this relay now."""
+        is_held = self.state is LeaseState.HELD and self.live(now_ms)
+        return is_held and function in self.functions
+
+
+def new_lease(
+    identity: ConnectionIdentity, hello: Hello, present: Lease | None, now_ms: int
+) -> Lease:
+    """Return the lease of a relay whose request is granted.
+
+    Args:
+        identity: the relay's connection.
+        hello: its request.
+        present: the lease that is replaced, or None.
+        now_ms: the time.
+    """
+    since_ms = now_ms
+    if present is not None and present.relay == hello.relay:
+        since_ms = present.since_ms
+    return Lease(
+        relay=hello.relay,
+        connection=identity.connection,
+        owner=hello.owner,
+        machine=hello.machine,
+        arn=identity.arn,
+        functions=frozenset(hello.functions),
+        state=LeaseState.HELD,
+        since_ms=since_ms,
+        until_ms=0,
+        expires_ms=now_ms + LEASE_MS,
+        version=0,  # set when it is written
+    )
+
+
+def may_take(present: Lease, identity: ConnectionIdentity, hello: Hello, now_ms: int) -> bool:
+    """Tell whether a relay may take the present lease.
+
+    Everybody may take a free lease, or take a lease over by an explicit request. Otherwise the
+    relay must belong to the same principal, and be the holder itself, or a new relay of the same
+    person and machine whose lease is lost.
+    """
+    if hello.takeover or not present.live(now_ms):
+        return True
+    if identity.principal != principal_of(present.arn):
+        return False
+    if hello.relay == present.relay:
+        return True
+    is_same_person = hello.owner == present.owner and hello.machine == present.machine
+    return present.state is LeaseState.LOST and is_same_person
+
+
+def renewed(lease: Lease, now_ms: int) -> Lease:
+    """Return the lease after a heartbeat."""
+    return replace(lease, state=LeaseState.HELD, expires_ms=now_ms + LEASE_MS)
+
+
+def no_relay(lease: Lease | None, message: FromStub, now_ms: int) -> NoRelay:
+    """Return the answer to a stub whose message cannot be delivered."""
+    if lease is None:
+        return NoRelay(message.request_id, "", "", 0, 0, 0, "never")
+    reason = str(lease.state)
+    until_ms = lease.until_ms
+    retry_ms = 0
+    match lease.state:
+        case LeaseState.HELD if now_ms >= lease.expires_ms:
+            reason = "expired"
+            until_ms = lease.expires_ms
+        case LeaseState.HELD if message.function not in lease.functions:
+            reason = "not-served"
+        case LeaseState.HELD:
+            # Its connection has ended a moment ago, and the `$disconnect` event is on its way.
+            reason = "unreachable"
+            retry_ms = RETRY_MS
+        case LeaseState.LOST:
+            return_by_ms = min(lease.expires_ms, lease.until_ms + RETURN_MS)
+            if now_ms < return_by_ms:
+                retry_ms = RETRY_MS
+        case LeaseState.RELEASED:
+            pass
+    if not isinstance(message, Chunk) and lease.state is not LeaseState.RELEASED:
+        # The handler runs or has run. The stub decides how long it asks for the result.
+        retry_ms = RETRY_MS
+    return NoRelay(
+        request_id=message.request_id,
+        owner=lease.owner,
+        machine=lease.machine,
+        since_ms=lease.since_ms,
+        until_ms=until_ms or now_ms,
+        retry_ms=retry_ms,
+        reason=reason,
+    )
