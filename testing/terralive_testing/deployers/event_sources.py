@@ -145,7 +145,7 @@ def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]
     with mapping(aws, function, queue.arn):
         began = time.monotonic()
         queue.send(*(str(number) for number in range(count)))
-        eventually(queue.is_empty, seconds)
+        eventually(queue.is_empty, seconds=seconds)
         took = time.monotonic() - began
         handled: Counter[str] = Counter()
 
@@ -154,7 +154,7 @@ def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]
             handled.update(body for line in printed(aws, function) for body in line["bodies"])
             return len(handled) == count
 
-        eventually(all_printed, seconds)
+        eventually(all_printed, seconds=seconds)
     return took, handled
 
 

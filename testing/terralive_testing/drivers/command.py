@@ -127,7 +127,8 @@ class Command:
         return code
 
     def of_type(self, kind: str) -> list[Event]:
-        return [event for event in self.events if event["type"] == kind]
+        """Return the events of a type that have arrived so far."""
+        return [event for event in list(self.events) if event["type"] == kind]
 
     def story(self) -> str:
         """Everything it said, for a failed test's report."""

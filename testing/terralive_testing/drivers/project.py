@@ -6,7 +6,6 @@ Edit a handler, request a page, ask AWS.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -16,6 +15,7 @@ import boto3
 import httpx
 
 from terralive_testing.drivers.command import Command, Event
+from terralive_testing.machine.waiting import eventually
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
 
@@ -86,13 +86,17 @@ class Live:
         ]
 
     def eventually(self, kind: str, **fields: object) -> Event:
-        """Wait for an event that may have come already."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            for event in list(self.command.events):
-                if event["type"] == kind and all(
-                    event.get(key) == value for key, value in fields.items()
-                ):
+        """Wait for an event with these fields. It may have arrived already."""
+
+        def find() -> Event | None:
+            for event in self.command.of_type(kind):
+                if all(event.get(name) == value for name, value in fields.items()):
                     return event
-            time.sleep(0.05)
-        raise AssertionError(f"no {kind} event with {fields}\n{self.command.story()}")
+            return None
+
+        try:
+            found = eventually(find, f"a `{kind}` event with {fields}", seconds=30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.command.story()}") from None
+        assert found is not None
+        return found

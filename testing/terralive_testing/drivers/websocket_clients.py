@@ -12,8 +12,7 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -161,13 +160,3 @@ def run_node(script: str, *arguments: str) -> list[object]:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]
-
-
-def eventually(check: Callable[[], object], what: str) -> object:
-    """Ask until the answer is true; it."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if found := check():
-            return found
-        time.sleep(0.02)
-    pytest.fail(f"there was no {what}")

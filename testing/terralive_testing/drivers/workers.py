@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
@@ -165,11 +165,3 @@ def transcript(
         api.unregister(worker_id)
     stdout, stderr = (stream.decode("utf-8", "replace") for stream in (ended.stdout, ended.stderr))
     return Transcript(client.calls, stdout, stderr, ended.returncode)
-
-
-def until(condition: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
-    """Wait for something that only the operating system can tell."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"still not: {what}"
-        time.sleep(0.01)

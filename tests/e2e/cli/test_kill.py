@@ -10,7 +10,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -20,6 +19,7 @@ from terralive_testing.drivers.command import Command, Event, clean_environment,
 from terralive_testing.drivers.plain_app import files, left, plain_project, start
 from terralive_testing.drivers.project import Project
 from terralive_testing.machine.processes import descendants, running
+from terralive_testing.machine.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -51,20 +51,13 @@ def stack(phase: str, action: str, state: str) -> Callable[[Event], bool]:
     return matches
 
 
-def ended(pids: list[int], within_s: float = 90.0) -> bool:
-    """Whether all of these have ended; Terraform may take its time to end an apply in good order."""
-    until = time.monotonic() + within_s
-    while running(pids) and time.monotonic() < until:
-        time.sleep(0.05)
-    return not running(pids)
-
-
 def kill(command: Command) -> None:
     """`kill -9`, and nothing of what it had started runs on."""
     children = descendants(command.process.pid)
     command.process.kill()
     command.finish()
-    assert ended(children), running(children)
+    # Terraform may take its time to end an apply in good order.
+    eventually(lambda: not running(children), "every child has ended", seconds=90)
 
 
 def destroy(project: Project) -> None:
@@ -99,7 +92,7 @@ def test_killed_while_the_debug_stack_is_deployed(project: Project) -> None:
     (plans / "app.tfplan").touch()  # what another moment would have left
 
     destroy(project)
-    assert ended(children, 5)
+    eventually(lambda: not running(children), "every child has ended", seconds=5)
     assert clean(project)
 
 
@@ -130,7 +123,7 @@ def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(
     assert "terralive start --stage dev-ana --sandbox" in said[0]["message"]
     assert "terralive destroy --stage dev-ana --sandbox" in said[0]["message"]
     assert not any("Traceback" in line for line in command.noise), command.story()
-    assert ended(children, 5)
+    eventually(lambda: not running(children), "every child has ended", seconds=5)
     assert clean(project)
 
 
@@ -154,7 +147,7 @@ def test_a_kill_and_a_closed_terminal_end_it_as_ctrl_c_does(
         command.process.send_signal(number)
         assert command.finish() == 130, command.story()
     assert "terralive restore" in command.of_type("stopped")[0]["message"]
-    assert ended(children, 5)
+    eventually(lambda: not running(children), "every child has ended", seconds=5)
 
 
 def test_ctrl_c_twice_ends_it_at_once_and_without_a_traceback(project: Project) -> None:
@@ -167,7 +160,7 @@ def test_ctrl_c_twice_ends_it_at_once_and_without_a_traceback(project: Project) 
     assert not any("Traceback" in line or "Exception" in line for line in command.noise), (
         command.story()
     )
-    assert ended(children, 5)
+    eventually(lambda: not running(children), "every child has ended", seconds=5)
 
 
 def test_the_teams_own_plan_never_sees_terralive(project: Project) -> None:
@@ -218,7 +211,7 @@ def test_killed_while_the_app_is_made_live(project: Project) -> None:
         command.process.kill()
 
     destroy(project)
-    assert ended(children, 5)
+    eventually(lambda: not running(children), "every child has ended", seconds=5)
     assert clean(project)
 
 

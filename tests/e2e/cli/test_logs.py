@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -54,10 +55,14 @@ def own_lines(live: Live, request_id: str) -> list[str]:
     return lines[starts[0] + 1 : ends[0]] if starts and ends else []
 
 
+def has_own_lines(live: Live, request_id: str, wanted: list[str]) -> bool:
+    return own_lines(live, request_id) == wanted
+
+
 def kept(live: Live, request_id: str) -> list[str]:
     """What the project's own folder keeps of an invocation, without the times."""
     file = live.project.root / ".terralive" / "logs" / live.name_of("sns") / f"{request_id}.log"
-    eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), 20)
+    eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), seconds=20)
     return [line.partition(" ")[2] for line in file.read_text("utf-8").splitlines()]
 
 
@@ -68,7 +73,8 @@ def test_lines_are_kept_here_and_stand_in_cloudwatch_within_their_invocation(liv
     )
     for number in range(3):
         request_id = invoke(live, number)
-        eventually(lambda: own_lines(live, request_id) == [f"hello {number}", "no newline"], 20)  # noqa: B023
+        wanted = [f"hello {number}", "no newline"]
+        eventually(partial(has_own_lines, live, request_id, wanted), seconds=20)
         start, *printed, report = kept(live, request_id)
         assert start == f"START RequestId: {request_id} Trigger: invoke"
         assert printed == [f"hello {number}", "no newline"]
@@ -91,7 +97,7 @@ def test_lines_stay_with_their_invocation_where_many_run_at_once(live: Live) -> 
         request_ids = list(callers.map(lambda number: invoke(live, number), range(4)))
     for event, request_id in enumerate(request_ids):
         wanted = [f"{event} {number}" for number in range(4)]
-        eventually(lambda: bool(own_lines(live, request_id)), 20)  # noqa: B023
+        eventually(lambda: bool(own_lines(live, request_id)), seconds=20)  # noqa: B023
         assert own_lines(live, request_id) == wanted
         assert kept(live, request_id)[1:-1] == live.log_lines(request_id) == wanted
 
@@ -103,7 +109,7 @@ def test_what_is_printed_before_a_timeout_is_in_cloudwatch(live: Live) -> None:
     )
     request_id = invoke(live, None)
     assert live.eventually("result", request_id=request_id)["error_type"] == "Sandbox.Timedout"
-    eventually(lambda: "before" in own_lines(live, request_id), 30)
+    eventually(lambda: "before" in own_lines(live, request_id), seconds=30)
 
 
 def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(live: Live) -> None:
@@ -111,7 +117,7 @@ def test_ten_megabytes_are_kept_whole_here_and_cut_with_a_word_in_cloudwatch(liv
         "sns", "def handler(event, context):\n    for n in range(100_000): print(n, 'x' * 95)"
     )
     request_id = invoke(live, None)
-    eventually(lambda: bool(own_lines(live, request_id)), 30)
+    eventually(lambda: bool(own_lines(live, request_id)), seconds=30)
     assert any(
         "lines" in line and "are left out here" in line for line in own_lines(live, request_id)
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +20,7 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import Live, Project
 from terralive_testing.machine.processes import descendants, running
+from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.costs import cost, counted, of_several
 
 pytestmark = pytest.mark.timeout(300)
@@ -304,10 +304,7 @@ def stopped(project: Project, live: Live) -> Live:
 
 def test_ctrl_c_ends_the_relay_and_all_its_workers_and_says_how_to_restore(stopped: Live) -> None:
     assert stopped.ready["children"], "there were workers"
-    until = time.monotonic() + 5
-    while (left := running(stopped.ready["children"])) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not left
+    eventually(lambda: not running(stopped.ready["children"]), "every worker has ended", seconds=5)
     said = stopped.command.of_type("stopped")
     assert len(said) == 1
     assert "restore" in json.dumps(said[0])

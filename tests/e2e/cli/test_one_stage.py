@@ -458,7 +458,7 @@ def taken(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Take
         workers += descendants(live.command.process.pid)
         command.wait_for_type("ready")
         code = live.command.finish(30)
-        eventually(lambda: not running(workers), 10)
+        eventually(lambda: not running(workers), seconds=10)
         yield Taken(command, code, running(workers), answer.result(60))
 
 

@@ -392,7 +392,7 @@ def returning(alone: Live, sandbox: SandboxInfo) -> Iterator[Command]:
             lambda: any(
                 fault["id"] == rule and fault["acts"] for fault in Faults(sandbox).listed()
             ),
-            120,
+            seconds=120,
         )
         yield command
 

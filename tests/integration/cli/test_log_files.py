@@ -82,7 +82,7 @@ def test_lines_are_there_while_the_handler_runs(tmp_path: Path) -> None:
     with closing(LogFiles(tmp_path / "logs", NOTHING.append)) as logs:
         logs(LogLine("r1", "orders", "first"))
         file = tmp_path / "logs/orders/r1.log"
-        eventually(lambda: file.exists() and lines(file) == ["first"], 20)
+        eventually(lambda: file.exists() and lines(file) == ["first"], seconds=20)
 
 
 def test_nobody_else_can_read_them(write: Callable[..., None], tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_folder_that_cannot_be_written_is_told_once_and_stops_nothing(tmp_path
     told: list[str] = []
     with closing(LogFiles(tmp_path / "logs", told.append)) as logs:
         logs(LogLine("r1", "orders", "hello"))
-        eventually(lambda: bool(told), 20)
+        eventually(lambda: bool(told), seconds=20)
         logs(LogLine("r1", "orders", "hello"))
     assert len(told) == 1
     assert "Logs are not kept" in told[0]

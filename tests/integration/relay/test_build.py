@@ -12,7 +12,8 @@ from terralive_relay.code.build import builds
 from terralive_relay.code.watch import Watcher
 from terralive_relay.events import Warned
 from terralive_relay.pool.pool import Pool
-from terralive_testing.drivers.workers import Recorder, document, invocation, local_function, until
+from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
+from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import Build
 from terralive_workers.runtime_api import RuntimeApi
 
@@ -39,7 +40,7 @@ class Live:
         return len((self.project / "builds").read_text().splitlines())
 
     def warning(self) -> Warned:
-        until(lambda: bool(self.sink.of_type(Warned)), "a warning")
+        eventually(lambda: bool(self.sink.of_type(Warned)), "a warning")
         return self.sink.of_type(Warned)[0]
 
 
@@ -139,17 +140,17 @@ def test_what_a_build_writes_is_no_reason_to_build_again(start: Start) -> None:
     live = start(f"{COPY}; date > dist/stamp", ".")
     assert live.value() == b'"first"'
     for number in range(1, 4):
-        until(lambda: live.told["dist/stamp"] >= number, "the build's output was seen")  # noqa: B023
+        eventually(lambda: live.told["dist/stamp"] >= number, "the build's output was seen")  # noqa: B023
         live.save(RETURNS.format(number))
-        until(lambda: live.value() == str(number).encode(), "the edit is live")  # noqa: B023
+        eventually(lambda: live.value() == str(number).encode(), "the edit is live")  # noqa: B023
         assert live.builds() == number + 1
 
 
 def test_a_save_during_a_build_is_built_after_it(start: Start) -> None:
     live = start(f"{COPY}; touch copied; until [ -e go ]; do sleep 0.01; done", "dist", "../src/**")
-    until((live.project / "copied").exists, "the build is under way")
+    eventually((live.project / "copied").exists, "the build is under way")
     live.save(RETURNS.format("second"))
-    until(lambda: live.told["../src/app.py"] > 0, "the save was seen")
+    eventually(lambda: live.told["../src/app.py"] > 0, "the save was seen")
     (live.project / "go").touch()
     assert live.value() == b'"second"'
     assert live.builds() == 2
@@ -160,4 +161,4 @@ def test_a_build_that_changes_what_it_watches_comes_to_an_end(start: Start) -> N
     assert live.warning().reference == "build-triggers-itself"
     assert live.value() == b'"first"'
     live.save(RETURNS.format("second"))
-    until(lambda: live.value() == b'"second"', "the edit is live")
+    eventually(lambda: live.value() == b'"second"', "the edit is live")

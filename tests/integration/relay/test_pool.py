@@ -21,7 +21,8 @@ from terralive_relay.events import Warned
 from terralive_relay.pool.pool import CREDENTIALS_SECONDS, IDLE_SECONDS, Pool
 from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import ConfigurationError
-from terralive_testing.drivers.workers import Recorder, document, invocation, local_function, until
+from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
+from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
 from terralive_workers.guardian import Guardian
 from terralive_workers.process import Process
@@ -414,7 +415,7 @@ def test_at_the_deadline_the_worker_and_all_it_started_are_killed(
     assert got.handler_ms > 300
     pids = [int(pid) for pid in sink.lines(asked.request_id)[0].split()]
     assert len(pids) == 2
-    until(lambda: not any(alive(pid) for pid in pids), "worker and child are gone")
+    eventually(lambda: not any(alive(pid) for pid in pids), "worker and child are gone")
     assert value(pool.submit(invocation())) == "fine"
 
 
@@ -441,7 +442,7 @@ def test_a_module_that_takes_longer_than_the_deadline_times_out(
 def test_under_a_debugger_the_deadline_does_not_count(make_pool: MakePool, tmp_path: Path) -> None:
     pool = make_pool(local_function(tmp_path, GATED), enforce_deadline=False)
     future = pool.submit(invocation(str(tmp_path / "go"), seconds=0.0))
-    until((tmp_path / "go.running").exists, "the handler runs")
+    eventually((tmp_path / "go.running").exists, "the handler runs")
     (tmp_path / "go").touch()
     assert value(future) == str(tmp_path / "go")
 
@@ -456,11 +457,11 @@ def test_invocations_run_side_by_side_up_to_the_limit_and_wait_beyond_it(
     names = [str(tmp_path / f"i{number}") for number in range(5)]
     futures = [pool.submit(invocation(name)) for name in names]
     running = [Path(name + ".running") for name in names]
-    until(lambda: all(path.exists() for path in running[:3]), "three run")
+    eventually(lambda: all(path.exists() for path in running[:3]), "three run")
     assert not any(path.exists() for path in running[3:])
     Path(names[1]).touch()
     assert value(futures[1]) == names[1]
-    until(running[3].exists, "the fourth runs")
+    eventually(running[3].exists, "the fourth runs")
     assert not running[4].exists()
     for name in names:
         Path(name).touch()
@@ -473,7 +474,7 @@ def test_who_waits_for_a_worker_is_told_how_long_and_the_first_time_why(
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     names = [str(tmp_path / name) for name in ("first", "second", "third")]
     futures = [pool.submit(invocation(name)) for name in names]
-    until(Path(names[0] + ".running").exists, "the first runs")
+    eventually(Path(names[0] + ".running").exists, "the first runs")
     (told,) = sink.of_type(Warned)
     assert (told.reference, told.function) == ("workers-all-busy", "orders")
     assert "1 busy worker is free" in told.message
@@ -511,7 +512,7 @@ def test_a_worker_without_work_is_let_go(make_pool: MakePool, tmp_path: Path) ->
     pool = make_pool(local_function(tmp_path, PID), idle_s=0.2)
     pid = value(pool.submit(invocation()))
     assert isinstance(pid, int)
-    until(lambda: not alive(pid), "the worker is gone")
+    eventually(lambda: not alive(pid), "the worker is gone")
     assert value(pool.submit(invocation())) != pid
 
 
@@ -549,7 +550,7 @@ def test_a_running_handler_finishes_with_the_code_it_began_with(
 ) -> None:
     pool = make_pool(local_function(tmp_path, GATED))
     old = pool.submit(invocation(str(tmp_path / "go")))
-    until((tmp_path / "go.running").exists, "the handler runs")
+    eventually((tmp_path / "go.running").exists, "the handler runs")
     (tmp_path / "app.py").write_text("def handler(event, context): return 'new'")
     pool.mark_stale()
     assert value(pool.submit(invocation())) == "new"
@@ -648,7 +649,7 @@ def test_a_save_that_does_not_load_is_told_at_once_with_its_place(
     for name, code in saved.items():
         (tmp_path / name).write_text(code)
     pool.mark_stale()
-    until(lambda: bool(sink.of_type(Warned)), "a warning")
+    eventually(lambda: bool(sink.of_type(Warned)), "a warning")
     (warned,) = sink.of_type(Warned)
     got = document(result(pool.submit(invocation())).outcome)
     assert warned.reference == "code-does-not-load"
@@ -664,7 +665,7 @@ def test_a_change_during_the_only_invocation_that_may_run_is_warmed_after_it(
 ) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     running = pool.submit(invocation(str(tmp_path / "go")))
-    until((tmp_path / "go.running").exists, "the handler runs")
+    eventually((tmp_path / "go.running").exists, "the handler runs")
     (tmp_path / "app.py").write_text("print('imported')\ndef handler(event, context): return 'new'")
     pool.mark_stale()
     (tmp_path / "go").touch()
@@ -785,7 +786,7 @@ def test_a_workers_credentials_are_not_kept_alive_by_others(
     pool = make_pool(local_function(tmp_path, code), credentials_s=1.0)
     rotated = ROLE | {"AWS_ACCESS_KEY_ID": "ASIAROTATED"}
     assert value(pool.submit(invocation(environment=ROLE))) == "ASIAROLE"
-    until(
+    eventually(
         lambda: value(pool.submit(invocation(environment=rotated))) == "ASIAROTATED",
         "the new ones are used",
     )
@@ -819,7 +820,7 @@ def test_closing_answers_everyone_and_leaves_no_process(
     code = "import os, time\ndef handler(event, context):\n    print(os.getpid())\n    time.sleep(1000)"
     pool = make_pool(local_function(tmp_path, code, max_workers=1))
     futures = [pool.submit(invocation()) for _ in range(3)]
-    until(lambda: bool(sink.lines()), "the first runs")
+    eventually(lambda: bool(sink.lines()), "the first runs")
     pool.close()
     pool.close()
     assert not alive(int(sink.lines()[0]))
@@ -835,7 +836,7 @@ def test_closing_ends_every_thread(sink: Recorder, tmp_path: Path) -> None:
     value(pool.submit(invocation()))
     pool.close()
     api.close()
-    until(lambda: set(threading.enumerate()) == before, "all threads have ended")
+    eventually(lambda: set(threading.enumerate()) == before, "all threads have ended")
 
 
 @pytest.mark.parametrize("runtime", ["terralive's bootstrap", "another program"])
@@ -863,15 +864,15 @@ def test_no_worker_outlives_a_relay_that_is_killed(tmp_path: Path, runtime: str)
         pool.submit(invocation("loop")).result()
         """
     with subprocess.Popen([sys.executable, "-c", dedent(relay)], cwd=tmp_path) as process:
-        until((tmp_path / "all-pids").exists, "the worker runs")
-        until(
+        eventually((tmp_path / "all-pids").exists, "the worker runs")
+        eventually(
             lambda: len((tmp_path / "all-pids").read_text().split()) >= 2,
             "it has told its processes",
         )
         pids = [int(pid) for pid in (tmp_path / "all-pids").read_text().split()]
         assert all(alive(pid) for pid in pids)
         process.send_signal(signal.SIGKILL)
-    until(lambda: not any(alive(pid) for pid in pids), "every worker and its child is gone")
+    eventually(lambda: not any(alive(pid) for pid in pids), "every worker and its child is gone")
 
 
 def test_a_guardian_that_is_killed_is_replaced(
@@ -888,7 +889,7 @@ def test_a_guardian_that_is_killed_is_replaced(
     assert before != after
     api.guardian.close()  # as if this process had died
     assert isinstance(after, int)
-    until(lambda: not alive(after), "the new guardian has ended the worker")
+    eventually(lambda: not alive(after), "the new guardian has ended the worker")
 
 
 def test_a_worker_that_cannot_be_guarded_never_runs(tmp_path: Path) -> None:

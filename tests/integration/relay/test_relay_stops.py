@@ -164,7 +164,7 @@ def started(
     }
     assert left == set()
     eventually(
-        lambda: not held() - before, 10
+        lambda: not held() - before, seconds=10
     )  # the debug stack's ends of the connections are this process's too
 
 
@@ -173,7 +173,7 @@ def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
     with serving(stack) as url, started(tmp_path, url) as relay:
         relay.wait_connected(30)
         stack.invoke()
-        eventually(lambda: len(stack.outcomes) == 1, 30)
+        eventually(lambda: len(stack.outcomes) == 1, seconds=30)
     assert stack.outcomes[0].ok
 
 
@@ -189,14 +189,14 @@ def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_en
     ):
         relay.wait_connected(30)
         stack.invoke()
-        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1"], 30)
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1"], seconds=30)
         (tmp_path / "source").write_text("def handler(event, context): return 2")
         tell.wait_for("done", times=2)
         stack.invoke()
-        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1", b"2"], 30)
+        eventually(lambda: [outcome.body for outcome in stack.outcomes] == [b"1", b"2"], seconds=30)
         assert tell.of_type(Reloaded)[0] == Reloaded("orders", ("source",))
         (tmp_path / "source").write_text("endless")
-        eventually(lambda: (tmp_path / "app.py").read_text() == "endless", 30)
+        eventually(lambda: (tmp_path / "app.py").read_text() == "endless", seconds=30)
 
 
 def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_pat
     with serving(stack) as url, started(tmp_path, url, tell=tell, watch=("*.py",)) as relay:
         relay.wait_connected(30)
         (tmp_path / "app.py").write_text("x = 1\ndef handler(:")
-        eventually(lambda: bool(tell.of_type(Warned)), 30)
+        eventually(lambda: bool(tell.of_type(Warned)), seconds=30)
     assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
 
 
@@ -215,8 +215,8 @@ def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hea
     with serving(stack) as url, started(tmp_path, url, ENDLESS) as relay:
         relay.wait_connected(30)
         stack.invoke()
-        eventually((tmp_path / "running").exists, 30)
-    eventually(lambda: len(stack.outcomes) == 1, 10)
+        eventually((tmp_path / "running").exists, seconds=30)
+    eventually(lambda: len(stack.outcomes) == 1, seconds=10)
     assert stack.outcomes[0].error_type == "Terralive.Stopped"
 
 
@@ -228,7 +228,7 @@ def test_stopping_while_a_worker_starts_leaves_nothing(tmp_path: Path) -> None:
     ):
         relay.wait_connected(30)
         stack.invoke()
-        eventually(lambda: len(stack.acknowledged) == 1, 30)
+        eventually(lambda: len(stack.acknowledged) == 1, seconds=30)
 
 
 def test_stopping_while_connecting_leaves_nothing(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
     with serving(stack) as url, started(tmp_path, url, ENDLESS, tell=told.append) as relay:
         relay.wait_connected(30)
         stack.invoke()
-        eventually((tmp_path / "running").exists, 30)
+        eventually((tmp_path / "running").exists, seconds=30)
         stack.deaf = True
         stack.connections[-1].close()
         eventually(
@@ -275,7 +275,7 @@ def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
                 isinstance(event, ConnectionChanged) and event.state is ConnectionState.LOST
                 for event in told
             ),
-            30,
+            seconds=30,
         )
 
 
@@ -283,7 +283,7 @@ def test_stopping_while_two_connections_are_open_leaves_nothing(tmp_path: Path) 
     stack = DebugStack()
     with serving(stack) as url, started(tmp_path, url, renew_after_s=0.1) as relay:
         relay.wait_connected(30)
-        eventually(lambda: len(stack.connections) == 2, 30)
+        eventually(lambda: len(stack.connections) == 2, seconds=30)
 
 
 def test_a_relay_that_was_refused_the_stage_leaves_nothing(tmp_path: Path) -> None:

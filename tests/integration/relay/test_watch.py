@@ -11,7 +11,8 @@ import pytest
 
 from terralive_relay.code.watch import Watcher, affected, follow
 from terralive_relay.pool.pool import Pool
-from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function, until
+from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
+from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
@@ -136,7 +137,7 @@ def test_a_link_that_is_made_later_is_followed(watch: Watch, tmp_path: Path) -> 
         (tmp_path / "shared" / "x.py").write_text(f"x = {next(numbers)}")
         return seen.has("api", "lib/x.py")
 
-    until(told, "a change behind the new link was told")
+    eventually(told, "a change behind the new link was told")
 
 
 def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(

@@ -31,7 +31,6 @@ from terralive_testing.drivers.websocket_clients import (
     PATIENCE,
     ask,
     client,
-    eventually,
     head_of,
     raw,
     run_node,
@@ -40,6 +39,7 @@ from terralive_testing.drivers.websocket_clients import (
     two_way,
     upgrade_request,
 )
+from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 # `$connect` does as the query says. A message is answered by its event, or by as many bytes as it

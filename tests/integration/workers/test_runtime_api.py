@@ -14,7 +14,8 @@ import pytest
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
-from terralive_testing.drivers.workers import ARN, until
+from terralive_testing.drivers.workers import ARN
+from terralive_testing.machine.waiting import eventually
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 SOON = Deadline.after(60, now=time.monotonic())
@@ -288,6 +289,6 @@ def test_closing_ends_waiting_workers_and_every_thread() -> None:
         asking.http.getresponse()
     api.close()
     api.close()
-    until(lambda: set(threading.enumerate()) == before, "all threads have ended")
+    eventually(lambda: set(threading.enumerate()) == before, "all threads have ended")
     idle.close()
     asking.close()
