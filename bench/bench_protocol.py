@@ -34,9 +34,10 @@ from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
-from terralive_stub.protocol.chunks import pack_invocation, split
+from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.payloads import pack_invocation
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import TextReceived
 from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode

@@ -23,7 +23,8 @@ from websockets.sync.server import ServerConnection, serve
 
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.protocol.chunks import Assembler, split
+from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import (
     Chunk,

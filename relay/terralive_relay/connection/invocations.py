@@ -27,17 +27,11 @@ from terralive_relay.connection.invocation_store import (
 from terralive_relay.connection.journal import Seen
 from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
-from terralive_stub.protocol.chunks import (
-    PAYLOAD_BYTES,
-    Assembler,
-    pack_logs,
-    pack_outcome,
-    split,
-    unpack_invocation,
-)
+from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
+from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,

@@ -21,16 +21,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.chunks import (
-    Assembler,
-    pack_invocation,
-    split,
-    unpack_logs,
-    unpack_outcome,
-)
+from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
+from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,

@@ -23,10 +23,11 @@ from websockets.sync.client import ClientConnection
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.lambda_function import DynamoDBTable
 from terralive_stub.broker.leases import ApiStage, Lease, LeaseState
-from terralive_stub.protocol.chunks import pack_invocation, pack_outcome, split
+from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.wire import (
     Ack,

@@ -28,8 +28,9 @@ from terralive_relay.events import (
 )
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.errors import StageHeldError
-from terralive_stub.protocol.chunks import Assembler, pack_invocation, split, unpack_outcome
+from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import (
     Ack,

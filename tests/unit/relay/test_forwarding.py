@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from terralive_relay.connection.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_relay.events import LogLine
-from terralive_stub.protocol.chunks import CHUNK_BYTES, pack_logs
+from terralive_stub.protocol.chunks import CHUNK_BYTES
 from terralive_stub.protocol.invocation import Printed
+from terralive_stub.protocol.payloads import pack_logs
 
 
 def printed(*lines: str, request_id: str = "r1") -> Forwarding:

@@ -45,17 +45,11 @@ from terralive_relay.events import (
     InvocationStarted,
     Warned,
 )
-from terralive_stub.protocol.chunks import (
-    CHUNK_BYTES,
-    Assembler,
-    pack_invocation,
-    split,
-    unpack_logs,
-    unpack_outcome,
-)
+from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,

@@ -13,20 +13,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from terralive_stub.protocol.chunks import (
-    CHUNK_BYTES,
-    PAYLOAD_BYTES,
-    ZLIB,
-    Assembler,
-    pack_invocation,
-    pack_outcome,
-    split,
-    unpack_invocation,
-    unpack_outcome,
-)
+from terralive_stub.protocol.chunks import CHUNK_BYTES, PAYLOAD_BYTES, ZLIB, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import MESSAGE_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.payloads import (
+    pack_invocation,
+    pack_outcome,
+    unpack_invocation,
+    unpack_outcome,
+)
 from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError, decode, encode
 
 

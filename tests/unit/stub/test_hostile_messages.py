@@ -27,18 +27,11 @@ from terralive_relay.events import Warned
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.lambda_function import Broker
 from terralive_stub.broker.leases import LEASE_MS, ApiStage
-from terralive_stub.protocol.chunks import (
-    CHUNK_BYTES,
-    PAYLOAD_BYTES,
-    Assembler,
-    pack_invocation,
-    pack_outcome,
-    split,
-    unpack_outcome,
-)
+from terralive_stub.protocol.chunks import CHUNK_BYTES, PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.named_errors import ErrorName
+from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
 from terralive_stub.protocol.wire import (
     Ack,
     Chunk,

@@ -9,16 +9,10 @@ import json
 import random
 from dataclasses import replace
 
-from terralive_stub.protocol.chunks import (
-    CHUNK_BYTES,
-    Assembler,
-    pack_logs,
-    pack_outcome,
-    split,
-    unpack_invocation,
-)
+from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
 from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 from terralive_stub.stub.session import (
     ACK_SECONDS,
