@@ -9,10 +9,10 @@ from __future__ import annotations
 from urllib.parse import unquote
 
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.answers import Answer, error_answer, json_answer
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
 from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.responses import Response, error_response, json_response
 
 _FAULTS = "/_sandbox/faults"
 
@@ -25,23 +25,23 @@ class Admin:
         self._connections = connections
         self._faults = faults
 
-    def answer(self, request: sigv4.Request) -> Answer:
+    def answer(self, request: sigv4.Request) -> Response:
         if request.path == "/_sandbox/health":
-            return json_answer(200, {"id": self._info.id, "pid": self._info.pid})
+            return json_response(200, {"id": self._info.id, "pid": self._info.pid})
         if request.path.startswith(
             "/_sandbox/websocket/"
         ):  # a request that is no upgrade; no page says what AWS says
-            return json_answer(403, {"message": "Forbidden"})
+            return json_response(403, {"message": "Forbidden"})
         if request.header("x-terralive-sandbox") != self._info.id:
-            return error_answer(
+            return error_response(
                 403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id."
             )
         try:
             return self._fault(request)
         except InvalidRuleError as error:
-            return error_answer(400, "ValidationException", str(error))
+            return error_response(400, "ValidationException", str(error))
 
-    def _fault(self, request: sigv4.Request) -> Answer:
+    def _fault(self, request: sigv4.Request) -> Response:
         value: dict[str, object]
         match request.method, request.path.rstrip("/"):
             case "POST", "/_sandbox/faults/drop-connections":
@@ -61,7 +61,7 @@ class Admin:
             case "DELETE", path if path.startswith(f"{_FAULTS}/"):
                 value = {"cleared": self._faults.clear(unquote(path.removeprefix(f"{_FAULTS}/")))}
             case method, path:
-                return error_answer(
+                return error_response(
                     404, "NotEmulatedBySandbox", f"There is no {method} {path} here."
                 )
-        return json_answer(200, value)
+        return json_response(200, value)

@@ -1,35 +1,50 @@
-"""The AWS endpoint: who asks for what, whether they may, then moto's answer or a function's run."""
+"""The AWS endpoint: it checks who calls and what is allowed; then moto answers or a function runs."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
+import logging
 import re
 import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from terralive_sandbox.access import actions as gate
-from terralive_sandbox.access import identity, sigv4
+from terralive_sandbox.access import actions, denials, identity, protocols, sigv4
 from terralive_sandbox.access.policy import AccessRequest, Decision
-from terralive_sandbox.answers import Answer, error_answer
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.responses import Response, error_response
 
-_INVOKE = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
-_KINDS = ("Event", "RequestResponse", "DryRun")
+_log: Final = logging.getLogger("terralive.sandbox")
 
-_DENIED = {
-    "sns": "AuthorizationError", "sqs": "AccessDenied", "s3": "AccessDenied", "iam": "AccessDenied",
-    "sts": "AccessDenied",
-}  # fmt: skip
+_INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
+_MOTO_API: Final = "/moto-api"
+_INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
+
+
+@dataclass(frozen=True, slots=True)
+class _InvokeRequest:
+    """The parameters of Lambda's Invoke API."""
+
+    # The function's name or ARN, decoded
+    function: str
+    qualifier: str | None
+    invocation_type: str
+    # JSON text, or ""
+    client_context: str
+    wants_log: bool
+    payload: bytes
 
 
 class AwsApi:
-    """Every request that is signed for an AWS service and is not the gateway's."""
+    """Answers every request that is signed for an AWS service. Use it on the event loop."""
 
     def __init__(
         self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations
@@ -38,95 +53,133 @@ class AwsApi:
         self._functions = functions
         self._asynchronous = asynchronous
 
-    async def answer(self, request: sigv4.Request) -> Answer:
-        """Verify who asks for what, then let moto answer, or run a function."""
+    async def answer(self, request: sigv4.Request) -> Response:
+        """Check a request's signature and permissions, then answer it."""
         service = sigv4.service_of(request)
-        operation = None
+        operation: str | None = None
         try:
             caller, signed = await asyncio.wrap_future(
                 self._control.call(identity.authenticate, request)
             )
-            operation = self._control.operation(request, service) or gate.operation_of(request)
-            if is_made_up(service, operation or request.path):
-                raise NotImplementedError("moto would make its answer up.")  # noqa: TRY301 - as moto says it
-            for asked in gate.asks_for(request, signed, caller.account, operation):
-                identity.require(caller, asked, self._by_resource(caller, asked))
-                if asked.action == "sts:AssumeRole" and asked.resources:
-                    identity.require_trust(caller, asked.resources[0])
-            if request.path.startswith("/moto-api"):
-                return error_answer(403, "AccessDenied", "moto's own API is closed in the sandbox.")
-            if (
-                service == "lambda"
-                and request.method == "POST"
-                and (found := _INVOKE.fullmatch(request.path))
-            ):
-                return await self._invoke(unquote(found["name"]), request)
+            operation = self._control.operation(request, service)
+            if operation is None:
+                operation = protocols.operation_of(request)
+            self._authorize(request, signed, caller, operation)
+            if request.path.startswith(_MOTO_API):
+                message = "moto's own API is closed in the sandbox."
+                return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
+            invoked = _INVOKE_PATH.fullmatch(request.path)
+            if invoked and service == "lambda" and request.method == "POST":
+                return await self._invoke(unquote(invoked["name"]), request)
             return await asyncio.wrap_future(self._control.answer(request, service))
         except sigv4.SignatureError as error:
-            return gate.signature_refusal(request, service, error)
+            _log.debug("%s %s: no valid signature (%s)", service, request.method, error.code)
+            return denials.signature_denied(request, service, error)
         except identity.AccessDeniedError as error:
-            status = 400 if request.header("x-amz-target") else 403
-            name = _DENIED.get(service, "AccessDeniedException")
-            return gate.refusal(request, service, name, str(error), status)
+            _log.debug("%s %s denied: %s", service, operation or request.method, error)
+            return denials.access_denied(request, service, str(error))
         except NotImplementedError as error:
-            asked_for = operation or f"{request.method} {request.path}"
-            message = f"terralive's sandbox does not emulate {service} {asked_for}: {error}"
-            return gate.refusal(request, service, "NotEmulatedBySandbox", message, 501)
+            call = operation or f"{request.method} {request.path}"
+            message = f"terralive's sandbox does not emulate {service} {call}: {error}"
+            return denials.service_error(
+                request, service, "NotEmulatedBySandbox", message, HTTPStatus.NOT_IMPLEMENTED
+            )
 
-    def _by_resource(self, caller: identity.Caller, asked: AccessRequest) -> Decision:
-        """What the policy of the function that is asked for says of the caller."""
-        if asked.action != "lambda:InvokeFunction" or not asked.resources:
+    def _authorize(
+        self,
+        request: sigv4.Request,
+        signed: sigv4.Signed,
+        caller: identity.Caller,
+        operation: str | None,
+    ) -> None:
+        """Check that a request is emulated and allowed.
+
+        Raises:
+            NotImplementedError: moto would make its answer up.
+            identity.AccessDeniedError: the policies do not allow it.
+        """
+        if is_made_up(signed.service, operation or request.path):
+            raise NotImplementedError("moto would make its answer up.")
+        for access in actions.required_access(request, signed, caller.account, operation):
+            identity.require(caller, access, self._decision_of_function(caller, access))
+            if access.action == "sts:AssumeRole" and access.resources:
+                identity.require_trust(caller, access.resources[0])
+
+    def _decision_of_function(self, caller: identity.Caller, access: AccessRequest) -> Decision:
+        """Return the decision of a function's own policy about its invocation by the caller."""
+        if access.action != "lambda:InvokeFunction" or not access.resources:
             return Decision.NEUTRAL
+        arn = access.resources[0]
         try:
-            function = self._functions.find(asked.resources[0])
+            function = self._functions.find(arn)
         except InvokeError:
             return Decision.NEUTRAL
-        return self._functions.decides(
-            function, asked.action, identity.principals(caller), asked.resources[0], {}
-        )
+        principals = identity.principals(caller)
+        return self._functions.decides(function, access.action, principals, arn, {})
 
-    async def _invoke(self, name: str, request: sigv4.Request) -> Answer:
-        """https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html."""
-        qualifier = dict(parse_qsl(request.query)).get("Qualifier")
-        kind = request.header("x-amz-invocation-type") or "RequestResponse"
+    async def _invoke(self, name: str, request: sigv4.Request) -> Response:
+        """Answer Lambda's Invoke API.
+
+        https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+        """
         request_id = str(uuid.uuid4())
-        base = [("x-amzn-requestid", request_id)]
         try:
-            context = _client_context(request.header("x-amz-client-context"))
-            function = self._functions.find(name, qualifier)
-            arn = (
-                function.function_arn
-                if qualifier is None
-                else f"{_unqualified(function.function_arn)}:{qualifier}"
-            )
-            if kind not in _KINDS:
-                message = (
-                    f"1 validation error detected: Value '{kind}' at 'invocationType' failed to satisfy constraint: "
-                    f"Member must satisfy enum value set: [{', '.join(_KINDS)}]"
-                )
-                return error_answer(400, "ValidationException", message)
-            if kind == "DryRun":
-                return 204, base, b""
-            if not _is_json(request.body):
-                return error_answer(
-                    400, "InvalidRequestContentException", "Could not parse request body into json."
-                )
-            if kind == "Event":
-                self._asynchronous.accept(
-                    arn, request.body, request_id=request_id, client_context=context
-                )
-                return 202, base, b""
-            result = await self._functions.invoke(
-                function, request.body, arn=arn, request_id=request_id, client_context=context
-            )
+            return await self._run(_parse_invoke(name, request), request_id)
         except InvokeError as error:
-            return _refusal(error)
-        tail = request.header("x-amz-log-type") == "Tail"
-        return 200, [*base, *invoke_headers(result, tail=tail).items()], result.body
+            return _invoke_error(error)
+
+    async def _run(self, invoke: _InvokeRequest, request_id: str) -> Response:
+        """Invoke a function as the request says. Raises InvokeError."""
+        function = self._functions.find(invoke.function, invoke.qualifier)
+        arn = function.function_arn
+        if invoke.qualifier is not None:
+            arn = f"{_unqualified(arn)}:{invoke.qualifier}"
+        if invoke.invocation_type not in _INVOCATION_TYPES:
+            message = (
+                f"1 validation error detected: Value '{invoke.invocation_type}' at "
+                "'invocationType' failed to satisfy constraint: Member must satisfy enum value "
+                f"set: [{', '.join(_INVOCATION_TYPES)}]"
+            )
+            return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", message)
+        headers = [("x-amzn-requestid", request_id)]
+        if invoke.invocation_type == "DryRun":
+            return HTTPStatus.NO_CONTENT, headers, b""
+        if not _is_json(invoke.payload):
+            message = "Could not parse request body into json."
+            return error_response(HTTPStatus.BAD_REQUEST, "InvalidRequestContentException", message)
+        if invoke.invocation_type == "Event":
+            self._asynchronous.accept(
+                arn, invoke.payload, request_id=request_id, client_context=invoke.client_context
+            )
+            return HTTPStatus.ACCEPTED, headers, b""
+        result = await self._functions.invoke(
+            function,
+            invoke.payload,
+            arn=arn,
+            request_id=request_id,
+            client_context=invoke.client_context,
+        )
+        headers += invoke_headers(result, tail=invoke.wants_log).items()
+        return HTTPStatus.OK, headers, result.body
 
 
-def _refusal(error: InvokeError) -> Answer:
-    document = {"Type": "User" if error.status < 500 else "Service", "message": error.message}  # noqa: PLR2004
+def _parse_invoke(name: str, request: sigv4.Request) -> _InvokeRequest:
+    """Read the parameters of Lambda's Invoke API. Raises InvokeError."""
+    return _InvokeRequest(
+        function=name,
+        qualifier=dict(parse_qsl(request.query)).get("Qualifier"),
+        invocation_type=request.header("x-amz-invocation-type") or "RequestResponse",
+        client_context=_client_context(request.header("x-amz-client-context")),
+        wants_log=request.header("x-amz-log-type") == "Tail",
+        payload=request.body,
+    )
+
+
+def _invoke_error(error: InvokeError) -> Response:
+    kind = "User"
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        kind = "Service"
+    document = {"Type": kind, "message": error.message}
     if error.reason:
         document["Reason"] = error.reason
     headers = [("content-type", "application/json"), ("x-amzn-errortype", error.code)]
@@ -134,10 +187,10 @@ def _refusal(error: InvokeError) -> Answer:
 
 
 def _client_context(header: str | None) -> str:
-    """The JSON text that the header carries as base64, as the Runtime API passes it on.
+    """Decode the client context, JSON text in base64, which the Runtime API passes on as text.
 
     Raises:
-        InvokeError: it is not that.
+        InvokeError: it is something else.
     """
     if not header:
         return ""
@@ -151,10 +204,12 @@ def _client_context(header: str | None) -> str:
 
 
 def _unqualified(arn: str) -> str:
+    """Return a function's ARN without its version or alias."""
     return ":".join(arn.split(":")[:7])
 
 
 def _is_json(body: bytes) -> bool:
+    """Return whether a body is JSON. An empty body counts as `{}`."""
     try:
         json.loads(body or b"{}")
     except ValueError:

@@ -28,7 +28,6 @@ import uvicorn
 from terralive_sandbox import info as info_file
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.admin import Admin
-from terralive_sandbox.answers import Answer, Headers, error_answer
 from terralive_sandbox.apigateway import function_urls as functionurls
 from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
@@ -44,6 +43,7 @@ from terralive_sandbox.functions.logs import LogWriter
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.http_protocol import HEADER_NAMES, HttpProtocol
 from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
@@ -149,12 +149,12 @@ class Sandbox:
             )
         except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the reason
             traceback.print_exc()
-            status, headers, content = error_answer(
+            status, headers, content = error_response(
                 500, "InternalFailure", "The sandbox failed; see its log."
             )
         await _send(send, status, headers, content)
 
-    async def _answer(self, request: sigv4.Request, source_ip: str) -> Answer:
+    async def _answer(self, request: sigv4.Request, source_ip: str) -> Response:
         if found := _HTTP.fullmatch(request.path):
             return await self._http.answer(
                 found["api"], unquote(found["stage"]), found["path"] or "/", request, source_ip

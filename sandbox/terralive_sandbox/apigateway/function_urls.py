@@ -19,7 +19,6 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
-from terralive_sandbox.answers import Answer
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -30,6 +29,7 @@ from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.responses import Response
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).
@@ -46,7 +46,9 @@ class FunctionUrls:
     def __init__(self, functions: Functions) -> None:
         self._functions = functions
 
-    async def answer(self, found: re.Match[str], received: sigv4.Request, source_ip: str) -> Answer:
+    async def answer(
+        self, found: re.Match[str], received: sigv4.Request, source_ip: str
+    ) -> Response:
         """Answer a request.
 
         Args:
@@ -56,7 +58,7 @@ class FunctionUrls:
         """
         url = self._find(found["id"])
         if url is None:
-            return _error_answer(403, "Forbidden", "AccessDeniedException")
+            return _error_response(403, "Forbidden", "AccessDeniedException")
         request = HttpRequest(
             method=received.method,
             path=found["path"] or "/",
@@ -75,9 +77,9 @@ class FunctionUrls:
             caller = await asyncio.to_thread(self._authorize, url, function, received)
         except _ForbiddenError as error:
             sys.stderr.write(f"function URL of {url.function_arn}: 403 {error}\n")
-            return _error_answer(403, "Forbidden", "AccessDeniedException")
+            return _error_response(403, "Forbidden", "AccessDeniedException")
         except InvokeError as error:
-            return _error_answer(error.status, error.message, error.code)
+            return _error_response(error.status, error.message, error.code)
         status, headers, body = await self._invoke(url, function, request, caller)
         if cors is not None:
             headers = cors.response(origin, headers)
@@ -95,7 +97,7 @@ class FunctionUrls:
         function: LambdaFunction,
         request: HttpRequest,
         caller: Caller | None,
-    ) -> Answer:
+    ) -> Response:
         request_id = str(uuid.uuid4())
         account = ACCOUNT
         if caller is None:
@@ -116,7 +118,7 @@ class FunctionUrls:
                 function, json.dumps(event).encode(), arn=url.function_arn, request_id=request_id
             )
         except InvokeError as error:
-            return _error_answer(error.status, error.message, error.code)
+            return _error_response(error.status, error.message, error.code)
         failed = 502, [id_header, ("content-type", "application/json")], b"Internal Server Error"
         if result.function_error:
             return failed
@@ -168,6 +170,6 @@ def _cors_of(url: FunctionUrl) -> Cors | None:
     return Cors.of(configuration)
 
 
-def _error_answer(status: int, message: str, code: str) -> Answer:
+def _error_response(status: int, message: str, code: str) -> Response:
     headers = [("content-type", "application/json"), ("x-amzn-errortype", code)]
     return status, headers, json.dumps({"Message": message}).encode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from terralive_sandbox.access.actions import asks_for
+from terralive_sandbox.access.actions import required_access
 from terralive_sandbox.access.sigv4 import Request, Signed
 
 
@@ -17,10 +17,12 @@ def asked(
 ) -> object:
     signed = Signed("k", "20260101", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
     request = Request("POST", path, "", headers, body)
-    return [(a.action, *a.resources) for a in asks_for(request, signed, "1", operation or None)]
+    return [
+        (a.action, *a.resources) for a in required_access(request, signed, "1", operation or None)
+    ]
 
 
-def test_a_request_asks_for_the_actions_and_resources_of_the_service_authorization_reference() -> (
+def test_a_request_required_access_the_actions_and_resources_of_the_service_authorization_reference() -> (
     None
 ):
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")

@@ -12,7 +12,6 @@ from typing import Final
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import ACCOUNT, Caller
-from terralive_sandbox.answers import Answer
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -33,6 +32,7 @@ from terralive_sandbox.apigateway.integration import (
     new_id,
 )
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
+from terralive_sandbox.responses import Response
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 _INTEGRATION_SECONDS: Final = 30
@@ -54,7 +54,7 @@ class HttpGateway:
 
     async def answer(
         self, api_id: str, stage_name: str, path: str, received: sigv4.Request, source_ip: str
-    ) -> Answer:
+    ) -> Response:
         """Answer a request to an HTTP or REST API.
 
         Args:

@@ -24,7 +24,7 @@ from moto.apigateway.models import (
 )
 
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.access.actions import SIGNATURE_CODES
+from terralive_sandbox.access.denials import JSON_SIGNATURE_ERRORS
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.apigateway import event_fields
@@ -229,7 +229,7 @@ def _authenticated(received: sigv4.Request) -> Caller:
     try:
         return authenticate(received, "execute-api")
     except sigv4.SignatureError as error:
-        error_type = SIGNATURE_CODES.get(error.code, error.code)
+        error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
         raise rest_events.gateway_error(403, error_type, error.message) from error
 
 

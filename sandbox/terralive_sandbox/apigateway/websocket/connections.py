@@ -24,7 +24,6 @@ from websockets.http11 import Request as UpgradeRequest
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.answers import Answer, error_answer, json_answer
 from terralive_sandbox.apigateway.http_messages import GatewayResponseError, message_response
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
@@ -41,11 +40,12 @@ from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.fault_channel import FaultChannel
 from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.faults import PASSES, ConnectionChoice, Direction, FaultRules
+from terralive_sandbox.responses import Response, error_response, json_response
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 from terralive_stub.shared.timestamps import format_epoch_seconds
 
 PATH: Final = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-_GONE: Final = error_answer(410, "GoneException", "")
+_GONE: Final = error_response(410, "GoneException", "")
 # Headers of an upgrade request that functions do not see.
 _HIDDEN_HEADERS: Final = {"authorization", "connection", "upgrade", "x-amz-security-token"}
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -153,7 +153,7 @@ class Connections:
 
     async def manage(
         self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request
-    ) -> Answer:
+    ) -> Response:
         """Answer POST, GET or DELETE of one connection.
 
         Without a stage (`AWS_ENDPOINT_URL` alone) the stage is the connection's own.
@@ -164,12 +164,12 @@ class Connections:
                 return _GONE
             api_id, stage = opened.connection.api, opened.connection.stage
         if self._gateway.find(api_id, stage, "WEBSOCKET") is None:
-            return error_answer(403, "ForbiddenException", "Forbidden")
+            return error_response(403, "ForbiddenException", "Forbidden")
         arn = self._gateway.arn(api_id, f"{stage}/{request.method}/@connections/{connection_id}")
         try:
             await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
         except ForbiddenError as error:
-            return error_answer(403, "ForbiddenException", str(error))
+            return error_response(403, "ForbiddenException", str(error))
         # The connection may have ended in the meantime.
         opened = self._by_id.get(connection_id)
         if opened is None or not opened.socket.is_open:
@@ -178,7 +178,7 @@ class Connections:
             return _GONE
         return self._act(opened, request)
 
-    def _act(self, opened: _OpenConnection, request: sigv4.Request) -> Answer:
+    def _act(self, opened: _OpenConnection, request: sigv4.Request) -> Response:
         match request.method:
             case "POST":
                 return self._post(opened, request.body)
@@ -186,20 +186,20 @@ class Connections:
                 opened.socket.close(CloseCode.NORMAL_CLOSURE, "Connection Closed Normally")
                 return 204, [], b""
             case "GET":
-                return json_answer(200, _description(opened))
+                return json_response(200, _description(opened))
             case _:
-                return error_answer(
+                return error_response(
                     403, "MissingAuthenticationTokenException", "Missing Authentication Token"
                 )
 
-    def _post(self, opened: _OpenConnection, body: bytes) -> Answer:
+    def _post(self, opened: _OpenConnection, body: bytes) -> Response:
         if len(body) > MESSAGE_BYTES:
-            return error_answer(413, "PayloadTooLargeException", "Message too long")
+            return error_response(413, "PayloadTooLargeException", "Message too long")
         connection = opened.connection
         fate = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
         # botocore's model of the API: "… or the WebSocket client side buffer is full".
         if not opened.socket.has_room:
-            return error_answer(429, "LimitExceededException", "Too Many Requests")
+            return error_response(429, "LimitExceededException", "Too Many Requests")
         opened.last_active = time.time()
         opened.outgoing.send(body, fate)
         return 200, [], b""
