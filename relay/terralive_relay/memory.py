@@ -1,4 +1,4 @@
-"""How this process's C library hands out memory."""
+"""Limits the memory that this process's C library keeps for itself."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _M_ARENA_MAX: Final = -8  # malloc.h
 
 
 def limit_arenas() -> None:
-    """Have all threads share two of glibc's arenas.
+    """Have all threads share two of glibc's memory arenas. Call it before there are threads.
 
-    By itself it gives threads up to eight for each processor, and keeps in each what was freed
-    there: payloads of megabytes that pass through a hundred threads then leave memory with all of
-    them. Elsewhere nothing happens. See https://man7.org/linux/man-pages/man3/mallopt.3.html.
+    By default glibc gives threads up to eight arenas for each processor, and keeps in each the
+    memory that was freed there. Payloads of megabytes that pass through a hundred threads would
+    leave memory in all of them. With another C library nothing happens.
+    See https://man7.org/linux/man-pages/man3/mallopt.3.html.
     """
-    with contextlib.suppress(
-        AttributeError, OSError, TypeError
-    ):  # no such function: macOS, musl, Windows
+    # There is no such function on macOS, with musl, and on Windows.
+    with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)

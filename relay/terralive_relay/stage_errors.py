@@ -58,7 +58,10 @@ def forbidden(reason: str) -> CredentialsError:
 
 def not_connected(timeout_s: float, url: str, reason: str) -> TerraliveError:
     """Return the error for a relay that got no lease within `timeout_s` seconds."""
-    text = f"The debug stack's WebSocket API did not let the relay in within {timeout_s:.0f} s ({url})."
+    text = (
+        "The debug stack's WebSocket API did not let the relay in"
+        f" within {timeout_s:.0f} s ({url})."
+    )
     return TerraliveError(
         "relay-not-connected",
         f"{text} {reason}".strip(),

@@ -1,26 +1,31 @@
-"""Runs the build commands of functions: before their code is first used, and after a change of what it is made from.
+"""Runs the build commands of functions: before the code is first used, and after changes.
 
-Functions with the same command share its runs. While it runs their invocations wait; when it fails
-they all get the end of its output, until a change makes it succeed. A build writes files, and what
-it writes may be watched: so a change counts by its time. What happened before the build began is in
-it. What happened while it ran is taken for its output,
-unless `watch` names the path: then it was a save, and one more build follows (a few at most, should
-    it be an output).
+Functions with the same command share its runs. While it runs, their invocations wait. When it
+fails, they all get the end of its output, until a change makes it succeed.
 
-Threads: none of its own; it is called by the watcher's and by its process's.
+A build writes files, and these may be watched. So a change counts by its time:
+
+- A change before the build began is in the build.
+- A change while it ran is taken for the build's output. But if `watch` names the path, it may have
+  been a save: one more build follows. If it was an output after all, builds would follow each other
+  forever, so only a few do.
+- A change after the build asks for another build.
+
+It has no threads of its own: the watcher's thread and the build process's thread call it.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from enum import Enum, auto
+from enum import IntEnum
 from typing import Final, Protocol
 
-from terralive_relay.code.watch import is_named
+from terralive_relay.code.changes import is_named
 from terralive_relay.describe import describe_error
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_stub.protocol.invocation import Outcome
@@ -29,32 +34,36 @@ from terralive_workers.function import Build, LocalFunction
 from terralive_workers.guardian import Guardian
 from terralive_workers.process import Process
 
+# The end of the command's output, for the error message.
 _TAIL_LINES: Final = 20
 _TAIL_CHARACTERS: Final = 400
-# So many builds in a row that only changes during the one before have caused.
-_MOST_ECHOES: Final = 3
-# How late the watcher may tell that a file is gone.
-_LATE_SECONDS: Final = 1.0
+# The number of builds in a row that may follow from changes during the build before.
+_MOST_REPEATS: Final = 3
+# The watcher reports the removal of a file this late at most.
+_REMOVAL_REPORTED_SECONDS: Final = 1.0
 _JOIN_SECONDS: Final = 5.0
+_log = logging.getLogger("terralive.relay")
 
 
 class Built(Protocol):
-    """Whose invocations wait for a build: a pool."""
+    """A pool, as far as a build uses it."""
 
     def hold(self) -> None: ...
     def built(self, failure: Outcome | None = None) -> None: ...
 
 
-class _Change(Enum):
-    KNOWN = auto()  # the build has it, or has made it
-    ECHO = auto()  # a path that `watch` names changed while the build ran
-    NEW = auto()
+class _Change(IntEnum):
+    """The meaning of a change for the build. Of several changes the largest counts."""
+
+    KNOWN = 0  # the build has it, or has made it
+    DURING_BUILD = 1  # a path that `watch` names changed while the build ran
+    NEW = 2
 
 
 def builds(
     functions: Iterable[tuple[LocalFunction, Built]], guardian: Guardian, sink: Sink
 ) -> tuple[Builder, ...]:
-    """One builder for every command, however many functions it is for."""
+    """Return one builder for every build command of these functions and their pools."""
     found: dict[Build, list[tuple[LocalFunction, Built]]] = {}
     for function, pool in functions:
         if function.build is not None:
@@ -63,7 +72,14 @@ def builds(
 
 
 class Builder:
-    """One build command. Thread-safe; no method blocks but `close()`."""
+    """One build command. Thread-safe; no method blocks but `close()`.
+
+    Args:
+        build: the command.
+        functions: the functions that it makes code for, with their pools.
+        guardian: ends the command's process if this process ends.
+        sink: takes the command's output and warnings.
+    """
 
     def __init__(
         self,
@@ -77,13 +93,19 @@ class Builder:
         self._pools = tuple(pool for _, pool in functions)
         self._guardian = guardian
         self._sink = sink
+        # The last lines of output. The process's thread adds them while the build runs.
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
-        # Guards every field below it. Pools are called with it held: they never call back.
+        # Guards every attribute below. Pools are called while it is held: they never call back.
         self._lock = threading.Lock()
+        # The process of the build that runs; None while none does.
         self._process: Process | None = None
-        self._again = _Change.KNOWN
-        self._echoes = 0
-        self._began = self._ended = 0.0  # on the clock of the file system
+        # The times of the last build, on the wall clock, which file systems use.
+        self._began = 0.0
+        self._ended = 0.0
+        # The largest change that was reported while the build ran.
+        self._change_during_build = _Change.KNOWN
+        # The number of builds in a row that followed from `DURING_BUILD`.
+        self._repeats = 0
         self._closed = False
 
     def start(self) -> None:
@@ -92,24 +114,26 @@ class Builder:
             self._run()
 
     def changed(self, function: str, paths: Iterable[str]) -> bool:
-        """Build again if one of these paths, relative to the function's code root, asks for it.
+        """Build again if one of these changes asks for it.
 
-        Says whether so.
+        Args:
+            function: the function's name.
+            paths: changed paths, relative to its code root.
+
+        Returns:
+            True if a build follows.
         """
         with self._lock:
-            change = max(
-                (self._judge(self.functions[function], path) for path in paths),
-                key=lambda c: c.value,
-            )
+            change = max(self._judge(self.functions[function], path) for path in paths)
             if self._closed or change is _Change.KNOWN:
                 return False
             if self._process is not None:
-                self._again = max(self._again, change, key=lambda c: c.value)
+                self._change_during_build = max(self._change_during_build, change)
                 return True
-            return self._follow(change)
+            return self._build_because_of(change)
 
     def close(self) -> None:
-        """End a build that runs; no other one begins."""
+        """End the build that runs; no other one begins."""
         with self._lock:
             self._closed = True
             process = self._process
@@ -117,39 +141,52 @@ class Builder:
             process.kill()
             process.join(_JOIN_SECONDS)
 
+    # Methods from here on expect the lock to be held, unless they say otherwise
+
     def _judge(self, function: LocalFunction, path: str) -> _Change:
-        full = function.path / path
+        """Return the meaning of one changed path, by the time of its change."""
+        running = self._process is not None
         try:
-            at = full.lstat().st_ctime  # not of the modification, which tools set as they like
+            # Not the time of the last modification, which tools set as they like.
+            changed_at = (function.path / path).lstat().st_ctime
         except OSError:
-            at = time.time() - _LATE_SECONDS
-            if self._process is not None or at <= self._ended:
-                at = self._began
-        if at < self._began:
+            # It is gone, and there is no time. It may have gone during the build.
+            changed_at = time.time() - _REMOVAL_REPORTED_SECONDS
+            if running or changed_at <= self._ended:
+                changed_at = self._began
+        if changed_at < self._began:
             return _Change.KNOWN
-        if self._process is None and at > self._ended:
+        if not running and changed_at > self._ended:
             return _Change.NEW
-        return _Change.ECHO if is_named(function, path) else _Change.KNOWN
+        if is_named(function, path):
+            return _Change.DURING_BUILD
+        return _Change.KNOWN
 
-    def _follow(self, change: _Change) -> bool:
-        """Build once more because of a change.
+    def _build_because_of(self, change: _Change) -> bool:
+        """Build once more.
 
-        False if it has become clear that this would never end.
+        Returns:
+            False if there have been so many builds in a row that it would never end.
         """
-        self._echoes = self._echoes + 1 if change is _Change.ECHO else 0
-        if self._echoes <= _MOST_ECHOES:
+        if change is _Change.DURING_BUILD:
+            self._repeats += 1
+        else:
+            self._repeats = 0
+        if self._repeats <= _MOST_REPEATS:
             self._run()
             return True
-        if self._echoes == _MOST_ECHOES + 1:
+        is_first_time = self._repeats == _MOST_REPEATS + 1
+        if is_first_time:
             self._warn(
                 "build-triggers-itself",
-                f"`{self._build.command}` changes files that `watch` names, so it is not run again until the next edit."
-                " Let `watch` name the sources only.",
+                f"`{self._build.command}` changes files that `watch` names, so it is not run again"
+                " until the next edit. Let `watch` name the sources only.",
             )
         return False
 
     def _run(self) -> None:
-        self._again = _Change.KNOWN
+        _log.debug("build of %s begins", list(self.functions))
+        self._change_during_build = _Change.KNOWN
         self._tail.clear()
         for pool in self._pools:
             pool.hold()
@@ -157,31 +194,43 @@ class Builder:
         self._process = Process(
             ("sh", "-c", self._build.command),
             cwd=self._build.folder,
-            environment=dict(os.environ),  # the developer's own: it is their command
+            # It is the developer's own command, so it gets their environment.
+            environment=dict(os.environ),
             guardian=self._guardian,
             emit=self._emit,
             on_exit=self._exited,
         )
         self._process.start()
 
+    # Calls from the process's threads: these take the lock themselves
+
     def _emit(self, _request_id: str, line: str, stream: str) -> None:
         self._tail.append(line[:_TAIL_CHARACTERS])
-        self._sink(LogLine("", next(iter(self.functions)), line, stream))
+        # The output is shown once, with the first of the functions.
+        first_function = next(iter(self.functions))
+        self._sink(LogLine("", first_function, line, stream))
 
     def _exited(self, status: int | OSError) -> None:
-        failure = (
-            outcomes.build_failed(self._build.command, status, self._tail) if status != 0 else None
-        )
+        _log.debug("build of %s has ended: %s", list(self.functions), status)
+        failure: Outcome | None = None
+        if status != 0:
+            failure = outcomes.build_failed(self._build.command, status, self._tail)
         with self._lock:
             self._process = None
             self._ended = time.time()
-            if self._closed or (self._again is not _Change.KNOWN and self._follow(self._again)):
+            if self._closed:
+                return
+            change = self._change_during_build
+            if change is not _Change.KNOWN and self._build_because_of(change):
                 return
             for pool in self._pools:
                 pool.built(failure)
         if failure is not None:
-            text = f"{describe_error(failure).message}\nInvocations get this error until an edit makes it succeed."
-            self._warn("build-failed", text)
+            reason = describe_error(failure).message
+            self._warn(
+                "build-failed",
+                f"{reason}\nInvocations get this error until an edit makes it succeed.",
+            )
 
     def _warn(self, reference: str, text: str) -> None:
         for function in self.functions:

@@ -1,182 +1,56 @@
-"""Tells when a function's local code has changed.
+"""Reports changes of functions' local code.
 
-One thread watches the code roots of all functions together. What counts as a change is a pure
-function, `affected()`: what tools write beside the code (caches, repositories, virtual
-environments, editors' temporary files) does not. A function's `watch` globs narrow what counts
-below its code root; those that lead out of it (`../shared/**`) add to it.
-
-A folder may be reached by several links, and the system tells a change there under one name only.
-So what is compared
-are real paths, and each function has its views: real folders, by the names under which it sees
-    them.
+One thread watches the folders of all functions together. `changes` decides what counts as a change
+and `folders` which folders there are to watch.
 
 It must never read a file, and never let an error of the callback end the watching.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from watchfiles import watch
 
+from terralive_relay.code.changes import affected
+from terralive_relay.code.folders import SeenFolder, linked_folders, outermost, seen_folders
 from terralive_workers.function import LocalFunction
 
-Trouble = Callable[[str], None]
-"""Takes a sentence for the user."""
-Source = Callable[[Sequence[Path], threading.Event, bool], Iterable[Iterable[Path]]]
-"""Takes folders, what ends it, and whether to poll; gives bursts of changed paths, empty ones in between."""
-Changed = Callable[[str, tuple[str, ...]], object]
-"""Takes the function's name and what changed, relative to its code root, sorted."""
+# Takes a sentence for the user.
+Trouble: TypeAlias = Callable[[str], None]
+# Takes the folders to watch, an event that ends it, and True for polling. Returns bursts of changed
+# paths, and empty ones in between.
+Source: TypeAlias = Callable[[Sequence[Path], threading.Event, bool], Iterable[Iterable[Path]]]
+# Takes a function's name and its changed paths, sorted and relative to its code root.
+Changed: TypeAlias = Callable[[str, tuple[str, ...]], object]
 
-_log = logging.getLogger(__name__)
-_FOLDERS: Final = frozenset(
-    {
-        ".git", ".hg", ".svn", ".terralive", ".terraform", "cdktf.out", "__pycache__", ".venv", "venv", "node_modules",
-        ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox", ".idea", ".vscode", ".hypothesis",
-    }
-)  # fmt: skip
-_FILES: Final = (
-    "*.pyc", "*.pyo", "*.swp", "*.swo", "*.swx", "*~", "#*#", ".#*", "4913", "*.tmp", ".DS_Store",
-    "*.tfstate", "*.tfstate.*", ".terraform.tfstate.lock.info", "terralive_override.tf.json",
-)  # fmt: skip
-# One save is several events: wait for quiet this long, but never longer than so many milliseconds.
+# One save is several events. A burst ends when nothing has changed for the first of these times,
+# and at the latest after the second one. All are in milliseconds.
 _QUIET_MS: Final = 40
 _LONGEST_MS: Final = 400
+# The time between two looks where the system does not report changes.
 _POLL_MS: Final = 500
+# The time after which the source returns an empty burst.
+_EMPTY_BURST_MS: Final = 200
 _JOIN_SECONDS: Final = 5.0
-
-
-def affected(
-    functions: Iterable[LocalFunction], paths: Iterable[Path]
-) -> tuple[tuple[LocalFunction, tuple[str, ...]], ...]:
-    """Which functions these changed paths concern, each with its own paths relative to its code root."""
-    changed = [
-        path for path in paths if not any(fnmatch.fnmatch(path.name, pattern) for pattern in _FILES)
-    ]
-    found = []
-    for function in functions:
-        globs = _globs(function)
-        here = (
-            changed
-            if any(map(_leads_out, globs))
-            else [p for p in changed if p.is_relative_to(function.path)]
-        )
-        relative = {Path(os.path.relpath(path, function.path)).as_posix() for path in here}
-        mine = sorted(path for path in relative if _counts(path, globs))
-        if mine:
-            found.append((function, tuple(mine)))
-    return tuple(found)
-
-
-def is_named(function: LocalFunction, path: str) -> bool:
-    """Whether the function's `watch` names this path, relative to its code root."""
-    return any(_matches(path, glob) for glob in _globs(function))
-
-
-def _globs(function: LocalFunction) -> tuple[str, ...]:
-    """The function's globs, relative to its code root and without detours."""
-    here = function.path
-    return tuple(Path(os.path.relpath(here / glob, here)).as_posix() for glob in function.watch)
-
-
-def _leads_out(path: str) -> bool:
-    return path.startswith("../")
-
-
-def _counts(path: str, globs: Sequence[str]) -> bool:
-    if any(part in _FOLDERS for part in path.split("/")):
-        return False
-    asked = [glob for glob in globs if _leads_out(glob) == _leads_out(path)]
-    return any(_matches(path, glob) for glob in asked) if asked else not _leads_out(path)
-
-
-def _matches(path: str, glob: str) -> bool:
-    """Match generously.
-
-    A folder stands for all in it, `**/` also for no folder, and `*` reaches across folders.
-    """
-    if fnmatch.fnmatch(path, glob) or path.startswith(f"{glob}/"):
-        return True
-    return "**/" in glob and _matches(path, glob.replace("**/", "", 1))
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """A real folder, and the path by which a function sees it."""
-
-    real: str
-    seen: str
-
-    def of(self, path: str) -> str | None:
-        """A real path as the function sees it; None for one elsewhere."""
-        if path == self.real or path.startswith(f"{self.real}/"):
-            return self.seen + path[len(self.real) :]
-        return None
-
-
-def _views(function: LocalFunction, links: Callable[[str], Sequence[_View]]) -> tuple[_View, ...]:
-    """What a function sees: its code root, where its globs lead, and what is linked from there."""
-    seen = [str(function.path)]
-    for glob in filter(_leads_out, _globs(function)):
-        parts = glob.split("/")
-        fixed = next(
-            (n for n, part in enumerate(parts) if any(c in part for c in "*?[")), len(parts)
-        )
-        folder = os.path.normpath(function.path.joinpath(*parts[:fixed]))
-        seen.append(folder if os.path.isdir(folder) else os.path.dirname(folder))  # noqa: PTH112, PTH120
-    views = []
-    for root in seen:
-        real = os.path.realpath(root)
-        if os.path.isdir(real):  # noqa: PTH112
-            views += [
-                _View(real, root),
-                *(_View(v.real, root + v.seen[len(real) :]) for v in links(real)),
-            ]
-    return tuple(dict.fromkeys(views))
-
-
-def _links(root: str) -> tuple[_View, ...]:
-    """The folders that links lead to, from anywhere below a real folder.
-
-    Not those that lead back above it.
-    """
-    found: list[_View] = []
-    todo = [root]
-    while todo:
-        folder = todo.pop()
-        try:
-            entries = list(os.scandir(folder))
-        except OSError:
-            continue
-        for entry in entries:
-            if entry.name in _FOLDERS or not os.path.isdir(entry.path):  # noqa: PTH112
-                continue
-            if entry.is_symlink():
-                real = os.path.realpath(entry.path)
-                if f"{root}/".startswith(f"{real}/") or any(view.real == real for view in found):
-                    continue
-                found.append(_View(real, entry.path))
-            todo.append(entry.path)
-    return tuple(found)
+_log = logging.getLogger("terralive.relay")
 
 
 def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
-    """What the operating system tells, as a `Source`."""
+    """Report changes as the operating system does; this is the `Source` outside of tests."""
     for burst in watch(
         *roots,
         watch_filter=None,
         debounce=_LONGEST_MS,
         step=_QUIET_MS,
         stop_event=stop,
-        rust_timeout=200,
+        rust_timeout=_EMPTY_BURST_MS,
         yield_on_timeout=True,
         raise_interrupt=False,
         force_polling=True if polling else None,
@@ -187,14 +61,14 @@ def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Itera
 
 
 class Watcher:
-    """Calls back, from its one thread, for every function whose code changed.
+    """Calls back, from its one thread, for every function whose code has changed.
 
     Args:
-        functions: whose code roots to watch; roots that do not exist are left out.
-        changed: what to do; called once per function and burst of changes.
-        trouble: told when the operating system does not let us watch; the code roots are polled
-            from then on.
-        source: where changes come from.
+        functions: the functions whose folders are watched; folders that do not exist are left out.
+        changed: called once for each function and burst of changes.
+        trouble: called when the operating system cannot watch the folders; they are polled from
+            then on.
+        source: reports changes of folders.
     """
 
     def __init__(
@@ -205,24 +79,28 @@ class Watcher:
         trouble: Trouble = _log.warning,
         source: Source = follow,
     ) -> None:
-        self._views: Mapping[LocalFunction, tuple[_View, ...]] = {}
         self._functions = tuple(functions)
         self._changed = changed
         self._trouble = trouble
         self._source = source
+        # The folders that each function sees. Only the thread uses it.
+        self._folders: Mapping[LocalFunction, tuple[SeenFolder, ...]] = {}
+        # Ends the thread.
         self._stop = threading.Event()
+        # Every change from now on is seen, or never will be.
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
-        """Start to watch; a large tree takes a moment to be watched as a whole."""
+        """Begin to watch. A large tree takes a moment until all of it is watched."""
         self._thread.start()
 
     def wait_ready(self, timeout_s: float) -> bool:
-        """Wait until every change from now on will be seen."""
+        """Wait until every change from now on is seen; return False if that takes too long."""
         return self._ready.wait(timeout_s)
 
     def close(self) -> None:
+        """End the thread."""
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(_JOIN_SECONDS)
@@ -232,63 +110,76 @@ class Watcher:
             try:
                 self._watch(polling=polling)
                 break
-            except (
-                OSError,
-                RuntimeError,
-            ) as error:  # watchfiles: RuntimeError for what its core could not do
-                then = (
-                    "nothing is watched any more"
-                    if polling
-                    else "they are polled instead, which takes longer"
-                )
+            except (OSError, RuntimeError) as error:
+                # watchfiles raises RuntimeError for failures of its native core.
+                consequence = "they are polled instead, which takes longer"
+                if polling:
+                    consequence = "nothing is watched any more"
                 self._trouble(
-                    f"The folders of the functions cannot be watched ({error}); {then}. On Linux "
-                    "`sysctl fs.inotify.max_user_watches` is often too low; `watch` does not change how many it needs."
+                    f"The folders of the functions cannot be watched ({error}); {consequence}. On"
+                    " Linux `sysctl fs.inotify.max_user_watches` is often too low; `watch` does not"
+                    " change how many it needs."
                 )
         self._ready.set()
 
     def _watch(self, *, polling: bool) -> None:
-        roots = self._look()
+        """Watch until the watcher is closed."""
+        roots = self._find_folders()
         while roots:
-            for burst in self._source(roots, self._stop, polling):
-                self._ready.set()
-                changed = [str(path) for path in burst]
-                self._tell(changed)
-                if any(os.path.isdir(path) for path in changed):  # noqa: PTH112 - a link, or a folder with links in it
-                    before, roots = roots, self._look()
-                    if roots != before:
-                        break
-            else:
-                return
+            _log.debug("watching %s", [str(root) for root in roots])
+            roots = self._watch_roots(roots, polling=polling)
 
-    def _look(self) -> list[Path]:
-        """Find what there is to watch: real folders without those that lie inside another."""
-        links = functools.cache(_links)  # functions often share a root
-        self._views = {function: _views(function, links) for function in self._functions}
-        return _topmost(Path(view.real) for views in self._views.values() for view in views)
+    def _watch_roots(self, roots: list[Path], *, polling: bool) -> list[Path]:
+        """Watch these folders until the watcher is closed, or others are to be watched.
 
-    def _tell(self, changed: Sequence[str]) -> None:
-        # Only the folder's own name: what changed may be gone, or be a link itself.
-        folder = functools.cache(os.path.realpath)
-        real = []
-        for path in changed:
-            parent, name = os.path.split(path)
-            real.append(os.path.join(folder(parent), name))  # noqa: PTH118  # paths are text here: thousands of them
-        for function, views in self._views.items():
-            here = (
-                Path(seen) for view in views for path in real if (seen := view.of(path)) is not None
-            )
-            for _, mine in affected((function,), here):
+        Returns:
+            The folders to watch from now on; none if the watcher is closed.
+        """
+        for burst in self._source(roots, self._stop, polling):
+            self._ready.set()
+            changed = [str(path) for path in burst]
+            self._report(changed)
+            # A new link, or a new folder with links in it, may lead to other folders.
+            if any(os.path.isdir(path) for path in changed):  # noqa: PTH112  # paths are texts here
+                new_roots = self._find_folders()
+                if new_roots != roots:
+                    return new_roots
+        return []
+
+    def _find_folders(self) -> list[Path]:
+        """Find the folders that every function sees; return the real ones to watch."""
+        linked = functools.cache(linked_folders)
+        self._folders = {function: seen_folders(function, linked) for function in self._functions}
+        return outermost(
+            Path(folder.real) for folders in self._folders.values() for folder in folders
+        )
+
+    def _report(self, changed: Sequence[str]) -> None:
+        """Call back for every function that sees one of these changed paths."""
+        real_paths = _with_real_folders(changed)
+        for function, folders in self._folders.items():
+            seen: list[Path] = []
+            for folder in folders:
+                for real_path in real_paths:
+                    path = folder.seen_path(real_path)
+                    if path is not None:
+                        seen.append(Path(path))
+            for _, relative_paths in affected((function,), seen):
+                _log.debug("code of %s has changed: %d paths", function.name, len(relative_paths))
                 try:
-                    self._changed(function.name, mine)
-                except Exception:  # noqa: BLE001 - its own defect must not cost the next change
+                    self._changed(function.name, relative_paths)
+                except Exception:  # noqa: BLE001  # a defect there must not cost the next change
                     _log.exception("a change of %s could not be handled", function.name)
 
 
-def _topmost(roots: Iterable[Path]) -> list[Path]:
-    """Roots without those that lie inside another."""
-    kept: list[Path] = []
-    for root in sorted(set(roots)):
-        if not any(root.is_relative_to(other) for other in kept):
-            kept.append(root)
-    return kept
+def _with_real_folders(paths: Sequence[str]) -> list[str]:
+    """Return paths whose folders are real paths.
+
+    The last part of a path stays as it is: it may be gone, or be a link that has changed itself.
+    """
+    real_folder = functools.cache(os.path.realpath)
+    real_paths: list[str] = []
+    for path in paths:
+        folder, name = os.path.split(path)
+        real_paths.append(os.path.join(real_folder(folder), name))  # noqa: PTH118  # thousands of them
+    return real_paths

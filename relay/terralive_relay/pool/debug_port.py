@@ -1,9 +1,10 @@
-"""The port of one debugged function: open from the start to the end, whichever worker is behind it.
+"""The port of one debugged function. It stays open while workers come and go behind it.
 
-A debugger may attach before there is a worker, and after a change of code there is another one. Its
-connection is held until a worker lets it in on a port of its own, and bytes go back and forth from
-then on. What listens behind a worker's port may be a process that escapes the worker's group
-(debugpy's adapter does): it ends with its connection, and that one ends with us.
+A debugger may attach before there is a worker, and after a change of code there is another worker.
+The debugger's connection waits until a worker accepts it on a port of its own; from then on bytes
+are passed in both directions. The process that listens on a worker's port may have left the
+worker's process group (debugpy's adapter does): it ends with its connection, and that connection
+ends with this process.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ _RETRY_SECONDS: Final = 0.05
 
 
 def listen(function: str, port: int) -> socket.socket:
-    """Open a function's port for debuggers.
+    """Open a function's port for debuggers, on 127.0.0.1.
 
     Raises:
-        ConfigurationError: it is in use.
+        ConfigurationError: the port is in use.
     """
     try:
         return socket.create_server((_HOST, port))
@@ -38,7 +39,11 @@ def listen(function: str, port: int) -> socket.socket:
 
 
 class DebugPort:
-    """Passes debuggers on to a function's newest worker. One thread, with an event loop of its own.
+    """Passes debuggers on to a function's newest worker. One thread with an event loop of its own.
+
+    Args:
+        function: the function's name.
+        port: the port for debuggers.
 
     Raises:
         ConfigurationError: the port is in use.
@@ -46,24 +51,27 @@ class DebugPort:
 
     def __init__(self, function: str, port: int) -> None:
         self._listener = listen(function, port)
-        self._worker = 0  # the newest worker's own port; one thread writes it, the other reads it
+        # The newest worker's own port, 0 before the first one. The pool's threads write it, and
+        # this object's thread reads it.
+        self._worker_port = 0
         self._loop = asyncio.new_event_loop()
-        self._over = asyncio.Event()
+        # Set in the loop's thread when all is to end.
+        self._closing = asyncio.Event()
         self._thread = threading.Thread(
             target=self._run, name=f"debug-port-{function}", daemon=True
         )
         self._thread.start()
 
     def for_worker(self) -> int:
-        """Choose the port of a worker that is about to start: who attaches from now on gets there."""
+        """Return a free port for a new worker. Debuggers that attach from now on get there."""
         with socket.create_server((_HOST, 0)) as free:
-            self._worker = free.getsockname()[1]
-        return self._worker
+            self._worker_port = free.getsockname()[1]
+        return self._worker_port
 
     def close(self) -> None:
         """End every connection and the thread."""
         with contextlib.suppress(RuntimeError):  # closed already
-            self._loop.call_soon_threadsafe(self._over.set)
+            self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
 
     def _run(self) -> None:
@@ -71,27 +79,27 @@ class DebugPort:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        # Not asyncio's own server: it forgets a connection that comes while it closes (Python
-        # 3.11).
+        # asyncio's own server forgets a connection that comes while it closes (Python 3.11).
         self._listener.setblocking(False)
-        over = asyncio.ensure_future(self._over.wait())
+        closing = asyncio.ensure_future(self._closing.wait())
         connections: set[asyncio.Task[None]] = set()
         with self._listener:
-            while not over.done():
+            while not closing.done():
                 accepting = asyncio.ensure_future(self._loop.sock_accept(self._listener))
-                await asyncio.wait({over, accepting}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({closing, accepting}, return_when=asyncio.FIRST_COMPLETED)
                 if not accepting.done():
                     accepting.cancel()
                     break
-                task = asyncio.ensure_future(self._attached(accepting.result()[0]))
+                task = asyncio.ensure_future(self._serve_debugger(accepting.result()[0]))
                 connections.add(task)
                 task.add_done_callback(connections.discard)
-        await asyncio.sleep(0)  # so that every one has begun, and can close what it was given
+        # Every task has to begin before it is cancelled, so that it closes its connection.
+        await asyncio.sleep(0)
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
-    async def _attached(self, connection: socket.socket) -> None:
+    async def _serve_debugger(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
             debugger, to_debugger = await asyncio.open_connection(sock=connection)
             with contextlib.closing(to_debugger):
@@ -101,7 +109,7 @@ class DebugPort:
     async def _pass_on(
         self, debugger: asyncio.StreamReader, to_debugger: asyncio.StreamWriter
     ) -> None:
-        worker, to_worker = await self._connected()
+        worker, to_worker = await self._connect_to_worker()
         with contextlib.closing(to_worker):
             pumps = {
                 asyncio.ensure_future(_pump(debugger, to_worker)),
@@ -113,11 +121,11 @@ class DebugPort:
                 for pump in pumps:
                     pump.cancel()
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect_to_worker(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         while True:
-            if self._worker:
+            if self._worker_port:
                 with contextlib.suppress(OSError):
-                    return await asyncio.open_connection(_HOST, self._worker)
+                    return await asyncio.open_connection(_HOST, self._worker_port)
             await asyncio.sleep(_RETRY_SECONDS)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_relay.code.watch import Watcher, affected, follow
+from terralive_relay.code.changes import affected
+from terralive_relay.code.watch import Watcher, follow
 from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
 from terralive_testing.machine.waiting import eventually
