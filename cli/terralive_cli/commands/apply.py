@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval
-from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy.app import StageApp
+from terralive_cli.deploy.debug_stack import DebugStack
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
@@ -13,10 +15,13 @@ from terralive_cli.output.ui import Ui
 def run(config: Config, ui: Ui) -> int:
     """Deploy; every invocation of the live functions fails by name until somebody connects."""
     with opened(config) as target:
-        deployment = Deployment(config, target, ui.emit)
+        stage = Stage.of(config, target, ui.emit)
+        app = StageApp(stage)
         try:
-            outputs = deployment.apply_debug_stack(approval.debug_stack(config, target, ui))
-            live = deployment.apply_live(outputs, approval.live(config, target, ui))
+            debug_stack = DebugStack.opened(stage)
+            deployed = debug_stack.outputs()
+            outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
+            live = workflows.make_live(stage, app, ui, outputs)
         except approval.Declined:
             ui.emit(
                 Message(

@@ -9,8 +9,10 @@ The app comes first: without a debug stack its stubs could not even say what is 
 from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval
-from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy.app import StageApp
+from terralive_cli.deploy.debug_stack import DebugStack
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import Target, opened
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
@@ -23,21 +25,23 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
     nothing.
     """
     with opened(config) as target:
-        deployment = Deployment(config, target, ui.emit)
-        whole = deployment.app_is_terralives() if app is None else app
+        stage = Stage.of(config, target, ui.emit)
+        whole = app
+        if whole is None:
+            whole = workflows.app_was_made_by_terralive(stage)
         if whole:
             config.refuse_protected()
         try:
             approval.ask(ui, _question(config, target, whole=whole))
             if whole:
-                deployment.destroy_app()
+                StageApp(stage).destroy()
             else:
-                deployment.restore(approval.restore(config, target, ui, asked=True))
+                workflows.restore(stage, ui, asked=True)
         except approval.Declined:
             ui.emit(Message(message="Stopped: nothing was changed."))
             return 1
-        deployment.destroy_debug_stack()
-        deployment.forget_stage()
+        DebugStack.opened(stage).destroy()
+        workflows.forget_stage(stage)
         left = (
             "nothing of it is left"
             if whole

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import FILE, Config
-from terralive_cli.deploy.deployment import app_of
+from terralive_cli.deploy.app import app_of
 from terralive_cli.deploy.target import work_folder
 from terralive_cli.functions import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of

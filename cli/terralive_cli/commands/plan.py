@@ -6,7 +6,9 @@ from typing import Final
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
-from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy.app import StageApp
+from terralive_cli.deploy.debug_stack import DebugStack
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
 from terralive_cli.output.ui import Ui
 
@@ -19,9 +21,14 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
     Gives 2 for changes where `detailed_exitcode` asks for it.
     """
     with opened(config, may_start_sandbox=True) as target:
-        deployment = Deployment(config, target, ui.emit)
-        debug, outputs = deployment.plan_debug_stack()
-        planned = deployment.plan_live(outputs)
-        ui.emit(approval.plan_event(config, planned))
-        changes = debug.has_changes or planned.plan.has_changes
-        return _CHANGES if changes and detailed_exitcode else 0
+        stage = Stage.of(config, target, ui.emit)
+        debug_stack = DebugStack.opened(stage)
+        with debug_stack.planned() as ready:
+            has_changes = ready.has_changes
+            deployed = debug_stack.outputs()
+        with StageApp(stage).planned_live(deployed) as plan:
+            ui.emit(approval.plan_made(stage, plan))
+            has_changes = has_changes or plan.ready.has_changes
+    if has_changes and detailed_exitcode:
+        return _CHANGES
+    return 0

@@ -6,8 +6,8 @@ Put every function's own code back; the debug stack stays for the next start.
 from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval
-from terralive_cli.deploy.deployment import Deployment
+from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
@@ -16,9 +16,9 @@ from terralive_cli.output.ui import Ui
 def run(config: Config, ui: Ui) -> int:
     """Apply the app's configuration without stubs."""
     with opened(config) as target:
-        deployment = Deployment(config, target, ui.emit)
+        stage = Stage.of(config, target, ui.emit)
         try:
-            changed = deployment.restore(approval.restore(config, target, ui))
+            changed = workflows.restore(stage, ui)
         except approval.Declined:
             ui.emit(Message(message="Stopped: nothing was changed."))
             return 1

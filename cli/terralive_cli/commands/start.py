@@ -9,8 +9,10 @@ import uuid
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, record
-from terralive_cli.deploy.deployment import DebugStackOutputs, Deployment, LiveApp
+from terralive_cli.deploy import approval, record, workflows
+from terralive_cli.deploy.app import LiveApp, StageApp
+from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import Target, opened, work_folder
 from terralive_cli.functions.code_warnings import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
@@ -42,13 +44,15 @@ def run(
     """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     with opened(config, may_start_sandbox=True) as target:
-        deployment = Deployment(config, target, ui.emit, debugging)
+        stage = Stage.of(config, target, ui.emit)
+        app = StageApp(stage, debugging)
         try:
-            outputs = deployment.apply_debug_stack(
-                approval.debug_stack(config, target, ui),
-                before=lambda known: None if takeover else _require_free(config, target, known),
-            )
-            live = deployment.apply_live(outputs, approval.live(config, target, ui))
+            debug_stack = DebugStack.opened(stage)
+            deployed = debug_stack.outputs()
+            if deployed is not None and not takeover:
+                _require_free(config, target, deployed)
+            outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
+            live = workflows.make_live(stage, app, ui, outputs)
         except approval.Declined:
             ui.emit(
                 Message(

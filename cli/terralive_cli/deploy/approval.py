@@ -1,14 +1,9 @@
-"""Asking before something changes, in words that say what and where."""
+"""Questions before something changes: each says what changes, and where."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from typing import Final
-
-from terralive_cli.configuration.values import Config
-from terralive_cli.deploy.deployment import LivePlan
-from terralive_cli.deploy.target import Target
+from terralive_cli.deploy.app import LivePlan
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.functions.live import live_function
 from terralive_cli.output.events import Message, PlanMade
 from terralive_cli.output.formats.words import short_address
@@ -18,9 +13,7 @@ from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.runs.progress import Change
 from terralive_terraform.runs.runner import TerraformPlan
-
-_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
-_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
+from terralive_terraform.substitution.plan_checks import is_restoring
 
 
 class Declined(Exception):  # noqa: N818  # not an error: the user's answer
@@ -28,89 +21,79 @@ class Declined(Exception):  # noqa: N818  # not an error: the user's answer
 
 
 def ask(ui: Ui, question: str) -> None:
-    """Go on, or raise Declined."""
+    """Ask a question.
+
+    Raises:
+        Declined: the user said no.
+    """
     if not ui.confirm(question):
         raise Declined
 
 
-def debug_stack(config: Config, target: Target, ui: Ui) -> Callable[[TerraformPlan], None]:
+def ask_debug_stack(stage: Stage, ui: Ui, plan: TerraformPlan) -> None:
     """Ask before the debug stack changes."""
-
-    def approve(plan: TerraformPlan) -> None:
-        ask(
-            ui,
-            f"Deploy the debug stack of {config.app}/{config.stage} in {target.name} ({count(plan)})?",
-        )
-
-    return approve
+    ask(ui, f"Deploy the debug stack of {stage.name} in {stage.target.name} ({count(plan)})?")
 
 
-def live(config: Config, target: Target, ui: Ui) -> Callable[[LivePlan], None]:
-    """Show what becomes live, and ask."""
-
-    def approve(planned: LivePlan) -> None:
-        ui.emit(plan_event(config, planned))
-        names = ", ".join(short_address(address) for address in planned.code)
-        ask(
-            ui,
-            f"Make {names} of {config.app}/{config.stage} live in {target.name} ({count(planned.plan)})?",
-        )
-
-    return approve
+def ask_live(stage: Stage, ui: Ui, plan: LivePlan) -> None:
+    """Show the functions that become live, and ask."""
+    ui.emit(plan_made(stage, plan))
+    names = ", ".join(short_address(address) for address in plan.mapped.code)
+    changes = count(plan.ready.plan)
+    ask(ui, f"Make {names} of {stage.name} live in {stage.target.name} ({changes})?")
 
 
-def restore(
-    config: Config, target: Target, ui: Ui, *, asked: bool = False
-) -> Callable[[TerraformPlan], None]:
+def ask_restore(stage: Stage, ui: Ui, plan: TerraformPlan, *, asked: bool = False) -> None:
     """Ask before the app becomes what its configuration says.
 
-    Putting code back updates functions and deletes terralive's policies. Whatever else the plan
-    holds is the configuration's own doing (another branch, a drift): it is listed, and never
-    destroyed unseen. `asked`: the user has agreed to put the code back, and is asked only about
-    what else there is.
+    Putting code back updates functions and deletes terralive's policies. All other changes of the
+    plan come from the configuration (another branch, a drift). They are listed, and nothing is
+    destroyed without a question.
+
+    Args:
+        stage: the stage.
+        ui: asks the user.
+        plan: the plan.
+        asked: the user has agreed already to put the code back, and is asked only about other
+            changes.
+
+    Raises:
+        TerraliveError: `restore-would-destroy`: other changes destroy something, and `--yes`
+            answers all questions.
     """
-
-    def approve(plan: TerraformPlan) -> None:
-        others = [change for change in plan.changes if not is_restoring(change)]
-        if others:
-            listed = "".join(f"\n  {change.action} {change.address}" for change in others)
-            ui.emit(
-                Message(message=f"Beside the functions' code, the configuration changes:{listed}")
-            )
-        destroyed = [change for change in others if change.action in {"delete", "replace"}]
-        if destroyed and config.yes:
-            raise TerraliveError(
-                "restore-would-destroy",
-                "Putting the code back would also destroy, by this folder's configuration: "
-                + ", ".join(change.address for change in destroyed),
-                hint="Is this the right branch? If so, run `terralive restore` without `--yes`, or your own "
-                "`terraform apply`, and go on from there.",
-            )
-        if others or not asked:
-            what = f"the deployed code of {config.app}/{config.stage} back in {target.name}"
-            ask(ui, f"Put {what} ({count(plan)})?")
-
-    return approve
+    others = [change for change in plan.changes if not is_restoring(change)]
+    if others:
+        ui.emit(Message(message=_other_changes(others)))
+    destroyed = [change.address for change in others if change.action in {"delete", "replace"}]
+    if destroyed and stage.config.yes:
+        raise TerraliveError(
+            "restore-would-destroy",
+            "Putting the code back would also destroy, by this folder's configuration: "
+            + ", ".join(destroyed),
+            hint="Is this the right branch? If so, run `terralive restore` without `--yes`, or "
+            "your own `terraform apply`, and go on from there.",
+        )
+    if others or not asked:
+        where = stage.target.name
+        ask(ui, f"Put the deployed code of {stage.name} back in {where} ({count(plan)})?")
 
 
-def is_restoring(change: Change) -> bool:
-    """Tell whether a change takes back what making the app live did."""
-    label = _INSTANCE_KEY.sub("", change.address).rpartition(".")[2]
-    return (change.type, change.action) == ("aws_lambda_function", "update") or (
-        (change.type, change.action) == ("aws_iam_role_policy", "delete")
-        and label.startswith(_POLICY_PREFIX)
-    )
+def _other_changes(changes: list[Change]) -> str:
+    listed = "".join(f"\n  {change.action} {change.address}" for change in changes)
+    return f"Beside the functions' code, the configuration changes:{listed}"
 
 
-def plan_event(config: Config, planned: LivePlan) -> PlanMade:
+def plan_made(stage: Stage, plan: LivePlan) -> PlanMade:
+    """Return the event that shows a plan which makes functions live."""
+    functions = [
+        live_function(code, timeout_s=plan.timeouts.get(without_keys(code.address), 0))
+        for code in plan.mapped.code.values()
+    ]
     return PlanMade(
-        stage=config.stage,
-        functions=tuple(
-            live_function(code, timeout_s=planned.timeouts.get(without_keys(code.address), 0))
-            for code in planned.code.values()
-        ),
-        refused=planned.refused,
-        changes=changed_resources(planned.plan),
+        stage=stage.config.stage,
+        functions=tuple(functions),
+        refused=plan.refused,
+        changes=changed_resources(plan.ready.plan),
     )
 
 

@@ -21,7 +21,7 @@ from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.settings import Endpoints
-from terralive_terraform.substitution.app import tidy
+from terralive_terraform.substitution.plain_app import tidy
 
 FOLDER: Final = ".terralive"
 _SANDBOX_REGION: Final = "us-east-1"

@@ -8,7 +8,7 @@ anything is deployed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -26,27 +26,44 @@ _NO_SETTINGS: Final = FunctionSettings(pattern="")
 
 
 @dataclass(frozen=True, slots=True)
+class MappedFunction:
+    """Local code of one function of the configuration.
+
+    Attributes:
+        code: the code by the function's address. Where the settings name instances, also by their
+            pattern (`aws_lambda_function.worker["eu"]`); perhaps by patterns alone.
+        by_settings: the same code by the pattern of the settings that it comes from; None for no
+            settings.
+    """
+
+    code: Mapping[str, LocalCode]
+    by_settings: Mapping[str | None, LocalCode]
+
+
+@dataclass(frozen=True, slots=True)
 class Mapped:
     """Local code of the app's functions.
 
     Attributes:
-        code: local code by the address of its function. Where the settings name instances, also
-            by their pattern (`aws_lambda_function.worker["eu"]`).
+        functions: the functions with local code, by address.
         unmapped: address -> the reason why there is no local code.
-        by_settings: the same code, by the function's address and then by the pattern of the
-            settings that it comes from (None for no settings).
     """
 
-    code: Mapping[str, LocalCode]
-    unmapped: Mapping[str, str]
-    by_settings: Mapping[str, Mapping[str | None, LocalCode]] = field(default_factory=dict)
+    functions: Mapping[str, MappedFunction]
+    unmapped: Mapping[str, str] = field(default_factory=dict)
 
-    def without(self, addresses: Sequence[str]) -> Mapped:
-        """Return the mapping without some functions, which stay as they are."""
-        kept = {
-            name: code for name, code in self.code.items() if without_keys(name) not in addresses
-        }
-        return Mapped(kept, self.unmapped, self.by_settings)
+    @property
+    def code(self) -> dict[str, LocalCode]:
+        """All local code, by address or by the pattern of the settings."""
+        found: dict[str, LocalCode] = {}
+        for function in self.functions.values():
+            found.update(function.code)
+        return found
+
+    def only(self, addresses: Collection[str]) -> Mapped:
+        """Return the mapping of some of the functions."""
+        kept = {name: item for name, item in self.functions.items() if name in addresses}
+        return Mapped(kept, self.unmapped)
 
 
 def map_functions(config: Config, functions: Sequence[DeclaredFunction]) -> Mapped:
@@ -56,31 +73,40 @@ def map_functions(config: Config, functions: Sequence[DeclaredFunction]) -> Mapp
         ConfigurationError: `handler-missing`, `function-path-missing`, `program-missing`,
             `bootstrap-missing`: the configuration names something that does not exist.
     """
-    code: dict[str, LocalCode] = {}
+    found: dict[str, MappedFunction] = {}
     unmapped: dict[str, str] = {}
-    by_settings: dict[str, dict[str | None, LocalCode]] = {}
     for function in functions:
-        address = function.address
-        found = {address: _local_code(config, function, address, function.function_name or "")}
-        special = config.of_instances(address) if function.instanced else ()
-        for settings in special:
-            found[settings.pattern] = _local_code(config, function, settings.pattern, "")
-        if special and isinstance(found[address], NotLive):
-            # Every instance then needs settings of its own; `instances` checks that.
-            del found[address]
-        mapped = {name: item for name, item in found.items() if isinstance(item, LocalCode)}
-        reasons = [item.reason for item in found.values() if isinstance(item, NotLive)]
-        if reasons:
-            unmapped[address] = reasons[0]
-            continue
-        code.update(mapped)
-        by_settings[address] = {}
-        for name, item in mapped.items():
-            deployed_name = ""
-            if name == address and function.function_name is not None:
-                deployed_name = function.function_name
-            by_settings[address][_pattern(config, name, deployed_name)] = item
-    return Mapped(code, unmapped, by_settings)
+        mapped = _mapped(config, function)
+        if isinstance(mapped, NotLive):
+            unmapped[function.address] = mapped.reason
+        else:
+            found[function.address] = mapped
+    return Mapped(found, unmapped)
+
+
+def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
+    """Find the local code of a function, and of those instances that have settings of their own."""
+    address, name = function.address, function.function_name or ""
+    code: dict[str, LocalCode] = {}
+    by_settings: dict[str | None, LocalCode] = {}
+    special = config.of_instances(address) if function.instanced else ()
+    general = _local_code(config, function, address, name)
+    if isinstance(general, LocalCode):
+        code[address] = general
+        by_settings[_pattern(config, address, name)] = general
+    elif not special:
+        return general
+    # Without general code, every instance needs settings of its own; `instances` checks that.
+    for settings in special:
+        own = _local_code(config, function, settings.pattern, "")
+        if isinstance(own, NotLive):
+            return own
+        code[settings.pattern] = own
+        by_settings[_pattern(config, settings.pattern, "")] = own
+    return MappedFunction(code, by_settings)
+
+
+_NOT_MAPPED: Final = MappedFunction({}, {})
 
 
 def instances(
@@ -109,8 +135,8 @@ def instances(
         function = declared.get(without_keys(address))
         if function is None:
             continue
-        known = mapped.by_settings.get(function.address, {})
-        code: LocalCode | NotLive | None = known.get(_pattern(config, address, name))
+        known = mapped.functions.get(function.address, _NOT_MAPPED)
+        code: LocalCode | NotLive | None = known.by_settings.get(_pattern(config, address, name))
         if code is None:
             # The deployed name, which only Terraform's state knows, selects other settings.
             code = _local_code(config, function, address, name)

@@ -1,7 +1,7 @@
-"""Finds the Lambda functions of a Terraform configuration, module by module. Reads files, runs nothing.
+"""Lambda functions of a Terraform configuration, module by module. It reads files and runs nothing.
 
-`*.tf` is read with python-hcl2, and only where a file can matter: parsing is slow. What the
-configuration computes (a handler from a variable) stays unknown, and terralive.toml can say it.
+`*.tf` files are parsed with python-hcl2, and only those that can matter: parsing is slow. What the
+configuration computes (a handler from a variable) is not known here; terralive.toml can name it.
 """
 
 from __future__ import annotations
@@ -14,35 +14,63 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.discovery.declared import DeclaredFunction, declared_function, literal
+from terralive_terraform.discovery.declared import (
+    FUNCTION_TYPE,
+    DeclaredFunction,
+    declared_function,
+    literal,
+)
 from terralive_terraform.discovery.roles import owner_for, policy_owners
 from terralive_terraform.discovery.triggers import gateways, queue_visibilities
-from terralive_terraform.documents import Json, parse_object, read_object, section, text
+from terralive_terraform.documents import Json, items, parse_object, read_object, section, text
 
-# Terraform reads `*_override.tf.json` last and lets it only change what other files define.
+# Terraform reads `*_override.tf.json` last, and such a file can only change resources that other
+# files declare: https://developer.hashicorp.com/terraform/language/files/override.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
+# Resources that are added stand in a second file.
 ADDED_FILE: Final = "terralive_added.tf.json"
 OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
+_SUFFIXES: Final = (".tf", ".tofu", ".tf.json")
 _INTERESTING: Final = re.compile(
-    rb'aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive|"aws_sqs_queue"'
-    rb'|"?module"?\s*["{:]'
+    rb"aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive"
+    rb'|"aws_sqs_queue"|"?module"?\s*["{:]'
 )
 _ARCHIVE: Final = re.compile(r"^\$\{data\.archive_file\.([\w-]+)\.output_path\}$")
+_PATH_REFERENCE: Final = re.compile(r"\$\{path\.(module|root)\}")
+# The block types that are read, and the number of their labels (`resource "type" "name"`).
+_LABELS: Final = {"resource": 2, "data": 2, "module": 1}
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module's folder, the addresses it stands for, and the functions it defines.
+    """One module's folder, and the functions that it declares.
 
-    A function is in `functions` once for every address of its module.
+    A module that is called several times has each of its functions once for every call.
     """
 
     directory: Path
     functions: tuple[DeclaredFunction, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call of a module.
+
+    Attributes:
+        directory: the module's folder.
+        prefix: its address with a dot (`module.orders.`), "" for the root module.
+        key: the name of the call in Terraform's module manifest (`orders.jobs`).
+        repeated: whether it, or a module around it, has `count` or `for_each`.
+    """
+
+    directory: Path
+    prefix: str = ""
+    key: str = ""
+    repeated: bool = False
+
+
 def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
-    """Find the root module and all that it calls.
+    """Find the root module and all modules that it calls.
 
     Args:
         root: the root module's folder.
@@ -53,42 +81,46 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
     """
     found: dict[Path, list[DeclaredFunction]] = {}
     downloaded = _downloaded(root, data_dir)
-    pending = [(root.resolve(), "", "", False)]
+    pending = [_Call(root.resolve())]
     while pending:
-        directory, address, key, repeated = pending.pop(0)
-        document = read_module(directory)
-        found.setdefault(directory, []).extend(
-            functions_of(document, directory, address, repeated=repeated)
-        )
-        for name, block in _blocks(document, "module"):
-            child_key = f"{key}.{name}" if key else name
-            source = literal(text(block, "source")) or ""
-            child = _module_directory(directory, source, downloaded.get(child_key))
-            if child:
-                again = (
-                    repeated or block.get("count") is not None or block.get("for_each") is not None
-                )
-                pending.append((child, f"{address}module.{name}.", child_key, again))
+        call = pending.pop(0)
+        document = read_module(call.directory)
+        functions = functions_of(document, call.directory, call.prefix, repeated=call.repeated)
+        found.setdefault(call.directory, []).extend(functions)
+        pending.extend(_calls(document, call, downloaded))
     return tuple(Module(directory, tuple(functions)) for directory, functions in found.items())
 
 
 def calls_downloaded_modules(root: Path) -> bool:
-    """Tell whether a root module calls one that Terraform has to download first."""
-    sources = [literal(text(block, "source")) for _, block in _blocks(read_module(root), "module")]
-    return any(source and not source.startswith((".", "/")) for source in sources)
+    """Tell whether a root module calls a module that Terraform has to download first."""
+    for _, block in _blocks(read_module(root), "module"):
+        source = literal(text(block, "source"))
+        if source is not None and not source.startswith((".", "/")):
+            return True
+    return False
+
+
+def is_team_file(path: Path) -> bool:
+    """Tell whether a file is a configuration file of the team's, by its name."""
+    return path.name.endswith(_SUFFIXES) and path.name not in OWN_FILES
 
 
 def read_module(directory: Path) -> dict[str, Json]:
-    """Read a folder's configuration files into one document in Terraform's JSON syntax, `resource` by type and name."""
+    """Read a folder's configuration files into one document in Terraform's JSON syntax.
+
+    Its `resource` and `data` are by type and name, its `module` by name.
+    """
     merged: dict[str, Json] = {}
-    for path in sorted(directory.iterdir()) if directory.is_dir() else ():
-        if path.name in OWN_FILES or not path.name.endswith((".tf", ".tofu", ".tf.json")):
+    if not directory.is_dir():
+        return merged
+    for path in sorted(directory.iterdir()):
+        if not is_team_file(path):
             continue
         content = path.read_bytes()
         if not _INTERESTING.search(content):
             continue
         document = parse_object(content) if path.suffix == ".json" else _parse_hcl(path, content)
-        for kind in ("resource", "data", "module"):
+        for kind in _LABELS:
             _merge(merged, kind, document.get(kind))
     return merged
 
@@ -96,21 +128,49 @@ def read_module(directory: Path) -> dict[str, Json]:
 def functions_of(
     document: Mapping[str, Json], directory: Path, prefix: str, *, repeated: bool = False
 ) -> Iterator[DeclaredFunction]:
-    """Give the functions of one module's document; `repeated` says that the module itself is."""
+    """Yield the functions of one module.
+
+    Args:
+        document: the module's configuration.
+        directory: its folder.
+        prefix: its address with a dot; "" for the root module.
+        repeated: whether the module itself is repeated.
+    """
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
     owners = policy_owners(resources)
-    for label, block in section(resources, "aws_lambda_function").items():
-        if not isinstance(block, dict):
-            continue
-        function = declared_function(f"{prefix}aws_lambda_function.{label}", block)
+    for label, block in _blocks(resources, FUNCTION_TYPE):
+        function = declared_function(f"{prefix}{FUNCTION_TYPE}.{label}", block)
         yield replace(
             function,
             path=function.path or _archived(block, archives, directory),
-            instanced=repeated or bool(function.repeated),
+            instanced=repeated or function.repeated is not None,
             policies_owner=owner_for(block, owners),
             queue_visibilities=queue_visibilities(label, function.function_name, resources),
             gateways=gateways(label, resources),
+        )
+
+
+def _calls(
+    document: Mapping[str, Json], caller: _Call, downloaded: Mapping[str, Path]
+) -> Iterator[_Call]:
+    """Yield the calls in a module's configuration whose folders are on this machine."""
+    for name, block in _blocks(document, "module"):
+        key = name
+        if caller.key:
+            key = f"{caller.key}.{name}"
+        source = literal(text(block, "source")) or ""
+        directory = downloaded.get(key)
+        if source.startswith(("./", "../")):
+            directory = (caller.directory / source).resolve()
+        if directory is None:
+            continue
+        has_instances = block.get("count") is not None or block.get("for_each") is not None
+        yield _Call(
+            directory,
+            prefix=f"{caller.prefix}module.{name}.",
+            key=key,
+            repeated=caller.repeated or has_instances,
         )
 
 
@@ -119,24 +179,29 @@ def _archived(
 ) -> Path | None:
     """Follow `filename = data.archive_file.x.output_path` to the folder that is zipped."""
     match = _ARCHIVE.match(text(block, "filename"))
-    archive = section(archives, match[1]) if match else {}
-
-    def resolved(name: str) -> str:
-        return re.sub(r"\$\{path\.(module|root)\}", lambda _: str(directory), text(archive, name))
-
-    folder, file = resolved("source_dir"), resolved("source_file")
+    if match is None:
+        return None
+    archive = section(archives, match[1])
+    folder = _with_paths(text(archive, "source_dir"), directory)
+    file = _with_paths(text(archive, "source_file"), directory)
     if not folder and file:
         folder = str((directory / file).parent)
-    return (directory / folder).resolve() if folder and literal(folder) else None
+    if literal(folder) is None:
+        return None
+    return (directory / folder).resolve()
+
+
+def _with_paths(value: str, directory: Path) -> str:
+    """Put a module's folder in the place of `${path.module}` and `${path.root}`."""
+    return _PATH_REFERENCE.sub(lambda _: str(directory), value)
 
 
 def _merge(merged: dict[str, Json], kind: str, value: Json) -> None:
-    """Merge blocks by type and name; Terraform takes an object or a list of objects everywhere."""
-    depth = 1 if kind == "module" else 2
+    """Merge blocks of one type; Terraform accepts an object or a list of objects everywhere."""
     target = merged.setdefault(kind, {})
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, dict) and isinstance(target, dict):
-            _merge_levels(target, item, depth)
+            _merge_levels(target, item, _LABELS[kind])
 
 
 def _merge_levels(target: dict[str, Json], source: Mapping[str, Json], depth: int) -> None:
@@ -162,18 +227,20 @@ def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
     try:
         document = hcl2.loads(content.decode("utf-8"))
     except Exception as error:  # noqa: BLE001  # the parser raises whatever lark does
+        lines = str(error).splitlines() or [type(error).__name__]
         raise ConfigurationError(
             "terraform-unreadable",
-            f"{path} cannot be read as Terraform: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
-            hint="`terraform validate` says more. If Terraform reads the file, report it as a fault of terralive.",
+            f"{path} cannot be read as Terraform: {lines[0]}",
+            hint="`terraform validate` says more. If Terraform reads the file, report it as a "
+            "fault of terralive.",
         ) from None
-    # A round trip makes plain JSON of whatever types the parser uses.
+    # A round trip makes plain JSON of the types that the parser uses.
     plain = _plain(json.loads(json.dumps(document)))
     return plain if isinstance(plain, dict) else {}
 
 
 def _plain(value: Json) -> Json:
-    """Take off the quotes and marks that newer releases of python-hcl2 leave on literals and blocks."""
+    """Remove the quotes and marks that newer releases of python-hcl2 leave in literals and blocks."""
     if isinstance(value, dict):
         return {
             str(_plain(name)): _plain(item)
@@ -188,18 +255,13 @@ def _plain(value: Json) -> Json:
 
 
 def _downloaded(root: Path, data_dir: Path) -> dict[str, Path]:
-    modules = read_object(data_dir / "modules" / "modules.json").get("Modules")
-    entries = (
-        [item for item in modules if isinstance(item, dict)] if isinstance(modules, list) else []
-    )
-    return {
-        text(item, "Key"): (root / text(item, "Dir")).resolve()
-        for item in entries
-        if text(item, "Dir")
-    }
+    """Return the folders of downloaded modules by the keys of their calls.
 
-
-def _module_directory(directory: Path, source: str, downloaded: Path | None) -> Path | None:
-    if source.startswith(("./", "../")):
-        return (directory / source).resolve()
-    return downloaded
+    They are in the manifest that `terraform init` and `terraform get` write.
+    """
+    manifest = read_object(data_dir / "modules" / "modules.json")
+    found: dict[str, Path] = {}
+    for entry in items(manifest, "Modules"):
+        if isinstance(entry, dict) and text(entry, "Dir"):
+            found[text(entry, "Key")] = (root / text(entry, "Dir")).resolve()
+    return found

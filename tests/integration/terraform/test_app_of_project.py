@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.configuration.loading import load
-from terralive_cli.deploy.deployment import app_of
+from terralive_cli.deploy.app import app_of
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution.app import App, CdktfApp, PlainApp
+from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.substitution.plain_app import PlainApp
 
 
 def app_in(project: Path) -> App:

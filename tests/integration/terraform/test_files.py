@@ -20,7 +20,9 @@ from terralive_terraform.artifacts import (
 from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import init_fingerprint
-from terralive_terraform.substitution.app import App, CdktfApp, PlainApp, tidy
+from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.substitution.find_app import find_app
+from terralive_terraform.substitution.plain_app import PlainApp, tidy
 from terralive_terraform.substitution.rules import LiveSettings
 
 COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
@@ -163,7 +165,7 @@ def test_override_files_exist_only_while_terraform_needs_them(
     state = tmp_path / "elsewhere.tfstate"
     (project / ".terraform.lock.hcl").write_text("# the team's")
     before = snapshot(project)
-    with App.discover(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
+    with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
         root = json.loads((project / OVERRIDE_FILE).read_text())
         jobs = json.loads((project / "jobs" / OVERRIDE_FILE).read_text())
         assert not (project / ".terraform.lock.hcl").exists()
@@ -185,12 +187,12 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
     (project / "main.tf").write_text(
         'module "a" { source = "./jobs" }\nmodule "b" { source = "./jobs" }\n'
     )
-    with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as both:
+    with find_app(project).prepared(LIVE, tmp_path / "work", {}) as both:
         assert [facts.address for facts in both.functions] == [
             "module.a.aws_lambda_function.job",
             "module.b.aws_lambda_function.job",
         ]
-    with App.discover(project).prepared(
+    with find_app(project).prepared(
         replace(LIVE, exclude=("module.b.*",)), tmp_path / "work", {}
     ) as one:
         assert not (project / "jobs" / OVERRIDE_FILE).exists()
@@ -211,7 +213,7 @@ def test_a_role_that_takes_no_further_policy_is_told(
     project: Path, tmp_path: Path, more: str
 ) -> None:
     (project / "iam.tf").write_text(more)
-    with App.discover(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
+    with find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
         assert [facts.label for facts in prepared.functions] == ["job"]
         assert [item.address for item in prepared.refused] == ["aws_lambda_function.api"]
     assert "inline policies" in prepared.refused[0].reason
@@ -221,7 +223,7 @@ def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path
     before = snapshot(project)
     with (
         pytest.raises(KeyboardInterrupt),
-        App.discover(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state"),
+        find_app(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state"),
     ):
         raise KeyboardInterrupt
     assert snapshot(project) == before
@@ -229,7 +231,7 @@ def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path
 
 def test_what_a_killed_run_left_is_gone_with_the_next_one(project: Path, tmp_path: Path) -> None:
     before = left_by_a_killed_run(project)
-    with App.discover(project).prepared(None, tmp_path / "work", {}):
+    with find_app(project).prepared(None, tmp_path / "work", {}):
         assert snapshot(project) == before
     assert snapshot(project) == before
 
@@ -240,7 +242,7 @@ def test_what_a_killed_run_left_is_gone_with_any_command_but_not_under_one_that_
     before = left_by_a_killed_run(project)
     tidy(project, {})
     assert snapshot(project) == before
-    with App.discover(project).prepared(LIVE, project / "work", {}):
+    with find_app(project).prepared(LIVE, project / "work", {}):
         tidy(project, {})
         assert (project / OVERRIDE_FILE).exists()
 
@@ -256,7 +258,7 @@ def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
 
 
 def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> None:
-    app = App.discover(project)
+    app = find_app(project)
     with (  # noqa: SIM117
         app.prepared(LIVE, tmp_path / "a", {}),
         pytest.raises(ConfigurationError, match="Another terralive"),
@@ -266,13 +268,13 @@ def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> Non
 
 
 def test_a_project_says_by_its_files_what_it_is(project: Path, tmp_path: Path) -> None:
-    assert isinstance(App.discover(project), PlainApp)
-    assert isinstance(App.discover(tmp_path, terraform_dir=Path("project")), PlainApp)
-    assert isinstance(App.discover(tmp_path, command="python main.py"), CdktfApp)
+    assert isinstance(find_app(project), PlainApp)
+    assert isinstance(find_app(tmp_path, terraform_dir=Path("project")), PlainApp)
+    assert isinstance(find_app(tmp_path, command="python main.py"), CdktfApp)
     (tmp_path / "cdktf.json").write_text('{"app": "python main.py"}')
-    assert isinstance(App.discover(tmp_path), CdktfApp)
+    assert isinstance(find_app(tmp_path), CdktfApp)
     with pytest.raises(ConfigurationError, match="neither a cdktf"):
-        App.discover(tmp_path / "project" / "nothing")
+        find_app(tmp_path / "project" / "nothing")
 
 
 def test_unreadable_terraform_is_named(project: Path) -> None:

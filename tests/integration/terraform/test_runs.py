@@ -22,7 +22,7 @@ from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceCompleted, ResourceStarted
 from terralive_terraform.runs.runner import DeployedFunction, Terraform
 from terralive_terraform.runs.version import require_terraform
-from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_testing.deployers.terraform_account import (
     actions,
@@ -163,7 +163,7 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
 def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
     tmp_path: Path, aws: dict[str, str]
 ) -> None:
-    app = App.discover(EXAMPLE)
+    app = find_app(EXAMPLE)
     environment = {**aws, "TERRALIVE_STAGE": "dev-ana"}
     state, live = tmp_path / "app.tfstate", live_settings(tmp_path)
     with app.prepared(live, tmp_path / "work", environment, state) as prepared:
@@ -200,7 +200,7 @@ def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(
     (project / "jobs" / "main.tf").write_text(JOBS)
     before = sorted(project.rglob("*"))
     live = live_settings(tmp_path)
-    app = App.discover(project)
+    app = find_app(project)
     with app.prepared(live, tmp_path / "work", aws, tmp_path / "app.tfstate") as prepared:
         refused = [item.address.rpartition(".")[2] for item in prepared.refused]
         assert refused == ["image", "signed"]
@@ -226,7 +226,7 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
         stub_images={"arm64": f"{registry}/terralive-stub:1"},
         stub_arguments=("wss://example.org/stub", "eu-west-1", "orders", "dev-ana"),
     )
-    app, work, state = App.discover(project), tmp_path / "work", tmp_path / "app.tfstate"
+    app, work, state = find_app(project), tmp_path / "work", tmp_path / "app.tfstate"
 
     def deployed() -> tuple[str, dict[str, object]]:
         session = boto3.Session(

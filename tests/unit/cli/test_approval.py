@@ -10,6 +10,7 @@ import pytest
 from terralive_cli.configuration.values import Config, TerraformConfig
 from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
+from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import Target
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
@@ -37,7 +38,7 @@ def approve(planned: TerraformPlan, *, yes: bool, asked: bool) -> str:
     target = Target.__new__(Target)  # only its name is looked at
     object.__setattr__(target, "name", "the sandbox")
     try:
-        approval.restore(config, target, ui, asked=asked)(planned)
+        approval.ask_restore(Stage(config, target, ui.emit, {}), ui, planned, asked=asked)
     finally:
         renderer.close()
     return said.getvalue()

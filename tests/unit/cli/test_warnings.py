@@ -2,18 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_cli.deploy.warnings import (
-    cautions,
-    debug_cautions,
-    functions_after,
-    images_in,
-    refuse_replacements,
-)
+from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.triggers import HTTP, REST
 from terralive_terraform.runs.progress import Change
+from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
 
 API = "module.a.aws_lambda_function.api"
 
@@ -69,7 +64,9 @@ def test_an_address_without_its_keys_is_what_the_configuration_calls_it() -> Non
 
 
 def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
-    warnings = list(cautions([DeclaredFunction(API, "api", attributes=frozenset({"vpc_config"}))]))
+    warnings = list(
+        function_warnings([DeclaredFunction(API, "api", attributes=frozenset({"vpc_config"}))])
+    )
     assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
     assert "NAT" in warnings[0].message
     assert "execute-api" in warnings[0].message
@@ -79,20 +76,20 @@ def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() ->
     queue = DeclaredFunction(
         API, "api", timeout=10, queue_visibilities=(60,), gateways=(HTTP, REST)
     )
-    warnings = list(debug_cautions(queue))
+    warnings = list(debug_warnings(queue))
     assert [item.reference for item in warnings] == [
         "debug-queue-visibility",
         *["debug-gateway-limit"] * 2,
     ]
     assert "60 s" in warnings[0].message
     assert ["30 s" in warnings[1].message, "29 s" in warnings[2].message] == [True, True]
-    (unknown,) = debug_cautions(
+    (unknown,) = debug_warnings(
         DeclaredFunction(API, "api", timeout=10, queue_visibilities=(None,))
     )
     assert "stays 10 s" in unknown.message
-    (ignored,) = debug_cautions(DeclaredFunction(API, "api", timeout=10, ignored=("timeout",)))
+    (ignored,) = debug_warnings(DeclaredFunction(API, "api", timeout=10, ignored=("timeout",)))
     assert ignored.reference == "debug-timeout-ignored"
-    assert list(debug_cautions(DeclaredFunction(API, "api", queue_visibilities=(900,)))) == []
+    assert list(debug_warnings(DeclaredFunction(API, "api", queue_visibilities=(900,)))) == []
 
 
 def test_the_stubs_image_is_one_of_the_stages_region() -> None:

@@ -1,0 +1,297 @@
+"""The team's app of a stage: its plans with and without stubs, and what is live after an apply.
+
+The functions are discovered and mapped to local code before anything is written. What was planned
+and shown is what is applied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final
+
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import record
+from terralive_cli.deploy.applying import apply, apply_always
+from terralive_cli.deploy.debug_stack import DebugStackOutputs, today
+from terralive_cli.deploy.planning import ReadyPlan, planned
+from terralive_cli.deploy.stage import Stage
+from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
+from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
+from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.output.progress import Phase
+from terralive_relay.events import Event
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.debug_stack.settings import STUB_STAGE
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.documents import Json
+from terralive_terraform.runs.runner import DeployedFunction
+from terralive_terraform.substitution.app import App, OpenApp, Prepared
+from terralive_terraform.substitution.find_app import find_app
+from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
+from terralive_terraform.substitution.rules import LiveSettings
+from terralive_terraform.substitution.selection import addresses_of
+from terralive_workers.function import LocalCode, LocalFunction
+
+_log: Final = logging.getLogger("terralive.cli")
+# The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
+_NOT_DEPLOYED: Final = DebugStackOutputs(*["not-deployed-yet"] * 4)
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """A plan that makes the app live, or keeps it so.
+
+    Attributes:
+        ready: Terraform's plan.
+        functions: the functions that are live after it, as the configuration declares them.
+        mapped: their local code.
+        refused: address -> the reason why a function stays as it is.
+        timeouts: address -> the timeout in seconds that debugging raises the function's own to.
+    """
+
+    ready: ReadyPlan
+    functions: tuple[DeclaredFunction, ...]
+    mapped: Mapped
+    refused: Mapping[str, str]
+    timeouts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveApp:
+    """An app whose functions are live.
+
+    Attributes:
+        functions: the deployed functions and instances, with their local code.
+        code: local code by address, or by the pattern of the settings.
+        refused: address -> the reason why a function stays as it is.
+        outputs: the app's outputs, without sensitive ones.
+    """
+
+    functions: tuple[LocalFunction, ...]
+    code: Mapping[str, LocalCode]
+    refused: Mapping[str, str]
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+
+
+class StageApp:
+    """The app of a stage. A command has one of it, so that a CDKTF program runs seldom.
+
+    Args:
+        stage: the stage.
+        debugging: the functions to debug.
+    """
+
+    def __init__(self, stage: Stage, debugging: Debugging = NO_DEBUGGING) -> None:
+        self._stage = stage
+        self._debugging = debugging
+        # Address -> reason: the functions without local code, once an earlier plan has found them.
+        self._unmapped: dict[str, str] = {}
+        # Warnings that were emitted: the app may be planned twice, and warns once.
+        self._warned: list[Event] = []
+
+    @cached_property
+    def _app(self) -> App:
+        return app_of(self._stage.config)
+
+    @contextmanager
+    def planned_live(self, outputs: DebugStackOutputs | None) -> Iterator[LivePlan]:
+        """Plan the app with stubs; files and the plan exist while the context does.
+
+        Args:
+            outputs: those of the debug stack; None before it is deployed.
+
+        Raises:
+            ConfigurationError: `no-live-functions`, `instance-unmapped`; also what mapping and
+                debugging raise.
+            TerraformError: the plan failed, or `function-would-be-replaced`.
+        """
+        stage = self._stage
+        phase = Phase("app", stage.emit)
+        with ExitStack() as stack:
+            with phase.step("synth"):
+                app = stack.enter_context(self._opened())
+                selection = app.discovered(self._live_settings(outputs))
+            mapped = map_functions(stage.config, selection.functions)
+            if mapped.unmapped:
+                _log.debug("%d functions have no local code", len(mapped.unmapped))
+                self._unmapped.update(mapped.unmapped)
+                with phase.step("synth"):
+                    selection = selection.without(tuple(mapped.unmapped))
+                    prepared = stack.enter_context(app.prepared(selection))
+            else:
+                prepared = stack.enter_context(app.prepared(selection))
+            functions = prepared.functions
+            mapped = mapped.only(addresses_of(functions))
+            refused = {item.address: item.reason for item in prepared.refused}
+            refused.update(self._unmapped)
+            if not mapped.functions:
+                raise _nothing_live(refused)
+            self._debugging.check(functions, tuple(mapped.code.values()))
+            self._warn(functions)
+            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            var_files = stage.config.terraform.var_files
+            ready = stack.enter_context(planned(stage, terraform, phase, var_files=var_files))
+            self._check(ready, functions, mapped)
+            yield LivePlan(ready, functions, mapped, refused, self._raised_timeouts(functions))
+
+    def apply_live(self, plan: LivePlan) -> LiveApp:
+        """Apply a plan that makes the app live, and name the deployed functions.
+
+        Raises:
+            ConfigurationError, TerraformError: see `applying.apply` and `mapping.instances`.
+        """
+        terraform = plan.ready.terraform
+        if plan.ready.has_changes:
+            self._remember_origin(plan.ready)
+        apply(plan.ready)
+        outputs = {
+            name: output.value
+            for name, output in terraform.outputs().items()
+            if not output.sensitive
+        }
+        deployed = terraform.functions()
+        reserved = {address: function.reserved for address, function in deployed.items()}
+        functions = instances(
+            self._stage.config, plan.mapped, plan.functions, _names(deployed), reserved
+        )
+        functions = self._debugging.with_debuggers(
+            plan.functions, plan.mapped.code.values(), functions
+        )
+        _log.debug("%d functions are live", len(functions))
+        return LiveApp(functions, plan.mapped.code, plan.refused, outputs)
+
+    @contextmanager
+    def planned_restore(self) -> Iterator[ReadyPlan | None]:
+        """Plan the app as its configuration says; None where it is not deployed."""
+        stage = self._stage
+        phase = Phase("restore", stage.emit)
+        with self._without_stubs(phase) as prepared:
+            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            if terraform.is_empty():
+                phase.unchanged("the app is not deployed")
+                yield None
+                return
+            var_files = stage.config.terraform.var_files
+            with planned(stage, terraform, phase, var_files=var_files) as ready:
+                yield ready
+
+    def destroy(self) -> bool:
+        """Remove the whole app; return False where it is not deployed."""
+        stage = self._stage
+        phase = Phase("app", stage.emit)
+        with self._without_stubs(phase) as prepared:
+            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            if terraform.is_empty():
+                phase.unchanged("there is none")
+                return False
+            var_files = stage.config.terraform.var_files
+            with planned(stage, terraform, phase, destroy=True, var_files=var_files) as ready:
+                apply_always(ready)
+            return True
+
+    def _opened(self) -> AbstractContextManager[OpenApp]:
+        stage = self._stage
+        state = None
+        if stage.target.sandbox is not None:
+            state = stage.target.work / "app.tfstate"
+        return self._app.opened(stage.target.work / "app", stage.environment, state)
+
+    @contextmanager
+    def _without_stubs(self, phase: Phase) -> Iterator[Prepared]:
+        with ExitStack() as stack:
+            with phase.step("synth"):
+                app = stack.enter_context(self._opened())
+                prepared = stack.enter_context(app.prepared(app.discovered(None)))
+            yield prepared
+
+    def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
+        config, target = self._stage.config, self._stage.target
+        known = outputs or _NOT_DEPLOYED
+        coordinates = StubCoordinates(known.stub_url, target.region, config.app, config.stage)
+        stub = build_stub_zip(coordinates, target.work / "stub")
+        return LiveSettings(
+            stub_zip=stub.path,
+            stub_hash=stub.sha256_base64,
+            connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
+            exclude=tuple(self._unmapped),
+            debug=self._debugging.names,
+            stub_images=images_in(target.region, config.stub_images),
+            stub_arguments=(
+                coordinates.url,
+                coordinates.region,
+                coordinates.app,
+                coordinates.stage,
+            ),
+        )
+
+    def _check(
+        self, ready: ReadyPlan, functions: Sequence[DeclaredFunction], mapped: Mapped
+    ) -> None:
+        """Refuse a plan that removes a live function or makes an instance without local code."""
+        refuse_replacements(ready.plan.changes, addresses_of(functions))
+        code = mapped.code
+        by_instance = [function for function in functions if function.address not in code]
+        if by_instance:
+            names = functions_after(_names(ready.terraform.functions()), ready.plan.changes)
+            instances(self._stage.config, mapped, by_instance, names)
+
+    def _warn(self, functions: Sequence[DeclaredFunction]) -> None:
+        warnings = list(function_warnings(functions))
+        for function in functions:
+            if function.is_named(self._debugging.names):
+                warnings += debug_warnings(function)
+        new = [warning for warning in warnings if warning not in self._warned]
+        self._warned += new
+        # Together, so that the same warning for several functions is shown once.
+        self._stage.emit(*new)
+
+    def _raised_timeouts(self, functions: Sequence[DeclaredFunction]) -> dict[str, int]:
+        raised: dict[str, int] = {}
+        for function in functions:
+            is_debugged = function.is_named(self._debugging.names)
+            if is_debugged and function.debug_timeout > function.timeout:
+                raised[function.address] = function.debug_timeout
+        return raised
+
+    def _remember_origin(self, ready: ReadyPlan) -> None:
+        """Remember, before the first apply, whether the app is deployed from nothing."""
+        work = self._stage.target.work
+        known = record.load(work, today=today())
+        if known.made_app is None:
+            record.note_app(work, known, empty=ready.terraform.is_empty())
+
+
+def app_of(config: Config) -> App:
+    """Find the team's app: a CDKTF program runs in `[terraform] dir`, where its cdktf.json is."""
+    program = config.require_program()
+    terraform_dir = None
+    if not program.app:
+        terraform_dir = program.dir
+    return find_app(
+        program.dir,
+        terraform_dir=terraform_dir,
+        command=program.app,
+        stack=program.stack,
+        binary=program.binary,
+    )
+
+
+def _names(deployed: Mapping[str, DeployedFunction]) -> dict[str, str]:
+    return {address: function.name for address, function in deployed.items()}
+
+
+def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:
+    message = "The app has no Lambda functions."
+    if refused:
+        reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())
+        message = f"No function of the app can be made live.{reasons}"
+    return ConfigurationError(
+        "no-live-functions",
+        message,
+        hint="See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code.",
+    )

@@ -1,0 +1,160 @@
+"""The debug stack of a stage: its settings, its plan, and what it says of itself once deployed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from terralive_cli.deploy import record
+from terralive_cli.deploy.applying import apply, apply_always
+from terralive_cli.deploy.planning import ReadyPlan, planned
+from terralive_cli.deploy.stage import Stage
+from terralive_cli.output.progress import Phase
+from terralive_stub.errors import TerraliveError
+from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
+from terralive_terraform.debug_stack.synth import synthesise_debug_stack
+from terralive_terraform.runs.runner import OutputValue, Terraform
+
+
+@dataclass(frozen=True, slots=True)
+class DebugStackOutputs:
+    """Outputs of a deployed debug stack.
+
+    Attributes:
+        stub_url: the WebSocket URL that stubs connect to.
+        relay_url: the WebSocket URL that relays connect to.
+        api_arn: the ARN of the WebSocket API, without stage and route.
+        table_name: the name of the DynamoDB table.
+    """
+
+    stub_url: str
+    relay_url: str
+    api_arn: str
+    table_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DebugStack:
+    """A synthesised debug stack; see `opened`.
+
+    Attributes:
+        stage: the stage that it belongs to.
+        phase: reports its progress.
+        terraform: Terraform in its folder.
+    """
+
+    stage: Stage
+    phase: Phase
+    terraform: Terraform
+
+    @classmethod
+    def opened(cls, stage: Stage) -> DebugStack:
+        """Synthesise the debug stack, and run `terraform init` where that is necessary."""
+        phase = Phase("debug-stack", stage.emit)
+        with phase.step("synth"):
+            synthesised = synthesise_debug_stack(
+                _settings(stage),
+                stage.target.work / "debug-stack",
+                environment=stage.environment,
+            )
+        terraform = stage.terraform(synthesised.directory, None, phase)
+        return cls(stage, phase, terraform)
+
+    def outputs(self) -> DebugStackOutputs | None:
+        """Read the outputs of the deployed debug stack; None where there is none."""
+        return _outputs(self.terraform.outputs())
+
+    @contextmanager
+    def planned(self) -> Iterator[ReadyPlan]:
+        """Plan the debug stack; see `planning.planned`."""
+        with planned(self.stage, self.terraform, self.phase) as ready:
+            yield ready
+
+    def apply(self, ready: ReadyPlan) -> DebugStackOutputs:
+        """Apply a plan of the debug stack, and read the outputs.
+
+        Raises:
+            TerraliveError: `debug-stack-incomplete`; also what `applying.apply` raises.
+        """
+        apply(ready)
+        outputs = self.outputs()
+        if outputs is None:
+            raise TerraliveError(
+                "debug-stack-incomplete",
+                "The debug stack has been applied but lacks some of its outputs.",
+                hint="Run `terralive destroy` and start again.",
+            )
+        return outputs
+
+    def destroy(self) -> bool:
+        """Remove the debug stack; return False where there is none.
+
+        Raises:
+            TerraliveError: `debug-stack-elsewhere`: there is one, but its state is not here.
+        """
+        if self.terraform.is_empty():
+            self._require_no_broker()
+            self.phase.unchanged("there is none")
+            return False
+        with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
+            apply_always(ready)
+        return True
+
+    def _require_no_broker(self) -> None:
+        """Check that no debug stack is deployed whose state is elsewhere."""
+        broker = _settings(self.stage).name("broker")
+        target = self.stage.target
+        if target.caller.has_function(broker):
+            raise TerraliveError(
+                "debug-stack-elsewhere",
+                f"The debug stack of {self.stage.name} is deployed in {target.name} (its broker is "
+                f"{broker}), but its Terraform state is not here.",
+                hint="Run this where it was deployed from, or bring that folder's .terralive here. "
+                "A [backend] in terralive.toml keeps the state where every machine finds it.",
+            )
+
+
+def _settings(stage: Stage) -> DebugStackSettings:
+    config, wanted = stage.config, stage.config.debug_stack
+    known = record.load(stage.target.work, today=today())
+    record.save(stage.target.work, known)
+    backend = None
+    # The sandbox's state is a file that is removed with the sandbox.
+    if config.backend is not None and stage.target.sandbox is None:
+        backend = BackendSettings(config.backend.type, config.backend.config)
+    return DebugStackSettings(
+        app=config.app,
+        stage=config.stage,
+        region=stage.target.region,
+        owner=config.user,
+        created=known.created,
+        version=version("terralive"),
+        endpoints=stage.target.endpoints,
+        permissions_boundary=wanted.permissions_boundary,
+        role_path=wanted.role_path,
+        name_prefix=wanted.name_prefix,
+        tags=wanted.tags,
+        kms_key=wanted.kms_key,
+        log_retention_days=wanted.log_retention_days,
+        backend=backend,
+    )
+
+
+def _outputs(outputs: Mapping[str, OutputValue]) -> DebugStackOutputs | None:
+    texts: dict[str, str] = {}
+    for name in ("stub_url", "relay_url", "api_arn", "table_name"):
+        if name not in outputs:
+            return None
+        value = outputs[name].value
+        if not isinstance(value, str):
+            return None
+        texts[name] = value
+    return DebugStackOutputs(**texts)
+
+
+def today() -> str:
+    """Return the ISO date of this day in UTC."""
+    return dt.datetime.now(dt.UTC).date().isoformat()

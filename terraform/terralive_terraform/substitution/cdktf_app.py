@@ -1,0 +1,275 @@
+"""The way for CDK for Terraform: the app's program is run, and its output is in a folder of ours.
+
+A Python program may call `attach(app)`: the Aspect then makes functions live inside the program and
+marks them. All other functions, of any language, become live by an override file beside the output.
+The rules are not applied again to what the Aspect has marked: only the facts of its real code, which
+the Aspect has noted beside the mark, are read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.errors import ConfigurationError, TerraformError, TerraliveError
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.discovery.files import Module, functions_of, read_module
+from terralive_terraform.documents import Json, section
+from terralive_terraform.runs.node import node_for_jsii
+from terralive_terraform.runs.process import private_directory
+from terralive_terraform.substitution.app import App, Prepared
+from terralive_terraform.substitution.own_files import write_own_files
+from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
+from terralive_terraform.substitution.selection import Selection, addresses_of, select
+
+_log = logging.getLogger("terralive.terraform")
+# Files in a project's top folder: a virtual environment is looked for up to there.
+_TOP_FILES: Final = ("terralive.toml", ".git")
+_TAIL_LINES: Final = 15  # of a failed program's output
+
+
+@dataclass(frozen=True, slots=True)
+class _Synthesis:
+    """Output of the app's program.
+
+    Attributes:
+        directory: the stack's folder, which Terraform runs in.
+        module: that folder with its functions.
+        live_in_program: the addresses of the functions that the Aspect has made live.
+        live: the settings that the program ran with.
+    """
+
+    directory: Path
+    module: Module
+    live_in_program: frozenset[str]
+    live: LiveSettings | None
+
+    def serves(self, live: LiveSettings | None) -> bool:
+        """Tell whether a run with other settings would give the same output.
+
+        A program sees the settings through the Aspect alone.
+        """
+        if self.live == live:
+            return True
+        if self.live is None:
+            return False
+        if not self.live_in_program:
+            # The Aspect is not attached, or has nothing to do.
+            return True
+        if live is None or replace(live, exclude=self.live.exclude) != self.live:
+            return False
+        # Only the exclusions differ: do they concern a function that the Aspect has made live?
+        marked = [item for item in self.module.functions if item.address in self.live_in_program]
+        return all(live.selects(function) for function in marked)
+
+    def selected(self, live: LiveSettings | None) -> Selection:
+        """Select the functions that become live."""
+        return select((self.module,), live, self.directory, self.live_in_program)
+
+
+@dataclass(slots=True)
+class CdktfApp(App):
+    """A CDK for Terraform program in any language.
+
+    Attributes:
+        project: the folder that it runs in.
+        command: its command.
+        context: CDKTF's context, from cdktf.json.
+        stack: the name of the stack to deploy; None where there is one.
+    """
+
+    project: Path
+    command: str
+    context: Mapping[str, Json]
+    stack: str | None
+    # The program's last output, which `_OpenCdktfApp` sets: a program takes seconds to run.
+    last: _Synthesis | None = field(default=None, compare=False, repr=False)
+
+    @contextmanager
+    def opened(
+        self, work: Path, environment: Mapping[str, str], backend_override: Path | None = None
+    ) -> Iterator[_OpenCdktfApp]:
+        """Open the app."""
+        work = private_directory(work.resolve())
+        yield _OpenCdktfApp(self, work, environment, backend_override)
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenCdktfApp:
+    """An open CDKTF app; see `OpenApp`.
+
+    Attributes:
+        app: the app.
+        work: the stage's own folder, which the output goes to.
+        environment: the environment of the program.
+        state: the state file that replaces the team's; None for the team's.
+    """
+
+    app: CdktfApp
+    work: Path
+    environment: Mapping[str, str]
+    state: Path | None
+
+    def discovered(self, live: LiveSettings | None) -> Selection:
+        """Run the program where its last output does not serve, and select its functions."""
+        return self._synthesis(live).selected(live)
+
+    @contextmanager
+    def prepared(self, selection: Selection) -> Iterator[Prepared]:
+        """Write the override file beside the output.
+
+        The program runs again if the Aspect has made a function live that is to stay as it is.
+
+        Raises:
+            TerraliveError: `functions-unstable`.
+        """
+        synthesis = self._synthesis(selection.live)
+        selected = synthesis.selected(selection.live)
+        if addresses_of(selected.functions) != addresses_of(selection.functions):
+            raise TerraliveError(
+                "functions-unstable",
+                "The app's program gives other functions at every run.",
+                hint="Make its output depend on its input only.",
+            )
+        directory = synthesis.directory
+        write_own_files(directory, selected.in_module(synthesis.module), self.state)
+        yield Prepared(
+            directory,
+            self.work / "terraform-data" / directory.name,
+            selected.functions,
+            selected.refused,
+        )
+
+    def _synthesis(self, live: LiveSettings | None) -> _Synthesis:
+        """Return the program's output for these settings; run it only where that is necessary."""
+        last = self.app.last
+        is_own = last is not None and last.directory.is_relative_to(self.work)
+        if last is not None and is_own and last.serves(live):
+            _log.debug("the CDKTF program's last output serves")
+            return last
+        out = self.work / "cdktf.out"
+        for stale in out.glob("stacks/*/cdk.tf.json"):
+            stale.unlink()
+        _log.debug("running the CDKTF program %s", self.app.command)
+        self._run_program(live, out)
+        directory = self._stack_directory(out)
+        document = read_module(directory)
+        module = Module(directory, tuple(functions_of(document, directory, "")))
+        synthesis = _Synthesis(directory, module, _live_in_program(document), live)
+        self.app.last = synthesis
+        return synthesis
+
+    def _run_program(self, live: LiveSettings | None, out: Path) -> None:
+        app = self.app
+        search_path = [
+            *_interpreter_folders(app.project, self.environment),
+            self.environment.get("PATH", os.defpath),
+        ]
+        variables = {
+            **self.environment,
+            "CDKTF_OUTDIR": str(out),
+            "CDKTF_CONTEXT_JSON": json.dumps(app.context),
+            "JSII_NODE": node_for_jsii(self.environment),
+            "PATH": os.pathsep.join(search_path),
+        }
+        variables.pop(LIVE_VARIABLE, None)
+        if live is not None:
+            settings = self.work / "live.json"
+            write_atomically(settings, live.to_json().encode())
+            variables[LIVE_VARIABLE] = str(settings)
+        try:
+            ended = subprocess.run(
+                shlex.split(app.command),
+                cwd=app.project,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                "app-not-started",
+                f"The CDKTF program `{app.command}` of {app.project} does not start: {error}.",
+                hint='Correct "app" in cdktf.json, or [terraform] app in terralive.toml.',
+            ) from None
+        if ended.returncode != 0:
+            lines = ended.stdout.decode("utf-8", "replace").strip().splitlines()
+            tail = "\n".join(lines[-_TAIL_LINES:])
+            raise TerraformError(
+                "app-failed",
+                f"The CDKTF program `{app.command}` of {app.project} failed "
+                f"(exit code {ended.returncode}).\n{tail}",
+                hint=f"Run `{app.command}` in {app.project} and correct what it says.",
+            )
+
+    def _stack_directory(self, out: Path) -> Path:
+        """Return the folder of the stack to deploy.
+
+        Raises:
+            ConfigurationError: `stack-unclear`.
+        """
+        wanted = self.app.stack
+        stacks: dict[str, Path] = {}
+        for file in sorted(out.glob("stacks/*/cdk.tf.json")):
+            stacks[file.parent.name] = file.parent
+        if wanted in stacks:
+            return stacks[wanted]
+        if len(stacks) == 1 and wanted is None:
+            return next(iter(stacks.values()))
+        problem = "terralive makes one of them live at a time."
+        if wanted:
+            problem = f"there is no stack {wanted}."
+        hint = (
+            "The program must call app.synth() and leave the App's outdir as it is (CDKTF_OUTDIR)."
+        )
+        if stacks:
+            hint = 'Name one in terralive.toml: [terraform] stack = "…".'
+        raise ConfigurationError(
+            "stack-unclear",
+            f"The CDKTF program `{self.app.command}` has these stacks: "
+            f"{', '.join(stacks) or 'none'}; {problem}",
+            hint=hint,
+        )
+
+
+def _interpreter_folders(project: Path, environment: Mapping[str, str]) -> list[str]:
+    """Return the folder of the `python` that a program's command means.
+
+    It is the project's virtual environment, or else the active one, or else that of terralive.
+    """
+    above = (project, *project.parents)
+    searched = [project]
+    for depth, folder in enumerate(above):
+        if any((folder / name).exists() for name in _TOP_FILES):
+            searched = list(above[: depth + 1])
+            break
+    candidates = [folder / ".venv" for folder in searched]
+    if "VIRTUAL_ENV" in environment:
+        candidates.append(Path(environment["VIRTUAL_ENV"]))
+    for candidate in candidates:
+        if (candidate / "bin").is_dir():
+            return [str(candidate / "bin")]
+    return [str(Path(sys.executable).parent)]
+
+
+def _live_in_program(document: Mapping[str, Json]) -> frozenset[str]:
+    """Return the addresses of the functions that the Aspect has made live."""
+    marked: set[str] = set()
+    for label, block in section(section(document, "resource"), FUNCTION_TYPE).items():
+        if not isinstance(block, dict):
+            continue
+        notes = section(section(block, "//"), "terralive")
+        if notes.get("live") is True:
+            marked.add(f"{FUNCTION_TYPE}.{label}")
+    return frozenset(marked)

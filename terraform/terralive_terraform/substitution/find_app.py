@@ -1,0 +1,50 @@
+"""Discovery of the team's app in a project folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.files import is_team_file
+from terralive_terraform.documents import read_object, section, text
+from terralive_terraform.substitution.app import App
+from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.substitution.plain_app import PlainApp
+
+
+def find_app(
+    project: Path,
+    *,
+    terraform_dir: Path | None = None,
+    command: str | None = None,
+    stack: str | None = None,
+    binary: str = "terraform",
+) -> App:
+    """Find the app of a project folder.
+
+    Args:
+        project: the project's folder.
+        terraform_dir: where its `*.tf` files are, if not there.
+        command: the CDKTF program's command, if `cdktf.json` does not name it.
+        stack: the stack of a CDKTF app to deploy.
+        binary: the Terraform that downloads modules.
+
+    Raises:
+        ConfigurationError: `app-not-found`.
+    """
+    project = project.resolve()
+    described = read_object(project / "cdktf.json")
+    command = command or text(described, "app")
+    if command and terraform_dir is None:
+        return CdktfApp(project, command, section(described, "context"), stack)
+    directory = project
+    if terraform_dir is not None:
+        directory = (project / terraform_dir).resolve()
+    if directory.is_dir() and any(is_team_file(path) for path in directory.iterdir()):
+        return PlainApp(directory, binary)
+    raise ConfigurationError(
+        "app-not-found",
+        f'{directory} holds neither a cdktf.json with an "app" command nor *.tf files.',
+        hint="Run terralive in the project's folder, or say in terralive.toml where Terraform is: "
+        '[terraform] dir for *.tf files, or app = "python main.py" for CDK for Terraform.',
+    )

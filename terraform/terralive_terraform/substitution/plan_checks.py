@@ -1,0 +1,79 @@
+"""Checks of plans that make an app live or restore it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from terralive_stub.errors import TerraformError
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.runs.progress import Change
+
+_POLICY_TYPE: Final = "aws_iam_role_policy"
+_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
+_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
+# Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
+# asks for:
+# https://developer.hashicorp.com/terraform/internals/machine-readable-ui#planned-change
+_ASKED_FOR: Final = ("tainted", "requested", "delete_because_")
+
+
+def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -> None:
+    """Refuse a plan that deletes or replaces a function which should only get other code.
+
+    Args:
+        changes: the plan's changes.
+        addresses: the functions that become live, without instance keys.
+
+    Raises:
+        TerraformError: `function-would-be-replaced`.
+    """
+    lost: list[str] = []
+    for change in changes:
+        is_live = change.type == FUNCTION_TYPE and without_keys(change.address) in addresses
+        is_removed = change.action in ("delete", "replace")
+        if is_live and is_removed and not change.reason.startswith(_ASKED_FOR):
+            lost.append(change.address)
+    if lost:
+        raise TerraformError(
+            "function-would-be-replaced",
+            f"Terraform would delete and create again: {', '.join(lost)}. Nothing of the app has "
+            "been applied: its triggers, permissions and aliases would go with it.",
+            hint="`terraform plan` shows what forces it. A change that you mean (another "
+            "function_name, another package type) comes first: `terraform apply`, or `terralive "
+            "destroy` where terralive deployed the app. A container image whose package_type only "
+            "Terraform knows (a module's variable) cannot become live: take it out of "
+            "terralive.toml.",
+        )
+
+
+def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
+    """Return the functions that exist after a plan's apply, by address, with their names.
+
+    Args:
+        names: the names of the deployed functions by address.
+        changes: the plan's changes.
+
+    Returns:
+        "" as the name of a function that is not deployed yet.
+    """
+    found: dict[str, str] = {}
+    gone: set[str] = set()
+    for change in changes:
+        if change.type == FUNCTION_TYPE and change.action == "create":
+            found[change.address] = ""
+        if change.type == FUNCTION_TYPE and change.action == "delete":
+            gone.add(change.address)
+    found.update(names)
+    return {address: name for address, name in found.items() if address not in gone}
+
+
+def is_restoring(change: Change) -> bool:
+    """Tell whether a change takes back what making the app live did."""
+    if change.type == FUNCTION_TYPE:
+        return change.action == "update"
+    label = _INSTANCE_KEY.sub("", change.address).rpartition(".")[2]
+    is_own_policy = change.type == _POLICY_TYPE and label.startswith(_POLICY_PREFIX)
+    return is_own_policy and change.action == "delete"
