@@ -30,13 +30,11 @@ from terralive_cli.configuration.kinds import (
 )
 from terralive_cli.configuration.settings import Setting, declare, declare_table
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
 
 FILE: Final = "terralive.toml"
-
-# Lambda's own default: https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
-_MOST_WORKERS: Final = 1000
 
 
 class Output(StrEnum):
@@ -366,7 +364,7 @@ class FunctionSettings:
         default=16,
         metadata=declare(
             Setting(
-                Number(1, _MOST_WORKERS),
+                Number(1, CONCURRENT_EXECUTIONS),
                 "Number of invocations that may run at the same time.",
                 key='functions."NAME".max_workers',
             )

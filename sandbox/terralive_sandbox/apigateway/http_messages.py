@@ -1,18 +1,9 @@
-"""HTTP requests and responses as every kind of API sees them: values without a socket.
-
-https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
-"""
+"""HTTP requests and responses as every kind of API sees them: values without a socket."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
-
-# Both kinds of HTTP-shaped API have these limits (the two pages above).
-BODY_BYTES: Final = 10 * 1024 * 1024
-HEADER_BYTES: Final = 10_240
 
 
 @dataclass(frozen=True, slots=True)

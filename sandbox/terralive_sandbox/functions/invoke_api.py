@@ -10,10 +10,8 @@ import time
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final
 
-# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#lambda-Invoke-request-LogType
-_LOG_TAIL_BYTES: Final = 4096
+from terralive_stub.protocol.limits import LOG_TAIL_BYTES
 
 
 class InvokeError(Exception):
@@ -64,7 +62,7 @@ class InvokeResponse:
 def log_tail(lines: tuple[str, ...]) -> bytes:
     """Return the end of a log as the Invoke API returns it."""
     text = "".join(f"{line}\n" for line in lines)
-    return text.encode()[-_LOG_TAIL_BYTES:]
+    return text.encode()[-LOG_TAIL_BYTES:]
 
 
 def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:

@@ -38,7 +38,7 @@ from terralive_sandbox.functions.logs import Write
 from terralive_sandbox.functions.workspace import Workspace
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_workers.runtime_api import RuntimeApi
 
 _log = logging.getLogger("terralive.sandbox")
@@ -72,7 +72,7 @@ class Functions:
         write_log: Write,
         *,
         time_scale: float = 1.0,
-        concurrency: int = 1000,
+        concurrency: int = CONCURRENT_EXECUTIONS,
         on_invoke: Callable[[str], Kind | None] = lambda _: None,
     ) -> None:
         # The sandbox's region, and what waiting times are multiplied by. Both never change.

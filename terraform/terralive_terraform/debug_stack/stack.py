@@ -14,6 +14,7 @@ from typing import Final
 from cdktf import Fn, TerraformOutput, TerraformStack
 from constructs import Construct
 
+from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.constructs.resources import (
     Attribute,
@@ -28,8 +29,8 @@ from terralive_terraform.debug_stack.settings import RELAY_STAGE, STUB_STAGE, De
 BROKER_RUNTIME: Final = "python3.13"
 BROKER_HANDLER: Final = "terralive_stub.broker.handler"
 _BROKER_MEMORY_MB: Final = 256
-# API Gateway gives an integration 29 s; a broker that takes longer has lost its caller.
-_BROKER_TIMEOUT_S: Final = 29
+# API Gateway does not wait longer for the broker.
+_BROKER_TIMEOUT_S: Final = INTEGRATION_SECONDS
 _BURST: Final = 1000
 _RATE: Final = 2000
 _TABLE_ACTIONS: Final = (

@@ -13,12 +13,11 @@ from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
 from terralive_sandbox.apigateway.http_messages import (
-    BODY_BYTES,
-    HEADER_BYTES,
     GatewayResponseError,
     HttpRequest,
 )
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1583348638.39

@@ -20,8 +20,6 @@ from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
-    BODY_BYTES,
-    HEADER_BYTES,
     GatewayResponseError,
     HttpRequest,
     HttpResponse,
@@ -29,6 +27,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.paths import PathMatch, SegmentKind, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 
 # The page says only "binary". These types, and that forms are binary, were observed on AWS:
 # https://github.com/ministackorg/ministack/pull/766

@@ -33,9 +33,8 @@ from terralive_sandbox.apigateway.integration import (
 )
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
 from terralive_sandbox.responses import Response
+from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
 
-# https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
-_INTEGRATION_SECONDS: Final = 30
 # In an address of the sandbox: the path may begin with a stage's name, as on AWS.
 _STAGE_IN_PATH: Final = "~"
 _FAILURES: Final = {
@@ -182,7 +181,7 @@ class HttpGateway:
         event = make_event(request, route_match, context, request_id, time.time())
         try:
             return await self._gateway.integrate(
-                deployed, route, event, read_answer, _INTEGRATION_SECONDS
+                deployed, route, event, read_answer, HTTP_API_INTEGRATION_SECONDS
             )
         except IntegrationError as error:
             raise _response_to(error) from error

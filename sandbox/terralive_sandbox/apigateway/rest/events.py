@@ -22,8 +22,6 @@ from typing import Final
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
-    BODY_BYTES,
-    HEADER_BYTES,
     GatewayResponseError,
     HttpRequest,
     HttpResponse,
@@ -31,6 +29,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.paths import PathMatch, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
+from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 
 # Request headers that do not reach a function, beside those that API Gateway replaces.
 _DROPPED: Final = {

@@ -22,11 +22,12 @@ from moto.apigateway.responses import APIGatewayResponse
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
+from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 Operations: TypeAlias = list[dict[str, Any]]
 _JsonAnswer: TypeAlias = tuple[int, dict[str, str], str]
 
-_DEFAULT_TIMEOUT_MILLISECONDS: Final = 29_000
+_DEFAULT_TIMEOUT_MILLISECONDS: Final = INTEGRATION_SECONDS * 1000
 _BINARY_MEDIA_TYPES: Final = "binaryMediaTypes"
 
 

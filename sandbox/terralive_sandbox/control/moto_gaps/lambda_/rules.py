@@ -18,7 +18,12 @@ from botocore.model import StringShape
 from botocore.session import Session
 from moto.awslambda.exceptions import InvalidParameterValueException, ValidationException
 
-from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_stub.protocol.limits import (
+    ENVIRONMENT_BYTES,
+    FUNCTION_TIMEOUT_SECONDS,
+    LEAST_MEMORY_MB,
+    MOST_MEMORY_MB,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,8 @@ class _Bounds:
 # the others, which no page of the guide mentions).
 _BOUNDS: Final = {
     "Timeout": _Bounds(1, FUNCTION_TIMEOUT_SECONDS),
-    "MemorySize": _Bounds(128, 10_240),
+    "MemorySize": _Bounds(LEAST_MEMORY_MB, MOST_MEMORY_MB),
 }
-_ENVIRONMENT_BYTES: Final = 4096
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED: Final = frozenset(
     {
@@ -129,7 +133,7 @@ def _check_environment(variables: Mapping[str, str]) -> None:
             f"modification. Reserved keys used in this request: {', '.join(reserved)}"
         )
     measured = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
-    if len(measured.encode()) > _ENVIRONMENT_BYTES:
+    if len(measured.encode()) > ENVIRONMENT_BYTES:
         raise InvalidParameterValueException(
             f"{_ENVIRONMENT_ERROR}exceeded the 4KB limit. String measured: {measured}"
         )
