@@ -1,15 +1,17 @@
 /**
- * Runs a Node.js Lambda handler on this machine as Lambda's managed Node.js runtime does.
+ * Run a Node.js Lambda handler on this machine as Lambda's managed Node.js runtime does.
  *
- * Started by terralive with the project's own interpreter: `node node_bootstrap.mjs folder/module.function`. One
- * self-contained file, no packages, any Node.js from 18 on. It asks the Runtime API at `AWS_LAMBDA_RUNTIME_API` for
- * invocations, calls the handler, and answers exactly as `aws-lambda-ric` does (held against it in
- * tests/contract/test_node_runtime.py): version 3, which the runtimes up to nodejs22.x are, callbacks and all. Of
- * version 4 (nodejs24.x) it has the one thing that stops working there: a handler that takes a callback.
+ * Terralive starts it with the project's own interpreter: `node node_bootstrap.mjs
+ * folder/module.function`. It is one file, uses no packages, and runs on Node.js 18 and later. It
+ * gets invocations from the Runtime API at `AWS_LAMBDA_RUNTIME_API`, calls the handler, and answers
+ * exactly as `aws-lambda-ric` does (tests/contract/workers/test_node_runtime.py compares the two).
+ * The model is version 3 of that client, which the runtimes up to nodejs22.x contain, with
+ * callbacks. Of version 4 (nodejs24.x), it has the one difference that breaks handlers: a handler
+ * that takes a callback is not run.
  *
- * It must never leave its own frames in a stack trace, or its own words in a log. Two things differ on purpose: a
- * syntax error keeps its file and line in the trace (as from version 4 of the client on), and a handler that streams
- * its response is refused by name.
+ * It must never leave its own frames in a stack trace, or its own words in a log. Two differences
+ * are intended: a syntax error keeps its file and line in the trace (as in version 4 of the
+ * client), and a handler that streams its response fails with an error that says so.
  */
 
 import { spawnSync } from "node:child_process";
@@ -26,7 +28,7 @@ const OWN_URL = import.meta.url;
 const OWN_FILE = fileURLToPath(OWN_URL);
 const VERSION = "/2018-06-01/runtime";
 
-// Errors. Their class names show in JSON logs, their `name`s everywhere else.
+// Errors. JSON logs show the names of their classes. Everything else shows their `name`.
 
 class ImportModuleError extends Error {}
 class HandlerNotFound extends Error {}
@@ -41,7 +43,11 @@ class UnhandledPromiseRejection extends Error {
   }
 }
 for (const kind of [
-  ImportModuleError, HandlerNotFound, MalformedHandlerName, UserCodeSyntaxError, CallbackHandlerDeprecated,
+  ImportModuleError,
+  HandlerNotFound,
+  MalformedHandlerName,
+  UserCodeSyntaxError,
+  CallbackHandlerDeprecated,
   UnhandledPromiseRejection,
 ]) {
   kind.prototype.name = `Runtime.${kind.name}`;
@@ -50,36 +56,50 @@ for (const kind of [
 class StreamingNotSupported extends Error {}
 StreamingNotSupported.prototype.name = "Terralive.StreamingNotSupported";
 
-/** A text's lines without the frames of this file, and what is below them in a stack. */
+/** Return the lines of a text without the frames of this file and the frames below them. */
 function linesOf(text) {
   if (!text.includes(OWN_URL)) return text.split("\n");
   const kept = [];
   let below = false;
   for (const line of text.split("\n")) {
-    const frame = /^\s+at /.test(line);
-    below = frame && (below || line.includes(OWN_URL));
-    if (!below) kept.push(line);
-    else if (line.endsWith(" {")) kept.push(`${kept.pop() ?? ""} {`); // the error's own properties follow
+    const isFrame = /^\s+at /.test(line);
+    below = isFrame && (below || line.includes(OWN_URL));
+    if (!below) {
+      kept.push(line);
+    } else if (line.endsWith(" {")) {
+      // The error's own properties follow: the brace moves to the last line that stays.
+      kept.push(`${kept.pop() ?? ""} {`);
+    }
   }
   return kept;
 }
 
-/** A message without this file in its "Require stack". */
+/** Return a message without this file in its "Require stack". */
 function withoutSelf(message) {
-  return message.split("\n").filter((line) => line !== `- ${OWN_FILE}`).join("\n");
+  const lines = message.split("\n");
+  return lines.filter((line) => line !== `- ${OWN_FILE}`).join("\n");
 }
 
 function asError(thrown) {
   return thrown instanceof Error ? thrown : new Error(thrown);
 }
 
-const printable = (text) => text?.replace(/\x7F/g, "%7F"); // no header takes this character
+/** Replace the one character that the official client does not write into its headers. */
+function printable(text) {
+  return text?.replace(/\x7F/g, "%7F");
+}
 
-/** What the Runtime API is told of anything that was thrown. */
+/** Whether a value has the properties of an error that are reported. */
+function looksLikeError(thrown) {
+  const properties = [thrown?.name, thrown?.message, thrown?.stack];
+  return properties.every((property) => property && typeof property === "string");
+}
+
+/** Return the document by which a thrown value is reported to the Runtime API. */
 function errorDocument(thrown) {
   try {
-    const looksLikeError = [thrown?.name, thrown?.message, thrown?.stack].every((it) => it && typeof it === "string");
-    if (util.types.isNativeError(thrown) || looksLikeError) {
+    const isError = looksLikeError(thrown);
+    if (util.types.isNativeError(thrown) || isError) {
       return {
         errorType: printable(thrown.name),
         errorMessage: printable(thrown.message),
@@ -91,8 +111,8 @@ function errorDocument(thrown) {
     return {
       errorType: "handled",
       errorMessage:
-        "callback called with Error argument, but there was a problem while retrieving one or more of its message, " +
-        "name, and stack",
+        "callback called with Error argument, but there was a problem while retrieving one or " +
+        "more of its message, name, and stack",
     };
   }
 }
@@ -104,13 +124,15 @@ function serialise(value) {
   } catch {
     throw new Error("Unable to stringify response body");
   }
-  if (typeof text !== "string") throw new TypeError("Wrong arguments"); // a function, a symbol
+  // JSON.stringify returns no text for a function or a symbol.
+  if (typeof text !== "string") throw new TypeError("Wrong arguments");
   return text;
 }
 
 // Logs: https://docs.aws.amazon.com/lambda/latest/dg/nodejs-logging.html
 
-const REQUEST_ID = Symbol.for("aws.lambda.runtime.requestId"); // where libraries look for it
+// Libraries look for the request id under this name.
+const REQUEST_ID = Symbol.for("aws.lambda.runtime.requestId");
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 const IN_JSON = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
 
@@ -131,8 +153,12 @@ function jsonLine(timestamp, level, message, params) {
   const record = { timestamp, level, requestId: global[REQUEST_ID] };
   if (params.length === 0) {
     record.message = message;
+    const withErrors = (_, value) => {
+      if (!(value instanceof Error)) return value;
+      return { ...errorFields(value), ...value };
+    };
     try {
-      return JSON.stringify(record, (_, value) => (value instanceof Error ? { ...errorFields(value), ...value } : value));
+      return JSON.stringify(record, withErrors);
     } catch {
       record.message = util.format(message);
       return JSON.stringify(record);
@@ -149,53 +175,63 @@ function jsonLine(timestamp, level, message, params) {
 
 function setUpLogging() {
   const format = IN_JSON ? jsonLine : textLine;
-  const least = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()));
+  const lowest = Math.max(0, LEVELS.indexOf(process.env.AWS_LAMBDA_LOG_LEVEL?.toUpperCase()));
   LEVELS.forEach((level, rank) => {
     const write = (message, ...params) => {
-      const line = format(new Date().toISOString(), level, message, params);
-      process.stdout.write(line.replace(/\n/g, "\r") + "\n"); // one log event, whatever its lines
+      const text = format(new Date().toISOString(), level, message, params);
+      // A log event is one line of output. Lambda writes its own lines with carriage returns.
+      process.stdout.write(text.replace(/\n/g, "\r") + "\n");
     };
-    console[level.toLowerCase()] = rank >= least || level === "FATAL" ? write : () => {};
+    const isWritten = rank >= lowest || level === "FATAL";
+    console[level.toLowerCase()] = isWritten ? write : () => {};
   });
   console.log = console.info;
 }
 
-/** Log what an invocation, or the process, ends with. */
-function logError(what, thrown) {
+/** Log the error with which an invocation, or the process, ends. */
+function logError(title, thrown) {
   const error = asError(thrown);
   if (IN_JSON) {
     console.error(error);
     return;
   }
-  const visible = (_, value) => {
+  const withErrors = (_, value) => {
     if (!(value instanceof Error)) return value;
-    const shown = { errorType: value.name, errorMessage: value.message, code: value.code, ...value };
+    const shown = {
+      errorType: value.name,
+      errorMessage: value.message,
+      code: value.code,
+      ...value,
+    };
     if (typeof value.stack === "string") shown.stack = linesOf(value.stack);
     return shown;
   };
   let text;
   try {
-    text = JSON.stringify(error, visible);
+    text = JSON.stringify(error, withErrors);
   } catch {
     text = JSON.stringify(errorDocument(error));
   }
-  console.error(what, `\t${text}`);
+  console.error(title, `\t${text}`);
 }
 
 // The Runtime API
 
 /**
- * The Runtime API over one kept-alive connection.
+ * The Runtime API over one connection that is kept open.
  *
- * Answers are written, and their receipts read, synchronously, as the official client does it in C++: `process.exit`
- * right after a callback must not lose the response. While a handler runs, the connection keeps no event loop alive.
+ * Answers are written, and the responses to them read, synchronously, as the official client does
+ * it in C++: `process.exit` right after a callback must not lose the answer. While a handler runs,
+ * the connection does not keep the event loop alive.
  */
 class RuntimeApi {
   #socket;
-  #prefix;
-  #received = []; // chunks; joined only where that can complete a response: an event may have megabytes
-  #missing = 1; // bytes, at least
-  #arrived = () => {};
+  #prefix; // of every path
+  // What has been received and not been used yet: chunks, which are joined only when that can
+  // complete a response, since an event may have megabytes.
+  #received = [];
+  #missing = 1; // the least number of bytes that have to come before a response is complete
+  #arrived = () => {}; // called for each chunk while `next` waits
 
   static async connect(address) {
     const [, host, port, prefix] = /^(.*):(\d+)(.*)$/.exec(address);
@@ -204,7 +240,8 @@ class RuntimeApi {
     api.#socket = net.connect({ host, port: Number(port), noDelay: true });
     await new Promise((resolve) => {
       api.#socket.once("connect", resolve);
-      api.#socket.once("error", () => process.exit(0)); // nobody is left to work for
+      // Without a Runtime API, the worker is not needed any more.
+      api.#socket.once("error", () => process.exit(0));
     });
     api.#socket.on("close", () => process.exit(0));
     api.#socket.on("data", (chunk) => {
@@ -215,13 +252,14 @@ class RuntimeApi {
     return api;
   }
 
-  /** The next invocation: {headers, body}. */
+  /** Wait for the next invocation: {headers, body}. */
   async next() {
     this.#socket.ref();
     this.#send(`GET ${this.#prefix}/invocation/next HTTP/1.1\r\nHost: terralive\r\n\r\n`);
-    let response;
-    while (!(response = this.#parsed())) {
+    let response = this.#takeResponse();
+    while (!response) {
       await new Promise((resolve) => (this.#arrived = resolve));
+      response = this.#takeResponse();
     }
     this.#socket.unref();
     return response;
@@ -237,18 +275,19 @@ class RuntimeApi {
 
   failInit(thrown) {
     const document = errorDocument(thrown);
-    this.#post("/init/error", serialise(document), `Lambda-Runtime-Function-Error-Type: ${document.errorType}\r\n`);
+    const header = `Lambda-Runtime-Function-Error-Type: ${document.errorType}\r\n`;
+    this.#post("/init/error", serialise(document), header);
   }
 
   #post(to, text, headers = "") {
     const body = Buffer.from(text);
     const head =
-      `POST ${this.#prefix}${to} HTTP/1.1\r\nHost: terralive\r\nContent-Type: application/json\r\n${headers}` +
-      `Content-Length: ${body.length}\r\n\r\n`;
+      `POST ${this.#prefix}${to} HTTP/1.1\r\nHost: terralive\r\n` +
+      `Content-Type: application/json\r\n${headers}Content-Length: ${body.length}\r\n\r\n`;
     this.#send(Buffer.concat([Buffer.from(head), body]));
     const chunk = Buffer.alloc(4096);
-    while (!this.#parsed()) {
-      const size = this.#patiently(() => fs.readSync(this.#socket._handle.fd, chunk));
+    while (!this.#takeResponse()) {
+      const size = this.#retry(() => fs.readSync(this.#socket._handle.fd, chunk));
       if (size === 0) process.exit(0);
       this.#receive(Buffer.from(chunk.subarray(0, size)));
     }
@@ -257,17 +296,17 @@ class RuntimeApi {
   #send(data) {
     let left = Buffer.from(data);
     while (left.length > 0) {
-      left = left.subarray(this.#patiently(() => fs.writeSync(this.#socket._handle.fd, left)));
+      left = left.subarray(this.#retry(() => fs.writeSync(this.#socket._handle.fd, left)));
     }
   }
 
-  /** Do something on a socket that would rather be asked later. */
-  #patiently(operation) {
+  /** Do a synchronous operation on the socket, which is not ready for it at every moment. */
+  #retry(operation) {
     for (let pause = 0.05; ; pause = Math.min(1, pause * 1.5)) {
       try {
         return operation();
       } catch (error) {
-        if (error.code !== "EAGAIN") process.exit(0); // the relay is gone
+        if (error.code !== "EAGAIN") process.exit(0); // the relay has ended
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
       }
     }
@@ -278,8 +317,8 @@ class RuntimeApi {
     this.#missing -= chunk.length;
   }
 
-  /** Take one whole response out of what has been received, if there is one. */
-  #parsed() {
+  /** Take one complete response out of what has been received, or return undefined. */
+  #takeResponse() {
     if (this.#missing > 0) return undefined;
     const received = Buffer.concat(this.#received);
     this.#received = [received];
@@ -308,27 +347,30 @@ const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
 function refuseStreaming() {
   throw new StreamingNotSupported(
-    "terralive cannot run a handler that streams its response (awslambda.streamifyResponse) live yet. Leave this " +
-      "function out of [functions] in terralive.toml: it stays deployed as it is.",
+    "terralive cannot run a handler that streams its response (awslambda.streamifyResponse) live " +
+      "yet. Leave this function out of [functions] in terralive.toml: it stays deployed as it is.",
   );
 }
 
-/** From nodejs24.x on, a handler that takes a callback is not run at all. */
+/** Throw if the handler takes a callback and the runtime is nodejs24.x or later. */
 function refuseCallbacks(handler) {
-  const [, runtime] = /^AWS_Lambda_nodejs(\d+)/.exec(process.env.AWS_EXECUTION_ENV ?? "") ?? [];
-  if (Number(runtime) < 24 || runtime === undefined || handler.length < 3) return;
+  const environment = process.env.AWS_EXECUTION_ENV ?? "";
+  const [, runtime] = /^AWS_Lambda_nodejs(\d+)/.exec(environment) ?? [];
+  if (runtime === undefined || Number(runtime) < 24 || handler.length < 3) return;
   throw new CallbackHandlerDeprecated(
-    "ERROR: AWS Lambda has removed support for callback-based function handlers starting with Node.js 24. You need to " +
-      "modify this function to use a supported handler signature to use Node.js 24 or later. For more information see " +
+    "ERROR: AWS Lambda has removed support for callback-based function handlers starting with " +
+      "Node.js 24. You need to modify this function to use a supported handler signature to use " +
+      "Node.js 24 or later. For more information see " +
       "https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html.",
   );
 }
 
-/** `folder/module.object.function` -> folder, module, path of the function in it. */
+/** Split `folder/module.object.function` into folder, module, and `object.function`. */
 function partsOf(handler) {
   if (handler.includes("..")) {
     throw new MalformedHandlerName(
-      `'${handler}' is not a valid handler name. Use absolute paths when specifying root directories in handler names.`,
+      `'${handler}' is not a valid handler name. Use absolute paths when specifying root ` +
+        "directories in handler names.",
     );
   }
   const base = path.basename(handler);
@@ -337,7 +379,7 @@ function partsOf(handler) {
   return [handler.substring(0, handler.indexOf(base)), match[1], match[2]];
 }
 
-/** Whether a .js file is an ES module by the nearest package.json above it. */
+/** Whether the nearest package.json makes the .js files of a folder ES modules. */
 function isModule(folder) {
   if (folder.endsWith("/node_modules")) return false;
   const file = path.join(folder, "/package.json");
@@ -345,72 +387,98 @@ function isModule(folder) {
     try {
       return JSON.parse(fs.readFileSync(file))?.type === "module";
     } catch (error) {
-      console.warn(`${file} cannot be read, it will be ignored for ES module detection purposes.`, error);
+      console.warn(
+        `${file} cannot be read, it will be ignored for ES module detection purposes.`,
+        error,
+      );
       return false;
     }
   }
   return folder !== "/" && isModule(path.resolve(folder, ".."));
 }
 
-/** Have stack traces name TypeScript's lines where a source map says them. */
+/** Let stack traces show the lines of TypeScript files, if there is a source map. */
 function useSourceMaps(stem) {
-  const files = [".js", ".mjs", ".cjs"].map((extension) => stem + extension).filter((file) => fs.existsSync(file));
-  const mapped = (file) => fs.existsSync(`${file}.map`) || fs.readFileSync(file).lastIndexOf("\n//# sourceMappingURL=") >= 0;
-  if (files.some(mapped)) process.setSourceMapsEnabled(true);
+  for (const file of [`${stem}.js`, `${stem}.mjs`, `${stem}.cjs`]) {
+    if (fs.existsSync(file) && hasSourceMap(file)) {
+      process.setSourceMapsEnabled(true);
+      return;
+    }
+  }
 }
 
+function hasSourceMap(file) {
+  if (fs.existsSync(`${file}.map`)) return true;
+  return fs.readFileSync(file).lastIndexOf("\n//# sourceMappingURL=") >= 0;
+}
+
+/** Import the handler's module. The order of the attempts is that of the managed runtime. */
 async function importModule(root, folder, name) {
   const stem = path.resolve(root, folder, name);
   const required = (file) => (fs.existsSync(file) ? require(file) : undefined);
-  const imported = async (file) => (fs.existsSync(file) ? await import(pathToFileURL(file).href) : undefined);
+  const imported = async (file) => {
+    if (!fs.existsSync(file)) return undefined;
+    return await import(pathToFileURL(file).href);
+  };
   useSourceMaps(stem);
   const bare = required(stem);
   if (bare) return bare;
-  const esm = fs.existsSync(`${stem}.js`) && isModule(path.dirname(stem));
+  const isEsModule = fs.existsSync(`${stem}.js`) && isModule(path.dirname(stem));
   return (
-    (esm ? await imported(`${stem}.js`) : required(`${stem}.js`)) ||
+    (isEsModule ? await imported(`${stem}.js`) : required(`${stem}.js`)) ||
     (await imported(`${stem}.mjs`)) ||
     required(`${stem}.cjs`) ||
     require(require.resolve(name, { paths: [root, folder] }))
   );
 }
 
-/** Where a syntax error is. Of an ES module's, Node tells only on its way out, so another one is asked. */
+/**
+ * Return the lines that show where a syntax error is.
+ *
+ * The stack of an ES module's error does not contain its place. Node.js writes the place only when
+ * it ends with that error, so another Node.js is asked to check the file.
+ */
 function placeOf(error, stem) {
   const lines = linesOf(error.stack);
-  const file = [".mjs", ".js"].map((extension) => stem + extension).find((each) => fs.existsSync(each));
+  const file = [`${stem}.mjs`, `${stem}.js`].find((each) => fs.existsSync(each));
   if (!lines[0].startsWith(error.name) || !file) return lines;
   const checked = spawnSync(process.execPath, ["--check", file], { encoding: "utf8" });
   return checked.status ? linesOf(checked.stderr.split("\n\n")[0]) : lines;
 }
 
+/** Import the handler, or throw an error with a name of the Runtime API. */
 async function load(root, handler) {
   const [folder, name, inside] = partsOf(handler);
-  let found;
+  let module;
   try {
-    found = await importModule(root, folder, name);
+    module = await importModule(root, folder, name);
   } catch (error) {
     if (error instanceof SyntaxError) {
       const fault = new UserCodeSyntaxError(error);
-      fault.stack = [`${fault.name}: ${fault.message}`, ...placeOf(error, path.resolve(root, folder, name))].join("\n");
+      const place = placeOf(error, path.resolve(root, folder, name));
+      fault.stack = [`${fault.name}: ${fault.message}`, ...place].join("\n");
       throw fault;
     }
     if (error.code === "MODULE_NOT_FOUND") throw new ImportModuleError(withoutSelf(String(error)));
     throw error;
   }
-  const value = inside.split(".").reduce((within, key) => within && within[key], found);
-  if (!value) throw new HandlerNotFound(`${handler} is undefined or not exported`);
-  if (typeof value !== "function") throw new HandlerNotFound(`${handler} is not a function`);
-  if (value[STREAMING]) refuseStreaming();
-  refuseCallbacks(value);
-  return value;
+  let found = module;
+  for (const key of inside.split(".")) {
+    found = found && found[key];
+  }
+  if (!found) throw new HandlerNotFound(`${handler} is undefined or not exported`);
+  if (typeof found !== "function") throw new HandlerNotFound(`${handler} is not a function`);
+  if (found[STREAMING]) refuseStreaming();
+  refuseCallbacks(found);
+  return found;
 }
 
 // Invocations
 
 const nothing = () => {};
-let whenIdle = nothing; // what is to happen once the event loop has nothing left to do
-let onCrash = nothing; // who is told when the process has to end, and how
+let whenIdle = nothing; // called when the event loop has nothing left to do
+let onCrash = nothing; // called with the error when the process has to end
+let freezesTime = false; // whether the remaining time stays what it was at an invocation's start
 
 function headerJson(text, name) {
   if (text === undefined) return undefined;
@@ -421,22 +489,23 @@ function headerJson(text, name) {
   }
 }
 
-let freezesTime = false;
-
-/** What `terralive start --debug` asks for: let debuggers in, and wait for one. */
-function letDebuggerIn(wanted) {
+/** Let debuggers attach, and wait for one, as `terralive start --debug` asks. */
+function openDebugPort(wanted) {
   freezesTime = wanted.freeze_time;
   inspector.open(wanted.port, "127.0.0.1");
   if (wanted.wait) inspector.waitForDebugger();
 }
 
-/** What the context object says of the invocation and the function; also sets the trace id. */
-function facts(headers) {
+function setTraceId(traceId) {
+  if (traceId) process.env._X_AMZN_TRACE_ID = traceId;
+  else delete process.env._X_AMZN_TRACE_ID;
+}
+
+/** Return the properties of the context object that describe the invocation and the function. */
+function contextProperties(headers) {
   const deadline = headers["lambda-runtime-deadline-ms"];
   const start = Date.now();
   const { env } = process;
-  if (headers["lambda-runtime-trace-id"]) env._X_AMZN_TRACE_ID = headers["lambda-runtime-trace-id"];
-  else delete env._X_AMZN_TRACE_ID;
   return {
     functionVersion: env.AWS_LAMBDA_FUNCTION_VERSION,
     functionName: env.AWS_LAMBDA_FUNCTION_NAME,
@@ -452,10 +521,10 @@ function facts(headers) {
   };
 }
 
-/** The ways in which a handler can answer one invocation; only the first answer counts. */
+/** Return the ways in which a handler can answer one invocation. Only the first answer counts. */
 function answers(api, id, goOn) {
   let answered = false;
-  let waits = true;
+  let waits = true; // context.callbackWaitsForEmptyEventLoop
 
   const fail = (thrown) => {
     logError("Invoke Error", thrown);
@@ -464,22 +533,25 @@ function answers(api, id, goOn) {
   };
   const succeed = (result) => {
     if (answered) {
-      console.error("Invocation has already been reported as done. Cannot call complete more than once per invocation.");
+      console.error(
+        "Invocation has already been reported as done. " +
+          "Cannot call complete more than once per invocation.",
+      );
       return;
     }
     answered = true;
     api.respond(id, result);
     goOn();
   };
-  const given = (error) => error !== undefined && error !== null;
+  const isGiven = (error) => error !== undefined && error !== null;
   const done = (error, result) => {
     whenIdle = nothing;
-    if (given(error)) fail(error);
+    if (isGiven(error)) fail(error);
     else succeed(result);
   };
   const callback = (error, result) => {
     whenIdle = nothing;
-    if (given(error)) fail(error);
+    if (isGiven(error)) fail(error);
     else if (!waits) succeed(result);
     else whenIdle = () => setImmediate(() => succeed(result));
   };
@@ -488,7 +560,8 @@ function answers(api, id, goOn) {
   const once = (answer) => (...args) => {
     if (finished) return;
     answer(...args);
-    finished = true; // not before: an answer that cannot be written may be followed by its error
+    // Not before: if an answer cannot be written, the error may follow it.
+    finished = true;
   };
   return {
     callback: once(callback),
@@ -500,7 +573,7 @@ function answers(api, id, goOn) {
         waits = value;
       },
       succeed: once((result) => done(null, result)),
-      fail: once((error) => done(given(error) ? error : "handled")),
+      fail: once((error) => done(isGiven(error) ? error : "handled")),
       done: once(done),
     },
     never() {
@@ -511,7 +584,11 @@ function answers(api, id, goOn) {
   };
 }
 
-/** Asks, calls, answers. Its name and its method show in stack traces, as `Runtime.handler`. */
+/**
+ * Gets invocations, calls the handler and answers.
+ *
+ * Stack traces show the names of this class and of its property, as `Runtime.handler`.
+ */
 class Runtime {
   constructor(api, handler) {
     this.api = api;
@@ -519,7 +596,9 @@ class Runtime {
   }
 
   goOn() {
-    setImmediate(() => this.handleOne().catch((error) => crash("Uncaught Exception", error, 129)));
+    setImmediate(() => {
+      this.handleOne().catch((error) => crash("Uncaught Exception", error, 129));
+    });
   }
 
   async handleOne() {
@@ -530,28 +609,34 @@ class Runtime {
     try {
       onCrash = (error) => this.api.fail(id, error);
       whenIdle = never;
-      const result = this.handler(JSON.parse(body), Object.assign(context, facts(headers)), callback);
-      if (typeof result?.then === "function") result.then(context.succeed, context.fail).catch(context.fail);
+      const event = JSON.parse(body);
+      setTraceId(headers["lambda-runtime-trace-id"]);
+      Object.assign(context, contextProperties(headers));
+      const result = this.handler(event, context, callback);
+      if (typeof result?.then === "function") {
+        result.then(context.succeed, context.fail).catch(context.fail);
+      }
     } catch (error) {
       callback(error);
     }
   }
 }
 
-function crash(what, error, status) {
-  logError(what, error);
+function crash(title, error, status) {
+  logError(title, error);
   onCrash(error);
   process.exit(status);
 }
 
 async function main(handlerName, debug) {
   setUpLogging();
-  if (debug) letDebuggerIn(JSON.parse(debug));
+  if (debug) openDebugPort(JSON.parse(debug));
   const api = await RuntimeApi.connect(process.env.AWS_LAMBDA_RUNTIME_API);
   onCrash = (error) => api.failInit(error);
   process.on("uncaughtException", (error) => crash("Uncaught Exception", error, 129));
   process.on("unhandledRejection", (reason, promise) => {
-    crash("Unhandled Promise Rejection", new UnhandledPromiseRejection(reason, promise), 128);
+    const error = new UnhandledPromiseRejection(reason, promise);
+    crash("Unhandled Promise Rejection", error, 128);
   });
   process.on("beforeExit", () => whenIdle());
   globalThis.awslambda = {
