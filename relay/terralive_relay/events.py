@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+from terralive_stub.shared.json_documents import Json
+from terralive_stub.shared.timestamps import format_datetime
 
 
 def _now() -> datetime:
@@ -39,11 +40,7 @@ class Event:
 
         `at` is in RFC 3339 format with milliseconds. Fields that are None are left out.
         """
-        utc = self.at.astimezone(UTC)
-        document: dict[str, Json] = {
-            "type": self.type,
-            "at": utc.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        }
+        document: dict[str, Json] = {"type": self.type, "at": format_datetime(self.at)}
         for item in fields(self):
             value = getattr(self, item.name)
             if item.name != "at" and value is not None:
@@ -67,7 +64,7 @@ class ConnectionChanged(Event):
 
     Attributes:
         state: the new state.
-        reason: cause of the change; with `refused` and `taken-over`, the person who holds the stage.
+        reason: cause of the change; with `refused` and `taken-over`, the holder of the stage.
         retry_in_s: with `lost`, seconds until the next attempt to connect.
     """
 

@@ -1,7 +1,4 @@
-"""`terralive init`.
-
-A first terralive.toml, launch configurations for breakpoints, or a stub image's Dockerfile.
-"""
+"""`terralive init`: write a first terralive.toml, launch configurations for VS Code, or a Dockerfile."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from terralive_terraform.artifacts import STUB_IMAGE, write_stub_image
 from terralive_terraform.runs.environment import terraform_environment
 
 _FIRST: Final = """\
-# What differs from the rule; every setting is in terralive's docs/CONFIGURATION.md.
+# Settings of terralive. All of them are in terralive's docs/CONFIGURATION.md.
 app = "{app}"
 # stage = "dev-{{user}}"
 
@@ -37,43 +34,45 @@ _BUILDING: Final = """\
   docker push {image}
   [stub_image]
   x86_64 = "{image}"
-More about it: docs/CONFIGURATION.md, "Functions that are container images"."""
+Read more in docs/CONFIGURATION.md, "Functions that are container images"."""
 
 
 def run(config: Config, ui: Ui, *, vscode: bool = False, stub_image: Path | None = None) -> int:
-    """Write what is missing, and nothing over what is there but what terralive itself has written."""
+    """Write files that are missing; replace no file that terralive has not written itself."""
     if stub_image is not None:
         return _stub_image(stub_image, ui)
     config.require_program()
     if vscode:
         return _vscode(config, ui)
+    return _first_configuration(config, ui)
+
+
+def _first_configuration(config: Config, ui: Ui) -> int:
     file = config.project / FILE
     if file.exists():
-        ui.emit(Message(message=f"{file} is there already; it stays as it is."))
+        ui.emit(Message(message=f"{file} exists already. It was not changed."))
         return 0
     file.write_text(_FIRST.format(app=config.app), "utf-8")
-    ui.emit(
-        Message(
-            message=f"Written: {file}. `terralive plan` shows which functions would become live."
-        )
-    )
+    text = f"{file} is written. `terralive plan` shows which functions would become live."
+    ui.emit(Message(message=text))
     return 0
 
 
 def _stub_image(folder: Path, ui: Ui) -> int:
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "terralive_stub").is_dir():
+    has_files = folder.is_dir() and any(folder.iterdir())
+    if has_files and not (folder / "terralive_stub").is_dir():
         raise ConfigurationError(
             "folder-not-empty",
             f"{folder} holds other files.",
-            hint="Give a folder for the stub's image alone: `terralive init --stub-image stub-image`.",
+            hint="Name a folder for the stub's image only: "
+            "`terralive init --stub-image stub-image`.",
         )
-    kept = "" if write_stub_image(folder) else " (its Dockerfile stays as it is)"
-    how = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
-    ui.emit(
-        Message(
-            message=f"Written: {folder}{kept}. Build it, push it, and name it in terralive.toml:\n{how}"
-        )
-    )
+    kept = ""
+    if not write_stub_image(folder):
+        kept = " (its Dockerfile was not changed)"
+    commands = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
+    text = f"{folder} is written{kept}. Build the image, push it, and name it in terralive.toml:"
+    ui.emit(Message(message=f"{text}\n{commands}"))
     return 0
 
 
@@ -83,21 +82,19 @@ def _vscode(config: Config, ui: Ui) -> int:
     with app_of(config).prepared(None, work, terraform_environment(environment, work)) as prepared:
         mapped = map_functions(config, prepared.functions)
         ports = ports_of(prepared.functions, mapped.code.values())
-    wanted = [
-        vs_code.attaching(code, ports[code.address], config.project)
-        for code in mapped.code.values()
-        if code.address in ports
-    ]
+    wanted = []
+    for code in mapped.code.values():
+        if code.address in ports:
+            wanted.append(vs_code.attaching(code, ports[code.address], config.project))
     file = config.project / ".vscode" / "launch.json"
-    before = file.read_text("utf-8") if file.exists() else ""
+    before = ""
+    if file.exists():
+        before = file.read_text("utf-8")
     after = vs_code.merged(before, wanted, file)
     if after != before:
         file.parent.mkdir(exist_ok=True)
         write_atomically(file, after.encode())
     names = ", ".join(str(item["name"]) for item in wanted) or "no function can be debugged"
-    ui.emit(
-        Message(
-            message=f"{file}: {names}. Start with `terralive start --debug FUNCTION`, then attach."
-        )
-    )
+    text = f"{file}: {names}. Run `terralive start --debug FUNCTION`, then attach in VS Code."
+    ui.emit(Message(message=text))
     return 0

@@ -1,8 +1,8 @@
 """Kinds of values that a setting can have: conversion from TOML, from text, and completion.
 
 A kind converts what the user wrote in terralive.toml (`from_toml`) or in an environment variable
-(`from_text`). `complete` then makes the final value: it fills placeholders and makes paths absolute.
-Each of them raises WrongValueError for a value that is not allowed.
+(`from_text`). `complete` then makes the final value: it fills placeholders and makes paths
+absolute. Each of them raises WrongValueError for a value that is not allowed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reads a TOML table key by key and collects every mistake, so that a user sees all of them at once.
+"""Reads a TOML table key by key and collects every mistake, for a user to see all at once.
 
 Each mistake names its place, the problem, and the closest known name for a typing error. This
 module knows no setting of terralive's; `kinds.py` converts the values.

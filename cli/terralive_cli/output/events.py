@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
-from terralive_relay.events import Event, Json
+from terralive_relay.events import Event
+from terralive_stub.shared.json_documents import Json
 
 
 class Emit(Protocol):
@@ -25,7 +26,7 @@ class Emit(Protocol):
 
 
 class StepState(StrEnum):
-    """Where one step of Terraform's stands."""
+    """State of one step of Terraform."""
 
     STARTED = "started"
     PROGRESS = "progress"
@@ -38,14 +39,15 @@ class TerraformProgress(Event):
     """Progress of Terraform.
 
     Attributes:
-        phase: which part of the work: `debug-stack`, `app`, `restore`, `destroy`, …
+        phase: part of the work: `debug-stack`, `app`, `restore`, `destroy`, …
         action: `init`, `synth`, `plan`, `apply`, `note`; for one resource (`address` is set)
             `create`, `update`, `delete`, `replace`, `read`; and one that ends the phase: `complete`
-            or `unchanged` (nothing was to do).
-        state: where that action stands.
+            or `unchanged` (nothing had to change).
+        state: state of the action.
+        address: Terraform address of the resource; "" if the action is about no single resource.
         message: a sentence for the terminal.
-        total: with `plan` done: how many resources will change.
-        elapsed_s: seconds since the action (or, with `complete`, the phase) began.
+        total: with `plan` done: number of resources that will change.
+        elapsed_s: seconds since the start of the action (or, with `complete`, of the phase).
     """
 
     type = "stack"
@@ -60,10 +62,16 @@ class TerraformProgress(Event):
 
 @dataclass(frozen=True, slots=True)
 class LiveFunction:
-    """A function that runs here; `path` is its local code root.
+    """A function that runs here, as events show it.
 
-    `debug_port`: where a debugger attaches, on 127.0.0.1; `timeout_s`: what its deployed timeout is
-        raised to; 0: none.
+    Attributes:
+        name: name of the function on AWS; "" before its first deployment.
+        address: Terraform address.
+        runtime: its runtime (`python3.12`).
+        handler: its local handler.
+        path: folder of its local code.
+        debug_port: port on 127.0.0.1 to which a debugger attaches; 0 for none.
+        timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
     """
 
     name: str
@@ -77,9 +85,13 @@ class LiveFunction:
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
-    """What `plan` found.
+    """A plan that makes functions live.
 
-    The functions that would become live, and the ones that cannot, each with its reason.
+    Attributes:
+        stage: name of the stage.
+        functions: the functions that would become live.
+        refused: the functions that stay as they are, by address, each with the reason.
+        changes: number of resources that Terraform would change in the app.
     """
 
     type = "plan"
@@ -91,7 +103,7 @@ class PlanMade(Event):
 
 @dataclass(frozen=True, slots=True)
 class SandboxAccess:
-    """How to reach the sandbox."""
+    """Address and keys of the sandbox."""
 
     endpoint: str
     region: str
@@ -101,7 +113,15 @@ class SandboxAccess:
 
 @dataclass(frozen=True, slots=True)
 class Ready(Event):
-    """The functions are live: the next invocation runs here. `urls` answer now."""
+    """The functions are live: the next invocation runs here.
+
+    Attributes:
+        stage: name of the stage.
+        functions: the live functions; empty if a sandbox alone is ready.
+        outputs: outputs of the app, without sensitive ones.
+        urls: outputs that are URLs, as they answer from this machine.
+        sandbox: the sandbox that the stage is in; None on AWS.
+    """
 
     type = "ready"
     stage: str
@@ -113,7 +133,13 @@ class Ready(Event):
 
 @dataclass(frozen=True, slots=True)
 class Failed(Event):
-    """What ended the command."""
+    """The error that ended the command.
+
+    Attributes:
+        reference: kebab-case name of the error.
+        message: what is wrong, and where.
+        hint: what to do next.
+    """
 
     type = "error"
     reference: str
@@ -123,9 +149,12 @@ class Failed(Event):
 
 @dataclass(frozen=True, slots=True)
 class Stopped(Event):
-    """The relay has stopped.
+    """The command has stopped, as the user or the sandbox wanted.
 
-    `live`: the functions are still stubs. `message` says what that means and what to do.
+    Attributes:
+        stage: name of the stage.
+        live: true if the functions are still stubs.
+        message: what that means, and what to do next.
     """
 
     type = "stopped"
@@ -136,7 +165,7 @@ class Stopped(Event):
 
 @dataclass(frozen=True, slots=True)
 class Message(Event):
-    """A plain sentence of a command's (`Nothing to restore`)."""
+    """A sentence for the user (`Nothing to restore`)."""
 
     type = "note"
     message: str

@@ -22,7 +22,7 @@ def test_init_writes_a_configuration_that_holds_and_never_writes_over_one(
     assert written.splitlines()[1] == 'app = "orders"'
     assert main(["init", "--project", str(folder)]) == 0
     assert (folder / "terralive.toml").read_text("utf-8") == written
-    assert "stays as it is" in capsys.readouterr().out
+    assert "It was not changed" in capsys.readouterr().out
 
 
 def test_launch_configurations_are_written_once_and_terraform_files_stay_alone(
@@ -51,7 +51,7 @@ def test_what_the_stubs_image_is_built_from_is_written_again_but_never_among_oth
     assert "docker buildx build" in capsys.readouterr().out
     (folder / "Dockerfile").write_text("FROM our/python")
     assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
-    assert "Dockerfile stays as it is" in capsys.readouterr().out
+    assert "its Dockerfile was not changed" in capsys.readouterr().out
     assert (folder / "Dockerfile").read_text() == "FROM our/python"
     own.mkdir()
     (own / "Dockerfile").write_text("FROM scratch")

@@ -1,4 +1,4 @@
-"""The format `plain`: lines of text for files, CI and screen readers, without colours and cursor."""
+"""The format `plain`: lines of text for files, CI and screen readers, without colours."""
 
 from __future__ import annotations
 
