@@ -40,7 +40,7 @@ from terralive_stub.protocol.transport_events import (
     TextReceived,
     TransportEvent,
 )
-from terralive_stub.stub.transport import send_text, socket_options
+from terralive_stub.stub.transport import HANDSHAKE_REFUSED, send_text, socket_options
 
 # The timeout must be shorter than the interval.
 PING_INTERVAL_SECONDS: Final = 20
@@ -52,7 +52,6 @@ UNACKNOWLEDGED_SECONDS: Final = 10
 BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)
 # After a connection that lasted so long, the waits start anew.
 STEADY_SECONDS: Final = 30.0
-_HANDSHAKE_REFUSED: Final = frozenset({401, 403})
 _BODY_CHARACTERS: Final = 300
 _NORMAL_CLOSURE: Final = b"\x03\xe8"  # close code 1000
 _log = logging.getLogger("terralive.relay")
@@ -417,7 +416,7 @@ class _Connection:
         if not isinstance(error, WebSocketBadStatusException):
             self._set_reason(_describe(error))
             return
-        self.handshake_refused = error.status_code in _HANDSHAKE_REFUSED
+        self.handshake_refused = error.status_code in HANDSHAKE_REFUSED
         body = (error.resp_body or b"").decode(errors="replace")[:_BODY_CHARACTERS]
         self._set_reason(f"HTTP {error.status_code} {body}".strip())
 

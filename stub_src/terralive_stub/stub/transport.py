@@ -26,7 +26,8 @@ from terralive_stub.protocol.transport_events import Closed, TextReceived, Trans
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit includes the frame's header (at most 14 bytes, RFC 6455 section 5.2).
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
-_REFUSED: Final = frozenset({401, 403})
+# The HTTP statuses with which API Gateway refuses a caller.
+HANDSHAKE_REFUSED: Final = frozenset({401, 403})
 # API Gateway counts as gone if TCP acknowledges nothing, or takes nothing, for this long.
 _UNACKNOWLEDGED_SECONDS: Final = 5
 _NO_STATUS_RECEIVED: Final = 1005  # RFC 6455, section 7.1.5
@@ -114,7 +115,7 @@ class Connection:
                 enable_multithread=True,
             )
         except WebSocketBadStatusException as error:
-            if error.status_code in _REFUSED:
+            if error.status_code in HANDSHAKE_REFUSED:
                 body = (error.resp_body or b"").decode(errors="replace")
                 raise HandshakeRefusedError(
                     f"API Gateway refused the connection (HTTP {error.status_code}): "

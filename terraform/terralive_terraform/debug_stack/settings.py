@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from terralive_stub.broker.leases import ApiStage
 from terralive_terraform.documents import Json
 
-STUB_STAGE: Final = "stub"
-RELAY_STAGE: Final = "relay"
+STUB_STAGE: Final = str(ApiStage.STUB)
+RELAY_STAGE: Final = str(ApiStage.RELAY)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (role names) and
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html (function names): 64
 # characters
