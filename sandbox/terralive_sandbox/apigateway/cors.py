@@ -60,6 +60,7 @@ class Cors:
         for allowed in self.allow_origins:
             scheme, wildcard, _ = allowed.lower().partition("*")  # `https://*`
             if asked == allowed.lower() or (wildcard and asked.startswith(scheme)):
+                # The browser compares the answer with its own spelling of the origin.
                 return origin
         return None
 
@@ -96,6 +97,7 @@ class Cors:
             headers: the headers of the function's response.
             preflight_method: the method that a preflight asks for, if the request is one.
         """
+        # Once an API has a CORS configuration, API Gateway ignores the function's CORS headers.
         own = [(name, value) for name, value in headers if not name.lower().startswith(_PREFIX)]
         if preflight_method:
             return [*own, *self.preflight(origin, preflight_method)]

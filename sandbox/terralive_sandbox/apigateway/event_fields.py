@@ -72,6 +72,7 @@ def forwarded_headers(
         lowered = name.lower()
         if lowered not in _REPLACED and lowered not in dropped:
             headers.append((name, value))
+    # The client's own list comes first: a proxy adds the address that it has seen.
     forwarded_for = request.source_ip
     client = request.header("x-forwarded-for")
     if client:
@@ -89,6 +90,7 @@ def forwarded_headers(
 
 def trace_id(request_id: str, now: float) -> str:
     """Return an X-Ray trace id. One request always gets the same one."""
+    # A digest, so that the event and the response's header agree without keeping the id.
     digest = hashlib.sha256(request_id.encode()).hexdigest()
     return f"Root=1-{int(now):08x}-{digest[:24]}"
 
@@ -193,5 +195,6 @@ def body_fields(body: bytes, *, text: bool) -> tuple[str | None, bool]:
         try:
             return body.decode(), False
         except UnicodeDecodeError:
+            # JSON has no place for such bytes, whatever the content type says.
             pass
     return base64.b64encode(body).decode(), True

@@ -69,6 +69,7 @@ class FunctionUrls:
         )
         cors = _cors_of(url)
         origin = request.header("origin")
+        # Lambda answers a preflight itself, without the function and for any caller.
         if cors is not None and request.method == "OPTIONS" and origin:
             preflight_method = request.header("access-control-request-method")
             return 200, cors.preflight(origin, preflight_method), b""
@@ -99,6 +100,7 @@ class FunctionUrls:
         caller: Caller | None,
     ) -> Response:
         request_id = str(uuid.uuid4())
+        # AWS names no account for a caller that it does not know.
         account = ACCOUNT
         if caller is None:
             account = "anonymous"
@@ -149,6 +151,7 @@ class FunctionUrls:
             except sigv4.SignatureError as error:
                 raise _ForbiddenError(error.message) from error
             principals = identity.principals(caller)
+        # Both actions have to be allowed, each by the caller's policies or by the function's.
         for action in _ACTIONS:
             by_identity = Decision.NEUTRAL
             if caller is not None:

@@ -81,6 +81,7 @@ class DeployedStage:
     @property
     def routes(self) -> dict[str, Route]:
         """The API's routes by their keys."""
+        # A copy: the control plane's thread may add a route in the meantime.
         return {route.route_key: route for route in list(self.api.routes.values())}
 
     @property
@@ -186,7 +187,9 @@ class Gateway:
         has_mappings = integration.request_parameters or integration.response_parameters
         if deployed.api.protocol_type == "HTTP" and has_mappings:
             raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
+        # A configured timeout can shorten the wait, not lengthen it.
         milliseconds = int(integration.timeout_in_millis or limit * 1000)
+        # Resource policies name a route without the space of its key: `…/GET/pets`.
         route_path = route.route_key.replace(" ", "")
         function_integration = FunctionIntegration(
             uri=with_stage_variables(integration.integration_uri or "", deployed.variables),
@@ -227,6 +230,7 @@ class Gateway:
             why = f"{arn} took longer than {integration.seconds} s"
             raise IntegrationError(Failure.TIMED_OUT, why) from error
         if result.function_error:
+            # The log gets the error; the client gets API Gateway's own text.
             text = result.body.decode("utf-8", "replace")[:500]
             raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
         try:
@@ -239,6 +243,7 @@ class Gateway:
         self, function: LambdaFunction, arn: str, integration: FunctionIntegration
     ) -> None:
         """Raise IntegrationError unless API Gateway may invoke the function."""
+        # With a role, the role's policies decide alone, as for any caller of Lambda.
         if integration.credentials:
             documents = identity.role_documents(integration.credentials)
             asked = AccessRequest("lambda:InvokeFunction", (arn,))

@@ -141,6 +141,7 @@ def event_v2(
     headers: dict[str, str] = {}
     cookies: list[str] = []
     for name, value in _lowered_headers(request, api.domain, request_id, now):
+        # Format 2.0 has cookies in a list of their own and joins the values of a header.
         if name == "cookie":
             cookies += _cookies(value)
         elif name in headers:

@@ -203,11 +203,13 @@ def event(
         request, api.domain, request_id, now, _DROPPED
     ):
         headers.append((_CAPITALIZED.get(name.lower(), name), value))
+    # API Gateway takes a body without a content type for JSON.
     content_type = request.header("content-type") or "application/json"
     body: str | None
     if _is_binary(content_type, binary_types):
         body, encoded = event_fields.body_fields(request.body, text=False)
     else:
+        # The body is text for the function, so bytes that are not UTF-8 are lost.
         body, encoded = request.body.decode("utf-8", "replace") or None, False
     return {
         **event_fields.format_1_fields(request, api, headers, called.parameters),

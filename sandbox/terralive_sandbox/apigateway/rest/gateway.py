@@ -98,6 +98,7 @@ class RestGateway:
             api, stage = self._deployed(api_id, stage_name)
             rest_events.check_size(request)
             match = rest_events.match_resource(_resources(api), request.method, request.path)
+            # An unknown path gets the answer of an unsigned request, as on AWS.
             if match is None:
                 raise rest_events.missing_token()
             method = api.resources[match.resource.id].resource_methods[match.method]
@@ -166,6 +167,7 @@ class RestGateway:
             principals = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
             asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
             by_identity = decide(caller.documents, asked)
+        # A public method of an API without a policy has nothing to decide.
         elif not resource_policies:
             return None
         asked = AccessRequest("execute-api:Invoke", (arn,), principals, context)
@@ -204,7 +206,9 @@ class RestGateway:
             extended_id=call.extended_id,
             now=time.time(),
         )
+        # The source ARN has the method as it is declared: ANY stays ANY.
         method_path = f"{stage.name}/{call.match.method}{call.match.resource.path}"
+        # A configured timeout can shorten the wait, not lengthen it.
         milliseconds = int(integration.timeout_in_millis or INTEGRATION_SECONDS * 1000)
         function_integration = FunctionIntegration(
             uri=with_stage_variables(integration.uri, variables),

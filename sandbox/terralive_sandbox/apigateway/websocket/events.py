@@ -166,6 +166,7 @@ def disconnect_event(
     connection: Connection, code: int, reason: str, request_id: str, now: float
 ) -> dict[str, object]:
     """Return the event of `$disconnect` with the close code and reason."""
+    # The connection is over, so there is no request whose headers these could be.
     headers = {"Host": connection.domain, "x-api-key": "", "X-Forwarded-For": "", "x-restapi": ""}
     context = _context(connection, "$disconnect", "DISCONNECT", request_id, now)
     context |= {"disconnectStatusCode": code, "disconnectReason": reason}
@@ -227,7 +228,7 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether `$connect` accepts the connection."""
+        """Tell whether `$connect` accepts the connection."""
         return self.status in _SUCCESS
 
 

@@ -166,12 +166,12 @@ class Socket(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """Whether messages can be sent."""
+        """Tell whether messages can be sent."""
         return self._open and self._core.state is State.OPEN
 
     @property
     def has_room(self) -> bool:
-        """Whether the client has read enough of what it was sent."""
+        """Tell whether the client has read enough of what it was sent."""
         return self._transport.get_write_buffer_size() <= _UNREAD_BYTES
 
     def send(self, text: bytes) -> None:
