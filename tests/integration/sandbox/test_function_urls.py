@@ -45,13 +45,21 @@ def allow(aws: Aws, arn: str, auth_type: str, principal: str, qualifier: str = "
     """Both permissions that a function URL needs since October 2025."""
     where = {"Qualifier": qualifier} if qualifier else {}
     aws.lambda_.add_permission(
-        FunctionName=arn, StatementId=unique("url"), Action="lambda:InvokeFunctionUrl", Principal=principal,
-        FunctionUrlAuthType=auth_type, **where,  # type: ignore[arg-type] # a literal of the stubs
-    )  # fmt: skip
+        FunctionName=arn,
+        StatementId=unique("url"),
+        Action="lambda:InvokeFunctionUrl",
+        Principal=principal,
+        FunctionUrlAuthType=auth_type,
+        **where,  # type: ignore[arg-type] # a literal of the stubs
+    )
     aws.lambda_.add_permission(
-        FunctionName=arn, StatementId=unique("url"), Action="lambda:InvokeFunction", Principal=principal,
-        InvokedViaFunctionUrl=True, **where,  # type: ignore[arg-type]
-    )  # fmt: skip
+        FunctionName=arn,
+        StatementId=unique("url"),
+        Action="lambda:InvokeFunction",
+        Principal=principal,
+        InvokedViaFunctionUrl=True,
+        **where,  # type: ignore[arg-type]
+    )
 
 
 def signed(aws: Aws, url: str, service: str = "lambda", keys: Sequence[str] = ()) -> dict[str, str]:
@@ -127,8 +135,9 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
 def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
     arn = aws.function(ECHO)
     url = local_url(
-        aws.info, aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")["FunctionUrl"]
-    )  # fmt: skip
+        aws.info,
+        aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="NONE")["FunctionUrl"],
+    )
     aws.lambda_.add_permission(
         FunctionName=arn,
         StatementId="one",
@@ -146,9 +155,15 @@ def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
 def test_cors_of_a_url_answers_preflights_and_covers_the_functions_own_headers(aws: Aws) -> None:
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(
-        FunctionName=arn, AuthType="NONE",
-        Cors={"AllowOrigins": ["https://a.example"], "AllowMethods": ["POST"], "AllowHeaders": ["x-b"], "MaxAge": 60},
-    )  # fmt: skip
+        FunctionName=arn,
+        AuthType="NONE",
+        Cors={
+            "AllowOrigins": ["https://a.example"],
+            "AllowMethods": ["POST"],
+            "AllowHeaders": ["x-b"],
+            "MaxAge": 60,
+        },
+    )
     allow(aws, arn, "NONE", "*")
     url = local_url(aws.info, made["FunctionUrl"])
     asked = {"origin": "https://a.example", "access-control-request-method": "POST"}
@@ -207,16 +222,38 @@ def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None
     url = local_url(aws.info, made["FunctionUrl"]) + "path?a=1"
     event: dict[str, Any] = httpx.get(url, headers={**signed(aws, url), "cookie": "a=b"}).json()
     assert set(event) - {"id", "arn"} == {
-        "version", "routeKey", "rawPath", "rawQueryString", "cookies", "headers", "queryStringParameters",
-        "requestContext", "isBase64Encoded",
-    }  # fmt: skip
+        "version",
+        "routeKey",
+        "rawPath",
+        "rawQueryString",
+        "cookies",
+        "headers",
+        "queryStringParameters",
+        "requestContext",
+        "isBase64Encoded",
+    }
     assert set(event["requestContext"]) == {
-        "accountId", "apiId", "authorizer", "domainName", "domainPrefix", "http", "requestId", "routeKey", "stage",
-        "time", "timeEpoch",
-    }  # fmt: skip
+        "accountId",
+        "apiId",
+        "authorizer",
+        "domainName",
+        "domainPrefix",
+        "http",
+        "requestId",
+        "routeKey",
+        "stage",
+        "time",
+        "timeEpoch",
+    }
     assert set(event["requestContext"]["authorizer"]["iam"]) == {
-        "accessKey", "accountId", "callerId", "cognitoIdentity", "principalOrgId", "userArn", "userId",
-    }  # fmt: skip
+        "accessKey",
+        "accountId",
+        "callerId",
+        "cognitoIdentity",
+        "principalOrgId",
+        "userArn",
+        "userId",
+    }
     assert set(event["requestContext"]["http"]) == {
         "method",
         "path",

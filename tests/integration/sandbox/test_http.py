@@ -143,9 +143,12 @@ def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
     aws.apis.update_api(
         ApiId=api,
         CorsConfiguration={
-            "AllowOrigins": ["https://a.example"], "AllowMethods": ["GET"], "AllowHeaders": ["x-b"], "MaxAge": 5,
+            "AllowOrigins": ["https://a.example"],
+            "AllowMethods": ["GET"],
+            "AllowHeaders": ["x-b"],
+            "MaxAge": 5,
         },
-    )  # fmt: skip
+    )
     origin = {"origin": "https://a.example"}
     preflight = {**origin, "access-control-request-method": "GET"}
     for path in ("/open", "/nowhere"):
@@ -201,12 +204,17 @@ def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told:
         ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
     ):
         aws.lambda_.add_permission(
-            FunctionName=told, StatementId=unique("url"), Action=action, Principal="*",
+            FunctionName=told,
+            StatementId=unique("url"),
+            Action=action,
+            Principal="*",
             **condition,
-        )  # fmt: skip
+        )
     for address in (
-        at(aws, aws.http_api(told, "$default"), "$default"), at(aws, rest.id, "dev"), local_url(aws.info, url),
-    ):  # fmt: skip
+        at(aws, aws.http_api(told, "$default"), "$default"),
+        at(aws, rest.id, "dev"),
+        local_url(aws.info, url),
+    ):
         parts = urlsplit(address)
         connection = HTTPConnection(parts.netloc, timeout=30)
         connection.connect()
@@ -229,9 +237,11 @@ def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
     api = aws.http_api(told, stage="dev")
     name = told.rpartition(":")[2]
     integration = aws.apis.create_integration(
-        ApiId=api, IntegrationType="AWS_PROXY", PayloadFormatVersion="1.0",
+        ApiId=api,
+        IntegrationType="AWS_PROXY",
+        PayloadFormatVersion="1.0",
         IntegrationUri=lambda_uri(aws, told.replace(name, "${stageVariables.fn}")),
-    )["IntegrationId"]  # fmt: skip
+    )["IntegrationId"]
     aws.apis.create_route(ApiId=api, RouteKey="GET /one/{x}", Target=f"integrations/{integration}")
     aws.apis.update_stage(ApiId=api, StageName="dev", StageVariables={"fn": name})
     event = httpx.get(at(aws, api, "dev", "/one/a?q=1&q=2")).json()
@@ -466,9 +476,12 @@ def test_a_mock_answers_preflights(aws: Aws, told: str) -> None:
         **where, type="MOCK", requestTemplates={"application/json": '{"statusCode": 200}'}
     )
     aws.rest.put_integration_response(
-        **where, statusCode="200",
-        responseParameters={"method.response.header.Access-Control-Allow-Origin": "'https://a.example'"},
-    )  # fmt: skip
+        **where,
+        statusCode="200",
+        responseParameters={
+            "method.response.header.Access-Control-Allow-Origin": "'https://a.example'"
+        },
+    )
     api.redeploy()
     answer = api.ask("OPTIONS", "/")
     assert (answer.status_code, answer.content) == (200, b"")

@@ -234,9 +234,11 @@ def test_connect_passes_the_functions_refusal_on(desk: Desk) -> None:
     assert refusal(desk.url(stage="nowhere")) == (403, "Forbidden")
     unpermitted = desk.another("$connect")
     desk.aws.lambda_.remove_permission(
-        FunctionName=desk.function, StatementId=json.loads(
-            desk.aws.lambda_.get_policy(FunctionName=desk.function)["Policy"])["Statement"][-1]["Sid"],
-    )  # fmt: skip
+        FunctionName=desk.function,
+        StatementId=json.loads(desk.aws.lambda_.get_policy(FunctionName=desk.function)["Policy"])[
+            "Statement"
+        ][-1]["Sid"],
+    )
     assert refusal(desk.url(api=unpermitted)) == (500, "Internal server error")
     # nothing can be posted yet: the function saw 410 and passed it on
     assert refusal(desk.url("post=1"))[0] == 410

@@ -10,10 +10,14 @@ from terralive_sandbox.apigateway.cors import Cors
 
 CORS = Cors.of(
     {
-        "allowOrigins": ["https://www.example.com", "http://*"], "allowMethods": ["GET", "POST"],
-        "allowHeaders": ["authorization"], "exposeHeaders": ["x-api-id"], "allowCredentials": True, "maxAge": 300,
+        "allowOrigins": ["https://www.example.com", "http://*"],
+        "allowMethods": ["GET", "POST"],
+        "allowHeaders": ["authorization"],
+        "exposeHeaders": ["x-api-id"],
+        "allowCredentials": True,
+        "maxAge": 300,
     }
-)  # fmt: skip
+)
 
 
 @pytest.mark.parametrize(

@@ -43,12 +43,16 @@ def ask_for(
         "/my/path",
         "parameter1=value1&parameter1=value2&parameter2=value",
         (
-            ("Header1", "value1"), ("Header2", "value1"), ("Header2", "value2"), ("Cookie", "cookie1; cookie2"),
-            ("User-Agent", "agent"), ("Content-Type", "text/plain"),
+            ("Header1", "value1"),
+            ("Header2", "value1"),
+            ("Header2", "value2"),
+            ("Cookie", "cookie1; cookie2"),
+            ("User-Agent", "agent"),
+            ("Content-Type", "text/plain"),
         ),
         str(sample_event["body"]).encode(),
         "192.0.2.1",
-    )  # fmt: skip
+    )
     assert callable(make)
     parameters = {"parameter1": "value1"} if sample_event.get("pathParameters") else {}
     event = make(asked, RouteMatch("$default", parameters), api, "id", NOW)
@@ -86,9 +90,15 @@ def test_the_event_of_format_2_is_the_published_one() -> None:
 
 
 ARRIVING = [
-    "content-length", "content-type", "host", "user-agent", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port",
+    "content-length",
+    "content-type",
+    "host",
+    "user-agent",
+    "x-amzn-trace-id",
+    "x-forwarded-for",
+    "x-forwarded-port",
     "x-forwarded-proto",
-]  # fmt: skip
+]
 
 
 def test_the_event_of_format_1_is_the_published_one() -> None:
@@ -121,9 +131,14 @@ def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
     assert isinstance(context, dict)
     assert event["rawPath"] == context["http"]["path"] == "/dev/a b/"
     assert context["authorizer"]["iam"] == {
-        "accessKey": "ASIA1", "accountId": "1", "callerId": "AROA1:f", "cognitoIdentity": None, "principalOrgId": None,
-        "userArn": "arn", "userId": "AROA1:f",
-    }  # fmt: skip
+        "accessKey": "ASIA1",
+        "accountId": "1",
+        "callerId": "AROA1:f",
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": "arn",
+        "userId": "AROA1:f",
+    }
     assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
     older = http_events.event_v1(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
     assert (older["path"], older["resource"], older["pathParameters"]) == (
@@ -213,8 +228,12 @@ def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
     }
     response = http_events.response_v1(json.dumps(answer).encode())
     assert [pair for pair in response.headers if pair[0] != "content-type"] == [
-        ("a", "1"), ("b", "x"), ("b", "y"), ("set-cookie", "a=1"), ("set-cookie", "b=2"),
-    ]  # fmt: skip
+        ("a", "1"),
+        ("b", "x"),
+        ("b", "y"),
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+    ]
     for malformed in ('"text"', '{"a": 1}', "null", ""):
         with pytest.raises(MalformedAnswerError):
             http_events.response_v1(malformed.encode())
@@ -314,10 +333,12 @@ def test_headers_and_cookies_of_an_answer_are_kept() -> None:
 
 TEXT = st.text(max_size=8)
 KEYS = st.lists(
-    st.tuples(st.sampled_from(["GET", "ANY", "POST", ""]), st.text("/{}+ab%", max_size=8)).map(" ".join)
+    st.tuples(st.sampled_from(["GET", "ANY", "POST", ""]), st.text("/{}+ab%", max_size=8)).map(
+        " ".join
+    )
     | st.just("$default"),
     max_size=4,
-)  # fmt: skip
+)
 HEADERS = st.lists(
     st.tuples(
         st.sampled_from(["Cookie", "cookie", "Content-Type", "Host", "X-Forwarded-For", "x"]), TEXT
@@ -335,9 +356,14 @@ ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries(
 
 
 REQUESTS = st.builds(
-    HttpRequest, st.sampled_from(["GET", "OPTIONS"]), st.text("/%ab{}é\udcff", max_size=12).map("/".__add__),
-    st.text("&=%+a;é", max_size=12), HEADERS.map(tuple), st.binary(max_size=8), st.just("192.0.2.1"),
-)  # fmt: skip
+    HttpRequest,
+    st.sampled_from(["GET", "OPTIONS"]),
+    st.text("/%ab{}é\udcff", max_size=12).map("/".__add__),
+    st.text("&=%+a;é", max_size=12),
+    HEADERS.map(tuple),
+    st.binary(max_size=8),
+    st.just("192.0.2.1"),
+)
 
 
 @given(KEYS, REQUESTS, st.sampled_from(["$default", "dev"]))

@@ -7,9 +7,17 @@ import pytest
 from terralive_sandbox.info import SandboxInfo, local_url
 
 INFO = SandboxInfo(
-    "http://127.0.0.1:1", "us-east-1", 1, "http://127.0.0.1:1/_sandbox/http/{api}/{stage}",
-    "ws://127.0.0.1:1/_sandbox/websocket/{api}/{stage}", "http://127.0.0.1:1/m/{api}/{stage}", "k", "s", "1", "i",
-)  # fmt: skip
+    "http://127.0.0.1:1",
+    "us-east-1",
+    1,
+    "http://127.0.0.1:1/_sandbox/http/{api}/{stage}",
+    "ws://127.0.0.1:1/_sandbox/websocket/{api}/{stage}",
+    "http://127.0.0.1:1/m/{api}/{stage}",
+    "k",
+    "s",
+    "1",
+    "i",
+)
 
 
 def test_public_addresses_map_to_loopback_and_others_stay() -> None:

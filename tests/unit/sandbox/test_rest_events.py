@@ -59,9 +59,13 @@ def test_the_event_is_the_published_one() -> None:
     }
     sent = tuple((name, value) for name, value in published["headers"].items() if name not in front)
     asked = HttpRequest(
-        "POST", "/hello/world", "name=me&multivalueName=you&multivalueName=me", sent,
-        str(published["body"]).encode(), "192.168.196.186",
-    )  # fmt: skip
+        "POST",
+        "/hello/world",
+        "name=me&multivalueName=you&multivalueName=me",
+        sent,
+        str(published["body"]).encode(),
+        "192.168.196.186",
+    )
     api = ApiContext(
         "gy415nuibc",
         "testStage",
@@ -234,9 +238,11 @@ def test_headers_that_are_the_gateways_are_remapped() -> None:
     given_headers = {"Date": "d", "WWW-Authenticate": "w", "Transfer-Encoding": "t", "X-A": "a"}
     headers = dict(answer(headers=given_headers, multiValueHeaders={"x-a": ["b"]}).headers)
     assert headers == {
-        "content-type": "application/json", "x-amzn-remapped-date": "d", "x-amzn-remapped-www-authenticate": "w",
+        "content-type": "application/json",
+        "x-amzn-remapped-date": "d",
+        "x-amzn-remapped-www-authenticate": "w",
         "x-a": "b",
-    }  # fmt: skip
+    }
 
 
 def test_refusals_are_api_gateways() -> None:
@@ -283,14 +289,22 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
     document = json.dumps(
         {
             "Statement": [
-                {"Effect": "Allow", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*"},
                 {
-                    "Effect": "Deny", "Principal": "*", "Action": "execute-api:Invoke", "Resource": "execute-api:/*",
+                    "Effect": "Allow",
+                    "Principal": "*",
+                    "Action": "execute-api:Invoke",
+                    "Resource": "execute-api:/*",
+                },
+                {
+                    "Effect": "Deny",
+                    "Principal": "*",
+                    "Action": "execute-api:Invoke",
+                    "Resource": "execute-api:/*",
                     "Condition": {"NotIpAddress": {"aws:SourceIp": ["192.0.2.0/24", "::1"]}},
                 },
             ]
         }
-    )  # fmt: skip
+    )
 
     def decided(address: str) -> Decision:
         asked = AccessRequest(
@@ -299,8 +313,11 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
         return decide([rest_events.expand_policy(document, arn)], asked)
 
     assert [decided(a) for a in ("192.0.2.9", "::1", "203.0.113.1", "nonsense")] == [
-        Decision.ALLOWED, Decision.ALLOWED, Decision.DENIED, Decision.DENIED,
-    ]  # fmt: skip
+        Decision.ALLOWED,
+        Decision.ALLOWED,
+        Decision.DENIED,
+        Decision.DENIED,
+    ]
 
 
 TEXT = st.text(max_size=8)
@@ -329,13 +346,17 @@ def test_any_answer_is_a_response_or_malformed(
 
 @given(
     st.builds(
-        HttpRequest, st.sampled_from(["GET", "OPTIONS"]), st.text("/%ab{}é\udcff", max_size=12).map("/".__add__),
-        st.text("&=%+a;é", max_size=12), st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
-        st.binary(max_size=8), st.just("192.0.2.1"),
+        HttpRequest,
+        st.sampled_from(["GET", "OPTIONS"]),
+        st.text("/%ab{}é\udcff", max_size=12).map("/".__add__),
+        st.text("&=%+a;é", max_size=12),
+        st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
+        st.binary(max_size=8),
+        st.just("192.0.2.1"),
     ),
     st.lists(st.text("/{}+ab%", max_size=8).map("/".__add__), max_size=4),
     TEXT,
-)  # fmt: skip
+)
 def test_any_request_becomes_an_event(asked: HttpRequest, paths: list[str], template: str) -> None:
     resources = [Resource(str(i), path, frozenset({"ANY"})) for i, path in enumerate(paths)]
     found = rest_events.match_resource(resources, asked.method, asked.path)

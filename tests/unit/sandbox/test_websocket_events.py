@@ -13,10 +13,17 @@ from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.apigateway.websocket import events as websocket_events
 
 CONNECTION = websocket_events.Connection(
-    "L0SM9cOFvHcCIhw=", "abcdef", "stub", "abcdef.execute-api.us-east-1.amazonaws.com", "127.0.0.1", "agent", 1.5,
-    (("Host", "h"), ("X-A", "1"), ("X-A", "2")), "q=1&q=2",
+    "L0SM9cOFvHcCIhw=",
+    "abcdef",
+    "stub",
+    "abcdef.execute-api.us-east-1.amazonaws.com",
+    "127.0.0.1",
+    "agent",
+    1.5,
+    (("Host", "h"), ("X-A", "1"), ("X-A", "2")),
+    "q=1&q=2",
     Caller("ASIA1", "arn:aws:sts::123456789012:assumed-role/r/f", "AROA1:f", ()),
-)  # fmt: skip
+)
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -72,9 +79,15 @@ def test_no_message_breaks_the_choice_of_its_route(body: str, expression: str) -
     assert websocket_events.route_of(expression, body, {"$default"}) == "$default"
 
 
-@given(st.binary() | st.recursive(LEAVES | st.floats(), lambda inner: st.dictionaries(
-    st.sampled_from(["statusCode", "headers", "body", "Sec-WebSocket-Protocol"]), inner)).map(
-        lambda value: json.dumps(value).encode()))  # fmt: skip
+@given(
+    st.binary()
+    | st.recursive(
+        LEAVES | st.floats(),
+        lambda inner: st.dictionaries(
+            st.sampled_from(["statusCode", "headers", "body", "Sec-WebSocket-Protocol"]), inner
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
 def test_any_answer_of_a_function_is_understood_or_malformed(body: bytes) -> None:
     try:
         answer = websocket_events.answer(body)
