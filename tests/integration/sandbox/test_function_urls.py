@@ -1,23 +1,21 @@
-"""Function URLs.
+"""Function URLs as their clients see them.
 
-Https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html and urls-auth.html.
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import httpx
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_testing.deployers.sandbox import Aws, unique
+from terralive_testing.drivers.signed_requests import signed_headers
 
 ECHO = """
 import base64
@@ -30,8 +28,9 @@ def handler(event, context):
     if path == "/malformed":
         return {"statusCode": "what"}
     if path == "/full":
-        return {"statusCode": 201, "headers": {"X-A": "1"}, "cookies": ["a=1", "b=2"], "isBase64Encoded": True,
-                "body": base64.b64encode(bytes(range(256))).decode()}
+        body = base64.b64encode(bytes(range(256))).decode()
+        return {"statusCode": 201, "headers": {"X-A": "1"}, "cookies": ["a=1", "b=2"],
+                "isBase64Encoded": True, "body": body}
     return {**event, "id": context.aws_request_id, "arn": context.invoked_function_arn}
 """
 
@@ -42,15 +41,17 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 
 def allow(aws: Aws, arn: str, auth_type: str, principal: str, qualifier: str = "") -> None:
-    """Both permissions that a function URL needs since October 2025."""
-    where = {"Qualifier": qualifier} if qualifier else {}
+    """Add both permissions that a function URL needs since October 2025."""
+    where: dict[str, Any] = {}
+    if qualifier:
+        where["Qualifier"] = qualifier
     aws.lambda_.add_permission(
         FunctionName=arn,
         StatementId=unique("url"),
         Action="lambda:InvokeFunctionUrl",
         Principal=principal,
-        FunctionUrlAuthType=auth_type,
-        **where,  # type: ignore[arg-type] # a literal of the stubs
+        FunctionUrlAuthType=auth_type,  # type: ignore[arg-type] # a literal of the stubs
+        **where,
     )
     aws.lambda_.add_permission(
         FunctionName=arn,
@@ -58,15 +59,8 @@ def allow(aws: Aws, arn: str, auth_type: str, principal: str, qualifier: str = "
         Action="lambda:InvokeFunction",
         Principal=principal,
         InvokedViaFunctionUrl=True,
-        **where,  # type: ignore[arg-type]
+        **where,
     )
-
-
-def signed(aws: Aws, url: str, service: str = "lambda", keys: Sequence[str] = ()) -> dict[str, str]:
-    access = keys or (aws.info.access_key_id, aws.info.secret_access_key)
-    request = AWSRequest("GET", url)
-    SigV4Auth(Credentials(*access), service, aws.info.region).add_auth(request)
-    return dict(request.headers.items())
 
 
 def test_a_public_url_answers_with_what_the_function_returns(aws: Aws) -> None:
@@ -111,25 +105,25 @@ def test_a_signed_url_takes_whom_identity_or_resource_policy_allow(aws: Aws) -> 
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     url = local_url(aws.info, made["FunctionUrl"])
-    event = httpx.get(url, headers=signed(aws, url)).json()
+    event = httpx.get(url, headers=signed_headers(aws.info, url, service="lambda")).json()
     caller = event["requestContext"]["authorizer"]["iam"]
     assert caller["userArn"] == aws.sts.get_caller_identity()["Arn"]
     assert event["requestContext"]["accountId"] == aws.info.account_id
     role = aws.role()
-    nobody = aws.sts.assume_role(RoleArn=role, RoleSessionName="nobody")["Credentials"]
-    keys = (nobody["AccessKeyId"], nobody["SecretAccessKey"], nobody["SessionToken"])
-    wrong_key = (aws.info.access_key_id, "x" * 40)
+    keys = aws.role_keys(role)
+    wrong_key = {"AccessKeyId": aws.info.access_key_id, "SecretAccessKey": "x" * 40}
     refused = [
         httpx.get(url),
-        httpx.get(url, headers=signed(aws, url, "execute-api")),
-        httpx.get(url, headers=signed(aws, url, keys=wrong_key)),
-        httpx.get(url, headers=signed(aws, url, keys=keys)),
+        httpx.get(url, headers=signed_headers(aws.info, url, service="execute-api")),
+        httpx.get(url, headers=signed_headers(aws.info, url, wrong_key, service="lambda")),
+        httpx.get(url, headers=signed_headers(aws.info, url, keys, service="lambda")),
     ]
     assert [(r.status_code, r.json(), r.headers["x-amzn-errortype"]) for r in refused] == [
         (403, {"Message": "Forbidden"}, "AccessDeniedException")
     ] * 4
     allow(aws, arn, "AWS_IAM", role)
-    assert httpx.get(url, headers=signed(aws, url, keys=keys)).status_code == 200
+    answer = httpx.get(url, headers=signed_headers(aws.info, url, keys, service="lambda"))
+    assert answer.status_code == 200
 
 
 def test_one_permission_of_the_two_is_not_enough(aws: Aws) -> None:
@@ -220,7 +214,9 @@ def test_the_event_has_the_fields_that_the_documentation_names(aws: Aws) -> None
     arn = aws.function(ECHO)
     made = aws.lambda_.create_function_url_config(FunctionName=arn, AuthType="AWS_IAM")
     url = local_url(aws.info, made["FunctionUrl"]) + "path?a=1"
-    event: dict[str, Any] = httpx.get(url, headers={**signed(aws, url), "cookie": "a=b"}).json()
+    event: dict[str, Any] = httpx.get(
+        url, headers={**signed_headers(aws.info, url, service="lambda"), "cookie": "a=b"}
+    ).json()
     assert set(event) - {"id", "arn"} == {
         "version",
         "routeKey",

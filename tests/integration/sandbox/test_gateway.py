@@ -1,3 +1,5 @@
+"""HTTP APIs: the shortest way of a request to a function, and what goes wrong on it."""
+
 from __future__ import annotations
 
 import base64
@@ -9,7 +11,17 @@ import pytest
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_testing.deployers.sandbox import Aws, running_sandbox
 
-ECHO = "def handler(event, context):\n    return {'statusCode': 200, 'body': __import__('json').dumps(event)}\n"
+ECHO = """
+import json
+def handler(event, context):
+    return {"statusCode": 200, "body": json.dumps(event)}
+"""
+BROKEN = """
+def handler(event, context):
+    if event["rawPath"] == "/odd":
+        return {"statusCode": "what"}
+    raise ValueError("no")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +100,7 @@ def test_the_public_address_maps_to_one_that_answers(aws: Aws) -> None:
 
 
 def test_errors_are_api_gateways(aws: Aws) -> None:
-    broken = aws.function(
-        "def handler(event, context):\n"
-        "    if event['rawPath'] == '/odd':\n        return {'statusCode': 'what'}\n    raise ValueError('no')\n"
-    )
+    broken = aws.function(BROKEN)
     api = aws.http_api(broken, "GET /fails", "GET /odd")
     for path, status, message in (
         ("/fails", 500, "Internal Server Error"),

@@ -1,4 +1,4 @@
-"""HTTP and REST APIs as their clients see them: boto3 deploys, httpx asks."""
+"""HTTP and REST APIs as their clients see them: boto3 deploys, httpx sends requests."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.drivers.signed_requests import signed_headers
 
-# Answers what the request's header x-answer says, else with its event.
-TOLD = """
+# Answers with the value of the request's header x-answer, or with the event if there is none.
+ANSWERS_AS_ASKED = """
 import json
 def handler(event, context):
     headers = {name.lower(): value for name, value in event["headers"].items()}
-    told = headers.get("x-answer")
-    if told == "fail":
-        raise ValueError("told to")
-    return json.loads(told) if told else {"statusCode": 200, "body": json.dumps(event)}
+    asked = headers.get("x-answer")
+    if asked == "fail":
+        raise ValueError("asked to fail")
+    if asked:
+        return json.loads(asked)
+    return {"statusCode": 200, "body": json.dumps(event)}
 """
 
 
@@ -37,11 +37,11 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 
 @pytest.fixture(scope="module")
-def told(aws: Aws) -> str:
-    return aws.function(TOLD)
+def function(aws: Aws) -> str:
+    return aws.function(ANSWERS_AS_ASKED)
 
 
-def tell(**answer: object) -> dict[str, str]:
+def answer_with(**answer: object) -> dict[str, str]:
     return {"x-answer": json.dumps(answer)}
 
 
@@ -50,11 +50,12 @@ def at(aws: Aws, api: str, stage: str, path: str = "/") -> str:
 
 
 def lambda_uri(aws: Aws, function: str) -> str:
-    return f"arn:aws:apigateway:{aws.info.region}:lambda:path/2015-03-31/functions/{function}/invocations"
+    service = f"arn:aws:apigateway:{aws.info.region}:lambda"
+    return f"{service}:path/2015-03-31/functions/{function}/invocations"
 
 
-class Rest:
-    """A REST API in the making."""
+class RestApi:
+    """A REST API that a test builds step by step."""
 
     def __init__(self, aws: Aws, **settings: Any) -> None:  # noqa: ANN401 - boto3's own
         self.aws = aws
@@ -107,9 +108,9 @@ class Rest:
         return httpx.request(method, at(self.aws, self.id, stage, path), timeout=30, **options)
 
 
-def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> Rest:  # noqa: ANN401
+def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> RestApi:  # noqa: ANN401
     """A deployed REST API with all methods to one function."""
-    api = Rest(aws, **settings)
+    api = RestApi(aws, **settings)
     for method, _, path in (name.partition(" ") for name in methods):
         api.method(method, path, lambda_uri(aws, function))
     aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/*")
@@ -117,29 +118,16 @@ def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> Rest:  
     return api
 
 
-def signed(
-    aws: Aws, keys: Mapping[str, str], method: str, url: str, service: str = "execute-api"
-) -> dict[str, str]:
-    credentials = Credentials(
-        keys["AccessKeyId"], keys["SecretAccessKey"], keys.get("SessionToken")
-    )
-    request = AWSRequest(method, url, headers={"host": urlsplit(url).netloc})
-    SigV4Auth(credentials, service, aws.info.region).add_auth(request)
-    return dict(request.headers.items())
-
-
 def keys_of(aws: Aws, *statements: Mapping[str, object]) -> dict[str, str]:
-    keys = aws.sts.assume_role(RoleArn=aws.role(*statements), RoleSessionName="caller")[
-        "Credentials"
-    ]
-    return {name: str(keys[name]) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")}
+    """Return the keys of a new role with these permissions."""
+    return aws.role_keys(aws.role(*statements), "caller")
 
 
 # HTTP APIs
 
 
-def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, "GET /open", "ANY /any")
+def test_cors_is_the_apis_and_not_the_functions(aws: Aws, function: str) -> None:
+    api = aws.http_api(function, "GET /open", "ANY /any")
     aws.apis.update_api(
         ApiId=api,
         CorsConfiguration={
@@ -166,7 +154,7 @@ def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
     taken = httpx.options(at(aws, api, "$default", "/any"), headers=preflight)
     assert taken.json()["requestContext"]["http"]["method"] == "OPTIONS"
     assert taken.headers["access-control-allow-headers"] == "x-b"
-    own = tell(
+    own = answer_with(
         statusCode=200, headers={"Access-Control-Allow-Origin": "*", "access-control-max-age": "1"}
     )
     answer = httpx.get(at(aws, api, "$default", "/open"), headers={**origin, **own})
@@ -178,40 +166,42 @@ def test_cors_is_the_apis_and_not_the_functions(aws: Aws, told: str) -> None:
     )
 
 
-def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, "$default")
+def test_answers_carry_cookies_bytes_and_their_status(aws: Aws, function: str) -> None:
+    api = aws.http_api(function, "$default")
     answer = httpx.get(
         at(aws, api, "$default"),
-        headers=tell(
+        headers=answer_with(
             statusCode=418, cookies=["a=1", "b=2; Secure"], body="AP8=", isBase64Encoded=True
         ),
     )
     assert (answer.status_code, answer.content) == (418, b"\x00\xff")
     assert answer.headers.get_list("set-cookie") == ["a=1", "b=2; Secure"]
-    simple = httpx.get(at(aws, api, "$default"), headers=tell(message="hi"))
+    simple = httpx.get(at(aws, api, "$default"), headers=answer_with(message="hi"))
     assert (simple.status_code, simple.headers["content-type"]) == (200, "application/json")
     assert simple.json() == {"message": "hi"}
 
 
-def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told: str) -> None:
-    rest = Rest(aws)
-    rest.method("ANY", "/", lambda_uri(aws, told))
+def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, function: str) -> None:
+    rest = RestApi(aws)
+    rest.method("ANY", "/", lambda_uri(aws, function))
     rest.deploy()
-    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(rest.id)}/*/*")
-    url = aws.lambda_.create_function_url_config(FunctionName=told, AuthType="NONE")["FunctionUrl"]
+    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(rest.id)}/*/*")
+    url = aws.lambda_.create_function_url_config(FunctionName=function, AuthType="NONE")[
+        "FunctionUrl"
+    ]
     for action, condition in (
         ("lambda:InvokeFunctionUrl", {"FunctionUrlAuthType": "NONE"}),
         ("lambda:InvokeFunction", {"InvokedViaFunctionUrl": True}),
     ):
         aws.lambda_.add_permission(
-            FunctionName=told,
+            FunctionName=function,
             StatementId=unique("url"),
             Action=action,
             Principal="*",
             **condition,
         )
     for address in (
-        at(aws, aws.http_api(told, "$default"), "$default"),
+        at(aws, aws.http_api(function, "$default"), "$default"),
         at(aws, rest.id, "dev"),
         local_url(aws.info, url),
     ):
@@ -226,21 +216,23 @@ def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, told:
             ("DELETE", 204),
             ("GET", 200),
         ):
-            connection.request(method, parts.path, headers=tell(statusCode=status, body="{}"))
+            connection.request(
+                method, parts.path, headers=answer_with(statusCode=status, body="{}")
+            )
             answer = connection.getresponse()
             whole = b"{}" if (method, status) == ("GET", 200) else b""
             assert (answer.status, answer.read()) == (status, whole)
         connection.close()
 
 
-def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, stage="dev")
-    name = told.rpartition(":")[2]
+def test_format_1_and_stage_variables(aws: Aws, function: str) -> None:
+    api = aws.http_api(function, stage="dev")
+    name = function.rpartition(":")[2]
     integration = aws.apis.create_integration(
         ApiId=api,
         IntegrationType="AWS_PROXY",
         PayloadFormatVersion="1.0",
-        IntegrationUri=lambda_uri(aws, told.replace(name, "${stageVariables.fn}")),
+        IntegrationUri=lambda_uri(aws, function.replace(name, "${stageVariables.fn}")),
     )["IntegrationId"]
     aws.apis.create_route(ApiId=api, RouteKey="GET /one/{x}", Target=f"integrations/{integration}")
     aws.apis.update_stage(ApiId=api, StageName="dev", StageVariables={"fn": name})
@@ -248,12 +240,14 @@ def test_format_1_and_stage_variables(aws: Aws, told: str) -> None:
     assert (event["version"], event["path"], event["resource"]) == ("1.0", "/dev/one/a", "/one/{x}")
     assert event["multiValueQueryStringParameters"] == {"q": ["1", "2"]}
     assert event["stageVariables"] == {"fn": name}
-    malformed = httpx.get(at(aws, api, "dev", "/one/a"), headers=tell(message="no statusCode"))
+    malformed = httpx.get(
+        at(aws, api, "dev", "/one/a"), headers=answer_with(message="no statusCode")
+    )
     assert (malformed.status_code, malformed.json()) == (500, {"message": "Internal Server Error"})
 
 
-def test_a_route_with_iam_knows_its_caller(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, "GET /a", "GET /jwt")
+def test_a_route_with_iam_knows_its_caller(aws: Aws, function: str) -> None:
+    api = aws.http_api(function, "GET /a", "GET /jwt")
     routes = {
         route["RouteKey"]: route["RouteId"] for route in aws.apis.get_routes(ApiId=api)["Items"]
     }
@@ -267,20 +261,20 @@ def test_a_route_with_iam_knows_its_caller(aws: Aws, told: str) -> None:
         "Action": "execute-api:Invoke",
         "Resource": f"{aws.execution_arn(api)}/*/GET/a",
     }
-    caller = httpx.get(url, headers=signed(aws, keys_of(aws, allowed), "GET", url)).json()[
-        "requestContext"
-    ]
+    caller = httpx.get(
+        url, headers=signed_headers(aws.info, url, keys_of(aws, allowed), service="execute-api")
+    ).json()["requestContext"]
     assert ":assumed-role/" in caller["authorizer"]["iam"]["userArn"]
     other = {**allowed, "Resource": f"{aws.execution_arn(api)}/*/POST/a"}
-    for headers in ({}, signed(aws, keys_of(aws, other), "GET", url)):
+    for headers in ({}, signed_headers(aws.info, url, keys_of(aws, other), service="execute-api")):
         refused = httpx.get(url, headers=headers)
         assert (refused.status_code, refused.json()) == (403, {"message": "Forbidden"})
     jwt = httpx.get(at(aws, api, "$default", "/jwt"))
     assert (jwt.status_code, "NotEmulatedBySandbox" in jwt.text) == (501, True)
 
 
-def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, told: str) -> None:
-    http, rest = aws.http_api(told, "POST /"), rest_api(aws, told, "POST /")
+def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, function: str) -> None:
+    http, rest = aws.http_api(function, "POST /"), rest_api(aws, function, "POST /")
     for url in (at(aws, http, "$default"), at(aws, rest.id, "dev")):
         assert httpx.post(url, content=b"x" * (10 * 1024 * 1024 + 1), timeout=30).status_code == 413
         # what API Gateway takes and Lambda does not
@@ -288,8 +282,8 @@ def test_requests_beyond_api_gateways_limits_are_refused(aws: Aws, told: str) ->
         assert httpx.post(url, headers={"x-large": "x" * 10_300}).status_code in {413, 431}
 
 
-def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
-    api = aws.http_api(told, "$default")
+def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, function: str) -> None:
+    api = aws.http_api(function, "$default")
     integration = aws.apis.get_integrations(ApiId=api)["Items"][0]["IntegrationId"]
     aws.apis.update_integration(
         ApiId=api,
@@ -299,7 +293,7 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
     mapped = httpx.get(at(aws, api, "$default", "/a"))
     assert (mapped.status_code, "NotEmulatedBySandbox" in mapped.text) == (501, True)
     refused: list[Callable[[], object]] = [
-        lambda: aws.apis.create_api(Name="quick", ProtocolType="HTTP", Target=told),
+        lambda: aws.apis.create_api(Name="quick", ProtocolType="HTTP", Target=function),
         lambda: aws.apis.reimport_api(ApiId=api, Body='{"openapi": "3.0.1"}'),
         lambda: aws.apis.import_api(Body='{"openapi": "3.0.1"}'),
     ]
@@ -311,9 +305,9 @@ def test_what_an_http_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
 # REST APIs
 
 
-def test_a_rest_event_is_payload_format_1(aws: Aws, told: str) -> None:
+def test_a_rest_event_is_payload_format_1(aws: Aws, function: str) -> None:
     api = rest_api(
-        aws, told, "GET /", "ANY /pets/{id}", "GET /pets/{id}/toys", "ANY /files/{proxy+}"
+        aws, function, "GET /", "ANY /pets/{id}", "GET /pets/{id}/toys", "ANY /files/{proxy+}"
     )
     answer = api.ask(
         "POST", "/pets/a%20b?x=1&x=2", headers=[("X-Multi", "1"), ("X-Multi", "2")], json={"k": 1}
@@ -346,8 +340,8 @@ def test_a_rest_event_is_payload_format_1(aws: Aws, told: str) -> None:
     ] == {"a": "b"}
 
 
-def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /")
+def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "GET /")
     for method, path, stage, header, status, kind, message in (
         (
             "POST",
@@ -383,21 +377,21 @@ def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, told: str) -> None:
         assert (answer.status_code, answer.json()) == (status, {"message": message})
         assert answer.headers["x-amzn-errortype"] == kind
         assert {"x-amzn-requestid", "x-amz-apigw-id"} <= set(answer.headers)
-    unpermitted = Rest(aws)
-    unpermitted.method("GET", "/", lambda_uri(aws, aws.function(TOLD)))
+    unpermitted = RestApi(aws)
+    unpermitted.method("GET", "/", lambda_uri(aws, aws.function(ANSWERS_AS_ASKED)))
     unpermitted.deploy()
     assert unpermitted.ask("GET", "/").status_code == 500
-    api.method("POST", "/", lambda_uri(aws, told))
+    api.method("POST", "/", lambda_uri(aws, function))
     assert api.ask("POST", "/").status_code == 403, "a change shows with the next deployment"
     api.redeploy()
     assert api.ask("POST", "/").status_code == 200
 
 
-def test_stage_variables_choose_a_stages_function(aws: Aws, told: str) -> None:
-    name = told.rpartition(":")[2]
-    api = Rest(aws)
-    api.method("GET", "/", lambda_uri(aws, told.replace(name, "${stageVariables.fn}")))
-    aws.allow(told, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/GET/")
+def test_stage_variables_choose_a_stages_function(aws: Aws, function: str) -> None:
+    name = function.rpartition(":")[2]
+    api = RestApi(aws)
+    api.method("GET", "/", lambda_uri(aws, function.replace(name, "${stageVariables.fn}")))
+    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/GET/")
     api.deploy("dev", {"fn": name})
     api.deploy("broken", {"fn": "nothing"})
     event = api.ask("GET", "/").json()
@@ -405,18 +399,18 @@ def test_stage_variables_choose_a_stages_function(aws: Aws, told: str) -> None:
     assert api.ask("GET", "/", "broken").status_code == 500
 
 
-def test_binary_types_are_the_apis(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "POST /", binaryMediaTypes=["image/*"])
+def test_binary_types_are_the_apis(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "POST /", binaryMediaTypes=["image/*"])
     event = api.ask("POST", "/", content=b"\x00\xff", headers={"content-type": "image/png"}).json()
     assert (event["body"], event["isBase64Encoded"]) == ("AP8=", True)
-    answer = tell(statusCode=200, body="AP8=", isBase64Encoded=True)
+    answer = answer_with(statusCode=200, body="AP8=", isBase64Encoded=True)
     assert api.ask("POST", "/", headers={**answer, "accept": "image/png"}).content == b"\x00\xff"
     assert api.ask("POST", "/", headers={**answer, "accept": "text/html"}).content == b"AP8="
 
 
-def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /open")
-    api.method("GET", "/a", lambda_uri(aws, told), authorizationType="AWS_IAM")
+def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "GET /open")
+    api.method("GET", "/a", lambda_uri(aws, function), authorizationType="AWS_IAM")
     api.redeploy()
     url = at(aws, api.id, "dev", "/a")
     arn = f"{aws.execution_arn(api.id)}/dev/GET/a"
@@ -426,7 +420,9 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
             {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resource}
             for resource in resources
         ]
-        return httpx.get(url, headers=signed(aws, keys_of(aws, *may), "GET", url))
+        return httpx.get(
+            url, headers=signed_headers(aws.info, url, keys_of(aws, *may), service="execute-api")
+        )
 
     def refusal(answer: httpx.Response) -> tuple[int, str]:
         return answer.status_code, answer.headers["x-amzn-errortype"]
@@ -437,11 +433,13 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
     assert refusal(denied) == (403, "AccessDeniedException")
     assert denied.json()["Message"].endswith(f"on resource: {arn.replace('12345678', '********')}")
     wrong = {**keys_of(aws), "SecretAccessKey": "wrong"}
-    assert refusal(httpx.get(url, headers=signed(aws, wrong, "GET", url))) == (
+    assert refusal(
+        httpx.get(url, headers=signed_headers(aws.info, url, wrong, service="execute-api"))
+    ) == (
         403,
         "InvalidSignatureException",
     )
-    elsewhere = signed(aws, keys_of(aws), "GET", url, "lambda")
+    elsewhere = signed_headers(aws.info, url, keys_of(aws), service="lambda")
     assert refusal(httpx.get(url, headers=elsewhere)) == (403, "InvalidSignatureException")
 
     def have_policy(effect: str, path: str) -> None:
@@ -463,8 +461,8 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, told: str) -> No
     assert ask(arn).json()["Message"].endswith(" with an explicit deny")
 
 
-def test_a_mock_answers_preflights(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /")
+def test_a_mock_answers_preflights(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "GET /")
     where: dict[str, Any] = {
         "restApiId": api.id,
         "resourceId": api.resource("/"),
@@ -488,11 +486,11 @@ def test_a_mock_answers_preflights(aws: Aws, told: str) -> None:
     assert answer.headers["access-control-allow-origin"] == "https://a.example"
 
 
-def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
-    api = rest_api(aws, told, "GET /")
-    api.method("GET", "/key", lambda_uri(aws, told), apiKeyRequired=True)
-    api.method("GET", "/custom", lambda_uri(aws, told), authorizationType="CUSTOM")
-    api.method("GET", "/aws", lambda_uri(aws, told), kind="AWS")
+def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, function: str) -> None:
+    api = rest_api(aws, function, "GET /")
+    api.method("GET", "/key", lambda_uri(aws, function), apiKeyRequired=True)
+    api.method("GET", "/custom", lambda_uri(aws, function), authorizationType="CUSTOM")
+    api.method("GET", "/aws", lambda_uri(aws, function), kind="AWS")
     api.redeploy()
     for path in ("/key", "/custom", "/aws"):
         answer = api.ask("GET", path)
@@ -500,7 +498,7 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, told: str) -> None:
     operation: Any = {"op": "replace", "path": "/requestValidatorId", "value": "v"}
     where: Any = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET"}
     refused: list[Callable[[], object]] = [
-        lambda: api.method("PUT", "/", lambda_uri(aws, told), requestValidatorId="v"),
+        lambda: api.method("PUT", "/", lambda_uri(aws, function), requestValidatorId="v"),
         lambda: aws.rest.update_method(**where, patchOperations=[operation]),
         lambda: aws.rest.put_gateway_response(
             restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"

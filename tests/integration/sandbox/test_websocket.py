@@ -1,4 +1,4 @@
-"""WebSocket APIs and `@connections`, as clients see them that no one here wrote.
+"""WebSocket APIs and `@connections`, as other people's clients see them.
 
 `websockets`, Node's own, boto3.
 """
@@ -42,9 +42,9 @@ from terralive_testing.drivers.websocket_clients import (
 from terralive_testing.machine.waiting import eventually
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
-# `$connect` does as the query says. A message is answered by its event, or by as many bytes as it
-# asks for.
-DESK = """
+# `$connect` does what the query string says. The answer to a message is its event, or as many bytes
+# as the message asks for.
+HANDLER = """
 import boto3, json, os, time
 table = boto3.client("dynamodb")
 def handler(event, context):
@@ -52,7 +52,8 @@ def handler(event, context):
     query = event.get("queryStringParameters") or {}
     if about["eventType"] == "CONNECT":
         if "post" in query:
-            url = os.environ["AWS_ENDPOINT_URL"] + f"/_sandbox/management/{about['apiId']}/{about['stage']}"
+            url = os.environ["AWS_ENDPOINT_URL"] + "/_sandbox/management"
+            url += f"/{about['apiId']}/{about['stage']}"
             client = boto3.client("apigatewaymanagementapi", endpoint_url=url)
             try:
                 client.post_to_connection(ConnectionId=about["connectionId"], Data=b"early")
@@ -65,8 +66,11 @@ def handler(event, context):
         if "answer" in query:
             return json.loads(query["answer"])
     if about["eventType"] != "MESSAGE":
-        table.put_item(TableName=os.environ["TABLE"], Item={
-            "pk": {"S": about["connectionId"] + about["eventType"]}, "event": {"S": json.dumps(event)}})
+        item = {
+            "pk": {"S": about["connectionId"] + about["eventType"]},
+            "event": {"S": json.dumps(event)},
+        }
+        table.put_item(TableName=os.environ["TABLE"], Item=item)
         return {"statusCode": 200}
     if event["body"] == "malformed":
         return None
@@ -79,8 +83,8 @@ def handler(event, context):
 """
 
 
-class Desk:
-    """An API of DESK: `$default` and `echo` answer, `quiet` does not."""
+class EchoApi:
+    """An API of HANDLER: `$default` and `echo` answer, `quiet` does not."""
 
     def __init__(self, aws: Aws) -> None:
         self.aws = aws
@@ -98,7 +102,7 @@ class Desk:
                 "Resource": "*",
             }
         ]
-        self.function = aws.function(DESK, statements=may, environment={"TABLE": self.table})
+        self.function = aws.function(HANDLER, statements=may, environment={"TABLE": self.table})
         self.api = self.another("$connect", "$disconnect", "$default", "echo", "quiet")
 
     def another(self, *routes: str, iam: bool = False) -> str:
@@ -113,7 +117,7 @@ class Desk:
         )
 
     def event(self, connection_id: str, kind: str) -> dict[str, object]:
-        """What `$connect` or `$disconnect` got."""
+        """Return the event of `$connect` or `$disconnect`."""
 
         def look() -> object:
             key = {"pk": {"S": connection_id + kind}}
@@ -126,8 +130,8 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def desk(sandbox: SandboxInfo) -> Desk:
-    return Desk(Aws(sandbox))
+def echo(sandbox: SandboxInfo) -> EchoApi:
+    return EchoApi(Aws(sandbox))
 
 
 def connection_id(connection: ClientConnection) -> str:
@@ -160,8 +164,8 @@ def closing(url: str) -> Iterator[tuple[ClientConnection, list[int]]]:
 # routes and events
 
 
-def test_an_answer_goes_back_only_where_the_route_has_a_response(desk: Desk) -> None:
-    with client(desk.url()) as connection:
+def test_an_answer_goes_back_only_where_the_route_has_a_response(echo: EchoApi) -> None:
+    with client(echo.url()) as connection:
         connection.send('{"action": "quiet"}')
         echoed = ask(connection, '{"action": "echo"}')["requestContext"]
         default = ask(connection, '{"action": "nothing of that name"}')["requestContext"]
@@ -177,9 +181,9 @@ def test_an_answer_goes_back_only_where_the_route_has_a_response(desk: Desk) -> 
             assert set(answer) == {"message", "connectionId", "requestId"}
 
 
-def test_events_are_those_that_aws_publishes(desk: Desk) -> None:
+def test_events_are_those_that_aws_publishes(echo: EchoApi) -> None:
     with client(
-        desk.url(), {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
+        echo.url(), {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
     ) as connection:
         message = ask(connection, '{"action": "echo"}')
         assert isinstance(message["requestContext"], dict)
@@ -188,26 +192,26 @@ def test_events_are_those_that_aws_publishes(desk: Desk) -> None:
     agents = {f"{kind}.User-Agent": "likewise" for kind in ("headers", "multiValueHeaders")}
     assert_same_shape(message, sample("websocket_message"), extra=agent)
     assert_same_shape(
-        desk.event(name, "CONNECT"), sample("websocket_connect"), extra=agent | agents
+        echo.event(name, "CONNECT"), sample("websocket_connect"), extra=agent | agents
     )
-    assert_same_shape(desk.event(name, "DISCONNECT"), sample("websocket_disconnect"), extra=agent)
+    assert_same_shape(echo.event(name, "DISCONNECT"), sample("websocket_disconnect"), extra=agent)
 
 
-def test_stage_variables_are_in_every_event(desk: Desk) -> None:
-    desk.aws.apis.update_stage(ApiId=desk.api, StageName="other", StageVariables={"colour": "blue"})
-    with client(desk.url(stage="other")) as connection:
+def test_stage_variables_are_in_every_event(echo: EchoApi) -> None:
+    echo.aws.apis.update_stage(ApiId=echo.api, StageName="other", StageVariables={"colour": "blue"})
+    with client(echo.url(stage="other")) as connection:
         message = ask(connection, '{"action": "echo"}')
     assert message["stageVariables"] == {"colour": "blue"}
     context = message["requestContext"]
     assert isinstance(context, dict)
-    assert desk.event(str(context["connectionId"]), "DISCONNECT")["stageVariables"] == {
+    assert echo.event(str(context["connectionId"]), "DISCONNECT")["stageVariables"] == {
         "colour": "blue"
     }
 
 
-def test_a_message_without_a_route_is_forbidden(desk: Desk) -> None:
-    api = desk.another("echo")
-    with client(desk.url(api=api)) as connection:
+def test_a_message_without_a_route_is_forbidden(echo: EchoApi) -> None:
+    api = echo.another("echo")
+    with client(echo.url(api=api)) as connection:
         for text in ('{"action": "$connect"}', "{", "", '{"action": "\\ud800"}', "[" * 30_000):
             answer = ask(connection, text)
             assert answer["message"] == "Forbidden"
@@ -218,10 +222,10 @@ def test_a_message_without_a_route_is_forbidden(desk: Desk) -> None:
 # $connect
 
 
-def test_connect_passes_the_functions_refusal_on(desk: Desk) -> None:
-    assert refusal(desk.url('answer={"statusCode":401}')) == (401, "Forbidden")
-    assert refusal(desk.url('answer={"statusCode":499}'))[0] == 499
-    assert refusal(desk.url('answer={"statusCode":302}'))[0] == 302
+def test_connect_passes_the_functions_refusal_on(echo: EchoApi) -> None:
+    assert refusal(echo.url('answer={"statusCode":401}')) == (401, "Forbidden")
+    assert refusal(echo.url('answer={"statusCode":499}'))[0] == 499
+    assert refusal(echo.url('answer={"statusCode":302}'))[0] == 302
     for broken in (
         '{"statusCode":1e400}',
         '{"statusCode":101}',
@@ -229,37 +233,37 @@ def test_connect_passes_the_functions_refusal_on(desk: Desk) -> None:
         "null",
         '"x"',
     ):
-        assert refusal(desk.url(f"answer={broken}")) == (502, "Internal server error")
-    assert refusal(desk.url("raise=1")) == (502, "Internal server error")
-    assert refusal(desk.url(stage="nowhere")) == (403, "Forbidden")
-    unpermitted = desk.another("$connect")
-    desk.aws.lambda_.remove_permission(
-        FunctionName=desk.function,
-        StatementId=json.loads(desk.aws.lambda_.get_policy(FunctionName=desk.function)["Policy"])[
+        assert refusal(echo.url(f"answer={broken}")) == (502, "Internal server error")
+    assert refusal(echo.url("raise=1")) == (502, "Internal server error")
+    assert refusal(echo.url(stage="nowhere")) == (403, "Forbidden")
+    unpermitted = echo.another("$connect")
+    echo.aws.lambda_.remove_permission(
+        FunctionName=echo.function,
+        StatementId=json.loads(echo.aws.lambda_.get_policy(FunctionName=echo.function)["Policy"])[
             "Statement"
         ][-1]["Sid"],
     )
-    assert refusal(desk.url(api=unpermitted)) == (500, "Internal server error")
+    assert refusal(echo.url(api=unpermitted)) == (500, "Internal server error")
     # nothing can be posted yet: the function saw 410 and passed it on
-    assert refusal(desk.url("post=1"))[0] == 410
+    assert refusal(echo.url("post=1"))[0] == 410
 
 
-def test_connect_chooses_the_subprotocol(desk: Desk) -> None:
+def test_connect_chooses_the_subprotocol(echo: EchoApi) -> None:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-connect-route-subprotocol.html."""
     chosen = 'answer={"statusCode":200,"headers":{"sec-websocket-protocol":"second"}}'
-    with client(desk.url(chosen), subprotocols=["first", "second"]) as connection:
+    with client(echo.url(chosen), subprotocols=["first", "second"]) as connection:
         assert connection.subprotocol == "second"
-    with client(desk.url(), subprotocols=["first"]) as connection:
+    with client(echo.url(), subprotocols=["first"]) as connection:
         assert connection.subprotocol is None
     split = (
         'answer={"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"a\\r\\nX-Injected:%201"}}'
     )
-    assert refusal(desk.url(split)) == (502, "Internal server error")
+    assert refusal(echo.url(split)) == (502, "Internal server error")
 
 
-def test_connect_with_iam_needs_a_right_signature_and_permission(desk: Desk) -> None:
-    aws, api = desk.aws, desk.another("$connect", "$default", iam=True)
-    url = desk.url(api=api)
+def test_connect_with_iam_needs_a_right_signature_and_permission(echo: EchoApi) -> None:
+    aws, api = echo.aws, echo.another("$connect", "$default", iam=True)
+    url = echo.url(api=api)
     with client(url, signed(url, aws)) as connection:
         assert ask(connection, "x")["body"] == "x"
     developer = Credentials(aws.info.access_key_id, aws.info.secret_access_key)
@@ -296,28 +300,28 @@ def test_connect_with_iam_needs_a_right_signature_and_permission(desk: Desk) -> 
             )
 
 
-def test_what_is_not_emulated_is_refused_by_name(desk: Desk) -> None:
-    aws, api = desk.aws, desk.another("$connect", "echo")
+def test_what_is_not_emulated_is_refused_by_name(echo: EchoApi) -> None:
+    aws, api = echo.aws, echo.another("$connect", "echo")
     mock = aws.apis.create_integration(ApiId=api, IntegrationType="MOCK")["IntegrationId"]
     aws.apis.create_route(ApiId=api, RouteKey="mock", Target=f"integrations/{mock}")
-    with client(desk.url(api=api)) as connection:
+    with client(echo.url(api=api)) as connection:
         assert "NotEmulatedBySandbox" in str(ask(connection, '{"action": "mock"}')["message"])
     route = next(r for r in aws.apis.get_routes(ApiId=api)["Items"] if r["RouteKey"] == "$connect")[
         "RouteId"
     ]
     aws.apis.update_route(ApiId=api, RouteId=route, Target=f"integrations/{mock}")
-    assert refusal(desk.url(api=api))[0] == 501
+    assert refusal(echo.url(api=api))[0] == 501
     aws.apis.update_route(ApiId=api, RouteId=route, AuthorizationType="CUSTOM")
-    assert refusal(desk.url(api=api)) == (501, "NotEmulatedBySandbox: CUSTOM authorizers")
+    assert refusal(echo.url(api=api)) == (501, "NotEmulatedBySandbox: CUSTOM authorizers")
 
 
-def test_a_client_that_leaves_during_connect_is_disconnected(desk: Desk) -> None:
-    with raw(desk.aws.info) as connection:
-        connection.sendall(upgrade_request(desk.url("sleep=1")))
-    scan = desk.aws.dynamodb.get_paginator("scan")
+def test_a_client_that_leaves_during_connect_is_disconnected(echo: EchoApi) -> None:
+    with raw(echo.aws.info) as connection:
+        connection.sendall(upgrade_request(echo.url("sleep=1")))
+    scan = echo.aws.dynamodb.get_paginator("scan")
 
     def vanished() -> object:
-        items = [item for page in scan.paginate(TableName=desk.table) for item in page["Items"]]
+        items = [item for page in scan.paginate(TableName=echo.table) for item in page["Items"]]
         events = [
             json.loads(item["event"]["S"])
             for item in items
@@ -330,29 +334,29 @@ def test_a_client_that_leaves_during_connect_is_disconnected(desk: Desk) -> None
     event = eventually(vanished, "$disconnect of the client that left")
     assert isinstance(event, dict)
     with pytest.raises(ClientError, match="GoneException"):
-        desk.aws.connections(desk.api, "live").get_connection(
+        echo.aws.connections(echo.api, "live").get_connection(
             ConnectionId=event["requestContext"]["connectionId"]
         )
 
 
-def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
+def test_disconnect_tells_how_a_connection_ended(echo: EchoApi) -> None:
     ended = {}
-    with client(desk.url(stage="other")) as connection:
+    with client(echo.url(stage="other")) as connection:
         ended[connection_id(connection)] = (4001, "enough")
         connection.close(4001, "enough")
-    with client(desk.url(stage="other")) as connection:
+    with client(echo.url(stage="other")) as connection:
         name = connection_id(connection)
         ended[name] = (1006, "Connection closed abnormally")
-        assert Faults(desk.aws.info).drop_connections(name) == 1
-    with closing(desk.url(stage="other")) as (connection, _):
+        assert Faults(echo.aws.info).drop_connections(name) == 1
+    with closing(echo.url(stage="other")) as (connection, _):
         name = connection_id(connection)
         ended[name] = (1001, "Going away")
-        assert Faults(desk.aws.info).expire_connections(name) == 1
-    with closing(desk.url(stage="other")) as (connection, _):
+        assert Faults(echo.aws.info).expire_connections(name) == 1
+    with closing(echo.url(stage="other")) as (connection, _):
         ended[connection_id(connection)] = (1009, "Frame is too big")
         connection.send("x" * (FRAME_BYTES + 1))
     for name, (code, reason) in ended.items():
-        about = desk.event(name, "DISCONNECT")["requestContext"]
+        about = echo.event(name, "DISCONNECT")["requestContext"]
         assert isinstance(about, dict)
         assert (about["disconnectStatusCode"], about["disconnectReason"]) == (code, reason)
         assert (about["stage"], "userArn" in about["identity"]) == ("other", False)
@@ -362,12 +366,12 @@ def test_disconnect_tells_how_a_connection_ended(desk: Desk) -> None:
 
 
 def test_connections_are_answered_as_boto3_expects(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    echo: EchoApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws = desk.aws
-    with closing(desk.url()) as (connection, codes):
+    aws = echo.aws
+    with closing(echo.url()) as (connection, codes):
         name = connection_id(connection)
-        management = aws.connections(desk.api, "live")
+        management = aws.connections(echo.api, "live")
         about = management.get_connection(ConnectionId=name)
         assert isinstance(about["ConnectedAt"], dt.datetime)
         assert about["ConnectedAt"] <= about["LastActiveAt"]
@@ -396,32 +400,32 @@ def test_connections_are_answered_as_boto3_expects(
     ]
 
 
-def test_connections_need_permission_for_the_very_method(desk: Desk) -> None:
+def test_connections_need_permission_for_the_very_method(echo: EchoApi) -> None:
     """https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html."""
-    aws = desk.aws
-    with client(desk.url()) as connection:
+    aws = echo.aws
+    with client(echo.url()) as connection:
         name = connection_id(connection)
-        resource = f"{aws.execution_arn(desk.api)}/live/POST/@connections/*"
+        resource = f"{aws.execution_arn(echo.api)}/live/POST/@connections/*"
         role = aws.role(
             {"Effect": "Allow", "Action": "execute-api:ManageConnections", "Resource": resource}
         )
         allowed = aws.assume(role)
-        allowed.connections(desk.api, "live").post_to_connection(ConnectionId=name, Data=b"may")
+        allowed.connections(echo.api, "live").post_to_connection(ConnectionId=name, Data=b"may")
         assert connection.recv(timeout=PATIENCE) == "may"
         with pytest.raises(ClientError, match="ForbiddenException"):
-            allowed.connections(desk.api, "live").delete_connection(ConnectionId=name)
+            allowed.connections(echo.api, "live").delete_connection(ConnectionId=name)
         with pytest.raises(ClientError, match="GoneException"):
-            aws.connections(desk.api, "other").post_to_connection(ConnectionId=name, Data=b"x")
+            aws.connections(echo.api, "other").post_to_connection(ConnectionId=name, Data=b"x")
         with pytest.raises(ClientError, match="ForbiddenException"):
             allowed.connections_at(aws.info.endpoint).get_connection(ConnectionId=name)
         assert connection_id(connection) == name
 
 
-def test_posting_to_a_client_that_does_not_read_is_limited(desk: Desk) -> None:
-    with raw(desk.aws.info) as deaf:
-        deaf.sendall(upgrade_request(desk.url()))
+def test_posting_to_a_client_that_does_not_read_is_limited(echo: EchoApi) -> None:
+    with raw(echo.aws.info) as deaf:
+        deaf.sendall(upgrade_request(echo.url()))
         assert head_of(deaf).startswith(b"HTTP/1.1 101")
-        scan = desk.aws.dynamodb.scan(TableName=desk.table)["Items"]
+        scan = echo.aws.dynamodb.scan(TableName=echo.table)["Items"]
         connects = [
             json.loads(i["event"]["S"])["requestContext"]
             for i in scan
@@ -430,7 +434,7 @@ def test_posting_to_a_client_that_does_not_read_is_limited(desk: Desk) -> None:
         name = max(
             (c for c in connects if c["eventType"] == "CONNECT"), key=lambda c: c["connectedAt"]
         )["connectionId"]
-        management = desk.aws.connections(desk.api, "live")
+        management = echo.aws.connections(echo.api, "live")
 
         def post(times: int) -> None:
             for _ in range(times):
@@ -444,13 +448,13 @@ def test_posting_to_a_client_that_does_not_read_is_limited(desk: Desk) -> None:
 # limits
 
 
-def test_the_largest_frame_and_message_pass_and_larger_ones_close(desk: Desk) -> None:
+def test_the_largest_frame_and_message_pass_and_larger_ones_close(echo: EchoApi) -> None:
     def closed_by(*frames: tuple[Opcode, bytes, bool]) -> int:
-        with closing(desk.url()) as (connection, codes):
+        with closing(echo.url()) as (connection, codes):
             send_frames(connection, *frames)
         return codes[0]
 
-    with client(desk.url()) as connection:
+    with client(echo.url()) as connection:
         text = '{"action": "echo", "size": 131072, "pad": "'
         whole = (text + "x" * (MESSAGE_BYTES - len(text) - 2) + '"}').encode()
         pieces = [whole[at : at + FRAME_BYTES] for at in range(0, MESSAGE_BYTES, FRAME_BYTES)]
@@ -472,15 +476,15 @@ def test_the_largest_frame_and_message_pass_and_larger_ones_close(desk: Desk) ->
     assert closed_by((Opcode.TEXT, b"x" * (MESSAGE_BYTES + 1), True)) == 1009
     assert closed_by((Opcode.BINARY, b"x", True)) == 1003
     assert closed_by((Opcode.TEXT, b"\xff", True)) == 1007
-    with raw(desk.aws.info) as bare:
-        bare.sendall(upgrade_request(desk.url()))
+    with raw(echo.aws.info) as bare:
+        bare.sendall(upgrade_request(echo.url()))
         head_of(bare)
         bare.sendall(b"\x81\x01x")  # a client has to mask its frames
         assert bare.recv(4)[2:] == (1002).to_bytes(2, "big")
 
 
 def test_times_end_connections_and_waits(tmp_path: Path) -> None:
-    """One sandbox whose ten minutes are 0.3 s, two hours 3.6 s, and 29 s too short for any function."""
+    """In this sandbox ten minutes take 0.3 s, two hours 3.6 s, and 29 s less than any function."""
     with running_sandbox(tmp_path, time_scale=0.0005) as info:
         aws = Aws(info)
         slow = aws.function(
@@ -514,14 +518,14 @@ def test_times_end_connections_and_waits(tmp_path: Path) -> None:
 # bad input
 
 
-def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
-    plain = desk.url().replace("ws://", "http://", 1)
+def test_the_wrong_kind_of_request_is_refused(echo: EchoApi) -> None:
+    plain = echo.url().replace("ws://", "http://", 1)
     assert (httpx.get(plain).status_code, httpx.get(plain).json()) == (
         403,
         {"message": "Forbidden"},
     )
-    http_api = desk.aws.http_api(desk.function, "$default")
-    address = desk.aws.info.http_url.format(api=http_api, stage="$default").replace(
+    http_api = echo.aws.http_api(echo.function, "$default")
+    address = echo.aws.info.http_url.format(api=http_api, stage="$default").replace(
         "http://", "ws://", 1
     )
     assert refusal(address) == (403, "Forbidden")
@@ -531,9 +535,9 @@ def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
         ("X-Large: " + "x" * 9000, b"431"),
         ("X-Odd: \u00ff", b"101"),
     ):
-        with raw(desk.aws.info) as connection:
+        with raw(echo.aws.info) as connection:
             request = (
-                upgrade_request(desk.url()).replace(b"\r\n\r\n", b"\r\n").decode().split("\r\n")
+                upgrade_request(echo.url()).replace(b"\r\n\r\n", b"\r\n").decode().split("\r\n")
             )
             kept = [
                 old for old in request if old.partition(":")[0] != line.partition(":")[0] and old
@@ -546,23 +550,29 @@ def test_the_wrong_kind_of_request_is_refused(desk: Desk) -> None:
     "sent",
     [
         b"nonsense\r\n\r\n",
-        b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        (
+            b"GET /_sandbox/websocket/a/b HTTP/1.1\r\nHost: h\r\n"
+            b"Upgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+        ),
         b"GET /_sandbox/http/%ff/%00 HTTP/1.1\r\nHost: h\r\n\r\n",
-        b"POST / HTTP/1.1\r\nHost: h\r\nAuthorization: AWS4-HMAC-SHA256 x\r\nContent-Length: 0\r\n\r\n",
+        (
+            b"POST / HTTP/1.1\r\nHost: h\r\n"
+            b"Authorization: AWS4-HMAC-SHA256 x\r\nContent-Length: 0\r\n\r\n"
+        ),
         b"POST /@connections/ HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
         b"GET /?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=x HTTP/1.1\r\nHost: h\r\n\r\n",
     ],
 )
-def test_bad_requests_get_an_answer_of_four_hundred(desk: Desk, sent: bytes) -> None:
-    with raw(desk.aws.info) as connection:
+def test_bad_requests_get_an_answer_of_four_hundred(echo: EchoApi, sent: bytes) -> None:
+    with raw(echo.aws.info) as connection:
         connection.sendall(sent)
         status = head_of(connection).split(b" ")[1]
     assert 400 <= int(status) < 500
 
 
-def test_a_half_closed_connection_ends(desk: Desk) -> None:
-    with raw(desk.aws.info) as connection:
-        connection.sendall(upgrade_request(desk.url()))
+def test_a_half_closed_connection_ends(echo: EchoApi) -> None:
+    with raw(echo.aws.info) as connection:
+        connection.sendall(upgrade_request(echo.url()))
         assert head_of(connection).startswith(b"HTTP/1.1 101")
         connection.shutdown(1)
         while connection.recv(4096):
@@ -581,7 +591,9 @@ const open = (address, protocols) => new Promise(done => {
   socket.onerror = () => done(null);
 });
 const next = socket => new Promise(done => { socket.onmessage = message => done(message.data); });
-const end = socket => new Promise(done => { socket.onclose = event => done([event.code, event.reason]); });
+const end = socket => new Promise(done => {
+  socket.onclose = event => done([event.code, event.reason]);
+});
 const socket = await open(url);
 socket.send('{"action": "echo", "text": "ä"}');
 say(JSON.parse(JSON.parse(await next(socket)).body).text);
@@ -592,8 +604,8 @@ say((await end(socket))[0]);
 const binary = await open(url);
 binary.send(new Uint8Array([1]));
 say((await end(binary))[0]);
-const closes = await open(url + `?answer={"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"second"}}`,
-  ["first", "second"]);
+const answer = `{"statusCode":200,"headers":{"Sec-WebSocket-Protocol":"second"}}`;
+const closes = await open(url + "?answer=" + answer, ["first", "second"]);
 say(closes.protocol);
 const ended = end(closes);
 closes.close(4001, "enough");
@@ -602,8 +614,8 @@ say(await open(refused));
 """
 
 
-def test_nodes_own_client_connects_talks_and_sees_close_codes(desk: Desk) -> None:
-    said = run_node(NODE, desk.url(), desk.url('answer={"statusCode":403}'))
+def test_nodes_own_client_connects_talks_and_sees_close_codes(echo: EchoApi) -> None:
+    said = run_node(NODE, echo.url(), echo.url('answer={"statusCode":403}'))
     # Node sends a message in one frame, so 32 KB are its limit, as on AWS; what it gets may be
     # larger
     assert said == ["ä", MESSAGE_BYTES, 1009, 1003, "second", [4001, "enough"], None]

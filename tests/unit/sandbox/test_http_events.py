@@ -18,6 +18,7 @@ from terralive_sandbox.apigateway.http_messages import (
 )
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
+from terralive_testing.fakes.function_answers import TEXT, answers
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1583348638.39
@@ -331,7 +332,6 @@ def test_headers_and_cookies_of_an_answer_are_kept() -> None:
 
 # Whatever comes
 
-TEXT = st.text(max_size=8)
 KEYS = st.lists(
     st.tuples(st.sampled_from(["GET", "ANY", "POST", ""]), st.text("/{}+ab%", max_size=8)).map(
         " ".join
@@ -345,16 +345,6 @@ HEADERS = st.lists(
     ),
     max_size=5,
 )
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
-JSON = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
-)
-FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded"]
-ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(FIELDS, JSON)
-).map(lambda answer: json.dumps(answer).encode())
-
-
 REQUESTS = st.builds(
     HttpRequest,
     st.sampled_from(["GET", "OPTIONS"]),
@@ -375,7 +365,10 @@ def test_any_request_becomes_an_event(keys: list[str], asked: HttpRequest, stage
         json.dumps(make(asked, found or RouteMatch("$default"), api, "r", NOW), allow_nan=False)
 
 
-@given(ANSWERS)
+FIELDS = ("headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded")
+
+
+@given(answers([*FIELDS, "statusCode"]))
 def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
     for read in (http_events.response_v2, http_events.response_v1):
         try:
@@ -388,12 +381,7 @@ def test_any_answer_is_a_response_or_malformed(answer: bytes) -> None:
             assert not set("\r\n\0") & set(name + value)
 
 
-ANSWERS_WITH_STATUS = st.fixed_dictionaries(
-    {"statusCode": JSON}, optional=dict.fromkeys(FIELDS[1:], JSON)
-)
-
-
-@given(st.binary(max_size=20) | ANSWERS_WITH_STATUS.map(lambda answer: json.dumps(answer).encode()))
+@given(answers(FIELDS, required=["statusCode"]))
 def test_any_answer_with_a_status_code_is_a_response_or_malformed(answer: bytes) -> None:
     try:
         response = http_events.response_v2(answer)

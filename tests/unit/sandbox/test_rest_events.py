@@ -21,6 +21,7 @@ from terralive_sandbox.apigateway.http_messages import (
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.apigateway.rest.events import MethodMatch, Resource
+from terralive_testing.fakes.function_answers import TEXT, answers
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1519166937.665
@@ -320,18 +321,10 @@ def test_a_policys_shorthand_and_addresses_are_understood() -> None:
     ]
 
 
-TEXT = st.text(max_size=8)
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
-JSON = st.recursive(
-    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
-)
-FIELDS = ["statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded"]
-ANSWERS = st.binary(max_size=20) | st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(FIELDS, JSON)
-).map(lambda answer: json.dumps(answer).encode())
+FIELDS = ("statusCode", "headers", "multiValueHeaders", "body", "isBase64Encoded")
 
 
-@given(ANSWERS, TEXT, st.lists(st.sampled_from(["*/*", "image/*", "a"]) | TEXT, max_size=2))
+@given(answers(FIELDS), TEXT, st.lists(st.sampled_from(["*/*", "image/*", "a"]) | TEXT, max_size=2))
 def test_any_answer_is_a_response_or_malformed(
     given_answer: bytes, accept: str, binary: list[str]
 ) -> None:
