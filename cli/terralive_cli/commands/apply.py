@@ -8,12 +8,13 @@ from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
+from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
 
 def run(config: Config, ui: Ui) -> int:
-    """Deploy; every invocation of the live functions fails by name until somebody connects."""
+    """Deploy. Invocations of live functions fail, by name, until a user connects."""
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         app = StageApp(stage)
@@ -23,16 +24,9 @@ def run(config: Config, ui: Ui) -> int:
             outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
             live = workflows.make_live(stage, app, ui, outputs)
         except approval.Declined:
-            ui.emit(
-                Message(
-                    message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
-                )
-            )
-            return 1
+            ui.emit(Message(message=approval.DEPLOYMENT_DECLINED))
+            return failures.FAILED
         names = ", ".join(function.name for function in live.functions)
-        ui.emit(
-            Message(
-                message=f"Live: {names}. Their invocations fail until `terralive start` connects."
-            )
-        )
+        text = f"Live: {names}. Their invocations fail until `terralive start` connects."
+        ui.emit(Message(message=text))
         return 0

@@ -1,4 +1,4 @@
-"""`terralive init`: write a first terralive.toml, launch configurations for VS Code, or a Dockerfile."""
+"""`terralive init`: write a first terralive.toml, VS Code's launch.json, or a Dockerfile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`terralive plan`: what would become live, and what Terraform would do. Changes nothing."""
+"""`terralive plan`: show what would become live and what Terraform would change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
 from terralive_cli.output.ui import Ui
 
-_CHANGES: Final = 2  # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
+# https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
+_CHANGES: Final = 2
 
 
 def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
-    """Plan the debug stack and the live app.
+    """Plan the debug stack and the live app; change nothing.
 
-    Gives 2 for changes where `detailed_exitcode` asks for it.
+    With `detailed_exitcode`, the exit code is 2 if there are changes.
     """
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)

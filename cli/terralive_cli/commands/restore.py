@@ -1,6 +1,6 @@
-"""`terralive restore`.
+"""`terralive restore`: put the deployed code of every function back.
 
-Put every function's own code back; the debug stack stays for the next start.
+The debug stack stays for the next start.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
+from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
@@ -20,13 +21,10 @@ def run(config: Config, ui: Ui) -> int:
         try:
             changed = workflows.restore(stage, ui)
         except approval.Declined:
-            ui.emit(Message(message="Stopped: nothing was changed."))
-            return 1
-        ui.emit(
-            Message(
-                message="Every function runs its own code again."
-                if changed
-                else "Nothing to restore: nothing is live."
-            )
-        )
+            ui.emit(Message(message=approval.DECLINED))
+            return failures.FAILED
+        text = "Nothing to restore: no function is live."
+        if changed:
+            text = "The deployed code of every live function is back."
+        ui.emit(Message(message=text))
         return 0

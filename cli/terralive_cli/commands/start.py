@@ -1,4 +1,4 @@
-"""`terralive start`: make the app live, connect, and run every invocation here until Ctrl-C."""
+"""`terralive start`: make the app live, and run every invocation here until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.app import LiveApp, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.stage import Stage
-from terralive_cli.deploy.target import Target, opened, work_folder
+from terralive_cli.deploy.target import opened, work_folder
 from terralive_cli.functions.code_warnings import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
 from terralive_cli.functions.live import live_function
@@ -30,6 +30,7 @@ from terralive_stub.errors import StageHeldError
 
 _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
+_URL_SCHEMES: Final = ("https://", "http://", "wss://", "ws://")
 
 
 def run(
@@ -41,7 +42,16 @@ def run(
     debug_wait: bool = False,
     debug_freeze_time: bool = False,
 ) -> int:
-    """Deploy what is missing, connect, and stay until Ctrl-C or until the stage is somebody else's."""
+    """Deploy what is missing, connect, and stay until Ctrl-C or until another user takes the stage.
+
+    Args:
+        config: the configuration.
+        ui: shows events and asks questions.
+        takeover: take the stage from the user who is connected.
+        debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
+        debug_wait: import the code of debugged functions only when a debugger is attached.
+        debug_freeze_time: stop the remaining time of debugged functions.
+    """
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
@@ -50,34 +60,34 @@ def run(
             debug_stack = DebugStack.opened(stage)
             deployed = debug_stack.outputs()
             if deployed is not None and not takeover:
-                _require_free(config, target, deployed)
+                _require_free(stage, deployed)
             outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
             live = workflows.make_live(stage, app, ui, outputs)
         except approval.Declined:
-            ui.emit(
-                Message(
-                    message="Stopped: nothing more is changed. `terralive destroy` takes back what is deployed."
-                )
-            )
-            return 1
+            ui.emit(Message(message=approval.DEPLOYMENT_DECLINED))
+            return failures.FAILED
         _warn(ui, live)
-        return _serve(config, target, ui, outputs, live, takeover=takeover)
+        return _serve(stage, ui, outputs, live, takeover=takeover)
 
 
-def _require_free(config: Config, target: Target, outputs: DebugStackOutputs) -> None:
-    """Find out that somebody else is connected before anything of theirs is changed.
+def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
+    """Check that no other user is connected, before anything of theirs is changed.
 
-    The broker has the last word.
+    The broker makes the final decision when the relay connects.
+
+    Raises:
+        StageHeldError: another user is connected.
     """
-    lease = target.caller.lease(outputs.table_name)
+    lease = stage.target.caller.lease(outputs.table_name)
     now_ms = int(time.time() * 1000)
     if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
         return
-    if (lease.owner, lease.machine) != (config.user, socket.gethostname()):
-        raise held_by(config.stage, lease.owner, lease.machine, lease.since_ms)
+    if (lease.owner, lease.machine) != (stage.config.user, socket.gethostname()):
+        raise held_by(stage.config.stage, lease.owner, lease.machine, lease.since_ms)
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:
+    """Show why functions stay as they are, and what may be wrong with live ones."""
     warnings = []
     for address, reason in live.refused.items():
         warnings.append(Warned(reference="not-live", message=reason, function=address))
@@ -97,14 +107,54 @@ def _warn(ui: Ui, live: LiveApp) -> None:
 
 
 def _serve(
-    config: Config,
-    target: Target,
-    ui: Ui,
-    outputs: DebugStackOutputs,
-    live: LiveApp,
-    *,
-    takeover: bool,
+    stage: Stage, ui: Ui, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool
 ) -> int:
+    """Run the relay until Ctrl-C, or until nobody reads the output any more.
+
+    Raises:
+        StageHeldError: another user holds the stage, or takes it over.
+    """
+    logs = LogFiles(
+        work_folder(stage.config.project) / "logs",
+        warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
+    )
+
+    def publish(event: RelayEvent) -> None:
+        ui.emit(event)
+        logs(event)
+
+    settings = _relay_settings(stage, outputs, live, takeover=takeover)
+    relay = Relay(settings, stage.target.caller.credentials, publish)
+    is_held = False
+    try:
+        relay.start()
+        relay.wait_connected(_CONNECT_SECONDS)
+        ui.emit(_ready(stage, live))
+        while not relay.wait(_LOOK_SECONDS):
+            if ui.output_gone:
+                break
+    except KeyboardInterrupt:
+        pass
+    except StageHeldError:
+        is_held = True
+        raise
+    finally:
+        _stop(relay)
+        logs.close()
+        ui.emit(
+            Stopped(
+                stage=stage.config.stage,
+                live=not stage.target.own_sandbox,
+                message=_last_message(stage, is_held=is_held),
+            )
+        )
+    return failures.INTERRUPTED
+
+
+def _relay_settings(
+    stage: Stage, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool
+) -> RelaySettings:
+    config = stage.config
     identity = RelayIdentity(
         relay=uuid.uuid4().hex,
         functions=tuple(function.name for function in live.functions),
@@ -112,88 +162,57 @@ def _serve(
         machine=socket.gethostname(),
         takeover=takeover,
     )
-    journal = record.journal(target.work)
-    settings = RelaySettings(
+    return RelaySettings(
         outputs.relay_url,
-        target.region,
+        stage.target.region,
         config.stage,
         identity,
         live.functions,
-        journal,
+        record.journal(stage.target.work),
         config.forward_logs,
     )
-    logs = LogFiles(
-        work_folder(config.project) / "logs",
-        warn=lambda text: ui.emit(Warned(reference="logs-not-kept", message=text)),
-    )
-
-    def tell(event: RelayEvent) -> None:
-        ui.emit(event)
-        logs(event)
-
-    relay = Relay(settings, target.caller.credentials, tell)
-    held = False
-    try:
-        relay.start()
-        relay.wait_connected(_CONNECT_SECONDS)
-        ui.emit(_ready(config, target, live))
-        while not relay.wait(_LOOK_SECONDS):
-            if ui.output_gone:
-                break
-    except KeyboardInterrupt:
-        pass
-    except StageHeldError:
-        held = True
-        raise
-    finally:
-        _stop(relay)
-        logs.close()
-        said = _farewell(config, target, held=held)
-        ui.emit(Stopped(stage=config.stage, live=not target.own_sandbox, message=said))
-    return failures.INTERRUPTED
 
 
 def _stop(relay: Relay) -> None:
     try:
         relay.stop()
     except KeyboardInterrupt:
-        os._exit(
-            failures.INTERRUPTED
-        )  # asked for twice: at once; the workers see their pipes close and end
+        # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
+        os._exit(failures.INTERRUPTED)
 
 
-def _ready(config: Config, target: Target, live: LiveApp) -> Ready:
-    addresses = {
-        name: value
-        for name, value in live.outputs.items()
-        if isinstance(value, str) and _is_url(value)
-    }
-    access = target.sandbox
+def _ready(stage: Stage, live: LiveApp) -> Ready:
+    urls = {}
+    for name, value in live.outputs.items():
+        if isinstance(value, str) and value.startswith(_URL_SCHEMES):
+            urls[name] = stage.target.url(value)
+    sandbox = None
+    info = stage.target.sandbox
+    if info is not None:
+        sandbox = SandboxAccess(
+            info.endpoint, info.region, info.access_key_id, info.secret_access_key
+        )
     return Ready(
-        stage=config.stage,
+        stage=stage.config.stage,
         functions=tuple(live_function(function) for function in live.functions),
         outputs=live.outputs,
-        urls={name: target.url(value) for name, value in addresses.items()},
-        sandbox=SandboxAccess(
-            access.endpoint, access.region, access.access_key_id, access.secret_access_key
-        )
-        if access is not None
-        else None,
+        urls=urls,
+        sandbox=sandbox,
     )
 
 
-def _is_url(value: str) -> bool:
-    return value.startswith(("https://", "http://", "wss://", "ws://"))
-
-
-def _farewell(config: Config, target: Target, *, held: bool) -> str:
-    if target.own_sandbox:
+def _last_message(stage: Stage, *, is_held: bool) -> str:
+    """Return what the end of the relay means, and what to type next."""
+    if stage.target.own_sandbox:
         return "The sandbox and everything in it is gone."
-    if held:
-        return f"Stage {config.stage} stays live for whoever holds it."
-    place = " --sandbox" if target.sandbox is not None else ""
+    name = stage.config.stage
+    if is_held:
+        return f"Stage {name} stays live for whoever holds it."
+    options = f"--stage {name}"
+    if stage.target.sandbox is not None:
+        options += " --sandbox"
     return (
-        f"The functions of stage {config.stage} are still stubs: their invocations fail until somebody connects. "
-        f"`terralive start --stage {config.stage}{place}` goes on; "
-        f"`terralive restore --stage {config.stage}{place}` puts the deployed code back."
+        f"The functions of stage {name} are still live: their invocations fail until somebody "
+        f"connects. `terralive start {options}` connects again, and `terralive restore {options}` "
+        "puts the deployed code back."
     )

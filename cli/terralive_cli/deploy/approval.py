@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from terralive_cli.deploy.app import LivePlan
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.functions.live import live_function
@@ -14,6 +16,12 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.runs.progress import Change
 from terralive_terraform.runs.runner import TerraformPlan
 from terralive_terraform.substitution.plan_checks import is_restoring
+
+DECLINED: Final = "Stopped. Nothing was changed."
+# The debug stack may be deployed already when the user says no to the app.
+DEPLOYMENT_DECLINED: Final = (
+    "Stopped. Nothing more was changed. `terralive destroy` removes what is deployed."
+)
 
 
 class Declined(Exception):  # noqa: N818  # not an error: the user's answer

@@ -1,4 +1,4 @@
-"""Mistakes and failures, as a user makes and meets them: each ends in an error that says what to do.
+"""Mistakes and failures of users: each ends in an error that says what to do.
 
 Held for every one: a reference, a hint, the documented exit code, no traceback, and nothing left
 half-deployed without saying so. One sandbox and one small plain Terraform app, in the order of a

@@ -19,7 +19,12 @@ BACKEND = """
 app = "orders"
 [backend]
 type = "s3"
-config = { bucket = "acme-tfstate", key = "terralive/{app}/{stage}", use_lockfile = true, tags = ["{user}"] }
+
+[backend.config]
+bucket = "acme-tfstate"
+key = "terralive/{app}/{stage}"
+use_lockfile = true
+tags = ["{user}"]
 """
 
 
@@ -158,8 +163,8 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         in message
     )
     assert (
-        'functions."aws_lambda_function.api".handlr: there is no such setting. Did you mean "handler"?'
-        in message
+        'functions."aws_lambda_function.api".handlr: there is no such setting. '
+        'Did you mean "handler"?' in message
     )
     assert (
         'functions."aws_lambda_function.api".max_workers: it is 0, a whole number; allowed is'
