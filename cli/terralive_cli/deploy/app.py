@@ -263,7 +263,7 @@ class StageApp:
         work = self._stage.target.work
         known = record.load(work, today=today())
         if known.made_app is None:
-            record.note_app(work, known, empty=ready.terraform.is_empty())
+            record.remember_origin(work, known, empty=ready.terraform.is_empty())
 
 
 def app_of(config: Config) -> App:

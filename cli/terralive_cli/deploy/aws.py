@@ -1,4 +1,4 @@
-"""Who the caller is on AWS, and the credentials of this moment: the command line's only use of boto3.
+"""Identity of the caller on AWS, and the credentials of this moment.
 
 Every failure becomes a `CredentialsError` (exit code 4) that says what to do. boto3 is imported
 when it is needed: `terralive --help` must not wait for it.
@@ -6,6 +6,7 @@ when it is needed: `terralive --help` must not wait for it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,11 @@ from terralive_stub.protocol.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.exceptions import ClientError
 
+_log: Final = logging.getLogger("terralive.cli")
+# Error codes of AWS's services:
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
 _REJECTED: Final = {
     "InvalidClientTokenId",
     "UnrecognizedClientException",
@@ -28,11 +33,23 @@ _REJECTED: Final = {
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 _ATTEMPTS: Final = 2
 _CONNECT_SECONDS: Final = 5
+_READ_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What `sts:GetCallerIdentity` says (https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html)."""
+    """Answer of `sts:GetCallerIdentity`, and the session that asked.
+
+    https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+
+    Attributes:
+        account: the account's id.
+        arn: the caller's ARN.
+        region: the region of the session.
+        credentials: returns the credentials of this moment; it raises CredentialsError.
+        session: the session; its credentials refresh themselves.
+        endpoint_url: where all services answer; None for AWS's own addresses.
+    """
 
     account: str
     arn: str
@@ -55,22 +72,25 @@ class Caller:
         except client.exceptions.ResourceNotFoundException:
             return False
         except ClientError as error:
-            raise _refused(error.response["Error"].get("Code", ""), str(error)) from None
+            raise _client_error(error) from None
         return True
 
     def lease(self, table_name: str) -> Lease | None:
-        """Read who is connected.
+        """Read the lease of the relay that holds the stage.
 
-        None also where the caller may not know: the broker decides in the end anyway.
+        It is None also where the caller may not read it: the broker decides in the end.
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        from terralive_stub.broker.lambda_function import DynamoDBTable  # noqa: PLC0415  # imports boto3
+        from terralive_stub.broker.lambda_function import (  # noqa: PLC0415  # imports boto3
+            DynamoDBTable,
+        )
 
         try:
             client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)
             return DynamoDBTable(client, table_name).get_lease()
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError) as error:
+            _log.debug("the lease cannot be read: %s", type(error).__name__)
             return None
 
 
@@ -85,75 +105,110 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
         ConfigurationError: no region.
         CredentialsError: no credentials, rejected or expired ones, or AWS cannot be reached.
     """
-    import boto3  # noqa: PLC0415  # heavy
-    from botocore.config import Config  # noqa: PLC0415  # heavy
     from botocore.exceptions import (  # noqa: PLC0415  # heavy
         BotoCoreError,
         ClientError,
+    )
+
+    own = environment or {}
+    endpoint_url = own.get("AWS_ENDPOINT_URL")
+    try:
+        session = _session(region, own)
+        identity = _caller_identity(session, endpoint_url)
+    except ClientError as error:
+        raise _client_error(error) from None
+    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+        raise _botocore_error(error) from None
+    _log.debug("the caller is %s in %s", identity["Arn"], session.region_name)
+    return Caller(
+        account=identity["Account"],
+        arn=identity["Arn"],
+        region=session.region_name,
+        credentials=lambda: _credentials(session),
+        session=session,
+        endpoint_url=endpoint_url,
+    )
+
+
+def _session(region: str | None, own: Mapping[str, str]) -> boto3.Session:
+    """Return a session that has a region.
+
+    Raises:
+        ConfigurationError: `no-region`.
+    """
+    import boto3  # noqa: PLC0415  # heavy
+
+    session = boto3.Session(
+        aws_access_key_id=own.get("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=own.get("AWS_SECRET_ACCESS_KEY"),
+        region_name=region or own.get("AWS_REGION"),
+    )
+    if session.region_name is None:
+        raise ConfigurationError(
+            "no-region",
+            "No AWS region is set.",
+            hint="Give `--region eu-west-1`, set AWS_REGION, or write "
+            '`region = "eu-west-1"` into terralive.toml.',
+        )
+    return session
+
+
+def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> Mapping[str, str]:
+    """Call `sts:GetCallerIdentity`."""
+    from botocore.config import Config  # noqa: PLC0415  # heavy
+
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    )
+    client = session.client("sts", endpoint_url=endpoint_url, config=config)
+    answer = client.get_caller_identity()
+    return {name: str(answer[name]) for name in ("Account", "Arn")}
+
+
+def _botocore_error(error: Exception) -> CredentialsError:
+    """Explain an error that comes from botocore itself, and not from AWS."""
+    from botocore.exceptions import (  # noqa: PLC0415  # heavy
         ConnectionError,  # noqa: A004  # botocore's own; EndpointConnectionError is one
         HTTPClientError,
         NoCredentialsError,
         ProfileNotFound,
     )
 
-    own = environment or {}
-    try:
-        session = boto3.Session(
-            aws_access_key_id=own.get("AWS_ACCESS_KEY_ID"),
-            aws_secret_access_key=own.get("AWS_SECRET_ACCESS_KEY"),
-            region_name=region or own.get("AWS_REGION"),
-        )
-        if session.region_name is None:
-            raise ConfigurationError(
-                "no-region",
-                "No AWS region is set.",
-                hint='Give `--region eu-west-1`, set AWS_REGION, or write `region = "eu-west-1"` into terralive.toml.',
+    match error:
+        case ProfileNotFound():
+            return CredentialsError(
+                "aws-profile-missing",
+                f"{error}.",
+                hint="Correct AWS_PROFILE, or add the profile to ~/.aws/config.",
             )
-        config = Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=10,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-        )
-        client = session.client("sts", endpoint_url=own.get("AWS_ENDPOINT_URL"), config=config)
-        identity = client.get_caller_identity()
-    except ProfileNotFound as error:
-        raise CredentialsError(
-            "aws-profile-missing",
-            f"{error}.",
-            hint="Correct AWS_PROFILE, or add the profile to ~/.aws/config.",
-        ) from None
-    except NoCredentialsError:
-        raise CredentialsError(
-            "no-credentials",
-            "No AWS credentials were found (environment, ~/.aws, SSO, instance).",
-            hint="Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE; `--sandbox` needs no account.",
-        ) from None
-    except (HTTPClientError, ConnectionError) as error:
-        raise CredentialsError(
-            "aws-unreachable",
-            f"AWS could not be reached: {error}",
-            hint="Check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL and the region's name.",
-        ) from None
-    except ClientError as error:
-        raise _refused(error.response["Error"].get("Code", ""), str(error)) from None
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
-        raise CredentialsError(
-            "aws-settings",
-            f"The AWS settings cannot be used: {error}",
-            hint="Check the AWS_* variables of this terminal (AWS_PROFILE, AWS_ENDPOINT_URL); `aws sts "
-            "get-caller-identity` must work.",
-        ) from None
-    return Caller(
-        account=identity["Account"],
-        arn=identity["Arn"],
-        region=session.region_name,
-        credentials=lambda: _freeze(session),
-        session=session,
-        endpoint_url=own.get("AWS_ENDPOINT_URL"),
-    )
+        case NoCredentialsError():
+            return CredentialsError(
+                "no-credentials",
+                "No AWS credentials were found (environment, ~/.aws, SSO, instance).",
+                hint="Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE; `--sandbox` "
+                "needs no account.",
+            )
+        case HTTPClientError() | ConnectionError():
+            return CredentialsError(
+                "aws-unreachable",
+                f"AWS could not be reached: {error}",
+                hint="Check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL and the region's "
+                "name.",
+            )
+        case _:
+            return CredentialsError(
+                "aws-settings",
+                f"The AWS settings cannot be used: {error}",
+                hint="Check the AWS_* variables of this terminal (AWS_PROFILE, AWS_ENDPOINT_URL); "
+                "`aws sts get-caller-identity` must work.",
+            )
 
 
-def _refused(code: str, text: str) -> CredentialsError:
+def _client_error(error: ClientError) -> CredentialsError:
+    """Explain an error that AWS has answered with."""
+    code = error.response["Error"].get("Code", "")
     if code in _EXPIRED:
         return CredentialsError(
             "credentials-expired",
@@ -164,16 +219,24 @@ def _refused(code: str, text: str) -> CredentialsError:
         return CredentialsError(
             "credentials-rejected",
             f"AWS does not accept these credentials ({code}).",
-            hint="Check AWS_PROFILE and the AWS_* variables of this terminal; `aws sts get-caller-identity` must work.",
+            hint="Check AWS_PROFILE and the AWS_* variables of this terminal; `aws sts "
+            "get-caller-identity` must work.",
         )
     return CredentialsError(
-        "aws-refused", f"AWS refused the first call: {text}", hint="Ask who runs the account."
+        "aws-refused", f"AWS refused the first call: {error}", hint="Ask who runs the account."
     )
 
 
-def _freeze(session: boto3.Session) -> Credentials:
+def _credentials(session: boto3.Session) -> Credentials:
+    """Return the session's credentials of this moment.
+
+    Raises:
+        CredentialsError: `no-credentials`.
+    """
     found = session.get_credentials()
-    frozen = found.get_frozen_credentials() if found is not None else None
+    frozen = None
+    if found is not None:
+        frozen = found.get_frozen_credentials()
     if frozen is None or frozen.access_key is None or frozen.secret_key is None:
         raise CredentialsError(
             "no-credentials", "The AWS credentials are gone.", hint="Sign in again."

@@ -1,16 +1,17 @@
-"""What terralive has to remember of a stage on this machine: a small JSON file, and the relay's journal.
+"""Facts about a stage that this machine remembers: a small JSON file, and the relay's journal.
 
-They hold nothing that a cleanup job on another machine could not do without, and no secret.
+A cleanup job on another machine works without them, and they hold no secret.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import read_object, text
 
 _NAME: Final = "stage.json"
 _JOURNAL: Final = "invocations"
@@ -18,10 +19,13 @@ _JOURNAL: Final = "invocations"
 
 @dataclass(frozen=True, slots=True)
 class StageRecord:
-    """`created`: when the debug stack was first planned (ISO date, its `terralive:created` tag).
+    """Facts about one stage.
 
-    `made_app`: the app had no resources before terralive's first apply, so all of it is terralive's
-        making.
+    Attributes:
+        created: the day when the debug stack was first planned (ISO date), which is its
+            `terralive:created` tag.
+        made_app: whether the app had no resources before terralive's first apply, so that
+            terralive has made all of it; None before that apply.
     """
 
     created: str
@@ -29,27 +33,28 @@ class StageRecord:
 
 
 def load(work: Path, *, today: str) -> StageRecord:
-    """Read a stage's record; a missing or unreadable one is a new one."""
-    try:
-        document = json.loads((work / _NAME).read_text("utf-8"))
-        made_app = document.get("made_app")
-        return StageRecord(
-            str(document["created"]), made_app if isinstance(made_app, bool) else None
-        )
-    except (OSError, ValueError, KeyError, AttributeError):
+    """Read a stage's record; return a new one where it is missing or unreadable.
+
+    Args:
+        work: the stage's work folder.
+        today: the ISO date for a new record.
+    """
+    document = read_object(work / _NAME)
+    created = text(document, "created")
+    if not created:
         return StageRecord(today)
+    made_app = document.get("made_app")
+    if not isinstance(made_app, bool):
+        made_app = None
+    return StageRecord(created, made_app)
 
 
 def save(work: Path, record: StageRecord) -> None:
-    """Write a stage's record at once or not at all."""
-    work.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=work, prefix=f".{_NAME}")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(asdict(record), file)
-    Path(name).replace(work / _NAME)
+    """Write a stage's record."""
+    write_atomically(work / _NAME, json.dumps(asdict(record)).encode())
 
 
-def note_app(work: Path, record: StageRecord, *, empty: bool) -> StageRecord:
+def remember_origin(work: Path, record: StageRecord, *, empty: bool) -> StageRecord:
     """Remember, once, whether terralive found the app without any resources."""
     if record.made_app is not None:
         return record
@@ -65,5 +70,5 @@ def forget(work: Path) -> None:
 
 
 def journal(work: Path) -> Path:
-    """Where the relays of a stage remember the request ids that they have run."""
+    """Return the file in which a stage's relays remember the request ids that they have run."""
     return work / _JOURNAL

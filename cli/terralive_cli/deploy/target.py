@@ -1,8 +1,8 @@
-"""Where a stage lives: an AWS account and region, or the sandbox. Everything else is the same for both.
+"""Targets of a deployment: an AWS account and region, or the sandbox.
 
 A stage's work folder is `.terralive/aws/ACCOUNT-REGION/STAGE`, or `.terralive/sandbox/ID/STAGE`
-with the id of that run
-of the sandbox: its Terraform state goes when the sandbox goes, and the two can never be mixed up.
+with the id of that run of the sandbox. The Terraform state of a sandbox is removed with the sandbox, and
+the states of two targets cannot be mixed up.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ _SANDBOX_REGION: Final = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A place for stages.
+    """An AWS account and region, or a sandbox, that a stage is deployed in.
 
     Attributes:
-        name: for a person: `account 123456789012, eu-west-1`, or `the sandbox`.
-        environment: what Terraform and the app's program run with, as a whole.
-        caller: who asks, with the credentials of this moment.
+        name: its name for a person: `account 123456789012, eu-west-1`, or `the sandbox`.
+        region: the AWS region.
+        environment: the whole environment of Terraform and of the app's program.
+        caller: the caller on AWS, with the credentials of this moment.
         work: the stage's work folder.
-        sandbox: None on AWS.
-        own_sandbox: the sandbox lives no longer than this command.
+        endpoints: the addresses of WebSocket APIs, where they are not AWS's own.
+        sandbox: the sandbox; None on AWS.
+        own_sandbox: whether the sandbox stops with this command.
     """
 
     name: str
@@ -50,17 +52,19 @@ class Target:
     own_sandbox: bool = False
 
     def url(self, address: str) -> str:
-        """Give the address that answers now for one that AWS would answer at."""
-        return local_url(self.sandbox, address) if self.sandbox is not None else address
+        """Return the address that answers now for an address that AWS would answer at."""
+        if self.sandbox is None:
+            return address
+        return local_url(self.sandbox, address)
 
 
 def sandbox_file(project: Path) -> Path:
-    """Where a project's running sandbox leaves its address."""
+    """Return the file in which a project's running sandbox leaves its address."""
     return project / FOLDER / "sandbox.json"
 
 
 def work_folder(project: Path) -> Path:
-    """Make the project's `.terralive` folder, which keeps itself out of version control."""
+    """Make the project's `.terralive` folder, with a .gitignore that excludes all of it."""
     folder = project / FOLDER
     folder.mkdir(exist_ok=True)
     ignore = folder / ".gitignore"
@@ -71,12 +75,12 @@ def work_folder(project: Path) -> Path:
 
 @contextmanager
 def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Target]:
-    """Find out where the stage lives, and that AWS knows the caller; what a killed run has left beside `*.tf` goes.
+    """Find the stage's target and the caller, and remove the files that a killed run has left.
 
     Args:
         config: the configuration.
-        may_start_sandbox: with `--sandbox` and none running, run one for as long as the context
-            lasts.
+        may_start_sandbox: whether to run a sandbox while the context lasts, where `--sandbox` asks
+            for one and none runs.
 
     Raises:
         ConfigurationError: no region, or no sandbox to attach to.
@@ -90,24 +94,25 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
     file = sandbox_file(config.project)
     running = attach(file)
     if running is not None:
-        yield _sandbox(config, running, own=False)
+        yield _sandbox(config, running, own_sandbox=False)
         return
     if not may_start_sandbox:
         raise ConfigurationError(
             "no-sandbox",
             "No sandbox runs for this project.",
-            hint="Start one in another terminal: `terralive sandbox`. What an earlier one held is gone with it.",
+            hint="Start one in another terminal: `terralive sandbox`. What an earlier one held is "
+            "gone with it.",
         )
     process = start_sandbox(config)
     try:
-        yield _sandbox(config, process.info, own=True)
+        yield _sandbox(config, process.info, own_sandbox=True)
     finally:
         process.stop()
         shutil.rmtree(config.project / FOLDER / "sandbox" / process.info.id, ignore_errors=True)
 
 
 def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
-    """Run a sandbox for the project; what stages of earlier ones have left on disk goes."""
+    """Run a sandbox for the project, and remove the work folders of earlier sandboxes."""
     folder = work_folder(config.project)
     shutil.rmtree(folder / "sandbox", ignore_errors=True)
     return SandboxProcess.start(
@@ -130,22 +135,23 @@ def _aws(config: Config) -> Target:
     )
 
 
-def _sandbox(config: Config, info: SandboxInfo, *, own: bool) -> Target:
-    mine = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
+def _sandbox(config: Config, info: SandboxInfo, *, own_sandbox: bool) -> Target:
+    # The user's own AWS settings must not reach Terraform together with the sandbox's keys.
+    own = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")}
     access = environment(info)
     caller = aws.identify(info.region, access)
     return Target(
         name="the sandbox",
         region=info.region,
-        environment={**mine, **access, **_stage(config)},
+        environment={**own, **access, **_stage(config)},
         caller=caller,
         work=work_folder(config.project) / "sandbox" / info.id / config.stage,
         endpoints=Endpoints(websocket=info.websocket_url, management=info.management_url),
         sandbox=info,
-        own_sandbox=own,
+        own_sandbox=own_sandbox,
     )
 
 
 def _stage(config: Config) -> dict[str, str]:
-    """What the app's own program may read."""
+    """Return the variables that the app's own program may read."""
     return {"TERRALIVE_APP": config.app, "TERRALIVE_STAGE": config.stage}

@@ -1,4 +1,4 @@
-"""Programs of this machine that run handlers, and how their versions compare to the deployed runtime.
+"""Programs of this machine that run handlers, and their versions beside the deployed runtime.
 
 It finds files and asks programs for their version. Callers decide what follows from that.
 """
@@ -33,7 +33,7 @@ def runtime_family(runtime: str) -> str | None:
 
 
 def handler_interpreter(code: LocalCode) -> Path | None:
-    """Return the interpreter that terralive runs a handler with; None where another program does."""
+    """Return the interpreter that runs a handler; None where another program does."""
     if code.command:
         return None
     match runtime_family(code.runtime):

@@ -1,8 +1,8 @@
-"""VS Code's launch.json: configurations that attach to debugged functions, beside whatever else is in it. Pure.
+"""VS Code's launch.json: configurations that attach to debugged functions. Pure.
 
 The file is JSON with comments and trailing commas
-(https://code.visualstudio.com/docs/languages/json). What a user has
-written stays, to the letter: new configurations are put in front of theirs.
+(https://code.visualstudio.com/docs/languages/json). The user's own text stays as it is, to the
+letter: new configurations are put in front of the user's.
 """
 
 from __future__ import annotations
@@ -19,87 +19,123 @@ from terralive_workers.function import LocalCode
 
 _STRING: Final = r'"(?:\\.|[^"\\])*"'
 _COMMENT: Final = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
-_COMMA: Final = re.compile(rf"({_STRING})|,(?=\s*[\]}}])", re.DOTALL)
+_TRAILING_COMMA: Final = re.compile(rf"({_STRING})|,(?=\s*[\]}}])", re.DOTALL)
 _CONFIGURATIONS: Final = re.compile(r'"configurations"\s*:\s*\[')
+_ADDRESS: Final = "127.0.0.1"
 
 
 def attaching(code: LocalCode, port: int, project: Path) -> dict[str, Json]:
-    """Write the configuration that attaches to a function on its port."""
-    inside = code.path.is_relative_to(project)
-    folder = f"${{workspaceFolder}}/{code.path.relative_to(project)}" if inside else str(code.path)
-    name: dict[str, Json] = {
-        "name": f"terralive: {code.address.removeprefix('aws_lambda_function.')}"
-    }
+    """Return the configuration that attaches to a function on its port."""
+    folder = str(code.path)
+    if code.path.is_relative_to(project):
+        folder = f"${{workspaceFolder}}/{code.path.relative_to(project)}"
     roots: dict[str, Json] = {"localRoot": folder, "remoteRoot": str(code.path)}
-    again: dict[str, Json] = {"request": "attach", "restart": True}  # an edit takes another worker
+    name = f"terralive: {code.address.removeprefix('aws_lambda_function.')}"
     if code.runtime.startswith("nodejs"):
-        return {**name, "type": "node", **again, "address": "127.0.0.1", "port": port, **roots}
+        return {
+            "name": name,
+            "type": "node",
+            "request": "attach",
+            "restart": True,  # an edit starts another worker
+            "address": _ADDRESS,
+            "port": port,
+            **roots,
+        }
     return {
-        **name,
+        "name": name,
         "type": "debugpy",
-        **again,
-        "connect": {"host": "127.0.0.1", "port": port},
+        "request": "attach",
+        "restart": True,
+        "connect": {"host": _ADDRESS, "port": port},
         "pathMappings": [roots],
         "justMyCode": True,
     }
 
 
 def merged(before: str, wanted: Sequence[Mapping[str, Json]], file: Path) -> str:
-    """Put configurations into a launch.json's text ("" for none); one of the same name gives way.
+    """Add configurations to the text of a launch.json, in the place of any of the same name.
+
+    Args:
+        before: the text of the file; "" where there is none.
+        wanted: the configurations.
+        file: the file, for error messages.
 
     Raises:
-        ConfigurationError: it cannot be read, or has to change where there are comments.
+        ConfigurationError: `launch-json`: the file cannot be read, or has to change where there are
+            comments.
     """
     if not before.strip():
-        return (
-            json.dumps(
-                {"version": "0.2.0", "configurations": [dict(item) for item in wanted]}, indent=4
-            )
-            + "\n"
-        )
-    plain = _blanked(_COMMA, _blanked(_COMMENT, before))
+        return _written({"version": "0.2.0"}, wanted)
+    plain = _blanked(_TRAILING_COMMA, _blanked(_COMMENT, before))
     document = parse_object(plain)
-    present = [item for item in items(document, "configurations") if isinstance(item, dict)]
     start = _CONFIGURATIONS.search(plain)
     if start is None or not isinstance(document.get("configurations"), list):
-        raise _refused(
-            file,
-            wanted,
-            'it has no list of "configurations", or cannot be read as JSON with comments',
-        )
-    fresh = [item for item in wanted if item not in present]
-    names = {item["name"] for item in fresh}
-    others = [item for item in present if item.get("name") not in names]
-    if len(others) == len(present):
-        text = "".join(f"\n{_indented(item)}," for item in fresh)
-        if not present:
-            text = text.removesuffix(",") + "\n" + " " * 4
-        return before[: start.end()] + text + before[start.end() :]
+        problem = 'it has no list of "configurations", or cannot be read as JSON with comments'
+        raise _unchanged(file, wanted, problem)
+    present = items(document, "configurations")
+    new = [item for item in wanted if item not in present]
+    names = {item["name"] for item in new}
+    kept = [item for item in present if _name(item) not in names]
+    if len(kept) == len(present):
+        return _inserted(before, start.end(), new, is_only=not present)
     if plain != before:
-        raise _refused(
-            file, wanted, "a configuration of terralive's has to change, and the file has comments"
-        )
-    return (
-        json.dumps(
-            {**document, "configurations": [*(dict(item) for item in fresh), *others]}, indent=4
-        )
-        + "\n"
-    )
+        problem = "a configuration of terralive's has to change, and the file has comments"
+        raise _unchanged(file, wanted, problem)
+    return _written(document, new, kept)
+
+
+def _name(configuration: Json) -> Json:
+    return configuration.get("name") if isinstance(configuration, dict) else None
+
+
+def _written(
+    document: Mapping[str, Json],
+    configurations: Sequence[Mapping[str, Json]],
+    others: Sequence[Json] = (),
+) -> str:
+    """Return a document as text, with these configurations."""
+    everything = [*(dict(item) for item in configurations), *others]
+    return json.dumps({**document, "configurations": everything}, indent=4) + "\n"
+
+
+def _inserted(
+    before: str, position: int, configurations: Sequence[Mapping[str, Json]], *, is_only: bool
+) -> str:
+    """Insert configurations at the beginning of the list, and change no other character.
+
+    Args:
+        before: the text of the file.
+        position: where the list begins, behind its bracket.
+        configurations: what to insert.
+        is_only: whether nothing follows in the list.
+    """
+    text = "".join(f"\n{_indented(item)}," for item in configurations)
+    if is_only:
+        text = text.removesuffix(",") + "\n" + " " * 4
+    return before[:position] + text + before[position:]
 
 
 def _blanked(pattern: re.Pattern[str], text: str) -> str:
-    """Put spaces in the place of what is no JSON, so that every character stays where it is."""
-    return pattern.sub(lambda found: found[1] or re.sub(r"[^\n]", " ", found[0]), text)
+    """Replace what is no JSON by spaces, so that every other character keeps its position.
+
+    The pattern's first group is a JSON string, which stays.
+    """
+
+    def blank(found: re.Match[str]) -> str:
+        return found[1] or re.sub(r"[^\n]", " ", found[0])
+
+    return pattern.sub(blank, text)
 
 
 def _indented(item: Mapping[str, Json]) -> str:
-    return "\n".join(" " * 8 + line for line in json.dumps(item, indent=4).splitlines())
+    lines = json.dumps(item, indent=4).splitlines()
+    return "\n".join(" " * 8 + line for line in lines)
 
 
-def _refused(file: Path, wanted: Sequence[Mapping[str, Json]], why: str) -> ConfigurationError:
+def _unchanged(file: Path, wanted: Sequence[Mapping[str, Json]], why: str) -> ConfigurationError:
     text = ",\n".join(_indented(item) for item in wanted)
     return ConfigurationError(
         "launch-json",
         f"{file} stays as it is: {why}.",
-        hint=f'Take the old ones out, or put these into its "configurations" yourself:\n{text}',
+        hint='Take the old ones out, or put these into its "configurations" yourself:\n' + text,
     )

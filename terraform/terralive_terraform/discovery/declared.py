@@ -151,7 +151,7 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
 
 
 def literal(value: str) -> str | None:
-    """Return a text that contains no expression; None for an empty one or one with an expression."""
+    """Return a text without an expression; None for an empty one or one with an expression."""
     if not value or re.search(r"[$%]\{", value):
         return None
     return value

@@ -240,7 +240,7 @@ def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
 
 
 def _plain(value: Json) -> Json:
-    """Remove the quotes and marks that newer releases of python-hcl2 leave in literals and blocks."""
+    """Remove quotes and marks that newer releases of python-hcl2 leave in literals and blocks."""
     if isinstance(value, dict):
         return {
             str(_plain(name)): _plain(item)

@@ -1,7 +1,8 @@
-"""Roles whose inline policies something else owns: a policy added to one would be removed again, by the next apply.
+"""Roles whose inline policies belong to another resource. Pure.
 
-Pure. It sees what stands in the function's own module; a role that comes from elsewhere says
-nothing here.
+The next apply would remove a policy that terralive adds to such a role. Only what the function's
+own module declares is seen; nothing is known of a role that comes from elsewhere.
+
 https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/iam_role#inline_policy-1
 https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/iam_role_policies_exclusive
 """
@@ -20,7 +21,7 @@ _REFERENCE: Final = re.compile(r"^\$\{aws_iam_role\.([\w-]+)(?:\[[^\]]*\])?\.(?:
 
 
 def policy_owners(resources: Mapping[str, Json]) -> dict[str, str]:
-    """Give what owns the inline policies of roles, by the roles' labels.
+    """Return the resources that own the inline policies of roles, by the roles' labels.
 
     Args:
         resources: a module's resources by type and label, in Terraform's JSON syntax.
@@ -30,9 +31,10 @@ def policy_owners(resources: Mapping[str, Json]) -> dict[str, str]:
         if isinstance(block, dict) and "inline_policy" in names_set(block):
             owners[label] = f"inline_policy of {ROLE}.{label}"
     for label, block in section(resources, EXCLUSIVE).items():
-        role = _role(text(block, "role_name")) if isinstance(block, dict) else ""
-        if role:
-            owners[role] = f"{EXCLUSIVE}.{label}"
+        if isinstance(block, dict):
+            role = _role(text(block, "role_name"))
+            if role:
+                owners[role] = f"{EXCLUSIVE}.{label}"
     return owners
 
 
@@ -42,15 +44,20 @@ def owner_for(function: Mapping[str, Json], owners: Mapping[str, str]) -> str | 
 
 
 def names_set(block: Mapping[str, Json]) -> Iterator[str]:
-    """Give the names of what a block sets, also of the blocks that its `dynamic` makes."""
+    """Yield the names of attributes and blocks that a block sets, also those of its `dynamic`."""
     for name, value in block.items():
         if name == "dynamic":
-            for item in value if isinstance(value, list) else [value]:
-                yield from item if isinstance(item, dict) else ()
+            dynamic = value if isinstance(value, list) else [value]
+            for item in dynamic:
+                if isinstance(item, dict):
+                    yield from item
         elif value is not None and value != []:
             yield name
 
 
 def _role(reference: str) -> str:
+    """Return the label of the role that an expression refers to; "" where it is another one."""
     match = _REFERENCE.match(reference)
-    return match[1] if match else ""
+    if match is None:
+        return ""
+    return match[1]

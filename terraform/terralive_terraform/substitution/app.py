@@ -1,9 +1,9 @@
 """A team's app: a CDKTF program or a folder of `*.tf` files, prepared for one Terraform run.
 
 Nothing here runs `terraform apply`. An app is opened first and its functions are discovered, which
-changes no file of the team's. Then it is prepared with a selection of its functions: a CDKTF program
-has its output in a folder of ours; beside plain `*.tf` files, override files exist while the context
-of `OpenApp.prepared` lasts, and never longer.
+changes no file of the team's. Then it is prepared with a selection of its functions. A CDKTF
+program has its output in a folder of ours. Beside plain `*.tf` files, override files exist while
+the context of `OpenApp.prepared` lasts, and never longer.
 """
 
 from __future__ import annotations

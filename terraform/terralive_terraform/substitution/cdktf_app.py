@@ -1,9 +1,9 @@
 """The way for CDK for Terraform: the app's program is run, and its output is in a folder of ours.
 
 A Python program may call `attach(app)`: the Aspect then makes functions live inside the program and
-marks them. All other functions, of any language, become live by an override file beside the output.
-The rules are not applied again to what the Aspect has marked: only the facts of its real code, which
-the Aspect has noted beside the mark, are read.
+marks them. All other functions, of any language, become live by an override file beside the
+output. The rules are not applied again to what the Aspect has marked: only the facts of its real
+code, which the Aspect has noted beside the mark, are read.
 """
 
 from __future__ import annotations

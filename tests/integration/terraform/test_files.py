@@ -205,8 +205,10 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
     "more",
     [
         'resource "aws_iam_role" "x" {\n  inline_policy { name = "a" }\n}',
-        'resource "aws_iam_role" "x" {\n  dynamic "inline_policy" {\n    for_each = []\n    content {}\n  }\n}',
-        'resource "aws_iam_role_policies_exclusive" "x" {\n  role_name = aws_iam_role.x.name\n  policy_names = []\n}',
+        'resource "aws_iam_role" "x" {\n'
+        '  dynamic "inline_policy" {\n    for_each = []\n    content {}\n  }\n}',
+        'resource "aws_iam_role_policies_exclusive" "x" {\n'
+        "  role_name = aws_iam_role.x.name\n  policy_names = []\n}",
     ],
 )
 def test_a_role_that_takes_no_further_policy_is_told(
@@ -338,7 +340,7 @@ def test_a_users_own_provider_installation_is_respected(tmp_path: Path) -> None:
 
 def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
     light = (
-        "substitution.app",
+        "substitution.find_app",
         "artifacts",
         "debug_stack.settings",
         "runs.environment",
@@ -350,7 +352,8 @@ def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
     )
     program = "import importlib, sys\n"
     program += f"for name in {light!r}: importlib.import_module('terralive_terraform.' + name)\n"
-    program += "print([name for name in ('cdktf', 'constructs', 'jsii', 'hcl2', 'jinja2') if name in sys.modules])"
+    heavy = ("cdktf", "constructs", "jsii", "hcl2", "jinja2")
+    program += f"print([name for name in {heavy!r} if name in sys.modules])"
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""What a configuration says of a function's triggers, and how far its timeout is raised for a debugger."""
+"""A function's triggers in the configuration, and how far its timeout is raised for a debugger."""
 
 from __future__ import annotations
 

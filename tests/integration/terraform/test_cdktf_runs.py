@@ -1,0 +1,98 @@
+"""How often a CDKTF program runs, with a program that needs neither cdktf nor Node."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from terralive_stub.errors import TerraliveError
+from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.substitution.rules import LiveSettings
+
+PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder", "arn:connect")
+DEPLOYED = replace(PLACEHOLDER, stub_hash="real")
+API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
+# Every run adds a line to `runs`. ATTACHED makes `api` live as the Aspect does.
+PROGRAM = """
+import json, os, pathlib
+ATTACHED = {attached}
+with open("runs", "a") as runs:
+    print("run", file=runs)
+count = len(open("runs").readlines())
+block = {{"handler": "app.handler", "runtime": "python3.13"}}
+functions = {{"api": dict(block), "job": dict(block)}}
+if ATTACHED and "TERRALIVE_LIVE" in os.environ:
+    live = json.load(open(os.environ["TERRALIVE_LIVE"]))
+    if "aws_lambda_function.api" not in live["exclude"]:
+        notes = {{"live": True, "handler": "app.handler", "runtime": "python3.13"}}
+        functions["api"] = {{**block, "handler": "stub", "//": {{"terralive": notes}}}}
+if {unstable} and count > 1:
+    del functions["job"]
+stack = pathlib.Path(os.environ["CDKTF_OUTDIR"], "stacks", "orders")
+stack.mkdir(parents=True, exist_ok=True)
+document = {{"resource": {{"aws_lambda_function": functions}}}}
+(stack / "cdk.tf.json").write_text(json.dumps(document))
+"""
+
+
+def app_in(folder: Path, *, attached: bool, unstable: bool = False) -> CdktfApp:
+    node = folder / "node"
+    node.write_text("#!/bin/sh\necho v22.0.0\n")
+    node.chmod(0o755)
+    (folder / "main.py").write_text(PROGRAM.format(attached=attached, unstable=unstable))
+    return CdktfApp(folder, "python main.py", {}, None)
+
+
+def live_after(
+    app: CdktfApp, folder: Path, live: LiveSettings, *, without: tuple[str, ...] = ()
+) -> tuple[list[str], list[str]]:
+    """The functions that are live, and those of them that the override file makes live."""
+    environment = {"JSII_NODE": str(folder / "node")}
+    with app.opened(folder / "work", environment) as opened:
+        selection = opened.discovered(live).without(without)
+        with opened.prepared(selection) as prepared:
+            file = prepared.directory / OVERRIDE_FILE
+            overridden: list[str] = []
+            if file.exists():
+                document = json.loads(file.read_text())
+                overridden = sorted(document["resource"]["aws_lambda_function"])
+            return [function.label for function in prepared.functions], overridden
+
+
+def runs(folder: Path) -> int:
+    return len((folder / "runs").read_text().splitlines())
+
+
+def test_a_program_without_the_aspect_runs_once_whatever_settings_follow(tmp_path: Path) -> None:
+    app = app_in(tmp_path, attached=False)
+    assert live_after(app, tmp_path, PLACEHOLDER, without=(JOB,)) == (["api"], ["api"])
+    assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["api", "job"])
+    assert runs(tmp_path) == 1
+
+
+def test_a_program_with_the_aspect_runs_again_for_other_settings(tmp_path: Path) -> None:
+    app = app_in(tmp_path, attached=True)
+    assert live_after(app, tmp_path, PLACEHOLDER) == (["api", "job"], ["job"])
+    assert live_after(app, tmp_path, PLACEHOLDER, without=(JOB,)) == (["api"], [])
+    assert runs(tmp_path) == 1
+    assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["job"])
+    assert runs(tmp_path) == 2
+
+
+def test_a_program_runs_again_where_the_aspect_has_made_an_excluded_function_live(
+    tmp_path: Path,
+) -> None:
+    app = app_in(tmp_path, attached=True)
+    assert live_after(app, tmp_path, PLACEHOLDER, without=(API,)) == (["job"], ["job"])
+    assert runs(tmp_path) == 2
+
+
+def test_a_program_with_other_functions_at_every_run_is_refused(tmp_path: Path) -> None:
+    app = app_in(tmp_path, attached=True, unstable=True)
+    with pytest.raises(TerraliveError) as caught:
+        live_after(app, tmp_path, PLACEHOLDER, without=(API,))
+    assert caught.value.reference == "functions-unstable"
