@@ -205,10 +205,14 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
     "more",
     [
         'resource "aws_iam_role" "x" {\n  inline_policy { name = "a" }\n}',
-        'resource "aws_iam_role" "x" {\n'
-        '  dynamic "inline_policy" {\n    for_each = []\n    content {}\n  }\n}',
-        'resource "aws_iam_role_policies_exclusive" "x" {\n'
-        "  role_name = aws_iam_role.x.name\n  policy_names = []\n}",
+        (
+            'resource "aws_iam_role" "x" {\n'
+            '  dynamic "inline_policy" {\n    for_each = []\n    content {}\n  }\n}'
+        ),
+        (
+            'resource "aws_iam_role_policies_exclusive" "x" {\n'
+            "  role_name = aws_iam_role.x.name\n  policy_names = []\n}"
+        ),
     ],
 )
 def test_a_role_that_takes_no_further_policy_is_told(
