@@ -1,24 +1,31 @@
-"""What an invocation's event and an error's document say to a person: for events and the terminal, never for decisions.
+"""Describes an invocation's event and an error's document to a person. Never used for decisions.
 
-Both are bytes of other people's making, so nothing here raises.
+Events and errors are bytes that other programs made, so nothing here raises.
 """
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.shared.json_documents import Json, as_object, items, parse_object, section
 
-_READ_AT_MOST: Final = 1024 * 1024  # parsing more would cost the invocation time
+# Parsing more would cost the invocation time.
+_MOST_BYTES: Final = 1024 * 1024
 _SUMMARY_CHARACTERS: Final = 200
+# Numbers of milliseconds and attempts that are larger are nonsense.
+_LARGEST_NUMBER: Final = 2**53
 # `File "/x/app.py", line 3`, also `File "/x/app.py" Line 3`; `at f (file:///x/app.mjs:3:7)`,
 # `/x/app.js:3`.
 _PLACE: Final = re.compile(r'(?:File "|file://|(?<![\w.:/]))(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
-_RECORD_SOURCES: Final = {
+_TRACE_ROOT: Final = re.compile(r"Root=1-([0-9a-fA-F]{8})-")
+# The names of the triggers whose events have `Records`, by the records' event source. For other
+# sources, the name is the source without `aws:`.
+_RECORD_TRIGGERS: Final = {
     "aws:sns": "sns",
     "aws:sqs": "sqs",
     "aws:s3": "s3",
@@ -29,7 +36,12 @@ _RECORD_SOURCES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """`name` is `http`, `sns`, …; `summary` is a few words (`GET /orders`), or ""."""
+    """The service that invoked a function.
+
+    Attributes:
+        name: `http`, `sns`, …; `invoke` if nothing is known.
+        summary: a few words about the event (`GET /orders`), or "".
+    """
 
     name: str
     summary: str = ""
@@ -37,7 +49,13 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How often an invocation was tried as far as the event says, and when it was first sent (ms; 0: not known)."""
+    """The history of an event, as far as the event tells.
+
+    Attributes:
+        attempt: attempt number, starting at 1.
+        sent_ms: the time at which it was first sent, in milliseconds since the Unix epoch; 0 if it
+            is not known.
+    """
 
     attempt: int = 1
     sent_ms: int = 0
@@ -45,134 +63,229 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class ErrorText:
+    """An error's document: its type, its message, and the lines of its stack trace."""
+
     type: str = ""
     message: str = ""
     stack: tuple[str, ...] = ()
 
 
+# Triggers
+
+
 def describe_trigger(event: bytes) -> Trigger:
-    """Guess an invocation's trigger from its event's shape (AWS documents one shape a service, and no marker)."""
-    trigger = _trigger(_load(event))
-    return Trigger(_short(trigger.name), _short(trigger.summary))
+    """Guess an invocation's trigger from the shape of its event.
 
-
-def _short(text: str) -> str:
-    return text if len(text) <= _SUMMARY_CHARACTERS else f"{text[: _SUMMARY_CHARACTERS - 1]}…"
-
-
-def _trigger(document: dict[str, object]) -> Trigger:
-    context = _object(document.get("requestContext"))
-    http = _object(context.get("http"))
-    if http:
-        return Trigger("http", f"{http.get('method', '')} {http.get('path', '')}".strip())
-    if "httpMethod" in document:
-        return Trigger("http", f"{document['httpMethod']} {document.get('path', '')}".strip())
-    if "connectionId" in context:
-        return Trigger("websocket", str(context.get("routeKey", "")))
-    records = document.get("Records")
-    if isinstance(records, list) and records and isinstance(records[0], dict):
-        source = str(records[0].get("EventSource") or records[0].get("eventSource") or "")
-        count = f"{len(records)} records" if len(records) > 1 else ""
-        return Trigger(_RECORD_SOURCES.get(source, source.removeprefix("aws:") or "invoke"), count)
-    if "detail-type" in document and "source" in document:
-        scheduled = (
-            document["source"] == "aws.events" and document["detail-type"] == "Scheduled Event"
-        )
-        return Trigger("schedule" if scheduled else "eventbridge", str(document["detail-type"]))
+    AWS documents the shape of each service's events, and no event names its service.
+    """
+    document = _parse(event)
+    for guess in _GUESSES:
+        trigger = guess(document)
+        if trigger is not None:
+            return Trigger(_shortened(trigger.name), _shortened(trigger.summary))
     return Trigger("invoke")
 
 
-def describe_delivery(event: bytes, trace_id: str) -> Delivery:
-    """Tell how old an invocation is, and a queue's message also how often it was received.
+def _http_api(document: Mapping[str, Json]) -> Trigger | None:
+    """An HTTP API's event in format 2.0, or a function URL's."""
+    http = section(section(document, "requestContext"), "http")
+    if not http:
+        return None
+    return Trigger("http", _joined(http.get("method", ""), http.get("path", "")))
 
-    A trace begins when Lambda accepts an event, and its id says when (`Root=1-<seconds, in hex>-…`,
-    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html); all attempts are in
+
+def _rest_api(document: Mapping[str, Json]) -> Trigger | None:
+    """A REST API's event, an HTTP API's in format 1.0, or a load balancer's."""
+    if "httpMethod" not in document:
+        return None
+    return Trigger("http", _joined(document["httpMethod"], document.get("path", "")))
+
+
+def _websocket_api(document: Mapping[str, Json]) -> Trigger | None:
+    context = section(document, "requestContext")
+    if "connectionId" not in context:
+        return None
+    return Trigger("websocket", _text(context.get("routeKey", "")))
+
+
+def _records(document: Mapping[str, Json]) -> Trigger | None:
+    """SNS, SQS, S3, and the streams of DynamoDB and Kinesis."""
+    records = items(document, "Records")
+    if not records or not isinstance(records[0], dict):
+        return None
+    first = records[0]
+    source = _text(first.get("EventSource") or first.get("eventSource") or "")
+    other_name = source.removeprefix("aws:") or "invoke"
+    summary = ""
+    if len(records) > 1:
+        summary = f"{len(records)} records"
+    return Trigger(_RECORD_TRIGGERS.get(source, other_name), summary)
+
+
+def _eventbridge(document: Mapping[str, Json]) -> Trigger | None:
+    if "detail-type" not in document or "source" not in document:
+        return None
+    detail_type = document["detail-type"]
+    name = "eventbridge"
+    if document["source"] == "aws.events" and detail_type == "Scheduled Event":
+        name = "schedule"
+    return Trigger(name, _text(detail_type))
+
+
+_Guess: TypeAlias = Callable[[Mapping[str, Json]], Trigger | None]
+# In this order; the first one that returns a trigger is right.
+_GUESSES: Final[tuple[_Guess, ...]] = (
+    _http_api,
+    _rest_api,
+    _websocket_api,
+    _records,
+    _eventbridge,
+)
+
+
+# Deliveries
+
+
+def describe_delivery(event: bytes, trace_id: str) -> Delivery:
+    """Return the age of an invocation and, for messages of queues, the number of attempts.
+
+    A trace begins when Lambda accepts an event, and its id contains the time
+    (`Root=1-<seconds, in hex>-…`,
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-api-sendingdata.html). All attempts are in
     the same trace (https://docs.aws.amazon.com/lambda/latest/dg/invocation-async.html). A message
-    of SQS brings both numbers itself (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html),
-    a record of a DynamoDB stream its time.
+    of SQS contains its time and its number of receives
+    (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html), a record of a DynamoDB stream its
+    time.
     """
-    root = re.search(r"Root=1-([0-9a-fA-F]{8})-", trace_id)
-    sent_ms = int(root[1], 16) * 1000 if root else 0
-    records = _load(event).get("Records")
     attempt = 1
-    for record in records if isinstance(records, list) else []:
-        attributes = _object(_object(record).get("attributes"))
+    times_ms: list[int] = []
+    root = _TRACE_ROOT.search(trace_id)
+    if root is not None:
+        times_ms.append(int(root[1], 16) * 1000)
+    for item in items(_parse(event), "Records"):
+        record = as_object(item)
+        attributes = section(record, "attributes")
         attempt = max(attempt, _number(attributes.get("ApproximateReceiveCount")))
-        times = (
-            _number(attributes.get("SentTimestamp")),
-            _number(_object(_object(record).get("dynamodb")).get("ApproximateCreationDateTime"))
-            * 1000,
-        )
-        sent_ms = min([at for at in (sent_ms, *times) if at], default=0)
+        times_ms.append(_number(attributes.get("SentTimestamp")))
+        created_s = section(record, "dynamodb").get("ApproximateCreationDateTime")
+        times_ms.append(_number(created_s) * 1000)
+    sent_ms = min([time_ms for time_ms in times_ms if time_ms > 0], default=0)
     return Delivery(attempt, sent_ms)
+
+
+# Errors
 
 
 def describe_error(outcome: Outcome) -> ErrorText:
     """Read an error's document.
 
-    Its shape differs from runtime to runtime (`stackTrace`, `trace`, none).
+    Its shape differs from runtime to runtime: the stack trace is in `stackTrace`, in `trace`, or
+    missing.
     """
     if outcome.ok:
         return ErrorText()
-    document = _load(outcome.body)
+    document = _parse(outcome.body)
     lines = document.get("stackTrace") or document.get("trace")
-    stack = tuple(str(line).rstrip("\n") for line in lines) if isinstance(lines, list) else ()
+    stack: list[str] = []
+    if isinstance(lines, list):
+        stack = [_text(line).rstrip("\n") for line in lines]
     return ErrorText(
-        type=str(document.get("errorType") or outcome.error_type),
-        message=str(document.get("errorMessage") or ""),
-        stack=stack,
+        type=_text(document.get("errorType") or outcome.error_type),
+        message=_text(document.get("errorMessage") or ""),
+        stack=tuple(stack),
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    file: str
+    line: str
+
+
 def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
-    """Say where in a function's code its module failed to load (`app.py:3`); "" where nothing tells.
+    """Return the place in a function's code where its module failed to load (`app.py:3`).
 
     Args:
-        outcome: what the runtime reported.
-        cause: its X-Ray cause, which has the frames where the document must not have them (a failed
+        outcome: the error that the runtime reported.
+        cause: its X-Ray cause. It has frames where the document must not have them (a failed
             import).
-        root: the function's code root; the innermost place below it counts before those elsewhere.
+        root: the function's code root. The innermost place below it is preferred to places
+            elsewhere.
+
+    Returns:
+        The path, relative to `root` if it is below it, and the line; "" if no place is known.
     """
-    error = describe_error(outcome)
-    found = [(file, line) for text in error.stack for file, line in _PLACE.findall(text)]
-    if error.stack and not error.stack[0].startswith("  File"):
-        found.reverse()  # Python names the innermost frame last, Node first
+    found = _places_in_stack(describe_error(outcome).stack)
     if not found:
-        exceptions = _load(cause.encode("utf-8", "replace")).get("exceptions")
-        first = _object(exceptions[0]) if isinstance(exceptions, list) and exceptions else {}
-        frames = first.get("stack")
-        found = [
-            (str(f.get("path")), str(f.get("line")))
-            for f in map(_object, frames if isinstance(frames, list) else ())
-        ]
-    found = [
-        (file, line) for file, line in found if file.startswith("/") and "node_modules" not in file
+        found = _places_in_cause(cause)
+    in_files = [
+        place for place in found if place.file.startswith("/") and "node_modules" not in place.file
     ]
-    own = [
-        (file, line)
-        for file, line in found
-        if Path(file).is_relative_to(root) and "site-packages" not in file
-    ]
-    for file, line in reversed(own or found):
-        return f"{Path(file).relative_to(root) if own else file}:{line}"
+    for place in reversed(in_files):
+        if Path(place.file).is_relative_to(root) and "site-packages" not in place.file:
+            return f"{Path(place.file).relative_to(root)}:{place.line}"
+    if in_files:
+        return f"{in_files[-1].file}:{in_files[-1].line}"
     return ""
 
 
-def _load(data: bytes) -> dict[str, object]:
-    if len(data) > _READ_AT_MOST:
+def _places_in_stack(stack: tuple[str, ...]) -> list[_Place]:
+    """Return the places that a stack trace names, the innermost last."""
+    found: list[_Place] = []
+    for text in stack:
+        for file, line in _PLACE.findall(text):
+            found.append(_Place(file, line))
+    # Python names the innermost frame last, Node.js first.
+    is_python = bool(stack) and stack[0].startswith("  File")
+    if not is_python:
+        found.reverse()
+    return found
+
+
+def _places_in_cause(cause: str) -> list[_Place]:
+    """Return the places of the frames in an X-Ray cause, the innermost last."""
+    exceptions = items(_parse(cause.encode("utf-8", "replace")), "exceptions")
+    if not exceptions:
+        return []
+    found: list[_Place] = []
+    for item in items(as_object(exceptions[0]), "stack"):
+        frame = as_object(item)
+        found.append(_Place(_text(frame.get("path")), _text(frame.get("line"))))
+    return found
+
+
+# Values
+
+
+def _parse(data: bytes) -> Mapping[str, Json]:
+    if len(data) > _MOST_BYTES:
         return {}
+    return parse_object(data)
+
+
+def _text(value: object) -> str:
     try:
-        return _object(json.loads(data))
-    except (ValueError, RecursionError):
-        return {}
+        return str(value)
+    except RecursionError:  # lists within lists
+        return ""
+
+
+def _joined(method: object, path: object) -> str:
+    return f"{_text(method)} {_text(path)}".strip()
 
 
 def _number(value: object) -> int:
+    """Read a number that may be written as a text; 0 for anything else."""
+    if not isinstance(value, str | int | float):
+        return 0
     try:
-        return min(max(int(float(value)), 0), 2**53) if isinstance(value, str | int | float) else 0
+        number = int(float(value))
     except (ValueError, OverflowError):
         return 0
+    return min(max(number, 0), _LARGEST_NUMBER)
 
 
-def _object(value: object) -> dict[str, object]:
-    return value if isinstance(value, dict) else {}
+def _shortened(text: str) -> str:
+    if len(text) <= _SUMMARY_CHARACTERS:
+        return text
+    return f"{text[: _SUMMARY_CHARACTERS - 1]}…"
