@@ -1,6 +1,6 @@
 """Declaration of settings: each one is declared once, on the field of the value that holds it.
 
-`values.py` declares them, and everything else follows from the declaration: the options of the
+`values.py` and `tables.py` declare them, and everything else follows from the declaration: the options of the
 command line, the environment variables, the keys of terralive.toml, the defaults, and the table in
 docs/CONFIGURATION.md.
 """
@@ -55,8 +55,32 @@ class Setting:
         return self.key.rpartition(".")[2]
 
 
-def declare(setting: Setting) -> dict[str, object]:
-    """Return the `metadata` of a dataclass field that holds a setting."""
+def declare(
+    kind: Kind[Any],
+    meaning: str,
+    *,
+    key: str = "",
+    flag: str = "",
+    short: str = "",
+    metavar: str = "",
+    command: str = "",
+    env: str = "",
+    shown_default: str = "",
+    rule: Callable[[Any], str] | None = None,
+) -> dict[str, object]:
+    """Return the `metadata` of a dataclass field that holds a setting (see `Setting`)."""
+    setting = Setting(
+        kind,
+        meaning,
+        key=key,
+        flag=flag,
+        short=short,
+        metavar=metavar,
+        command=command,
+        env=env,
+        shown_default=shown_default,
+        rule=rule,
+    )
     return {_SETTING: setting}
 
 

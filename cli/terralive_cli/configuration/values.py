@@ -14,24 +14,16 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration import rules
-from terralive_cli.configuration.kinds import (
-    Choice,
-    CodeFolder,
-    Document,
-    Files,
-    Folder,
-    Labels,
-    Number,
-    Program,
-    ProgramName,
-    Switch,
-    Text,
-    Texts,
-)
+from terralive_cli.configuration.kinds import Choice, Folder, Switch, Text, Texts
 from terralive_cli.configuration.settings import Setting, declare, declare_table
+from terralive_cli.configuration.tables import (
+    BackendConfig,
+    DebugStackConfig,
+    FunctionSettings,
+    StubImages,
+    TerraformConfig,
+)
 from terralive_stub.errors import ConfigurationError
-from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
-from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
 
 FILE: Final = "terralive.toml"
@@ -43,333 +35,6 @@ class Output(StrEnum):
     RICH = "rich"
     PLAIN = "plain"
     JSON = "json"
-
-
-@dataclass(frozen=True, slots=True)
-class TerraformConfig:
-    """The Terraform program.
-
-    Attributes:
-        dir: absolute folder of the root module, or the folder in which `app` runs.
-        app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
-        stack: name of that program's stack; None if the program has only one.
-        binary: `terraform`, `tofu`, `terragrunt`, or a path.
-        var_files: absolute paths for `-var-file`.
-        found: true if the folder holds a Terraform program.
-    """
-
-    dir: Path = field(
-        metadata=declare(
-            Setting(
-                Folder(),
-                "Folder of the Terraform configuration or of `cdktf.json`.",
-                key="terraform.dir",
-                env="TERRALIVE_TERRAFORM_DIR",
-                shown_default="the project's folder",
-            )
-        )
-    )
-    app: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "Command that runs your CDK for Terraform program.",
-                key="terraform.app",
-                shown_default="`app` in `cdktf.json`, if there is one",
-            )
-        ),
-    )
-    stack: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "Name of the program's stack to make live.",
-                key="terraform.stack",
-                shown_default="the program's only stack",
-            )
-        ),
-    )
-    binary: str = field(
-        default="terraform",
-        metadata=declare(
-            Setting(
-                ProgramName(),
-                "`terraform`, `tofu`, `terragrunt`, or a path.",
-                key="terraform.binary",
-                env="TERRALIVE_TERRAFORM_BINARY",
-            )
-        ),
-    )
-    var_files: tuple[Path, ...] = field(
-        default=(),
-        metadata=declare(
-            Setting(
-                Files(),
-                "Files for `-var-file`, relative to the project's folder.",
-                key="terraform.var_files",
-            )
-        ),
-    )
-    found: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class BackendConfig:
-    """Terraform backend for the state of the debug stack. Its placeholders are filled."""
-
-    type: str = field(
-        metadata=declare(
-            Setting(
-                Text(),
-                "Terraform backend for the state of the debug stack. A cleanup job on another "
-                "machine needs a remote backend.",
-                key="backend.type",
-                shown_default="`local`, under `.terralive/`",
-                rule=rules.backend,
-            )
-        )
-    )
-    config: Mapping[str, Json] = field(
-        default_factory=dict,
-        repr=False,
-        metadata=declare(
-            Setting(
-                Document(placeholders=("app", "stage", "user")),
-                "Arguments of the `backend` block. terralive replaces `{app}`, `{stage}` and "
-                "`{user}` in them.",
-                key="backend.config",
-            )
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class DebugStackConfig:
-    """An organisation's demands on the debug stack (see `DebugStackSettings`)."""
-
-    permissions_boundary: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "ARN of the permissions boundary for the broker's role.",
-                key="debug_stack.permissions_boundary",
-                rule=rules.permissions_boundary,
-            )
-        ),
-    )
-    role_path: str = field(
-        default="/",
-        metadata=declare(
-            Setting(
-                Text(),
-                "Path of the broker's role.",
-                key="debug_stack.role_path",
-                rule=rules.role_path,
-            )
-        ),
-    )
-    name_prefix: str = field(
-        default="terralive",
-        metadata=declare(
-            Setting(
-                Text(),
-                "Prefix of the names of all resources that terralive creates.",
-                key="debug_stack.name_prefix",
-                rule=rules.name,
-            )
-        ),
-    )
-    tags: Mapping[str, str] = field(
-        default_factory=dict,
-        metadata=declare(
-            Setting(
-                Labels(),
-                "Tags of all resources that terralive creates, in addition to its own tags.",
-                key="debug_stack.tags",
-                rule=rules.tags,
-            )
-        ),
-    )
-    kms_key: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "ARN of the KMS key that encrypts the table and the logs.",
-                key="debug_stack.kms_key",
-                shown_default="keys that AWS owns",
-                rule=rules.kms_key,
-            )
-        ),
-    )
-    log_retention_days: int = field(
-        default=7,
-        metadata=declare(
-            Setting(
-                Number(1, max(rules.RETENTION_DAYS)),
-                "Days for which CloudWatch Logs keeps the broker's log.",
-                key="debug_stack.log_retention_days",
-                rule=rules.retention,
-            )
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class StubImages:
-    """The stub as a container image, by architecture.
-
-    https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
-    """
-
-    x86_64: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "The stub as a container image in ECR, for functions that are container images. "
-                "terralive replaces `{region}`.",
-                key="stub_image.x86_64",
-                rule=rules.image,
-            )
-        ),
-    )
-    arm64: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "The same for functions whose `architectures` are `arm64`.",
-                key="stub_image.arm64",
-                rule=rules.image,
-            )
-        ),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionSettings:
-    """Settings of the functions that `pattern` matches; None for a setting that is not given.
-
-    Attributes:
-        pattern: a Terraform address or function name; `*` and `?` are wildcards.
-        path: absolute folder of the local code.
-        runtime: the runtime, if the Terraform configuration does not name one (a container image).
-        python, node: an absolute path, or a bare command name (`python3.12`).
-        command: a program that speaks the Runtime API, and its arguments. It runs instead of
-            terralive's own runtime.
-        build: a shell command that makes the code in `path`; it runs in the project's folder.
-        watch: glob patterns, relative to `path`.
-    """
-
-    pattern: str
-    path: Path | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                CodeFolder(),
-                "Folder of the function's local code.",
-                key='functions."NAME".path',
-                shown_default="as found in the Terraform configuration",
-            )
-        ),
-    )
-    handler: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "The local handler.",
-                key='functions."NAME".handler',
-                shown_default="as deployed",
-            )
-        ),
-    )
-    runtime: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "Runtime of a container image (`python3.13`, `nodejs22.x`).",
-                key='functions."NAME".runtime',
-                shown_default="as deployed",
-            )
-        ),
-    )
-    python: Path | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Program(),
-                "Interpreter of a Python handler.",
-                key='functions."NAME".python',
-                shown_default="the project's venv, else the Python that runs terralive",
-            )
-        ),
-    )
-    node: Path | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Program(),
-                "Interpreter of a Node.js handler, version 18 or newer.",
-                key='functions."NAME".node',
-                shown_default="`node` on `PATH`, else the one that terralive's extra `node` "
-                "installs",
-            )
-        ),
-    )
-    command: tuple[str, ...] = field(
-        default=(),
-        metadata=declare(
-            Setting(
-                Texts(),
-                "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
-                "handler instead of terralive's own runtime.",
-                key='functions."NAME".command',
-                shown_default="terralive's own runtime for Python and Node.js; the function's "
-                "`bootstrap` for `provided.*`",
-            )
-        ),
-    )
-    build: str | None = field(
-        default=None,
-        metadata=declare(
-            Setting(
-                Text(),
-                "Shell command that makes the code in `path`. It runs in the project's folder, at "
-                "the start and after a change. Name its source files in `watch`: otherwise "
-                "terralive takes files that change during a build for its output.",
-                key='functions."NAME".build',
-            )
-        ),
-    )
-    watch: tuple[str, ...] = field(
-        default=(),
-        metadata=declare(
-            Setting(
-                Texts(),
-                "Glob patterns, relative to `path`. A change of a matching file reloads the "
-                "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
-                "watched ones.",
-                key='functions."NAME".watch',
-                shown_default="all files below `path`",
-            )
-        ),
-    )
-    max_workers: int = field(
-        default=16,
-        metadata=declare(
-            Setting(
-                Number(1, CONCURRENT_EXECUTIONS),
-                "Number of invocations that may run at the same time.",
-                key='functions."NAME".max_workers',
-            )
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,51 +53,43 @@ class Config:
 
     project: Path = field(
         metadata=declare(
-            Setting(
-                Text(),
-                "The project's folder. Paths in `terralive.toml` are relative to it.",
-                flag="--project",
-                metavar="DIR",
-                env="TERRALIVE_PROJECT",
-                shown_default="the nearest folder with a `terralive.toml`, from the current "
-                "folder upwards, else the current folder",
-            )
+            Text(),
+            "The project's folder. Paths in `terralive.toml` are relative to it.",
+            flag="--project",
+            metavar="DIR",
+            env="TERRALIVE_PROJECT",
+            shown_default="the nearest folder with a `terralive.toml`, from the current "
+            "folder upwards, else the current folder",
         )
     )
     app: str = field(
         metadata=declare(
-            Setting(
-                Text(),
-                "Name of the app. It is part of every name and tag.",
-                key="app",
-                env="TERRALIVE_APP",
-                shown_default="the name of the project's folder",
-                rule=rules.name,
-            )
+            Text(),
+            "Name of the app. It is part of every name and tag.",
+            key="app",
+            env="TERRALIVE_APP",
+            shown_default="the name of the project's folder",
+            rule=rules.name,
         )
     )
     stage: str = field(
         metadata=declare(
-            Setting(
-                Text(placeholders=("user",)),
-                "The deployed copy of the app to work on. `{user}` is your user name.",
-                key="stage",
-                flag="--stage",
-                metavar="S",
-                env="TERRALIVE_STAGE",
-                shown_default="`dev-{user}`",
-                rule=rules.name,
-            )
+            Text(placeholders=("user",)),
+            "The deployed copy of the app to work on. `{user}` is your user name.",
+            key="stage",
+            flag="--stage",
+            metavar="S",
+            env="TERRALIVE_STAGE",
+            shown_default="`dev-{user}`",
+            rule=rules.name,
         )
     )
     user: str = field(
         metadata=declare(
-            Setting(
-                Text(),
-                "Your user name: the value of `{user}`, and the owner of the stage.",
-                env="TERRALIVE_USER",
-                shown_default="your login name",
-            )
+            Text(),
+            "Your user name: the value of `{user}`, and the owner of the stage.",
+            env="TERRALIVE_USER",
+            shown_default="your login name",
         )
     )
     terraform: TerraformConfig = field(metadata=declare_table(TerraformConfig))
@@ -440,102 +97,82 @@ class Config:
     region: str | None = field(
         default=None,
         metadata=declare(
-            Setting(
-                Text(),
-                "The AWS region.",
-                key="region",
-                flag="--region",
-                metavar="R",
-                env="TERRALIVE_REGION",
-                shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS "
-                "profile",
-                rule=rules.region,
-            )
+            Text(),
+            "The AWS region.",
+            key="region",
+            flag="--region",
+            metavar="R",
+            env="TERRALIVE_REGION",
+            shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS profile",
+            rule=rules.region,
         ),
     )
     sandbox: bool = field(
         default=False,
         metadata=declare(
-            Setting(
-                Switch(),
-                "Use AWS in one local process instead of an account.",
-                key="sandbox",
-                flag="--sandbox",
-                env="TERRALIVE_SANDBOX",
-            )
+            Switch(),
+            "Use AWS in one local process instead of an account.",
+            key="sandbox",
+            flag="--sandbox",
+            env="TERRALIVE_SANDBOX",
         ),
     )
     output: Output | None = field(
         default=None,
         metadata=declare(
-            Setting(
-                Choice(Output),
-                "Format of the output: `rich`, `plain`, or `json` (one object per line, for "
-                "scripts).",
-                key="output",
-                flag="--output",
-                metavar="KIND",
-                env="TERRALIVE_OUTPUT",
-                shown_default="`rich` in a terminal, else `plain`",
-            )
+            Choice(Output),
+            "Format of the output: `rich`, `plain`, or `json` (one object per line, for scripts).",
+            key="output",
+            flag="--output",
+            metavar="KIND",
+            env="TERRALIVE_OUTPUT",
+            shown_default="`rich` in a terminal, else `plain`",
         ),
     )
     forward_logs: bool = field(
         default=False,
         metadata=declare(
-            Setting(
-                Switch(),
-                "Also write the local output of handlers to the functions' logs in CloudWatch (at "
-                "most 90 KB per second and invocation).",
-                key="forward_logs",
-                flag="--forward-logs",
-                command="start",
-                env="TERRALIVE_FORWARD_LOGS",
-            )
+            Switch(),
+            "Also write the local output of handlers to the functions' logs in CloudWatch (at "
+            "most 90 KB per second and invocation).",
+            key="forward_logs",
+            flag="--forward-logs",
+            command="start",
+            env="TERRALIVE_FORWARD_LOGS",
         ),
     )
     yes: bool = field(
         default=False,
         metadata=declare(
-            Setting(
-                Switch(),
-                "Change things without a question.",
-                flag="--yes",
-                short="-y",
-                env="TERRALIVE_YES",
-            )
+            Switch(),
+            "Change things without a question.",
+            flag="--yes",
+            short="-y",
+            env="TERRALIVE_YES",
         ),
     )
     debug: bool = field(
         default=False,
         metadata=declare(
-            Setting(
-                Switch(),
-                "Print a traceback with every error. Write it before `start`: after `start`, "
-                "`--debug` names a function.",
-                flag="--debug",
-                env="TERRALIVE_DEBUG",
-            )
+            Switch(),
+            "Print a traceback with every error. Write it before `start`: after `start`, "
+            "`--debug` names a function.",
+            flag="--debug",
+            env="TERRALIVE_DEBUG",
         ),
     )
     protected: tuple[str, ...] = field(
         default=("prod*", "main"),
         metadata=declare(
-            Setting(
-                Texts(),
-                "Stages, Terraform workspaces and variables files that terralive does not touch.",
-                key="protected",
-            )
+            Texts(),
+            "Stages, Terraform workspaces and variables files that terralive does not touch.",
+            key="protected",
         ),
     )
     allow_protected: bool = field(
         default=False,
         metadata=declare(
-            Setting(
-                Switch(),
-                "Touch a protected stage in this run.",
-                flag="--allow-protected",
-            )
+            Switch(), "Touch a protected stage in this run.", flag="--allow-protected"
         ),
     )
     backend: BackendConfig | None = field(default=None, metadata=declare_table(BackendConfig))

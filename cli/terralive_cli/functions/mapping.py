@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from terralive_cli.configuration.values import Config, FunctionSettings
+from terralive_cli.configuration.tables import FunctionSettings
+from terralive_cli.configuration.values import Config
 from terralive_cli.functions import code_checks, interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
