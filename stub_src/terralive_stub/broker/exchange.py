@@ -1,8 +1,8 @@
-"""The broker's decisions: who may send which message to whom. Table, gateway and clock are passed in.
+"""The broker's decisions: who may send which message to whom.
 
-The WebSocket API has two stages, `relay` and `stub`. At `$connect`, IAM decides who may connect to
-which (a stub's role may connect to `stub` only), and API Gateway's request context tells the stage
-and the caller. No identity is ever taken from a message.
+Table, gateway and clock are passed in. The WebSocket API has two stages, `relay` and `stub`. At
+`$connect`, IAM decides who may connect to which (a stub's role may connect to `stub` only), and API
+Gateway's request context names the stage and the caller. No identity is ever taken from a message.
 
 Rules:
     1. Only a connection to the stage `relay` can hold the lease; one relay holds it at a time.

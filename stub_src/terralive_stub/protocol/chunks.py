@@ -212,7 +212,11 @@ class Assembler:
                 del self._partials[key]
 
     def expire(self, now: float, *, after: float) -> tuple[str, ...]:
-        """Forget payloads to which nothing was added for `after` seconds; return their request ids."""
+        """Forget payloads to which nothing was added for `after` seconds.
+
+        Returns:
+            Their request ids.
+        """
         old = [key for key, partial in self._partials.items() if now - partial.touched >= after]
         for key in old:
             del self._partials[key]

@@ -92,8 +92,8 @@ def describe_no_relay(notice: NoRelay, *, app: str, stage: str) -> str:
     where = f"app {app!r}, stage {stage!r}"
     if notice.reason == "not-served":
         return (
-            f"The relay of {notice.owner} on {notice.machine} is connected to {where}, but does not "
-            "serve this function: restart it so that it reads the configuration again."
+            f"The relay of {notice.owner} on {notice.machine} is connected to {where}, but does "
+            "not serve this function: restart it so that it reads the configuration again."
         )
     if not notice.owner:
         return f"No relay is connected to {where}, and none has been yet: {start}."

@@ -1,8 +1,8 @@
 """The stub in the runtime's place: it polls the Runtime API itself and never returns.
 
-Event and response pass through as bytes, and an error keeps the shape of the handler's own runtime.
-Lambda's init phase ends when the stub asks for the first invocation. `live.py` is the entry point in
-a zip, `container.py` in an image.
+Event and response pass through as bytes, and an error keeps the shape of the handler's runtime.
+Lambda's init phase ends when the stub asks for the first invocation. `live.py` is the entry point
+in a zip, `container.py` in an image.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def test_deleting_what_is_not_there_is_no_error(table: Table) -> None:
 
 
 def test_no_connection_has_an_empty_name(table: Table) -> None:
-    """DynamoDB would take `connection#` for a key; a message that names no peer must find nobody."""
+    """DynamoDB would accept the key `connection#`; a message without a peer must find nothing."""
     assert table.get_identity("") is None
 
 

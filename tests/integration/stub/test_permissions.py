@@ -1,4 +1,4 @@
-"""The policy of docs/PERMISSIONS.md is enough, and no more than the relay's door is open to it."""
+"""The policy of docs/PERMISSIONS.md is enough, and allows connections to the relay's stage only."""
 
 from __future__ import annotations
 

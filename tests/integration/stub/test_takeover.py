@@ -1,4 +1,4 @@
-"""The stub as Lambda runs it: its zip under two runtimes and in both modes, and its image; in a process of its own.
+"""The stub as Lambda runs it, in a process of its own: its zip under two runtimes, and its image.
 
 The debug stack behind it is a WebSocket server that answers as broker and relay would.
 """

@@ -136,7 +136,9 @@ def test_a_connection_lost_while_the_handler_runs_is_resumed_and_the_handler_run
     assert (peer.connections, peer.ran) == (2, ["r1"])
 
 
-def test_a_result_counts_where_its_thanks_cannot_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_counts_although_its_receipt_cannot_be_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     peer = Peer()
     with serving(peer) as stub:
         assert stub.handle(invocation("r1")) == OK

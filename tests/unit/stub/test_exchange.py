@@ -1,4 +1,4 @@
-"""Who may say what to whom, and whose stage it is."""
+"""The broker: who may send which message to whom, and who holds the lease."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_who_is_no_functions_role_cannot_pass_the_door_for_stubs(arn: str) -> No
     assert not Stage().connect("stub1", arn)
 
 
-def test_an_unknown_stage_of_the_api_is_no_door() -> None:
+def test_a_connection_to_an_unknown_stage_of_the_api_is_refused() -> None:
     assert not Stage().exchange.connect("c", "$default", ANA, 0)
 
 

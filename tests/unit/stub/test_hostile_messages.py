@@ -1,7 +1,8 @@
-"""Whatever is sent to a relay's, a stub's or a broker's session, the next ordinary invocation runs to its end.
+"""After any message to a session, the next ordinary invocation runs to its end.
 
-Each driver does with its session what the shell around it does (`relay.py`, `stub.py`, `broker.py`)
-and nothing more: what a shell does not catch must not be raised. Time is a parameter.
+The sessions are those of a relay, a stub and a broker. Each driver does with its session what the
+shell around it does (`relay.py`, `stub.py`, `lambda_function.py`) and nothing more: what a shell
+does not catch must not be raised. Time is a parameter.
 """
 
 from __future__ import annotations
@@ -267,9 +268,7 @@ def test_a_relay_renews_its_lease_in_time_and_not_all_the_time(heartbeat_ms: int
     assert 1 <= beats <= 60
 
 
-def test_asking_over_and_over_for_a_large_result_costs_a_relay_no_more_than_a_few_times_its_size() -> (
-    None
-):
+def test_asking_again_and_again_for_a_large_result_costs_a_relay_a_few_times_its_size() -> None:
     """What is sent waits in the transport's queue.
 
     A thousand tiny questions would be gigabytes there.

@@ -204,7 +204,7 @@ def test_a_relay_that_lost_its_connection_is_waited_for() -> None:
 
 
 def test_missing_chunks_are_sent_again_from_the_same_packing() -> None:
-    """Packed anew, a compressed event has other bytes, which would never fit the parts that the relay has."""
+    """Packed anew, a compressed event has other bytes, which never fit the parts that have arrived."""
     words = random.Random(1)
     event = b"".join(b"%d," % words.randrange(10**9) for _ in range(60_000))
     session, offer = begun(event)
@@ -268,9 +268,7 @@ def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
     assert len(waits) > 90
 
 
-def test_a_clock_that_stood_still_in_a_frozen_environment_does_not_make_an_old_connection_look_young() -> (
-    None
-):
+def test_a_clock_that_stood_still_while_frozen_does_not_make_an_old_connection_look_young() -> None:
     session = owned()
     session.received(result()[0], 1.0)
     call = Invocation("r2", "fn", "arn", Deadline(60.0), b"{}")

@@ -1,4 +1,4 @@
-"""Every message survives the wire, and nothing that anybody can send does more than raise ProtocolError."""
+"""Every message survives the wire, and a malformed one raises nothing but ProtocolError."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def test_a_message_with_one_field_spoiled_or_missing_is_refused_or_read(text: st
 
 @given(TEXTS)
 def test_what_could_be_read_can_be_passed_on(text: str) -> None:
-    """A message that fits API Gateway must not grow beyond it at the next sender, whose session would end."""
+    """A message within API Gateway's limit must not grow beyond it at the next sender.
+
+    That sender's session would end.
+    """
     try:
         message = decode(text)
     except ProtocolError:
