@@ -141,7 +141,7 @@ def test_an_answer_goes_to_a_stub_of_the_same_function_only(stage: Stage, peer: 
 
 
 @pytest.mark.parametrize("arn", ["", "arn:aws:iam::1:user/fn", "arn:aws:sts::1:federated-user/fn"])
-def test_who_is_no_functions_role_cannot_pass_the_door_for_stubs(arn: str) -> None:
+def test_a_caller_without_a_functions_role_cannot_connect_to_the_stubs_stage(arn: str) -> None:
     assert not Stage().connect("stub1", arn)
 
 

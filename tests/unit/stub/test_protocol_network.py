@@ -1,4 +1,4 @@
-"""Stubs, two brokers and relays together, in simulated time, with all faults of networks and people.
+"""Stubs, two brokers and relays in simulated time, with all faults of networks and people.
 
 `TERRALIVE_EXPLORE=2000` looks further than the examples that every run repeats.
 """

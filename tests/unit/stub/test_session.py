@@ -32,8 +32,10 @@ HTTP = json.dumps(
 ).encode()
 
 
-def begun(event: bytes = b"{}", *, deadline: float = 60.0) -> tuple[StubSession, list[Effect]]:
-    session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
+def begun(
+    event: bytes = b"{}", *, deadline: float = 60.0, jitter: float = 0.0
+) -> tuple[StubSession, list[Effect]]:
+    session = StubSession(app="orders", stage="dev", jitter=lambda: jitter)
     assert session.begin(Invocation("r1", "fn", "arn", Deadline(deadline), event), 0.0) == [
         Connect()
     ]
@@ -204,7 +206,7 @@ def test_a_relay_that_lost_its_connection_is_waited_for() -> None:
 
 
 def test_missing_chunks_are_sent_again_from_the_same_packing() -> None:
-    """Packed anew, a compressed event has other bytes, which never fit the parts that have arrived."""
+    """Packed anew, a compressed event has other bytes, which never fit the parts that arrived."""
     words = random.Random(1)
     event = b"".join(b"%d," % words.randrange(10**9) for _ in range(60_000))
     session, offer = begun(event)
@@ -244,8 +246,7 @@ def test_a_relay_without_room_for_megabytes_is_waited_for_and_then_sent_all_of_i
 
 
 def test_a_message_that_the_broker_lost_is_said_again_before_anything_is_given_up() -> None:
-    session, offered = begun()
-    session._jitter = lambda: 1.0
+    session, offered = begun(jitter=1.0)
     assert session.gateway_failed(0.2) == []
     (again,) = session.tick(0.2 + RECONNECT_SECONDS[0])
     assert isinstance(again, Send)
