@@ -96,6 +96,7 @@ class StageApp:
 
     @cached_property
     def _app(self) -> App:
+        """The team's app. It keeps the last output of a CDKTF program, so there is one of it."""
         return app_of(self._stage.config)
 
     @contextmanager
@@ -112,14 +113,19 @@ class StageApp:
         """
         stage = self._stage
         phase = Phase("app", stage.emit)
+        # The stack closes in reverse order: the plan's file is removed, then the override files,
+        # then the lock of the app's folder.
         with ExitStack() as stack:
+            # Discover the functions and map them to local code. Nothing of the team's changes.
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
                 selection = app.discovered(self._live_settings(outputs))
             mapped = map_functions(stage.config, selection.functions)
+
+            # Put the stub in the place of the functions that have local code.
             if mapped.unmapped:
-                _log.debug("%d functions have no local code", len(mapped.unmapped))
                 self._unmapped.update(mapped.unmapped)
+                # Another step, because a CDKTF program may have to run again.
                 with phase.step("synth"):
                     selection = selection.without(tuple(mapped.unmapped))
                     prepared = stack.enter_context(app.prepared(selection))
@@ -127,12 +133,15 @@ class StageApp:
                 prepared = stack.enter_context(app.prepared(selection))
             functions = prepared.functions
             mapped = mapped.only(addresses_of(functions))
-            refused = {item.address: item.reason for item in prepared.refused}
-            refused.update(self._unmapped)
+            refused = self._reasons(prepared)
+
+            # Find what is wrong before Terraform runs.
             if not mapped.functions:
                 raise _nothing_live(refused)
             self._debugging.check(functions, tuple(mapped.code.values()))
             self._warn(functions)
+
+            # Plan, and check what only the plan shows.
             terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
             var_files = stage.config.terraform.var_files
             ready = stack.enter_context(planned(stage, terraform, phase, var_files=var_files))
@@ -147,6 +156,7 @@ class StageApp:
         """
         terraform = plan.ready.terraform
         if plan.ready.has_changes:
+            # After the apply, the state no longer shows whether the app was there before.
             self._remember_origin(plan.ready)
         apply(plan.ready)
         outputs = {
@@ -196,6 +206,7 @@ class StageApp:
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage
+        # The sandbox is not what the team's state describes, so its apps have a state of their own.
         state = None
         if stage.target.sandbox is not None:
             state = stage.target.work / "app.tfstate"
@@ -229,11 +240,20 @@ class StageApp:
             ),
         )
 
+    def _reasons(self, prepared: Prepared) -> dict[str, str]:
+        """Return address -> reason for all functions that stay as they are."""
+        reasons = {item.address: item.reason for item in prepared.refused}
+        reasons.update(self._unmapped)
+        for address, reason in reasons.items():
+            _log.debug("%s stays as it is: %s", address, reason)
+        return reasons
+
     def _check(
         self, ready: ReadyPlan, functions: Sequence[DeclaredFunction], mapped: Mapped
     ) -> None:
         """Refuse a plan that removes a live function or makes an instance without local code."""
         refuse_replacements(ready.plan.changes, addresses_of(functions))
+        # Functions that are mapped instance by instance: the plan shows which instances there are.
         code = mapped.code
         by_instance = [function for function in functions if function.address not in code]
         if by_instance:

@@ -51,8 +51,10 @@ def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
     A bare name is looked for on PATH, a relative path below each of `folders` in turn.
     """
     if "/" not in program:
-        found = shutil.which(program)
-        return Path(found) if found else None
+        on_path = shutil.which(program)
+        if on_path is None:
+            return None
+        return Path(on_path)
     path = Path(program).expanduser()
     candidates = [folder / path for folder in folders] or [path]
     for candidate in candidates:
@@ -85,7 +87,9 @@ def default_node() -> Path | None:
     if found is not None:
         return found
     bundled = node.from_pypi()
-    return Path(bundled) if bundled else None
+    if not bundled:
+        return None
+    return Path(bundled)
 
 
 def is_bundled(program: Path) -> bool:
@@ -97,6 +101,7 @@ def is_bundled(program: Path) -> bool:
 def version_of(program: Path) -> str | None:
     """Ask an interpreter for its version (`3.12.4`); None where it does not answer."""
     if program == Path(sys.executable):
+        # No process has to be started for the Python that runs terralive.
         return ".".join(str(part) for part in sys.version_info[:3])
     try:
         ended = subprocess.run(
@@ -109,7 +114,9 @@ def version_of(program: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    return found[0] if found else None
+    if found is None:
+        return None
+    return found[0]
 
 
 def mismatch(runtime: str, program: Path, version: str | None) -> str | None:

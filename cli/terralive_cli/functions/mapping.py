@@ -8,8 +8,10 @@ anything is deployed.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +24,7 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
+_log: Final = logging.getLogger("terralive.cli")
 _NONE_RESERVED: Final[Mapping[str, int | None]] = MappingProxyType({})
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
 
@@ -90,7 +93,9 @@ def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotL
     address, name = function.address, function.function_name or ""
     code: dict[str, LocalCode] = {}
     by_settings: dict[str | None, LocalCode] = {}
-    special = config.of_instances(address) if function.instanced else ()
+    special: tuple[FunctionSettings, ...] = ()
+    if function.instanced:
+        special = config.of_instances(address)
     general = _local_code(config, function, address, name)
     if isinstance(general, LocalCode):
         code[address] = general
@@ -117,7 +122,7 @@ def instances(
     names: Mapping[str, str],
     reserved: Mapping[str, int | None] = _NONE_RESERVED,
 ) -> tuple[LocalFunction, ...]:
-    """Give each deployed function its local code; `count` and `for_each` make several of one.
+    """Attach local code to each deployed function; `count` and `for_each` make several of one.
 
     Args:
         config: the configuration.
@@ -163,26 +168,10 @@ def _local_code(
     Raises:
         ConfigurationError: a setting names something that does not exist.
     """
-    decided = _decide(config, function, address, name)
-    if isinstance(decided, NotLive):
-        return decided
-    settings = config.function_for(address, name) or _NO_SETTINGS
-    code_checks.require_folder(decided)
-    code = code_checks.with_programs(decided, settings, config.project)
-    code_checks.require_handler(code)
-    reason = code_checks.node_missing(code)
-    if reason is not None:
-        return NotLive(address, reason)
-    return code
-
-
-def _decide(
-    config: Config, function: DeclaredFunction, address: str, name: str
-) -> LocalCode | NotLive:
-    """Combine settings and declaration into the local code, as far as both are known."""
     settings = config.function_for(address, name)
-    own = settings or _NO_SETTINGS
-    path = own.path or function.path
+    path = function.path
+    if settings is not None and settings.path is not None:
+        path = settings.path
     if path is None:
         return NotLive(
             address,
@@ -190,33 +179,51 @@ def _decide(
         )
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and settings is general:
+        # Settings for the function as a whole do not say which handler each instance has.
         return NotLive(
             address,
             "its handler may differ by instance (count, for_each); name each one's: "
             f'[functions.\'{function.address}["KEY"]\'] handler = "…"',
         )
-    handler = own.handler or function.handler or ""
-    runtime = own.runtime or function.runtime or ""
-    reason = None
-    if not own.command:
-        reason = _not_run_by_itself(function, address, runtime, handler)
+    settings = settings or _NO_SETTINGS
+    decided = _decide(config.project, settings, function, address, path.resolve())
+    if isinstance(decided, NotLive):
+        return decided
+    # From here on, what is named has to exist.
+    code_checks.require_folder(decided)
+    code = code_checks.with_programs(decided, settings, config.project)
+    code_checks.require_handler(code)
+    reason = code_checks.node_missing(code)
     if reason is not None:
         return NotLive(address, reason)
+    _log.debug("%s runs %s in %s", address, code.handler or "its own program", code.path)
+    return code
+
+
+def _decide(
+    project: Path, settings: FunctionSettings, function: DeclaredFunction, address: str, path: Path
+) -> LocalCode | NotLive:
+    """Combine settings and declaration into the local code, as far as both are known."""
+    handler = settings.handler or function.handler or ""
+    runtime = settings.runtime or function.runtime or ""
+    if not settings.command:
+        reason = _not_run_by_itself(function, address, runtime, handler)
+        if reason is not None:
+            return NotLive(address, reason)
     build = None
-    if own.build:
-        build = Build(own.build, config.project)
-    path = path.resolve()
+    if settings.build:
+        build = Build(settings.build, project)
     return LocalCode(
         address=address,
         runtime=runtime,
         handler=handler,
         path=path,
-        python=interpreters.python_of(config.project, path),
+        python=interpreters.python_of(project, path),
         node=interpreters.default_node() or interpreters.NO_NODE,
-        command=own.command,
-        watch=own.watch,
+        command=settings.command,
+        watch=settings.watch,
         build=build,
-        max_workers=own.max_workers,
+        max_workers=settings.max_workers,
     )
 
 
@@ -256,4 +263,6 @@ def _not_run_by_itself(
 def _pattern(config: Config, address: str, name: str) -> str | None:
     """Return the pattern of the settings that apply to a function; None for no settings."""
     settings = config.function_for(address, name)
-    return settings.pattern if settings is not None else None
+    if settings is None:
+        return None
+    return settings.pattern

@@ -77,15 +77,19 @@ def merged(before: str, wanted: Sequence[Mapping[str, Json]], file: Path) -> str
     names = {item["name"] for item in new}
     kept = [item for item in present if _name(item) not in names]
     if len(kept) == len(present):
+        # Nothing of the user's text has to change.
         return _inserted(before, start.end(), new, is_only=not present)
     if plain != before:
+        # A list that is written anew would lose its comments.
         problem = "a configuration of terralive's has to change, and the file has comments"
         raise _unchanged(file, wanted, problem)
     return _written(document, new, kept)
 
 
 def _name(configuration: Json) -> Json:
-    return configuration.get("name") if isinstance(configuration, dict) else None
+    if not isinstance(configuration, dict):
+        return None
+    return configuration.get("name")
 
 
 def _written(

@@ -131,14 +131,18 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
     """
     noted = section(section(block, "//"), "terralive")
     timeout = noted.get("timeout", block.get("timeout"))
-    path = text(noted, "path")
+    if not isinstance(timeout, int):
+        timeout = _TIMEOUT_SECONDS
+    path = None
+    if text(noted, "path"):
+        path = Path(text(noted, "path"))
     return DeclaredFunction(
         address=address,
         label=address.rpartition(".")[2],
         handler=_noted_or("handler", noted, _handler(block)),
         runtime=_noted_or("runtime", noted, text(block, "runtime")),
-        path=Path(path) if path else None,
-        timeout=timeout if isinstance(timeout, int) else _TIMEOUT_SECONDS,
+        path=path,
+        timeout=timeout,
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),
         architecture=_architecture(block.get("architectures")),
@@ -175,7 +179,9 @@ def _undecided(block: Mapping[str, Json]) -> set[str]:
     """
     signing = text(block, "code_signing_config_arn")
     passed_on = "${" in signing and "aws_lambda_code_signing_config." not in signing
-    return {"code_signing_config_arn"} if passed_on else set()
+    if not passed_on:
+        return set()
+    return {"code_signing_config_arn"}
 
 
 def _handler(block: Mapping[str, Json]) -> str:
@@ -185,9 +191,12 @@ def _handler(block: Mapping[str, Json]) -> str:
     """
     handler = text(block, "handler")
     command = _nested(block, "image_config").get("command")
-    if handler or not isinstance(command, list) or len(command) != 1:
-        return handler
-    return command[0] if isinstance(command[0], str) else ""
+    if not handler and isinstance(command, list) and len(command) == 1:
+        # With more than one word, the first one may be a program.
+        (only,) = command
+        if isinstance(only, str):
+            return only
+    return handler
 
 
 def _architecture(value: Json) -> str | None:
@@ -215,9 +224,11 @@ def _repeated(block: Mapping[str, Json]) -> str | None:
 def _nested(block: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     """Return a nested block, which JSON syntax gives as an object or as a list of one."""
     value = block.get(name)
-    if isinstance(value, list):
-        value = value[0] if value else {}
-    return value if isinstance(value, dict) else {}
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return {}
+    return value
 
 
 def _attribute(reference: Json) -> str:

@@ -119,7 +119,10 @@ def read_module(directory: Path) -> dict[str, Json]:
         content = path.read_bytes()
         if not _INTERESTING.search(content):
             continue
-        document = parse_object(content) if path.suffix == ".json" else _parse_hcl(path, content)
+        if path.suffix == ".json":
+            document = parse_object(content)
+        else:
+            document = _parse_hcl(path, content)
         for kind in _LABELS:
             _merge(merged, kind, document.get(kind))
     return merged
@@ -199,14 +202,18 @@ def _with_paths(value: str, directory: Path) -> str:
 def _merge(merged: dict[str, Json], kind: str, value: Json) -> None:
     """Merge blocks of one type; Terraform accepts an object or a list of objects everywhere."""
     target = merged.setdefault(kind, {})
-    for item in value if isinstance(value, list) else [value]:
+    blocks = value if isinstance(value, list) else [value]
+    for item in blocks:
         if isinstance(item, dict) and isinstance(target, dict):
             _merge_levels(target, item, _LABELS[kind])
 
 
 def _merge_levels(target: dict[str, Json], source: Mapping[str, Json], depth: int) -> None:
     for name, value in source.items():
-        inner = value[0] if isinstance(value, list) and value else value
+        inner = value
+        if isinstance(value, list) and value:
+            # A block's body is a list of one object.
+            inner = value[0]
         if depth > 1 and isinstance(inner, dict):
             below = target.setdefault(name, {})
             if isinstance(below, dict):
@@ -236,7 +243,9 @@ def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
         ) from None
     # A round trip makes plain JSON of the types that the parser uses.
     plain = _plain(json.loads(json.dumps(document)))
-    return plain if isinstance(plain, dict) else {}
+    if not isinstance(plain, dict):
+        return {}
+    return plain
 
 
 def _plain(value: Json) -> Json:

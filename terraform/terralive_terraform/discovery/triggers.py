@@ -85,4 +85,7 @@ def _visibility(source: str, queues: Mapping[str, Json]) -> int | None:
     if not isinstance(block, dict):
         return None
     seconds = block.get("visibility_timeout_seconds", _DEFAULT_VISIBILITY)
-    return seconds if isinstance(seconds, int) else None
+    if not isinstance(seconds, int):
+        # An expression, which only Terraform can compute.
+        return None
+    return seconds

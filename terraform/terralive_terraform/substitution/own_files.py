@@ -101,7 +101,9 @@ def stage_lock_file(directory: Path, work: Path) -> Iterator[None]:
         directory / KEPT_LOCK_FILE,
         work / "stage.lock.hcl",
     )
-    content = lock.read_bytes() if lock.is_file() else b""
+    content = b""
+    if lock.is_file():
+        content = lock.read_bytes()
     write_atomically(kept, content)
     try:
         lock.unlink(missing_ok=True)

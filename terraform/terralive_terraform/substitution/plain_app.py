@@ -42,7 +42,11 @@ class PlainApp(App):
     ) -> Iterator[OpenPlainApp]:
         """Open the app; the folder is locked, and what a killed run has left is removed."""
         work = private_directory(work.resolve())
-        own_data_dir = work / "terraform-data" if backend_override else None
+        # With a state of its own, the stage must not touch what the team's `.terraform` says about
+        # the team's backend.
+        own_data_dir = None
+        if backend_override is not None:
+            own_data_dir = work / "terraform-data"
         data_dir = own_data_dir or _data_dir(self.directory, environment)
         with folder_lock(self.directory):
             _clean_up(self.directory, data_dir)
@@ -94,10 +98,14 @@ class OpenPlainApp:
         with ExitStack() as stack:
             if self.own_data_dir is not None:
                 stack.enter_context(stage_lock_file(self.directory, self.work))
+            # Removal is arranged before the first file is written.
             for module in self.modules:
                 stack.callback(remove_own_files, module.directory)
             for module in self.modules:
-                state = self.state if module.directory == self.directory else None
+                # Only the root module has a backend.
+                state = None
+                if module.directory == self.directory:
+                    state = self.state
                 write_own_files(module.directory, selection.in_module(module), state)
             yield Prepared(
                 self.directory, self.own_data_dir, selection.functions, selection.refused

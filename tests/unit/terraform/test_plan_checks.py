@@ -1,0 +1,56 @@
+"""Plans that must not be applied to a live app."""
+
+from __future__ import annotations
+
+import pytest
+
+from terralive_stub.errors import TerraformError
+from terralive_terraform.runs.progress import Change
+from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
+
+API = "module.a.aws_lambda_function.api"
+
+
+def change(
+    action: str, reason: str = "", address: str = API, kind: str = "aws_lambda_function"
+) -> Change:
+    return Change(address, action, kind, reason)
+
+
+@pytest.mark.parametrize("address", [API, 'module.a["x.y"].aws_lambda_function.api[0]'])
+def test_a_live_function_is_never_replaced(address: str) -> None:
+    with pytest.raises(TerraformError, match="delete and create again") as caught:
+        refuse_replacements(
+            [change("create", address="x"), change("replace", "cannot_update", address)], {API}
+        )
+    assert caught.value.reference == "function-would-be-replaced"
+    assert address in caught.value.message
+    with pytest.raises(TerraformError):
+        refuse_replacements([change("delete", "", address)], {API})
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        change("update"),
+        change("create"),
+        change("replace", "tainted"),
+        change("delete", "delete_because_each_key", f'{API}["gone"]'),
+        change("replace", "cannot_update", "aws_lambda_function.other"),
+        change(
+            "replace", "cannot_update", "aws_api_gateway_deployment.x", "aws_api_gateway_deployment"
+        ),
+    ],
+    ids=lambda item: f"{item.action}-{item.reason}-{item.address}",
+)
+def test_what_the_configuration_itself_asks_for_goes_ahead(harmless: Change) -> None:
+    refuse_replacements([harmless], {API})
+
+
+def test_the_functions_that_a_plan_leaves_are_known_before_it_is_applied() -> None:
+    changes = [
+        change("create", address="aws_lambda_function.new"),
+        change("delete", address="aws_lambda_function.old"),
+    ]
+    names = {API: "orders-api", "aws_lambda_function.old": "old"}
+    assert functions_after(names, changes) == {API: "orders-api", "aws_lambda_function.new": ""}
