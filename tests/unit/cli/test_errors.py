@@ -125,6 +125,17 @@ def test_help_and_version_end_with_0(capsys: pytest.CaptureFixture[str]) -> None
     assert capsys.readouterr().out.splitlines()[-1].startswith("terralive ")
 
 
+def test_every_commands_help_says_what_it_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in cli.commands:
+        assert main([name, "--help"]) == 0
+        assert "This command changes" in capsys.readouterr().out, name
+
+
+def test_help_names_the_debug_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "TERRALIVE_LOG=debug" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
@@ -179,6 +190,26 @@ def ask(answer: str, *, interactive: bool = True, yes: bool = False) -> tuple[bo
 )
 def test_only_a_yes_is_a_yes(answer: str, meant: bool) -> None:
     assert ask(answer) == (meant, "Make them live? [y/N] ")
+
+
+def test_a_question_keeps_its_words_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    question = f"Make {', '.join(f'module.orders-{n}.this' for n in range(9))} live in the sandbox?"
+    screen, questions = io.StringIO(), io.StringIO()
+    with Renderer.start(Output.PLAIN, screen) as renderer:
+        ui = Ui(
+            renderer,
+            questions=questions,
+            answers=io.StringIO("y\n"),
+            interactive=True,
+            assume_yes=False,
+        )
+        assert ui.confirm(question)
+
+    rows = questions.getvalue().splitlines()
+    assert max(map(len, rows)) <= 80
+    assert len(rows) > 1
+    assert " ".join(row.strip() for row in rows) == f"{question} [y/N]"
 
 
 def test_yes_asks_nothing() -> None:

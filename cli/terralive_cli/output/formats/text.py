@@ -7,7 +7,7 @@ of `TextLines`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from terralive_cli.output.events import (
@@ -58,22 +58,26 @@ class SharedWarning(Event):
 
 def share_warnings(events: Sequence[Event]) -> list[Event]:
     """Return the events with equal warnings for several functions as one."""
-    functions: dict[tuple[str, str], list[str]] = {}
+    functions: dict[Warned, list[str]] = {}
     for event in events:
         if isinstance(event, Warned):
-            functions.setdefault((event.reference, event.message), []).append(event.function)
+            functions.setdefault(_without_function(event), []).append(event.function)
     shared: list[Event] = []
     for event in events:
         if not isinstance(event, Warned):
             shared.append(event)
             continue
         # The first of equal warnings stands for all of them.
-        names = functions.pop((event.reference, event.message), [])
+        names = functions.pop(_without_function(event), [])
         if len(names) == 1:
             shared.append(event)
         elif names:
             shared.append(SharedWarning(event.message, tuple(names), at=event.at))
     return shared
+
+
+def _without_function(warning: Warned) -> Warned:
+    return replace(warning, function="")
 
 
 class TextLines:
