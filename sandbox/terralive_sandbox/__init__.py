@@ -1,1 +1,1 @@
-"""AWS on loopback: moto for the control plane, our own data plane for API Gateway and Lambda."""
+"""AWS on loopback: moto is the control plane; the data planes of API Gateway and Lambda are ours."""

@@ -1,7 +1,7 @@
 """`python -m terralive_sandbox`: AWS on a loopback port, until a signal or the end of its parent.
 
-The process takes nothing of AWS from its caller's environment; it is cleared before anything of
-moto is imported.
+The process uses nothing of AWS from its caller's environment: these variables are removed before
+anything of moto is imported.
 """
 
 from __future__ import annotations
@@ -11,37 +11,43 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 from terralive_sandbox.about import banner
 from terralive_workers.debug_log import start_log
 
+_REMOVED_VARIABLES: Final = ("AWS_", "MOTO_", "BOTO_")
+
 
 def main() -> None:
+    """Run a sandbox as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m terralive_sandbox", description=__doc__)
-    parser.add_argument("--info", type=Path, required=True, help="where to leave the address")
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--info", type=Path, required=True, help="file that gets the address")
+    parser.add_argument("--port", type=int, default=0, help="0 is a free one")
     parser.add_argument("--region", default="us-east-1")
-    parser.add_argument(
-        "--time-scale", type=float, default=1.0, help="what waiting times are multiplied by"
-    )
+    parser.add_argument("--time-scale", type=float, default=1.0, help="factor for waiting times")
     parser.add_argument(
         "--concurrency", type=int, default=1000, help="executions that the account may have at once"
     )
     parser.add_argument("--with-parent", action="store_true", help="stop at the end of stdin")
     options = parser.parse_args()
-    for name in [name for name in os.environ if name.startswith(("AWS_", "MOTO_", "BOTO_"))]:
-        del os.environ[name]
+    for name in list(os.environ):
+        if name.startswith(_REMOVED_VARIABLES):
+            del os.environ[name]
     start_log(os.environ, sys.stderr)
     sys.stderr.write(f"{banner()}\n")
-    from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment when it is imported
+    from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment then
 
     asyncio.run(
         serve(
-            options.info, port=options.port, region=options.region,
-            with_parent=options.with_parent, time_scale=options.time_scale,
+            options.info,
+            port=options.port,
+            region=options.region,
+            with_parent=options.with_parent,
+            time_scale=options.time_scale,
             concurrency=options.concurrency,
         )
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

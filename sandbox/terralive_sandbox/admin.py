@@ -1,24 +1,31 @@
-"""The sandbox's own address, `/_sandbox/…`: is it alive, and faults on demand.
+"""The sandbox's own addresses, `/_sandbox/…`: a health check and faults on demand.
 
-Everything but the health check wants the header `x-terralive-sandbox` with this run's id: no web
-page can send it.
+Every request but the health check needs the header `x-terralive-sandbox` with this run's id, so
+that no web page can send it.
 """
 
 from __future__ import annotations
 
+import logging
+from http import HTTPStatus
+from typing import Final
 from urllib.parse import unquote
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
-from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.info import HEALTH_PATH, SandboxInfo
 from terralive_sandbox.responses import Response, error_response, json_response
 
-_FAULTS = "/_sandbox/faults"
+_log: Final = logging.getLogger("terralive.sandbox")
+
+
+_WEBSOCKET: Final = "/_sandbox/websocket/"
+_FAULTS: Final = "/_sandbox/faults"
 
 
 class Admin:
-    """Answers for one run of the sandbox."""
+    """Answers requests to the sandbox's own addresses. Use it on the event loop."""
 
     def __init__(self, info: SandboxInfo, connections: Connections, faults: FaultRules) -> None:
         self._info = info
@@ -26,42 +33,43 @@ class Admin:
         self._faults = faults
 
     def answer(self, request: sigv4.Request) -> Response:
-        if request.path == "/_sandbox/health":
-            return json_response(200, {"id": self._info.id, "pid": self._info.pid})
-        if request.path.startswith(
-            "/_sandbox/websocket/"
-        ):  # a request that is no upgrade; no page says what AWS says
-            return json_response(403, {"message": "Forbidden"})
+        """Answer a request below `/_sandbox/`."""
+        if request.path == HEALTH_PATH:
+            return json_response(HTTPStatus.OK, {"id": self._info.id, "pid": self._info.pid})
+        if request.path.startswith(_WEBSOCKET):
+            # A request that is no upgrade. No page has AWS's answer to it.
+            return json_response(HTTPStatus.FORBIDDEN, {"message": "Forbidden"})
         if request.header("x-terralive-sandbox") != self._info.id:
-            return error_response(
-                403, "AccessDenied", "The header x-terralive-sandbox has to name this sandbox's id."
-            )
+            message = "The header x-terralive-sandbox has to name this sandbox's id."
+            return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
         try:
-            return self._fault(request)
+            return self._answer_faults(request)
         except InvalidRuleError as error:
-            return error_response(400, "ValidationException", str(error))
+            return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", str(error))
 
-    def _fault(self, request: sigv4.Request) -> Response:
+    def _answer_faults(self, request: sigv4.Request) -> Response:
+        """Answer a request about faults. Raises InvalidRuleError."""
         value: dict[str, object]
         match request.method, request.path.rstrip("/"):
             case "POST", "/_sandbox/faults/drop-connections":
-                value = {
-                    "dropped": self._connections.drop(ConnectionChoice.from_json(request.body))
-                }
+                choice = ConnectionChoice.from_json(request.body)
+                value = {"dropped": self._connections.drop(choice)}
             case "POST", "/_sandbox/faults/expire-connections":
-                value = {
-                    "expired": self._connections.expire(ConnectionChoice.from_json(request.body))
-                }
+                choice = ConnectionChoice.from_json(request.body)
+                value = {"expired": self._connections.expire(choice)}
             case "POST", "/_sandbox/faults":
-                value = {"id": self._faults.set(FaultRule.from_json(request.body))}
+                rule = FaultRule.from_json(request.body)
+                rule_id = self._faults.set(rule)
+                _log.debug("fault rule %s set: %s", rule_id, rule.kind)
+                value = {"id": rule_id}
             case "GET", "/_sandbox/faults":
                 value = {"faults": self._faults.listed()}
             case "DELETE", "/_sandbox/faults":
                 value = {"cleared": self._faults.clear()}
             case "DELETE", path if path.startswith(f"{_FAULTS}/"):
-                value = {"cleared": self._faults.clear(unquote(path.removeprefix(f"{_FAULTS}/")))}
+                rule_id = unquote(path.removeprefix(f"{_FAULTS}/"))
+                value = {"cleared": self._faults.clear(rule_id)}
             case method, path:
-                return error_response(
-                    404, "NotEmulatedBySandbox", f"There is no {method} {path} here."
-                )
-        return json_response(200, value)
+                message = f"There is no {method} {path} here."
+                return error_response(HTTPStatus.NOT_FOUND, "NotEmulatedBySandbox", message)
+        return json_response(HTTPStatus.OK, value)

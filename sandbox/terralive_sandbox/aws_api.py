@@ -1,4 +1,4 @@
-"""The AWS endpoint: it checks who calls and what is allowed; then moto answers or a function runs."""
+"""The AWS endpoint: it checks signatures and permissions; then moto answers, or a function runs."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Faults on demand, pure: which rule, if any, meets a message or an invocation. The time stays outside.
+"""Faults on demand: rules, and which of them apply to a message or an invocation. No I/O, no clock.
 
-A rule is about messages of WebSocket APIs or, where it names a function, about invocations of that
+A rule is about messages of WebSocket APIs or, if it names a function, about invocations of that
 function. It acts on all of them or on the next few only.
-Nothing here delays, drops or fails anything: `Fate` and `Kind` say what whoever asks has to do, on
-    the event loop.
+Nothing here delays, drops or fails anything: callers do what `MessageFault` and `FaultKind` say.
+Use all of it on the event loop.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from types import UnionType
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+_MAX_SECONDS: Final = 3600
 
 
-class Kind(StrEnum):
-    """What a rule does.
+class FaultKind(StrEnum):
+    """The effect of a rule.
 
     The first four are for messages, the last two for invocations of functions.
     """
@@ -31,25 +32,26 @@ class Kind(StrEnum):
     THROTTLE = "throttle"
 
 
-_OF_FUNCTIONS = {Kind.FAIL, Kind.THROTTLE}
-FAILURE = json.dumps(
+_INVOCATION_KINDS: Final = frozenset({FaultKind.FAIL, FaultKind.THROTTLE})
+# The result of a function that is made to fail.
+FAILURE: Final = json.dumps(
     {
-        "errorMessage": "A fault rule of the sandbox made this invocation fail; the function was not run.",
+        "errorMessage": "A fault rule of the sandbox made this invocation fail; "
+        "the function was not run.",
         "errorType": "Sandbox.FaultInjected",
     }
 ).encode()
-"""What a function that is made to fail answers."""
 
 
 class Direction(StrEnum):
-    """Where a message goes: `in` from a client to its integration, `out` to a client."""
+    """The direction of a message: `in` from a client to its integration, `out` to a client."""
 
     IN = "in"
     OUT = "out"
 
 
 class InvalidRuleError(ValueError):
-    """A rule that makes no sense; the text says what is expected."""
+    """A rule that is not possible. The text says what is expected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,20 +59,21 @@ class FaultRule:
     """One rule.
 
     Attributes:
-        kind: what happens. `delay`: a message comes `seconds` later. `duplicate`: twice. `reorder`:
-            after the next one of its connection, or after `seconds` if none comes. `drop`: never,
-            and nobody is told. `fail`: the function ends in an error without being run. `throttle`:
-            Lambda answers 429 TooManyRequestsException.
-        function: the functions that it is about, by name or glob; only with the last two kinds,
-            which need it.
-        api: the API that it is about, by id or glob.
+        kind: what happens. `delay`: a message arrives `seconds` later. `duplicate`: it arrives
+            twice. `reorder`: it arrives after the next one of its connection, or after `seconds` if
+            none comes. `drop`: it never arrives, and no error is reported. `fail`: the function
+            ends in an error without being run. `throttle`: Lambda answers 429
+            TooManyRequestsException.
+        function: the functions that the rule is about, by name or glob; the last two kinds need it,
+            the others do not take it.
+        api: the API that the rule is about, by id or glob.
         stage: the stage, by name or glob.
-        direction: in, out, or both where it is None.
-        times: after how many acts it is over; None is never.
-        seconds: of `delay` and `reorder`.
+        direction: in, out, or both if it is None.
+        times: the number of messages or invocations that the rule acts on; None: all.
+        seconds: the time of `delay` and `reorder`.
     """
 
-    kind: Kind
+    kind: FaultKind
     function: str | None = None
     api: str = "*"
     stage: str = "*"
@@ -80,128 +83,152 @@ class FaultRule:
 
     @classmethod
     def from_json(cls, text: bytes | str) -> FaultRule:
-        """Read a JSON object of these attributes; what is left out or null has its default.
+        """Read a JSON object of these attributes. One that is missing or null has its default.
 
         Raises:
             InvalidRuleError: it is anything else.
         """
-        value = _read(text, _RULE)
-        if "kind" not in value:
-            raise InvalidRuleError(f"`kind` is {_RULE['kind'][0]}.")
-        kind = value["kind"] = Kind(value["kind"])
-        if (kind in _OF_FUNCTIONS) != ("function" in value):
-            needs = (
-                "needs `function`"
-                if kind in _OF_FUNCTIONS
-                else "is about messages and takes no `function`"
-            )
-            raise InvalidRuleError(f"`{kind}` {needs}.")
-        if kind in _OF_FUNCTIONS and value.keys() & {"api", "stage", "direction"}:
-            raise InvalidRuleError(f"`{kind}` takes no `api`, `stage` or `direction`.")
-        if "direction" in value:
-            value["direction"] = Direction(value["direction"])
-        return cls(**value)
+        values = _read(text, _RULE_FIELDS)
+        if "kind" not in values:
+            raise InvalidRuleError(f"`kind` is {_RULE_FIELDS['kind'].description}.")
+        kind = FaultKind(values["kind"])
+        values["kind"] = kind
+        if kind in _INVOCATION_KINDS:
+            if "function" not in values:
+                raise InvalidRuleError(f"`{kind}` needs `function`.")
+            if values.keys() & {"api", "stage", "direction"}:
+                raise InvalidRuleError(f"`{kind}` takes no `api`, `stage` or `direction`.")
+        elif "function" in values:
+            raise InvalidRuleError(f"`{kind}` is about messages and takes no `function`.")
+        if "direction" in values:
+            values["direction"] = Direction(values["direction"])
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionChoice:
-    """Some connections.
+    """A choice of connections: those in `connections` (None: all) of the given APIs and stages."""
 
-    Those of `connections` where that is given, of an API and stage by id, name or glob.
-    """
-
+    # Ids of connections
     connections: list[str] | None = None
+    # An id or glob
     api: str = "*"
+    # A name or glob
     stage: str = "*"
 
     @classmethod
     def from_json(cls, text: bytes | str) -> ConnectionChoice:
-        """Read a JSON object of these attributes, or nothing, which is every connection.
+        """Read a JSON object of these attributes, or nothing, which chooses every connection.
 
         Raises:
             InvalidRuleError: it is anything else.
         """
-        return cls(**_read(text or "{}", _CHOICE))
+        return cls(**_read(text or "{}", _CHOICE_FIELDS))
 
     def includes(self, connection_id: str, api: str, stage: str) -> bool:
-        named = self.connections is None or connection_id in self.connections
-        return named and _matches(self.api, api) and _matches(self.stage, stage)
+        """Return whether the choice includes a connection."""
+        if self.connections is not None and connection_id not in self.connections:
+            return False
+        return _matches(self.api, api) and _matches(self.stage, stage)
 
 
-def _is_name(value: object) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
-def _is_number(value: object, kind: type | UnionType) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _is_list_of_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-# What each attribute is, in words and as a check.
-_Table: TypeAlias = Mapping[str, tuple[str, Callable[[Any], bool]]]
-_CHOICE: _Table = {
-    "connections": (
-        "a list of ids",
-        lambda value: isinstance(value, list) and all(map(_is_name, value)),
-    ),
-    "api": ("an id or glob", _is_name),
-    "stage": ("a name or glob", _is_name),
+def _is_kind(value: object) -> bool:
+    return value in list(FaultKind)
+
+
+def _is_direction(value: object) -> bool:
+    return value in list(Direction)
+
+
+def _is_positive_integer(value: object) -> bool:
+    # bool is a subclass of int
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_time(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value <= _MAX_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of a request: what it is, in words and as a check."""
+
+    description: str
+    is_valid: Callable[[object], bool]
+
+
+_Fields: TypeAlias = Mapping[str, _Field]
+_CHOICE_FIELDS: Final[_Fields] = {
+    "connections": _Field("a list of ids", _is_list_of_texts),
+    "api": _Field("an id or glob", _is_text),
+    "stage": _Field("a name or glob", _is_text),
 }
-_RULE: _Table = {
-    "kind": (f"one of {', '.join(Kind)}", lambda value: value in list(Kind)),
-    "function": ("a name or glob", _is_name),
-    "api": ("an id or glob", _is_name),
-    "stage": ("a name or glob", _is_name),
-    "direction": ("in or out", lambda value: value in list(Direction)),
-    "times": ("a whole number from 1", lambda value: _is_number(value, int) and value >= 1),
-    "seconds": (
-        "a number from 0 to 3600",
-        lambda value: _is_number(value, int | float) and 0 <= value <= 3600,  # noqa: PLR2004
-    ),
+_RULE_FIELDS: Final[_Fields] = {
+    "kind": _Field(f"one of {', '.join(FaultKind)}", _is_kind),
+    "function": _Field("a name or glob", _is_text),
+    "api": _Field("an id or glob", _is_text),
+    "stage": _Field("a name or glob", _is_text),
+    "direction": _Field("in or out", _is_direction),
+    "times": _Field("a whole number from 1", _is_positive_integer),
+    "seconds": _Field(f"a number from 0 to {_MAX_SECONDS}", _is_time),
 }
 
 
-def _read(text: bytes | str, table: _Table) -> dict[str, Any]:
-    expected = f"The body is an object of {', '.join(f'{name} ({what})' for name, (what, _) in table.items())}."
+def _read(text: bytes | str, fields: _Fields) -> dict[str, Any]:
+    """Read a JSON object of known fields, without those that are null. Raises InvalidRuleError."""
+    descriptions = [f"{name} ({field.description})" for name, field in fields.items()]
+    expected = f"The body is an object of {', '.join(descriptions)}."
     try:
-        value = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidRuleError(expected) from error
-    if not isinstance(value, dict) or not value.keys() <= table.keys():
+    if not isinstance(values, dict) or not values.keys() <= fields.keys():
         raise InvalidRuleError(expected)
-    given = {name: item for name, item in value.items() if item is not None}
-    for name, item in given.items():
-        what, holds = table[name]
-        if not holds(item):
-            raise InvalidRuleError(f"`{name}` is {what}. {expected}")
+    given: dict[str, Any] = {}
+    for name, value in values.items():
+        if value is None:
+            continue
+        field = fields[name]
+        if not field.is_valid(value):
+            raise InvalidRuleError(f"`{name}` is {field.description}. {expected}")
+        given[name] = value
     return given
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one message, as rules have it: by default it passes once, at once.
+class MessageFault:
+    """The effect of all rules on one message. By default it arrives once, at once."""
 
-    Attributes:
-        copies: how often it arrives; 0 is lost.
-        delay: seconds until it arrives.
-        held: at most these seconds it waits for the next message of its connection, to arrive after
-            that.
-    """
-
+    # How often the message arrives; 0: it is lost.
     copies: int = 1
+    # Seconds until it arrives.
     delay: float = 0.0
+    # If not None, it arrives after the next message of its connection, or after these seconds.
     held: float | None = None
 
 
-PASSES = Fate()
+NO_FAULT: Final = MessageFault()
 
 
 @dataclass(eq=False, slots=True)
 class _Entry:
+    """One rule and the number of times that it has acted."""
+
     rule: FaultRule
     acts: int = 0
 
-    def acts_now(self) -> bool:
-        """Whether it has acts left; takes one."""
+    def act(self) -> bool:
+        """Count one act. Return False if the rule has acted as often as it may."""
         if self.rule.times is not None and self.acts >= self.rule.times:
             return False
         self.acts += 1
@@ -212,65 +239,73 @@ class FaultRules:
     """The rules that are set."""
 
     def __init__(self) -> None:
+        # The rules by their ids, the oldest first.
         self._entries: dict[str, _Entry] = {}
+        # The number of rules that were ever set; the last id has it.
         self._count = 0
 
     def set(self, rule: FaultRule) -> str:
-        """Add a rule; its id."""
+        """Add a rule and return its id."""
         self._count += 1
-        self._entries[f"fault-{self._count}"] = _Entry(rule)
-        return f"fault-{self._count}"
+        rule_id = f"fault-{self._count}"
+        self._entries[rule_id] = _Entry(rule)
+        return rule_id
 
     def clear(self, rule_id: str | None = None) -> int:
-        """Forget one rule, or all; how many they were."""
-        gone = [name for name in self._entries if rule_id in {name, None}]
-        for name in gone:
-            del self._entries[name]
-        return len(gone)
+        """Remove one rule, or all; return the number of rules removed."""
+        removed = [known for known in self._entries if rule_id in {known, None}]
+        for known in removed:
+            del self._entries[known]
+        return len(removed)
 
     def listed(self) -> list[dict[str, object]]:
-        """Each rule with its id and how often it has acted, to be shown as JSON."""
+        """Return each rule with its id and the number of its acts, as JSON values."""
         return [
-            {"id": name, **asdict(entry.rule), "acts": entry.acts}
-            for name, entry in self._entries.items()
+            {"id": rule_id, **asdict(entry.rule), "acts": entry.acts}
+            for rule_id, entry in self._entries.items()
         ]
 
-    def on_message(self, direction: Direction, api: str, stage: str) -> Fate:
-        """Every rule that meets the message takes part in its fate; ask once a message."""
-        if not self._entries:  # the way of every message of a sandbox without faults
-            return PASSES
-        copies, delay, held = 1, 0.0, None
+    def on_message(self, direction: Direction, api: str, stage: str) -> MessageFault:
+        """Apply the rules to a message. Call it once for each message, as rules count their acts.
+
+        Every rule that is about the message takes part in the result.
+        """
+        if not self._entries:  # the usual case
+            return NO_FAULT
+        copies = 1
+        delay = 0.0
+        held: float | None = None
         for entry in self._entries.values():
             rule = entry.rule
-            if rule.function is not None or rule.direction not in {None, direction}:
-                continue
-            if not (_matches(rule.api, api) and _matches(rule.stage, stage) and entry.acts_now()):
+            if not _is_about_message(rule, direction, api, stage) or not entry.act():
                 continue
             match rule.kind:
-                case Kind.DELAY:
+                case FaultKind.DELAY:
                     delay += rule.seconds
-                case Kind.DUPLICATE:
+                case FaultKind.DUPLICATE:
                     copies *= 2
-                case Kind.REORDER:
+                case FaultKind.REORDER:
                     held = max(rule.seconds, held or 0.0)
                 case _:
                     copies = 0
-        return Fate(copies, delay, held)
+        return MessageFault(copies, delay, held)
 
-    def on_invoke(self, function_name: str) -> Kind | None:
-        """`fail` or `throttle` if an invocation of this function meets it.
+    def on_invoke(self, function_name: str) -> FaultKind | None:
+        """Return `fail` or `throttle` if a rule is about this invocation.
 
-        Ask once an invocation or retry.
+        Call it once for each invocation or retry, as rules count their acts.
         """
         for entry in self._entries.values():
-            rule = entry.rule
-            if (
-                rule.function is not None
-                and _matches(rule.function, function_name)
-                and entry.acts_now()
-            ):
-                return rule.kind
+            function = entry.rule.function
+            if function is not None and _matches(function, function_name) and entry.act():
+                return entry.rule.kind
         return None
+
+
+def _is_about_message(rule: FaultRule, direction: Direction, api: str, stage: str) -> bool:
+    if rule.function is not None or rule.direction not in {None, direction}:
+        return False
+    return _matches(rule.api, api) and _matches(rule.stage, stage)
 
 
 def _matches(pattern: str, name: str) -> bool:

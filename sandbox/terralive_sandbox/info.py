@@ -1,40 +1,48 @@
-"""Where a running sandbox is: written by the sandbox, read by everybody else. Light imports only.
+"""The address and the keys of a running sandbox, which it leaves in a file. Light imports only.
 
-The file holds the developer's sandbox keys (worth nothing outside it) and is written with mode
-0600.
+The developer's keys are worth nothing outside the sandbox; the file has mode 0600 all the same.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
-_EXECUTE_API = re.compile(
-    r"(?P<scheme>https|wss)://(?P<api>[a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com(?P<rest>[/?].*)?"
+from terralive_stub.shared.atomic_files import write_atomically
+
+_EXECUTE_API: Final = re.compile(
+    r"(?P<scheme>https|wss)://(?P<api>[a-z0-9]+)\.execute-api\.[a-z0-9-]+\.amazonaws\.com"
+    r"(?P<rest>[/?].*)?"
 )
-_FUNCTION_URL = re.compile(
+_FUNCTION_URL: Final = re.compile(
     r"https://(?P<id>[a-z0-9]+)\.lambda-url\.[a-z0-9-]+\.on\.aws(?P<rest>[/?].*)?"
 )
-_HEALTH_SECONDS = 10.0  # one that is gone refuses at once; a busy one may take its time
+HEALTH_PATH: Final = "/_sandbox/health"
+# A sandbox that has ended refuses at once; a busy one may need this long.
+_HEALTH_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxInfo:
-    """A sandbox's address and the developer's keys.
+    """A sandbox's addresses and the developer's keys.
 
     Attributes:
         endpoint: the AWS endpoint (`http://127.0.0.1:PORT`).
-        http_url: pattern with `{api}` and `{stage}` for HTTP APIs; `{stage}` may be `$default`.
+        region: the region of the resources that its users create.
+        pid: its process.
+        http_url: a pattern with `{api}` and `{stage}` for HTTP APIs; `{stage}` may be `$default`.
         websocket_url: the same for WebSocket APIs.
         management_url: the same for `@connections` (an `endpoint_url` of
             `apigatewaymanagementapi`).
-        id: unique per run.
+        access_key_id: the key of a user who may do everything.
+        secret_access_key: its secret.
+        account_id: the account of all resources.
+        id: another one for every run.
     """
 
     endpoint: str
@@ -49,11 +57,12 @@ class SandboxInfo:
     id: str
 
     def to_json(self) -> str:
+        """Return all of it as a JSON document."""
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> SandboxInfo:
-        """Raises ValueError on anything that is not a SandboxInfo."""
+        """Read a JSON document. Raises ValueError on anything that is not a SandboxInfo."""
         values = json.loads(text)
         if not isinstance(values, dict):
             raise ValueError("not an object")  # noqa: TRY004 - one error for any malformed text
@@ -64,7 +73,7 @@ class SandboxInfo:
 
 
 def environment(info: SandboxInfo) -> dict[str, str]:
-    """What points any SDK, the AWS CLI and Terraform at the sandbox."""
+    """Return the variables that make SDKs, the AWS CLI and Terraform use the sandbox."""
     return {
         "AWS_ENDPOINT_URL": info.endpoint,
         "AWS_ACCESS_KEY_ID": info.access_key_id,
@@ -75,49 +84,53 @@ def environment(info: SandboxInfo) -> dict[str, str]:
 
 
 def local_url(info: SandboxInfo, url: str) -> str:
-    """Map an `execute-api` or function URL to the loopback address that answers now.
+    """Map an `execute-api` or function URL of AWS to the sandbox's loopback address.
 
-    Others stay as they are.
+    Other URLs stay as they are.
     """
-    if (found := _FUNCTION_URL.fullmatch(url)) is not None:
-        return f"{info.endpoint}/_sandbox/url/{found['id']}{found['rest'] or '/'}"
+    function_url = _FUNCTION_URL.fullmatch(url)
+    if function_url is not None:
+        rest = function_url["rest"] or "/"
+        return f"{info.endpoint}/_sandbox/url/{function_url['id']}{rest}"
     match = _EXECUTE_API.fullmatch(url)
     if match is None:
         return url
     path, mark, query = (match["rest"] or "").partition("?")
     if match["scheme"] == "wss":
-        stage, _, rest = path.removeprefix("/").partition("/")
+        stage, slash, rest = path.removeprefix("/").partition("/")
         base = info.websocket_url.format(api=match["api"], stage=stage)
-        return base + (f"/{rest}" if rest else "") + mark + query
-    # Whether the first segment is a stage is known to the sandbox alone, so the address leaves that
-    # open.
+        if rest:
+            base += slash + rest
+        return base + mark + query
+    # Only the sandbox knows whether the path begins with a stage. `~` makes it decide.
     base = info.http_url.format(api=match["api"], stage="$default").removesuffix("/$default")
-    return base + "/~" + path + mark + query
+    return f"{base}/~{path}{mark}{query}"
 
 
 def write(info: SandboxInfo, path: Path) -> None:
-    """Write atomically, readable by the owner alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    with os.fdopen(descriptor, "w") as file:
-        file.write(info.to_json() + "\n")
-    Path(temporary).replace(path)
+    """Write the file atomically, readable by its owner alone."""
+    write_atomically(path, (info.to_json() + "\n").encode())
 
 
 def attach(path: Path) -> SandboxInfo | None:
-    """The sandbox that `path` names, or None where there is no such file or nothing of that id answers."""
+    """Return the sandbox that a file names.
+
+    It is None if there is no such file, or if no sandbox of that id answers.
+    """
     try:
         info = SandboxInfo.from_json(path.read_text())
     except (OSError, ValueError):
         return None
-    return info if is_alive(info) else None
+    if not is_alive(info):
+        return None
+    return info
 
 
 def is_alive(info: SandboxInfo) -> bool:
-    """Whether the very run that `info` names answers."""
+    """Return whether the sandbox answers and is the same run."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{info.endpoint}/_sandbox/health", timeout=_HEALTH_SECONDS) as answer:
+        with opener.open(f"{info.endpoint}{HEALTH_PATH}", timeout=_HEALTH_SECONDS) as answer:
             return bool(json.loads(answer.read()).get("id") == info.id)
     except (OSError, ValueError, urllib.error.URLError):
         return False

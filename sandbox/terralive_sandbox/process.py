@@ -1,22 +1,28 @@
-"""Runs a sandbox as a child process that never outlives its parent. Light imports only."""
+"""Run a sandbox as a child process that never outlives its parent. Light imports only."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from terralive_sandbox.info import SandboxInfo, attach
 from terralive_stub.errors import TerraliveError
 from terralive_workers.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
 
-_START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
-_TAIL_LINES = 15
-_KEPT = (
+_log: Final = logging.getLogger("terralive.sandbox")
+
+_START_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+_TAIL_LINES: Final = 15
+# The variables of this process that a sandbox gets, and no others: nothing of the caller's AWS.
+_KEPT_VARIABLES: Final = (
     "PATH",
     "HOME",
     "TMPDIR",
@@ -32,10 +38,10 @@ _KEPT = (
 
 
 class SandboxProcess:
-    """A running sandbox. `stop()` ends it; so does the end of this process, however it comes.
+    """A running sandbox. `stop()` ends it, and so does the end of this process.
 
-    The child holds the read end of a pipe on its stdin: when this process goes, also by kill -9, it
-    reads the end of file and stops.
+    The child has the read end of a pipe as its stdin. When this process ends, also by kill -9, the
+    child reads the end of file and stops.
     """
 
     def __init__(
@@ -58,57 +64,77 @@ class SandboxProcess:
     ) -> SandboxProcess:
         """Start a sandbox and wait until it answers.
 
+        Args:
+            info_path: the file that gets its address.
+            region: its region.
+            port: its port; 0 is a free one.
+            log_path: the file that its log is appended to.
+            time_scale: a factor for the waiting times of API Gateway and Lambda.
+            concurrency: the number of executions that the account may have at once.
+
         Raises:
-            TerraliveError: it ended or stayed silent (`sandbox-failed`), with the end of its log.
+            TerraliveError: it ended or did not answer (`sandbox-failed`), with the end of its log.
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
         info_path.unlink(missing_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            "terralive_sandbox",
-            "--info",
-            str(info_path),
-            "--port",
-            str(port),
-        ]
-        command += ["--region", region, "--time-scale", str(time_scale), "--with-parent"]
-        command += ["--concurrency", str(concurrency)]
+        command = [sys.executable, "-m", "terralive_sandbox", "--info", str(info_path)]
+        command += ["--port", str(port), "--region", region, "--time-scale", str(time_scale)]
+        command += ["--concurrency", str(concurrency), "--with-parent"]
+        environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
         with log_path.open("ab") as log:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
-                env={name: os.environ[name] for name in _KEPT if name in os.environ},
-            )  # fmt: skip
-        deadline = time.monotonic() + _START_SECONDS
+                command,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+            )
         try:
-            while time.monotonic() < deadline and process.poll() is None:
-                info = attach(info_path)
-                if info is not None and info.pid == process.pid:
-                    return cls(process, info, info_path)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(0.05)
+            info = _wait_until_it_answers(process, info_path)
         except BaseException:
             _end(process)
             raise
+        if info is not None:
+            _log.debug("sandbox %d answers at %s", info.pid, info.endpoint)
+            return cls(process, info, info_path)
         _end(process)
-        lines = log_path.read_text(errors="replace").splitlines()
-        tail = "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
-        raise TerraliveError(
-            "sandbox-failed",
-            f"The sandbox did not start. The end of its log ({log_path}):\n{tail}",
-            hint="Is everything of `pip install 'terralive[sandbox]'` installed, and is the port free?",
-        )
+        raise _start_error(log_path)
 
     def is_running(self) -> bool:
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """End the sandbox and every function process; calling it twice is fine."""
+        """End the sandbox and every function process. A second call does nothing."""
         _end(self._process)
         self._info_path.unlink(missing_ok=True)
 
 
+def _wait_until_it_answers(process: subprocess.Popen[bytes], info_path: Path) -> SandboxInfo | None:
+    """Return the sandbox, or None if it ends or the time is over."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        info = attach(info_path)
+        if info is not None and info.pid == process.pid:
+            return info
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_SECONDS)
+    return None
+
+
+def _start_error(log_path: Path) -> TerraliveError:
+    lines = log_path.read_text(errors="replace").splitlines()
+    tail = "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
+    return TerraliveError(
+        "sandbox-failed",
+        f"The sandbox did not start. The end of its log ({log_path}):\n{tail}",
+        hint="Is everything of `pip install 'terralive[sandbox]'` installed, and is the port free?",
+    )
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a sandbox: by the end of its stdin and SIGTERM, then by SIGKILL."""
     if process.stdin is not None:
         process.stdin.close()
     if process.poll() is None:

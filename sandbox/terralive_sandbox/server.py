@@ -1,8 +1,8 @@
-"""The one loopback port: routes requests to the data planes or, once verified, to the control plane.
+"""The one loopback port: each request goes to a data plane or, once verified, to the control plane.
 
-Threads: the event loop (everything of the gateway), one that owns moto's state, those of function
-pools and their Runtime API. Outside requests are authenticated and authorized here, before moto
-sees them.
+Threads: the event loop (API Gateway and everything that waits), one thread that owns moto's state,
+and those of the functions' processes. Requests from outside are authenticated and authorized before
+moto sees them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import re
 import secrets
 import signal
 import socket
 import sys
+import time
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from http import HTTPStatus
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Final, TypeAlias, cast
 from urllib.parse import unquote
 
 import uvicorn
@@ -28,7 +31,7 @@ import uvicorn
 from terralive_sandbox import info as info_file
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.admin import Admin
-from terralive_sandbox.apigateway import function_urls as functionurls
+from terralive_sandbox.apigateway import function_urls
 from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
 from terralive_sandbox.apigateway.integration import Gateway
@@ -48,26 +51,36 @@ from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
 
+# ASGI's types: https://asgi.readthedocs.io/en/latest/specs/www.html
 Message: TypeAlias = MutableMapping[str, object]
 Scope: TypeAlias = MutableMapping[str, object]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
-_HTTP = re.compile(r"/_sandbox/http/(?P<api>[^/]+)/(?P<stage>[^/]+)(?P<path>/.*)?")
-_MANAGE = re.compile(
+_log: Final = logging.getLogger("terralive.sandbox")
+
+_HTTP_PATH: Final = re.compile(r"/_sandbox/http/(?P<api>[^/]+)/(?P<stage>[^/]+)(?P<path>/.*)?")
+_CONNECTIONS_PATH: Final = re.compile(
     r"(?:/_sandbox/management/(?P<api>[^/]+)/(?P<stage>[^/]+))?/@connections/(?P<id>.+)"
 )
-_BODY_BYTES = 80 * 1024 * 1024
+# Larger requests are refused. The largest that AWS takes is a function's zip file in base64.
+_BODY_BYTES: Final = 80 * 1024 * 1024
+_REQUEST_ID_HEADERS: Final = frozenset({"x-amzn-requestid", "apigw-requestid"})
+_KEEP_ALIVE_SECONDS: Final = 75
+_SHUTDOWN_SECONDS: Final = 2
+# uvicorn has a flag for its start, but no event.
+_POLL_SECONDS: Final = 0.005
 
 
 class Sandbox:
     """Everything of one run, as an ASGI application. Build it on the event loop, then `serve` it.
 
     Args:
-        endpoint: the address that it will be reached at.
-        port: that address's port.
-        time_scale: what API Gateway's and Lambda's waiting times are multiplied by.
-        concurrency: how many executions the account may have at once.
+        endpoint: the address that clients use.
+        port: the port of that address.
+        region: the region of the API URLs and function URLs.
+        time_scale: a factor for the waiting times of API Gateway and Lambda.
+        concurrency: the number of executions that the account may have at once.
     """
 
     def __init__(
@@ -81,35 +94,37 @@ class Sandbox:
     ) -> None:
         moto_gaps.configure()
         self._control = ControlPlane(port)
-        key, secret = self._control.call(identity.create_developer).result()
-        base = f"{endpoint}/_sandbox"
-        self.info = SandboxInfo(
-            endpoint=endpoint, region=region, pid=os.getpid(),
-            http_url=f"{base}/http/{{api}}/{{stage}}",
-            websocket_url=f"{base}/websocket/{{api}}/{{stage}}".replace("http://", "ws://", 1),
-            management_url=f"{base}/management/{{api}}/{{stage}}",
-            access_key_id=key, secret_access_key=secret, account_id=identity.ACCOUNT, id=uuid.uuid4().hex,
-        )  # fmt: skip
-        self._log_writer = LogWriter(self._control.call, region)
+        self.info = _create_info(self._control, endpoint, region)
         self.faults = FaultRules()
+        # Lambda
+        self._log_writer = LogWriter(self._control.call, region)
         self._functions = Functions(
-            endpoint, region, self._control, self._log_writer.write,
-            time_scale=time_scale, concurrency=concurrency, on_invoke=self.faults.on_invoke,
-        )  # fmt: skip
+            endpoint,
+            region,
+            self._control,
+            self._log_writer.write,
+            time_scale=time_scale,
+            concurrency=concurrency,
+            on_invoke=self.faults.on_invoke,
+        )
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
+        # API Gateway and function URLs
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
+        self._urls = FunctionUrls(self._functions)
+        # What services send to functions, queues and topics
         deliveries = Deliveries(self._functions, self._asynchronous)
         fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
         self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
         self._mappings = MappingPollers(self._control, self._functions)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
+        # The addresses that are not a data plane's
         self._admin = Admin(self.info, self.connections, self.faults)
-        self._urls = FunctionUrls(self._functions)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)
 
     async def close(self) -> None:
+        """End everything: what starts new work first, the control plane last."""
         self._clock.close()
         self._mappings.close()
         self._asynchronous.close()
@@ -118,72 +133,122 @@ class Sandbox:
         self._control.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI asks an application."""
         if scope["type"] != "http":
             return
-        body = bytearray()
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += cast("bytes", message.get("body", b""))
-            more = bool(message.get("more_body", False))
-            if len(body) > _BODY_BYTES:
-                await _send(send, 413, [], b"")
-                return
-        request = sigv4.Request(
-            str(scope["method"]),
-            cast("bytes", scope["raw_path"]).decode("latin-1"),
-            cast("bytes", scope["query_string"]).decode("latin-1"),
-            tuple(
-                (k.decode("latin-1"), v.decode("latin-1"))
-                for k, v in cast("list[tuple[bytes, bytes]]", scope["headers"])
-            ),
-            bytes(body),
-            cast("tuple[str, ...]", scope.get(HEADER_NAMES, ())),
-        )
-        client = cast("tuple[str, int] | None", scope.get("client"))
         try:
-            status, headers, content = await self._answer(
-                request, client[0] if client else "127.0.0.1"
-            )
-        except Exception:  # noqa: BLE001 - whatever broke, the client gets an answer and the log the reason
+            body = await _read_body(receive)
+        except _BodyTooLargeError:
+            await _send(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [], b"")
+            return
+        if body is None:
+            return  # the client is gone
+        request = _request(scope, body)
+        source_ip = "127.0.0.1"
+        client = cast("tuple[str, int] | None", scope.get("client"))
+        if client:
+            source_ip = client[0]
+        started = time.monotonic()
+        try:
+            status, headers, content = await self._answer(request, source_ip)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer, the log the cause
             traceback.print_exc()
             status, headers, content = error_response(
-                500, "InternalFailure", "The sandbox failed; see its log."
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "InternalFailure",
+                "The sandbox failed; see its log.",
             )
+        milliseconds = (time.monotonic() - started) * 1000
+        _log.debug("%s %s: %d (%.0f ms)", request.method, request.path, status, milliseconds)
         await _send(send, status, headers, content)
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Response:
-        if found := _HTTP.fullmatch(request.path):
-            return await self._http.answer(
-                found["api"], unquote(found["stage"]), found["path"] or "/", request, source_ip
-            )
-        if found := functionurls.PATH.fullmatch(request.path):
-            return await self._urls.answer(found, request, source_ip)
-        if found := _MANAGE.fullmatch(request.path):
-            api, stage = found["api"] or "", found["stage"]
+        """Answer a request by its path. Everything below no known path is AWS."""
+        http = _HTTP_PATH.fullmatch(request.path)
+        if http:
+            stage = unquote(http["stage"])
+            path = http["path"] or "/"
+            return await self._http.answer(http["api"], stage, path, request, source_ip)
+        url = function_urls.PATH.fullmatch(request.path)
+        if url:
+            return await self._urls.answer(url, request, source_ip)
+        connection = _CONNECTIONS_PATH.fullmatch(request.path)
+        if connection:
+            named_stage = connection["stage"]
+            if named_stage:
+                named_stage = unquote(named_stage)
+            connection_id = unquote(connection["id"])
             return await self.connections.manage(
-                api, unquote(stage) if stage else None, unquote(found["id"]), request
+                connection["api"] or "", named_stage, connection_id, request
             )
         if request.path.startswith("/_sandbox/"):
             return self._admin.answer(request)
         return await self._aws.answer(request)
 
 
+def _create_info(control: ControlPlane, endpoint: str, region: str) -> SandboxInfo:
+    """Create the developer's user, and return what clients have to know."""
+    key, secret = control.call(identity.create_developer).result()
+    base = f"{endpoint}/_sandbox"
+    websocket_base = base.replace("http://", "ws://", 1)
+    return SandboxInfo(
+        endpoint=endpoint,
+        region=region,
+        pid=os.getpid(),
+        http_url=f"{base}/http/{{api}}/{{stage}}",
+        websocket_url=f"{websocket_base}/websocket/{{api}}/{{stage}}",
+        management_url=f"{base}/management/{{api}}/{{stage}}",
+        access_key_id=key,
+        secret_access_key=secret,
+        account_id=identity.ACCOUNT,
+        id=uuid.uuid4().hex,
+    )
+
+
+class _BodyTooLargeError(Exception):
+    """A request has more bytes than the sandbox takes."""
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """Return a request's body, or None if the client has left. Raises _BodyTooLargeError."""
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += cast("bytes", message.get("body", b""))
+        more = bool(message.get("more_body", False))
+        if len(body) > _BODY_BYTES:
+            raise _BodyTooLargeError
+    return bytes(body)
+
+
+def _request(scope: Scope, body: bytes) -> sigv4.Request:
+    """Return the request of an ASGI scope."""
+    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
+    return sigv4.Request(
+        method=str(scope["method"]),
+        path=cast("bytes", scope["raw_path"]).decode("latin-1"),
+        query=cast("bytes", scope["query_string"]).decode("latin-1"),
+        headers=tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers),
+        body=body,
+        names=cast("tuple[str, ...]", scope.get(HEADER_NAMES, ())),
+    )
+
+
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
+    """Send a response, with a request id if it has none."""
     names = {name.lower() for name, _ in headers}
-    if not names & {"x-amzn-requestid", "apigw-requestid"}:
+    if not names & _REQUEST_ID_HEADERS:
         headers = [*headers, ("x-amzn-requestid", secrets.token_hex(16))]
-    encoded = [
-        (k.lower().encode("latin-1"), v.encode("latin-1", "replace"))
-        for k, v in headers
-        if k.lower() != "content-length"
-    ]
-    if status in {
-        204,
-        304,
-    }:  # these have no body, whatever a function gives: the client takes it for the next answer
+    encoded: list[tuple[bytes, bytes]] = []
+    for name, value in headers:
+        if name.lower() != "content-length":
+            encoded.append((name.lower().encode("latin-1"), value.encode("latin-1", "replace")))
+    if status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
+        # These have no body, whatever a function returns: a client would take it for the next
+        # response.
         body = b""
     else:
         encoded.append((b"content-length", str(len(body)).encode()))
@@ -200,12 +265,18 @@ async def serve(
     time_scale: float = 1.0,
     concurrency: int = 1000,
 ) -> None:
-    """Run a sandbox until a signal, or the end of stdin with a parent.
+    """Run a sandbox until a signal or, with a parent, the end of stdin.
 
-    Its address stands in `info_path` meanwhile.
+    Args:
+        info_path: the file that has the sandbox's address while it runs.
+        port: its port; 0 is a free one.
+        region: its region.
+        with_parent: whether the end of stdin ends it.
+        time_scale: a factor for the waiting times of API Gateway and Lambda.
+        concurrency: the number of executions that the account may have at once.
     """
     listener = socket.create_server(("127.0.0.1", port))
-    # Accepted connections inherit it; asyncio sets it only where a socket names its protocol, which
+    # Accepted connections inherit it. asyncio sets it only where a socket names its protocol, which
     # this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
@@ -213,34 +284,47 @@ async def serve(
         f"http://127.0.0.1:{port}", port, region, time_scale=time_scale, concurrency=concurrency
     )
     try:
-        config = uvicorn.Config(
-            cast("Callable[..., Awaitable[None]]", sandbox), http=HttpProtocol, lifespan="off",
-            log_level="warning", access_log=False, server_header=False, date_header=True, timeout_keep_alive=75,
-            ws=cast("type[asyncio.Protocol]", _socket_factory(sandbox.connections)), timeout_graceful_shutdown=2,
-            proxy_headers=False,  # who asks is whose socket it is, whatever X-Forwarded-For claims
-        )  # fmt: skip
-        server = _Server(config)
+        server = _Server(_uvicorn_config(sandbox))
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, server.stop)
         if with_parent:
             _stop_at_end_of_stdin(server)
         running = asyncio.create_task(server.serve([listener]))
-        while not server.started and not running.done():  # noqa: ASYNC110 - uvicorn offers a flag, no event
-            await asyncio.sleep(0.005)
+        while not server.started and not running.done():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(_POLL_SECONDS)
         info_file.write(sandbox.info, info_path)
+        _log.debug("sandbox %s serves port %d", sandbox.info.id, port)
         try:
             await running
         finally:
             await asyncio.to_thread(_remove, info_path, sandbox.info)
+            _log.debug("sandbox %s ends", sandbox.info.id)
     finally:
         listener.close()
         await sandbox.close()
 
 
-class _Server(uvicorn.Server):
-    """Leaves signals to `serve`.
+def _uvicorn_config(sandbox: Sandbox) -> uvicorn.Config:
+    return uvicorn.Config(
+        cast("Callable[..., Awaitable[None]]", sandbox),
+        http=HttpProtocol,
+        ws=cast("type[asyncio.Protocol]", _socket_class(sandbox.connections)),
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        # The client's address is that of its socket, whatever X-Forwarded-For says.
+        proxy_headers=False,
+    )
 
-    Uvicorn's own handling raises them again, before everything is put away.
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its handling of signals, which belongs to `serve`.
+
+    uvicorn raises a signal again before `serve` has ended everything.
     """
 
     @contextlib.contextmanager
@@ -248,6 +332,7 @@ class _Server(uvicorn.Server):
         yield
 
     def stop(self) -> None:
+        """Stop; at a second call, without waiting for requests."""
         self.force_exit = self.should_exit
         self.should_exit = True
 
@@ -259,9 +344,11 @@ def _remove(info_path: Path, info: SandboxInfo) -> None:
             info_path.unlink()
 
 
-def _socket_factory(connections: Connections) -> object:
+def _socket_class(connections: Connections) -> object:
+    """Return the class that uvicorn makes an object of for each upgrade request."""
+
     class Connection(Socket):
-        """What uvicorn makes for an upgrade request."""
+        """A WebSocket connection that uvicorn knows, so that its shutdown waits for it."""
 
         def __init__(
             self, config: object, server_state: uvicorn.server.ServerState, app_state: object

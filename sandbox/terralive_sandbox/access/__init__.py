@@ -1,4 +1,4 @@
-"""Who calls, and whether they may.
+"""Callers of requests, and the access that policies allow them.
 
-Signatures, policies, identities, and the IAM actions of requests.
+Signatures, identities, policies, the IAM actions of requests, and responses to denied requests.
 """

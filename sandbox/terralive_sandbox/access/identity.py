@@ -1,30 +1,36 @@
-"""Who signed a request, and which policies are theirs: looked up in moto's IAM and STS.
+"""Callers of requests and their policies, looked up in moto's IAM and STS.
 
-Permissions boundaries and session policies are not emulated (README).
+Permissions boundaries and session policies are not emulated (README.md). Use it on the thread that
+owns moto's state.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Final
 
-from moto.iam.models import IAMBackend, ManagedPolicy, iam_backends
+from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
 from moto.sts.models import sts_backends
 
 from terralive_sandbox.access import sigv2, sigv4
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 
-ACCOUNT = "123456789012"
-_ROLE_SESSION_SECONDS = 12 * 3600
+ACCOUNT: Final = "123456789012"
+_ROLE_SESSION_SECONDS: Final = 12 * 3600
+_EVERYTHING: Final = (
+    '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A verified caller; `documents` are the identity policies as JSON text."""
+    """The verified caller of a request."""
 
     access_key_id: str
     arn: str
     user_id: str
+    # The identity policies as JSON text
     documents: tuple[str, ...] = field(repr=False)
     account: str = ACCOUNT
 
@@ -38,31 +44,45 @@ class Keys:
     session_token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _KeyOwner:
+    """The owner of an access key, and the secrets of the key."""
+
+    caller: Caller
+    secret: str = field(repr=False)
+    # "" for the key of a user
+    session_token: str = field(repr=False)
+
+
 class AccessDeniedError(Exception):
-    """The caller's policies do not allow what they ask for; the text is IAM's."""
+    """The caller's policies do not allow the request. The text is IAM's."""
 
 
 def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
-    """Verify the signature.
+    """Verify a request's signature and return its caller.
 
     Raises:
-        sigv4.SignatureError: unsigned, unknown key, wrong signature or token, or expired.
+        sigv4.SignatureError: the request is not signed, the key is unknown, the signature or the
+            token is wrong, or the time is over.
     """
-    version = sigv2 if sigv2.is_presigned(request) else sigv4
-    signed = version.parse(request)
-    caller, secret, token = _find(signed.access_key_id)
-    if signed.token != token:
-        raise sigv4.SignatureError(
-            "InvalidClientTokenId", "The security token included in the request is invalid."
-        )
-    version.verify(request, signed, secret, time.time())
-    return caller, signed
+    parse, verify = sigv4.parse, sigv4.verify
+    if sigv2.is_presigned(request):
+        parse, verify = sigv2.parse, sigv2.verify
+    signed = parse(request)
+    owner = _find_owner(signed.access_key_id)
+    if signed.token != owner.session_token:
+        raise _invalid_token()
+    verify(request, signed, owner.secret, time.time())
+    return owner.caller, signed
 
 
 def owner_of(access_key_id: str) -> Caller | None:
-    """Whose key it is, of a request whose signature is verified already; None for an unknown key."""
+    """Return the owner of a key, or None for an unknown key.
+
+    The signature of the request has to be verified already.
+    """
     try:
-        return _find(access_key_id)[0]
+        return _find_owner(access_key_id).caller
     except sigv4.SignatureError:
         return None
 
@@ -70,62 +90,76 @@ def owner_of(access_key_id: str) -> Caller | None:
 def require(
     caller: Caller, request: AccessRequest, by_resource: Decision = Decision.NEUTRAL
 ) -> None:
-    """Raises AccessDeniedError, worded as IAM words it, unless the caller's policies or the resource's allow it."""
+    """Check that the caller's policies, or the resource's policy, allow a request.
+
+    Args:
+        caller: the caller.
+        request: the action and its resource.
+        by_resource: the decision of the resource's own policy.
+
+    Raises:
+        AccessDeniedError: they do not.
+    """
     decision = decide(caller.documents, request)
-    if Decision.DENIED not in {decision, by_resource} and Decision.ALLOWED in {
-        decision,
-        by_resource,
-    }:
+    decisions = {decision, by_resource}
+    if Decision.DENIED not in decisions and Decision.ALLOWED in decisions:
         return
-    resource = f" on resource: {request.resources[0]}" if request.resources else ""
+    resource = ""
+    if request.resources:
+        resource = f" on resource: {request.resources[0]}"
+    reason = f"because no identity-based policy allows the {request.action} action"
     if decision is Decision.DENIED:
-        because = "with an explicit deny in an identity-based policy"
-    else:
-        because = f"because no identity-based policy allows the {request.action} action"
+        reason = "with an explicit deny in an identity-based policy"
     raise AccessDeniedError(
-        f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {because}"
+        f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {reason}"
     )
 
 
 def require_trust(caller: Caller, role_arn: str) -> None:
-    """Raises AccessDeniedError unless the role's trust policy names the caller.
+    """Check that a role's trust policy lets the caller assume the role.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
+
+    Raises:
+        AccessDeniedError: it does not, or there is no such role.
     """
-    role = next((role for role in list(_iam().roles.values()) if role.arn == role_arn), None)
-    names = (*principals(caller), f"arn:aws:iam::{caller.account}:root", caller.account)
-    asked = AccessRequest("sts:AssumeRole", (role_arn,), names)
-    if role is None or decide([role.assume_role_policy_document], asked) is not Decision.ALLOWED:
-        message = f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
-        raise AccessDeniedError(message)
+    account_root = f"arn:aws:iam::{caller.account}:root"
+    names = (*principals(caller), account_root, caller.account)
+    request = AccessRequest("sts:AssumeRole", (role_arn,), names)
+    for role in _roles():
+        if role.arn == role_arn:
+            if decide([role.assume_role_policy_document], request) is Decision.ALLOWED:
+                return
+            break
+    raise AccessDeniedError(
+        f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
+    )
 
 
 def principals(caller: Caller) -> tuple[str, ...]:
-    """The names by which a resource's policy may let the caller in by itself; the account's would not be enough.
+    """Return the names by which a resource's policy can allow the caller alone.
 
+    The account is not among them: a policy that names the account needs the caller's own policies,
+    too.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
     """
     if ":assumed-role/" not in caller.arn:
         return (caller.arn,)
-    name = caller.arn.split("/")[1]
-    return (caller.arn, *(role.arn for role in list(_iam().roles.values()) if role.name == name))
+    role_name = caller.arn.split("/")[1]
+    return (caller.arn, *(role.arn for role in _roles() if role.name == role_name))
 
 
 def role_documents(role_arn: str) -> tuple[str, ...]:
-    """The policies of a role; empty for one that does not exist."""
-    backend = _iam()
+    """Return the policies of a role as JSON text; none for a role that does not exist."""
     name = role_arn.rpartition("/")[2]
-    role = next((role for role in list(backend.roles.values()) if role.name == name), None)
-    if role is None:
-        return ()
-    return (
-        *role.policies.values(),
-        *(_default(policy) for policy in role.managed_policies.values()),
-    )
+    for role in _roles():
+        if role.name == name:
+            return tuple(_documents(role))
+    return ()
 
 
 def assume(role_arn: str, session_name: str, region: str) -> Keys:
-    """Temporary credentials for a function's role, as Lambda obtains them."""
+    """Return temporary credentials for a function's role, as Lambda obtains them."""
     role = sts_backends[ACCOUNT]["aws"].assume_role(
         region, session_name, role_arn, "", _ROLE_SESSION_SECONDS, ""
     )
@@ -133,13 +167,10 @@ def assume(role_arn: str, session_name: str, region: str) -> Keys:
 
 
 def create_developer(name: str = "developer") -> tuple[str, str]:
-    """Make the developer's IAM user with every permission; its access key id and secret."""
+    """Create the developer's IAM user, who may do everything; return its key and secret."""
     backend = _iam()
     backend.create_user("us-east-1", name, tags=[])
-    document = (
-        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
-    )
-    backend.put_user_policy(name, "sandbox-administrator", document)
+    backend.put_user_policy(name, "sandbox-administrator", _EVERYTHING)
     key = backend.create_access_key(name)
     return key.access_key_id, key.secret_access_key
 
@@ -148,35 +179,63 @@ def _iam() -> IAMBackend:
     return iam_backends[ACCOUNT]["aws"]
 
 
-def _default(policy: ManagedPolicy) -> str:
-    return next((str(version.document) for version in policy.versions if version.is_default), "{}")
+def _roles() -> list[Role]:
+    """Return a copy of the list of roles, so that another thread can read it."""
+    return list(_iam().roles.values())
 
 
-def _find(access_key_id: str) -> tuple[Caller, str, str]:
+def _documents(owner: Role | User | Group) -> list[str]:
+    """Return the inline and the managed policies of a role, user or group as JSON text."""
+    managed = [_default_version(policy) for policy in owner.managed_policies.values()]
+    return [*owner.policies.values(), *managed]
+
+
+def _default_version(policy: ManagedPolicy) -> str:
+    for version in policy.versions:
+        if version.is_default:
+            return str(version.document)
+    return "{}"
+
+
+def _find_owner(access_key_id: str) -> _KeyOwner:
+    """Find the owner of a key. Raises SignatureError for an unknown or expired key."""
+    owner = _find_user(access_key_id)
+    if owner is None:
+        owner = _find_role_session(access_key_id)
+    if owner is None:
+        raise _invalid_token()
+    return owner
+
+
+def _find_user(access_key_id: str) -> _KeyOwner | None:
     backend = _iam()
     for user in list(backend.users.values()):
         for key in user.access_keys:
-            if key.access_key_id == access_key_id and key.status == "Active":
-                documents = [
-                    *user.policies.values(),
-                    *(_default(p) for p in user.managed_policies.values()),
-                ]
-                for group in backend.get_groups_for_user(user.name):
-                    documents += [*group.policies.values()]
-                    documents += [_default(p) for p in group.managed_policies.values()]
-                return (
-                    Caller(access_key_id, user.arn, user.id, tuple(documents)),
-                    key.secret_access_key,
-                    "",
-                )
+            if key.access_key_id != access_key_id or key.status != "Active":
+                continue
+            documents = _documents(user)
+            for group in backend.get_groups_for_user(user.name):
+                documents += _documents(group)
+            caller = Caller(access_key_id, user.arn, user.id, tuple(documents))
+            return _KeyOwner(caller, key.secret_access_key, "")
+    return None
+
+
+def _find_role_session(access_key_id: str) -> _KeyOwner | None:
+    """Find the session of an assumed role, the newest first."""
     for role in reversed(sts_backends[ACCOUNT]["aws"].assumed_roles):
-        if role.access_key_id == access_key_id:
-            if role.expiration.timestamp() < time.time():
-                raise sigv4.SignatureError(
-                    "ExpiredToken", "The security token included in the request is expired"
-                )
-            caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
-            return caller, role.secret_access_key, role.session_token
-    raise sigv4.SignatureError(
+        if role.access_key_id != access_key_id:
+            continue
+        if role.expiration.timestamp() < time.time():
+            raise sigv4.SignatureError(
+                "ExpiredToken", "The security token included in the request is expired"
+            )
+        caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
+        return _KeyOwner(caller, role.secret_access_key, role.session_token)
+    return None
+
+
+def _invalid_token() -> sigv4.SignatureError:
+    return sigv4.SignatureError(
         "InvalidClientTokenId", "The security token included in the request is invalid."
     )

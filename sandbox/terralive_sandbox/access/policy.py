@@ -1,10 +1,9 @@
-"""Decides an access request by policy documents, the way IAM does: pure, no lookups.
+"""Decide an access request by policy documents, as IAM does. No I/O and no lookups.
 
-moto's own evaluation ignores resources for most services and answers a condition that does not hold
-with a denial, so the sandbox decides itself. Supported: Effect, Action/NotAction,
-Resource/NotResource, Principal and the condition operators of `_OPERATORS` (with `IfExists`). A
-condition operator it does not know never holds for an Allow and always
-holds for a Deny: never a made-up permission.
+moto's own evaluation ignores resources for most services, and denies where a condition does not
+hold, so the sandbox decides itself. It knows Effect, Action/NotAction, Resource/NotResource,
+Principal and the condition operators of `_OPERATORS` (with `IfExists`). A condition operator that
+it does not know never holds for an Allow and always holds for a Deny: no permission is made up.
 
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
@@ -20,10 +19,13 @@ from enum import Enum
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from operator import eq, ge, gt, le, lt
+from typing import Final
+
+from terralive_stub.shared.json_documents import as_object
 
 
 class Decision(Enum):
-    """What the documents together say; NEUTRAL means that none of them speaks about the request."""
+    """The decision of some documents. NEUTRAL: no statement in them is about the request."""
 
     ALLOWED = "allowed"
     DENIED = "denied"
@@ -32,33 +34,29 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AccessRequest:
-    """One action on one resource.
+    """One action on one resource."""
 
-    Attributes:
-        action: `service:Action`.
-        resources: the ARNs that name the resource (one of them has to match); empty where the
-            sandbox cannot tell, and then any Resource matches.
-        principals: what a resource policy's Principal may name (a service, an ARN); identity
-            policies have none.
-        context: condition keys and their value.
-    """
-
+    # `service:Action`
     action: str
+    # The ARNs that name the resource: one of them has to match. Empty where the sandbox cannot
+    # tell the resource; then any Resource matches.
     resources: tuple[str, ...] = ()
+    # The names for a resource policy's Principal (a service, ARNs). Identity policies have none.
     principals: tuple[str, ...] = ()
+    # Condition keys and their values.
     context: Mapping[str, str] = field(default_factory=dict)
 
 
 def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
-    """An explicit denial anywhere wins; then any permission; then nothing."""
+    """Evaluate policy documents (JSON text): a Deny in any of them wins, then an Allow."""
     context = {key.lower(): value for key, value in request.context.items()}
     decision = Decision.NEUTRAL
     for document in documents:
         for statement in _statements(document):
             denies = statement.get("Effect") == "Deny"
-            if not _speaks_about(statement, request) or not _conditions_hold(
-                statement, context, unknown=denies
-            ):
+            if not _is_about(statement, request):
+                continue
+            if not _conditions_hold(statement, context, unknown=denies):
                 continue
             if denies:
                 return Decision.DENIED
@@ -68,30 +66,35 @@ def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
 
 @lru_cache(maxsize=512)
 def _statements(document: str) -> tuple[Mapping[str, object], ...]:
-    parsed = json.loads(document)
-    statements = parsed.get("Statement", []) if isinstance(parsed, dict) else []
-    return tuple(
-        s
-        for s in (statements if isinstance(statements, list) else [statements])
-        if isinstance(s, dict)
-    )
+    """Return the statements of a document. A single one may stand without a list."""
+    statements: object = as_object(json.loads(document)).get("Statement", [])
+    if not isinstance(statements, list):
+        statements = [statements]
+    return tuple(statement for statement in statements if isinstance(statement, dict))
 
 
-def _speaks_about(statement: Mapping[str, object], request: AccessRequest) -> bool:
-    if "NotAction" in statement:
-        if _any_matches(statement["NotAction"], (request.action,), ignore_case=True):
-            return False
-    elif not _any_matches(statement.get("Action"), (request.action,), ignore_case=True):
+def _is_about(statement: Mapping[str, object], request: AccessRequest) -> bool:
+    if not _action_matches(statement, request.action):
         return False
-    if request.resources:
-        if "NotResource" in statement:
-            if _any_matches(statement["NotResource"], request.resources):
-                return False
-        elif "Resource" in statement and not _any_matches(statement["Resource"], request.resources):
-            return False
-    return not request.principals or _principal_matches(
-        statement.get("Principal"), request.principals
-    )
+    if request.resources and not _resource_matches(statement, request.resources):
+        return False
+    if request.principals:
+        return _principal_matches(statement.get("Principal"), request.principals)
+    return True
+
+
+def _action_matches(statement: Mapping[str, object], action: str) -> bool:
+    if "NotAction" in statement:
+        return not _any_matches(statement["NotAction"], (action,), ignore_case=True)
+    return _any_matches(statement.get("Action"), (action,), ignore_case=True)
+
+
+def _resource_matches(statement: Mapping[str, object], resources: tuple[str, ...]) -> bool:
+    if "NotResource" in statement:
+        return not _any_matches(statement["NotResource"], resources)
+    if "Resource" in statement:
+        return _any_matches(statement["Resource"], resources)
+    return True  # a trust policy
 
 
 def _principal_matches(principal: object, names: tuple[str, ...]) -> bool:
@@ -105,23 +108,37 @@ def _principal_matches(principal: object, names: tuple[str, ...]) -> bool:
 
 
 def _any_matches(patterns: object, values: Iterable[str], *, ignore_case: bool = False) -> bool:
-    return any(
-        _pattern(pattern, ignore_case).fullmatch(value)
-        for pattern in _strings(patterns)
-        for value in values
-    )
+    """Return whether one of the values matches one of the patterns."""
+    for text in _strings(patterns):
+        pattern = _pattern(text, ignore_case=ignore_case)
+        for value in values:
+            if pattern.fullmatch(value):
+                return True
+    return False
 
 
 @lru_cache(maxsize=4096)
-def _pattern(glob: str, ignore_case: bool) -> re.Pattern[str]:
-    expression = "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in glob)
-    return re.compile(expression, re.DOTALL | (re.IGNORECASE if ignore_case else 0))
+def _pattern(text: str, *, ignore_case: bool) -> re.Pattern[str]:
+    """Compile a pattern of IAM: `*` is any text, `?` is any character."""
+    expression = re.escape(text).replace(r"\*", ".*").replace(r"\?", ".")
+    flags = re.DOTALL
+    if ignore_case:
+        flags |= re.IGNORECASE
+    return re.compile(expression, flags)
 
 
 def _strings(value: object) -> tuple[str, ...]:
+    """Return a document's value, or its list of values, as texts."""
+    if value is None:
+        return ()
     if isinstance(value, list):
         return tuple(str(item) for item in value)
-    return () if value is None else (str(value).lower() if isinstance(value, bool) else str(value),)
+    if isinstance(value, bool):
+        return (str(value).lower(),)
+    return (str(value),)
+
+
+_Comparison = Callable[[str, str], bool]
 
 
 def _equals(expected: str, actual: str) -> bool:
@@ -129,14 +146,14 @@ def _equals(expected: str, actual: str) -> bool:
 
 
 def _like(expected: str, actual: str) -> bool:
-    return _pattern(expected, False).fullmatch(actual) is not None
+    return _pattern(expected, ignore_case=False).fullmatch(actual) is not None
 
 
-def _same_text(expected: str, actual: str) -> bool:
+def _equals_ignoring_case(expected: str, actual: str) -> bool:
     return expected.lower() == actual.lower()
 
 
-def _number(compare: Callable[[float, float], bool]) -> Callable[[str, str], bool]:
+def _number(compare: Callable[[float, float], bool]) -> _Comparison:
     def holds(expected: str, actual: str) -> bool:
         try:
             return compare(float(actual), float(expected))
@@ -152,13 +169,14 @@ def _in_network(expected: str, actual: str) -> bool:
     return False
 
 
-_OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+_OPERATORS: Final[Mapping[str, _Comparison]] = {
     "stringequals": _equals,
-    "stringequalsignorecase": _same_text,
+    "stringequalsignorecase": _equals_ignoring_case,
     "stringlike": _like,
     "arnequals": _like,
     "arnlike": _like,
-    "bool": _same_text,
+    "bool": _equals_ignoring_case,
     "numericequals": _number(eq),
     "numericlessthan": _number(lt),
     "numericlessthanequals": _number(le),
@@ -166,40 +184,42 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
     "numericgreaterthanequals": _number(ge),
     "ipaddress": _in_network,
 }
+_NEGATED: Final = re.compile("(string|arn|numeric|)not(.*)")
 
 
 def _conditions_hold(
     statement: Mapping[str, object], context: Mapping[str, str], *, unknown: bool
 ) -> bool:
-    conditions = statement.get("Condition")
-    if not isinstance(conditions, dict):
-        return True
-    return all(
-        _condition_holds(
-            operator.lower(), key.lower(), _strings(expected), context, unknown=unknown
-        )
-        for operator, pairs in conditions.items()
-        if isinstance(pairs, dict)
-        for key, expected in pairs.items()
-    )
+    """Return whether all conditions of a statement hold.
+
+    `unknown` is the result for an operator that the sandbox does not know. Keys of the context are
+    in lower case.
+    """
+    for name, pairs in as_object(statement.get("Condition")).items():
+        for key, expected in as_object(pairs).items():
+            operator = name.lower()
+            if not _condition_holds(
+                operator, key.lower(), _strings(expected), context, unknown=unknown
+            ):
+                return False
+    return True
 
 
 def _condition_holds(
     operator: str, key: str, expected: tuple[str, ...], context: Mapping[str, str], *, unknown: bool
 ) -> bool:
     if operator == "null":
-        return (key not in context) == (expected == ("true",))
+        is_missing = key not in context
+        return is_missing == (expected == ("true",))
     if_exists = operator.endswith("ifexists")
     operator = operator.removesuffix("ifexists")
-    negated = (
-        operator.removeprefix("string")
-        .removeprefix("arn")
-        .removeprefix("numeric")
-        .startswith("not")
-    )
-    compare = _OPERATORS.get(operator.replace("not", "", 1) if negated else operator)
+    negated = _NEGATED.fullmatch(operator)
+    if negated:
+        operator = negated[1] + negated[2]
+    compare = _OPERATORS.get(operator)
     if compare is None:
         return unknown
     if key not in context:
-        return if_exists or negated
-    return any(compare(value, context[key]) for value in expected) != negated
+        return if_exists or negated is not None
+    matches = any(compare(value, context[key]) for value in expected)
+    return matches != (negated is not None)

@@ -1,4 +1,4 @@
 """The control plane.
 
-Moto behind one thread, the gaps that it leaves, and what the sandbox does not support.
+moto on one thread, the differences between moto and AWS, and operations that are not supported.
 """

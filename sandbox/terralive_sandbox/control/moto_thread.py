@@ -1,16 +1,18 @@
-"""The control plane: moto's applications behind one thread, called as WSGI.
+"""The control plane: moto's applications behind one thread, called through WSGI.
 
-One thread owns moto's state, so a conditional write is atomic and requests never race; SQS alone,
-whose receive blocks, has threads of its own. The data planes read moto's objects from anywhere and
-change them through `call`.
+One thread owns moto's state, so a conditional write is atomic and requests never race. SQS, whose
+receive blocks, has threads of its own. The data planes read moto's objects from any thread, and
+change them through `ControlPlane.call`.
 """
 
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from http import HTTPStatus
+from typing import Final, ParamSpec, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask
@@ -21,45 +23,62 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.exceptions import NotFound
 
 from terralive_sandbox.access.sigv4 import Request
+from terralive_sandbox.responses import Headers, Response
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Answer = tuple[int, list[tuple[str, str]], bytes]
 
-_QUEUE_THREADS = 32
-_REST_SERVICES = {"lambda", "s3", "apigateway", "scheduler"}
-_DATA_MODELS = {"apigateway": "apigatewayv2"}
+_log: Final = logging.getLogger("terralive.sandbox")
+
+# Receives of SQS that can wait at the same time.
+_QUEUE_THREADS: Final = 32
+# Services whose protocol carries the operation in method and path.
+_REST_SERVICES: Final = frozenset({"lambda", "s3", "apigateway", "scheduler"})
+# Two versions of API Gateway are signed for by one name; paths of the newer one start so.
+_V2_PATH: Final = "/v2/"
+# moto takes the account from this header; the sandbox takes it from the signature.
+_DROPPED_HEADERS: Final = frozenset({"CONTENT_LENGTH", "TRANSFER_ENCODING", "X_MOTO_ACCOUNT_ID"})
 
 
 class ControlPlane:
-    """Answers every request that is not the data plane's.
+    """Answers every request that is not for a data plane.
 
-    `port` is the loopback port it seems to listen on.
+    Its methods may be called from any thread, except by functions that `call` runs: these would
+    wait for themselves.
+
+    Args:
+        port: the loopback port that moto takes for its own.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._application = DomainDispatcherApplication(_backend_app)
+        # The one thread that changes moto's state.
         self._owner = ThreadPoolExecutor(1, thread_name_prefix="sandbox-control")
+        # The threads of SQS.
         self._queues = ThreadPoolExecutor(_QUEUE_THREADS, thread_name_prefix="sandbox-queues")
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Run on the thread that owns moto's state."""
+        """Run a function on the thread that owns moto's state."""
         return self._owner.submit(function, *args, **kwargs)
 
-    def answer(self, request: Request, service: str) -> Future[Answer]:
-        """Answer as moto does.
+    def answer(self, request: Request, service: str) -> Future[Response]:
+        """Let moto answer a request.
 
         The future raises NotImplementedError for an operation that moto lacks.
         """
-        threads = self._queues if service == "sqs" else self._owner
+        threads = self._owner
+        if service == "sqs":
+            threads = self._queues
         return threads.submit(self._answer, request, service)
 
     def operation(self, request: Request, service: str) -> str | None:
-        """The operation's name of a request whose protocol carries it in method and path."""
+        """Return the operation of a request whose protocol carries it in method and path."""
         if service not in _REST_SERVICES:
             return None
-        model = _DATA_MODELS.get(service, service) if request.path.startswith("/v2/") else service
+        model = service
+        if service == "apigateway" and request.path.startswith(_V2_PATH):
+            model = "apigatewayv2"
         try:
             operation, _ = get_service_router(model).match(MotoRequest(self._environ(request)))
         except (NotFound, NotImplementedError):
@@ -67,15 +86,23 @@ class ControlPlane:
         return str(operation.name)
 
     def close(self) -> None:
+        """Run nothing more; do not wait for what runs."""
         self._owner.shutdown(wait=False, cancel_futures=True)
         self._queues.shutdown(wait=False, cancel_futures=True)
 
     def _environ(self, request: Request) -> dict[str, object]:
+        """Build WSGI's environment of a request.
+
+        https://peps.python.org/pep-3333/#environ-variables
+        """
+        raw_uri = request.path
+        if request.query:
+            raw_uri = f"{request.path}?{request.query}"
         environ: dict[str, object] = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
             "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
-            "RAW_URI": request.path + (f"?{request.query}" if request.query else ""),
+            "RAW_URI": raw_uri,
             "QUERY_STRING": request.query,
             "SERVER_NAME": "127.0.0.1",
             "SERVER_PORT": str(self._port),
@@ -91,18 +118,23 @@ class ControlPlane:
         }
         for name, value in request.headers:
             key = name.upper().replace("-", "_")
+            if key in _DROPPED_HEADERS:
+                continue
             if key == "CONTENT_TYPE":
                 environ[key] = value
-            elif key not in {"CONTENT_LENGTH", "TRANSFER_ENCODING", "X_MOTO_ACCOUNT_ID"}:
-                key = f"HTTP_{key}"
-                environ[key] = f"{environ[key]},{value}" if key in environ else value
+                continue
+            key = f"HTTP_{key}"
+            if key in environ:
+                value = f"{environ[key]},{value}"  # noqa: PLW2901 - the values so far and this one
+            environ[key] = value
         return environ
 
-    def _answer(self, request: Request, service: str) -> Answer:
-        started: list[tuple[int, list[tuple[str, str]]]] = []
+    def _answer(self, request: Request, service: str) -> Response:
+        # The status and headers of each call to start_response; the last one counts.
+        started: list[tuple[int, Headers]] = []
 
         def start_response(
-            status: str, headers: list[tuple[str, str]], error: object = None
+            status: str, headers: Headers, error: object = None
         ) -> Callable[[bytes], object]:
             del error
             started.append((int(status.split(" ", 1)[0]), headers))
@@ -111,18 +143,22 @@ class ControlPlane:
         chunks: Iterable[bytes] = self._application(self._environ(request), start_response)
         body = b"".join(chunks)
         status, headers = started[-1]
-        # Flask's own page, or moto's answer without a word where only another service of that name
-        # has the path.
-        no_path = body.startswith(b"<!doctype html>") or (
-            not body and service != "s3" and request.method != "HEAD"
-        )
-        if status == 404 and no_path:  # noqa: PLR2004 - see above
+        if status == HTTPStatus.NOT_FOUND and _is_unknown_path(request, service, body):
+            _log.debug("moto has no path %s %s (%s)", request.method, request.path, service)
             raise NotImplementedError("moto does not know this path")
-        return (
-            status,
-            [(k, v) for k, v in headers if k.lower() not in {"content-length", "connection"}],
-            body,
-        )
+        kept: Headers = []
+        for name, value in headers:
+            if name.lower() not in {"content-length", "connection"}:
+                kept.append((name, value))
+        return status, kept, body
+
+
+def _is_unknown_path(request: Request, service: str, body: bytes) -> bool:
+    """Return whether a 404 means that moto lacks the path, not that a resource does not exist."""
+    if body.startswith(b"<!doctype html>"):
+        return True  # Flask's own page
+    # Moto answers without a body where only another service of that name has the path.
+    return not body and service != "s3" and request.method != "HEAD"
 
 
 def _backend_app(service: SERVICE_NAMES | None) -> Flask:

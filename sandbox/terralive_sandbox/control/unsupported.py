@@ -1,41 +1,40 @@
-"""What moto would answer with something made up, which the sandbox refuses: pure.
+"""Operations whose answers moto would make up. The sandbox refuses them. No I/O.
 
-The words of a model, the rows of a query, the end of a job that never ran. What only keeps what it
-is given stays.
+Examples are the text of a model, the rows of a query, and the end of a job that never ran.
+Operations that only keep and return what they were given stay.
 """
 
 from __future__ import annotations
 
 import re
+from typing import Final
 
-# By the name that a request is signed for: the operations, or for bedrock, kinesisvideo and
-# sagemaker the paths.
-_MADE_UP = {
-    name: re.compile(operations)
-    for name, operations in {
-        "athena": "StartQueryExecution",  # an empty result
-        "batch": "/v1/submitjob",  # moto would start Docker
-        "bedrock": "/model/.*",  # the same words whatever the prompt
-        "ce": "GetCostAndUsage",
-        "codebuild": "StartBuild",  # SUCCEEDED
-        "comprehend": ".*",
-        "glue": "StartJobRun",  # SUCCEEDED
-        "kinesisvideo": "/get(HLSStreamingSessionURL|DASHStreamingSessionURL|Clip)",
-        "polly": ".*",  # a text in the place of speech
-        "rds-data": ".*",
-        "redshift-data": ".*",
-        "rekognition": ".*",
-        "sagemaker": "/endpoints/.*",  # the same body whatever the input
-        "ssm": "SendCommand",  # Success
-        "states": "Start(Sync)?Execution",  # runs no state
-        "textract": ".*",
-        "timestream": "Query",
-        "transcribe": "Start(Medical)?TranscriptionJob",  # COMPLETED
-    }.items()
+# The service's name in signatures -> its operations, or (bedrock, kinesisvideo, sagemaker) its
+# paths, as a regular expression. The comments are moto's answers.
+_OPERATIONS: Final = {
+    "athena": "StartQueryExecution",  # an empty result
+    "batch": "/v1/submitjob",  # moto would start Docker
+    "bedrock": "/model/.*",  # the same text for every prompt
+    "ce": "GetCostAndUsage",
+    "codebuild": "StartBuild",  # SUCCEEDED
+    "comprehend": ".*",
+    "glue": "StartJobRun",  # SUCCEEDED
+    "kinesisvideo": "/get(HLSStreamingSessionURL|DASHStreamingSessionURL|Clip)",
+    "polly": ".*",  # a text instead of speech
+    "rds-data": ".*",
+    "redshift-data": ".*",
+    "rekognition": ".*",
+    "sagemaker": "/endpoints/.*",  # the same body for every input
+    "ssm": "SendCommand",  # Success
+    "states": "Start(Sync)?Execution",  # runs no state
+    "textract": ".*",
+    "timestream": "Query",
+    "transcribe": "Start(Medical)?TranscriptionJob",  # COMPLETED
 }
+_PATTERNS: Final = {name: re.compile(operations) for name, operations in _OPERATIONS.items()}
 
 
 def is_made_up(service: str, operation_or_path: str) -> bool:
-    """Whether the answer to it would be; `service` as a signature names it."""
-    pattern = _MADE_UP.get(service)
+    """Return whether moto would make up the answer; `service` is its name in signatures."""
+    pattern = _PATTERNS.get(service)
     return pattern is not None and pattern.fullmatch(operation_or_path) is not None

@@ -22,7 +22,7 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.faults import FAILURE, Kind
+from terralive_sandbox.faults import FAILURE, FaultKind
 from terralive_sandbox.functions.concurrency import ConcurrentExecutions
 from terralive_sandbox.functions.deployment import Deployments
 from terralive_sandbox.functions.environment_builder import EnvironmentBuilder
@@ -73,7 +73,7 @@ class Functions:
         *,
         time_scale: float = 1.0,
         concurrency: int = CONCURRENT_EXECUTIONS,
-        on_invoke: Callable[[str], Kind | None] = lambda _: None,
+        on_invoke: Callable[[str], FaultKind | None] = lambda _: None,
     ) -> None:
         # The sandbox's region, and what waiting times are multiplied by. Both never change.
         self.region = region
@@ -212,9 +212,9 @@ class Functions:
         if fault is not None:
             _log.debug("a fault rule meets an invocation of %s: %s", name, fault)
         match fault:
-            case Kind.THROTTLE:
+            case FaultKind.THROTTLE:
                 raise throttled()
-            case Kind.FAIL:
+            case FaultKind.FAIL:
                 return InvokeResponse(
                     FAILURE, function_error=True, executed_version=version, log_tail=b""
                 )

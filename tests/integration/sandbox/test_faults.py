@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from terralive_sandbox.faults import Direction, Kind
+from terralive_sandbox.faults import Direction, FaultKind
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.sandbox import Aws
@@ -46,7 +46,7 @@ class FaultyApi:
 
     @contextmanager
     def rule(
-        self, kind: Kind, direction: Direction = Direction.OUT, **others: float
+        self, kind: FaultKind, direction: Direction = Direction.OUT, **others: float
     ) -> Iterator[None]:
         """Set a rule for this API's stage `stub` within the block."""
         name = self.faults.set(kind, direction=direction, api=self.api, stage="stub", **others)
@@ -89,22 +89,22 @@ def test_connections_are_dropped_or_expire_by_name_stage_or_all(faulty: FaultyAp
 
 def test_what_is_posted_can_be_lost_doubled_delayed_and_reordered(faulty: FaultyApi) -> None:
     with faulty.client() as (connection, name):
-        with faulty.rule(Kind.DROP, times=1):
+        with faulty.rule(FaultKind.DROP, times=1):
             faulty.post(name, "lost", "kept")
             assert received(connection, 1) == ["kept"]
-        with faulty.rule(Kind.DUPLICATE):
+        with faulty.rule(FaultKind.DUPLICATE):
             faulty.post(name, "twice")
             assert received(connection, 2) == ["twice", "twice"]
-        with faulty.rule(Kind.DELAY, times=1, seconds=120):
+        with faulty.rule(FaultKind.DELAY, times=1, seconds=120):
             faulty.post(name, "much too late", "in time")
             assert received(connection, 1) == ["in time"]
-        with faulty.rule(Kind.DELAY, seconds=0.1):
+        with faulty.rule(FaultKind.DELAY, seconds=0.1):
             faulty.post(name, "a little late")
             assert received(connection, 1) == ["a little late"]
-        with faulty.rule(Kind.REORDER, times=1, seconds=60):
+        with faulty.rule(FaultKind.REORDER, times=1, seconds=60):
             faulty.post(name, "first", "second", "third")
             assert received(connection, 3) == ["second", "first", "third"]
-        with faulty.rule(Kind.REORDER, seconds=0.1):
+        with faulty.rule(FaultKind.REORDER, seconds=0.1):
             faulty.post(name, "held, but not for good")
             assert received(connection, 1) == ["held, but not for good"]
         faulty.post(name, "well again")
@@ -113,28 +113,28 @@ def test_what_is_posted_can_be_lost_doubled_delayed_and_reordered(faulty: Faulty
 
 def test_what_clients_send_can_be_lost_and_doubled(faulty: FaultyApi) -> None:
     with faulty.client() as (connection, _):
-        with faulty.rule(Kind.DROP, Direction.IN, times=1):
+        with faulty.rule(FaultKind.DROP, Direction.IN, times=1):
             connection.send("lost")
             kept = ask(connection, "kept")["messageId"]
-        with faulty.rule(Kind.DUPLICATE, Direction.IN):
+        with faulty.rule(FaultKind.DUPLICATE, Direction.IN):
             connection.send("twice")
             ids = [json.loads(text)["messageId"] for text in received(connection, 2)]
-        with faulty.rule(Kind.DELAY, Direction.IN, seconds=0.1):
+        with faulty.rule(FaultKind.DELAY, Direction.IN, seconds=0.1):
             connection.send("late, and its sender is gone")
     assert len({kept, *ids}) == 3
 
 
 def test_rules_of_one_stage_leave_the_other_alone(faulty: FaultyApi) -> None:
     with (
-        faulty.rule(Kind.DROP),
-        faulty.rule(Kind.DROP, Direction.IN),
+        faulty.rule(FaultKind.DROP),
+        faulty.rule(FaultKind.DROP, Direction.IN),
         faulty.client("relay") as (_, name),
     ):
         assert name
 
 
 def test_rules_are_listed_with_how_often_they_acted(faulty: FaultyApi) -> None:
-    with faulty.client() as (connection, name), faulty.rule(Kind.DUPLICATE, times=3):
+    with faulty.client() as (connection, name), faulty.rule(FaultKind.DUPLICATE, times=3):
         faulty.post(name, *"abcdefgh")
         assert len(received(connection, 11)) == 11
         assert [rule["acts"] for rule in faulty.faults.listed() if rule["api"] == faulty.api] == [3]
@@ -146,16 +146,16 @@ def test_functions_fail_or_are_throttled_whoever_invokes_them(faulty: FaultyApi)
     name = faulty.function.rpartition(":")[2]
     lambda_ = faulty.aws.lambda_
     with faulty.client() as (connection, _):
-        faulty.faults.set(Kind.FAIL, function=f"{name[:-2]}*", times=2)
+        faulty.faults.set(FaultKind.FAIL, function=f"{name[:-2]}*", times=2)
         answer = lambda_.invoke(FunctionName=name)
         assert answer["FunctionError"] == "Unhandled"
         assert json.loads(answer["Payload"].read())["errorType"] == "Sandbox.FaultInjected"
         assert ask(connection, "by API Gateway")["message"] == "Internal server error"
         assert "connectionId" in ask(connection, "the next is well again")
-    faulty.faults.set(Kind.THROTTLE, function=name, times=1)
+    faulty.faults.set(FaultKind.THROTTLE, function=name, times=1)
     with pytest.raises(lambda_.exceptions.TooManyRequestsException):
         lambda_.invoke(FunctionName=name)
-    faulty.faults.set(Kind.FAIL, function="another")
+    faulty.faults.set(FaultKind.FAIL, function="another")
     assert [
         (rule["acts"], faulty.faults.clear(str(rule["id"]))) for rule in faulty.faults.listed()
     ] == [

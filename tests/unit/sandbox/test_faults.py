@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from terralive_sandbox.faults import (
-    PASSES,
+    NO_FAULT,
     ConnectionChoice,
     Direction,
-    Fate,
+    FaultKind,
     FaultRule,
     FaultRules,
     InvalidRuleError,
-    Kind,
+    MessageFault,
 )
 
 IN, OUT = Direction.IN, Direction.OUT
@@ -24,41 +24,41 @@ def rules(*given_rules: FaultRule) -> FaultRules:
 
 
 def test_without_rules_everything_passes() -> None:
-    assert rules().on_message(IN, "a", "live") is PASSES
+    assert rules().on_message(IN, "a", "live") is NO_FAULT
     assert rules().on_invoke("broker") is None
 
 
 def test_a_rule_meets_the_messages_of_its_api_stage_and_direction_only() -> None:
-    made = rules(FaultRule(kind=Kind.DROP, api="a", stage="re*", direction=OUT))
-    assert made.on_message(OUT, "a", "relay") == Fate(copies=0)
+    made = rules(FaultRule(kind=FaultKind.DROP, api="a", stage="re*", direction=OUT))
+    assert made.on_message(OUT, "a", "relay") == MessageFault(copies=0)
     for other in ((IN, "a", "relay"), (OUT, "b", "relay"), (OUT, "a", "stub")):
-        assert made.on_message(*other) == PASSES
+        assert made.on_message(*other) == NO_FAULT
     assert made.on_invoke("a") is None
 
 
-def test_several_rules_make_one_fate() -> None:
+def test_several_rules_act_on_one_message() -> None:
     made = rules(
-        FaultRule(kind=Kind.DELAY, seconds=2), FaultRule(kind=Kind.DELAY, seconds=0.5), FaultRule(kind=Kind.DUPLICATE),
-        FaultRule(kind=Kind.REORDER, seconds=3), FaultRule(kind=Kind.DROP, direction=IN),
+        FaultRule(kind=FaultKind.DELAY, seconds=2), FaultRule(kind=FaultKind.DELAY, seconds=0.5), FaultRule(kind=FaultKind.DUPLICATE),
+        FaultRule(kind=FaultKind.REORDER, seconds=3), FaultRule(kind=FaultKind.DROP, direction=IN),
     )  # fmt: skip
-    assert made.on_message(OUT, "a", "s") == Fate(copies=2, delay=2.5, held=3)
+    assert made.on_message(OUT, "a", "s") == MessageFault(copies=2, delay=2.5, held=3)
     assert made.on_message(IN, "a", "s").copies == 0
 
 
 def test_a_rule_for_the_next_few_is_over_after_them() -> None:
-    made = rules(FaultRule(kind=Kind.THROTTLE, function="orders-*", times=2))
+    made = rules(FaultRule(kind=FaultKind.THROTTLE, function="orders-*", times=2))
     assert made.on_invoke("other") is None
     faults = [made.on_invoke("orders-broker") for _ in range(3)]
-    assert faults == [Kind.THROTTLE, Kind.THROTTLE, None]
+    assert faults == [FaultKind.THROTTLE, FaultKind.THROTTLE, None]
     (listed,) = made.listed()
     assert listed["acts"] == 2
 
 
 def test_rules_can_be_cleared_one_by_one_or_all_at_once() -> None:
-    made = rules(FaultRule(kind=Kind.DROP), FaultRule(kind=Kind.DELAY))
+    made = rules(FaultRule(kind=FaultKind.DROP), FaultRule(kind=FaultKind.DELAY))
     first = str(made.listed()[0]["id"])
     assert (made.clear(first), made.clear(first)) == (1, 0)
-    assert [listed["kind"] for listed in made.listed()] == [Kind.DELAY]
+    assert [listed["kind"] for listed in made.listed()] == [FaultKind.DELAY]
     assert (made.clear(), made.clear()) == (1, 0)
 
 
@@ -94,7 +94,7 @@ def test_a_bad_rule_is_refused_with_what_is_expected(text: str, says: str) -> No
 
 def test_a_rule_is_what_its_json_says() -> None:
     text = '{"kind": "delay", "api": "a", "stage": null, "direction": "in", "times": 2, "seconds": 0.5}'
-    rule = FaultRule(kind=Kind.DELAY, api="a", direction=IN, times=2, seconds=0.5)
+    rule = FaultRule(kind=FaultKind.DELAY, api="a", direction=IN, times=2, seconds=0.5)
     assert FaultRule.from_json(text) == rule
 
 

@@ -39,7 +39,7 @@ from terralive_sandbox.apigateway.websocket import events as websocket_events
 from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.fault_channel import FaultChannel
 from terralive_sandbox.apigateway.websocket.socket import Socket
-from terralive_sandbox.faults import PASSES, ConnectionChoice, Direction, FaultRules
+from terralive_sandbox.faults import NO_FAULT, ConnectionChoice, Direction, FaultRules
 from terralive_sandbox.responses import Response, error_response, json_response
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 from terralive_stub.shared.timestamps import format_epoch_seconds
@@ -126,11 +126,11 @@ class Connections:
             return
         opened.last_active = time.time()
         connection = opened.connection
-        fate = self._faults.on_message(Direction.IN, connection.api, connection.stage)
-        if fate == PASSES:
+        fault = self._faults.on_message(Direction.IN, connection.api, connection.stage)
+        if fault == NO_FAULT:
             await self._handle(opened, text)
         else:
-            opened.incoming.send(text, fate)
+            opened.incoming.send(text, fault)
 
     async def on_disconnect(self, socket: Socket, code: int, reason: str) -> None:
         """Run `$disconnect`; see SocketHandler."""
@@ -196,12 +196,12 @@ class Connections:
         if len(body) > MESSAGE_BYTES:
             return error_response(413, "PayloadTooLargeException", "Message too long")
         connection = opened.connection
-        fate = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
+        fault = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
         # botocore's model of the API: "… or the WebSocket client side buffer is full".
         if not opened.socket.has_room:
             return error_response(429, "LimitExceededException", "Too Many Requests")
         opened.last_active = time.time()
-        opened.outgoing.send(body, fate)
+        opened.outgoing.send(body, fault)
         return 200, [], b""
 
     # Faults on demand.
@@ -369,8 +369,8 @@ class Connections:
         if not opened.socket.is_open:
             return
         connection = opened.connection
-        fate = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
-        opened.outgoing.send(data, fate)
+        fault = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
+        opened.outgoing.send(data, fault)
 
     def _deployed(self, connection: Connection) -> DeployedStage | None:
         return self._gateway.find(connection.api, connection.stage, "WEBSOCKET")

@@ -1,7 +1,7 @@
 """A channel that applies fault rules to the messages of one connection in one direction.
 
-The rules decide what happens to a message (`Fate`); this module does it, on the event loop. It does
-not look into messages.
+The rules decide what happens to a message (`MessageFault`); this module does it, on the event loop.
+It does not look into messages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from terralive_sandbox.faults import Fate
+from terralive_sandbox.faults import MessageFault
 
 T = TypeVar("T")
 
@@ -40,21 +40,21 @@ class FaultChannel(Generic[T]):
         # The message that waits for the next one; at most one does.
         self._held: _Held[T] | None = None
 
-    def send(self, message: T, fate: Fate) -> None:
+    def send(self, message: T, fault: MessageFault) -> None:
         """Take a message, and do with it what the rules have decided."""
-        if fate.delay:
-            asyncio.get_running_loop().call_later(fate.delay, self._arrive, message, fate)
+        if fault.delay:
+            asyncio.get_running_loop().call_later(fault.delay, self._arrive, message, fault)
         else:
-            self._arrive(message, fate)
+            self._arrive(message, fault)
 
-    def _arrive(self, message: T, fate: Fate) -> None:
-        if not fate.copies:
+    def _arrive(self, message: T, fault: MessageFault) -> None:
+        if not fault.copies:
             return
-        if fate.held is not None and self._held is None:
-            timer = asyncio.get_running_loop().call_later(fate.held, self._release)
-            self._held = _Held(message, fate.copies, timer)
+        if fault.held is not None and self._held is None:
+            timer = asyncio.get_running_loop().call_later(fault.held, self._release)
+            self._held = _Held(message, fault.copies, timer)
             return
-        self._deliver_copies(message, fate.copies)
+        self._deliver_copies(message, fault.copies)
         self._release()
 
     def _release(self) -> None:
