@@ -119,6 +119,7 @@ class DebugStack:
 
 def _settings(stage: Stage) -> DebugStackSettings:
     config, wanted = stage.config, stage.config.debug_stack
+    # The date of the first plan stays: another tag at every run would be a change.
     known = record.load(stage.target.work, today=today())
     record.save(stage.target.work, known)
     backend = None

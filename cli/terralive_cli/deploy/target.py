@@ -1,8 +1,8 @@
 """Targets of a deployment: an AWS account and region, or the sandbox.
 
 A stage's work folder is `.terralive/aws/ACCOUNT-REGION/STAGE`, or `.terralive/sandbox/ID/STAGE`
-with the id of that run of the sandbox. The Terraform state of a sandbox is removed with the sandbox, and
-the states of two targets cannot be mixed up.
+with the id of that run of the sandbox. The Terraform state of a sandbox is removed with the
+sandbox, and the states of two targets cannot be mixed up.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         ConfigurationError: no region, or no sandbox to attach to.
         CredentialsError: see `aws.identify`.
     """
+    # A CDKTF program's output is in a folder of ours; only beside `*.tf` files something is left.
     if not config.terraform.app:
         tidy(config.terraform.dir, os.environ)
     if not config.sandbox:

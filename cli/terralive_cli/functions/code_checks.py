@@ -42,6 +42,7 @@ def with_programs(code: LocalCode, settings: FunctionSettings, project: Path) ->
     Raises:
         ConfigurationError: `program-missing`.
     """
+    # Where the settings name no interpreter, the code has the one that was found by itself.
     python, node, command = code.python, code.node, code.command
     if settings.python:
         python = _program(code.address, "python", str(settings.python))

@@ -46,6 +46,7 @@ def handler_warning(code: LocalCode) -> str | None:
         )
     except (OSError, ValueError) as error:
         return f"{file} cannot be read: {error}"
+    # The module may set the name in a way that is not visible here, so this is only a warning.
     name = code.handler.rpartition(".")[2]
     if name in _defined_names(tree):
         return None

@@ -89,6 +89,7 @@ class Debugging:
         by_port: dict[int, str] = {}
         for typed in self.wanted:
             function = _named(typed.function, functions)
+            # Every instance may have code of its own, and each needs a debugger.
             for local in code:
                 if without_keys(local.address) == function.address:
                     _debugger_package(local)
@@ -100,6 +101,7 @@ class Debugging:
                     hint="Choose another one: `--debug FUNCTION:PORT`.",
                 )
             by_port[port] = function.address
+            # The port is free if it can be opened; the relay opens it again later.
             listen(function.address, port).close()
 
     def with_debuggers(
@@ -138,6 +140,7 @@ class Debugging:
                 freeze_time=self.freeze_time,
                 debugpy=_debugger_package(local),
             )
+            # A debugger follows one process, so there is one worker.
             found.append(replace(local, max_workers=1, debugger=debugger))
         return tuple(found)
 

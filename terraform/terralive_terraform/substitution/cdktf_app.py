@@ -32,7 +32,7 @@ from terralive_terraform.substitution.own_files import write_own_files
 from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
 from terralive_terraform.substitution.selection import Selection, addresses_of, select
 
-_log = logging.getLogger("terralive.terraform")
+_log: Final = logging.getLogger("terralive.terraform")
 # Files in a project's top folder: a virtual environment is looked for up to there.
 _TOP_FILES: Final = ("terralive.toml", ".git")
 _TAIL_LINES: Final = 15  # of a failed program's output
@@ -62,6 +62,7 @@ class _Synthesis:
         if self.live == live:
             return True
         if self.live is None:
+            # Nothing is known of the Aspect: it does nothing without settings.
             return False
         if not self.live_in_program:
             # The Aspect is not attached, or has nothing to do.
@@ -158,6 +159,7 @@ class _OpenCdktfApp:
             _log.debug("the CDKTF program's last output serves")
             return last
         out = self.work / "cdktf.out"
+        # A stack that the program no longer has must not be taken for one of its stacks.
         for stale in out.glob("stacks/*/cdk.tf.json"):
             stale.unlink()
         _log.debug("running the CDKTF program %s", self.app.command)
@@ -182,6 +184,7 @@ class _OpenCdktfApp:
             "JSII_NODE": node_for_jsii(self.environment),
             "PATH": os.pathsep.join(search_path),
         }
+        # The user's own terminal may have the variable set.
         variables.pop(LIVE_VARIABLE, None)
         if live is not None:
             settings = self.work / "live.json"

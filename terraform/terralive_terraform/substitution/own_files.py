@@ -96,11 +96,9 @@ def folder_lock(directory: Path) -> Iterator[None]:
 @contextmanager
 def stage_lock_file(directory: Path, work: Path) -> Iterator[None]:
     """Give Terraform the stage's own dependency lock file, and put the team's back at the end."""
-    lock, kept, stages_own = (
-        directory / _LOCK_FILE,
-        directory / KEPT_LOCK_FILE,
-        work / "stage.lock.hcl",
-    )
+    lock = directory / _LOCK_FILE
+    kept = directory / KEPT_LOCK_FILE
+    stages_own = work / "stage.lock.hcl"
     content = b""
     if lock.is_file():
         content = lock.read_bytes()

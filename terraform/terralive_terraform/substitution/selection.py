@@ -76,6 +76,7 @@ def select(
         if not live.selects(function):
             continue
         if function.address in live_in_program:
+            # The Aspect has applied the rules already.
             chosen.append(function)
             continue
         decision = substitute(function, seen)
@@ -84,6 +85,7 @@ def select(
         else:
             substitutions[function.address] = decision
             chosen.append(function)
+    # A function stays as it is if another call of its module's folder has to stay so.
     divided = _divided(modules, addresses_of(chosen))
     refused += divided
     stay = {item.address for item in divided}
