@@ -209,7 +209,6 @@ def _botocore_error(error: Exception) -> CredentialsError:
 def _client_error(error: ClientError) -> CredentialsError:
     """Explain an error that AWS has answered with."""
     code = error.response["Error"].get("Code", "")
-    # An expired session is common; it has the shortest way out.
     if code in _EXPIRED:
         return CredentialsError(
             "credentials-expired",
