@@ -1,7 +1,7 @@
-"""An HTTP API whose function publishes to an SNS topic, and a second function that takes what arrives there.
+"""An HTTP API whose function publishes to an SNS topic, and a function that the topic invokes.
 
-`python main.py` synthesises it for Terraform; `terralive start` deploys it with the functions live
-on your machine.
+`python main.py` writes the configuration for Terraform. `terralive start` deploys the app and makes
+its functions live on your machine.
 """
 
 import os
@@ -15,6 +15,8 @@ from terralive_terraform.resources import AwsProvider, Resource
 
 
 class SnsDemo(TerraformStack):
+    """One stage of the app."""
+
     def __init__(self, scope, name, *, stage, region):
         super().__init__(scope, name)
         prefix = f"sns-demo-{stage}"
@@ -58,5 +60,5 @@ SnsDemo(
     stage=os.environ.get("TERRALIVE_STAGE", "dev"),
     region=os.environ.get("AWS_REGION", "eu-west-1"),
 )
-attach(app)  # without terralive running, this does nothing
+attach(app)  # does nothing unless terralive runs this program
 app.synth()

@@ -1,4 +1,4 @@
-"""Answers GET / and tells the topic about it."""
+"""Answer GET / and publish the answer to the topic."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Prints each message that arrives at the topic."""
+"""Print the messages that the topic sends."""
 
 
 def handler(event, context):
