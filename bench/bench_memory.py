@@ -1,31 +1,31 @@
-"""What a relay takes after thousands of invocations: memory and threads have to be flat, and nothing may be left.
+"""Measure the memory and the threads of a relay over thousands of invocations: both must stay flat.
 
-One relay, 20 functions, 50 callers at once; events and answers as the soak has them, from nothing
-to 6 MB. Nothing is asserted.
-Run: PYTHONPATH=tests python bench/bench_memory.py [--invocations 10000]
+One relay serves 20 functions for 50 callers at once. Events and results are those of the soak, from
+nothing to 6 MB. In the end, nothing may be left. Nothing is asserted.
+Run: python bench/bench_memory.py [--invocations 10000]
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import os
-import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 
-from common import say
+from common import show, show_title
 from lone_relay import LoneRelay, lone_relay
 
 from terralive_testing.drivers.workers import local_function
 from terralive_testing.soak.load import make_event
 from terralive_workers.function import LocalFunction
 
-FUNCTIONS, AT_ONCE = 20, 50
-SHOWN = 10
+FUNCTIONS = 20
+CALLERS = 50
+# The number of figures that are printed on the way.
+LINES = 10
 SEED = 1
 HANDLER = """
 from random import Random
@@ -38,35 +38,34 @@ def handler(event, context):
 
 def function(folder: Path) -> LocalFunction:
     folder.mkdir()
-    return replace(local_function(folder, HANDLER, max_workers=AT_ONCE), name=folder.name)
+    return replace(local_function(folder, HANDLER, max_workers=CALLERS), name=folder.name)
 
 
 def load(relay: LoneRelay, wanted: int) -> None:
-    """Call `wanted` times; say now and then what the relay takes."""
+    """Send so many invocations, and print the relay's usage on the way."""
     numbers = itertools.count(1)
-    done = itertools.count(1)
-    asking = threading.Lock()  # guards the two counts, and the relay's answers
+    finished = itertools.count(1)
+    line_every = max(1, wanted // LINES)
+    # Guards both counters, and the pipe to the relay's process.
+    lock = threading.Lock()
 
     def call(caller: int) -> None:
         while True:
-            with asking:
+            with lock:
                 number = next(numbers)
             if number > wanted:
                 return
             relay.ask(f"f{caller % FUNCTIONS}", make_event(SEED, number, asynchronous=False))
-            with asking:
-                count = next(done)
-                if count % max(1, wanted // SHOWN) == 0:
-                    taken = relay.takes()
-                    say(
-                        f"after {count:,} invocations",
-                        f"{taken.megabytes:.0f} MB",
-                        f"{taken.threads} threads",
-                    )
+            with lock:
+                count = next(finished)
+                if count % line_every == 0:
+                    usage = relay.usage()
+                    megabytes = f"{usage.megabytes:.0f} MB"
+                    show(f"after {count:,} invocations", megabytes, f"{usage.threads} threads")
 
-    with ThreadPoolExecutor(AT_ONCE) as callers:
-        for ended in as_completed([callers.submit(call, number) for number in range(AT_ONCE)]):
-            ended.result()
+    with ThreadPoolExecutor(CALLERS) as callers:
+        for caller in as_completed([callers.submit(call, number) for number in range(CALLERS)]):
+            caller.result()
 
 
 def main() -> None:
@@ -75,13 +74,13 @@ def main() -> None:
     )
     parser.add_argument("--invocations", type=int, default=10_000)
     options = parser.parse_args()
-    print(f"A relay's memory, on {os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    show_title("The memory of a relay")
     with tempfile.TemporaryDirectory() as name:
         functions = tuple(function(Path(name) / f"f{number}") for number in range(FUNCTIONS))
         with lone_relay(functions) as relay:
-            relay.takes()
+            relay.usage()
             load(relay, options.invocations)
-    say("left after closing", relay.left or "nothing")
+    show("left after the relay has stopped", relay.left or "nothing")
 
 
 if __name__ == "__main__":

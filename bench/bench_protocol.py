@@ -1,11 +1,11 @@
-"""What an invocation costs on its way: messages, broker runs, table accesses, and the relay's own time.
+"""Count what an invocation costs on its way: messages, broker runs, table accesses, time.
 
-The debug stacks are the product's own, deployed by Terraform into a sandbox. Counts are exact
-(terralive_testing.oracles.costs). The relay's time is a ratio: one client that plays a stub asks in
-turns, through the same gateway, a stage where the real relay runs a no-op handler, and a stage
-where a program holds the lease that sends every chunk back at once and does nothing else. Nothing
-is asserted of times.
-Run: PYTHONPATH=tests python bench/bench_protocol.py [--invocations 200] [--large 5]
+Terraform deploys the product's own debug stacks into a sandbox. Counts are exact
+(terralive_testing.oracles.costs). The relay's time is a ratio: a client that plays a stub invokes
+two stages in turns, through the same gateway. In one of them the real relay runs a handler that
+does nothing. In the other one an echo holds the lease, which sends every chunk back at once and
+does nothing else. Nothing is asserted about times.
+Run: python bench/bench_protocol.py [--invocations 200] [--large 5]
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import websocket
-from common import Deployer, milliseconds, say
+from common import ALLOW_EVERYTHING, show, show_title, summarize
 
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
@@ -50,14 +50,18 @@ from terralive_workers.function import LocalFunction
 
 FUNCTION = "noop"
 HANDLER = "def handler(event, context):\n    return event\n"
-KILOBYTE, LARGE = 1024, 6 * 1024 * 1024
+KILOBYTE = 1024
+MEGABYTE = 1024 * 1024
+LARGE = 6 * MEGABYTE
+FUNCTION_TIMEOUT_SECONDS = 240
 HEARTBEAT_SECONDS = 20
-REST_SECONDS = (
-    0.05  # between two invocations: what the one before leaves to do is no part of the next
-)
+# Between two invocations: the work that the first one leaves behind is no part of the second one.
+REST_SECONDS = 0.05
 WARM_UPS = 10
+# The counts of a warm invocation are taken from so many.
 COUNTED = 5
-PATIENCE = 240.0  # seconds, on a machine that is busy with other things
+# A bound for a machine that is busy with other things.
+PATIENCE_SECONDS = 240.0
 
 
 @dataclass(frozen=True)
@@ -67,11 +71,11 @@ class Stage:
     info: SandboxInfo
     outputs: dict[str, str]
 
-    def sign(self, door: str, credentials: Credentials) -> tuple[str, dict[str, str]]:
-        """The door's address and the headers of its upgrade."""
-        url = self.outputs[f"{door}_url"]
+    def sign(self, api_stage: str, credentials: Credentials) -> tuple[str, dict[str, str]]:
+        """Return the address of the stage `relay` or `stub`, and the headers to connect with."""
+        url = self.outputs[f"{api_stage}_url"]
         headers = sign_upgrade(url, self.info.region, credentials, time.time())
-        del headers["Host"]  # the library sends it, the same one
+        del headers["Host"]  # websocket-client sends the same one
         return url, headers
 
 
@@ -80,7 +84,7 @@ def developer(info: SandboxInfo) -> Credentials:
 
 
 def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
-    """The real relay, in a process of its own, as `terralive start` has it but for what is printed."""
+    """Run the real relay as `terralive start` does, without a terminal: a process of its own."""
     function = LocalFunction(
         name=FUNCTION,
         address=FUNCTION,
@@ -90,31 +94,31 @@ def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
         python=Path(sys.executable),
     )
     identity = RelayIdentity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
-    settings = RelaySettings(
-        stage.outputs["relay_url"], stage.info.region, "bench", identity, (function,)
-    )
+    url = stage.outputs["relay_url"]
+    settings = RelaySettings(url, stage.info.region, "bench", identity, (function,))
     running = Relay(settings, lambda: developer(stage.info), lambda _: None)
     running.start()
-    running.wait_connected(PATIENCE)
+    running.wait_connected(PATIENCE_SECONDS)
     ready.set()
     parent = multiprocessing.parent_process()
-    while not over.wait(1) and parent is not None and parent.is_alive():
-        pass
+    while not over.wait(1):
+        if parent is None or not parent.is_alive():
+            break
     running.stop()
 
 
 def echo(stage: Stage, _: Path, ready: Event, over: Event) -> None:
-    """In a relay's place: sends every chunk back as a result's, and keeps its lease."""
+    """Send every chunk back as a result's, and keep the lease: a process in the relay's place."""
     url, headers = stage.sign("relay", developer(stage.info))
     connection = websocket.create_connection(url, header=headers, suppress_origin=True)
-    life = uuid.uuid4().hex
-    send_text(connection, encode(Hello(life, (FUNCTION,), "ana", "bench")))
+    relay_id = uuid.uuid4().hex
+    send_text(connection, encode(Hello(relay_id, (FUNCTION,), "ana", "bench")))
     connection.settimeout(1)
-    beat = time.monotonic()
+    last_heartbeat = time.monotonic()
     while not over.is_set():
-        if time.monotonic() - beat > HEARTBEAT_SECONDS:
-            beat = time.monotonic()
-            send_text(connection, encode(Heartbeat(life)))
+        if time.monotonic() - last_heartbeat > HEARTBEAT_SECONDS:
+            last_heartbeat = time.monotonic()
+            send_text(connection, encode(Heartbeat(relay_id)))
         try:
             message = json.loads(connection.recv())
         except websocket.WebSocketTimeoutException:
@@ -133,11 +137,12 @@ def serving(
 ) -> Iterator[None]:
     """Run `relay` or `echo` in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    ready, over = context.Event(), context.Event()
+    ready = context.Event()
+    over = context.Event()
     process = context.Process(target=program, args=(stage, folder, ready, over))
     process.start()
     try:
-        assert ready.wait(PATIENCE), f"{program.__name__} did not get the lease"
+        assert ready.wait(PATIENCE_SECONDS), f"{program.__name__} did not get the lease"
         yield
     finally:
         over.set()
@@ -145,45 +150,27 @@ def serving(
 
 
 class Caller:
-    """Plays a stub: one connection through the stub door, one invocation at a time."""
+    """Plays a stub: one connection to the stage `stub`, one invocation at a time."""
 
     def __init__(self, stage: Stage, role: str) -> None:
-        self._inbox: Inbox = queue.SimpleQueue()
-        keys = Aws(stage.info).sts.assume_role(RoleArn=role, RoleSessionName=FUNCTION)[
-            "Credentials"
-        ]
+        """Connect with the credentials of `role`, in a session that is named after the function."""
+        keys = Aws(stage.info).role_keys(role, FUNCTION)
         self._credentials = Credentials(
             keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
         )
+        # Everything that the connection receives.
+        self._inbox: Inbox = queue.SimpleQueue()
         url, headers = stage.sign("stub", self._credentials)
         self._connection = Connection(url, headers, 1, self._inbox)
 
     def ask(self, event: bytes) -> float:
-        """Seconds from an invocation's first chunk to its result's last one."""
+        """Return the seconds from an invocation's first chunk to the last chunk of its result."""
         request_id = str(uuid.uuid4())
-        variables = {
-            "AWS_ACCESS_KEY_ID": self._credentials.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_access_key,
-            "AWS_SESSION_TOKEN": self._credentials.session_token,
-            "AWS_REGION": "us-east-1",
-        }
-        now = time.monotonic()
-        invocation = Invocation(
-            request_id, FUNCTION, "arn", Deadline.after(PATIENCE, now=now), event, variables
-        )
-        payload = pack_invocation(invocation, now=now)
-        texts = [encode(chunk) for chunk in split(Kind.INVOKE, request_id, FUNCTION, payload)]
+        texts = self._chunks(request_id, event)
         began = time.perf_counter()
         for text in texts:
             self._connection.send(text)
-        left = -1
-        while left != 0:
-            item = self._inbox.get(timeout=PATIENCE)
-            assert isinstance(item, TextReceived), item
-            message = decode(item.text)
-            if isinstance(message, Chunk):
-                assert message.request_id == request_id
-                left = (message.parts if left < 0 else left) - 1
+        self._await_result(request_id)
         took = time.perf_counter() - began
         self._connection.send(encode(Done(request_id, FUNCTION)))
         time.sleep(REST_SECONDS)
@@ -192,39 +179,58 @@ class Caller:
     def close(self) -> None:
         self._connection.close()
 
+    def _chunks(self, request_id: str, event: bytes) -> list[str]:
+        variables = {
+            "AWS_ACCESS_KEY_ID": self._credentials.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": self._credentials.secret_access_key,
+            "AWS_SESSION_TOKEN": self._credentials.session_token,
+            "AWS_REGION": "us-east-1",
+        }
+        now = time.monotonic()
+        deadline = Deadline.after(PATIENCE_SECONDS, now=now)
+        invocation = Invocation(request_id, FUNCTION, "arn", deadline, event, variables)
+        payload = pack_invocation(invocation, now=now)
+        return [encode(chunk) for chunk in split(Kind.INVOKE, request_id, FUNCTION, payload)]
 
-def text_of(size: int) -> bytes:
-    """A JSON text that compresses as little as one can.
+    def _await_result(self, request_id: str) -> None:
+        """Wait for all chunks of the result. The first one says how many there are."""
+        received = 0
+        parts = None
+        while received != parts:
+            item = self._inbox.get(timeout=PATIENCE_SECONDS)
+            assert isinstance(item, TextReceived), item
+            message = decode(item.text)
+            if isinstance(message, Chunk):
+                assert message.request_id == request_id
+                received += 1
+                parts = message.parts
 
-    Random characters, all that need no escape.
+
+def json_text(size: int) -> bytes:
+    """Return a JSON text of `size` bytes that can hardly be compressed.
+
+    It consists of random characters that need no escape.
     """
-    characters = (
-        (string.digits + string.ascii_letters + string.punctuation)
-        .translate({34: None, 92: None})
-        .encode()
-    )
+    everything = string.digits + string.ascii_letters + string.punctuation
+    characters = everything.replace('"', "").replace("\\", "").encode()
     table = bytes(characters[byte % len(characters)] for byte in range(256))
     return b'"' + os.urandom(size - 2).translate(table) + b'"'
 
 
-def several(so_far: Callable[[], Costs], invoke: Callable[[], object]) -> Costs:
-    """What a warm invocation costs."""
-    return of_several(cost(so_far, invoke) for _ in range(COUNTED))
-
-
-def say_costs(what: str, costs: Costs) -> None:
-    incoming, outgoing = (costs[f"stub {way}"] + costs[f"relay {way}"] for way in ("in", "out"))
+def show_costs(name: str, costs: Costs) -> None:
+    incoming = costs["stub in"] + costs["relay in"]
+    outgoing = costs["stub out"] + costs["relay out"]
     shares = f"in by the stub {costs['stub in']}, by the relay {costs['relay in']}"
-    say(f"{what}: messages in, out", f"{incoming}, {outgoing}", shares)
-    say(
-        "  broker runs",
-        f"{costs['runs']}",
-        f"table reads {costs['reads']}, writes {costs['writes']}",
-    )
+    show(f"{name}: messages in, out", f"{incoming}, {outgoing}", shares)
+    accesses = f"table reads {costs['reads']}, writes {costs['writes']}"
+    show("  broker runs", f"{costs['runs']}", accesses)
 
 
 def in_turns(callers: dict[str, Caller], event: bytes, count: int) -> dict[str, list[float]]:
-    """Seconds of each, one invocation after the other: a busy machine is busy for all of them."""
+    """Return the seconds that each caller's invocations take.
+
+    They take turns: when the machine is busy, it is busy for all of them.
+    """
     durations: dict[str, list[float]] = {kind: [] for kind in callers}
     for _ in range(count):
         for kind, caller in callers.items():
@@ -232,57 +238,79 @@ def in_turns(callers: dict[str, Caller], event: bytes, count: int) -> dict[str, 
     return durations
 
 
-def measure(
-    deploy: Deployer, live: Stage, callers: dict[str, Caller], count: int, large: int
-) -> None:
-    functions = deploy.client("lambda")
+def invoke(aws: Aws, event: bytes) -> float:
+    """Invoke the live function through the whole path. Return the seconds that it takes."""
+    began = time.perf_counter()
+    answer = aws.lambda_.invoke(FunctionName=FUNCTION, Payload=event)["Payload"].read()
+    took = time.perf_counter() - began
+    assert answer == event, answer[:1000]
+    return took
 
-    def invoke(event: bytes) -> float:
-        began = time.perf_counter()
-        answer = functions.invoke(FunctionName=FUNCTION, Payload=event)["Payload"].read()
-        took = time.perf_counter() - began
-        assert answer == event, answer[:1000]
-        return took
 
-    small, big = text_of(KILOBYTE), text_of(LARGE)
+def measure_costs(aws: Aws, live: Stage) -> None:
+    """Count the messages, broker runs and table accesses of one invocation."""
     print("One invocation, through the real stub, broker and relay")
-    with counted(Aws(deploy.info), live.outputs["api_id"], live.outputs["broker_name"]) as so_far:
-        say_costs("1 KB, stub and broker cold", cost(so_far, lambda: invoke(small)))
+    small = json_text(KILOBYTE)
+    big = json_text(LARGE)
+    api = live.outputs["api_id"]
+    with counted(aws, api, live.outputs["broker_name"]) as so_far:
+        show_costs("1 KB, stub and broker cold", cost(so_far, lambda: invoke(aws, small)))
         for _ in range(WARM_UPS):
-            invoke(small)
-        say_costs("1 KB, warm", several(so_far, lambda: invoke(small)))
-        for size in range(
-            1, 7
-        ):  # the broker's environments become more step by step, as many as 6 MB has chunks
-            invoke(text_of(size * 1024 * 1024))
-        say_costs("6 MB each way, warm", several(so_far, lambda: invoke(big)))
-    print(f"Time, {count} invocations of 1 KB and {large} of 6 MB each way, in turns")
-    in_turns(callers, small, WARM_UPS)
-    durations = in_turns(callers, small, count)
-    (relay_ms, late), (echo_ms, echo_late) = (
-        milliseconds(durations[kind]) for kind in ("relay", "echo")
-    )
-    beside = f"{relay_ms / echo_ms:.2f} x an echo in the relay's place ({echo_ms:.1f} ms)"
-    say("1 KB by the relay, median", f"{relay_ms:.1f} ms", beside)
-    say("  95th percentile", f"{late:.1f} ms", f"{late / echo_late:.2f} x ({echo_late:.1f} ms)")
+            invoke(aws, small)
+        warm = of_several(cost(so_far, lambda: invoke(aws, small)) for _ in range(COUNTED))
+        show_costs("1 KB, warm", warm)
+        # Step by step, the broker gets as many execution environments as 6 MB has chunks.
+        for size in range(1, 7):
+            invoke(aws, json_text(size * MEGABYTE))
+        warm = of_several(cost(so_far, lambda: invoke(aws, big)) for _ in range(COUNTED))
+        show_costs("6 MB each way, warm", warm)
+
+
+def measure_small(aws: Aws, callers: dict[str, Caller], count: int) -> None:
+    """Compare the relay with an echo, on invocations of 1 KB."""
+    event = json_text(KILOBYTE)
+    in_turns(callers, event, WARM_UPS)
+    durations = in_turns(callers, event, count)
+    by_relay = summarize(durations["relay"])
+    by_echo = summarize(durations["echo"])
+    ratio = by_relay.median_ms / by_echo.median_ms
+    beside = f"{ratio:.2f} x an echo in the relay's place ({by_echo.median_ms:.1f} ms)"
+    show("1 KB by the relay, median", f"{by_relay.median_ms:.1f} ms", beside)
+    ratio = by_relay.late_ms / by_echo.late_ms
+    beside = f"{ratio:.2f} x ({by_echo.late_ms:.1f} ms)"
+    show("  95th percentile", f"{by_relay.late_ms:.1f} ms", beside)
+
     for _ in range(WARM_UPS):
-        invoke(small)
-    whole_ms, whole_late = milliseconds([invoke(small) for _ in range(count)])
-    say(
-        "1 KB, the whole path from Invoke, median",
-        f"{whole_ms:.1f} ms",
-        f"95th percentile {whole_late:.1f} ms",
-    )
-    in_turns(callers, big, 1)
-    durations = in_turns(callers, big, large)
-    relay_s, echo_s = (statistics.median(durations[kind]) for kind in ("relay", "echo"))
-    beside = (
-        f"{relay_s / echo_s:.2f} x an echo that sends each chunk back as it comes ({echo_s:.2f} s)"
-    )
-    say("6 MB each way by the relay, median", f"{relay_s:.2f} s", beside)
-    say(
-        "6 MB each way, the whole path, median",
-        f"{statistics.median(invoke(big) for _ in range(large)):.2f} s",
+        invoke(aws, event)
+    whole = summarize([invoke(aws, event) for _ in range(count)])
+    beside = f"95th percentile {whole.late_ms:.1f} ms"
+    show("1 KB, the whole path from Invoke, median", f"{whole.median_ms:.1f} ms", beside)
+
+
+def measure_large(aws: Aws, callers: dict[str, Caller], count: int) -> None:
+    """Compare the relay with an echo, on invocations of 6 MB each way."""
+    event = json_text(LARGE)
+    in_turns(callers, event, 1)
+    durations = in_turns(callers, event, count)
+    relay_s = statistics.median(durations["relay"])
+    echo_s = statistics.median(durations["echo"])
+    ratio = relay_s / echo_s
+    beside = f"{ratio:.2f} x an echo that sends each chunk back as it comes ({echo_s:.2f} s)"
+    show("6 MB each way by the relay, median", f"{relay_s:.2f} s", beside)
+    whole_s = statistics.median(invoke(aws, event) for _ in range(count))
+    show("6 MB each way, the whole path, median", f"{whole_s:.2f} s")
+
+
+def deploy_stub(aws: Aws, stage: Stage, folder: Path) -> None:
+    """Deploy the live function, whose code is the stub."""
+    url = stage.outputs["stub_url"]
+    stub = build_stub_zip(StubCoordinates(url, stage.info.region, "bench", "bench"), folder)
+    aws.function(
+        stub.path.read_bytes(),
+        handler=STUB_HANDLER,
+        statements=[ALLOW_EVERYTHING],
+        timeout=FUNCTION_TIMEOUT_SECONDS,
+        name=FUNCTION,
     )
 
 
@@ -293,30 +321,31 @@ def main() -> None:
     parser.add_argument("--invocations", type=int, default=200, help="of 1 KB")
     parser.add_argument("--large", type=int, default=5, help="invocations of 6 MB")
     options = parser.parse_args()
-    print(f"The protocol, on {os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    show_title("The protocol")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
+        code = folder / "code"
+        code.mkdir()
+        (code / "app.py").write_text(HANDLER, "utf-8")
         running = SandboxProcess.start(folder / "sandbox.json", log_path=folder / "sandbox.log")
         stack.callback(running.stop)
-        deploy = Deployer(running.info)
-        (folder / "code").mkdir()
-        (folder / "code" / "app.py").write_text(HANDLER, "utf-8")
+        aws = Aws(running.info, checked=False)
         stages: dict[str, Stage] = {}
         for program in (relay, echo):
             kind = program.__name__
             outputs = debug_stack.outputs(debug_stack.deploy(running.info, folder / kind, kind))
             stages[kind] = Stage(running.info, outputs)
-            stack.enter_context(serving(program, stages[kind], folder / "code"))
-        live = stages["relay"]
-        stub = build_stub_zip(
-            StubCoordinates(live.outputs["stub_url"], running.info.region, "bench", "bench"),
-            folder / "stub",
-        )
-        deploy.zipped(FUNCTION, stub.path.read_bytes(), STUB_HANDLER)
-        callers = {kind: Caller(stage, deploy.role) for kind, stage in stages.items()}
+            stack.enter_context(serving(program, stages[kind], code))
+        deploy_stub(aws, stages["relay"], folder / "stub")
+        role = aws.role(ALLOW_EVERYTHING)
+        callers = {kind: Caller(stage, role) for kind, stage in stages.items()}
         for caller in callers.values():
             stack.callback(caller.close)
-        measure(deploy, live, callers, options.invocations, options.large)
+        measure_costs(aws, stages["relay"])
+        count = options.invocations
+        print(f"Time, {count} invocations of 1 KB and {options.large} of 6 MB each way, in turns")
+        measure_small(aws, callers, count)
+        measure_large(aws, callers, options.large)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a developer waits for: a warm invocation, an edit, a cold start, many at once; and what a relay at rest takes.
+"""Measure what a developer waits for: a warm invocation, an edit, a cold start, many at once.
 
-Every figure stands beside one of something else, measured in the same run. The warm invocation goes
-through a whole relay, from its WebSocket and back to it; a program in this process plays the debug
-stack. Nothing is asserted of times.
-Run: PYTHONPATH=tests python bench/bench_reload.py [--rounds 20] [--idle 20]
+It also measures a relay at rest. Every figure stands beside another one that is measured in the
+same run. The warm invocation goes through a whole relay, from its WebSocket and back to it; this
+process plays the debug stack (lone_relay.py). Nothing is asserted about times.
+Run: python bench/bench_reload.py [--rounds 20] [--idle 20]
 """
 
 from __future__ import annotations
@@ -11,17 +11,16 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import multiprocessing.pool
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from common import say
+from common import show, show_title
 from lone_relay import lone_relay
 
 from terralive_relay.code.watch import Watcher
@@ -39,11 +38,22 @@ BURN = f"""
         while time.process_time() < end:
             pass
     """
+SLEEP = f"""
+    import time
+    def handler(event, context): time.sleep({BURN_SECONDS})
+    """
+EDITED = "import boto3\nprint('imported {0}')\ndef handler(event, context): return {0}"
 AT_ONCE = 100
-FUNCTIONS, FILES = 20, 20_000
+# A relay at rest: so many functions, and so many files in all.
+FUNCTIONS = 20
+FILES = 20_000
+PACKAGES_PER_FUNCTION = 50
 SETTLE_SECONDS = 5
-THOUGHT_SECONDS = 1.0  # between saving a file and using it
+# Between saving a file and using it.
+THINKING_SECONDS = 1.0
 WARM_UPS = 20
+# A warm invocation is measured so many times in each round.
+INVOCATIONS_PER_ROUND = 20
 
 
 def function(
@@ -55,159 +65,189 @@ def function(
     max_workers: int = 4,
 ) -> LocalFunction:
     folder.mkdir(parents=True, exist_ok=True)
-    return replace(
-        local_function(folder, code), name=name, command=command, max_workers=max_workers
-    )
+    local = local_function(folder, code, max_workers=max_workers)
+    return replace(local, name=name, command=command)
 
 
-def warm(folder: Path, rounds: int) -> None:
+def invoke(pool: Pool) -> tuple[float, object]:
+    """Return the duration of one invocation in milliseconds, and its result."""
+    began = time.perf_counter()
+    outcome = pool.submit(invocation()).result().outcome
+    took = (time.perf_counter() - began) * 1000
+    assert outcome.ok, outcome.body
+    return took, json.loads(outcome.body)
+
+
+def measure_warm(folder: Path, rounds: int) -> None:
+    """Compare a warm invocation through a relay with the same through awslambdaric."""
     official = (str(PYTHON), "-m", "awslambdaric", "app.handler")
     functions = (function(folder, name="ours"), function(folder, name="official", command=official))
     durations: dict[str, list[float]] = {each.name: [] for each in functions}
     with lone_relay(functions) as relay:
-        for number in range(WARM_UPS + rounds * 20):
-            for name, took in durations.items():
-                once = relay.ask(name, {"order": 1})
+        for number in range(WARM_UPS + rounds * INVOCATIONS_PER_ROUND):
+            for name, measured in durations.items():
+                took = relay.ask(name, {"order": 1})
                 if number >= WARM_UPS:
-                    took.append(once)
-    ours, theirs = (statistics.median(took) for took in durations.values())
-    say(
-        "warm invocation, message in to message out",
-        f"{ours:.2f} ms",
-        f"{ours / theirs:.2f} x awslambdaric ({theirs:.2f} ms)",
-    )
+                    measured.append(took)
+    ours = statistics.median(durations["ours"])
+    theirs = statistics.median(durations["official"])
+    ratio = f"{ours / theirs:.2f} x awslambdaric ({theirs:.2f} ms)"
+    show("warm invocation, message in to message out", f"{ours:.2f} ms", ratio)
 
 
-def timed(pool: Pool) -> tuple[float, object]:
-    began = time.perf_counter()
-    outcome = pool.submit(invocation()).result().outcome
-    assert outcome.ok, outcome.body
-    return (time.perf_counter() - began) * 1000, json.loads(outcome.body)
-
-
-def edit(folder: Path, rounds: int) -> None:
-    sink, api = Recorder(), RuntimeApi()
-    code = "import boto3\nprint('imported {0}')\ndef handler(event, context): return {0}"
-    local = function(folder, code.format(-1))
+def measure_edit(folder: Path, rounds: int) -> None:
+    """Compare an invocation after an edit, with and without warming, with a warm one."""
+    sink = Recorder()
+    api = RuntimeApi()
+    local = function(folder, EDITED.format(-1))
     pool = Pool(local, api, sink)
     watcher = Watcher((local,), lambda _name, _paths: pool.mark_stale())
     watcher.start()
     watcher.wait_ready(60)
-    timed(pool)
-    calls, edited, ready, cold = [], [], [], []
+    invoke(pool)
+    warm, edited, ready, cold = [], [], [], []
     for number in range(rounds):
-        calls.append(timed(pool)[0])
+        took, _ = invoke(pool)
+        warm.append(took)
+
+        # Save a file. The watcher sees it, and the pool starts a worker ahead.
         began = time.perf_counter()
-        (folder / "app.py").write_text(code.format(number))
+        (folder / "app.py").write_text(EDITED.format(number))
         sink.wait_for(f"imported {number}", seconds=60)
-        ready.append((time.perf_counter() - began) * 1000)
-        time.sleep(max(0.0, THOUGHT_SECONDS - ready[-1] / 1000))
-        took, answer = timed(pool)
-        assert answer == number
+        ready_seconds = time.perf_counter() - began
+        ready.append(ready_seconds * 1000)
+        time.sleep(max(0.0, THINKING_SECONDS - ready_seconds))
+        took, result = invoke(pool)
+        assert result == number
         edited.append(took)
-        pool.mark_stale()  # a worker begins now: what an invocation without warming would wait for
-        cold.append(timed(pool)[0])
+
+        # A worker begins to start now. The invocation waits for it, as it would after every edit if
+        # no worker were started ahead.
+        pool.mark_stale()
+        took, _ = invoke(pool)
+        cold.append(took)
     watcher.close()
     pool.close()
     api.close()
-    call, after, without, seen = (statistics.median(took) for took in (calls, edited, cold, ready))
-    say(
+    warm_ms = statistics.median(warm)
+    show(
         "edit of a handler that imports boto3, added wait",
-        f"{after - call:.1f} ms",
-        f"over a warm call ({call:.1f} ms)",
+        f"{statistics.median(edited) - warm_ms:.1f} ms",
+        f"over a warm invocation ({warm_ms:.1f} ms)",
     )
-    say("  without warming", f"{without - call:.1f} ms", f"saved to warmed {seen:.0f} ms")
+    show(
+        "  without a worker that was started ahead",
+        f"{statistics.median(cold) - warm_ms:.1f} ms",
+        f"from saving to a new worker {statistics.median(ready):.0f} ms",
+    )
 
 
-def cold(folder: Path, rounds: int) -> None:
+def measure_cold(folder: Path, rounds: int) -> None:
+    """Compare a cold start with a Python that imports the handler and nothing else."""
     api = RuntimeApi()
     local = function(folder)
     bare, whole = [], []
     for number in range(rounds + 1):
         began = time.perf_counter()
         subprocess.run([PYTHON, "-c", "import app"], cwd=folder, check=True)
-        alone = (time.perf_counter() - began) * 1000
+        bare_ms = (time.perf_counter() - began) * 1000
         pool = Pool(local, api, lambda _: None)
-        took = timed(pool)[0]
+        took, _ = invoke(pool)
         pool.close()
-        if number:
-            bare.append(alone)
+        if number > 0:  # the first round reads files that are not in the system's cache yet
+            bare.append(bare_ms)
             whole.append(took)
     api.close()
-    mine, theirs = statistics.median(whole), statistics.median(bare)
-    say(
-        "cold start to the first answer, added",
-        f"{mine - theirs:.0f} ms",
-        f'over python -c "import handler" ({theirs:.0f} ms)',
-    )
+    ours = statistics.median(whole)
+    alone = statistics.median(bare)
+    beside = f'over python -c "import handler" ({alone:.0f} ms)'
+    show("cold start to the first result, added", f"{ours - alone:.0f} ms", beside)
 
 
 def burn(_: int) -> None:
+    """Use as much CPU as one invocation of `BURN`."""
     end = time.process_time() + BURN_SECONDS
     while time.process_time() < end:
         pass
 
 
-def at_once(folder: Path, rounds: int) -> None:
+def burn_bare(processes: multiprocessing.pool.Pool) -> float:
+    """Return the seconds that bare processes take for `AT_ONCE` times the work."""
+    began = time.perf_counter()
+    processes.map(burn, range(AT_ONCE), chunksize=1)
+    return time.perf_counter() - began
+
+
+def invoke_at_once(pool: Pool) -> float:
+    """Return the seconds that `AT_ONCE` invocations take that are handed in at the same time."""
+    began = time.perf_counter()
+    futures = [pool.submit(invocation(seconds=300)) for _ in range(AT_ONCE)]
+    for future in futures:
+        assert future.result().outcome.ok
+    return time.perf_counter() - began
+
+
+def measure_at_once(folder: Path, rounds: int) -> None:
+    """Compare many invocations at once with bare processes, and with what the cores can do."""
     cores = os.cpu_count() or 1
     api = RuntimeApi()
-    pools: dict[str, Pool] = {}
-    for name, code in (
-        ("burns", BURN),
-        ("sleeps", f"import time\ndef handler(event, context): time.sleep({BURN_SECONDS})"),
-    ):
-        pools[name] = Pool(function(folder / name, code, max_workers=AT_ONCE), api, lambda _: None)
-
-    def together(pool: Pool) -> float:
-        began = time.perf_counter()
-        for future in [pool.submit(invocation(seconds=300)) for _ in range(AT_ONCE)]:
-            assert future.result().outcome.ok
-        return time.perf_counter() - began
-
-    def bare(processes: Callable[..., object]) -> float:
-        began = time.perf_counter()
-        processes(burn, range(AT_ONCE), chunksize=1)
-        return time.perf_counter() - began
-
+    burning = Pool(function(folder / "burns", BURN, max_workers=AT_ONCE), api, lambda _: None)
+    sleeping = Pool(function(folder / "sleeps", SLEEP, max_workers=AT_ONCE), api, lambda _: None)
+    bare, burned, slept = [], [], []
     with multiprocessing.get_context("spawn").Pool(cores) as processes:
-        bare(processes.map)
-        together(pools["burns"])
-        both = [(bare(processes.map), together(pools["burns"])) for _ in range(rounds)]
-    together(pools["sleeps"])
-    slept = statistics.median(together(pools["sleeps"]) for _ in range(rounds))
-    for pool in pools.values():
+        burn_bare(processes)  # warm up
+        invoke_at_once(burning)
+        for _ in range(rounds):
+            bare.append(burn_bare(processes))
+            burned.append(invoke_at_once(burning))
+    invoke_at_once(sleeping)
+    for _ in range(rounds):
+        slept.append(invoke_at_once(sleeping))
+    for pool in (burning, sleeping):
         pool.close()
     api.close()
-    ideal, ours = (statistics.median(column) for column in zip(*both, strict=True))
-    what = f"{AT_ONCE} at once, {BURN_SECONDS * 1000:.0f} ms of CPU each"
+    rate = AT_ONCE / statistics.median(burned)
+    bare_rate = AT_ONCE / statistics.median(bare)
     possible = cores / BURN_SECONDS
-    beside = f"{AT_ONCE / ours / possible:.0%} of what {cores} cores can ({possible:.0f}/s)"
-    say(
-        what,
-        f"{AT_ONCE / ours:.0f}/s",
-        f"{beside}; {cores} bare processes: {AT_ONCE / ideal:.0f}/s",
+    show(
+        f"{AT_ONCE} at once, {BURN_SECONDS * 1000:.0f} ms of CPU each",
+        f"{rate:.0f}/s",
+        f"{rate / possible:.0%} of what {cores} cores can do ({possible:.0f}/s); "
+        f"{cores} bare processes: {bare_rate:.0f}/s",
     )
-    say("  of handlers that sleep as long", f"{slept * 1000:.0f} ms", f"for all {AT_ONCE}")
+    show(
+        "  of handlers that sleep as long",
+        f"{statistics.median(slept) * 1000:.0f} ms",
+        f"for all {AT_ONCE}",
+    )
 
 
-def idle(folder: Path, seconds: float) -> None:
-    functions = tuple(
-        function(folder / f"f{number}", name=f"f{number}") for number in range(FUNCTIONS)
-    )
+def write_files(folder: Path) -> None:
+    """Write `FILES` small files, in the same number of packages for every function."""
     for number in range(FILES):
-        file = (
-            folder / f"f{number % FUNCTIONS}" / f"pkg{number % 1000 // FUNCTIONS}" / f"m{number}.py"
-        )
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("x = 1\n")
-    with lone_relay(functions) as relay:
+        code_folder = folder / f"f{number % FUNCTIONS}"
+        package = code_folder / f"pkg{number // FUNCTIONS % PACKAGES_PER_FUNCTION}"
+        package.mkdir(exist_ok=True)
+        (package / f"m{number}.py").write_text("x = 1\n")
+
+
+def measure_idle(folder: Path, seconds: float) -> None:
+    """Measure a relay that has nothing to do but watch many files."""
+    functions = []
+    for number in range(FUNCTIONS):
+        functions.append(function(folder / f"f{number}", name=f"f{number}"))
+    write_files(folder)
+    with lone_relay(tuple(functions)) as relay:
         time.sleep(SETTLE_SECONDS)
-        before = relay.takes()
+        before = relay.usage()
         time.sleep(seconds)
-        after = relay.takes()
-    what = f"relay at rest, {FUNCTIONS} functions in {FILES:,} files"
+        after = relay.usage()
     share = (after.cpu_seconds - before.cpu_seconds) / seconds
-    say(what, f"{after.megabytes:.0f} MB", f"{share:.2%} of a core")
+    show(
+        f"relay at rest, {FUNCTIONS} functions in {FILES:,} files",
+        f"{after.megabytes:.0f} MB",
+        f"{share:.2%} of a core",
+    )
 
 
 def main() -> None:
@@ -215,16 +255,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=20, help="of every measurement")
-    parser.add_argument("--idle", type=float, default=20, help="seconds of rest that are looked at")
+    parser.add_argument("--idle", type=float, default=20, help="seconds of rest to measure")
     options = parser.parse_args()
-    print(f"Local execution, on {os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    show_title("Local execution")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        warm(folder / "warm", options.rounds)
-        edit(folder / "edit", options.rounds)
-        cold(folder / "cold", options.rounds)
-        at_once(folder / "at-once", max(3, options.rounds // 5))
-        idle(folder / "idle", options.idle)
+        measure_warm(folder / "warm", options.rounds)
+        measure_edit(folder / "edit", options.rounds)
+        measure_cold(folder / "cold", options.rounds)
+        measure_at_once(folder / "at-once", max(3, options.rounds // 5))
+        measure_idle(folder / "idle", options.idle)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the sandbox costs: its start, a warm request, 300 clients at once for a minute, a burst of messages.
+"""Measure the sandbox: its start, a warm request, 300 clients at once, a burst of messages.
 
-Every figure stands beside one that was measured in the same run: a bare server with the same
-handler, a bare moto, direct invocations of the same batches. Nothing is asserted of times; what is
-lost or wrong is counted.
-Run: python bench/bench_sandbox.py [--seconds 60] [--connections 200] [--invocations 100] [--only
-    warm,load]
+Every figure stands beside another one that is measured in the same run: a bare server with the same
+handler, the import of moto, direct invocations with the same batches. Nothing is asserted about
+times. Messages that are lost or wrong are counted.
+Run: python bench/bench_sandbox.py [--seconds 60] [--connections 200] [--invocations 100]
+    [--only warm,load]
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -21,30 +20,32 @@ import tempfile
 import threading
 import time
 import uuid
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from common import TIMEOUT_SECONDS, Deployer, milliseconds, say
+from common import ALLOW_EVERYTHING, show, show_title, summarize
 from websockets.asyncio.client import ClientConnection, connect
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
+from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.machine.processes import descendants
 
 HANDLER = """
 def handler(event, context):
     return {"statusCode": 200, "headers": {"content-type": "text/plain"}, "body": event["rawPath"]}
 """
-# The same handler in the server's own process: what a request costs without any Lambda.
+# The same handler in the process of a bare server: a request without any Lambda.
 BARE = f"""
 import asyncio, socket, sys, uvicorn
 {HANDLER}
@@ -53,7 +54,8 @@ async def app(scope, receive, send):
         pass
     answer = handler({{"rawPath": scope["path"]}}, None)
     headers = [(name.encode(), value.encode()) for name, value in answer["headers"].items()]
-    await send({{"type": "http.response.start", "status": answer["statusCode"], "headers": headers}})
+    status = answer["statusCode"]
+    await send({{"type": "http.response.start", "status": status, "headers": headers}})
     await send({{"type": "http.response.body", "body": answer["body"].encode()}})
 listener = socket.create_server(("127.0.0.1", 0))
 listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -61,26 +63,35 @@ print(listener.getsockname()[1], flush=True)
 server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="error", access_log=False))
 asyncio.run(server.serve([listener]))
 """
-# Answers by its route's response, or by @connections, signed without an SDK: it is the sandbox that
-# is measured.
+# Answers by its route's response, or by the @connections API. It signs the request without an SDK,
+# whose time would be measured too.
 ECHO = """
 import datetime, hashlib, hmac, http.client, json, os, urllib.parse
 def post(connection, body, api, stage):
     at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     host = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
-    path = f"/_sandbox/management/{api}/{stage}/@connections/" + urllib.parse.quote(connection, safe="")
+    quoted = urllib.parse.quote(connection, safe="")
+    path = f"/_sandbox/management/{api}/{stage}/@connections/{quoted}"
     token, region = os.environ["AWS_SESSION_TOKEN"], os.environ["AWS_REGION"]
-    canonical = "\\n".join(["POST", urllib.parse.quote(path, safe="/-_.~"), "", f"host:{host}", f"x-amz-date:{at}",
-        f"x-amz-security-token:{token}", "", "host;x-amz-date;x-amz-security-token", hashlib.sha256(body).hexdigest()])
+    signed = "host;x-amz-date;x-amz-security-token"
+    canonical = "\\n".join([
+        "POST", urllib.parse.quote(path, safe="/-_.~"), "",
+        f"host:{host}", f"x-amz-date:{at}", f"x-amz-security-token:{token}", "",
+        signed, hashlib.sha256(body).hexdigest(),
+    ])
     scope = f"{at[:8]}/{region}/execute-api/aws4_request"
     key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
-    text = "\\n".join(["AWS4-HMAC-SHA256", at, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    text = "\\n".join(["AWS4-HMAC-SHA256", at, scope, digest])
     for part in [*scope.split("/"), text]:
         key = hmac.digest(key, part.encode(), "sha256")
     sent = http.client.HTTPConnection(host)
-    sent.request("POST", path, body, {"host": host, "x-amz-date": at, "x-amz-security-token": token, "authorization":
-        f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, "
-        f"SignedHeaders=host;x-amz-date;x-amz-security-token, Signature={key.hex()}"})
+    sent.request("POST", path, body, {
+        "host": host, "x-amz-date": at, "x-amz-security-token": token,
+        "authorization":
+            f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, "
+            f"SignedHeaders={signed}, Signature={key.hex()}",
+    })
     status = sent.getresponse().status
     sent.close()
     if status != 200:
@@ -92,8 +103,13 @@ def handler(event, context):
         post(context["connectionId"], event["body"].encode(), context["apiId"], context["stage"])
     return {"statusCode": 200, "body": event.get("body", "") if route == "reply" else ""}
 """
-WAIT = "import time\ndef handler(event, context):\n    time.sleep(event['seconds'])\n    return event\n"
-# Tells the benchmark which messages it has got.
+WAIT = """
+import time
+def handler(event, context):
+    time.sleep(event['seconds'])
+    return event
+"""
+# Reports the messages that it gets to the benchmark.
 BATCH = """
 import os, urllib.request
 def handler(event, context):
@@ -101,61 +117,74 @@ def handler(event, context):
     urllib.request.urlopen(os.environ["COLLECTOR"], ids.encode()).close()
 """
 ROUNDS = 5
-PATIENCE = 120  # seconds; what has not come by then is lost
+STARTS = 3
+WARM_UPS = 20
+BATCH_SIZE = 10
+BATCHES_AT_ONCE = 5
+FUNCTION_TIMEOUT_SECONDS = 240
+# A message that has not come by then is lost.
+PATIENCE_SECONDS = 120
 
 
-def processes() -> dict[int, tuple[int, float]]:
-    """All processes of this machine: parent and resident megabytes."""
-    listed = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,rss="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = (line.split() for line in listed.splitlines())
-    return {int(pid): (int(parent), int(rss) / 1024) for pid, parent, rss in rows}
+def memory_mb(pid: int) -> float:
+    """Return the resident memory of a process."""
+    command = ["ps", "-o", "rss=", "-p", str(pid)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return int(listed.stdout) / 1024
 
 
-def descendants(pid: int, every: dict[int, tuple[int, float]]) -> int:
-    """How many processes have come from this one."""
-    children: dict[int, list[int]] = defaultdict(list)
-    for child, (parent, _) in every.items():
-        children[parent].append(child)
-    below = list(children[pid])
-    for child in below:  # grows meanwhile
-        below += children[child]
-    return len(below)
+def deploy(aws: Aws, name: str, source: str, **variables: str) -> str:
+    """Deploy a function that may do everything. Return its ARN."""
+    return aws.function(
+        source,
+        name=name,
+        statements=[ALLOW_EVERYTHING],
+        timeout=FUNCTION_TIMEOUT_SECONDS,
+        environment=variables,
+    )
 
 
-def start(folder: Path) -> SandboxProcess:
-    """Three starts, and the last one's sandbox."""
-    print("Start")
+def import_moto() -> tuple[float, float]:
+    """Return the seconds and the megabytes of a Python that imports moto's server."""
     began = time.perf_counter()
+    command = [sys.executable, "-c", "import moto.server; print(flush=True); input()"]
     with subprocess.Popen(
-        [sys.executable, "-c", "import moto.server; print(flush=True); input()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as bare:  # fmt: skip
-        assert bare.stdout is not None
-        bare.stdout.readline()
-        bare_seconds = time.perf_counter() - began
-        bare_megabytes = processes()[bare.pid][1]
-        bare.kill()
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        seconds = time.perf_counter() - began
+        megabytes = memory_mb(process.pid)
+        process.kill()
+    return seconds, megabytes
+
+
+def measure_start(folder: Path) -> SandboxProcess:
+    """Start a sandbox several times. Return the last one, which runs."""
+    print("Start")
+    bare_seconds, bare_megabytes = import_moto()
     seconds = []
-    for number in range(3):
+    running: SandboxProcess | None = None
+    for number in range(STARTS):
+        if running is not None:
+            running.stop()
         began = time.perf_counter()
         running = SandboxProcess.start(folder / f"{number}.json", log_path=folder / "sandbox.log")
         seconds.append(time.perf_counter() - began)
-        if number < 2:  # noqa: PLR2004 - the last one stays
-            running.stop()
-    ready, idle = statistics.median(seconds), processes()[running.info.pid][1]
+    assert running is not None
+    ready = statistics.median(seconds)
     beside = f"{ready / bare_seconds:.1f} x importing moto.server ({bare_seconds:.2f} s)"
-    say("ready after (median of 3)", f"{ready:.2f} s", beside)
-    say("memory, idle", f"{idle:.0f} MB", f"{idle / bare_megabytes:.1f} x importing moto.server")
+    show(f"ready after (median of {STARTS})", f"{ready:.2f} s", beside)
+    idle = memory_mb(running.info.pid)
+    show("memory, idle", f"{idle:.0f} MB", f"{idle / bare_megabytes:.1f} x importing moto.server")
     return running
 
 
 @contextmanager
 def bare_server() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-c", BARE], stdout=subprocess.PIPE, text=True
-    ) as server:
+    """Run `BARE`. Yield the URL of its handler."""
+    command = [sys.executable, "-c", BARE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
             yield f"http://127.0.0.1:{server.stdout.readline().strip()}/hello"
@@ -163,123 +192,141 @@ def bare_server() -> Iterator[str]:
             server.kill()
 
 
-def warm(deploy: Deployer, count: int) -> None:
-    """A request to a Python function that has run before, against the same handler in a bare server."""
+def measure_warm(aws: Aws, count: int) -> None:
+    """Compare a request to a warm function with the same handler in a bare server."""
     print(f"A warm request, {count} one after the other")
-    arn = deploy.function("warm", HANDLER)
-    api = deploy.api("HTTP", arn, "GET /hello")
-    url = deploy.info.http_url.format(api=api, stage="live") + "/hello"
-    durations: dict[str, list[float]] = {"api": [], "bare": [], "invoke": []}
-    invoke = deploy.client("lambda")
+    arn = deploy(aws, "warm", HANDLER)
+    api = aws.http_api(arn, "GET /hello", stage="live")
+    url = aws.info.http_url.format(api=api, stage="live") + "/hello"
     event = json.dumps({"rawPath": "/live/hello"})
+
+    def get(client: httpx.Client, address: str) -> float:
+        began = time.perf_counter()
+        answer = client.get(address)
+        assert answer.status_code == HTTPStatus.OK, answer.text
+        return time.perf_counter() - began
+
+    def invoke() -> float:
+        began = time.perf_counter()
+        answer = aws.lambda_.invoke(FunctionName=arn, Payload=event)["Payload"].read()
+        assert json.loads(answer)["body"] == "/live/hello"
+        return time.perf_counter() - began
+
+    by_api: list[float] = []
+    by_bare: list[float] = []
+    by_invoke: list[float] = []
     with bare_server() as bare, httpx.Client(timeout=60) as client:
-        for timed in (False, *(True,) * ROUNDS):  # in turns: a busy machine is busy for all of them
-            for kind, taken in durations.items():
-                for _ in range(count // ROUNDS if timed else 20):
-                    began = time.perf_counter()
-                    if kind == "invoke":
-                        answer = invoke.invoke(FunctionName=arn, Payload=event)["Payload"].read()
-                        assert json.loads(answer)["body"] == "/live/hello"
-                    else:
-                        answer = client.get(url if kind == "api" else bare)
-                        assert answer.status_code == 200, answer.text  # noqa: PLR2004 - OK
-                    if timed:
-                        taken.append(time.perf_counter() - began)
-    (api_ms, api_late), (bare_ms, bare_late) = (
-        milliseconds(durations["api"]),
-        milliseconds(durations["bare"]),
-    )
-    invoke_ms, invoke_late = milliseconds(durations["invoke"])
-    beside = f"{api_ms / bare_ms:.1f} x the handler in a bare server ({bare_ms:.2f} ms)"
-    say("through an HTTP API, median", f"{api_ms:.2f} ms", beside)
-    say(
-        "95th percentile",
-        f"{api_late:.2f} ms",
-        f"{api_late / bare_late:.1f} x ({bare_late:.2f} ms)",
-    )
-    say(
-        "through Invoke by boto3, median",
-        f"{invoke_ms:.2f} ms",
-        f"95th percentile {invoke_late:.2f} ms",
-    )
+        for _ in range(WARM_UPS):
+            get(client, url)
+            get(client, bare)
+            invoke()
+        # In turns: when the machine is busy, it is busy for all of them.
+        for _ in range(ROUNDS):
+            by_api += [get(client, url) for _ in range(count // ROUNDS)]
+            by_bare += [get(client, bare) for _ in range(count // ROUNDS)]
+            by_invoke += [invoke() for _ in range(count // ROUNDS)]
+    ours = summarize(by_api)
+    alone = summarize(by_bare)
+    ratio = ours.median_ms / alone.median_ms
+    beside = f"{ratio:.1f} x the handler in a bare server ({alone.median_ms:.2f} ms)"
+    show("through an HTTP API, median", f"{ours.median_ms:.2f} ms", beside)
+    beside = f"{ours.late_ms / alone.late_ms:.1f} x ({alone.late_ms:.2f} ms)"
+    show("95th percentile", f"{ours.late_ms:.2f} ms", beside)
+    direct = summarize(by_invoke)
+    beside = f"95th percentile {direct.late_ms:.2f} ms"
+    show("through Invoke by boto3, median", f"{direct.median_ms:.2f} ms", beside)
 
 
 @dataclass
-class Count:
-    """What became of what was sent."""
+class Tally:
+    """Counts of sent messages and of their answers, by kind, and the seconds that answers took."""
 
     sent: Counter[str] = field(default_factory=Counter)
     answered: Counter[str] = field(default_factory=Counter)
     wrong: Counter[str] = field(default_factory=Counter)
     durations: list[float] = field(default_factory=list)
 
-    def say(self, kind: str) -> None:
-        lost = self.sent[kind] - self.answered[kind] - self.wrong[kind]
-        say(
-            f"{kind}: sent, answered",
-            f"{self.sent[kind]}",
-            f"{self.answered[kind]}, lost {lost}, wrong {self.wrong[kind]}",
-        )
+    def add_answer(self, kind: str, *, right: bool) -> None:
+        if right:
+            self.answered[kind] += 1
+        else:
+            self.wrong[kind] += 1
+
+    def show(self, kind: str) -> None:
+        sent, answered, wrong = self.sent[kind], self.answered[kind], self.wrong[kind]
+        beside = f"{answered}, lost {sent - answered - wrong}, wrong {wrong}"
+        show(f"{kind}: sent, answered", f"{sent}", beside)
 
 
-async def chat(url: str, number: int, count: Count, ends: float) -> None:
-    """One connection that says something every two seconds and waits for its echo."""
-    kind = "post" if number % 2 else "reply"
-    name = {"post": "messages, by @connections", "reply": "messages, by route response"}[kind]
+async def chat(url: str, number: int, tally: Tally, ends: float) -> None:
+    """Send a message every two seconds on one connection, and wait for its echo each time."""
+    route, kind = "reply", "messages, by route response"
+    if number % 2:
+        route, kind = "post", "messages, by @connections"
     await asyncio.sleep(random.random() * 2)  # noqa: S311 - spreads them
     async with connect(url, proxy=None, open_timeout=60) as socket:
         while time.monotonic() < ends:
-            text = json.dumps({"action": kind, "id": uuid.uuid4().hex, "padding": "x" * 200})
-            count.sent[name] += 1
-            await _exchange(socket, text, name, count)
+            text = json.dumps({"action": route, "id": uuid.uuid4().hex, "padding": "x" * 200})
+            tally.sent[kind] += 1
+            await _exchange(socket, text, kind, tally)
             await asyncio.sleep(1 + random.random() * 2)  # noqa: S311 - spreads them
 
 
-async def _exchange(socket: ClientConnection, text: str, name: str, count: Count) -> None:
+async def _exchange(socket: ClientConnection, text: str, kind: str, tally: Tally) -> None:
     began = time.perf_counter()
     await socket.send(text)
     try:
         answer = await asyncio.wait_for(socket.recv(), 60)
     except TimeoutError:
         return
-    (count.answered if answer == text else count.wrong)[name] += 1
-    count.durations.append(time.perf_counter() - began)
+    tally.add_answer(kind, right=answer == text)
+    tally.durations.append(time.perf_counter() - began)
 
 
-async def invoke(client: httpx.AsyncClient, info: SandboxInfo, count: Count, ends: float) -> None:
-    """One caller that invokes a function that takes a second, again and again."""
-    signer = SigV4Auth(
-        Credentials(info.access_key_id, info.secret_access_key), "lambda", info.region
-    )
+async def invoke_again(
+    client: httpx.AsyncClient, info: SandboxInfo, tally: Tally, ends: float
+) -> None:
+    """Invoke a function that takes a second, again and again."""
+    keys = Credentials(info.access_key_id, info.secret_access_key)
+    signer = SigV4Auth(keys, "lambda", info.region)
     url = f"{info.endpoint}/2015-03-31/functions/wait/invocations"
     while time.monotonic() < ends:
         payload = json.dumps({"seconds": 1.0, "id": uuid.uuid4().hex})
         request = AWSRequest("POST", url, data=payload)
         signer.add_auth(request)
-        count.sent["invocations"] += 1
+        tally.sent["invocations"] += 1
         answer = await client.post(url, content=payload, headers=dict(request.headers.items()))
-        if answer.status_code == 200:  # noqa: PLR2004 - OK
-            right = answer.json() == json.loads(payload)
-            (count.answered if right else count.wrong)["invocations"] += 1
+        if answer.status_code == HTTPStatus.OK:
+            tally.add_answer("invocations", right=answer.json() == json.loads(payload))
 
 
-async def watch(pid: int, samples: list[tuple[float, int]], ends: float) -> None:
+@dataclass(frozen=True)
+class Sample:
+    """The sandbox at one moment: its memory, and the number of processes that it has started."""
+
+    megabytes: float
+    processes: int
+
+
+async def watch(pid: int, samples: list[Sample], ends: float) -> None:
+    """Take a sample every second."""
     while time.monotonic() < ends:
-        every = await asyncio.to_thread(processes)
-        samples.append((every[pid][1], descendants(pid, every)))
+        megabytes = await asyncio.to_thread(memory_mb, pid)
+        below = await asyncio.to_thread(descendants, pid)
+        samples.append(Sample(megabytes, len(below)))
         await asyncio.sleep(1)
 
 
-async def load(deploy: Deployer, connections: int, invocations: int, seconds: float) -> None:
-    """Everybody at once: nothing is lost, nobody gets another's answer, memory stays."""
-    print(
-        f"{connections} WebSocket connections and {invocations} invocations at once, for {seconds:.0f} s"
-    )
-    info = deploy.info
-    api = deploy.api("WEBSOCKET", deploy.function("echo", ECHO), "reply", "post", replies=True)
-    deploy.function("wait", WAIT)
+async def measure_load(aws: Aws, connections: int, invocations: int, seconds: float) -> None:
+    """Use the sandbox with many clients: nothing is lost, no answer is wrong, memory stays flat."""
+    clients = f"{connections} WebSocket connections and {invocations} invocations"
+    print(f"{clients} at once, for {seconds:.0f} s")
+    info = aws.info
+    api = aws.websocket_api(deploy(aws, "echo", ECHO), "reply", "post", replies=True)
+    deploy(aws, "wait", WAIT)
     url = info.websocket_url.format(api=api, stage="live")
-    count, samples = Count(), list[tuple[float, int]]()
+    tally = Tally()
+    samples: list[Sample] = []
     ends = time.monotonic() + seconds
     limits = httpx.Limits(max_connections=None)
     async with (
@@ -287,31 +334,33 @@ async def load(deploy: Deployer, connections: int, invocations: int, seconds: fl
         asyncio.TaskGroup() as group,
     ):
         for number in range(connections):
-            group.create_task(chat(url, number, count, ends))
+            group.create_task(chat(url, number, tally, ends))
         for _ in range(invocations):
-            group.create_task(invoke(client, info, count, ends))
+            group.create_task(invoke_again(client, info, tally, ends))
         group.create_task(watch(info.pid, samples, ends))
-    for kind in sorted(count.sent):
-        count.say(kind)
-    median, late = milliseconds(count.durations)
-    say("a message's echo, median", f"{median:.0f} ms", f"95th percentile {late:.0f} ms")
+    for kind in sorted(tally.sent):
+        tally.show(kind)
+    echo = summarize(tally.durations)
+    beside = f"95th percentile {echo.late_ms:.0f} ms"
+    show("a message's echo, median", f"{echo.median_ms:.0f} ms", beside)
+    show_samples(samples)
+
+
+def show_samples(samples: list[Sample]) -> None:
+    # The first samples are left out: processes still start then.
     third = max(len(samples) // 3, 1)
-    first, last = (
-        statistics.mean(m for m, _ in part)
-        for part in (samples[third // 2 : third], samples[-third:])
-    )
-    say(
-        "memory, end of first third",
-        f"{first:.0f} MB",
-        f"last third {last:.0f} MB, {last / first:.2f} x",
-    )
-    say("function processes, at most", f"{max(number for _, number in samples)}")
+    early = statistics.mean(sample.megabytes for sample in samples[third // 2 : third])
+    late = statistics.mean(sample.megabytes for sample in samples[-third:])
+    beside = f"last third {late:.0f} MB, {late / early:.2f} x"
+    show("memory, end of first third", f"{early:.0f} MB", beside)
+    show("function processes, at most", f"{max(sample.processes for sample in samples)}")
 
 
 @contextmanager
 def collector() -> Iterator[tuple[str, Counter[str]]]:
-    """An address that takes lines, and how often each has come."""
+    """Run a server that takes lines. Yield its URL, and how often each line has come."""
     seen: Counter[str] = Counter()
+    # Guards `seen` while it is updated.
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -319,7 +368,7 @@ def collector() -> Iterator[tuple[str, Counter[str]]]:
             lines = self.rfile.read(int(self.headers["content-length"])).decode().splitlines()
             with lock:
                 seen.update(lines)
-            self.send_response(204)
+            self.send_response(HTTPStatus.NO_CONTENT)
             self.end_headers()
 
         def log_message(self, *args: object) -> None:
@@ -333,56 +382,75 @@ def collector() -> Iterator[tuple[str, Counter[str]]]:
         server.shutdown()
 
 
-def _is_empty(sqs: Any, queue: str) -> bool:  # noqa: ANN401 - a client
-    numbers = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    left = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=numbers)["Attributes"]
-    return not any(int(number) for number in left.values())
+def is_empty(aws: Aws, queue: str) -> bool:
+    """Whether a queue has no message, also none that somebody has received and not deleted."""
+    found = aws.sqs.get_queue_attributes(
+        QueueUrl=queue,
+        AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+    )
+    return not any(int(number) for number in found["Attributes"].values())
 
 
-def burst(deploy: Deployer, messages: int) -> None:
-    """Messages that are there already when a function begins to read them, five batches of ten at a time."""
-    print(f"A burst of {messages} SQS messages, in batches of 10")
-    sqs, functions = deploy.client("sqs"), deploy.client("lambda")
+def invoke_batches(aws: Aws, arn: str, batches: list[list[str]]) -> float:
+    """Invoke the function with each batch, several at a time. Return the seconds that it takes."""
+
+    def invoke(batch: list[str]) -> None:
+        payload = json.dumps({"Records": [{"body": text} for text in batch]})
+        answer = aws.lambda_.invoke(FunctionName=arn, Payload=payload)
+        assert "FunctionError" not in answer
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(BATCHES_AT_ONCE) as threads:
+        list(threads.map(invoke, batches))
+    return time.perf_counter() - began
+
+
+def send_batches(aws: Aws, queue: str, batches: list[list[str]]) -> None:
+    for batch in batches:
+        entries = aws.sqs.send_message_batch(
+            QueueUrl=queue,
+            Entries=[{"Id": text, "MessageBody": text} for text in batch],
+        )
+        assert not entries.get("Failed")
+
+
+def measure_burst(aws: Aws, messages: int) -> None:
+    """Compare messages that are in a queue before a function reads it with direct invocations."""
+    print(f"A burst of {messages} SQS messages, in batches of {BATCH_SIZE}")
+    batches: list[list[str]] = []
+    for number in range(messages // BATCH_SIZE):
+        batches.append([f"{number}-{index}" for index in range(BATCH_SIZE)])
+    sent = {text for batch in batches for text in batch}
     with collector() as (address, seen):
-        arn = deploy.function("batch", BATCH, COLLECTOR=address)
-        queue = sqs.create_queue(
-            QueueName="burst", Attributes={"VisibilityTimeout": str(TIMEOUT_SECONDS)}
+        arn = deploy(aws, "batch", BATCH, COLLECTOR=address)
+        queue = aws.sqs.create_queue(
+            QueueName="burst",
+            # AWS demands that it is at least the function's timeout.
+            Attributes={"VisibilityTimeout": str(FUNCTION_TIMEOUT_SECONDS)},
         )["QueueUrl"]
-        batches = [[f"{number}-{index}" for index in range(10)] for number in range(messages // 10)]
-        sent = {text for batch in batches for text in batch}
-        for batch in batches:
-            entries = [{"Id": text, "MessageBody": text} for text in batch]
-            assert not sqs.send_message_batch(QueueUrl=queue, Entries=entries).get("Failed")
-
-        def direct(batch: list[str]) -> None:
-            payload = json.dumps({"Records": [{"body": text} for text in batch]})
-            assert "FunctionError" not in functions.invoke(FunctionName=arn, Payload=payload)
-
-        with ThreadPoolExecutor(5) as threads:
-            list(threads.map(direct, batches[:10]))  # warm
-            began = time.perf_counter()
-            list(threads.map(direct, batches))
-            direct_seconds = time.perf_counter() - began
+        send_batches(aws, queue, batches)
+        invoke_batches(aws, arn, batches[: 2 * BATCHES_AT_ONCE])  # warm up
+        direct_seconds = invoke_batches(aws, arn, batches)
         seen.clear()
-        source = f"arn:aws:sqs:{deploy.info.region}:{deploy.info.account_id}:burst"
+
+        source = f"arn:aws:sqs:{aws.info.region}:{aws.info.account_id}:burst"
         began = time.perf_counter()
-        functions.create_event_source_mapping(EventSourceArn=source, FunctionName=arn, BatchSize=10)
-        ends = began + PATIENCE
+        aws.lambda_.create_event_source_mapping(
+            EventSourceArn=source, FunctionName=arn, BatchSize=BATCH_SIZE
+        )
+        ends = began + PATIENCE_SECONDS
         while len(seen) < len(sent) and time.perf_counter() < ends:
             time.sleep(0.01)
         drained = time.perf_counter() - began
-        while (
-            not _is_empty(sqs, queue) and time.perf_counter() < ends
-        ):  # what is deleted cannot come again
+        # A message that is deleted cannot come again.
+        while not is_empty(aws, queue) and time.perf_counter() < ends:
             time.sleep(0.1)
     twice = sum(times - 1 for times in seen.values())
-    beside = f"{drained / direct_seconds:.1f} x the same batches by Invoke, 5 at a time ({direct_seconds:.2f} s)"
-    say("drained in", f"{drained:.2f} s", beside)
-    say(
-        "messages a second",
-        f"{messages / drained:.0f}",
-        f"lost {len(sent - set(seen))}, handled twice {twice}",
-    )
+    ratio = f"{drained / direct_seconds:.1f} x the same batches by Invoke"
+    beside = f"{ratio}, {BATCHES_AT_ONCE} at a time ({direct_seconds:.2f} s)"
+    show("drained in", f"{drained:.2f} s", beside)
+    beside = f"lost {len(sent - set(seen))}, handled twice {twice}"
+    show("messages a second", f"{messages / drained:.0f}", beside)
 
 
 def main() -> None:
@@ -397,17 +465,18 @@ def main() -> None:
     parser.add_argument("--only", default="warm,load,burst", help="which parts, by name")
     options = parser.parse_args()
     chosen = set(options.only.split(","))
-    print(f"The sandbox, on {os.cpu_count()} processors, Python {sys.version.split()[0]}")
+    show_title("The sandbox")
     with tempfile.TemporaryDirectory() as folder:
-        running = start(Path(folder))
+        running = measure_start(Path(folder))
         try:
-            deploy = Deployer(running.info)
+            aws = Aws(running.info, checked=False)
             if "warm" in chosen:
-                warm(deploy, options.warm)
+                measure_warm(aws, options.warm)
             if "burst" in chosen:
-                burst(deploy, options.messages)
+                measure_burst(aws, options.messages)
             if "load" in chosen:
-                asyncio.run(load(deploy, options.connections, options.invocations, options.seconds))
+                load = measure_load(aws, options.connections, options.invocations, options.seconds)
+                asyncio.run(load)
         finally:
             running.stop()
 

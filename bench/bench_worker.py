@@ -1,11 +1,13 @@
-"""How much a warm invocation costs beyond the handler, by terralive's bootstrap and by awslambdaric.
+"""Compare terralive's Python bootstrap with awslambdaric: a warm invocation, and a cold start.
 
-Both run the same handler, that returns its event, behind the same pool on the same machine in the
-same minute; what counts is the ratio. Run: python bench/bench_worker.py [invocations]
+Both run the same handler, which returns its event, behind the same pool, in turns on the same
+machine. The figure that counts is the ratio. Nothing is asserted about times.
+Run: python bench/bench_worker.py [--invocations 200]
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -13,76 +15,87 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from common import show, show_title
+
 from terralive_relay.pool.pool import Pool
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
+from terralive_testing.drivers.workers import local_function
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 ROUNDS = 5
+HANDLER = "def handler(event, context):\n    return event\n"
+EVENTS = {"2 B": b"{}", "1 MB": b'"' + b"x" * 1_000_000 + b'"'}
 
 
-def invocation(number: int, event: bytes) -> Invocation:
-    return Invocation(
-        f"request-{number}", "echo", "arn", Deadline.after(60, now=time.monotonic()), event
-    )
+def invoke_ms(pool: Pool, event: bytes) -> float:
+    """Return the duration of one invocation, from handing it to the pool to its result."""
+    deadline = Deadline.after(60, now=time.monotonic())
+    invocation = Invocation("request", "echo", "arn", deadline, event)
+    began = time.perf_counter()
+    result = pool.submit(invocation).result()
+    took = time.perf_counter() - began
+    assert result.outcome.ok, result.outcome.body
+    return took * 1000
 
 
 def warm_ms(pool: Pool, count: int, event: bytes) -> float:
-    """The median duration of an invocation, from handing it in to having its result."""
-    durations = []
-    for number in range(count):
-        began = time.perf_counter()
-        assert pool.submit(invocation(number, event)).result().outcome.ok
-        durations.append((time.perf_counter() - began) * 1000)
-    return statistics.median(durations)
+    """Return the median duration of so many invocations."""
+    return statistics.median(invoke_ms(pool, event) for _ in range(count))
 
 
 def cold_ms(function: LocalFunction, api: RuntimeApi, command: Sequence[str] | None) -> float:
+    """Return the duration of the first invocation of a new pool, which starts a worker."""
     pool = Pool(function, api, lambda _: None, command=command)
-    began = time.perf_counter()
-    assert pool.submit(invocation(0, b"{}")).result().outcome.ok
-    elapsed = (time.perf_counter() - began) * 1000
+    took = invoke_ms(pool, b"{}")
     pool.close()
-    return elapsed
+    return took
 
 
-def main(count: int) -> None:
+def show_ratio(name: str, ours: list[float], official: list[float]) -> None:
+    ours_ms = statistics.median(ours)
+    official_ms = statistics.median(official)
+    ratio = f"{ours_ms / official_ms:.2f} x awslambdaric ({official_ms:.2f} ms)"
+    show(name, f"{ours_ms:.2f} ms", ratio)
+
+
+def measure_warm(function: LocalFunction, api: RuntimeApi, official: list[str], count: int) -> None:
+    our_pool = Pool(function, api, lambda _: None)
+    official_pool = Pool(function, api, lambda _: None, command=official)
+    for size, event in EVENTS.items():
+        ours, officials = [], []
+        for _ in range(ROUNDS):
+            ours.append(warm_ms(our_pool, count, event))
+            officials.append(warm_ms(official_pool, count, event))
+        show_ratio(f"warm invocation, event of {size}", ours, officials)
+    our_pool.close()
+    official_pool.close()
+
+
+def measure_cold(function: LocalFunction, api: RuntimeApi, official: list[str]) -> None:
+    ours, officials = [], []
+    for _ in range(ROUNDS):
+        ours.append(cold_ms(function, api, None))
+        officials.append(cold_ms(function, api, official))
+    show_ratio("cold start to the first answer", ours, officials)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--invocations", type=int, default=200, help="warm ones, in each round")
+    options = parser.parse_args()
+    show_title("A worker")
     api = RuntimeApi()
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "app.py").write_text("def handler(event, context):\n    return event\n")
-        python = Path(sys.executable)
-        function = LocalFunction(
-            name="echo",
-            address="echo",
-            runtime="python3.12",
-            handler="app.handler",
-            path=Path(folder),
-            python=python,
-        )
-        official = [str(python), "-m", "awslambdaric", function.handler]
-        ours, theirs = (
-            Pool(function, api, lambda _: None, command=command) for command in (None, official)
-        )
-        for name, event in (("2 B", b"{}"), ("1 MB", b'"' + b"x" * 1_000_000 + b'"')):
-            pairs = [
-                (warm_ms(ours, count, event), warm_ms(theirs, count, event)) for _ in range(ROUNDS)
-            ]
-            mine, official_ms = (statistics.median(column) for column in zip(*pairs, strict=True))
-            print(
-                f"warm, {name}: {mine:.3f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.3f} ms)"
-            )
-        ours.close()
-        theirs.close()
-        pairs = [
-            (cold_ms(function, api, None), cold_ms(function, api, official)) for _ in range(ROUNDS)
-        ]
-        mine, official_ms = (statistics.median(column) for column in zip(*pairs, strict=True))
-        print(
-            f"cold: {mine:.1f} ms, {mine / official_ms:.2f} x awslambdaric ({official_ms:.1f} ms)"
-        )
+        function = local_function(Path(folder), HANDLER)
+        official = [sys.executable, "-m", "awslambdaric", function.handler]
+        measure_warm(function, api, official, options.invocations)
+        measure_cold(function, api, official)
     api.close()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main()

@@ -72,11 +72,15 @@ def code(source: str, **others: str) -> bytes:
 class Aws:
     """boto3 clients at a sandbox, as the developer or with other keys, and shorthands to deploy things.
 
-    Every answer is held against botocore's model of the service (support.shapes).
+    Every answer is compared with botocore's model of the service (`oracles.shapes`), unless
+    `checked` is false: a bench measures without the time that the comparison takes.
     """
 
-    def __init__(self, info: SandboxInfo, keys: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, info: SandboxInfo, keys: Mapping[str, str] | None = None, *, checked: bool = True
+    ) -> None:
         self.info = info
+        self._checked = checked
         given = keys or {
             "AccessKeyId": info.access_key_id,
             "SecretAccessKey": info.secret_access_key,
@@ -94,7 +98,8 @@ class Aws:
         at = (service, endpoint or self.info.endpoint)
         if at not in self._clients:
             client = self._session.client(service, endpoint_url=at[1], config=self._config)  # type: ignore[call-overload] # by name
-            shapes.watch(client)
+            if self._checked:
+                shapes.watch(client)
             self._clients[at] = client
         return self._clients[at]
 
@@ -165,7 +170,7 @@ class Aws:
 
     def assume(self, role_arn: str, session: str = "test") -> Aws:
         """Clients with temporary credentials of a role."""
-        return Aws(self.info, self.role_keys(role_arn, session))
+        return Aws(self.info, self.role_keys(role_arn, session), checked=self._checked)
 
     def role_keys(self, role_arn: str, session: str = "test") -> dict[str, str]:
         """Return temporary keys of a role: `AccessKeyId`, `SecretAccessKey`, `SessionToken`."""
@@ -248,9 +253,17 @@ class Aws:
         return api
 
     def websocket_api(
-        self, function_arn: str, *routes: str, stages: Sequence[str] = ("live",), iam: bool = False
+        self,
+        function_arn: str,
+        *routes: str,
+        stages: Sequence[str] = ("live",),
+        iam: bool = False,
+        replies: bool = False,
     ) -> str:
-        """A WebSocket API with all routes to one function; its id."""
+        """Deploy a WebSocket API that sends all routes to one function. Return its id.
+
+        With `replies`, the function's result is sent back to the connection.
+        """
         api = self.apis.create_api(
             Name=unique("ws"),
             ProtocolType="WEBSOCKET",
@@ -260,14 +273,23 @@ class Aws:
         integration = self.apis.create_integration(
             ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri
         )
-        for route in routes:
-            self.apis.create_route(
+        for key in routes:
+            route = self.apis.create_route(
                 ApiId=api,
-                RouteKey=route,
+                RouteKey=key,
                 Target=f"integrations/{integration['IntegrationId']}",
-                AuthorizationType="AWS_IAM" if iam and route == "$connect" else "NONE",
+                AuthorizationType="AWS_IAM" if iam and key == "$connect" else "NONE",
             )
+            if replies:
+                self._reply_by_route(api, route["RouteId"])
         for stage in stages:
             self.apis.create_stage(ApiId=api, StageName=stage, AutoDeploy=True)
         self.allow(function_arn, "apigateway.amazonaws.com", f"{self.execution_arn(api)}/*/*")
         return api
+
+    def _reply_by_route(self, api: str, route: str) -> None:
+        """Let a WebSocket route send its function's result back to the connection."""
+        self.apis.update_route(
+            ApiId=api, RouteId=route, RouteResponseSelectionExpression="$default"
+        )
+        self.apis.create_route_response(ApiId=api, RouteId=route, RouteResponseKey="$default")
