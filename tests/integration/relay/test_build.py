@@ -108,7 +108,8 @@ def test_a_build_that_fails_is_told_at_once_and_to_every_invocation_until_an_edi
     start: Start,
 ) -> None:
     live = start(
-        f"{COPY}; echo checking; grep -q handler src/app.py || {{ echo app.py:1: no handler >&2; exit 3; }}",
+        f"{COPY}; echo checking;"
+        " grep -q handler src/app.py || { echo app.py:1: no handler >&2; exit 3; }",
         "dist",
         "../src/**",
     )

@@ -170,7 +170,12 @@ def test_an_error_is_the_handlers_own(make_pool: MakePool, tmp_path: Path) -> No
 def test_a_crash_is_told_in_lambdas_words_and_the_next_invocation_runs(
     make_pool: MakePool, tmp_path: Path, statement: str, ending: str
 ) -> None:
-    code = f"import os, signal, sys\ndef handler(event, context):\n    if event: {statement}\n    return 'fine'"
+    code = f"""
+        import os, signal, sys
+        def handler(event, context):
+            if event: {statement}
+            return 'fine'
+        """
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation(True)
     outcome = result(pool.submit(asked)).outcome
@@ -206,7 +211,8 @@ def test_a_handler_that_takes_over_the_runtime_api_while_it_is_imported_is_serve
             got = runtime.getresponse()
             request_id, event = got.headers["Lambda-Runtime-Aws-Request-Id"], got.read()
             print("took", request_id)
-            runtime.request("POST", f"/{prefix}/2018-06-01/runtime/invocation/{request_id}/response", b"took " + event)
+            response = f"/{prefix}/2018-06-01/runtime/invocation/{request_id}/response"
+            runtime.request("POST", response, b"took " + event)
             assert runtime.getresponse().read() == b'{"status": "OK"}'
         """
     pool = make_pool(local_function(tmp_path, code))
@@ -343,7 +349,12 @@ def test_lines_belong_to_their_invocation_whoever_writes_at_the_same_time(
 def test_every_byte_there_is_comes_out_as_text_and_the_next_lines_are_whole(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    code = "import os\ndef handler(event, context):\n    os.write(1, bytes(range(256)) * 4096)\n    print('after')"
+    code = """
+        import os
+        def handler(event, context):
+            os.write(1, bytes(range(256)) * 4096)
+            print('after')
+        """
     pool = make_pool(local_function(tmp_path, code))
     asked = invocation()
     value(pool.submit(asked))
@@ -698,7 +709,7 @@ def test_the_handler_has_the_functions_environment_and_role(
     assert got == ["real", "dev", "role-token", str(tmp_path), "app.handler", "1"]
 
 
-def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_and_nothing_of_the_developers(
+def test_an_sdk_in_a_handler_finds_the_functions_role_region_and_endpoint_and_not_the_developers(
     api: RuntimeApi, sink: Recorder, tmp_path: Path
 ) -> None:
     (tmp_path / ".aws").mkdir()
@@ -709,16 +720,22 @@ def test_an_sdk_in_a_handler_finds_the_role_region_and_endpoint_of_the_function_
         "[default]\naws_access_key_id = MINE\naws_secret_access_key = mine\n"
     )
     developer = {
-        **os.environ, "HOME": str(tmp_path), "AWS_PROFILE": "work", "AWS_ACCESS_KEY_ID": "MINE",
-        "AWS_DEFAULT_REGION": "sa-east-1", "AWS_ENDPOINT_URL_SQS": "http://developer:1", "AWS_ROLE_ARN": "arn:mine",
-    }  # fmt: skip
+        **os.environ,
+        "HOME": str(tmp_path),
+        "AWS_PROFILE": "work",
+        "AWS_ACCESS_KEY_ID": "MINE",
+        "AWS_DEFAULT_REGION": "sa-east-1",
+        "AWS_ENDPOINT_URL_SQS": "http://developer:1",
+        "AWS_ROLE_ARN": "arn:mine",
+    }
     code = """
         import boto3
         def handler(event, context):
             session = boto3.Session()
             clients = [session.client(name) for name in ("sqs", "sts")]
             keys = session.get_credentials()
-            return [keys.access_key, keys.token, session.region_name, [client.meta.endpoint_url for client in clients]]
+            endpoints = [client.meta.endpoint_url for client in clients]
+            return [keys.access_key, keys.token, session.region_name, endpoints]
         """
     pool = Pool(local_function(tmp_path, code), api, sink, local_environment=developer)
     on_aws = {**ROLE, "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
@@ -795,7 +812,11 @@ def test_a_workers_credentials_are_not_kept_alive_by_others(
 def test_a_worker_started_ahead_with_credentials_of_long_ago_is_not_used(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    code = "import os\nprint('imported')\ndef handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']"
+    code = """
+        import os
+        print('imported')
+        def handler(event, context): return os.environ['AWS_ACCESS_KEY_ID']
+        """
     pool = make_pool(local_function(tmp_path, code), credentials_s=0.0)
     assert value(pool.submit(invocation(environment=ROLE))) == "ASIAROLE"
     pool.mark_stale()
@@ -817,7 +838,12 @@ def test_the_code_tree_stays_clean(make_pool: MakePool, tmp_path: Path) -> None:
 def test_closing_answers_everyone_and_leaves_no_process(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    code = "import os, time\ndef handler(event, context):\n    print(os.getpid())\n    time.sleep(1000)"
+    code = """
+        import os, time
+        def handler(event, context):
+            print(os.getpid())
+            time.sleep(1000)
+        """
     pool = make_pool(local_function(tmp_path, code, max_workers=1))
     futures = [pool.submit(invocation()) for _ in range(3)]
     eventually(lambda: bool(sink.lines()), "the first runs")
@@ -928,7 +954,8 @@ def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(
         got = runtime.getresponse()
         got.read()
         request_id = got.headers["Lambda-Runtime-Aws-Request-Id"]
-        runtime.request("POST", f"/{prefix}/2018-06-01/runtime/invocation/{request_id}/response", b"1")
+        response = f"/{prefix}/2018-06-01/runtime/invocation/{request_id}/response"
+        runtime.request("POST", response, b"1")
         time.sleep(1000)
         """
     pool = make_pool(local_function(tmp_path, code))

@@ -1,4 +1,4 @@
-"""Stopping a relay leaves no thread, socket, pipe or process behind, whatever it is doing at that moment."""
+"""A relay that stops leaves no thread, socket, pipe or process behind, whatever it is doing."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ ENDLESS = """
 
 @dataclass
 class DebugStack:
-    """Gives the lease to whoever asks (or says that somebody has it), and keeps what a relay answers."""
+    """Gives the lease to every relay, or refuses it, and keeps the relay's answers."""
 
     held: bool = False
     deaf: bool = False
@@ -116,7 +116,7 @@ def serving(stack: Callable[[ServerConnection], None]) -> Iterator[str]:
 
 
 def held() -> set[tuple[str, object]]:
-    """The threads, child processes and, where the system shows them, descriptors of this process."""
+    """Threads, child processes and (where the system shows them) descriptors of this process."""
     gc.collect()  # a socket that nobody closed is a ResourceWarning, which fails the test
     found: set[tuple[str, object]] = {("thread", thread.name) for thread in threading.enumerate()}
     found |= {("process", pid) for pid in running(descendants(os.getpid()))}

@@ -210,7 +210,7 @@ def test_a_closing_gateways_words_are_passed_on() -> None:
 
 
 def test_a_peer_that_falls_silent_is_found_out_by_its_missing_pong() -> None:
-    """A socket that accepts everything and answers nothing, as after a laptop has changed its network."""
+    """A socket accepts everything and answers nothing, as after a change of the network."""
     seen = Observed()
     listener = socket.create_server(("127.0.0.1", 0))
     peers: list[socket.socket] = []

@@ -1,4 +1,4 @@
-"""A relay on one host, its debug stack on another, and between them what networks do: by the kernel's own means.
+"""A relay on one host, its debug stack on another, and a faulty network of the kernel's between.
 
 Each laptop has a stage of its own in the one sandbox, so that what takes long happens to all of
 them at once.
@@ -163,11 +163,13 @@ def test_after_a_cut_callers_are_answered_within_seconds_and_nothing_ran_twice(
     A third's falls silent.
     """
     idle, busy, mute = laptops
-    together([
-        partial(cut_while_idle, idle, seconds),
-        partial(cut_while_busy, busy, seconds, busy.link.down),
-        partial(cut_while_busy, mute, seconds, mute.link.swallow),
-    ])  # fmt: skip
+    together(
+        [
+            partial(cut_while_idle, idle, seconds),
+            partial(cut_while_busy, busy, seconds, busy.link.down),
+            partial(cut_while_busy, mute, seconds, mute.link.swallow),
+        ]
+    )
 
 
 def cut_while_idle(laptop: Laptop, seconds: int) -> None:

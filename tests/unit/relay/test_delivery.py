@@ -1,4 +1,4 @@
-"""What an event tells of its own age and attempts, and what is remembered of request ids over restarts."""
+"""An event's age and attempts, and the request ids that are remembered over restarts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the terminal says of an invocation is short, and no event or error of anybody's can end the relay by it."""
+"""Descriptions of invocations are short, and no event and no error can end the relay."""
 
 from __future__ import annotations
 
