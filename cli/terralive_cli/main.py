@@ -228,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Interrupted.", err=True)
         return failures.INTERRUPTED
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of `--help` has gone
         _forget_stdout()
         return failures.FAILED
     except click.exceptions.NoArgsIsHelpError as nothing:
@@ -270,10 +270,12 @@ def _execute(
                 config.require_program()
             if changes:
                 config.refuse_protected()
+            # Imported here, so that `--help` and a wrong command line are answered at once.
             run: Run = importlib.import_module(f"terralive_cli.commands.{name}").run
             with interrupts.as_keyboard_interrupt():
                 code = run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
         except KeyboardInterrupt:
+            # A sandbox of this command has removed its file by now.
             # The command has imported it already.
             from terralive_cli.deploy.target import sandbox_file  # noqa: PLC0415  # heavy
 
@@ -282,6 +284,7 @@ def _execute(
             code = failures.INTERRUPTED
         except Exception as failure:  # noqa: BLE001  # the output format shows every failure
             ui.emit(failures.describe(failure))
+            # The error comes before its traceback, though they are written by two threads.
             renderer.close()
             _print_traceback(failure, wanted=config.debug)
             code = failures.exit_code(failure)

@@ -81,6 +81,7 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
             info.endpoint, info.region, info.access_key_id, info.secret_access_key
         )
         ui.emit(Ready(stage=config.stage, functions=(), sandbox=access))
+        # The sandbox is another process: this one only waits for it and for Ctrl-C.
         while process.is_running():
             time.sleep(_LOOK_SECONDS)
         raise TerraliveError(

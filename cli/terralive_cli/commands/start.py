@@ -57,6 +57,7 @@ def run(
         stage = Stage.of(config, target, ui.emit)
         app = StageApp(stage, debugging)
         try:
+            # The debug stack comes first, because the stubs contain its address.
             debug_stack = DebugStack.opened(stage)
             deployed = debug_stack.outputs()
             if deployed is not None and not takeover:
@@ -78,6 +79,7 @@ def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
     Raises:
         StageHeldError: another user is connected.
     """
+    # The relay does not connect before the deployment, so the lease is read from the table.
     lease = stage.target.caller.lease(outputs.table_name)
     now_ms = int(time.time() * 1000)
     if lease is None or lease.state is not LeaseState.HELD or not lease.live(now_ms):
@@ -134,11 +136,12 @@ def _serve(
             if ui.output_gone:
                 break
     except KeyboardInterrupt:
-        pass
+        pass  # the normal end
     except StageHeldError:
         is_held = True
         raise
     finally:
+        # The relay stops first: its last events belong to the log files, too.
         _stop(relay)
         logs.close()
         ui.emit(

@@ -197,6 +197,7 @@ class Document(Kind[dict[str, Json]]):
         return {str(name): _as_json(item, f".{name}") for name, item in value.items()}
 
     def complete(self, value: dict[str, Json], context: Context) -> object:
+        # Keys have no placeholders: Terraform knows the names of arguments.
         known = _chosen(context, self.placeholders)
         return {name: _filled_json(item, known) for name, item in value.items()}
 

@@ -69,6 +69,7 @@ def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) 
     reader = _Reader(flags, environ, Context(project), problems)
     config = _config(root, reader, user)
     root.end()
+    # Only now, so that all mistakes are reported together.
     problems.raise_any()
     return config
 
@@ -131,6 +132,7 @@ class _Reader:
     def value(self, setting: Setting, table: Table, default: object) -> object:
         """Return the value of one setting; the default if it is not given or wrong."""
         given = self._given(setting, table)
+        # A default is complete and need not obey the rule: AWS_REGION is AWS's own.
         if given is None:
             return default
         try:
@@ -200,11 +202,13 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
             "region": aws_region or None,
         },
     )
+    # `project` and `user` have values that differ from what was given: absolute, sanitised.
     values["project"] = context.project
     values["user"] = user
     context.placeholders["app"] = values["app"]
     context.placeholders["stage"] = values["stage"]
 
+    # From here on, the tables of the file.
     terraform = _terraform(root.table("terraform"), reader)
     debug_stack = root.table("debug_stack")
     values["debug_stack"] = DebugStackConfig(**reader.read(DebugStackConfig, debug_stack))
@@ -238,6 +242,7 @@ def _terraform(table: Table, reader: _Reader) -> TerraformConfig:
     values = reader.read(TerraformConfig, table, {"dir": reader.context.project})
     table.end()
     folder: Path = values["dir"]
+    # As the cdktf CLI does, take the program from cdktf.json.
     if values["app"] is None:
         values["app"] = text(read_object(folder / "cdktf.json"), "app") or None
     found = values["app"] is not None or _has_terraform_files(folder)

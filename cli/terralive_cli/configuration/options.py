@@ -49,6 +49,7 @@ def setting_options(
         name: the command's name; "" for the options before it.
         without: fields whose options the command does not take.
     """
+    # An option that is added later stands earlier in `--help`.
     for setting in reversed(_FLAGS):
         belongs = setting.command in ("", name)
         if belongs and setting.name not in without:
@@ -62,12 +63,14 @@ def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
         names.append(setting.short)
     if isinstance(setting.kind, Choice):
         words = [member.value for member in setting.kind.members]
+        # click itself refuses other words, and shows them in `--help`.
         return click.option(*names, type=click.Choice(words), help=_help(setting))
     if not isinstance(setting.kind, Switch):
         return click.option(*names, metavar=setting.metavar, help=_help(setting))
     if setting.key:
         # The file can switch it on, so an option has to switch it off.
         names[0] = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+    # None, not False: only an option that was typed replaces environment and file.
     return click.option(*names, is_flag=True, default=None, help=_help(setting))
 
 

@@ -93,6 +93,7 @@ class Table:
         """Report every key that no reader has asked for."""
         for key in self._values:
             if key not in self._known:
+                # The known keys are those of this table, so the list is short.
                 allowed = ", ".join(sorted(self._known))
                 suggestion = closest(key, self._known)
                 self._problems.add(

@@ -30,7 +30,7 @@ def apply(ready: ReadyPlan) -> None:
 def apply_always(ready: ReadyPlan) -> None:
     """Apply a plan, also one without changes; it raises what `apply` raises."""
     _log.debug("phase %s: applying %d changes", ready.phase.name, len(ready.plan.changes))
-    with ready.phase.step("apply", tells_its_end=True), _explained(ready.phase.name):
+    with ready.phase.step("apply", reports_its_end=True), _explained(ready.phase.name):
         ready.terraform.apply(ready.plan.file)
 
 

@@ -52,7 +52,7 @@ def planned(
         var_files: absolute paths for `-var-file`.
     """
     file = _folder(stage) / f"{phase.name}.tfplan"
-    with phase.step("plan", tells_its_end=True):
+    with phase.step("plan", reports_its_end=True):
         plan = terraform.plan(file, destroy=destroy, var_files=var_files)
     try:
         yield ReadyPlan(plan, terraform, phase)

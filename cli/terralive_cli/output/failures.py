@@ -39,6 +39,7 @@ def describe(failure: Exception) -> Failed:
     """
     if isinstance(failure, TerraliveError):
         return Failed(reference=failure.reference, message=failure.message, hint=failure.hint)
+    # click's own errors: a wrong command, option or value.
     if isinstance(failure, click.ClickException):
         return Failed(
             reference="usage",
@@ -71,6 +72,7 @@ def _bug(failure: Exception) -> Failed:
 def _keep_traceback(failure: Exception) -> str:
     """Write the traceback to a file that only its owner can read; "" if that fails."""
     try:
+        # mkstemp makes files that only their owner can read.
         handle, name = tempfile.mkstemp(prefix="terralive-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
             file.writelines(traceback.format_exception(failure))

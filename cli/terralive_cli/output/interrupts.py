@@ -32,6 +32,7 @@ def as_keyboard_interrupt() -> Iterator[None]:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    # Handlers before, to put them back at the end.
     former = {}
     for number in _SIGNALS:
         handler = signal.getsignal(number)
@@ -53,6 +54,7 @@ def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
         config: the configuration.
         sandbox_runs: true if the stage's sandbox still runs, after a command with `--sandbox`.
     """
+    # The sandbox of `start --sandbox` ends with its command, and with it everything deployed.
     if config.sandbox and not sandbox_runs:
         return Stopped(
             stage=config.stage,

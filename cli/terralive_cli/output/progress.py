@@ -56,21 +56,21 @@ class Phase:
             self.emit(event)
 
     @contextmanager
-    def step(self, action: str, *, tells_its_end: bool = False) -> Iterator[None]:
+    def step(self, action: str, *, reports_its_end: bool = False) -> Iterator[None]:
         """Emit the start of an action and its end.
 
         Args:
             action: name of the action in events.
-            tells_its_end: true for `plan` and `apply`: Terraform itself reports how they end.
+            reports_its_end: true for `plan` and `apply`: Terraform itself reports how they end.
         """
         began = time.monotonic()
         self._report(action, StepState.STARTED)
         try:
             yield
-        except BaseException:
+        except BaseException:  # also Ctrl-C: the step has not finished
             self._report(action, StepState.FAILED, elapsed_s=_seconds_since(began))
             raise
-        if not tells_its_end:
+        if not reports_its_end:
             self._report(action, StepState.DONE, elapsed_s=_seconds_since(began))
 
     def unchanged(self, message: str = "nothing to change") -> None:
@@ -115,6 +115,7 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:
 def _diagnostic(diagnostic: Diagnostic) -> Warned | None:
     if diagnostic.severity == "error":
         return None
+    # The first line is the sentence; the others are details.
     first_line = diagnostic.detail.partition("\n")[0]
     parts = [part for part in (diagnostic.summary, first_line) if part]
     return Warned(reference="terraform-warning", message=f"Terraform: {'. '.join(parts)}")

@@ -64,6 +64,7 @@ class Ui:
                 f"There is no terminal to ask this question in: {question}",
                 hint="If you are sure, run the same command with `--yes` (or TERRALIVE_YES=1).",
             )
+        # The question is written by this thread, so the events before it must be on the screen.
         self._renderer.flush()
         self._questions.write(f"{_wrapped(question + ' [y/N]')} ")
         self._questions.flush()
@@ -72,5 +73,6 @@ class Ui:
 
 def _wrapped(text: str) -> str:
     """Return the text in rows of the terminal's width, broken between words."""
+    # One column less: some terminals wrap when the last column is used.
     width = shutil.get_terminal_size().columns
     return textwrap.fill(text, width - 1, break_long_words=False, break_on_hyphens=False)

@@ -34,6 +34,7 @@ _LOOKS: Final = {
     Style.LINK: "underline",
     Style.RAW: "",
 }
+# A longer name is shortened, to leave room for the output of handlers.
 _COLUMN: Final = 24
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 # A narrower terminal wraps by itself.
@@ -128,6 +129,7 @@ def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
     handler is not wrapped, and neither is a line that goes to a file.
     """
     is_output = any(span.style is Style.RAW for span in line.spans)
+    # A handler's output stays as it was printed, for people who copy it.
     if is_output or not console.is_terminal or console.width < _NARROWEST:
         return [text]
     if text.cell_len <= console.width:
@@ -164,6 +166,7 @@ def _row_starts(text: str, width: int, indent: int) -> list[int]:
 
 
 def _new_console(stream: TextIO) -> _Console:
+    # soft_wrap: rich would wrap and crop lines at 80 columns in a file, too.
     return _Console(file=stream, highlight=False, soft_wrap=True)
 
 

@@ -110,6 +110,7 @@ def _started(event: TerraformProgress, phase: _Phase) -> Line:
 
 def _resource(event: TerraformProgress, phase: _Phase) -> list[Line]:
     """Return the progress of one resource: a live line, or a lasting one every few seconds."""
+    # Data sources are read during a plan; the user waits for resources.
     if event.action == "read":
         return []
     if event.state is StepState.DONE:

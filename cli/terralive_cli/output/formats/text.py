@@ -173,6 +173,7 @@ class TextLines:
             ]
         else:
             lines = self._invocation_failed(event, took)
+        # Only now, so that its own last line still counts it.
         self._running.pop(event.request_id, None)
         self._logged_errors.discard(event.request_id)
         return lines
@@ -204,6 +205,7 @@ class TextLines:
         return [self._line(event, event.function, Span(text, Style.CAUTION))]
 
     def _warned(self, event: Warned) -> list[Line]:
+        # Before `Ready` there is no column of names, and an address may be long.
         if event.function not in self._live:
             return _warning(event, event.message, (event.function,))
         lines = _warning(event, event.message, ())
