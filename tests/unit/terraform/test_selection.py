@@ -1,0 +1,58 @@
+"""The functions that become live, and those that stay as they are because of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.files import Module
+from terralive_terraform.substitution.rules import LiveSettings
+from terralive_terraform.substitution.selection import Selection, select
+
+ROOT = Path("/app")
+LIVE = LiveSettings(Path("/app/.terralive/stub.zip"), "hash", "arn:connect")
+API = DeclaredFunction("aws_lambda_function.api", "api")
+SIGNED = DeclaredFunction(
+    "aws_lambda_function.signed", "signed", attributes=frozenset({"code_signing_config_arn"})
+)
+# One folder, called twice.
+JOB_A = DeclaredFunction("module.a.aws_lambda_function.job", "job")
+JOB_B = DeclaredFunction("module.b.aws_lambda_function.job", "job")
+MODULES = (Module(ROOT, (API, SIGNED)), Module(ROOT / "jobs", (JOB_A, JOB_B)))
+
+
+def live(selection: Selection) -> list[str]:
+    return [function.address for function in selection.functions]
+
+
+def test_without_live_settings_every_function_is_selected_and_none_changes() -> None:
+    selection = select(MODULES, None, ROOT)
+    assert live(selection) == [API.address, SIGNED.address, JOB_A.address, JOB_B.address]
+    assert selection.in_module(MODULES[0]) == {}
+    assert selection.without((API.address,)) == selection
+
+
+def test_a_function_that_cannot_become_live_is_named_with_its_reason() -> None:
+    selection = select(MODULES, LIVE, ROOT)
+    assert live(selection) == [API.address, JOB_A.address, JOB_B.address]
+    assert [item.address for item in selection.refused] == [SIGNED.address]
+    assert list(selection.in_module(MODULES[0])) == ["api"]
+
+
+def test_the_stubs_path_is_relative_to_the_folder_that_terraform_runs_in() -> None:
+    substitution = select(MODULES, LIVE, ROOT).in_module(MODULES[1])["job"]
+    assert substitution.set["filename"] == ".terralive/stub.zip"
+
+
+def test_a_function_stays_as_it_is_together_with_the_others_of_its_folder() -> None:
+    selection = select(MODULES, LIVE, ROOT).without((JOB_B.address,))
+    assert live(selection) == [API.address]
+    assert [item.address for item in selection.refused] == [SIGNED.address, JOB_A.address]
+    assert JOB_B.address in selection.refused[1].reason
+    assert selection.in_module(MODULES[1]) == {}
+
+
+def test_a_function_that_the_program_has_made_live_needs_no_file() -> None:
+    selection = select(MODULES, LIVE, ROOT, frozenset({API.address}))
+    assert API.address in live(selection)
+    assert selection.in_module(MODULES[0]) == {}
