@@ -25,10 +25,10 @@ from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.documents import Json
 from terralive_terraform.runs.runner import DeployedFunction
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.documents import Json, items, parse_object
+from terralive_stub.shared.json_documents import Json, items, parse_object
 from terralive_workers.function import LocalCode
 
 _STRING: Final = r'"(?:\\.|[^"\\])*"'

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_stub.broker.leases import ApiStage
-from terralive_terraform.documents import Json
+from terralive_stub.shared.json_documents import Json
 
 STUB_STAGE: Final = str(ApiStage.STUB)
 RELAY_STAGE: Final = str(ApiStage.RELAY)

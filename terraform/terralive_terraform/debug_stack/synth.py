@@ -18,9 +18,9 @@ from typing import Final
 
 from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import Artifact, build_broker_zip
 from terralive_terraform.debug_stack.settings import DebugStackSettings
-from terralive_terraform.documents import Json
 from terralive_terraform.runs.node import node_for_jsii
 
 _STAMP: Final = "terralive-synth"

@@ -10,10 +10,10 @@ from typing import Any, TypedDict
 
 from cdktf import App
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.stack import DebugStack
-from terralive_terraform.documents import Json
 
 
 class Request(TypedDict):

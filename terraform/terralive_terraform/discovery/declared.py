@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.discovery.roles import names_set
-from terralive_terraform.documents import Json, section, text
 
 FUNCTION_TYPE: Final = "aws_lambda_function"
 # Lambda's defaults:

@@ -14,6 +14,14 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import (
+    Json,
+    items,
+    parse_object,
+    read_object,
+    section,
+    text,
+)
 from terralive_terraform.discovery.declared import (
     FUNCTION_TYPE,
     DeclaredFunction,
@@ -22,7 +30,6 @@ from terralive_terraform.discovery.declared import (
 )
 from terralive_terraform.discovery.roles import owner_for, policy_owners
 from terralive_terraform.discovery.triggers import gateways, queue_visibilities
-from terralive_terraform.documents import Json, items, parse_object, read_object, section, text
 
 # Terraform reads `*_override.tf.json` last, and such a file can only change resources that other
 # files declare: https://developer.hashicorp.com/terraform/language/files/override.

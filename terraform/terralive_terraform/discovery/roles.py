@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from terralive_terraform.documents import Json, section, text
+from terralive_stub.shared.json_documents import Json, section, text
 
 ROLE: Final = "aws_iam_role"
 EXCLUSIVE: Final = "aws_iam_role_policies_exclusive"

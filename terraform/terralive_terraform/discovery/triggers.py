@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from terralive_terraform.documents import Json, section, text
+from terralive_stub.shared.json_documents import Json, section, text
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
 QUEUE: Final = "aws_sqs_queue"

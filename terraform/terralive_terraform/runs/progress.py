@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
-from terralive_terraform.documents import Json, number, parse_object, section, text
+from terralive_stub.shared.json_documents import Json, number, parse_object, section, text
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraformError
-from terralive_terraform.documents import Json, items, section
+from terralive_stub.shared.json_documents import Json, items, section
 from terralive_terraform.runs.process import private_directory, run_process
 from terralive_terraform.runs.progress import (
     Change,

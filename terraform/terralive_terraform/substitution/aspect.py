@@ -31,11 +31,11 @@ from cdktf import (
 )
 from constructs import IConstruct
 
+from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.constructs.resources import outdir_of
 from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
 from terralive_terraform.discovery.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
 from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
-from terralive_terraform.documents import Json, section
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
     LiveSettings,

@@ -22,9 +22,9 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError, TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.discovery.files import Module, functions_of, read_module
-from terralive_terraform.documents import Json, section
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared

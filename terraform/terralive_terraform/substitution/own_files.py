@@ -16,8 +16,8 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.files import ADDED_FILE, OVERRIDE_FILE, OWN_FILES
-from terralive_terraform.documents import Json
 from terralive_terraform.substitution.rules import (
     Substitution,
     added_document,

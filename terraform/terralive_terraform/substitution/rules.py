@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.documents import Json
 
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # The wrapper of a layer starts the runtime. Without its layer the stub would not start either:

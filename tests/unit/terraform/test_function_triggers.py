@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.triggers import (
     HTTP,
@@ -13,7 +14,6 @@ from terralive_terraform.discovery.triggers import (
     gateways,
     queue_visibilities,
 )
-from terralive_terraform.documents import Json
 from terralive_terraform.substitution.rules import (
     LiveSettings,
     Substitution,

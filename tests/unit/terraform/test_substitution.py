@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.declared import declared_function
-from terralive_terraform.documents import Json
 from terralive_terraform.substitution.rules import (
     LiveSettings,
     NotLive,
