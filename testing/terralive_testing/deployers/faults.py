@@ -1,4 +1,4 @@
-"""Causes faults in a running sandbox, by its admin address."""
+"""Cause faults in a running sandbox through its admin address."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from terralive_sandbox.info import SandboxInfo
 
 
 class Faults:
-    """Faults of the sandbox that `info` names.
+    """Faults of one sandbox.
 
-    Raises httpx.HTTPStatusError for what the sandbox refuses.
+    Every method raises httpx.HTTPStatusError if the sandbox answers with an error.
     """
 
     def __init__(self, info: SandboxInfo) -> None:
@@ -18,33 +18,39 @@ class Faults:
         self._headers = {"x-terralive-sandbox": info.id}
 
     def drop_connections(self, *connections: str, **chosen: str) -> int:
-        """Cut connections without a word.
+        """Cut connections without a close frame. Return their number.
 
-        All, those named, or those of an API and stage; how many.
+        Args:
+            connections: the ids of the connections; all if there are none.
+            chosen: `api` and `stage`, by name or glob.
         """
-        return int(
-            str(self._ask("POST", "/drop-connections", _choice(connections, chosen))["dropped"])
-        )
+        answer = self._ask("POST", "/drop-connections", _choice(connections, chosen))
+        return int(str(answer["dropped"]))
 
     def expire_connections(self, *connections: str, **chosen: str) -> int:
-        """Close connections as if their two hours were over; how many."""
-        return int(
-            str(self._ask("POST", "/expire-connections", _choice(connections, chosen))["expired"])
-        )
+        """Close connections as after two hours. Return their number.
+
+        The arguments are those of `drop_connections`.
+        """
+        answer = self._ask("POST", "/expire-connections", _choice(connections, chosen))
+        return int(str(answer["expired"]))
 
     def set(self, kind: str, **others: str | float | None) -> str:
-        """Add a rule; its id."""
+        """Set a rule. Return its id."""
         return str(self._ask("POST", "", {"kind": kind, **others})["id"])
 
     def listed(self) -> list[dict[str, object]]:
-        """The rules that are set, with how often each has acted."""
+        """Return the rules that are set, with how often each has acted."""
         rules = self._ask("GET", "")["faults"]
         assert isinstance(rules, list)
         return rules
 
     def clear(self, rule_id: str = "") -> int:
-        """Forget one rule, or all; how many they were."""
-        return int(str(self._ask("DELETE", f"/{rule_id}" if rule_id else "")["cleared"]))
+        """Clear one rule, or all without an id. Return their number."""
+        path = ""
+        if rule_id:
+            path = f"/{rule_id}"
+        return int(str(self._ask("DELETE", path)["cleared"]))
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, object]:
         answer = httpx.request(
@@ -57,4 +63,6 @@ class Faults:
 
 
 def _choice(connections: tuple[str, ...], chosen: dict[str, str]) -> dict[str, object]:
-    return {**chosen, "connections": list(connections)} if connections else {**chosen}
+    if not connections:
+        return {**chosen}
+    return {**chosen, "connections": list(connections)}

@@ -1,9 +1,8 @@
-"""Every resource type together, through the real Terraform and AWS provider: nothing differs from what was asked for.
+"""Every resource type together, through the real Terraform and AWS provider, without any drift.
 
-The lists that tell what is there are held against botocore's models on the way (support.shapes).
-
-`everything/` holds the configuration, a file an area. `TERRALIVE_EVERYTHING=rest,http` applies
-these files alone.
+`everything/` has the configuration, one file for each area. `TERRALIVE_EVERYTHING=rest,http`
+applies these files alone. The answers that list resources are held against botocore's models
+(oracles.shapes).
 """
 
 from __future__ import annotations
@@ -52,9 +51,11 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(
 ) -> None:
     folder = tmp_path / "everything"
     folder.mkdir()
-    chosen = {"main.tf", *(f"{name}.tf" for name in CHOSEN.split(","))} if CHOSEN else None
-    for file in CONFIGURATION.glob("*.tf"):
-        if chosen is None or file.name in chosen:
+    chosen = ["*.tf"]
+    if CHOSEN:
+        chosen = ["main.tf", *(f"{name}.tf" for name in CHOSEN.split(","))]
+    for pattern in chosen:
+        for file in CONFIGURATION.glob(pattern):
             shutil.copy(file, folder)
     (folder / "echo.zip").write_bytes(code(ECHO))
     suffix = unique("all")
@@ -68,17 +69,19 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(
     def terraform(*arguments: str) -> str:
         done = subprocess.run(
             ["terraform", f"-chdir={folder}", *arguments, "-no-color"],
-            env={**environ, "TF_VAR_suffix": suffix}, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env={**environ, "TF_VAR_suffix": suffix},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, (done.stdout + done.stderr)[-20000:]
         return done.stdout
 
     terraform("init")
     for revision in ("1", "2"):
         terraform("apply", "-auto-approve", f"-var=revision={revision}")
-        terraform(
-            "plan", "-detailed-exitcode", f"-var=revision={revision}"
-        )  # 2, were there a change
+        # The exit code is 2 if there is a change.
+        terraform("plan", "-detailed-exitcode", f"-var=revision={revision}")
     assert len(terraform("state", "list").splitlines()) > 1
     left = left_with(sandbox, suffix)
     assert "lambda list_functions" in left, "the question itself finds what is there"
@@ -88,7 +91,7 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(
 
 
 def left_with(info: SandboxInfo, suffix: str) -> list[str]:
-    """The lists that still name something with `suffix`."""
+    """Return the operations whose answers still name something with `suffix`."""
     aws = Aws(info)
     found = []
     for service, operations in LISTS.items():

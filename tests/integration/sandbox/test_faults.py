@@ -69,7 +69,10 @@ def close_code(connection: ClientConnection) -> int | None:
     """Return the close code of the other side, None if the connection is cut."""
     with pytest.raises(ConnectionClosed) as closed:
         connection.recv(timeout=PATIENCE)
-    return closed.value.rcvd.code if closed.value.rcvd is not None else None
+    received = closed.value.rcvd
+    if received is None:
+        return None
+    return received.code
 
 
 def test_connections_are_dropped_or_expire_by_name_stage_or_all(faulty: FaultyApi) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -220,8 +221,10 @@ def test_an_answer_that_has_no_body_leaves_the_connection_usable(aws: Aws, funct
                 method, parts.path, headers=answer_with(statusCode=status, body="{}")
             )
             answer = connection.getresponse()
-            whole = b"{}" if (method, status) == ("GET", 200) else b""
-            assert (answer.status, answer.read()) == (status, whole)
+            expected = b""
+            if (method, status) == ("GET", 200):
+                expected = b"{}"
+            assert (answer.status, answer.read()) == (status, expected)
         connection.close()
 
 
@@ -340,42 +343,41 @@ def test_a_rest_event_is_payload_format_1(aws: Aws, function: str) -> None:
     ] == {"a": "b"}
 
 
-def test_refusals_of_a_rest_api_are_api_gateways(aws: Aws, function: str) -> None:
+@dataclass(frozen=True)
+class Denied:
+    """A request to a REST API that API Gateway answers with an error, and that error."""
+
+    method: str
+    path: str
+    status: int
+    error_type: str
+    message: str
+    stage: str = "dev"
+    asked: str = ""  # what the function is asked to do
+
+
+NO_TOKEN = "MissingAuthenticationTokenException"
+NO_TOKEN_TEXT = "Missing Authentication Token"
+INTERNAL = "InternalServerErrorException"
+INTERNAL_TEXT = "Internal server error"
+DENIED = [
+    Denied("POST", "/", 403, NO_TOKEN, NO_TOKEN_TEXT),
+    Denied("GET", "/nowhere", 403, NO_TOKEN, NO_TOKEN_TEXT),
+    Denied("GET", "/", 403, "ForbiddenException", "Forbidden", stage="other"),
+    Denied("GET", "/", 502, INTERNAL, INTERNAL_TEXT, asked="fail"),
+    Denied("GET", "/", 502, INTERNAL, INTERNAL_TEXT, asked='{"message": "hi"}'),
+]
+
+
+def test_errors_of_a_rest_api_are_api_gateways(aws: Aws, function: str) -> None:
     api = rest_api(aws, function, "GET /")
-    for method, path, stage, header, status, kind, message in (
-        (
-            "POST",
-            "/",
-            "dev",
-            "",
-            403,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        ),
-        (
-            "GET",
-            "/nowhere",
-            "dev",
-            "",
-            403,
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-        ),
-        ("GET", "/", "other", "", 403, "ForbiddenException", "Forbidden"),
-        ("GET", "/", "dev", "fail", 502, "InternalServerErrorException", "Internal server error"),
-        (
-            "GET",
-            "/",
-            "dev",
-            '{"message": "hi"}',
-            502,
-            "InternalServerErrorException",
-            "Internal server error",
-        ),
-    ):
-        answer = api.ask(method, path, stage, headers={"x-answer": header} if header else {})
-        assert (answer.status_code, answer.json()) == (status, {"message": message})
-        assert answer.headers["x-amzn-errortype"] == kind
+    for denied in DENIED:
+        headers: dict[str, str] = {}
+        if denied.asked:
+            headers["x-answer"] = denied.asked
+        answer = api.ask(denied.method, denied.path, denied.stage, headers=headers)
+        assert (answer.status_code, answer.json()) == (denied.status, {"message": denied.message})
+        assert answer.headers["x-amzn-errortype"] == denied.error_type
         assert {"x-amzn-requestid", "x-amz-apigw-id"} <= set(answer.headers)
     unpermitted = RestApi(aws)
     unpermitted.method("GET", "/", lambda_uri(aws, aws.function(ANSWERS_AS_ASKED)))

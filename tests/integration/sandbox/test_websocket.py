@@ -112,9 +112,10 @@ class EchoApi:
         return api
 
     def url(self, query: str = "", *, api: str = "", stage: str = "live") -> str:
-        return self.aws.info.websocket_url.format(api=api or self.api, stage=stage) + (
-            f"?{query}" if query else ""
-        )
+        url = self.aws.info.websocket_url.format(api=api or self.api, stage=stage)
+        if query:
+            url += f"?{query}"
+        return url
 
     def event(self, connection_id: str, kind: str) -> dict[str, object]:
         """Return the event of `$connect` or `$disconnect`."""
@@ -158,7 +159,10 @@ def closing(url: str) -> Iterator[tuple[ClientConnection, list[int]]]:
             while True:
                 connection.recv(timeout=PATIENCE)
         except ConnectionClosed as closed:
-            codes.append(closed.rcvd.code if closed.rcvd is not None else 1006)
+            code = 1006
+            if closed.rcvd is not None:
+                code = closed.rcvd.code
+            codes.append(code)
 
 
 # routes and events

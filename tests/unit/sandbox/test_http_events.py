@@ -55,7 +55,9 @@ def ask_for(
         "192.0.2.1",
     )
     assert callable(make)
-    parameters = {"parameter1": "value1"} if sample_event.get("pathParameters") else {}
+    parameters: dict[str, str] = {}
+    if sample_event.get("pathParameters"):
+        parameters["parameter1"] = "value1"
     event = make(asked, RouteMatch("$default", parameters), api, "id", NOW)
     assert isinstance(event, dict)
     return event
@@ -194,9 +196,11 @@ def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: 
         "r",
         NOW,
     )
-    assert (event["body"], event["isBase64Encoded"]) == (
-        ("YT1i", True) if encoded else ("a=b", False)
-    )
+    assert event["isBase64Encoded"] == encoded
+    if encoded:
+        assert event["body"] == "YT1i"
+    else:
+        assert event["body"] == "a=b"
 
 
 @pytest.mark.parametrize(
@@ -217,7 +221,11 @@ def test_a_slash_at_the_end_is_part_of_the_path(path: str, expected: str | None)
     found = http_events.match_route(
         ["GET /pets", "GET /pets/{id}", "GET /pets/{proxy+}", "ANY /owners"], "GET", path
     )
-    assert (found.route_key if found else None) == expected
+    if expected is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.route_key == expected
 
 
 def test_format_1_demands_the_whole_answer_and_knows_many_values() -> None:
