@@ -1,1 +1,1 @@
-"""Lambda's data plane: deployed functions, their execution environments and their invocations."""
+"""Lambda's data plane: deployed functions run in real processes, under their role's credentials."""

@@ -1,8 +1,8 @@
-"""Lambda's queue of asynchronous invocations: accepted at once, tried again, and never lost without a word.
+"""Asynchronous invocations: accepted at once, tried again after a failure, never lost silently.
 
-A function's error is tried again twice, after one and after two more minutes; a throttled
-invocation until its event is too old, at growing intervals. What is given up goes to the
-dead-letter queue, the destination and the log.
+A function's error is tried again twice, after one minute and after two more. A throttled invocation
+is tried again at growing intervals until its event is too old. An event that is given up goes to
+the dead-letter queue, to the destination and into the sandbox's log.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final, TypeAlias
 
 from moto.awslambda.models import LambdaFunction
 
@@ -26,25 +29,38 @@ from terralive_sandbox.functions.destinations import DestinationError, Role, sen
 from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse, new_trace_header
 from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.shared.json_documents import section, text
+from terralive_stub.shared.timestamps import format_datetime
 
-_FUNCTION_RETRY_SECONDS = (60.0, 120.0)
-_MOST_AGE_SECONDS = 6 * 3600
-_FIRST_THROTTLE_SECONDS = 1.0
-_MOST_THROTTLE_SECONDS = 300.0
-_ERROR_MESSAGE_CHARACTERS = 1024
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERROR = 500
+_log = logging.getLogger("terralive.sandbox")
+
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+_RETRY_SECONDS: Final = (60.0, 120.0)
+_MOST_AGE_SECONDS: Final = 6 * 3600
+_FIRST_THROTTLE_SECONDS: Final = 1.0
+_MOST_THROTTLE_SECONDS: Final = 300.0
+# https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+_ERROR_MESSAGE_CHARACTERS: Final = 1024
+# The number of fields of a function's ARN without version or alias.
+_UNQUALIFIED_ARN_FIELDS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    """One accepted event, all of whose attempts are in one trace.
+    """One accepted event. All its attempts belong to one trace.
 
-    `attempts` counts runs of the handler.
+    Attributes:
+        arn: the name or ARN that was invoked.
+        payload: the event's JSON text.
+        request_id: the AWS request id of all attempts.
+        accepted: when Lambda accepted it, in seconds since the Unix epoch.
+        client_context: JSON text, or "".
+        trace_id: the tracing header of all attempts.
+        attempts: how often the handler has run.
     """
 
     arn: str
-    payload: bytes
+    payload: bytes = field(repr=False)
     request_id: str
     accepted: float
     client_context: str = ""
@@ -53,50 +69,59 @@ class _Event:
 
 
 @dataclass(frozen=True, slots=True)
-class _Policy:
-    """How often and how long a function's events are tried."""
+class _RetrySettings:
+    """A function's settings of asynchronous invocations.
+
+    Attributes:
+        retries: how often an error is tried again.
+        age_seconds: an older event is given up.
+        on_success: the ARN of the destination of successes, or "".
+        on_failure: the ARN of the destination of failures, or "".
+    """
 
     retries: int
     age_seconds: float
-    on_success: str = ""
-    on_failure: str = ""
+    on_success: str
+    on_failure: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """How one attempt ended: with a result, or refused by Lambda."""
-
-    result: InvokeResponse | None = None
-    refusal: InvokeError | None = None
-
-    @property
-    def error(self) -> tuple[int, str]:
-        """The status and message that a dead-letter queue is told."""
-        if self.refusal is not None:
-            return self.refusal.status, self.refusal.message
-        return 200, _error_message(self.result.body) if self.result is not None else ""
+_AttemptResult: TypeAlias = InvokeResponse | InvokeError
+"""The result of one attempt: the function's response, or Lambda's error if it did not run."""
 
 
 class AsynchronousInvocations:
-    """Lives on the event loop. Its waiting times are multiplied by the functions' time scale."""
+    """Runs accepted events. It belongs to the event loop.
+
+    Waiting times are multiplied by the functions' time scale.
+    """
 
     def __init__(self, functions: Functions, control: ControlPlane) -> None:
         self._functions = functions
         self._control = control
+        # One task for each event that is not done.
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(
         self, name_or_arn: str, payload: bytes, *, request_id: str = "", client_context: str = ""
     ) -> None:
-        """Take an event.
+        """Accept an event.
+
+        Args:
+            name_or_arn: the function, with its version or alias, if any.
+            payload: the event's JSON text.
+            request_id: the AWS request id; empty for a new one.
+            client_context: JSON text, or "".
 
         Raises:
             InvokeError: there is no such function, or the event is too large.
         """
         if len(payload) > ASYNCHRONOUS_PAYLOAD_BYTES:
-            message = f"{len(payload)} byte payload is too large for the Event invocation type"
-            message += f" (limit {ASYNCHRONOUS_PAYLOAD_BYTES} bytes)"
-            raise InvokeError("RequestTooLargeException", message, 413)
+            raise InvokeError(
+                "RequestTooLargeException",
+                f"{len(payload)} byte payload is too large for the Event invocation type"
+                f" (limit {ASYNCHRONOUS_PAYLOAD_BYTES} bytes)",
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            )
         self._functions.find(name_or_arn)
         event = _Event(
             name_or_arn,
@@ -106,90 +131,109 @@ class AsynchronousInvocations:
             client_context,
             new_trace_header(),
         )
-        task = asyncio.create_task(self._work(event))
+        task = asyncio.create_task(self._run(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
+        """Give up all events."""
         for task in list(self._tasks):
             task.cancel()
 
-    async def _work(self, event: _Event) -> None:
-        scale = self._functions.time_scale
-        throttled = _FIRST_THROTTLE_SECONDS
+    async def _run(self, event: _Event) -> None:
+        """Invoke the function until the event is done or given up."""
+        throttle_seconds = _FIRST_THROTTLE_SECONDS
         while True:
             try:
                 function = self._functions.find(event.arn)
-            except InvokeError as error:  # deleted meanwhile
-                _say(event, error.message)
+            except InvokeError as error:
+                # The function was deleted meanwhile.
+                _write_to_log(event, error.message)
                 return
-            policy = _policy(function)
-            attempt = await self._attempt(function, event)
-            if attempt.refusal is not None:
-                wait, throttled = throttled, min(2 * throttled, _MOST_THROTTLE_SECONDS)
+            settings = _settings_of(function)
+            result = await self._attempt(function, event)
+            if isinstance(result, InvokeError):
+                # The handler did not run, so that this does not count as an attempt.
+                wait = throttle_seconds
+                throttle_seconds = min(2 * throttle_seconds, _MOST_THROTTLE_SECONDS)
+                if not _may_pass(result):
+                    await self._give_up(function, event, "EventAgeExceeded", result)
+                    return
             else:
                 event = replace(event, attempts=event.attempts + 1)
-                if attempt.result is None or not attempt.result.function_error:
-                    await self._tell(function, event, policy.on_success, "Success", attempt.result)
+                if not result.function_error:
+                    await self._send_record(function, event, settings.on_success, "Success", result)
                     return
-                if event.attempts > policy.retries:
-                    await self._give_up(function, event, "RetriesExhausted", attempt)
+                if event.attempts > settings.retries:
+                    await self._give_up(function, event, "RetriesExhausted", result)
                     return
-                wait = _FUNCTION_RETRY_SECONDS[event.attempts - 1]
-            if (
-                time.time() + wait * scale - event.accepted > policy.age_seconds * scale
-                or _is_final(attempt)
-            ):
-                await self._give_up(function, event, "EventAgeExceeded", attempt)
+                wait = _RETRY_SECONDS[event.attempts - 1]
+            if self._age_after(event, wait) > settings.age_seconds * self._functions.time_scale:
+                await self._give_up(function, event, "EventAgeExceeded", result)
                 return
-            await asyncio.sleep(wait * scale)
+            _log.debug("asynchronous invocation %s is tried again", event.request_id)
+            await asyncio.sleep(wait * self._functions.time_scale)
 
-    async def _attempt(self, function: LambdaFunction, event: _Event) -> _Attempt:
+    def _age_after(self, event: _Event, wait: float) -> float:
+        """Return the event's age in seconds after a waiting time, which the time scale shortens."""
+        return time.time() + wait * self._functions.time_scale - event.accepted
+
+    async def _attempt(self, function: LambdaFunction, event: _Event) -> _AttemptResult:
+        arn = ""
+        if event.arn.startswith("arn:"):
+            arn = event.arn
         try:
-            result = await self._functions.invoke(
-                function, event.payload, arn=event.arn if event.arn.startswith("arn:") else "",
-                request_id=event.request_id, client_context=event.client_context, trace_id=event.trace_id,
-            )  # fmt: skip
+            return await self._functions.invoke(
+                function,
+                event.payload,
+                arn=arn,
+                request_id=event.request_id,
+                client_context=event.client_context,
+                trace_id=event.trace_id,
+            )
         except InvokeError as error:
-            return _Attempt(refusal=error)
-        return _Attempt(result)
+            return error
 
     async def _give_up(
-        self, function: LambdaFunction, event: _Event, condition: str, attempt: _Attempt
+        self, function: LambdaFunction, event: _Event, condition: str, result: _AttemptResult
     ) -> None:
-        status, message = attempt.error
-        _say(event, f"{condition} after {event.attempts} attempts: {message}")
-        queue = (getattr(function, "dead_letter_config", None) or {}).get("TargetArn")
+        """Send an event to the dead-letter queue and to the destination of failures."""
+        status, message = _error_of(result)
+        _write_to_log(event, f"{condition} after {event.attempts} attempts: {message}")
+        queue = _dead_letter_queue(function)
         if queue:
             attributes = {
                 "RequestID": event.request_id,
-                "ErrorCode": str(status),
+                "ErrorCode": str(int(status)),
                 "ErrorMessage": message[:_ERROR_MESSAGE_CHARACTERS] or "-",
             }
-            await self._send(
-                function, event, str(queue), event.payload.decode("utf-8", "replace"), attributes
-            )
-        await self._tell(function, event, _policy(function).on_failure, condition, attempt.result)
+            body = event.payload.decode("utf-8", "replace")
+            await self._send(function, event, queue, body, attributes)
+        response = None
+        if isinstance(result, InvokeResponse):
+            response = result
+        destination = _settings_of(function).on_failure
+        await self._send_record(function, event, destination, condition, response)
 
-    async def _tell(
+    async def _send_record(
         self,
         function: LambdaFunction,
         event: _Event,
         destination: str,
         condition: str,
-        result: InvokeResponse | None,
+        response: InvokeResponse | None,
     ) -> None:
-        """Send the record of an invocation to a destination."""
+        """Send the record of an invocation to a destination, if there is one."""
         if not destination:
             return
-        record = json.dumps(_record(function, event, condition, result))
-        if ":lambda:" in destination:
-            try:
-                self.accept(destination, record.encode())
-            except InvokeError as error:
-                _say(event, f"destination {destination}: {error.message}")
+        record = json.dumps(_record(function, event, condition, response))
+        if ":lambda:" not in destination:
+            await self._send(function, event, destination, record, {})
             return
-        await self._send(function, event, destination, record, {})
+        try:
+            self.accept(destination, record.encode())
+        except InvokeError as error:
+            _write_to_log(event, f"destination {destination}: {error.message}")
 
     async def _send(
         self,
@@ -199,71 +243,90 @@ class AsynchronousInvocations:
         body: str,
         attributes: Mapping[str, str],
     ) -> None:
+        """Send a message to a queue or topic, as the function's role."""
         try:
             await asyncio.wrap_future(
                 self._control.call(send, Role(function.role), arn, body, attributes)
             )
         except DestinationError as error:
-            _say(event, str(error))
+            _write_to_log(event, str(error))
 
 
-def _is_final(attempt: _Attempt) -> bool:
-    """Whether trying again is of no use: only throttling and failures of the service pass."""
-    refusal = attempt.refusal
-    if refusal is None or refusal.code == "NotEmulatedBySandbox":
-        return refusal is not None
-    return refusal.status != _TOO_MANY_REQUESTS and refusal.status < _SERVER_ERROR
+def _may_pass(error: InvokeError) -> bool:
+    """Return true if another attempt may succeed: throttling and failures of the service pass."""
+    if error.code == "NotEmulatedBySandbox":
+        return False
+    is_throttled = error.status == HTTPStatus.TOO_MANY_REQUESTS
+    return is_throttled or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _policy(function: LambdaFunction) -> _Policy:
-    found = function.event_invoke_config
-    config = found[-1].config if found else {}
-    destinations = config.get("DestinationConfig") or {}
-    return _Policy(
-        int(config.get("MaximumRetryAttempts", len(_FUNCTION_RETRY_SECONDS))),
-        float(config.get("MaximumEventAgeInSeconds", _MOST_AGE_SECONDS)),
-        str((destinations.get("OnSuccess") or {}).get("Destination") or ""),
-        str((destinations.get("OnFailure") or {}).get("Destination") or ""),
+def _error_of(result: _AttemptResult) -> tuple[int, str]:
+    """Return the status and the message that a dead-letter queue receives."""
+    if isinstance(result, InvokeError):
+        return result.status, result.message
+    document = _parsed(result.body)
+    message = ""
+    if isinstance(document, dict):
+        message = str(document.get("errorMessage", ""))
+    return HTTPStatus.OK, message
+
+
+def _dead_letter_queue(function: LambdaFunction) -> str:
+    """Return the ARN of the function's dead-letter queue or topic, or ""."""
+    config = getattr(function, "dead_letter_config", None) or {}
+    return str(config.get("TargetArn") or "")
+
+
+def _settings_of(function: LambdaFunction) -> _RetrySettings:
+    config: Mapping[str, Any] = {}
+    if function.event_invoke_config:
+        config = function.event_invoke_config[-1].config
+    destinations = section(config, "DestinationConfig")
+    return _RetrySettings(
+        retries=int(config.get("MaximumRetryAttempts", len(_RETRY_SECONDS))),
+        age_seconds=float(config.get("MaximumEventAgeInSeconds", _MOST_AGE_SECONDS)),
+        on_success=text(section(destinations, "OnSuccess"), "Destination"),
+        on_failure=text(section(destinations, "OnFailure"), "Destination"),
     )
 
 
 def _record(
-    function: LambdaFunction, event: _Event, condition: str, result: InvokeResponse | None
+    function: LambdaFunction, event: _Event, condition: str, response: InvokeResponse | None
 ) -> dict[str, object]:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the record that a destination receives."""
+    arn = event.arn
+    if len(arn.split(":")) <= _UNQUALIFIED_ARN_FIELDS:
+        arn = f"{function.function_arn}:$LATEST"
     record: dict[str, object] = {
         "version": "1.0",
-        "timestamp": now,
+        "timestamp": format_datetime(datetime.now(UTC)),
         "requestContext": {
             "requestId": event.request_id,
-            "functionArn": f"{function.function_arn}:$LATEST"
-            if event.arn.count(":") < 7  # noqa: PLR2004
-            else event.arn,
+            "functionArn": arn,
             "condition": condition,
             "approximateInvokeCount": event.attempts,
         },
         "requestPayload": _parsed(event.payload),
     }
-    if result is not None:
-        context: dict[str, object] = {"statusCode": 200, "executedVersion": result.executed_version}
-        if result.function_error:
+    if response is not None:
+        context: dict[str, object] = {
+            "statusCode": HTTPStatus.OK,
+            "executedVersion": response.executed_version,
+        }
+        if response.function_error:
             context["functionError"] = "Unhandled"
         record["responseContext"] = context
-        record["responsePayload"] = _parsed(result.body)
+        record["responsePayload"] = _parsed(response.body)
     return record
 
 
 def _parsed(body: bytes) -> object:
+    """Return the JSON value of a text, or the text itself if it is not JSON."""
     try:
         return json.loads(body or b"{}")
     except ValueError:
         return body.decode("utf-8", "replace")
 
 
-def _error_message(body: bytes) -> str:
-    document = _parsed(body)
-    return str(document.get("errorMessage", "")) if isinstance(document, dict) else ""
-
-
-def _say(event: _Event, what: str) -> None:
-    sys.stderr.write(f"asynchronous invocation {event.request_id} of {event.arn}: {what}\n")
+def _write_to_log(event: _Event, text: str) -> None:
+    sys.stderr.write(f"asynchronous invocation {event.request_id} of {event.arn}: {text}\n")

@@ -22,12 +22,12 @@ from typing import Final, TypeAlias
 
 from moto.awslambda.models import LambdaFunction
 
-from terralive_sandbox.functions import stub_image
-from terralive_sandbox.functions.environment_builder import EnvironmentBuilder, log_settings
+from terralive_sandbox.functions.environments import stub_image
+from terralive_sandbox.functions.environments.builder import EnvironmentBuilder, log_settings
+from terralive_sandbox.functions.environments.fleet import Fleet, wait_until_gone
+from terralive_sandbox.functions.environments.python_runtime import make_python
+from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import InvokeError
-from terralive_sandbox.functions.placement import Fleet, settle
-from terralive_sandbox.functions.python_runtime import make_python
-from terralive_sandbox.functions.workspace import Workspace
 from terralive_workers.function import LocalFunction
 
 _log = logging.getLogger("terralive.sandbox")
@@ -123,7 +123,7 @@ class Deployments:
         environments = []
         for deployment in [*self._current.values(), *self._retired]:
             environments.extend(deployment.fleet.close())
-        await settle(environments, _STOP_SECONDS)
+        await wait_until_gone(environments, _STOP_SECONDS)
 
     async def _deploy(self, function: LambdaFunction, revision: Revision) -> _Deployment:
         """Unpack a function's code."""

@@ -1,7 +1,7 @@
-"""Messages to the queues and topics that functions, rules, buckets and subscriptions name.
+"""Send messages to the queues and topics that functions, rules, buckets and subscriptions name.
 
-Sent only if the sender may: a function's role by its own policies, a service by the queue's or
-topic's policy. Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
+The sender needs permission: a function's role by its own policies, a service by the policy of the
+queue or topic. Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from moto.core.exceptions import JsonRESTError, ServiceException
 from moto.sns.models import sns_backends
@@ -17,13 +18,15 @@ from moto.sqs.models import sqs_backends
 from terralive_sandbox.access.identity import ACCOUNT, role_documents
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 
-_ACTIONS = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
+# Service of the destination -> the action that the sender needs.
+_ACTIONS: Final[Mapping[str, str]] = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
 
 
 class DestinationError(Exception):
-    """Nothing was sent.
+    """Nothing was sent: the destination does not exist, or the sender has no permission.
 
-    The destination is gone, or the sender may not. `code` is EventBridge's name for it.
+    Attributes:
+        code: EventBridge's name of the reason (`NO_PERMISSIONS`).
     """
 
     def __init__(self, message: str, code: str = "INVALID_PARAMETER") -> None:
@@ -33,14 +36,23 @@ class DestinationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """Sends as a role."""
+    """A sender that is a function's role.
+
+    Attributes:
+        arn: the role's ARN.
+    """
 
     arn: str
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Sends as a service (`events.amazonaws.com`) on behalf of one of its resources."""
+    """A sender that is a service, on behalf of one of its resources.
+
+    Attributes:
+        principal: the service (`events.amazonaws.com`).
+        source_arn: the resource (an EventBridge rule, a bucket, a subscription).
+    """
 
     principal: str
     source_arn: str
@@ -55,7 +67,15 @@ def send(
     group: str | None = None,
     subject: str | None = None,
 ) -> None:
-    """Send a message with string attributes; `group` is for FIFO queues, `subject` for topics.
+    """Send a message.
+
+    Args:
+        sender: the sender, who needs permission.
+        arn: the queue or topic.
+        body: the message's text.
+        attributes: the message's string attributes.
+        group: the message group of a FIFO queue.
+        subject: the subject of a topic's message.
 
     Raises:
         DestinationError: nothing was sent.
@@ -64,51 +84,69 @@ def send(
     require(sender, arn)
     try:
         if service == "sqs":
-            sent = {n: {"DataType": "String", "StringValue": v} for n, v in attributes.items()}
             sqs_backends[ACCOUNT][region].send_message(
-                name, body, message_attributes=sent, group_id=group
+                name,
+                body,
+                message_attributes={
+                    key: {"DataType": "String", "StringValue": value}
+                    for key, value in attributes.items()
+                },
+                group_id=group,
             )
         else:
-            given = {n: {"Type": "String", "Value": v} for n, v in attributes.items()}
             sns_backends[ACCOUNT][region].publish(
-                body, arn, subject=subject, message_attributes=given
+                body,
+                arn,
+                subject=subject,
+                message_attributes={
+                    key: {"Type": "String", "Value": value} for key, value in attributes.items()
+                },
             )
     except (JsonRESTError, ServiceException) as error:
         raise DestinationError(f"{arn}: {error}") from error
 
 
 def require(sender: Role | Service, arn: str) -> None:
-    """Raises DestinationError unless the destination exists and the sender may send there."""
-    _, _, service, region, _, name = arn.split(":", 5)
+    """Raise DestinationError unless the destination exists and the sender may send to it."""
+    service = arn.split(":")[2]
     action = _ACTIONS.get(service)
     if action is None:
         raise DestinationError(
             f"terralive's sandbox does not emulate {service} as a destination of failures"
         )
-    if service == "sqs":
-        queue = sqs_backends[ACCOUNT][region].queues.get(name)
-        document = None if queue is None else _text(queue.policy)
-    else:
-        topic = sns_backends[ACCOUNT][region].topics.get(arn)
-        document = None if topic is None else topic.policy or "{}"
-    if document is None:
+    policy = _policy_of(arn)
+    if policy is None:
         raise DestinationError(f"{arn} does not exist", "NO_RESOURCE")
     if isinstance(sender, Role):
-        documents, request = role_documents(sender.arn), AccessRequest(action, (arn,))
+        name = sender.arn
+        decision = decide(role_documents(sender.arn), AccessRequest(action, (arn,)))
     else:
+        name = sender.principal
         context = {"aws:SourceArn": sender.source_arn, "aws:SourceAccount": ACCOUNT}
-        documents, request = (
-            (document,),
-            AccessRequest(action, (arn,), (sender.principal,), context),
-        )
-    if decide(documents, request) is not Decision.ALLOWED:
-        who = sender.arn if isinstance(sender, Role) else sender.principal
-        raise DestinationError(f"{who} may not {action} on {arn}", "NO_PERMISSIONS")
+        decision = decide([policy], AccessRequest(action, (arn,), (sender.principal,), context))
+    if decision is not Decision.ALLOWED:
+        raise DestinationError(f"{name} may not {action} on {arn}", "NO_PERMISSIONS")
 
 
-def _text(policy: object) -> str:
-    """A queue's policy as moto holds it.
+def _policy_of(arn: str) -> str | None:
+    """Return the policy of a queue or topic as JSON text; None if there is no such destination."""
+    _, _, service, region, _, name = arn.split(":", 5)
+    if service == "sqs":
+        queue = sqs_backends[ACCOUNT][region].queues.get(name)
+        if queue is None:
+            return None
+        return _as_text(queue.policy)
+    topic = sns_backends[ACCOUNT][region].topics.get(arn)
+    if topic is None:
+        return None
+    return topic.policy or "{}"
 
-    The text that was set, or what AddPermission has made of it.
+
+def _as_text(policy: object) -> str:
+    """Return a queue's policy as JSON text.
+
+    In moto it is the text that was set, or an object that AddPermission has made.
     """
-    return policy if isinstance(policy, str) and policy else json.dumps(policy or {})
+    if isinstance(policy, str) and policy:
+        return policy
+    return json.dumps(policy or {})

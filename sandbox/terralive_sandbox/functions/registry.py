@@ -25,7 +25,9 @@ from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FAILURE, FaultKind
 from terralive_sandbox.functions.concurrency import ConcurrentExecutions
 from terralive_sandbox.functions.deployment import Deployments
-from terralive_sandbox.functions.environment_builder import EnvironmentBuilder
+from terralive_sandbox.functions.environments.builder import EnvironmentBuilder
+from terralive_sandbox.functions.environments.isolation import namespace_command
+from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import (
     InvokeError,
     InvokeResponse,
@@ -33,9 +35,7 @@ from terralive_sandbox.functions.invoke_api import (
     new_trace_header,
     throttled,
 )
-from terralive_sandbox.functions.isolation import namespace_command
 from terralive_sandbox.functions.logs import Write
-from terralive_sandbox.functions.workspace import Workspace
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PAYLOAD_BYTES
@@ -226,13 +226,12 @@ class Functions:
             )
         with self._executions.one(name, self._reserved_concurrency(name)):
             fleet = await self._deployments.fleet_of(function)
-            placed = await fleet.run(invocation)
-        outcome = placed.ending.outcome
+            logged = await fleet.run(invocation)
         return InvokeResponse(
-            outcome.body,
-            function_error=not outcome.ok,
+            logged.outcome.body,
+            function_error=not logged.outcome.ok,
             executed_version=version,
-            log_tail=log_tail(placed.log_tail),
+            log_tail=log_tail(logged.log_lines),
         )
 
     async def close(self) -> None:

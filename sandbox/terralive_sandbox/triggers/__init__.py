@@ -1,1 +1,1 @@
-"""Other services invoke functions: their events, their schedules, and what happens after a failure."""
+"""Other services invoke functions: their events, schedules, and retries after a failure."""

@@ -23,7 +23,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from terralive_sandbox.functions.execution import Ending, ExecutionEnvironment, Setup
+from terralive_sandbox.functions.environments.environment import (
+    ExecutionEnvironment,
+    ExecutionResult,
+    Setup,
+)
 from terralive_sandbox.functions.logs import FunctionLog, LogStream
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.deadline import Deadline
@@ -632,7 +636,7 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
     )  # fmt: skip
     api = RuntimeApi()
 
-    async def answer() -> Ending:
+    async def answer() -> ExecutionResult:
         setup = Setup(
             launch_of(local).command, own_port=False, task_root=tmp_path, scratch=tmp_path / "scratch",
             variables=lambda address: worker_environment({}, local, address, os.environ, live=False),
@@ -642,13 +646,13 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
         assert await environment.initialise(30) is None
         asyncio.get_running_loop().call_later(0.01, time.sleep, 3)
         invocation = Invocation("id", "busy", "arn", Deadline.after(2, now=time.monotonic()), b"{}")
-        ending = await environment.run(invocation, 2)
+        result = await environment.run(invocation, 2)
         environment.end()
         await asyncio.to_thread(environment.join, 10)
-        return ending
+        return result
 
     try:
-        ending = asyncio.run(answer())
+        result = asyncio.run(answer())
     finally:
         api.close()
-    assert (ending.timed_out, ending.outcome.body) == (False, b"1")
+    assert (result.timed_out, result.outcome.body) == (False, b"1")

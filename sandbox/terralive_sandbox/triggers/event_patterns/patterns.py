@@ -166,7 +166,7 @@ def _parse_object(parsed: Mapping[str, object]) -> Pattern:
 
 
 def _is_alternatives(value: object) -> TypeGuard[list[Mapping[str, object]]]:
-    """Return true if `$or` has alternatives; else it is an ordinary field (event-ruler's README)."""
+    """Return true if `$or` has alternatives; else it is a field (event-ruler's README)."""
     if not isinstance(value, list) or len(value) < _FEWEST_ALTERNATIVES:
         return False
     for alternative in value:

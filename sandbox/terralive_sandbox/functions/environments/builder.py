@@ -15,10 +15,10 @@ from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.execution import ExecutionEnvironment, Setup
-from terralive_sandbox.functions.isolation import isolated
+from terralive_sandbox.functions.environments.environment import ExecutionEnvironment, Setup
+from terralive_sandbox.functions.environments.isolation import isolated
+from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.logs import FunctionLog, LogStream, Write, logging_config
-from terralive_sandbox.functions.workspace import Workspace
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
