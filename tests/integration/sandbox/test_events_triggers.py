@@ -1,6 +1,6 @@
-"""What reaches functions from EventBridge, S3 and SNS.
+"""EventBridge, S3 and SNS invoke functions.
 
-Real clients, real functions, the events as they arrive.
+Real clients send, and real functions print the events that they receive.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
-# Keeps every event that it gets.
+# A function that keeps every event that it receives.
 RECORDER = """
 import boto3, json, os, uuid
 def handler(event, context):
@@ -32,7 +32,7 @@ def aws(sandbox: SandboxInfo) -> Aws:
 
 
 class Recorder:
-    """A function whose events can be read."""
+    """A function whose events can be read back."""
 
     def __init__(self, aws: Aws) -> None:
         self._aws = aws
@@ -41,11 +41,11 @@ class Recorder:
         self.arn = aws.function(RECORDER, statements=[write], environment={"QUEUE": self._queue})
 
     def events(self, count: int) -> list[Any]:
-        """The next `count` events, and no more of them, in the order of their arrival."""
+        """Return the next `count` events in the order of their arrival. There must be no more."""
         return [json.loads(message["Body"]) for message in received(self._aws, self._queue, count)]
 
     def next(self) -> Any:  # noqa: ANN401 - JSON
-        """The next event, whether or not there are more."""
+        """Return the next event. There may be more."""
         return json.loads(received(self._aws, self._queue, 1, batch=1)[0]["Body"])
 
 
@@ -68,13 +68,16 @@ def received(aws: Aws, queue: str, count: int, batch: int = 10) -> list[Any]:
 
 
 def queue_for(aws: Aws, service: str, source_arn: str) -> tuple[str, str]:
-    """A queue that a service may send to: URL and ARN."""
+    """Return the URL and the ARN of a queue that a service may send to."""
     name = unique("queue")
     arn = f"arn:aws:sqs:{aws.info.region}:{aws.info.account_id}:{name}"
     statement = {
-        "Effect": "Allow", "Principal": {"Service": service}, "Action": "sqs:SendMessage", "Resource": arn,
+        "Effect": "Allow",
+        "Principal": {"Service": service},
+        "Action": "sqs:SendMessage",
+        "Resource": arn,
         "Condition": {"ArnLike": {"aws:SourceArn": source_arn}},
-    }  # fmt: skip
+    }
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     return aws.sqs.create_queue(QueueName=name, Attributes={"Policy": policy})["QueueUrl"], arn
 
@@ -109,8 +112,11 @@ def test_rules_send_matching_events_to_functions_as_their_targets_say(aws: Aws) 
             "what": "$.detail.items[0]",
             "none": "$.detail.none",
         },
-        "InputTemplate": '{"rule": <aws.events.rule-arn>, "price": <price>, "text": "<what> for <price>", '
-        '"none": "<none>", "all": <aws.events.event.json>, "at": <aws.events.event.ingestion-time>}',
+        "InputTemplate": (
+            '{"rule": <aws.events.rule-arn>, "price": <price>, "text": "<what> for <price>", '
+            '"none": "<none>", "all": <aws.events.event.json>, '
+            '"at": <aws.events.event.ingestion-time>}'
+        ),
     }
     targets: dict[str, dict[str, Any]] = {
         plain: {},
@@ -189,9 +195,22 @@ def test_rules_send_to_queues_and_topics_that_let_them(aws: Aws) -> None:
     aws.sns.subscribe(
         TopicArn=topic, Protocol="sqs", Endpoint=told_arn, Attributes={"RawMessageDelivery": "true"}
     )
-    aws.sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=json.dumps({"Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "events.amazonaws.com"}, "Action": "sns:Publish",
-         "Resource": topic}]}))  # fmt: skip
+    aws.sns.set_topic_attributes(
+        TopicArn=topic,
+        AttributeName="Policy",
+        AttributeValue=json.dumps(
+            {
+                "Statement": [
+                    {
+                        "Effect": "Allow",
+                        "Principal": {"Service": "events.amazonaws.com"},
+                        "Action": "sns:Publish",
+                        "Resource": topic,
+                    }
+                ]
+            }
+        ),
+    )
     closed = aws.sqs.create_queue(QueueName=unique("closed"))["QueueUrl"]
     closed_arn = aws.sqs.get_queue_attributes(QueueUrl=closed, AttributeNames=["QueueArn"])[
         "Attributes"
@@ -302,7 +321,7 @@ def test_a_schedule_fires_until_it_is_disabled_or_deleted(
         aws.events.put_targets(
             Rule="off", Targets=[{"Id": "1", "Arn": recorder.arn, "Input": '"off"'}]
         )
-        put(aws, "any", {})  # a schedule is no pattern
+        put(aws, "any", {})  # a rule with a schedule has no pattern
         end = time.monotonic() + 60
         event = recorder.next()
         assert_same_shape(event, sample("eventbridge-scheduled"))
@@ -318,7 +337,7 @@ def test_a_schedule_fires_until_it_is_disabled_or_deleted(
 
 
 def records(events: list[Any]) -> list[Any]:
-    """Each event's record, in the order of the changes."""
+    """Return the record of each event, in the order of the changes."""
     found = [record for event in events for record in event["Records"]]
     return sorted(found, key=lambda record: str(record["s3"]["object"]["sequencer"]))
 
@@ -371,9 +390,11 @@ def test_buckets_notify_functions_of_the_changes_that_their_filters_let_through(
         Bucket=bucket, Key="in/parts.txt", UploadId=upload, PartNumber=1, Body=b"abc"
     )
     s3.complete_multipart_upload(
-        Bucket=bucket, Key="in/parts.txt", UploadId=upload,
+        Bucket=bucket,
+        Key="in/parts.txt",
+        UploadId=upload,
         MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
-    )  # fmt: skip
+    )
     s3.delete_object(Bucket=bucket, Key="in/copy.txt")
     s3.delete_objects(
         Bucket=bucket, Delete={"Objects": [{"Key": "in/parts.txt"}, {"Key": "out/a.txt"}]}
@@ -557,12 +578,14 @@ def test_topics_filter_by_attributes_and_by_body_and_keep_what_is_refused(aws: A
 
     def publish(kind: str, price: int) -> None:
         aws.sns.publish(
-            TopicArn=topic, Message=json.dumps({"order": {"price": price}}), Subject="s",
+            TopicArn=topic,
+            Message=json.dumps({"order": {"price": price}}),
+            Subject="s",
             MessageAttributes={
                 "kind": {"DataType": "String", "StringValue": kind},
                 "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\x01"},
             },
-        )  # fmt: skip
+        )
 
     publish("c", 5)
     publish("c", 20)  # by_body is not permitted yet

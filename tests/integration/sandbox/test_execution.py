@@ -1,6 +1,6 @@
-"""Execution environments.
+"""Execution environments run functions as Lambda's do.
 
-Https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def handler(event, context):
     seen = os.path.exists("/tmp/mine")
     open("/tmp/mine", "w").write(context.aws_request_id)
     time.sleep(event["seconds"])
-    return {"seen": seen, "pid": os.getpid(), "tmpdir": os.environ["TMPDIR"], "key": os.environ["AWS_ACCESS_KEY_ID"],
-            "stream": context.log_stream_name}
+    return {"seen": seen, "pid": os.getpid(), "stream": context.log_stream_name,
+            "tmpdir": os.environ["TMPDIR"], "key": os.environ["AWS_ACCESS_KEY_ID"]}
 """
 
 
@@ -70,7 +70,7 @@ def tail(aws: Aws, arn: str, event: object = None) -> str:
 
 
 def state_of(pid: int) -> str:
-    """A process's state letter: T is stopped."""
+    """Return the letter of a process's state. T means that it is stopped."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
@@ -103,7 +103,7 @@ def test_an_environment_stands_still_between_invocations_and_goes_on_where_it_wa
     second = invoke(aws, arn)
     assert second["pid"] == first["pid"]
     assert first["while_running"] > 0
-    # a thread that had run on meanwhile would have counted during the pause, too
+    # a thread that was not frozen would have counted during the pause, too
     assert second["ticks"] - first["ticks"] <= second["while_running"] + 50
 
 
@@ -124,10 +124,10 @@ def test_invocations_at_once_have_environments_tmp_credentials_and_log_streams_o
     assert one["stream"] != other["stream"]
     again = invoke(aws, arn, {"seconds": 0})
     assert again["pid"] in {one["pid"], other["pid"]}
-    if one["tmpdir"] != "/tmp":  # noqa: S108 - the function's
+    if one["tmpdir"] != "/tmp":  # noqa: S108  # the function reports it
         pytest.skip("this machine allows no mount namespaces: /tmp is not private")
     assert (one["seen"], other["seen"], again["seen"]) == (False, False, True)
-    assert not Path("/tmp/mine").exists()  # noqa: S108 - that is the point
+    assert not Path("/tmp/mine").exists()  # noqa: S108  # the test is about this folder
 
 
 def test_a_cold_start_is_in_the_report_and_a_warm_one_is_not(aws: Aws) -> None:
@@ -179,7 +179,7 @@ def test_an_init_of_more_than_ten_seconds_is_begun_again_within_the_functions_ti
     slow = aws.function(
         "import time\ntime.sleep(60)\ndef handler(event, context):\n    return 1\n", timeout=1
     )
-    # slow the first time only: the second time is ten seconds later
+    # only the first init phase is slow: the second one begins ten seconds later
     second = aws.function(
         """
         import os, time
@@ -229,7 +229,7 @@ def test_a_crash_is_the_callers_error_and_the_next_invocation_has_a_fresh_enviro
 
 
 def runtime_zip(bootstrap: str, source: str, *packages: str) -> bytes:
-    """A zip with an executable `bootstrap`, app.py, and installed packages of this interpreter."""
+    """Return a zip with an executable `bootstrap`, app.py and installed packages."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         entry = zipfile.ZipInfo("bootstrap")
@@ -257,15 +257,21 @@ def handler(event, context):
     print("seen", event)
     return {"event": event, "id": context.aws_request_id, "arn": context.invoked_function_arn,
             "memory": int(context.memory_limit_in_mb), "name": context.function_name,
-            "region": os.environ["AWS_REGION"], "left": 0 < context.get_remaining_time_in_millis() <= 10000}
+            "region": os.environ["AWS_REGION"],
+            "left": 0 < context.get_remaining_time_in_millis() <= 10000}
 """
 
 
 def custom_runtime(aws: Aws, zip_file: bytes) -> str:
     return aws.lambda_.create_function(
-        FunctionName=unique("custom"), Runtime="provided.al2023", Handler="app.handler", Timeout=10, MemorySize=256,
-        Role=aws.role({"Effect": "Allow", "Action": "logs:*", "Resource": "*"}), Code={"ZipFile": zip_file},
-    )["FunctionArn"]  # fmt: skip
+        FunctionName=unique("custom"),
+        Runtime="provided.al2023",
+        Handler="app.handler",
+        Timeout=10,
+        MemorySize=256,
+        Role=aws.role({"Effect": "Allow", "Action": "logs:*", "Resource": "*"}),
+        Code={"ZipFile": zip_file},
+    )["FunctionArn"]
 
 
 def test_awslambdaric_in_a_zip_is_as_good_a_runtime_as_our_own(aws: Aws) -> None:
@@ -303,7 +309,8 @@ base = f"http://{{os.environ['AWS_LAMBDA_RUNTIME_API']}}/2018-06-01/runtime"
 while True:
     with urllib.request.urlopen(f"{{base}}/invocation/next") as answer:
         event, request_id = answer.read(), answer.headers["Lambda-Runtime-Aws-Request-Id"]
-    body = json.dumps({{"event": json.loads(event), "root": os.listdir(os.environ["LAMBDA_TASK_ROOT"])}}).encode()
+    root = os.listdir(os.environ["LAMBDA_TASK_ROOT"])
+    body = json.dumps({{"event": json.loads(event), "root": root}}).encode()
     urllib.request.urlopen(f"{{base}}/invocation/{{request_id}}/response", body).close()
 """
     answer = invoke(aws, custom_runtime(aws, runtime_zip(source, "")), {"a": 1})
@@ -336,7 +343,10 @@ def test_six_megabytes_are_the_limit_in_both_directions(
 
 def test_a_client_context_reaches_the_handler(aws: Aws) -> None:
     arn = aws.function(
-        "def handler(event, context):\n    return [context.client_context.custom, context.client_context.env]\n"
+        """
+        def handler(event, context):
+            return [context.client_context.custom, context.client_context.env]
+        """
     )
     context = base64.b64encode(
         json.dumps({"custom": {"a": "1"}, "env": {"b": "2"}, "client": {}}).encode()
@@ -387,7 +397,7 @@ def test_the_accounts_concurrency_throttles_functions_together(tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def hasty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
-    """A sandbox where a minute is 60 ms."""
+    """A sandbox in which a minute takes 60 ms."""
     with running_sandbox(tmp_path_factory.mktemp("hasty"), time_scale=0.001) as info:
         yield Aws(info)
 
@@ -511,13 +521,14 @@ def test_a_role_that_may_not_send_is_refused_as_soon_as_a_queue_is_named(hasty: 
 
 
 def test_credentials_are_changed_before_they_are_old(tmp_path: Path) -> None:
-    with running_sandbox(tmp_path, time_scale=0.00005) as info:  # six hours are a second
+    with running_sandbox(tmp_path, time_scale=0.00005) as info:  # six hours take a second
         aws = Aws(info)
         arn = aws.function(
             """
             import boto3, os
             def handler(event, context):
-                return [os.environ["AWS_ACCESS_KEY_ID"], boto3.client("sts").get_caller_identity()["Arn"]]
+                identity = boto3.client("sts").get_caller_identity()
+                return [os.environ["AWS_ACCESS_KEY_ID"], identity["Arn"]]
             """
         )
         first, who = invoke(aws, arn)
@@ -626,22 +637,31 @@ def test_what_a_killed_sandbox_has_left_goes_with_the_next_one(tmp_path: Path) -
 def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
     tmp_path: Path,
 ) -> None:
-    """The loop sleeps over the answer and over the timeout, and finds both when it wakes."""
+    """The loop is blocked while the answer and then the timeout come, and sees both afterwards."""
     (tmp_path / "app.py").write_text(
         "import time\ndef handler(event, context):\n    time.sleep(0.2)\n    return 1\n"
     )
     local = LocalFunction(
-        name="busy", address="busy", runtime="python3.12", handler="app.handler", path=tmp_path,
+        name="busy",
+        address="busy",
+        runtime="python3.12",
+        handler="app.handler",
+        path=tmp_path,
         python=Path(sys.executable),
-    )  # fmt: skip
+    )
     api = RuntimeApi()
 
     async def answer() -> ExecutionResult:
         setup = Setup(
-            launch_of(local).command, own_port=False, task_root=tmp_path, scratch=tmp_path / "scratch",
-            variables=lambda address: worker_environment({}, local, address, os.environ, live=False),
+            launch_of(local).command,
+            own_port=False,
+            task_root=tmp_path,
+            scratch=tmp_path / "scratch",
+            variables=lambda address: worker_environment(
+                {}, local, address, os.environ, live=False
+            ),
             log=FunctionLog(LogStream("group", "stream", ()), lambda _stream, _line: None),
-        )  # fmt: skip
+        )
         environment = ExecutionEnvironment(setup, api)
         assert await environment.initialise(30) is None
         asyncio.get_running_loop().call_later(0.01, time.sleep, 3)

@@ -210,9 +210,12 @@ def test_giving_a_service_a_role_needs_permission_to_pass_it(aws: Aws) -> None:
 
     def create(by: Aws) -> str:
         return by.lambda_.create_function(
-            FunctionName=unique("f"), Runtime="python3.12", Handler="app.handler", Role=given,
+            FunctionName=unique("f"),
+            Runtime="python3.12",
+            Handler="app.handler",
+            Role=given,
             Code={"ZipFile": code("")},
-        )["FunctionArn"]  # fmt: skip
+        )["FunctionArn"]
 
     def target(by: Aws) -> None:
         by.events.put_targets(Rule=rule, Targets=[{"Id": "1", "Arn": arn, "RoleArn": given}])
@@ -251,14 +254,18 @@ def test_wrong_keys_and_unsigned_requests_are_refused(aws: Aws) -> None:
 
 
 def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
-    """By boto3's default, which is version 2 in us-east-1, and by version 4."""
+    """boto3 signs with version 2 in us-east-1 by default; version 4 is tested, too."""
     bucket = unique("bucket")
     aws.s3.create_bucket(Bucket=bucket)
     mine = {"Action": "s3:*Object", "Effect": "Allow", "Resource": f"arn:aws:s3:::{bucket}/mine*"}
     version_4: S3Client = boto3.client(
-        "s3", aws.info.region, endpoint_url=aws.info.endpoint, config=Config(signature_version="s3v4"),
-        aws_access_key_id=aws.info.access_key_id, aws_secret_access_key=aws.info.secret_access_key,
-    )  # fmt: skip
+        "s3",
+        aws.info.region,
+        endpoint_url=aws.info.endpoint,
+        config=Config(signature_version="s3v4"),
+        aws_access_key_id=aws.info.access_key_id,
+        aws_secret_access_key=aws.info.secret_access_key,
+    )
 
     def refusal(answer: httpx.Response) -> tuple[int, str, str]:
         found = re.search("<Code>(.*)</Code><Message>(.*?)</Message>", answer.text)
@@ -268,8 +275,11 @@ def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
             else (answer.status_code, "", answer.text)
         )
 
-    for s3, parameter in ((aws.s3, "AWSAccessKeyId"), (aws.assume(aws.role(mine)).s3, "&x-amz-security-token"),
-                          (version_4, "X-Amz-Algorithm")):  # fmt: skip
+    for s3, parameter in (
+        (aws.s3, "AWSAccessKeyId"),
+        (aws.assume(aws.role(mine)).s3, "&x-amz-security-token"),
+        (version_4, "X-Amz-Algorithm"),
+    ):
 
         def url(
             operation: str, name: str = "mine a+b", expires: int = 60, s3: S3Client = s3
@@ -293,8 +303,8 @@ def test_presigned_urls_of_a_bucket_work_until_they_expire(aws: Aws) -> None:
             refused = refusal(httpx.get(url("get_object", "yours")))
             assert refused[:2] == (403, "AccessDenied")
             assert (
-                f"is not authorized to perform: s3:GetObject on resource: arn:aws:s3:::{bucket}/yours"
-                in refused[2]
+                "is not authorized to perform: s3:GetObject on resource: "
+                f"arn:aws:s3:::{bucket}/yours" in refused[2]
             )
 
 
@@ -312,7 +322,8 @@ def test_a_topic_invokes_its_subscribed_function_only_with_permission(aws: Aws) 
     import boto3, json, os
     def handler(event, context):
         boto3.client("dynamodb").put_item(TableName=os.environ["TABLE"],
-            Item={"pk": {"S": event["Records"][0]["Sns"]["Message"]}, "event": {"S": json.dumps(event)}})
+            Item={"pk": {"S": event["Records"][0]["Sns"]["Message"]},
+                  "event": {"S": json.dumps(event)}})
     """
     write = {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": "*"}
     permitted = aws.function(source, statements=[write], environment={"TABLE": table})
@@ -414,8 +425,8 @@ def test_an_operation_that_is_not_emulated_says_so(aws: Aws) -> None:
 
 
 MADE_UP: tuple[tuple[str, str, dict[str, object]], ...] = (
-    # (service, operation, parameters): one a protocol, and what shares its service with a control
-    # plane
+    # (service, operation, parameters): one for each protocol, and operations of services that also
+    # have a control plane
     ("athena", "start_query_execution", {"QueryString": "SELECT 1"}),
     ("bedrock-runtime", "invoke_model", {"modelId": "anthropic.claude-v2:1", "body": b"{}"}),
     ("comprehend", "detect_sentiment", {"Text": "fine", "LanguageCode": "en"}),

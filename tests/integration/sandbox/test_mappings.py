@@ -1,6 +1,6 @@
 """Queues and streams invoke functions.
 
-https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html,
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
@@ -38,10 +38,10 @@ def aws(sandbox: SandboxInfo) -> Aws:
     return Aws(sandbox)
 
 
-def reader(aws: Aws, *, timeout: int = 2, **statements: Any) -> str:  # noqa: ANN401 - policy statements by a name
+def reader(aws: Aws, *, timeout: int = 2, **statements: Any) -> str:  # noqa: ANN401  # policy statements, each under a name
     more = statements.values() or (READ_QUEUES, READ_STREAMS)
     function = aws.function(READER, statements=list(more), timeout=timeout)
-    # Warm, so that a busy machine's slow start does not outlast a queue's visibility timeout.
+    # A cold start on a busy machine may take longer than a queue's visibility timeout.
     aws.lambda_.invoke(FunctionName=function, Payload=b'{"Records": []}')
     return function
 
@@ -73,8 +73,11 @@ def test_messages_reach_the_function_as_documented_and_are_gone_when_it_has_succ
     assert first["arn"] == f"{function}:live"
     small, large = first["event"]["Records"]
     assert small["messageAttributes"]["raw"] == {
-        "binaryValue": "AP8=", "stringListValues": [], "binaryListValues": [], "dataType": "Binary",
-    }  # fmt: skip
+        "binaryValue": "AP8=",
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": "Binary",
+    }
     assert small["messageAttributes"]["count"]["stringValue"] == "1"
     assert large["body"] == "x" * 100_000
     assert (
@@ -247,38 +250,96 @@ def test_mappings_are_refused_as_lambda_refuses_them(aws: Aws) -> None:
     table, stream = stream_table(aws)
     unable = aws.function(READER)
     refused: list[tuple[str, dict[str, Any]]] = [
-        (r"InvalidParameterValueException.*role does not have permissions to call ReceiveMessage on SQS",
-         {"FunctionName": unable, "EventSourceArn": queue.arn}),
-        (r"InvalidParameterValueException.*ensure the role can perform the GetRecords",
-         {"FunctionName": unable, "EventSourceArn": stream, "StartingPosition": "LATEST"}),
-        ("NotEmulatedBySandbox.*on-failure destinations",
-         {"EventSourceArn": stream, "StartingPosition": "LATEST",
-          "DestinationConfig": {"OnFailure": {"Destination": queue.arn}}}),
+        (
+            (
+                r"InvalidParameterValueException.*"
+                r"role does not have permissions to call ReceiveMessage on SQS"
+            ),
+            {"FunctionName": unable, "EventSourceArn": queue.arn},
+        ),
+        (
+            r"InvalidParameterValueException.*ensure the role can perform the GetRecords",
+            {"FunctionName": unable, "EventSourceArn": stream, "StartingPosition": "LATEST"},
+        ),
+        (
+            "NotEmulatedBySandbox.*on-failure destinations",
+            {
+                "EventSourceArn": stream,
+                "StartingPosition": "LATEST",
+                "DestinationConfig": {"OnFailure": {"Destination": queue.arn}},
+            },
+        ),
         ("ValidationException.*eventSourceArn", {"EventSourceArn": "a queue"}),
-        ("Queue visibility timeout: 5 seconds is less than Function timeout: 20 seconds",
-         {"EventSourceArn": short.arn}),
+        (
+            "Queue visibility timeout: 5 seconds is less than Function timeout: 20 seconds",
+            {"EventSourceArn": short.arn},
+        ),
         ("The specified queue does not exist", {"EventSourceArn": f"{queue.arn}x"}),
         ("Stream not found", {"EventSourceArn": f"{stream}x", "StartingPosition": "LATEST"}),
         ("ResourceNotFoundException", {"FunctionName": "nobody", "EventSourceArn": queue.arn}),
-        ("Maximum batch window in seconds must be greater than 0", {"EventSourceArn": queue.arn, "BatchSize": 11}),
-        ("less than or equal to 10000", {"EventSourceArn": stream, "BatchSize": 10_001, "StartingPosition": "LATEST"}),
-        ("not supported for FIFO", {"EventSourceArn": fifo.arn, "MaximumBatchingWindowInSeconds": 1}),
-        ("StartingPosition is not valid for SQS", {"EventSourceArn": queue.arn, "StartingPosition": "LATEST"}),
+        (
+            "Maximum batch window in seconds must be greater than 0",
+            {"EventSourceArn": queue.arn, "BatchSize": 11},
+        ),
+        (
+            "less than or equal to 10000",
+            {"EventSourceArn": stream, "BatchSize": 10_001, "StartingPosition": "LATEST"},
+        ),
+        (
+            "not supported for FIFO",
+            {"EventSourceArn": fifo.arn, "MaximumBatchingWindowInSeconds": 1},
+        ),
+        (
+            "StartingPosition is not valid for SQS",
+            {"EventSourceArn": queue.arn, "StartingPosition": "LATEST"},
+        ),
         ("Value null at 'startingPosition'", {"EventSourceArn": stream}),
-        ("Unsupported starting position", {"EventSourceArn": stream, "StartingPosition": "AT_TIMESTAMP"}),
-        ("Unsupported MaximumRetryAttempts", {"EventSourceArn": queue.arn, "MaximumRetryAttempts": 1}),
-        ("Invalid filter pattern definition",
-         {"EventSourceArn": queue.arn, "FilterCriteria": {"Filters": [{"Pattern": '{"body": "x"}'}]}}),
-        ("NotEmulatedBySandbox.*Kinesis",
-         {"EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s", "StartingPosition": "LATEST"}),
-        ("NotEmulatedBySandbox.*MSK", {"EventSourceArn": "arn:aws:kafka:us-east-1:123456789012:cluster/c/1"}),
-        ("NotEmulatedBySandbox.*MQ", {"EventSourceArn": "arn:aws:mq:us-east-1:123456789012:broker:b:1"}),
-        ("NotEmulatedBySandbox.*DocumentDB", {"EventSourceArn": "arn:aws:rds:us-east-1:123456789012:cluster:c"}),
-        ("NotEmulatedBySandbox.*Kafka",
-         {"EventSourceArn": queue.arn, "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:1"]}}}),
-        ("NotEmulatedBySandbox.*tumbling",
-         {"EventSourceArn": stream, "StartingPosition": "LATEST", "TumblingWindowInSeconds": 10}),
-    ]  # fmt: skip
+        (
+            "Unsupported starting position",
+            {"EventSourceArn": stream, "StartingPosition": "AT_TIMESTAMP"},
+        ),
+        (
+            "Unsupported MaximumRetryAttempts",
+            {"EventSourceArn": queue.arn, "MaximumRetryAttempts": 1},
+        ),
+        (
+            "Invalid filter pattern definition",
+            {
+                "EventSourceArn": queue.arn,
+                "FilterCriteria": {"Filters": [{"Pattern": '{"body": "x"}'}]},
+            },
+        ),
+        (
+            "NotEmulatedBySandbox.*Kinesis",
+            {
+                "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s",
+                "StartingPosition": "LATEST",
+            },
+        ),
+        (
+            "NotEmulatedBySandbox.*MSK",
+            {"EventSourceArn": "arn:aws:kafka:us-east-1:123456789012:cluster/c/1"},
+        ),
+        (
+            "NotEmulatedBySandbox.*MQ",
+            {"EventSourceArn": "arn:aws:mq:us-east-1:123456789012:broker:b:1"},
+        ),
+        (
+            "NotEmulatedBySandbox.*DocumentDB",
+            {"EventSourceArn": "arn:aws:rds:us-east-1:123456789012:cluster:c"},
+        ),
+        (
+            "NotEmulatedBySandbox.*Kafka",
+            {
+                "EventSourceArn": queue.arn,
+                "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:1"]}},
+            },
+        ),
+        (
+            "NotEmulatedBySandbox.*tumbling",
+            {"EventSourceArn": stream, "StartingPosition": "LATEST", "TumblingWindowInSeconds": 10},
+        ),
+    ]
     for error, settings in refused:
         with pytest.raises(ClientError, match=error):
             aws.lambda_.create_event_source_mapping(**{"FunctionName": function, **settings})
@@ -308,9 +369,13 @@ def test_a_mapping_is_described_changed_and_found(aws: Aws) -> None:
     assert (made["State"], made["ResponseMetadata"]["HTTPStatusCode"]) == ("Creating", 202)
     described = aws.lambda_.get_event_source_mapping(UUID=made["UUID"])
     assert described["State"] == "Enabled"
-    assert {k: described.get(k) for k in ("BatchSize", "MaximumRetryAttempts", "LastProcessingResult")} == {
-        "BatchSize": 100, "MaximumRetryAttempts": -1, "LastProcessingResult": "No records processed",
-    }  # fmt: skip
+    assert {
+        k: described.get(k) for k in ("BatchSize", "MaximumRetryAttempts", "LastProcessingResult")
+    } == {
+        "BatchSize": 100,
+        "MaximumRetryAttempts": -1,
+        "LastProcessingResult": "No records processed",
+    }
     arn = made["EventSourceMappingArn"]
     assert aws.lambda_.list_tags(Resource=arn)["Tags"] == {"a": "b"}
     changed = aws.lambda_.update_event_source_mapping(
@@ -346,10 +411,15 @@ def test_a_streams_records_come_in_order_as_documented(aws: Aws) -> None:
         mapping(aws, late, stream, StartingPosition="LATEST", FilterCriteria=removals),
     ):
         aws.dynamodb.update_item(
-            TableName=table, Key={"pk": {"S": "101"}}, UpdateExpression="SET #m = :m, tags = :t",
+            TableName=table,
+            Key={"pk": {"S": "101"}},
+            UpdateExpression="SET #m = :m, tags = :t",
             ExpressionAttributeNames={"#m": "message"},
-            ExpressionAttributeValues={":m": {"S": "New item!"}, ":t": {"M": {"n": {"N": "1"}, "b": {"B": b"\xff"}}}},
-        )  # fmt: skip
+            ExpressionAttributeValues={
+                ":m": {"S": "New item!"},
+                ":t": {"M": {"n": {"N": "1"}, "b": {"B": b"\xff"}}},
+            },
+        )
         put(aws, table, "101")
         put(aws, table, "101")  # changes nothing
         aws.dynamodb.delete_item(TableName=table, Key={"pk": {"S": "101"}})
@@ -374,7 +444,7 @@ def test_a_streams_records_come_in_order_as_documented(aws: Aws) -> None:
             name: theirs["dynamodb"][name]
             for name in ours["dynamodb"].keys() & {"Keys", "NewImage", "OldImage"}
         }
-        ours["dynamodb"].update(images)  # the items differ, of course
+        ours["dynamodb"].update(images)  # the test's items differ from the sample's
     created = {
         "Records[].dynamodb.ApproximateCreationDateTime": "AWS sends it; the page's sample has none"
     }
@@ -388,17 +458,27 @@ def test_a_failing_record_is_isolated_and_given_up(aws: Aws) -> None:
     put(aws, table, "bad", do="fail")
     put(aws, table, "c")
     with mapping(
-        aws, function, stream, StartingPosition="TRIM_HORIZON", BisectBatchOnFunctionError=True,
+        aws,
+        function,
+        stream,
+        StartingPosition="TRIM_HORIZON",
+        BisectBatchOnFunctionError=True,
         MaximumRetryAttempts=1,
-    ):  # fmt: skip
+    ):
         eventually(lambda: len(batches(aws, function)) == 6)
         put(aws, table, "d")
         eventually(
             lambda: batches(aws, function)[-1:] != [] and keys(batches(aws, function)[-1]) == ["d"]
         )
     assert [keys(records) for records in batches(aws, function)] == [
-        ["a", "b", "bad", "c"], ["a", "b"], ["bad", "c"], ["bad"], ["bad"], ["c"], ["d"],
-    ]  # fmt: skip
+        ["a", "b", "bad", "c"],
+        ["a", "b"],
+        ["bad", "c"],
+        ["bad"],
+        ["bad"],
+        ["c"],
+        ["d"],
+    ]
 
 
 def test_a_stream_goes_on_at_the_reported_record(aws: Aws) -> None:
@@ -408,9 +488,13 @@ def test_a_stream_goes_on_at_the_reported_record(aws: Aws) -> None:
     put(aws, table, "again", do="report")
     put(aws, table, "b")
     with mapping(
-        aws, function, stream, StartingPosition="TRIM_HORIZON", MaximumRetryAttempts=1,
+        aws,
+        function,
+        stream,
+        StartingPosition="TRIM_HORIZON",
+        MaximumRetryAttempts=1,
         FunctionResponseTypes=["ReportBatchItemFailures"],
-    ):  # fmt: skip
+    ):
         eventually(lambda: len(batches(aws, function)) == 2)
         put(aws, table, "c")
         eventually(lambda: len(batches(aws, function)) == 3)

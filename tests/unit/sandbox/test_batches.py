@@ -1,4 +1,7 @@
-"""https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html and its siblings."""
+"""Batches of records: their size, their failures, and the settings of mappings.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What S3 says of changes.
+"""Messages of S3 about changes in a bucket.
 
-Https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ CREATED = ("s3:ObjectCreated:*",)
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        # the page's valid and invalid examples
+        # the valid and invalid examples of the page
         (
             [
                 Filter(("s3:ObjectCreated:Put",), "images/", "jpg"),

@@ -1,4 +1,7 @@
-"""FilterCriteria: https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html."""
+"""Event filters.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ def message(body: str) -> dict[str, object]:
     return {"body": body, "eventSource": "aws:sqs"}
 
 
-# The page's table of what comes of a body and a pattern.
+# The page's table of bodies and patterns.
 @pytest.mark.parametrize(
     ("body", "pattern", "passes"),
     [

@@ -1,4 +1,7 @@
-"""Event patterns as https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html says."""
+"""Event patterns match what EventBridge's page says.
+
+https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError, matches, parse
 
-# A field's pattern, what matches it, what does not; `...` is a field that is not there.
+# A field's pattern, values that match it, values that do not; `...` stands for an absent field.
 FIELDS: list[tuple[object, list[object], list[object]]] = [
     (["a", "b"], ["a", "b", ["x", "b"]], ["A", "ab", "", None, ["x"], [], {"a": "a"}, ...]),
     ([1], [1, 1.0, [0, 1]], ["1", True, 2]),
@@ -89,20 +92,47 @@ def test_every_field_of_a_pattern_has_to_match() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "[]", '"a"', "{", "{}", '{"a": "b"}', '{"a": 1}', '{"a": []}', '{"a": {}}', '{"a": [[1]]}',
-        '{"a": [{"like": "b"}]}', '{"a": [{"prefix": "a", "suffix": "b"}]}', '{"a": [{}]}',
-        '{"a": [{"prefix": 1}]}', '{"a": [{"prefix": ["a"]}]}', '{"a": [{"prefix": {"suffix": "a"}}]}',
-        '{"a": [{"wildcard": "a**"}]}', r'{"a": [{"wildcard": "a\\b"}]}', '{"a": [{"wildcard": ["a"]}]}',
-        '{"a": [{"equals-ignore-case": ["a"]}]}', '{"a": [{"anything-but": []}]}', '{"a": [{"anything-but": null}]}',
-        '{"a": [{"anything-but": [1, "a"]}]}', '{"a": [{"anything-but": {"prefix": ""}}]}',
-        '{"a": [{"anything-but": {"cidr": "10.0.0.0/8"}}]}', '{"a": [{"anything-but": {"prefix": 1}}]}',
-        '{"a": [{"numeric": []}]}', '{"a": [{"numeric": [">"]}]}', '{"a": [{"numeric": [">", "0"]}]}',
-        '{"a": [{"numeric": [">", 0, ">", 0]}]}', '{"a": [{"numeric": ["<", 1, ">", 0]}]}',
-        '{"a": [{"numeric": [">", 5, "<", 5]}]}', '{"a": [{"numeric": ["~", 5]}]}', '{"a": [{"numeric": 5}]}',
-        '{"a": [{"cidr": "10.0.0.0"}]}', '{"a": [{"cidr": "10.0.0/8"}]}', '{"a": [{"cidr": "10.0.0.0/33"}]}',
-        '{"a": [{"exists": "yes"}]}', '{"$or": [{"a": [1]}, {"b": 1}]}',
+        "",
+        "[]",
+        '"a"',
+        "{",
+        "{}",
+        '{"a": "b"}',
+        '{"a": 1}',
+        '{"a": []}',
+        '{"a": {}}',
+        '{"a": [[1]]}',
+        '{"a": [{"like": "b"}]}',
+        '{"a": [{"prefix": "a", "suffix": "b"}]}',
+        '{"a": [{}]}',
+        '{"a": [{"prefix": 1}]}',
+        '{"a": [{"prefix": ["a"]}]}',
+        '{"a": [{"prefix": {"suffix": "a"}}]}',
+        '{"a": [{"wildcard": "a**"}]}',
+        r'{"a": [{"wildcard": "a\\b"}]}',
+        '{"a": [{"wildcard": ["a"]}]}',
+        '{"a": [{"equals-ignore-case": ["a"]}]}',
+        '{"a": [{"anything-but": []}]}',
+        '{"a": [{"anything-but": null}]}',
+        '{"a": [{"anything-but": [1, "a"]}]}',
+        '{"a": [{"anything-but": {"prefix": ""}}]}',
+        '{"a": [{"anything-but": {"cidr": "10.0.0.0/8"}}]}',
+        '{"a": [{"anything-but": {"prefix": 1}}]}',
+        '{"a": [{"numeric": []}]}',
+        '{"a": [{"numeric": [">"]}]}',
+        '{"a": [{"numeric": [">", "0"]}]}',
+        '{"a": [{"numeric": [">", 0, ">", 0]}]}',
+        '{"a": [{"numeric": ["<", 1, ">", 0]}]}',
+        '{"a": [{"numeric": [">", 5, "<", 5]}]}',
+        '{"a": [{"numeric": ["~", 5]}]}',
+        '{"a": [{"numeric": 5}]}',
+        '{"a": [{"cidr": "10.0.0.0"}]}',
+        '{"a": [{"cidr": "10.0.0/8"}]}',
+        '{"a": [{"cidr": "10.0.0.0/33"}]}',
+        '{"a": [{"exists": "yes"}]}',
+        '{"$or": [{"a": [1]}, {"b": 1}]}',
     ],
-)  # fmt: skip
+)
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(InvalidPatternError):
         parse(text)

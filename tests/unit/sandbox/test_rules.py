@@ -1,4 +1,4 @@
-"""EventBridge's events and input transformation, as its pages say.
+"""EventBridge's events and the input of targets are those of its pages.
 
 https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-transform-target-input.html
 """
@@ -37,10 +37,18 @@ EVENT: dict[str, object] = {
     },
 }
 PATHS = {
-    "timestamp": "$.time", "instance": "$.detail.instance-id", "state": "$.detail.state", "tags": "$.detail.tags",
-    "first": "$.detail.tags[0].k", "each": "$.detail.tags[*].k", "n": "$.detail.n", "on": "$.detail.on",
-    "none": "$.detail.none", "beyond": "$.detail.tags[7]", "whole": "$",
-}  # fmt: skip
+    "timestamp": "$.time",
+    "instance": "$.detail.instance-id",
+    "state": "$.detail.state",
+    "tags": "$.detail.tags",
+    "first": "$.detail.tags[0].k",
+    "each": "$.detail.tags[*].k",
+    "n": "$.detail.n",
+    "on": "$.detail.on",
+    "none": "$.detail.none",
+    "beyond": "$.detail.tags[7]",
+    "whole": "$",
+}
 
 
 def transformed(template: str) -> str:
@@ -52,7 +60,7 @@ def transformed(template: str) -> str:
 @pytest.mark.parametrize(
     ("template", "expected"),
     [
-        # the page's own table
+        # the table on the page
         ('"instance <instance> is in <state>"', "instance i-0123456789 is in RUNNING"),
         (r'"instance \"<instance>\" is in <state>"', 'instance "i-0123456789" is in RUNNING'),
         (
@@ -60,7 +68,10 @@ def transformed(template: str) -> str:
             {"instance": "i-0123456789", "state": "RUNNING"},
         ),
         (
-            r'{"instance" : <instance>, "state": "<state>", "status": "instance \"<instance>\" is in <state>"}',
+            (
+                r'{"instance" : <instance>, "state": "<state>", '
+                r'"status": "instance \"<instance>\" is in <state>"}'
+            ),
             {
                 "instance": "i-0123456789",
                 "state": "RUNNING",
@@ -72,7 +83,10 @@ def transformed(template: str) -> str:
             {"instance": "i-0123456789", "state": [9, "RUNNING", True], "Transformed": "Yes"},
         ),
         (
-            '{"arn": <aws.events.rule-arn>, "name": "<aws.events.rule-name>", "event": <aws.events.event>}',
+            (
+                '{"arn": <aws.events.rule-arn>, "name": "<aws.events.rule-name>", '
+                '"event": <aws.events.event>}'
+            ),
             {
                 "arn": MATCH.rule_arn,
                 "name": "example",
@@ -82,7 +96,7 @@ def transformed(template: str) -> str:
         ('"<aws.events.rule-name> triggered"', "example triggered"),
         ('{"all": <aws.events.event.json>}', {"all": EVENT}),
         ('{"at": <aws.events.event.ingestion-time>}', {"at": "2026-01-02T03:04:05Z"}),
-        # values of other types, and none
+        # values of other types, and absent values
         ("[<tags>, <first>, <each>, <n>, <on>]", [[{"k": 1}, {"k": 2}], 1, [1, 2], 5, True]),
         ('"<first> <n> <on> <tags>"', "1 5 true [{k:1},{k:2}]"),
         ('{"a": <none>, "b": "<beyond>", "c": <undefined>}', {"a": "", "b": "", "c": ""}),
@@ -154,7 +168,13 @@ def test_an_entry_that_is_refused_says_why(change: dict[str, object], code: str)
 
 def test_a_scheduled_event_is_like_awss_sample() -> None:
     ours = aws_event(
-        "Scheduled Event", "aws.events", event_id="i", account="1", region="us-east-1", time=NOW,
-        resources=["r"], detail={},
-    )  # fmt: skip
+        "Scheduled Event",
+        "aws.events",
+        event_id="i",
+        account="1",
+        region="us-east-1",
+        time=NOW,
+        resources=["r"],
+        detail={},
+    )
     assert_same_shape(ours, sample("eventbridge-scheduled"))

@@ -1,4 +1,7 @@
-"""https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html and its siblings."""
+"""Batches of a DynamoDB stream after a failure.
+
+https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+"""
 
 from __future__ import annotations
 
