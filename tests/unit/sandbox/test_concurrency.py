@@ -1,0 +1,47 @@
+"""Limits of concurrent executions.
+
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from terralive_sandbox.functions.concurrency import ConcurrentExecutions
+from terralive_sandbox.functions.invoke_api import InvokeError
+
+
+def test_a_function_runs_no_more_often_at_once_than_its_reserved_concurrency_allows() -> None:
+    executions = ConcurrentExecutions(account_limit=10)
+    with executions.one("f", reserved=1):
+        with pytest.raises(InvokeError) as raised, executions.one("f", reserved=1):
+            pass
+        with executions.one("g", reserved=None):
+            pass
+    assert raised.value.code == "TooManyRequestsException"
+    assert raised.value.reason == "ReservedFunctionConcurrentInvocationLimitExceeded"
+
+
+def test_a_reserved_concurrency_of_zero_lets_nothing_run() -> None:
+    executions = ConcurrentExecutions(account_limit=10)
+    with pytest.raises(InvokeError), executions.one("f", reserved=0):
+        pass
+
+
+def test_all_functions_share_the_accounts_limit() -> None:
+    executions = ConcurrentExecutions(account_limit=1)
+    with (
+        executions.one("f", reserved=None),
+        pytest.raises(InvokeError) as raised,
+        executions.one("g", reserved=None),
+    ):
+        pass
+    assert raised.value.reason == "ConcurrentInvocationLimitExceeded"
+
+
+def test_an_execution_that_ends_or_fails_makes_room_for_the_next_one() -> None:
+    executions = ConcurrentExecutions(account_limit=1)
+    with pytest.raises(ZeroDivisionError), executions.one("f", reserved=1):
+        raise ZeroDivisionError
+    with executions.one("f", reserved=1):
+        pass
