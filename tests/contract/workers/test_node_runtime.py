@@ -1,4 +1,7 @@
-"""terralive's Node bootstrap and aws-lambda-ric, AWS's own client, say the same to the Runtime API and to the log."""
+"""terralive's Node.js bootstrap does the same as aws-lambda-ric, AWS's own client.
+
+Both run the same handlers. The tests compare what they send to the Runtime API and to the log.
+"""
 
 from __future__ import annotations
 
@@ -59,8 +62,9 @@ HANDLERS = {
     "a circle": "exports.handler = async () => { const a = {}; a.a = a; return a }",
     "dates, maps, buffers": """
         exports.handler = async () => [
-          new Date(0), new Map([[1, 2]]), new Set([1]), Buffer.from('a'), new Uint8Array(2), Symbol('x'), () => 1, /x/,
-          undefined, new Error('as a value'), { u: undefined, toJSON() { return 'json' } },
+          new Date(0), new Map([[1, 2]]), new Set([1]), Buffer.from('a'), new Uint8Array(2),
+          Symbol('x'), () => 1, /x/, undefined, new Error('as a value'),
+          { u: undefined, toJSON() { return 'json' } },
         ]
         """,
     "a function": "exports.handler = async () => () => 1",
@@ -69,12 +73,12 @@ HANDLERS = {
     "not async": "exports.handler = () => 'is thrown away'",
     # Callbacks
     "callback": "exports.handler = (event, context, callback) => callback(null, event)",
-    "callback later": "exports.handler = (event, context, callback) => { setTimeout(callback, 5, null, 'later') }",
-    "callback with error": "exports.handler = (event, context, callback) => callback(new RangeError('too far'))",
+    "callback later": "exports.handler = (e, c, go) => { setTimeout(go, 5, null, 'later') }",
+    "callback with error": "exports.handler = (e, c, answer) => answer(new RangeError('too far'))",
     "callback with text": "exports.handler = (event, context, callback) => callback('just words')",
     "callback with object": "exports.handler = (event, context, callback) => callback({ code: 7 })",
     "callback with falsy": "exports.handler = (event, context, callback) => callback(0, 'x')",
-    "callback twice": "exports.handler = (e, c, callback) => { callback(null, 1); callback(null, 2) }",
+    "callback twice": "exports.handler = (e, c, answer) => { answer(null, 1); answer(null, 2) }",
     "callback waits for the event loop": """
         exports.handler = (event, context, callback) => {
           setTimeout(() => console.log('first'), 20)
@@ -91,30 +95,40 @@ HANDLERS = {
           if (event === 'second') clearInterval(busy)
         }
         """,
-    "callback with a circle": "exports.handler = (e, c, callback) => { const a = {}; a.a = a; callback(null, a) }",
+    "callback with a circle": """
+        exports.handler = (e, c, callback) => { const a = {}; a.a = a; callback(null, a) }
+        """,
     "done": "exports.handler = (event, context) => context.done(null, 'done')",
     "done with error": "exports.handler = (event, context) => context.done(new Error('done'))",
     "succeed": "exports.handler = (event, context) => { context.succeed('a'); context.fail('b') }",
-    "succeed with a circle": "exports.handler = (e, context) => { const a = {}; a.a = a; context.succeed(a) }",
+    "succeed with a circle": "exports.handler = (e, c) => { const a = {}; a.a = a; c.succeed(a) }",
     "fail": "exports.handler = (event, context) => context.fail(new Error('failed'))",
     "fail without words": "exports.handler = (event, context) => context.fail()",
-    "never answers": "exports.handler = (event, context) => { setTimeout(() => console.log('idle'), 5) }",
+    "never answers": "exports.handler = (e, c) => { setTimeout(() => console.log('idle'), 5) }",
     "never answers, async": "exports.handler = async () => { await new Promise(() => {}) }",
-    "callback and promise": "exports.handler = async (e, c, callback) => { callback(null, 1); return 2 }",
-    "succeed, then exit": "exports.handler = (e, context) => { context.succeed('said'); process.exit(0) }",
+    "callback and promise": "exports.handler = async (e, c, go) => { go(null, 1); return 2 }",
+    "succeed, then exit": "exports.handler = (e, c) => { c.succeed('said'); process.exit(0) }",
     # Errors
     "throws": """
         exports.handler = async (event) => deeper(event)
         function deeper(event) { throw new TypeError('no such order: ä\\nsecond line') }
         """,
     "throws after a wait": """
-        exports.handler = async () => { await new Promise((go) => setTimeout(go, 1)); await deeper() }
+        exports.handler = async () => {
+          await new Promise((go) => setTimeout(go, 1))
+          await deeper()
+        }
         async function deeper() { await null; throw new Error('late') }
         """,
     "throws, not async": "exports.handler = () => { throw new Error('at once') }",
     "throws its own kind": """
         class OrderError extends Error {
-          constructor(text) { super(text); this.name = 'OrderError'; this.code = 'E42'; this.order = { id: 1 } }
+          constructor(text) {
+            super(text)
+            this.name = 'OrderError'
+            this.code = 'E42'
+            this.order = { id: 1 }
+          }
         }
         exports.handler = async () => { throw new OrderError('custom') }
         """,
@@ -122,15 +136,21 @@ HANDLERS = {
         class Quiet extends Error {}
         exports.handler = async () => { throw new Quiet('inherited name') }
         """,
-    "throws with a cause": "exports.handler = async () => { throw new Error('b', { cause: new Error('a') }) }",
-    "throws several": "exports.handler = async () => { throw new AggregateError([new Error('a')], 'all') }",
+    "throws with a cause": """
+        exports.handler = async () => { throw new Error('b', { cause: new Error('a') }) }
+        """,
+    "throws several": """
+        exports.handler = async () => { throw new AggregateError([new Error('a')], 'all') }
+        """,
     "throws text": "exports.handler = async () => { throw 'words' }",
     "throws nothing": "exports.handler = async () => { throw undefined }",
     "throws null": "exports.handler = async () => { throw null }",
     "throws a number": "exports.handler = async () => { throw 7 }",
     "throws an object": "exports.handler = async () => { throw { a: 1 } }",
     "throws an object like an error": """
-        exports.handler = async () => { throw { name: 'N', message: 'M', stack: 'N: M\\n  somewhere' } }
+        exports.handler = async () => {
+          throw { name: 'N', message: 'M', stack: 'N: M\\n  somewhere' }
+        }
         """,
     "throws an object that resists": """
         exports.handler = async () => { throw { toString() { throw new Error('no') } } }
@@ -174,9 +194,15 @@ HANDLERS = {
     "module throws": "throw new Error('while loading')\nexports.handler = async () => 1",
     "module throws text": "throw 'words'",
     "module exits": "process.exit(4)",
-    "module rejects in the background": "Promise.reject(new Error('early'))\nexports.handler = async () => 1",
+    "module rejects in the background": """
+        Promise.reject(new Error('early'))
+        exports.handler = async () => 1
+        """,
     "module needs what is not there": "require('no-such-package')\nexports.handler = async () => 1",
-    "module needs a file that is not there": "require('./no-such-file')\nexports.handler = async () => 1",
+    "module needs a file that is not there": """
+        require('./no-such-file')
+        exports.handler = async () => 1
+        """,
     "module needs what throws": "require('./helper')\nexports.handler = async () => 1",
     "handler is missing": "exports.other = async () => 1",
     "handler is no function": "exports.handler = 3",
@@ -187,14 +213,18 @@ HANDLERS = {
           return [
             JSON.parse(JSON.stringify(context)), Object.keys(context),
             Number.isInteger(left) && left > 25000 && left <= 30000,
-            Object.fromEntries(Object.entries(context).map(([name, value]) => [name, typeof value])),
+            Object.entries(context).map(([name, value]) => [name, typeof value]),
           ]
         }
         """,
-    "trace id": "exports.handler = async () => [process.env._X_AMZN_TRACE_ID, '_X_AMZN_TRACE_ID' in process.env]",
+    "trace id": """
+        const { env } = process
+        exports.handler = async () => [env._X_AMZN_TRACE_ID, '_X_AMZN_TRACE_ID' in env]
+        """,
     "environment": """
         exports.handler = async () => [
-          process.env.GREETING, process.cwd(), __filename, require.main === module, typeof awslambda,
+          process.env.GREETING, process.cwd(), __filename, require.main === module,
+          typeof awslambda,
         ]
         """,
     "logs": """
@@ -500,7 +530,8 @@ def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(
     api: RuntimeApi, tmp_path: Path
 ) -> None:
     mapping = {"version": 3, "sources": ["app.ts"], "names": [], "mappings": ";;;;AASA"}
-    built = "exports.handler = async () => {\n\n\n\nthrow new Error('x') }\n//# sourceMappingURL=app.js.map\n"
+    code = "exports.handler = async () => {\n\n\n\nthrow new Error('x') }\n"
+    built = f"{code}//# sourceMappingURL=app.js.map\n"
     ours, _ = both(
         api, tmp_path, {"app.js": built, "app.js.map": json.dumps(mapping)}, [invocation({})]
     )

@@ -1,9 +1,13 @@
-"""terralive's Python bootstrap and awslambdaric, AWS's own client, say the same to the Runtime API and to the log.
+"""terralive's Python bootstrap does the same as awslambdaric, AWS's own client.
 
-Both run on the Python of these tests, or on the one that `TERRALIVE_CONTRACT_PYTHON` names, with
-awslambdaric installed
-in it: `for python in /venvs/3.*/bin/python; do TERRALIVE_CONTRACT_PYTHON=$python pytest
-    tests/contract; done`.
+Both run the same handlers. The tests compare what they send to the Runtime API and to the log.
+
+They run on the Python of these tests, or on the Python that `TERRALIVE_CONTRACT_PYTHON` names, in
+which awslambdaric must be installed:
+
+    for python in /venvs/3.*/bin/python; do
+        TERRALIVE_CONTRACT_PYTHON=$python pytest tests/contract/workers/test_python_runtime.py
+    done
 """
 
 from __future__ import annotations
@@ -45,27 +49,40 @@ HANDLERS = {
     "decimals": """
         from decimal import Decimal
         def handler(event, context):
-            return {"a": Decimal("1.10"), "b": [Decimal("1E+3"), Decimal("NaN"), Decimal("-0"), Decimal("Infinity")]}
+            odd = [Decimal("1E+3"), Decimal("NaN"), Decimal("-0"), Decimal("Infinity")]
+            return {"a": Decimal("1.10"), "b": odd}
         """,
     "named tuples": """
         from collections import namedtuple
-        def handler(event, context): return [namedtuple("P", "x y")(1, namedtuple("Q", "z")((1, 2)))]
+        P = namedtuple("P", "x y")
+        Q = namedtuple("Q", "z")
+        def handler(event, context): return [P(1, Q((1, 2)))]
         """,
     "bytes inside": "def handler(event, context): return {'a': b'text', b'key': [b'\\xc3\\xa4']}",
     "bytes that are no text": "def handler(event, context): return {'a': b'\\xff'}",
     "bytes as a whole": "def handler(event, context): return b'\\x00raw'",
     "unicode": "def handler(event, context): return 'ä€😀\\u2028\\u2029\\x7f\\x00\\ud800'",
-    "unicode without surrogates": "def handler(event, context): return 'ä€😀\\u2028\\u2029\\x7f\\x00<>&/'",
-    "floats": "def handler(event, context): return [float('nan'), float('inf'), 1e300, 0.1, -0.0, 10**40]",
+    "unicode without surrogates": """
+        def handler(event, context): return 'ä€😀\\u2028\\u2029\\x7f\\x00<>&/'
+        """,
+    "floats": """
+        def handler(event, context): return [float('nan'), float('inf'), 1e300, 0.1, -0.0, 10**40]
+        """,
     "odd keys": "def handler(event, context): return {1: 1, 1.5: 2, True: 3, None: 4}",
     "impossible keys": "def handler(event, context): return {(1, 2): 3}",
     "a set": "def handler(event, context): return {1}",
     "a date": "import datetime\ndef handler(event, context): return datetime.date(2026, 1, 1)",
-    "a moment": "import datetime\ndef handler(event, context): return {'at': datetime.datetime(2026, 1, 1)}",
+    "a moment": """
+        import datetime
+        def handler(event, context): return {'at': datetime.datetime(2026, 1, 1)}
+        """,
     "an object": "def handler(event, context): return {'o': object}",
     "a generator": "def handler(event, context): yield 1",
     "a coroutine": "async def handler(event, context): return 1",
-    "decimal keys": "from decimal import Decimal\ndef handler(event, context): return {Decimal(1): 1}",
+    "decimal keys": """
+        from decimal import Decimal
+        def handler(event, context): return {Decimal(1): 1}
+        """,
     "a data class": """
         import dataclasses
         @dataclasses.dataclass
@@ -73,7 +90,9 @@ HANDLERS = {
             number: int
         def handler(event, context): return Order(1)
         """,
-    "huge numbers": "def handler(event, context): return [10 ** 4000, 2 ** 64, 1e-320, 123456789.123456789]",
+    "huge numbers": """
+        def handler(event, context): return [10 ** 4000, 2 ** 64, 1e-320, 123456789.123456789]
+        """,
     "a deep nest": """
         def handler(event, context):
             nest = []
@@ -147,7 +166,9 @@ HANDLERS = {
             def __call__(self, event, context): return type(self).__name__
         handler = Api()
         """,
-    "handler takes more": "def handler(event, context, more=5, *rest, **named): return [more, rest, named]",
+    "handler takes more": """
+        def handler(event, context, more=5, *rest, **named): return [more, rest, named]
+        """,
     "a temporary file": """
         import os, tempfile
         def handler(event, context):
@@ -166,15 +187,19 @@ HANDLERS = {
     "handler is missing": "def another(event, context): pass",
     "context": """
         def handler(event, context):
-            names = [n for n in dir(context) if not n.startswith("_") and not callable(getattr(context, n))]
+            public = [n for n in dir(context) if not n.startswith("_")]
+            names = [n for n in public if not callable(getattr(context, n))]
             remaining = context.get_remaining_time_in_millis()
             client = context.client_context
+            identity = context.identity
+            plain = [n for n in names if n not in ("identity", "client_context")]
             return {
-                **{n: getattr(context, n) for n in names if n not in ("identity", "client_context")},
+                **{n: getattr(context, n) for n in plain},
                 "names": sorted(names),
                 "remaining": 25_000 < remaining <= 30_000 and type(remaining).__name__,
-                "identity": [context.identity.cognito_identity_id, context.identity.cognito_identity_pool_id],
-                "client": client and [client.custom, client.env, client.client and client.client.app_title],
+                "identity": [identity.cognito_identity_id, identity.cognito_identity_pool_id],
+                "client": client and [client.custom, client.env],
+                "app": client and client.client and client.client.app_title,
             }
         """,
     "trace id": "import os\ndef handler(event, context): return os.environ.get('_X_AMZN_TRACE_ID')",
@@ -182,7 +207,8 @@ HANDLERS = {
         import os, sys
         def handler(event, context):
             root = os.environ.get("LAMBDA_TASK_ROOT")
-            return [os.environ["GREETING"], os.getcwd(), sys.path[0], __name__, sys.argv[1:], __file__, root]
+            greeting = os.environ["GREETING"]
+            return [greeting, os.getcwd(), sys.path[0], __name__, sys.argv[1:], __file__, root]
         """,
     "logs": """
         import logging, sys
@@ -381,7 +407,8 @@ def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(
             sys.stderr.write("no end of line")
             warnings.warn("careful")
             os.write(2, b"\\nraw")
-            subprocess.run([sys.executable, "-c", "import sys; print('child'); print('err', file=sys.stderr)"])
+            child = "import sys; print('child'); print('err', file=sys.stderr)"
+            subprocess.run([sys.executable, "-c", child])
             return "fine"
         """
     ours, theirs = both(api, tmp_path, code, [invocation({})])

@@ -26,10 +26,7 @@ INIT_ERROR = "/2018-06-01/runtime/init/error"
 
 
 class Client:
-    """What stands behind one worker.
-
-    Invocations as the test gives them, answers as the worker gives them.
-    """
+    """The client of one worker: it hands out the test's invocations, and records the answers."""
 
     def __init__(self) -> None:
         self.invocations: SimpleQueue[Invocation | None] = SimpleQueue()
@@ -72,7 +69,7 @@ def worker(api: RuntimeApi, client: Client, request: pytest.FixtureRequest) -> I
 
 
 class Worker:
-    """A worker's side of the Runtime API, by the standard library's HTTP client."""
+    """A worker that uses the standard library's HTTP client."""
 
     def __init__(self, address: str) -> None:
         host, slash, prefix = address.partition("/")
@@ -166,13 +163,14 @@ def test_a_chunked_response_arrives_whole(client: Client, worker: Worker) -> Non
 
 def test_a_streamed_response_that_breaks_off_is_an_error(client: Client, worker: Worker) -> None:
     document = b'{"errorType": "Oops", "errorMessage": "midway"}'
+    encoded = base64.b64encode(document).decode()
     host = worker.http.host, worker.http.port
     with socket.create_connection(host) as raw:
         raw.sendall(
             f"POST {worker._prefix}{RESPONSE} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
             "Lambda-Runtime-Function-Response-Mode: streaming\r\n\r\n"
             "4\r\nhalf\r\n0\r\nLambda-Runtime-Function-Error-Type: Oops\r\n"
-            f"Lambda-Runtime-Function-Error-Body: {base64.b64encode(document).decode()}\r\n\r\n".encode()
+            f"Lambda-Runtime-Function-Error-Body: {encoded}\r\n\r\n".encode()
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 202 ")
     assert client.calls == [("r-1", "Oops", document)]
@@ -236,7 +234,8 @@ def test_a_response_over_lambdas_limit_is_refused_and_the_connection_goes_on(
 def test_a_client_that_waits_for_continue_gets_it(client: Client, worker: Worker) -> None:
     with socket.create_connection((worker.http.host, worker.http.port)) as raw:
         raw.sendall(
-            f"POST {worker._prefix}{RESPONSE} HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n".encode()
+            f"POST {worker._prefix}{RESPONSE} HTTP/1.1\r\n"
+            "Content-Length: 2\r\nExpect: 100-continue\r\n\r\n".encode()
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 100 ")
         raw.sendall(b"ok")

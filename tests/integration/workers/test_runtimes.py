@@ -39,7 +39,8 @@ BASH = """
       id=$(grep -i '^lambda-runtime-aws-request-id' "$headers" | tr -d '[:space:]' | cut -d: -f2)
       rm -f "$headers"
       echo "running $_HANDLER in $(pwd)"
-      curl -sS -X POST "$API/$id/response" -d "{\\"echo\\": $event, \\"env\\": \\"$AWS_EXECUTION_ENV\\"}" > /dev/null
+      answer="{\\"echo\\": $event, \\"env\\": \\"$AWS_EXECUTION_ENV\\"}"
+      curl -sS -X POST "$API/$id/response" -d "$answer" > /dev/null
     done
     """
 
@@ -88,7 +89,10 @@ def test_a_node_function_runs_as_the_deployed_one(run: Run, sink: Recorder, tmp_
         exports.handler = async (event, context) => {
           console.log('warm')
           const { AWS_EXECUTION_ENV, LAMBDA_TASK_ROOT, _HANDLER, TERRALIVE } = process.env
-          return [event, context.functionName, AWS_EXECUTION_ENV, LAMBDA_TASK_ROOT, _HANDLER, TERRALIVE, process.cwd()]
+          return [
+            event, context.functionName, AWS_EXECUTION_ENV, LAMBDA_TASK_ROOT, _HANDLER, TERRALIVE,
+            process.cwd(),
+          ]
         }
         """
     function = node_function(tmp_path, code)
@@ -123,7 +127,12 @@ def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(
 def test_a_node_handler_that_rejects_unseen_is_told_with_its_reason(
     run: Run, tmp_path: Path
 ) -> None:
-    code = "exports.handler = async () => { Promise.reject(new Error('lost')); await new Promise(() => {}) }"
+    code = """
+        exports.handler = async () => {
+          Promise.reject(new Error('lost'))
+          await new Promise(() => {})
+        }
+        """
     got = document(run(node_function(tmp_path, code)))
     assert (got["errorType"], got["errorMessage"]) == (
         "Runtime.UnhandledPromiseRejection",
@@ -181,7 +190,8 @@ def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(
             api.request("GET", base + "next")
             asked = api.getresponse()
             answer = b'{"by": "' + sys.argv[1].encode() + b'", "event": ' + asked.read() + b"}"
-            api.request("POST", base + asked.headers["Lambda-Runtime-Aws-Request-Id"] + "/response", answer)
+            request_id = asked.headers["Lambda-Runtime-Aws-Request-Id"]
+            api.request("POST", f"{base}{request_id}/response", answer)
             api.getresponse().read()
         """
     (tmp_path / "client.py").write_text(dedent(client))
