@@ -1,1 +1,1 @@
-"""What runs inside Lambda (stub and broker), and the wire protocol both ends share."""
+"""The code that runs inside Lambda (stub and broker), and the wire protocol of both ends."""

@@ -31,7 +31,7 @@ class ErrorName(StrEnum):
     TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 
-# Larger events are not parsed: no HTTP event is larger than Lambda's limit, with room to spare.
+# Larger events are not parsed: an HTTP event is never larger than Lambda's limit of 6 MB.
 _PARSE_AT_MOST: Final = 8 * 1024 * 1024
 
 

@@ -1,7 +1,6 @@
 """Events that a transport (of the stub or of the relay) reports about its WebSocket connections.
 
-Every connection has a number that its transport gives it; an event about an older connection
-can so be told from one about the present connection.
+A transport numbers its connections, so an event of an older connection can be recognised.
 """
 
 from __future__ import annotations

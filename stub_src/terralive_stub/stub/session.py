@@ -18,12 +18,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
-from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.invocation import Invocation, Printed
 from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
 from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
 from terralive_stub.protocol.wire import (
@@ -39,6 +38,7 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
 )
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session_state import (
     ConnectionState,
     Current,
@@ -66,45 +66,13 @@ RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
 CONNECT_SECONDS: Final = 10.0
 # A policy that was attached a moment ago may need this long to reach API Gateway.
 HANDSHAKE_REFUSED_SECONDS: Final = 15.0
-# A relay that owns the invocation and is gone for as long as a lease lasts does not come back.
+# A relay that owns the invocation and is gone for as long as a lease lasts does not return.
 LOST_SECONDS: Final = 60.0
 # A named error needs this long to reach Lambda before its deadline, …
 MARGIN_SECONDS: Final = 0.5
 # … and gets up to this long if no relay owns the invocation and its timeout is long.
 MOST_MARGIN_SECONDS: Final = 2.0
 _MARGIN_SHARE: Final = 1 / 20  # of the time that the invocation had
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Open a connection, and close what is left of an old one.
-
-    The shell reports `connected`, `connection_lost` or `handshake_refused`.
-    """
-
-
-@dataclass(frozen=True, slots=True)
-class Send:
-    """Send a message on the connection."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The invocation has ended: give the outcome to Lambda."""
-
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class Show:
-    """Print a text, for Lambda's log."""
-
-    text: str
-
-
-Effect: TypeAlias = Connect | Send | Show | Finish
 
 
 class StubSession:

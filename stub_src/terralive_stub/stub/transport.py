@@ -82,7 +82,7 @@ class Connection:
     """An open connection.
 
     Attributes:
-        number: stands in its events, to tell them from those of earlier connections.
+        number: the number in its events, which differs from those of earlier connections.
         _inbox: the queue of its events.
         _socket: websocket-client's connection; its lock guards frames.
         _reader: the thread that blocks in `recv` until the connection ends.

@@ -24,14 +24,8 @@ from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
-from terralive_stub.stub.session import (
-    LAST_QUESTION_SECONDS,
-    Connect,
-    Effect,
-    Finish,
-    Send,
-    StubSession,
-)
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send
+from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
 from terralive_testing.fakes.broker import FakeTable
 
 EPOCH_MS = 1_700_000_000_000

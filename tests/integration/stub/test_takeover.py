@@ -117,7 +117,7 @@ class DebugStack:
 
 @dataclass
 class Lambda:
-    """What Lambda is to one execution environment: invocations one by one, and their answers."""
+    """Lambda as one execution environment sees it: invocations one by one, and their answers."""
 
     stack: DebugStack = field(default_factory=DebugStack)
     pid: int = 0

@@ -29,7 +29,7 @@ Script = Callable[[ServerConnection], None]
 
 
 class Peer:
-    """What broker and relay are to a stub.
+    """Broker and relay as a stub sees them.
 
     Acknowledges, then answers with `outcome`; counts connections and runs.
     """

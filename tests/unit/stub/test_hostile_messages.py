@@ -51,7 +51,8 @@ from terralive_stub.protocol.wire import (
     decode,
     encode,
 )
-from terralive_stub.stub import session as stub
+from terralive_stub.stub import effects as stub_effects
+from terralive_stub.stub.session import StubSession
 from terralive_testing.fakes.broker import FakeGateway, FakeTable
 from terralive_testing.fakes.messages import JSON, MESSAGES, NAMES, NUMBERS, TEXTS, UNREADABLE
 
@@ -269,7 +270,7 @@ def test_a_relay_renews_its_lease_in_time_and_not_all_the_time(heartbeat_ms: int
 
 
 def test_asking_again_and_again_for_a_large_result_costs_a_relay_a_few_times_its_size() -> None:
-    """What is sent waits in the transport's queue.
+    """Messages wait in the transport's queue.
 
     A thousand tiny questions would be gigabytes there.
     """
@@ -283,14 +284,12 @@ def test_asking_again_and_again_for_a_large_result_costs_a_relay_a_few_times_its
 
 @dataclass
 class StubSide:
-    """A stub's shell without socket and clock: `hear` is its `_feed` and `_do`.
+    """A stub's shell without socket and clock: `hear` is its `_process` and `_carry_out`.
 
     The only place that calls the session.
     """
 
-    session: stub.StubSession = field(
-        default_factory=lambda: stub.StubSession(app="orders", stage="dev")
-    )
+    session: StubSession = field(default_factory=lambda: StubSession(app="orders", stage="dev"))
     now: float = 0.0
     finished: list[Outcome] = field(default_factory=list)
 
@@ -317,16 +316,16 @@ class StubSide:
         for part in split(Kind.RESULT, request_id, "fn", pack_outcome(outcome)):
             self.hear(encode(part))
 
-    def _do(self, effects: list[stub.Effect]) -> list[Message]:
+    def _do(self, effects: list[stub_effects.Effect]) -> list[Message]:
         sent: list[Message] = []
         pending = list(effects)
         while pending:
             match pending.pop(0):
-                case stub.Connect():
+                case stub_effects.Connect():
                     pending = self.session.connected(self.now) + pending
-                case stub.Send(message=message):
+                case stub_effects.Send(message=message):
                     sent.append(decode(encode(message)))
-                case stub.Finish(outcome=outcome):
+                case stub_effects.Finish(outcome=outcome):
                     self.finished.append(outcome)
         return sent
 

@@ -1,6 +1,6 @@
-"""What a caller reads when no handler could answer.
+"""The texts that a caller reads if no handler could answer.
 
-HTTP callers a 503, everybody else an error that can be retried.
+An HTTP caller receives a 503, every other caller an error that can be retried.
 """
 
 from __future__ import annotations

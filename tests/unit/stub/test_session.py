@@ -1,4 +1,4 @@
-"""What a caller of a live function sees of its stub, whatever happens to connection and relay.
+"""The answers of a stub to the caller of a live function, whatever happens to the connection.
 
 Time is a parameter.
 """
@@ -14,16 +14,12 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
 from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session import (
     ACK_SECONDS,
     LOST_SECONDS,
     PROBE_SECONDS,
     RECONNECT_SECONDS,
-    Connect,
-    Effect,
-    Finish,
-    Send,
-    Show,
     StubSession,
 )
 
