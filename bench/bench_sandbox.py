@@ -383,7 +383,7 @@ def collector() -> Iterator[tuple[str, Counter[str]]]:
 
 
 def is_empty(aws: Aws, queue: str) -> bool:
-    """Whether a queue has no message, also none that somebody has received and not deleted."""
+    """Return whether a queue has no message, not even one that is received and not deleted."""
     found = aws.sqs.get_queue_attributes(
         QueueUrl=queue,
         AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],

@@ -168,7 +168,7 @@ def credentials_key(remote: Mapping[str, str]) -> str:
 
 
 def _is_local(name: str) -> bool:
-    """Whether this variable is never taken over from Lambda."""
+    """Return whether this variable is never taken over from Lambda."""
     return name in _NOT_FROM_LAMBDA or name.startswith(_NOT_FROM_LAMBDA_PREFIXES)
 
 

@@ -65,7 +65,7 @@ class Request:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the peer wants to send another request on this connection."""
+        """True if the peer wants to send another request on this connection."""
         return self.headers.get("connection", "").lower() != "close"
 
 

@@ -290,7 +290,7 @@ def _fail(client: WorkerClient, request_id: str, request: Request) -> bytes:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
     result = client.fail(request_id, error_type, request.body)
-    _log.debug("invocation %s: the error %s: %s", request_id, error_type, result.name)
+    _log.debug("invocation %s: an error of type %s: %s", request_id, error_type, result.name)
     return _post_response(request, result)
 
 
@@ -298,7 +298,7 @@ def _fail_init(client: WorkerClient, request: Request) -> bytes:
     error_type = request.headers.get(_ERROR_TYPE, "")
     cause = request.headers.get(_XRAY_CAUSE, "")
     result = client.fail_init(error_type, request.body, cause)
-    _log.debug("a worker cannot start: the error %s: %s", error_type, result.name)
+    _log.debug("a worker cannot start: an error of type %s: %s", error_type, result.name)
     return _post_response(request, result)
 
 

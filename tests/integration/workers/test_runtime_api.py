@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import logging
 import socket
 import threading
 import time
@@ -271,6 +272,28 @@ def test_who_does_not_speak_http_is_cut_off(api: RuntimeApi) -> None:
         with socket.create_connection((host, int(port)), timeout=20) as raw:
             raw.sendall(nonsense)
             assert raw.recv(100) == b""
+
+
+def test_the_debug_log_contains_no_payload_and_no_secret(
+    api: RuntimeApi, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "terralive.workers")
+    worker_id, address = api.register(client)
+    worker = Worker(address)
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"the event"))
+    worker.call("GET", NEXT)
+    worker.call("POST", RESPONSE, b"the response")
+    worker.call("POST", ERROR, b"the error")
+    worker.call("POST", INIT_ERROR, b"the init error")
+    worker.close()
+    stranger = Worker(f"{api.address}/the-guess")
+    stranger.call("GET", NEXT)
+    stranger.close()
+    logged = "\n".join(record.getMessage() for record in caplog.records)
+    assert "r-1" in logged
+    for private in ("the event", "the response", "the error", "the init error", "the-guess"):
+        assert private not in logged
+    assert worker_id not in logged
 
 
 def test_closing_ends_waiting_workers_and_every_thread() -> None:

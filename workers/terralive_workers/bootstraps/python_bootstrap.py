@@ -131,7 +131,7 @@ class RuntimeApi:
 
 
 def _writes_unicode() -> bool:
-    """Whether characters are written as they are, as from python3.12 on, and not as escapes."""
+    """Return whether characters are written as they are (from python3.12 on) or as escapes."""
     version = os.environ.get("AWS_EXECUTION_ENV", "").rpartition("python3.")[2]
     return version.isdigit() and int(version) >= 12  # noqa: PLR2004 - python3.12
 
@@ -186,10 +186,10 @@ def _is_named_tuple(value: object) -> bool:
 
 
 def _needs_conversion(value: object) -> bool:
-    """Whether the standard encoder would write a part of `value` unlike the managed runtime.
+    """Return whether the standard encoder would write `value` unlike the managed runtime.
 
-    That is so for named tuples and for keys that are bytes. Nearly no result contains them, so that
-    nearly no result has to be copied.
+    It does so with named tuples and with keys that are bytes. Results rarely contain them, and only
+    those that do have to be copied.
     """
     todo: list[object] = [value]
     seen: set[int] = set()
