@@ -70,15 +70,33 @@ class ErrorText:
     stack: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class EventDescription:
+    """The descriptions of one invocation's event."""
+
+    trigger: Trigger
+    delivery: Delivery
+
+
+def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
+    """Describe an invocation's event. It is parsed once, because it may be large.
+
+    Args:
+        event: the event, as JSON.
+        trace_id: the invocation's X-Ray trace header, or "".
+    """
+    document = _parse(event)
+    return EventDescription(_trigger(document), _delivery(document, trace_id))
+
+
 # Triggers
 
 
-def describe_trigger(event: bytes) -> Trigger:
+def _trigger(document: Mapping[str, Json]) -> Trigger:
     """Guess an invocation's trigger from the shape of its event.
 
     AWS documents the shape of each service's events, and no event names its service.
     """
-    document = _parse(event)
     for guess in _GUESSES:
         trigger = guess(document)
         if trigger is not None:
@@ -146,7 +164,7 @@ _GUESSES: Final[tuple[_Guess, ...]] = (
 # Deliveries
 
 
-def describe_delivery(event: bytes, trace_id: str) -> Delivery:
+def _delivery(document: Mapping[str, Json], trace_id: str) -> Delivery:
     """Return the age of an invocation and, for messages of queues, the number of attempts.
 
     A trace begins when Lambda accepts an event, and its id contains the time
@@ -162,7 +180,7 @@ def describe_delivery(event: bytes, trace_id: str) -> Delivery:
     root = _TRACE_ROOT.search(trace_id)
     if root is not None:
         times_ms.append(int(root[1], 16) * 1000)
-    for item in items(_parse(event), "Records"):
+    for item in items(document, "Records"):
         record = as_object(item)
         attributes = section(record, "attributes")
         attempt = max(attempt, _number(attributes.get("ApproximateReceiveCount")))

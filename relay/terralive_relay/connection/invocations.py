@@ -25,7 +25,7 @@ from terralive_relay.connection.invocation_store import (
     Running,
 )
 from terralive_relay.connection.journal import Seen
-from terralive_relay.describe import describe_delivery, describe_error, describe_trigger
+from terralive_relay.describe import describe_error, describe_event
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
@@ -262,8 +262,8 @@ class Invocations:
 
     def _started(self, invocation: Invocation, now_ms: int) -> tuple[Seen, InvocationStarted]:
         """Return the journal's line for an invocation that starts, and the event."""
-        trigger = describe_trigger(invocation.event)
-        delivery = describe_delivery(invocation.event, invocation.trace_id)
+        description = describe_event(invocation.event, invocation.trace_id)
+        trigger, delivery = description.trigger, description.delivery
         before = self._seen.get(invocation.request_id, Seen(0, now_ms))
         first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
         event = InvocationStarted(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terralive_relay.connection.journal import KEEP_MS, Journal, Seen
-from terralive_relay.describe import Delivery, describe_delivery
+from terralive_relay.describe import Delivery, describe_event
 
 NOW_MS = 1_700_000_000_000
 
@@ -24,17 +24,17 @@ def test_a_queues_message_tells_how_often_it_was_received_and_when_it_was_sent()
             ]
         }
     ).encode()
-    assert describe_delivery(event, "") == Delivery(3, 1545082640000)
+    assert describe_event(event, "").delivery == Delivery(3, 1545082640000)
 
 
 def test_a_streams_record_tells_when_it_was_written() -> None:
     event = b'{"Records": [{"dynamodb": {"ApproximateCreationDateTime": 1545082640.0}}]}'
-    assert describe_delivery(event, "") == Delivery(1, 1545082640000)
+    assert describe_event(event, "").delivery == Delivery(1, 1545082640000)
 
 
 @pytest.mark.parametrize("trace", ["", "Root=1-zz", "Sampled=0", "Root=2-6554b0c0-0"])
 def test_without_any_sign_nothing_is_claimed(trace: str) -> None:
-    assert describe_delivery(b"{}", trace) == Delivery(1, 0)
+    assert describe_event(b"{}", trace).delivery == Delivery(1, 0)
 
 
 @given(
@@ -52,7 +52,7 @@ def test_without_any_sign_nothing_is_claimed(trace: str) -> None:
     )
 )
 def test_whatever_stands_there_is_survived(value: object) -> None:
-    describe_delivery(json.dumps({"Records": [value]}).encode(), "Root=1-ffffffff-x")
+    describe_event(json.dumps({"Records": [value]}).encode(), "Root=1-ffffffff-x")
 
 
 def test_a_journal_remembers_over_restarts_survives_damage_and_forgets_in_time(

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from terralive_relay.describe import (
     Trigger,
-    describe_delivery,
     describe_error,
+    describe_event,
     describe_place,
-    describe_trigger,
 )
 from terralive_stub.protocol.invocation import Outcome
 from terralive_testing.fakes.messages import JSON
@@ -47,9 +46,8 @@ EVENTS = st.recursive(
 
 @given(EVENTS.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=100), st.text())
 def test_any_event_and_any_error_can_be_described(data: bytes, trace_id: str) -> None:
-    trigger = describe_trigger(data)
+    trigger = describe_event(data, trace_id).trigger
     assert len(trigger.name) + len(trigger.summary) <= 400
-    describe_delivery(data, trace_id)
     describe_error(Outcome(data, "Unhandled"))
     describe_place(Outcome(data, "Unhandled"), data.decode("latin-1"), Path("/code"))
     describe_place(Outcome(b"{}", "Unhandled"), trace_id, Path("/code"))
@@ -63,7 +61,7 @@ def test_nesting_of_any_depth_is_survived(depth: int) -> None:
         f'{{"requestContext":{{"http":{{"path":{deep}}}}}}}',
         deep,
     ):
-        describe_trigger(event.encode())
+        describe_event(event.encode())
         describe_error(Outcome(event.encode(), "Unhandled"))
 
 
@@ -71,14 +69,14 @@ def test_a_long_path_is_cut() -> None:
     event = json.dumps(
         {"requestContext": {"http": {"method": "GET", "path": "/" + "a" * 10_000}}}
     ).encode()
-    trigger = describe_trigger(event)
+    trigger = describe_event(event).trigger
     assert trigger.summary.startswith("GET /aaa")
     assert len(trigger.summary) == 200
 
 
 def test_an_ordinary_request_is_named_in_full() -> None:
     event = json.dumps({"requestContext": {"http": {"method": "GET", "path": "/orders"}}}).encode()
-    assert describe_trigger(event) == Trigger("http", "GET /orders")
+    assert describe_event(event).trigger == Trigger("http", "GET /orders")
 
 
 @pytest.mark.parametrize(
