@@ -515,15 +515,23 @@ def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int
     assert ours.calls == theirs.calls
 
 
-def test_no_frame_of_the_bootstrap_is_ever_shown(api: RuntimeApi, tmp_path: Path) -> None:
-    for code in (
+@pytest.mark.parametrize("layout", ["Text", "JSON"])
+@pytest.mark.parametrize(
+    "code",
+    [
         HANDLERS["logs"],
         HANDLERS["throws"],
+        HANDLERS["throws an error that holds a circle"],
         HANDLERS["module throws"],
         "require('./nowhere')",
-    ):
-        ours, _ = both(api, tmp_path, code, [invocation({})])
-        assert "node_bootstrap" not in ours.stdout + str(ours.calls)
+    ],
+)
+def test_no_frame_of_the_bootstrap_is_ever_shown(
+    api: RuntimeApi, tmp_path: Path, code: str, layout: str
+) -> None:
+    chosen = {"AWS_LAMBDA_LOG_FORMAT": layout}
+    ours, _ = both(api, tmp_path, code, [invocation({})], environment=chosen)
+    assert "node_bootstrap" not in ours.stdout + str(ours.calls)
 
 
 def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(

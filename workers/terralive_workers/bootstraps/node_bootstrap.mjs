@@ -136,9 +136,13 @@ const REQUEST_ID = Symbol.for("aws.lambda.runtime.requestId");
 const LEVELS = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"];
 const IN_JSON = process.env.AWS_LAMBDA_LOG_FORMAT?.toUpperCase() === "JSON";
 
+/** Return the text of a log call, without the frames of this file. */
+function formatted(message, params) {
+  return linesOf(util.format(message, ...params)).join("\n");
+}
+
 function textLine(time, level, message, params) {
-  const text = util.format(message, ...params);
-  return `${time}\t${global[REQUEST_ID]}\t${level}\t${linesOf(text).join("\n")}`;
+  return `${time}\t${global[REQUEST_ID]}\t${level}\t${formatted(message, params)}`;
 }
 
 function errorFields(error) {
@@ -160,11 +164,11 @@ function jsonLine(timestamp, level, message, params) {
     try {
       return JSON.stringify(record, withErrors);
     } catch {
-      record.message = util.format(message);
+      record.message = formatted(message, params);
       return JSON.stringify(record);
     }
   }
-  record.message = util.format(message, ...params);
+  record.message = formatted(message, params);
   const error = [message, ...params].find((param) => param instanceof Error);
   if (error) {
     Object.assign(record, errorFields(error));
