@@ -153,7 +153,7 @@ def worker_environment(
 def environment_key(remote: Mapping[str, str]) -> str:
     """Return a digest that is equal for environments that the same worker may serve.
 
-    It is a digest so that whoever keeps it keeps no secret.
+    It is a digest, so that it contains no secret.
     """
     stable = {name: value for name, value in remote.items() if name not in _VOLATILE}
     return _digest({name: value for name, value in stable.items() if not _is_local(name)})
@@ -162,7 +162,7 @@ def environment_key(remote: Mapping[str, str]) -> str:
 def credentials_key(remote: Mapping[str, str]) -> str:
     """Return a digest that is equal for equal credentials.
 
-    It is a digest so that whoever keeps it keeps no secret.
+    It is a digest, so that it contains no secret.
     """
     return _digest({name: remote[name] for name in CREDENTIALS if name in remote})
 

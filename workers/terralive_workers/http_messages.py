@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-# The longest line that is read, in bytes: an X-Ray cause of 1 MB, with room to spare.
+# The longest line that is read, in bytes: twice an X-Ray cause of 1 MB.
 _MAX_LINE: Final = 2 * 1024 * 1024
 _MAX_HEADERS: Final = 200
 # Unwanted bytes are read and dropped in pieces of this size.
@@ -135,7 +135,7 @@ def _read_chunks(stream: Stream, limit: int) -> tuple[bytes, int, dict[str, str]
     kept = bytearray()
     total = 0
     while True:
-        # The length of a chunk may be followed by extensions, which nobody uses.
+        # The length of a chunk may be followed by extensions, which are ignored.
         length = stream.readline(_MAX_LINE).split(b";")[0].strip()
         size = _parse_length(length.decode("latin-1"), base=16)
         if size == 0:

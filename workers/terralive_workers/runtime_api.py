@@ -96,7 +96,7 @@ class RuntimeApi:
         # Set once, by `close`.
         self._closed = False
 
-        # Kills the workers when this process ends. Public: whoever starts a process passes it on.
+        # Kills the workers when this process ends. Public, for the code that starts them.
         self.guardian: Final = Guardian()
         # Holds the listening sockets and `_wake_read`. A key's data is the worker's secret, "" for
         # the shared port, and None for `_wake_read`.

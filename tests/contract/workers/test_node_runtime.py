@@ -261,7 +261,7 @@ def both(
     handler: str = "app.handler",
     environment: Mapping[str, str] | None = None,
 ) -> tuple[Transcript, Transcript]:
-    """The transcripts of terralive's bootstrap and of aws-lambda-ric."""
+    """Return the transcripts of terralive's bootstrap and of aws-lambda-ric."""
     files = {"helper.js": "throw new Error('in the helper')\n"}
     files |= {"app.js": code} if isinstance(code, str) else code
     for name, text in files.items():
@@ -287,7 +287,7 @@ def same(ours: Transcript, theirs: Transcript) -> None:
 
 
 def comparable(call: str, error_type: str, body: bytes) -> tuple[str, str, object]:
-    """Responses as their bytes; errors as text, without what belongs to each runtime itself."""
+    """Return a call as it must be the same: responses as bytes, errors without own frames."""
     if call.startswith("response"):
         return call, error_type, body
     document = json.loads(body)
@@ -301,7 +301,7 @@ OWN = re.compile(r"aws-lambda-ric|oracle\.mjs|node_bootstrap\.mjs")
 
 
 def without_own(lines: list[str]) -> list[str]:
-    """Without the frames that belong to each runtime itself, and what is below them in a stack."""
+    """Return the lines without the frames of each runtime itself and the frames below them."""
     kept: list[str] = []
     below = False
     for line in lines:
@@ -314,7 +314,7 @@ def without_own(lines: list[str]) -> list[str]:
 
 
 def log_of(run: Transcript) -> list[object]:
-    """The log without times; JSON, also that behind a text, as what it says."""
+    """Return the log without times. JSON is parsed, also behind a text."""
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "<time>", run.stdout)
     return [logged(line) for line in text.split("\n")]
 
@@ -340,7 +340,7 @@ def cleaned(value: object) -> object:
 
 
 @pytest.mark.parametrize("code", HANDLERS.values(), ids=HANDLERS.keys())
-def test_a_handler_is_answered_for_as_by_the_managed_runtime(
+def test_a_handler_has_the_outcome_that_it_has_in_the_managed_runtime(
     api: RuntimeApi, tmp_path: Path, code: str
 ) -> None:
     same(*both(api, tmp_path, code, [invocation({"a": [1, "ä", None]}), invocation("second")]))
@@ -446,7 +446,7 @@ def test_a_handler_is_found_where_the_managed_runtime_finds_it(
         ("package.json", {"package.json": "{", "app.js": "exports.handler = async () => 1"}),
     ],
 )
-def test_a_syntax_error_is_named_alike_and_tells_its_line(
+def test_a_syntax_error_has_the_same_name_and_contains_its_line(
     api: RuntimeApi, tmp_path: Path, place: str, files: dict[str, str]
 ) -> None:
     ours, theirs = both(api, tmp_path, files, [invocation({})])
@@ -463,7 +463,9 @@ def test_a_syntax_error_is_named_alike_and_tells_its_line(
 @pytest.mark.parametrize(
     "code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"]
 )
-def test_a_handler_sees_who_called_it(api: RuntimeApi, tmp_path: Path, code: str) -> None:
+def test_a_handler_sees_its_caller_in_the_context(
+    api: RuntimeApi, tmp_path: Path, code: str
+) -> None:
     context = {"custom": {"a": 1}, "env": {"locale": "ä"}, "client": {"app_title": "shop"}}
     identity = {"cognitoIdentityId": "eu:1", "cognitoIdentityPoolId": "eu:2"}
     asked = invocation(
@@ -487,7 +489,7 @@ def test_a_broken_client_context_is_the_callers_fault(api: RuntimeApi, tmp_path:
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b'{"a": NaN}', b'"\xff"', b"1" * 30], ids=repr)
-def test_an_event_is_read_alike(api: RuntimeApi, tmp_path: Path, body: bytes) -> None:
+def test_an_event_is_parsed_in_the_same_way(api: RuntimeApi, tmp_path: Path, body: bytes) -> None:
     same(
         *both(api, tmp_path, HANDLERS["echo"], [replace(invocation(), event=body), invocation({})])
     )
@@ -499,7 +501,7 @@ def test_an_event_is_read_alike(api: RuntimeApi, tmp_path: Path, body: bytes) ->
 @pytest.mark.parametrize(
     ("layout", "level"), [("JSON", ""), ("json", "debug"), ("JSON", "WARN"), ("Text", "ERROR")]
 )
-def test_log_settings_are_followed_alike(
+def test_log_settings_have_the_same_effect(
     api: RuntimeApi, tmp_path: Path, name: str, layout: str, level: str
 ) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": layout, "AWS_LAMBDA_LOG_LEVEL": level}
@@ -526,7 +528,7 @@ def test_a_large_answer_arrives_whole(api: RuntimeApi, tmp_path: Path, size: int
         "require('./nowhere')",
     ],
 )
-def test_no_frame_of_the_bootstrap_is_ever_shown(
+def test_no_frame_of_the_bootstrap_is_shown(
     api: RuntimeApi, tmp_path: Path, code: str, layout: str
 ) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": layout}
@@ -534,7 +536,7 @@ def test_no_frame_of_the_bootstrap_is_ever_shown(
     assert "node_bootstrap" not in ours.stdout + str(ours.calls)
 
 
-def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(
+def test_a_stack_trace_shows_lines_of_typescript_if_there_is_a_source_map(
     api: RuntimeApi, tmp_path: Path
 ) -> None:
     mapping = {"version": 3, "sources": ["app.ts"], "names": [], "mappings": ";;;;AASA"}
@@ -546,7 +548,9 @@ def test_a_stack_names_the_lines_of_typescript_where_a_source_map_tells_them(
     assert any("app.ts:10" in line for line in json.loads(ours.calls[0][2])["trace"])
 
 
-def test_a_handler_that_streams_is_refused_by_name(api: RuntimeApi, tmp_path: Path) -> None:
+def test_a_handler_that_streams_its_response_gets_a_named_error(
+    api: RuntimeApi, tmp_path: Path
+) -> None:
     streaming = (
         "exports.handler = awslambda.streamifyResponse(async (event, stream) => stream.end())"
     )
@@ -558,7 +562,7 @@ def test_a_handler_that_streams_is_refused_by_name(api: RuntimeApi, tmp_path: Pa
 @pytest.mark.parametrize(
     ("runtime", "refused"), [("nodejs22.x", False), ("nodejs24.x", True), ("nodejs26.x", True)]
 )
-def test_a_handler_that_takes_a_callback_is_refused_from_nodejs24_on(
+def test_from_nodejs24_on_a_handler_that_takes_a_callback_gets_an_error(
     api: RuntimeApi, tmp_path: Path, runtime: str, *, refused: bool
 ) -> None:
     here = {"AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}"}

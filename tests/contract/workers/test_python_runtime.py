@@ -247,7 +247,7 @@ def both(
     handler: str = "app.handler",
     environment: dict[str, str] | None = None,
 ) -> tuple[Transcript, Transcript]:
-    """The transcripts of terralive's bootstrap and of awslambdaric."""
+    """Return the transcripts of terralive's bootstrap and of awslambdaric."""
     (folder / "app.py").write_text(dedent(code))
     (folder / "helper.py").write_text("def f():\n    raise RuntimeError('deep')\nf()\n")
     for package in (folder / "pkg", folder / "pkg" / "deep"):
@@ -269,16 +269,16 @@ def same(ours: Transcript, theirs: Transcript) -> None:
 
 
 def comparable(body: bytes) -> object:
-    """Errors as JSON: the order of their fields is nobody's business. A response as its bytes."""
+    """Return an error as parsed JSON (the order of its fields does not matter), or the bytes."""
     if b'"stackTrace"' in body:
         return json.loads(re.sub(rb"repeated \d+ more times", b"repeated N more times", body))
     return body
 
 
 def timeless(text: str) -> list[str]:
-    """The log without times, and without what awslambdaric says of itself.
+    """Return the log without times, and without the lines that awslambdaric writes about itself.
 
-    Where to read on, and that it ends.
+    These are a link to its documentation, and a line at its end.
     """
     text = re.sub(r"repeated \d+ more times", "repeated N more times", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z", "<time>", text)
@@ -287,7 +287,7 @@ def timeless(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("code", HANDLERS.values(), ids=HANDLERS.keys())
-def test_a_handler_is_answered_for_as_by_the_managed_runtime(
+def test_a_handler_has_the_outcome_that_it_has_in_the_managed_runtime(
     api: RuntimeApi, tmp_path: Path, code: str
 ) -> None:
     same(*both(api, tmp_path, code, [invocation({"a": [1, "ä", None]}), invocation("second")]))
@@ -320,7 +320,9 @@ def test_a_handler_is_found_where_the_managed_runtime_finds_it(
 @pytest.mark.parametrize(
     "code", [HANDLERS["context"], HANDLERS["trace id"]], ids=["context", "trace id"]
 )
-def test_a_handler_sees_who_called_it(api: RuntimeApi, tmp_path: Path, code: str) -> None:
+def test_a_handler_sees_its_caller_in_the_context(
+    api: RuntimeApi, tmp_path: Path, code: str
+) -> None:
     context = {"custom": {"a": 1}, "env": {"locale": "ä"}, "client": {"app_title": "shop"}}
     identity = {"cognitoIdentityId": "eu:1", "cognitoIdentityPoolId": "eu:2"}
     asked = invocation(
@@ -337,7 +339,7 @@ def test_a_broken_client_context_is_the_callers_fault(api: RuntimeApi, tmp_path:
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b"\xff", b'{"a": NaN}', b"1" * 30], ids=repr)
-def test_an_event_that_is_no_json_is_refused_alike(
+def test_an_event_that_is_not_json_is_the_same_error(
     api: RuntimeApi, tmp_path: Path, body: bytes
 ) -> None:
     asked = replace(invocation(), event=body)
@@ -346,7 +348,7 @@ def test_an_event_that_is_no_json_is_refused_alike(
 
 
 @pytest.mark.parametrize("code", ["def handler(event): return 1", "handler = 3"])
-def test_a_handler_that_cannot_be_called_is_told_without_the_runtimes_own_frames(
+def test_a_handler_that_cannot_be_called_is_an_error_without_frames_of_the_runtime(
     api: RuntimeApi, tmp_path: Path, code: str
 ) -> None:
     ours, theirs = both(api, tmp_path, code, [invocation()])
@@ -364,7 +366,7 @@ def test_runtimes_before_python_3_12_write_escapes(
 
 @pytest.mark.parametrize("name", ["logs", "raises", "module raises"])
 @pytest.mark.parametrize("level", ["", "DEBUG", "TRACE", "ERROR"])
-def test_logs_in_json_read_alike(api: RuntimeApi, tmp_path: Path, name: str, level: str) -> None:
+def test_logs_in_json_are_the_same(api: RuntimeApi, tmp_path: Path, name: str, level: str) -> None:
     chosen = {"AWS_LAMBDA_LOG_FORMAT": "JSON"} | ({"AWS_LAMBDA_LOG_LEVEL": level} if level else {})
     ours, theirs = both(api, tmp_path, HANDLERS[name], [invocation({})], environment=chosen)
     assert ours.calls == theirs.calls
@@ -393,9 +395,7 @@ def test_a_process_ends_with_the_same_status(api: RuntimeApi, tmp_path: Path, na
     assert ours.exit_status == theirs.exit_status
 
 
-def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(
-    api: RuntimeApi, tmp_path: Path
-) -> None:
+def test_stderr_is_the_same_also_of_threads_that_fail(api: RuntimeApi, tmp_path: Path) -> None:
     code = """
         import os, subprocess, sys, threading, warnings
         def fail(): raise RuntimeError("in a thread")
@@ -417,5 +417,5 @@ def test_what_is_written_to_stderr_and_by_threads_that_fail_is_passed_on_alike(
     assert theirs.stderr.startswith(ours.stderr)  # then awslambdaric tells how it ended
 
 
-def test_the_bootstrap_is_written_for_every_python_from_3_9_on() -> None:
+def test_the_bootstrap_uses_the_syntax_of_python_3_9() -> None:
     ast.parse(PYTHON_BOOTSTRAP.read_text(), feature_version=(3, 9))

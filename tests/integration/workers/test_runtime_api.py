@@ -205,7 +205,9 @@ def test_an_xray_cause_of_a_megabyte_passes(client: Client, worker: Worker) -> N
         (PostResult.WRONG_STATE, "InvalidStateTransition"),
     ],
 )
-def test_a_refusal_says_why(client: Client, worker: Worker, result: PostResult, kind: str) -> None:
+def test_an_outcome_that_is_not_accepted_gets_a_reason(
+    client: Client, worker: Worker, result: PostResult, kind: str
+) -> None:
     client.result = result
     status, _, body = worker.call("POST", RESPONSE, b"{}")
     assert (status, json.loads(body)["errorType"]) == (result.value, kind)
@@ -248,13 +250,13 @@ def test_a_client_that_waits_for_continue_gets_it(client: Client, worker: Worker
     ("method", "path"),
     [("GET", "/"), ("POST", NEXT), ("GET", RESPONSE), ("GET", "/2018-06-01/runtime/nothing")],
 )
-def test_what_the_runtime_api_does_not_have_is_not_found(
+def test_a_path_that_the_runtime_api_does_not_have_is_not_found(
     worker: Worker, method: str, path: str
 ) -> None:
     assert worker.call(method, path)[0] == 404
 
 
-def test_nobody_gets_in_without_the_workers_secret(api: RuntimeApi, client: Client) -> None:
+def test_a_request_without_a_workers_secret_is_not_found(api: RuntimeApi, client: Client) -> None:
     api.register(client)
     for address in (api.address, f"{api.address}/guess"):
         stranger = Worker(address)
@@ -262,7 +264,7 @@ def test_nobody_gets_in_without_the_workers_secret(api: RuntimeApi, client: Clie
         stranger.close()
 
 
-def test_who_does_not_speak_http_is_cut_off(api: RuntimeApi) -> None:
+def test_a_connection_that_does_not_speak_http_is_closed(api: RuntimeApi) -> None:
     host, _, port = api.address.partition(":")
     for nonsense in (
         b"hello\r\n\r\n",

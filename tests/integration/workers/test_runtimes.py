@@ -1,7 +1,4 @@
-"""Workers of every kind in one pool.
-
-Node.js, custom runtimes, and whatever program speaks the Runtime API.
-"""
+"""Workers of every runtime in one pool: Node.js, custom runtimes, and other programs."""
 
 from __future__ import annotations
 
@@ -124,7 +121,7 @@ def test_a_node_process_that_ends_in_an_invocation_is_lambdas_own_error(
 
 
 @needs_node
-def test_a_node_handler_that_rejects_unseen_is_told_with_its_reason(
+def test_a_node_handlers_unhandled_rejection_is_reported_with_its_reason(
     run: Run, tmp_path: Path
 ) -> None:
     code = """
@@ -171,7 +168,7 @@ def test_a_custom_runtime_is_started_from_the_functions_folder(
     assert sink.lines() == [f"running any.name in {tmp_path}"] * 2
 
 
-def test_a_custom_runtime_that_is_gone_is_lambdas_own_error_and_says_why(
+def test_a_custom_runtime_that_does_not_exist_is_lambdas_own_error_with_the_reason(
     run: Run, sink: Recorder, tmp_path: Path
 ) -> None:
     function = replace(local_function(tmp_path), runtime="provided.al2023")
@@ -179,9 +176,7 @@ def test_a_custom_runtime_that_is_gone_is_lambdas_own_error_and_says_why(
     assert any("bootstrap" in line for line in sink.lines())
 
 
-def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(
-    run: Run, tmp_path: Path
-) -> None:
+def test_a_command_that_speaks_the_runtime_api_runs_any_runtime(run: Run, tmp_path: Path) -> None:
     client = """
         import http.client, os, sys
         api = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
@@ -200,7 +195,7 @@ def test_any_runtime_runs_by_a_command_that_speaks_the_runtime_api(
     assert json.loads(run(function, 1).body) == {"by": "java's client", "event": 1}
 
 
-def test_a_runtime_that_nothing_runs_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_runtime_that_terralive_cannot_run_is_a_configuration_error(tmp_path: Path) -> None:
     api = RuntimeApi()
     try:
         with pytest.raises(ConfigurationError, match="java21") as refused:

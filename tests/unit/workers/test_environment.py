@@ -83,7 +83,7 @@ def environment(
     )
 
 
-def test_the_functions_own_variables_role_and_region_are_there() -> None:
+def test_a_worker_has_the_functions_own_variables_role_and_region() -> None:
     got = environment()
     for name in (
         "TABLE",
@@ -97,13 +97,13 @@ def test_the_functions_own_variables_role_and_region_are_there() -> None:
     assert got["AWS_LAMBDA_LOG_STREAM_NAME"] == "2026/01/01/[7]abc"
 
 
-def test_endpoints_of_the_function_stay_so_that_a_sandbox_is_reached() -> None:
+def test_endpoints_of_the_function_are_kept_so_that_it_uses_the_sandbox() -> None:
     got = environment()
     assert got["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4566"
     assert got["AWS_ENDPOINT_URL_S3"] == "http://127.0.0.1:4567"
 
 
-def test_what_names_the_stub_names_the_real_function() -> None:
+def test_variables_that_describe_the_stub_describe_the_real_function() -> None:
     got = environment()
     assert got["_HANDLER"] == "app.handler"
     assert got["AWS_EXECUTION_ENV"] == "AWS_Lambda_python3.12"
@@ -115,11 +115,13 @@ def test_what_names_the_stub_names_the_real_function() -> None:
 @pytest.mark.parametrize(
     "name", ["PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HTTPS_PROXY", "AWS_CA_BUNDLE"]
 )
-def test_what_programs_need_from_this_machine_is_this_machines(name: str) -> None:
+def test_variables_that_programs_need_from_this_machine_are_those_of_this_machine(
+    name: str,
+) -> None:
     assert environment()[name] == LAPTOP[name]
 
 
-def test_the_clock_is_lambdas() -> None:
+def test_the_time_zone_is_that_of_lambda() -> None:
     assert environment()["TZ"] == "UTC"
 
 
@@ -135,7 +137,7 @@ def test_the_clock_is_lambdas() -> None:
         "_AWS_XRAY_DAEMON_PORT",
     ],
 )
-def test_what_belongs_to_lambdas_image_stays_there(name: str) -> None:
+def test_variables_of_lambdas_image_are_not_taken_over(name: str) -> None:
     assert name not in environment()
 
 
@@ -150,7 +152,7 @@ def test_a_handler_never_gets_the_developers_identity() -> None:
     assert "GITHUB_TOKEN" not in got
 
 
-def test_search_paths_keep_what_the_team_put_there() -> None:
+def test_search_paths_keep_the_folders_of_the_team() -> None:
     got = environment({"PYTHONPATH": "/var/task/lib:/opt/python:/var/runtime:/var/task:vendored"})
     assert got["PYTHONPATH"] == "/home/ana/orders/lib:/home/ana/orders:vendored"
 
@@ -172,17 +174,17 @@ def test_another_value_of_a_variable_needs_another_worker(name: str) -> None:
     assert environment_key(LAMBDA | {name: "other"}) != environment_key(LAMBDA)
 
 
-def test_the_keys_hold_no_secret() -> None:
+def test_the_keys_contain_no_secret() -> None:
     assert "role-secret" not in environment_key(LAMBDA) + credentials_key(LAMBDA)
 
 
-def test_deployed_code_in_the_sandbox_is_not_told_that_it_runs_live() -> None:
+def test_deployed_code_in_the_sandbox_does_not_get_the_variable_of_live_code() -> None:
     got = worker_environment(
         LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False
     )
     assert "TERRALIVE" not in got
 
 
-def test_a_value_that_is_no_text_has_a_key_too() -> None:
-    """JSON can name half a surrogate pair; the pool must not raise for it."""
+def test_an_environment_with_a_value_that_is_not_valid_text_has_a_key() -> None:
+    """JSON can contain half a surrogate pair, for which the pool must not raise."""
     assert environment_key(LAMBDA | {"TABLE": "\ud800"}) != environment_key(LAMBDA)
