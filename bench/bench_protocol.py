@@ -37,10 +37,11 @@ from terralive_sandbox.process import SandboxProcess
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.messages import Chunk, Done, Heartbeat, Hello, Kind
 from terralive_stub.protocol.payloads import pack_invocation
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import TextReceived
-from terralive_stub.protocol.wire import Chunk, Done, Heartbeat, Hello, Kind, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.transport import Connection, Inbox, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers import debug_stack

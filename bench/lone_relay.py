@@ -25,9 +25,7 @@ from websockets.sync.server import ServerConnection, serve
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.protocol.chunks import Assembler, split
-from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Chunk,
     Done,
     Goodbye,
@@ -36,9 +34,10 @@ from terralive_stub.protocol.wire import (
     Kind,
     Released,
     Welcome,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.drivers.workers import invocation
 from terralive_testing.machine.processes import descendants, running
 from terralive_workers.function import LocalFunction

@@ -53,6 +53,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
+from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.transport_events import (
@@ -61,7 +62,7 @@ from terralive_stub.protocol.transport_events import (
     TextReceived,
     TransportEvent,
 )
-from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 

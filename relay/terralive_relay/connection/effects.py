@@ -9,7 +9,7 @@ from typing import TypeAlias
 from terralive_relay.connection.journal import Seen
 from terralive_relay.events import RelayEvent
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.wire import Message
+from terralive_stub.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

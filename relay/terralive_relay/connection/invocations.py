@@ -30,9 +30,7 @@ from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.protocol.named_errors import ErrorName, error_outcome
-from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -43,6 +41,8 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
 )
+from terralive_stub.protocol.named_errors import ErrorName, error_outcome
+from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
 
 # Without a further chunk of an invocation for so long, the missing ones are asked for.
 STALL_SECONDS: Final = 1.0

@@ -33,7 +33,7 @@ from terralive_relay.connection.effects import (
 )
 from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Goodbye,
     Heartbeat,
     Hello,

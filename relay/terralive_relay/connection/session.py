@@ -21,7 +21,7 @@ from terralive_relay.connection.invocations import STALL_SECONDS, Invocations, I
 from terralive_relay.connection.journal import Seen
 from terralive_relay.connection.leasing import RENEW_SECONDS, Leasing, RelayIdentity
 from terralive_stub.protocol.invocation import Outcome, Printed
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Chunk,
     Done,
     Kind,

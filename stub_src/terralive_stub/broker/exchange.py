@@ -37,7 +37,7 @@ from terralive_stub.broker.leases import (
     renewed,
 )
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -56,9 +56,8 @@ from terralive_stub.protocol.wire import (
     Undeliverable,
     Unknown,
     Welcome,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.wire import decode, encode
 
 _CACHED_IDENTITIES: Final = 4096
 # Another broker may write the lease at the same moment.

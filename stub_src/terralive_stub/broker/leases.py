@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-from terralive_stub.protocol.wire import Chunk, Done, Hello, Missing, NoRelay, Resume
+from terralive_stub.protocol.messages import Chunk, Done, Hello, Missing, NoRelay, Resume
 
 LEASE_MS: Final = 60_000
 HEARTBEAT_MS: Final = 20_000

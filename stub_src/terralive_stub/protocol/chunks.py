@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError
+from terralive_stub.protocol.messages import Chunk, Kind, ProtocolError
 
 # In base64, 96,000 bytes are 128,000 characters. That leaves 3 KB of a 128 KB message for the other
 # fields.

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.wire import NoRelay
+from terralive_stub.protocol.messages import NoRelay
 from terralive_stub.shared.json_documents import parse_object
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
-from terralive_stub.protocol.wire import ProtocolError
+from terralive_stub.protocol.messages import ProtocolError
 
 _MOST_REMAINING_MS: Final = 2**40  # far beyond every timeout, and safe for arithmetic
 

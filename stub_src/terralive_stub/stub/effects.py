@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from terralive_stub.protocol.invocation import Outcome
-from terralive_stub.protocol.wire import Message
+from terralive_stub.protocol.messages import Message
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,7 @@ from typing import Final
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation, Printed
-from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
-from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -38,6 +36,8 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
 )
+from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
+from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session_state import (
     ConnectionState,

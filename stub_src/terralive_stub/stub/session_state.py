@@ -13,7 +13,7 @@ from terralive_stub.protocol.chunks import Assembler
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
-from terralive_stub.protocol.wire import Chunk
+from terralive_stub.protocol.messages import Chunk
 
 # API Gateway ends a connection at its limits, so an invocation does not begin on one that is close
 # to them.

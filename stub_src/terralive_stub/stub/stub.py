@@ -18,9 +18,10 @@ from websocket import WebSocketException
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
-from terralive_stub.protocol.wire import GatewayError, ProtocolError, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.transport import (

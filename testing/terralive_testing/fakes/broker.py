@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 from terralive_stub.broker.exchange import Conflict, Gone
 from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
-from terralive_stub.protocol.wire import Message, decode
+from terralive_stub.protocol.messages import Message
+from terralive_stub.protocol.wire import decode
 
 
 @dataclass

@@ -11,7 +11,8 @@ from dataclasses import fields
 from hypothesis import strategies as st
 
 from terralive_stub.protocol.limits import MESSAGE_BYTES
-from terralive_stub.protocol.wire import _TYPES, Kind, Message, encode
+from terralive_stub.protocol.messages import Kind, Message
+from terralive_stub.protocol.wire import MESSAGE_TYPES, encode
 
 # The words that the tests' sessions know, so that a message now and then is about something that
 # exists.
@@ -54,7 +55,7 @@ _VALUES: dict[str, st.SearchStrategy[object]] = {
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     [
         st.builds(kind, **{item.name: _VALUES[str(item.type)] for item in fields(kind)})
-        for kind in _TYPES.values()
+        for kind in MESSAGE_TYPES.values()
     ]
 )
 JSON = st.recursive(

@@ -23,7 +23,8 @@ from terralive_stub.broker.exchange import Exchange, Gone
 from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.wire import Ack, Chunk, GatewayError, ProtocolError, decode, encode
+from terralive_stub.protocol.messages import Ack, Chunk, GatewayError, ProtocolError
+from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send
 from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
 from terralive_testing.fakes.broker import FakeTable

@@ -18,7 +18,8 @@ from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.exchange import Gateway, Gone
 from terralive_stub.broker.lambda_function import ManagementApi
 from terralive_stub.broker.leases import ApiStage
-from terralive_stub.protocol.wire import Ack, Done, Message, decode, encode
+from terralive_stub.protocol.messages import Ack, Done, Message
+from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.deployers.sandbox import Aws, code
 from terralive_testing.drivers.websocket_clients import ask, client, two_way
 from terralive_testing.fakes.broker import FakeGateway

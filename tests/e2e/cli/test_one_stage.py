@@ -27,9 +27,7 @@ from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -43,9 +41,10 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
     Welcome,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
+from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.deployers.faults import Faults
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.command import Command

@@ -30,9 +30,7 @@ from terralive_relay.relay import Relay, RelaySettings
 from terralive_stub.errors import StageHeldError
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome
-from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Goodbye,
@@ -42,9 +40,10 @@ from terralive_stub.protocol.wire import (
     LeaseRefused,
     Released,
     Welcome,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.drivers.workers import Recorder, invocation, local_function
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually

@@ -29,8 +29,9 @@ from websockets.sync.server import ServerConnection, serve
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.messages import Ack, Chunk, Kind
 from terralive_stub.protocol.payloads import pack_outcome, unpack_invocation
-from terralive_stub.protocol.wire import Ack, Chunk, Kind, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 from terralive_terraform.artifacts import (
     STUB_HANDLER,
     StubCoordinates,

@@ -18,9 +18,10 @@ from websockets.sync.server import ServerConnection, serve
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.messages import Ack, Chunk, Kind, Resume
 from terralive_stub.protocol.payloads import pack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
-from terralive_stub.protocol.wire import Ack, Chunk, Kind, Resume, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
 

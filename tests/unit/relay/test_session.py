@@ -49,8 +49,7 @@ from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -69,6 +68,7 @@ from terralive_stub.protocol.wire import (
     Unknown,
     Welcome,
 )
+from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
 
 NOW_MS = 1_700_000_000_000
 WELCOME = Welcome("life", 60_000, 20_000)

@@ -17,13 +17,14 @@ from terralive_stub.protocol.chunks import CHUNK_BYTES, PAYLOAD_BYTES, ZLIB, Ass
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.limits import MESSAGE_BYTES, SYNCHRONOUS_PAYLOAD_BYTES
+from terralive_stub.protocol.messages import Chunk, Kind, ProtocolError
 from terralive_stub.protocol.payloads import (
     pack_invocation,
     pack_outcome,
     unpack_invocation,
     unpack_outcome,
 )
-from terralive_stub.protocol.wire import Chunk, Kind, ProtocolError, decode, encode
+from terralive_stub.protocol.wire import decode, encode
 
 
 def payload_of(size: int, seed: int, *, noisy: bool) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.leases import LEASE_MS, RETURN_MS, ApiStage, Lease
 from terralive_stub.protocol.chunks import split
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Goodbye,
@@ -25,8 +25,8 @@ from terralive_stub.protocol.wire import (
     TakenOver,
     Undeliverable,
     Welcome,
-    encode,
 )
+from terralive_stub.protocol.wire import encode
 from terralive_testing.fakes.broker import FakeGateway, FakeTable
 
 ANA = "arn:aws:sts::1:assumed-role/Developer/ana"

@@ -31,9 +31,7 @@ from terralive_stub.broker.leases import LEASE_MS, ApiStage
 from terralive_stub.protocol.chunks import CHUNK_BYTES, PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.named_errors import ErrorName
-from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
@@ -48,9 +46,10 @@ from terralive_stub.protocol.wire import (
     Resume,
     Unknown,
     Welcome,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.named_errors import ErrorName
+from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
+from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub import effects as stub_effects
 from terralive_stub.stub.session import StubSession
 from terralive_testing.fakes.broker import FakeGateway, FakeTable

@@ -11,8 +11,8 @@ import pytest
 
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.messages import NoRelay
 from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
-from terralive_stub.protocol.wire import NoRelay
 
 SINCE, UNTIL = 1_767_258_000_000, 1_767_261_845_000  # 2026-01-01 09:00:00 and 10:04:05 UTC
 

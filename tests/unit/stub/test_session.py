@@ -12,8 +12,17 @@ from dataclasses import replace
 from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
+from terralive_stub.protocol.messages import (
+    Ack,
+    Chunk,
+    Done,
+    Kind,
+    Missing,
+    NoRelay,
+    Resume,
+    Unknown,
+)
 from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
-from terralive_stub.protocol.wire import Ack, Chunk, Done, Kind, Missing, NoRelay, Resume, Unknown
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session import (
     ACK_SECONDS,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from terralive_stub.protocol.limits import MESSAGE_BYTES
-from terralive_stub.protocol.wire import (
+from terralive_stub.protocol.messages import (
     Ack,
     Hello,
     Kind,
@@ -17,9 +17,8 @@ from terralive_stub.protocol.wire import (
     Missing,
     NoRelay,
     ProtocolError,
-    decode,
-    encode,
 )
+from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.fakes.messages import MESSAGES, SPOILED, TEXTS, UNREADABLE
 
 

@@ -1,0 +1,285 @@
+"""The messages of the wire protocol, version 1, as values. `wire.py` reads and writes them.
+
+`peer` is the id of a stub's WebSocket connection at API Gateway. The broker sets it when it passes
+a stub's message on, and a relay's answer returns it. The broker overwrites a stub's own `peer`, so
+a stub cannot speak for another connection.
+
+    stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
+    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
+    relay -> broker  Hello, Heartbeat, Goodbye
+    broker -> relay  Welcome, LeaseRefused, TakenOver, Released, Undeliverable
+    broker -> stub   NoRelay
+    broker -> both   Problem
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, TypeAlias
+
+Name: TypeAlias = str
+"""An identifier: an id that AWS made, a function's name, or a word of this protocol.
+
+Printable ASCII without spaces, at most 256 characters. It is used in table keys, HTTP headers and
+log lines, and a message that repeats it must not exceed API Gateway's limit.
+"""
+
+
+class ProtocolError(Exception):
+    """A message that violates the protocol. The session that received it stays usable."""
+
+
+class GatewayError(ProtocolError):
+    """API Gateway's own error: it lost one of this connection's messages, without saying which one.
+
+    `{"message": "Internal server error", "connectionId": …, "requestId": …}` if the broker failed
+    or was throttled.
+    """
+
+
+class Kind(StrEnum):
+    """The payload that a chunk is a part of."""
+
+    INVOKE = "invoke"
+    RESULT = "result"
+    LOGS = "logs"  # a running handler's output: always one part, and never acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A relay asks for the stage's lease.
+
+    Attributes:
+        relay: a random id of one run of a relay process.
+        functions: the names of the functions that it serves.
+        owner: the person's name.
+        machine: the machine's name.
+        takeover: the person asks to take the lease from another person.
+        renewal: the relay's old connection is alive, and the relay closes it itself.
+    """
+
+    ACTION: ClassVar[str] = "hello"
+    relay: Name
+    functions: tuple[Name, ...]
+    owner: str
+    machine: str
+    takeover: bool = False
+    renewal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The relay holds the lease.
+
+    Attributes:
+        relay: the relay's id, as in `Hello`.
+        expires_ms: when the lease ends unless it is renewed, in milliseconds since the Unix epoch
+            on the broker's clock.
+        heartbeat_ms: the interval at which the relay must renew it, in milliseconds.
+    """
+
+    ACTION: ClassVar[str] = "welcome"
+    relay: Name
+    expires_ms: int
+    heartbeat_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRefused:
+    """Another relay holds the lease, since `since_ms` (milliseconds since the Unix epoch)."""
+
+    ACTION: ClassVar[str] = "refused"
+    owner: str
+    machine: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenOver:
+    """Another person has taken the lease over, by an explicit request."""
+
+    ACTION: ClassVar[str] = "taken-over"
+    owner: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Renews the lease and keeps the connection from being idle. The answer is a Welcome."""
+
+    ACTION: ClassVar[str] = "heartbeat"
+    relay: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The relay stops: from now on stubs fail at once instead of waiting for it.
+
+    The answer is Released.
+    """
+
+    ACTION: ClassVar[str] = "goodbye"
+    relay: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The lease has been given back, and the relay can close its connection.
+
+    If it closed the connection earlier, the broker could count the relay as lost.
+    """
+
+    ACTION: ClassVar[str] = "released"
+    relay: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One part of a payload. See `terralive_stub.protocol.chunks`.
+
+    Attributes:
+        kind: the payload's kind.
+        request_id: the invocation's AWS request id.
+        function: the function's name.
+        part: the part's number, from 0.
+        parts: the number of parts.
+        size: the length of the whole encoded payload, in bytes.
+        encoding: how the payload is encoded.
+        data: this part of the encoded payload.
+        peer: the stub's connection; see the module's docstring.
+    """
+
+    ACTION: ClassVar[str] = "chunk"
+    kind: Kind
+    request_id: Name
+    function: Name
+    part: int
+    parts: int
+    size: int
+    encoding: Name
+    data: bytes = field(repr=False)
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """The relay has received the whole invocation, owns it and is running it."""
+
+    ACTION: ClassVar[str] = "ack"
+    request_id: Name
+    function: Name
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Some parts of a payload have not arrived and must be sent again.
+
+    Without parts, the sender must wait: the receiver has no memory for the payload yet. No part is
+    named twice, because each may have 96,000 bytes.
+    """
+
+    ACTION: ClassVar[str] = "missing"
+    kind: Kind
+    request_id: Name
+    function: Name
+    parts: tuple[int, ...]
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A stub asks for the state of an acknowledged invocation.
+
+    The answer is Ack (it is running), its result, or Unknown.
+    """
+
+    ACTION: ClassVar[str] = "resume"
+    request_id: Name
+    function: Name
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The stub has received the result."""
+
+    ACTION: ClassVar[str] = "done"
+    request_id: Name
+    function: Name
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """This relay has never owned that invocation; it was restarted since."""
+
+    ACTION: ClassVar[str] = "unknown"
+    request_id: Name
+    function: Name
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRelay:
+    """No relay can take the invocation.
+
+    Attributes:
+        request_id: the invocation's AWS request id.
+        owner: the person whose relay was connected last; "" if there has been none.
+        machine: that relay's machine.
+        since_ms: when it connected, in milliseconds since the Unix epoch; 0 if there has been none.
+        until_ms: when it left.
+        retry_ms: if not 0, the relay lost its connection a moment ago and may return: the stub asks
+            again after this time.
+        reason: why, in a word of this protocol.
+    """
+
+    ACTION: ClassVar[str] = "no-relay"
+    request_id: Name
+    owner: str
+    machine: str
+    since_ms: int
+    until_ms: int
+    retry_ms: int
+    reason: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Undeliverable:
+    """The stub's connection was gone when a relay's answer came; the stub reconnects and asks."""
+
+    ACTION: ClassVar[str] = "undeliverable"
+    request_id: Name
+    peer: Name
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The broker refuses a message. `reference` is kebab-case, as in every terralive error."""
+
+    ACTION: ClassVar[str] = "problem"
+    reference: Name
+    message: str
+    request_id: Name = ""
+
+
+Message: TypeAlias = (
+    Hello
+    | Welcome
+    | LeaseRefused
+    | TakenOver
+    | Heartbeat
+    | Goodbye
+    | Released
+    | Chunk
+    | Ack
+    | Missing
+    | Resume
+    | Done
+    | Unknown
+    | NoRelay
+    | Undeliverable
+    | Problem
+)
