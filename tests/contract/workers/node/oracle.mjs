@@ -1,8 +1,9 @@
 /**
- * Runs a handler by AWS's own client, `aws-lambda-ric`: `node oracle.mjs INDEX_MJS HANDLER`.
+ * Run a handler with AWS's own client, `aws-lambda-ric`: `node oracle.mjs INDEX_MJS HANDLER`.
  *
- * Everything of the client is its own but for its native addon, which needs a C++ build: its two blocking calls are
- * made by curl here (the addon is libcurl). Where there are no more invocations, the run is over.
+ * Everything is the client's own code, except for its native addon, which needs a C++ compiler. The
+ * addon is libcurl, so its two blocking calls are made by curl here. The program ends when there
+ * are no more invocations.
  */
 
 import { spawnSync } from "node:child_process";
@@ -39,7 +40,8 @@ const addon = {
 const load = Module._load;
 Module._load = (request, ...more) => {
   if (request !== "./rapid-client.node") return load(request, ...more);
-  Module._load = load; // before the handler's own modules are loaded: no frame of ours is in their traces
+  // Restored before the handler's modules are loaded: their stack traces contain no frame of ours.
+  Module._load = load;
   return addon;
 };
 
