@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_sandbox.about import banner
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_workers.debug_log import start_log
 
 _REMOVED_VARIABLES: Final = ("AWS_", "MOTO_", "BOTO_")
@@ -27,7 +28,10 @@ def main() -> None:
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--time-scale", type=float, default=1.0, help="factor for waiting times")
     parser.add_argument(
-        "--concurrency", type=int, default=1000, help="executions that the account may have at once"
+        "--concurrency",
+        type=int,
+        default=CONCURRENT_EXECUTIONS,
+        help="executions that the account may have at once",
     )
     parser.add_argument("--with-parent", action="store_true", help="stop at the end of stdin")
     options = parser.parse_args()

@@ -29,7 +29,9 @@ class Admin:
 
     def __init__(self, info: SandboxInfo, connections: Connections, faults: FaultRules) -> None:
         self._info = info
+        # Dropped and expired on demand.
         self._connections = connections
+        # Set and cleared on demand; the data planes read them.
         self._faults = faults
 
     def answer(self, request: sigv4.Request) -> Response:

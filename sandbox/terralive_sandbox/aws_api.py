@@ -49,8 +49,11 @@ class AwsApi:
     def __init__(
         self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations
     ) -> None:
+        # Answers everything but invocations of functions.
         self._control = control
+        # Run synchronous invocations.
         self._functions = functions
+        # Takes asynchronous invocations.
         self._asynchronous = asynchronous
 
     async def answer(self, request: sigv4.Request) -> Response:
@@ -58,16 +61,19 @@ class AwsApi:
         service = sigv4.service_of(request)
         operation: str | None = None
         try:
+            # Who calls. Keys and policies are moto's, so its thread looks them up.
             caller, signed = await asyncio.wrap_future(
                 self._control.call(identity.authenticate, request)
             )
             operation = self._control.operation(request, service)
             if operation is None:
                 operation = protocols.operation_of(request)
+            # What the call needs, and whether policies allow it.
             self._authorize(request, signed, caller, operation)
             if request.path.startswith(_MOTO_API):
                 message = "moto's own API is closed in the sandbox."
                 return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
+            # The answer: a function's, or moto's.
             invoked = _INVOKE_PATH.fullmatch(request.path)
             if invoked and service == "lambda" and request.method == "POST":
                 return await self._invoke(unquote(invoked["name"]), request)

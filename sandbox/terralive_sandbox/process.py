@@ -13,6 +13,7 @@ from typing import Final
 
 from terralive_sandbox.info import SandboxInfo, attach
 from terralive_stub.errors import TerraliveError
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_workers.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
 
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -47,8 +48,10 @@ class SandboxProcess:
     def __init__(
         self, process: subprocess.Popen[bytes], info: SandboxInfo, info_path: Path
     ) -> None:
+        # Its addresses and keys
         self.info = info
         self._process = process
+        # The file that has `info`; removed when the process ends.
         self._info_path = info_path
 
     @classmethod
@@ -60,7 +63,7 @@ class SandboxProcess:
         port: int = 0,
         log_path: Path,
         time_scale: float = 1.0,
-        concurrency: int = 1000,
+        concurrency: int = CONCURRENT_EXECUTIONS,
     ) -> SandboxProcess:
         """Start a sandbox and wait until it answers.
 

@@ -50,6 +50,7 @@ from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 
 # ASGI's types: https://asgi.readthedocs.io/en/latest/specs/www.html
 Message: TypeAlias = MutableMapping[str, object]
@@ -90,11 +91,13 @@ class Sandbox:
         region: str,
         *,
         time_scale: float = 1.0,
-        concurrency: int = 1000,
+        concurrency: int = CONCURRENT_EXECUTIONS,
     ) -> None:
         moto_gaps.configure()
         self._control = ControlPlane(port)
+        # The addresses and keys of this run. They do not change.
         self.info = _create_info(self._control, endpoint, region)
+        # The faults that tests ask for. `Admin` changes them.
         self.faults = FaultRules()
         # Lambda
         self._log_writer = LogWriter(self._control.call, region)
@@ -263,7 +266,7 @@ async def serve(
     region: str,
     with_parent: bool,
     time_scale: float = 1.0,
-    concurrency: int = 1000,
+    concurrency: int = CONCURRENT_EXECUTIONS,
 ) -> None:
     """Run a sandbox until a signal or, with a parent, the end of stdin.
 

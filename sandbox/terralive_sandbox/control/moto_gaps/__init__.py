@@ -7,7 +7,9 @@ so the order of the services does not matter.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from typing import Final
 
 from moto.core.config import default_user_config
 
@@ -25,6 +27,8 @@ from terralive_sandbox.control.moto_gaps import (
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
+
+_log: Final = logging.getLogger("terralive.sandbox")
 
 
 def configure() -> None:
@@ -66,3 +70,4 @@ def apply(
     for declare in declarations(deliveries, schedules_changed, pollers):
         declare(replacements)
     replacements.apply()
+    _log.debug("%d attributes of moto replaced", len(replacements.attributes))

@@ -91,6 +91,7 @@ class _Notifier:
     """Sends S3's notifications. Use it on the thread that owns moto's state."""
 
     def __init__(self, deliveries: Deliveries) -> None:
+        # Sends the notifications.
         self._deliveries = deliveries
         # The sequencer of the last event: microseconds since 1970, and always greater than before.
         self._sequencer = 0

@@ -32,7 +32,7 @@ _SEQUENCE_NUMBERS: Final = itertools.count(18_849_496_460_467_696_128, 256)
 
 @dataclass(frozen=True, slots=True)
 class _DeduplicationKey:
-    """What makes two messages of a FIFO queue the same one."""
+    """The properties by which a FIFO queue recognises a duplicate of a message."""
 
     # None where the whole queue deduplicates, not each message group.
     group_id: str | None
@@ -126,6 +126,7 @@ def _replace_receive(replacements: Replacements) -> None:
     """Let one receive at a time look at the messages, and wait without holding the lock."""
     moto_receive_message = SQSBackend.receive_message
 
+    # The function waits instead of moto, whose own waiting would keep the lock.
     def receive_message(  # noqa: PLR0917 - moto's signature
         self: SQSBackend,
         queue_name: str,
@@ -196,6 +197,7 @@ def _replace_attributes(replacements: Replacements) -> None:
             found.pop("RedriveAllowPolicy", None)
         return found
 
+    # A new list: another order of the services must not change moto's own.
     names = [*Queue.BASE_ATTRIBUTES, "RedriveAllowPolicy"]
     replacements.replace(Queue, "BASE_ATTRIBUTES", names)
     replacements.add(Queue, "redrive_allow_policy", None)

@@ -76,6 +76,7 @@ class MappingResponses:
     """
 
     def __init__(self, pollers: MappingPollers) -> None:
+        # Any thread may report to them.
         self._pollers = pollers
 
     def create(self, response: LambdaResponse) -> JsonAnswer:
