@@ -10,9 +10,9 @@ import json
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from terralive_stub.protocol.invocation import Outcome
+from terralive_stub.shared.timestamps import format_epoch_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def timed_out(request_id: str, allowed_s: float, now: float) -> Outcome:
         allowed_s: the time that the invocation had, in seconds.
         now: the time, in seconds since the Unix epoch.
     """
-    at = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = format_epoch_seconds(now)
     message = f"{at} {request_id} Task timed out after {allowed_s:.2f} seconds"
     return _error("Sandbox.Timedout", message)
 

@@ -212,9 +212,17 @@ def test_outcomes_arrive_as_they_were(body: bytes, error_type: str) -> None:
 
 
 @given(payload=st.binary(max_size=200))
-def test_a_hostile_payload_is_a_protocol_error(payload: bytes) -> None:
+def test_a_hostile_payload_raises_nothing_but_a_protocol_error(payload: bytes) -> None:
     for read in (unpack_outcome, lambda data: unpack_invocation(data, now=0.0)):
         try:
             read(payload)
         except ProtocolError:
             continue
+
+
+@pytest.mark.parametrize("payload", [b"", b"{}", b"[]\n", b"{\n", b"{}\n", b"\xff\n", b"[" * 9999])
+def test_a_payload_without_a_whole_header_is_a_protocol_error(payload: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        unpack_outcome(payload)
+    with pytest.raises(ProtocolError):
+        unpack_invocation(payload, now=0.0)
