@@ -133,7 +133,7 @@ def _require_bootstrap(code: LocalCode) -> None:
         return
     fault = "there."
     hint = (
-        "Build it for this machine, or say what runs here: "
+        "Build it for this machine, or name another program: "
         f"[functions.'{code.address}'] path or command."
     )
     if program.exists():

@@ -20,8 +20,8 @@ def interpreter_warning(code: LocalCode) -> str | None:
     warnings: list[str] = []
     if interpreters.is_bundled(program):
         warnings.append(
-            "There is no Node.js on PATH: it runs by the one of terralive's extra `node`, "
-            f"{program}."
+            "There is no Node.js on PATH. The function runs with the one that terralive's extra "
+            f"`node` installs, {program}."
         )
     version = interpreters.version_of(program)
     mismatch = interpreters.mismatch(code.runtime, program, version)

@@ -133,7 +133,7 @@ def mismatch(runtime: str, program: Path, version: str | None) -> str | None:
     language = _LANGUAGES[family]
     setting = family.removesuffix("js")
     return (
-        f"It is deployed on {runtime} and runs here by {language} {version} ({program}): "
-        f'differences between the two show on AWS only. `{setting} = "…"` in its [functions] table '
-        f"names another {language}."
+        f"It is deployed on {runtime}, and here it runs with {language} {version} ({program}). A "
+        f"difference between the two versions shows only on AWS. To use another {language}, set "
+        f'`{setting} = "…"` in its [functions] table.'
     )

@@ -175,14 +175,14 @@ def _local_code(
     if path is None:
         return NotLive(
             address,
-            f"its local code is not known; say where it is: [functions.'{address}'] path = \"…\"",
+            f"its local code is not known. Name its folder: [functions.'{address}'] path = \"…\"",
         )
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and settings is general:
         # Settings for the function as a whole do not say which handler each instance has.
         return NotLive(
             address,
-            "its handler may differ by instance (count, for_each); name each one's: "
+            "its handler may differ by instance (count, for_each). Name the handler of each instance: "
             f'[functions.\'{function.address}["KEY"]\'] handler = "…"',
         )
     settings = settings or _NO_SETTINGS
@@ -244,19 +244,22 @@ def _not_run_by_itself(
     family = interpreters.runtime_family(runtime)
     if not runtime and function.is_image:
         return (
-            "an image does not tell what runs its handler; say it: "
+            "an image does not contain the runtime of its handler. Name it: "
             f'[functions.\'{address}\'] runtime = "python3.13", or command = ["…"]'
         )
     if family is None:
-        known = f"runtime {runtime}"
         if not runtime:
-            known = "its runtime is not known"
+            return (
+                "its runtime is not known. Name it: "
+                f'[functions.\'{address}\'] runtime = "python3.13", or command = ["…"]'
+            )
         return (
-            f"{known}: terralive itself runs Python, Node.js and provided.*; say what runs it: "
-            f"[functions.'{address}'] command = [\"…\"] (docs/CONFIGURATION.md)"
+            f"terralive itself runs Python, Node.js and provided.*, and not {runtime}. Name the "
+            f"program that runs it: [functions.'{address}'] command = [\"…\"] "
+            "(docs/CONFIGURATION.md)"
         )
     if not handler and family != "provided":
-        return f"its handler is not known; name it: [functions.'{address}'] handler = \"…\""
+        return f"its handler is not known. Name it: [functions.'{address}'] handler = \"…\""
     return None
 
 

@@ -223,7 +223,7 @@ def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> N
         config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=own)
         return map_functions(config, [image])
 
-    assert "an image does not tell" in found().unmapped[FN]
+    assert "an image does not contain the runtime" in found().unmapped[FN]
     code = found(FunctionSettings(FN, runtime="python3.13")).code[FN]
     assert (code.runtime, code.handler) == ("python3.13", "app.handler")
 
