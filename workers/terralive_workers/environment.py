@@ -136,7 +136,7 @@ def worker_environment(
     environment["AWS_CONFIG_FILE"] = os.devnull  # ~/.aws belongs to the developer
     environment["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
     environment["AWS_EC2_METADATA_DISABLED"] = "true"
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # so does the code folder
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # the code folder is the developer's
     environment.update(from_lambda)
     environment.setdefault("AWS_LAMBDA_FUNCTION_NAME", function.name)
     environment["_HANDLER"] = function.handler
