@@ -49,7 +49,7 @@ class Trigger:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """The history of an event, as far as the event tells.
+    """The history of an event, as far as the event contains it.
 
     Attributes:
         attempt: attempt number, starting at 1.

@@ -340,6 +340,7 @@ class Relay:
             case TextReceived(connection=connection, text=text):
                 return self._received(connection, text, now)
             case _HandlerEnded(request_id=request_id, result=result):
+                _log.debug("invocation %s has ended", request_id)
                 logs = NOTHING_PRINTED
                 if self._forwarding is not None:
                     logs = self._forwarding.end(request_id)
@@ -365,7 +366,9 @@ class Relay:
 
     def _received(self, connection: int, text: str, now: float) -> list[Effect]:
         try:
-            return self._session.received(connection, decode(text), now, int(time.time() * 1000))
+            message = decode(text)
+            _log.debug("connection %s: received %s", connection, message.ACTION)
+            return self._session.received(connection, message, now, int(time.time() * 1000))
         except GatewayError:
             # The message that was lost is sent again, so this is only a warning.
             text = (
@@ -390,6 +393,7 @@ class Relay:
         for effect in effects:
             match effect:
                 case Send(connection=connection, message=message):
+                    _log.debug("connection %s: sends %s", connection, message.ACTION)
                     self._transport.send(connection, encode(message))
                 case Run(invocation=invocation):
                     self._run_invocation(invocation)
@@ -411,6 +415,7 @@ class Relay:
         self._sink(event)
 
     def _run_invocation(self, invocation: Invocation) -> None:
+        _log.debug("invocation %s of %s", invocation.request_id, invocation.function_name)
         pool = self._pools[invocation.function_name]
         future = pool.submit(invocation)
         future.add_done_callback(partial(self._handler_ended, invocation.request_id))

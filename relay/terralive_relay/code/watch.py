@@ -44,6 +44,10 @@ _log = logging.getLogger("terralive.relay")
 
 def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Iterator[Iterable[Path]]:
     """Report changes as the operating system does; this is the `Source` outside of tests."""
+    # None leaves the choice to watchfiles, which polls on file systems that report nothing.
+    force_polling: bool | None = None
+    if polling:
+        force_polling = True
     for burst in watch(
         *roots,
         watch_filter=None,
@@ -53,7 +57,7 @@ def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Itera
         rust_timeout=_EMPTY_BURST_MS,
         yield_on_timeout=True,
         raise_interrupt=False,
-        force_polling=True if polling else None,
+        force_polling=force_polling,
         poll_delay_ms=_POLL_MS,
         ignore_permission_denied=True,
     ):

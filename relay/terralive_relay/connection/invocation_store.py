@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 
-# The time for which a result is kept, whoever may ask for it.
+# The time for which a result is kept at most.
 KEEP_SECONDS: Final = FUNCTION_TIMEOUT_SECONDS + 60.0
 # The size of all results that are kept, and of those that only a retry of Lambda's could ask for.
 KEEP_BYTES: Final = 128 * 1024 * 1024
@@ -104,7 +104,7 @@ class InvocationStore:
         self._open: dict[str, Entry] = {}
         # Finished ones, in the order in which they ended.
         self._results: OrderedDict[str, Entry] = OrderedDict()
-        # Finished ones whose result nobody waits for, in the order in which they were settled.
+        # Finished ones whose result no stub waits for, in the order in which they were settled.
         self._settled: OrderedDict[str, Entry] = OrderedDict()
         # The sizes of the payloads in `_results` and in `_settled`.
         self._result_bytes = 0
@@ -165,7 +165,7 @@ class InvocationStore:
         return entry.request_id in self._settled
 
     def settle(self, entry: Entry) -> None:
-        """Record that nobody waits for this result any more; without a result, change nothing."""
+        """Record that no stub waits for this result; without a result, change nothing."""
         if isinstance(entry.state, Finished) and not self.is_settled(entry):
             self._open.pop(entry.request_id, None)
             self._settled[entry.request_id] = entry

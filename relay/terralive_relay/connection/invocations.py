@@ -1,8 +1,8 @@
 """The relay's invocations: (message, now) -> effects. No I/O.
 
 Invariants:
-    1. A request id is given to a handler at most once in a relay's life, whatever is repeated,
-       delayed or reordered.
+    1. A request id is given to a handler at most once in a relay's life, also when messages
+       are repeated, delayed or reordered.
     2. A finished invocation's result is kept until the stub has confirmed it or its time is over,
        and is sent again whenever the stub asks. After that it is kept as long as there is memory
        for it: a retry of Lambda's may ask for it.
@@ -166,7 +166,7 @@ class Invocations:
             handler_ms: the time that the handler took.
             now: the present time.
             answered_by_lambda: Lambda's own timeout has answered the caller.
-            send: False where there is nobody who would receive the result now.
+            send: False while the relay has no lease, so that no stub would receive the result.
             waited_ms: the time until a worker took the invocation.
         """
         entry = self._store.get(request_id)
@@ -290,7 +290,7 @@ class Invocations:
         before = entry.state
         has_answer = isinstance(before, Finished) and before.answered_by_lambda
         is_retry = self._store.is_settled(entry) or has_answer or isinstance(before, Forgotten)
-        # The time that a retry may take stands in its payload, which nobody assembles.
+        # The time that a retry may take is in its payload, and the payload is not assembled.
         allowed_s = entry.allowed_s
         if is_retry or entry.awaited_until <= now:
             allowed_s = FUNCTION_TIMEOUT_SECONDS

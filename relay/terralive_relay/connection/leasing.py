@@ -138,7 +138,7 @@ class Leasing:
     def opened(self, connection: int, now: float) -> list[Effect]:
         """Take a new connection of the transport's."""
         if self._stopped:
-            return [Close(connection, "the stage is somebody else's")]
+            return [Close(connection, "another relay holds the stage")]
         if self._active is None:
             self._active = connection
             self._answer_by = now + ANSWER_SECONDS

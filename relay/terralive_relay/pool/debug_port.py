@@ -18,7 +18,7 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 
 _HOST: Final = "127.0.0.1"
-_READ: Final = 64 * 1024
+_READ_BYTES: Final = 64 * 1024
 _RETRY_SECONDS: Final = 0.05
 
 
@@ -131,6 +131,9 @@ class DebugPort:
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
-        while data := await reader.read(_READ):
+        while True:
+            data = await reader.read(_READ_BYTES)
+            if not data:
+                return
             writer.write(data)
             await writer.drain()

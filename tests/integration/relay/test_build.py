@@ -27,7 +27,7 @@ class Live:
     project: Path
     sink: Recorder
     pools: tuple[Pool, ...]
-    told: Counter[str]
+    reported: Counter[str]
 
     def save(self, text: str) -> None:
         (self.project / "src" / "app.py").write_text(text)
@@ -72,18 +72,18 @@ def start(tmp_path: Path) -> Iterator[Start]:
         shutil.rmtree(tmp_path / "dist")
         pools = tuple(Pool(local, api, sink) for local in locals_)
         (builder,) = builds(list(zip(locals_, pools, strict=True)), api.guardian, sink)
-        told: Counter[str] = Counter()
+        reported: Counter[str] = Counter()
 
         def changed(name: str, paths: tuple[str, ...]) -> None:
             builder.changed(name, paths)
-            told.update(paths)
+            reported.update(paths)
 
         watcher = Watcher(locals_, changed)
         ends[:0] = [watcher.close, builder.close, *(pool.close for pool in pools)]
         watcher.start()
         assert watcher.wait_ready(20)
         builder.start()
-        return Live(tmp_path, sink, pools, told)
+        return Live(tmp_path, sink, pools, reported)
 
     yield start
     for end in ends:
@@ -104,7 +104,7 @@ def test_code_is_built_before_its_first_use_and_after_an_edit(start: Start) -> N
     assert live.builds() == 2, "functions with the same command share its runs"
 
 
-def test_a_build_that_fails_is_told_at_once_and_to_every_invocation_until_an_edit_heals_it(
+def test_a_failed_build_is_reported_at_once_and_to_every_invocation_until_an_edit_mends_it(
     start: Start,
 ) -> None:
     live = start(
@@ -129,7 +129,7 @@ def test_a_build_that_fails_is_told_at_once_and_to_every_invocation_until_an_edi
     assert live.value() == b'"healed"'
 
 
-def test_a_command_that_does_not_exist_is_told_at_the_start(start: Start) -> None:
+def test_a_command_that_does_not_exist_is_reported_at_the_start(start: Start) -> None:
     live = start("no-such-compiler src", "dist", "../src/**")
     assert "no-such-compiler" in live.warning().message
     got = live.value()
@@ -137,11 +137,11 @@ def test_a_command_that_does_not_exist_is_told_at_the_start(start: Start) -> Non
     assert got["errorType"] == "Terralive.BuildFailed"
 
 
-def test_what_a_build_writes_is_no_reason_to_build_again(start: Start) -> None:
+def test_the_output_of_a_build_is_no_reason_to_build_again(start: Start) -> None:
     live = start(f"{COPY}; date > dist/stamp", ".")
     assert live.value() == b'"first"'
     for number in range(1, 4):
-        eventually(lambda: live.told["dist/stamp"] >= number, "the build's output was seen")  # noqa: B023
+        eventually(lambda: live.reported["dist/stamp"] >= number, "the build's output was seen")  # noqa: B023
         live.save(RETURNS.format(number))
         eventually(lambda: live.value() == str(number).encode(), "the edit is live")  # noqa: B023
         assert live.builds() == number + 1
@@ -151,7 +151,7 @@ def test_a_save_during_a_build_is_built_after_it(start: Start) -> None:
     live = start(f"{COPY}; touch copied; until [ -e go ]; do sleep 0.01; done", "dist", "../src/**")
     eventually((live.project / "copied").exists, "the build is under way")
     live.save(RETURNS.format("second"))
-    eventually(lambda: live.told["../src/app.py"] > 0, "the save was seen")
+    eventually(lambda: live.reported["../src/app.py"] > 0, "the save was seen")
     (live.project / "go").touch()
     assert live.value() == b'"second"'
     assert live.builds() == 2

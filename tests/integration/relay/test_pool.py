@@ -96,7 +96,7 @@ def result(future: Future[PoolResult]) -> PoolResult:
 
 
 def value(future: Future[PoolResult]) -> object:
-    """What the handler returned."""
+    """Return the handler's result."""
     got = result(future).outcome
     assert got.ok, got.body
     return json.loads(got.body)
@@ -167,7 +167,7 @@ def test_an_error_is_the_handlers_own(make_pool: MakePool, tmp_path: Path) -> No
         ),
     ],
 )
-def test_a_crash_is_told_in_lambdas_words_and_the_next_invocation_runs(
+def test_a_crash_is_reported_in_lambdas_words_and_the_next_invocation_runs(
     make_pool: MakePool, tmp_path: Path, statement: str, ending: str
 ) -> None:
     code = f"""
@@ -184,7 +184,7 @@ def test_a_crash_is_told_in_lambdas_words_and_the_next_invocation_runs(
     assert value(pool.submit(invocation(None))) == "fine"
 
 
-def test_a_response_over_six_megabytes_is_told_in_lambdas_words(
+def test_a_response_over_six_megabytes_is_reported_in_lambdas_words(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
     pool = make_pool(local_function(tmp_path, "def handler(event, context): return 'x' * event"))
@@ -293,7 +293,7 @@ def test_output_without_end_arrives_whole_and_in_order(
     assert [int(line.split()[0]) for line in sink.lines(asked.request_id)] == list(range(20_000))
 
 
-def test_what_is_no_text_is_shown_as_well_as_it_can_be(
+def test_bytes_that_are_no_text_are_shown_as_well_as_possible(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     code = "import os\ndef handler(event, context): os.write(1, b'\\xff\\xfe caf\\xc3\\xa9\\n')"
@@ -323,7 +323,7 @@ def test_ten_megabytes_of_output_stall_nothing(
     assert len(lines) == (100_000 if newline else 39)  # CloudWatch's longest event has 256 KB
 
 
-def test_lines_belong_to_their_invocation_whoever_writes_at_the_same_time(
+def test_lines_belong_to_their_invocation_when_several_write_at_the_same_time(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     code = """
@@ -479,17 +479,17 @@ def test_invocations_run_side_by_side_up_to_the_limit_and_wait_beyond_it(
     assert [value(future) for future in futures] == names
 
 
-def test_who_waits_for_a_worker_is_told_how_long_and_the_first_time_why(
+def test_a_wait_for_a_worker_is_measured_and_explained_the_first_time(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     names = [str(tmp_path / name) for name in ("first", "second", "third")]
     futures = [pool.submit(invocation(name)) for name in names]
     eventually(Path(names[0] + ".running").exists, "the first runs")
-    (told,) = sink.of_type(Warned)
-    assert (told.reference, told.function) == ("workers-all-busy", "orders")
-    assert "1 busy worker is free" in told.message
-    assert "max_workers in [functions.'aws_lambda_function.orders']" in told.message
+    (reported,) = sink.of_type(Warned)
+    assert (reported.reference, reported.function) == ("workers-all-busy", "orders")
+    assert "1 busy worker is free" in reported.message
+    assert "max_workers in [functions.'aws_lambda_function.orders']" in reported.message
     time.sleep(0.2)
     for name in names:
         Path(name).touch()
@@ -498,7 +498,9 @@ def test_who_waits_for_a_worker_is_told_how_long_and_the_first_time_why(
     assert len(sink.of_type(Warned)) == 1
 
 
-def test_what_waited_in_vain_is_told_as_waiting(make_pool: MakePool, tmp_path: Path) -> None:
+def test_an_invocation_that_no_worker_took_has_waited_and_not_run(
+    make_pool: MakePool, tmp_path: Path
+) -> None:
     pool = make_pool(local_function(tmp_path, GATED, max_workers=1))
     pool.submit(invocation(str(tmp_path / "first")))
     got = result(pool.submit(invocation(str(tmp_path / "second"), seconds=0.3)))
@@ -615,7 +617,7 @@ def test_a_known_environment_lets_a_worker_start_ahead(
         ("import sys\nsys.exit(4)", "Runtime.ExitError"),
     ],
 )
-def test_broken_code_is_told_to_every_invocation_until_it_is_mended(
+def test_broken_code_is_the_error_of_every_invocation_until_it_is_mended(
     make_pool: MakePool, tmp_path: Path, code: str, error_type: str
 ) -> None:
     pool = make_pool(local_function(tmp_path, code))
@@ -628,7 +630,7 @@ def test_broken_code_is_told_to_every_invocation_until_it_is_mended(
     assert value(pool.submit(invocation())) == "mended"
 
 
-def test_what_broke_while_nobody_waited_is_told_to_the_next_invocation(
+def test_a_start_that_failed_while_no_invocation_waited_is_the_next_ones_error(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     pool = make_pool(
@@ -652,7 +654,7 @@ def test_what_broke_while_nobody_waited_is_told_to_the_next_invocation(
         ({"app.py": "import sys\nsys.exit(4)"}, ""),
     ],
 )
-def test_a_save_that_does_not_load_is_told_at_once_with_its_place(
+def test_a_save_that_does_not_load_is_reported_at_once_with_its_place(
     make_pool: MakePool, sink: Recorder, tmp_path: Path, saved: Mapping[str, str], place: str
 ) -> None:
     pool = make_pool(local_function(tmp_path, "def handler(event, context): return 'good'"))
@@ -685,7 +687,7 @@ def test_a_change_during_the_only_invocation_that_may_run_is_warmed_after_it(
     assert value(pool.submit(invocation())) == "new"
 
 
-def test_what_broke_before_a_change_is_forgotten(
+def test_a_failed_start_before_a_change_is_forgotten(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     pool = make_pool(local_function(tmp_path, "1 / 0"), environment={"TABLE": "orders"})
@@ -893,7 +895,7 @@ def test_no_worker_outlives_a_relay_that_is_killed(tmp_path: Path, runtime: str)
         eventually((tmp_path / "all-pids").exists, "the worker runs")
         eventually(
             lambda: len((tmp_path / "all-pids").read_text().split()) >= 2,
-            "it has told its processes",
+            "it has reported its processes",
         )
         pids = [int(pid) for pid in (tmp_path / "all-pids").read_text().split()]
         assert all(alive(pid) for pid in pids)
@@ -943,7 +945,7 @@ def test_a_worker_that_cannot_be_guarded_never_runs(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_worker_that_lingers_after_its_answer_holds_nobody_up(
+def test_a_worker_that_lingers_after_its_answer_delays_no_invocation(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
     code = """

@@ -199,7 +199,9 @@ def test_a_relay_builds_what_it_runs_also_after_an_edit_and_a_build_under_way_en
         eventually(lambda: (tmp_path / "app.py").read_text() == "endless", seconds=30)
 
 
-def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_path: Path) -> None:
+def test_a_syntax_error_is_reported_at_once_also_before_the_first_invocation(
+    tmp_path: Path,
+) -> None:
     stack, tell = DebugStack(), Recorder()
     with serving(stack) as url, started(tmp_path, url, tell=tell, watch=("*.py",)) as relay:
         relay.wait_connected(30)
@@ -208,7 +210,7 @@ def test_a_syntax_error_is_told_at_once_also_before_the_first_invocation(tmp_pat
     assert tell.of_type(Warned)[0].message.startswith("app.py:2: ")
 
 
-def test_stopping_ends_a_running_handler_with_what_it_started_and_its_caller_hears_of_it(
+def test_stopping_ends_a_running_handler_and_its_children_and_its_caller_gets_an_error(
     tmp_path: Path,
 ) -> None:
     stack = DebugStack()
@@ -262,9 +264,9 @@ def test_stopping_before_the_lease_is_given_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
-    told: list[RelayEvent] = []
+    reported: list[RelayEvent] = []
     stack = DebugStack()
-    with serving(stack) as url, started(tmp_path, url, ENDLESS, tell=told.append) as relay:
+    with serving(stack) as url, started(tmp_path, url, ENDLESS, tell=reported.append) as relay:
         relay.wait_connected(30)
         stack.invoke()
         eventually((tmp_path / "running").exists, seconds=30)
@@ -273,7 +275,7 @@ def test_stopping_while_reconnecting_leaves_nothing(tmp_path: Path) -> None:
         eventually(
             lambda: any(
                 isinstance(event, ConnectionChanged) and event.state is ConnectionState.LOST
-                for event in told
+                for event in reported
             ),
             seconds=30,
         )

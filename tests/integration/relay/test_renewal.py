@@ -88,9 +88,9 @@ def test_a_connection_is_renewed_without_a_refusal_a_loss_or_a_handler_that_runs
         assert all(number == answer for number, answer in answers), answers
     finally:
         relay.stop()
-    told = [events.get() for _ in range(events.qsize())]
-    states = [str(event.state) for event in told if isinstance(event, ConnectionChanged)]
+    reported = [events.get() for _ in range(events.qsize())]
+    states = [str(event.state) for event in reported if isinstance(event, ConnectionChanged)]
     assert states == ["connected", "closed"], "the relay was without a connection"
-    assert not [event for event in told if isinstance(event, Warned)]
-    ids = [event.request_id for event in told if isinstance(event, InvocationStarted)]
+    assert not [event for event in reported if isinstance(event, Warned)]
+    ids = [event.request_id for event in reported if isinstance(event, InvocationStarted)]
     assert len(ids) == len(set(ids)) == len(answers)

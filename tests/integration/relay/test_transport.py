@@ -1,7 +1,4 @@
-"""The relay's WebSocket against a real server.
-
-What reaches it, how each end is noticed, and what stays behind.
-"""
+"""The relay's WebSocket against a real server: messages, ends of connections, and left-overs."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ UpgradeScript = Callable[[ServerConnection, Request], Response | None]
 
 
 class Observed:
-    """What a transport tells, in order; a test takes it one by one."""
+    """The events of a transport, in order; a test takes one after the other."""
 
     def __init__(self) -> None:
         self.events: queue.SimpleQueue[TransportEvent] = queue.SimpleQueue()
@@ -133,7 +130,7 @@ def test_a_message_that_comes_in_several_frames_is_one_message() -> None:
         assert seen.next() == TextReceived(number, "one and two")
 
 
-def test_what_was_queued_before_stopping_still_leaves() -> None:
+def test_messages_that_were_queued_before_the_stop_are_sent() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:
         with transport(port, seen) as relay:
@@ -160,18 +157,18 @@ def test_no_frame_is_larger_than_api_gateway_lets_through() -> None:
     assert max(sizes) + 14 <= FRAME_BYTES
 
 
-def test_a_refused_upgrade_is_told_as_forbidden_and_tried_again_with_growing_waits() -> None:
+def test_a_refused_handshake_is_reported_as_such_and_tried_again_with_growing_waits() -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
         assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
         return connection.respond(http.HTTPStatus.FORBIDDEN, '{"message":"Forbidden"}')
 
     seen = Observed()
     with server(lambda _: None, upgrade=refuse) as port, transport(port, seen, scale=0.05):
-        told = [seen.closed() for _ in range(4)]
-    assert all(event.handshake_refused for event in told)
-    assert "403" in told[0].reason
-    assert "Forbidden" in told[0].reason
-    waits = [event.retry_in_s or 0.0 for event in told]
+        reported = [seen.closed() for _ in range(4)]
+    assert all(event.handshake_refused for event in reported)
+    assert "403" in reported[0].reason
+    assert "Forbidden" in reported[0].reason
+    waits = [event.retry_in_s or 0.0 for event in reported]
     assert waits[0] < waits[2] < waits[3] * 2
     assert waits[0] <= 0.1 * 0.05
 
@@ -187,7 +184,7 @@ def test_a_gateway_that_fails_is_not_taken_for_one_that_forbids() -> None:
         assert not seen.closed().handshake_refused
 
 
-def test_an_abrupt_end_is_told_and_followed_by_another_connection() -> None:
+def test_an_abrupt_end_is_reported_and_followed_by_another_connection() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port, transport(port, seen) as relay:
         seen.opened()

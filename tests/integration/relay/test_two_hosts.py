@@ -53,7 +53,7 @@ class Laptop:
     callers: ThreadPoolExecutor
 
     def call(self, function: str, until: Path | None = None, padding: str = "") -> str:
-        """What the caller of a live function gets: `done`, or the error's name."""
+        """Return the answer to the caller of a live function: `done`, or the error's name."""
         event = {
             "ledger": str(self.folder / "ledger"),
             "until": str(until or ""),
@@ -81,12 +81,12 @@ class Laptop:
 
     def is_back(self) -> None:
         """Callers are answered again within seconds, and by name until then; nothing ran twice."""
-        told: list[str] = []
+        reported: list[str] = []
         until = time.monotonic() + BACK_SECONDS
-        while "done" not in told:
-            assert time.monotonic() < until, (told, self.relay.of_type("ConnectionChanged"))
-            told.append(self.call("hasty"))
-        assert all(by_name(answer) for answer in told), told
+        while "done" not in reported:
+            assert time.monotonic() < until, (reported, self.relay.of_type("ConnectionChanged"))
+            reported.append(self.call("hasty"))
+        assert all(by_name(answer) for answer in reported), reported
         assert self.relay.connected
         assert len(self.ledger()) == len(set(self.ledger()))
 
@@ -132,8 +132,8 @@ def laptop(laptops: list[Laptop]) -> Iterator[Laptop]:
 
 def together(stories: list[Callable[[], None]]) -> None:
     with ThreadPoolExecutor(len(stories)) as pool:
-        for told in [pool.submit(story) for story in stories]:
-            told.result()
+        for future in [pool.submit(story) for story in stories]:
+            future.result()
 
 
 @pytest.mark.parametrize(

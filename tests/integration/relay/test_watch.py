@@ -19,7 +19,7 @@ from terralive_workers.runtime_api import RuntimeApi
 
 
 class Seen:
-    """What a watcher called back with, and a way to wait for it."""
+    """The changes that a watcher has reported, and a way to wait for one."""
 
     def __init__(self) -> None:
         # Guards the changes.
@@ -77,13 +77,15 @@ def watch() -> Iterator[Watch]:
         watcher.close()
 
 
-def test_a_saved_file_is_told_to_its_function_only(watch: Watch, tmp_path: Path) -> None:
+def test_a_saved_file_is_reported_for_its_function_only(watch: Watch, tmp_path: Path) -> None:
     seen = watch(function("api", tmp_path / "api"), function("worker", tmp_path / "worker"))
     (tmp_path / "api" / "app.py").write_text("x = 1")
     assert seen.until("api", "app.py") == {("api", "app.py")}
 
 
-def test_functions_that_share_code_hear_of_it_each(watch: Watch, tmp_path: Path) -> None:
+def test_a_change_of_shared_code_is_reported_for_each_function(
+    watch: Watch, tmp_path: Path
+) -> None:
     seen = watch(function("a", tmp_path), function("b", tmp_path), function("c", tmp_path / "c"))
     (tmp_path / "c" / "app.py").write_text("x = 1")
     seen.until("a", "c/app.py")
@@ -112,7 +114,7 @@ def test_a_code_root_behind_a_link_is_watched(watch: Watch, tmp_path: Path) -> N
     assert seen.until("api", "app.py") == {("api", "app.py")}
 
 
-def test_shared_code_behind_links_is_told_to_each_function_under_its_own_name(
+def test_shared_code_behind_links_is_reported_under_each_functions_own_name(
     watch: Watch, tmp_path: Path
 ) -> None:
     (tmp_path / "shared" / "deep").mkdir(parents=True)
@@ -134,11 +136,11 @@ def test_a_link_that_is_made_later_is_followed(watch: Watch, tmp_path: Path) -> 
     seen.until("api", "lib")
     numbers = itertools.count()
 
-    def told() -> bool:  # until it is watched, nothing tells
+    def reported() -> bool:  # until it is watched, nothing is reported
         (tmp_path / "shared" / "x.py").write_text(f"x = {next(numbers)}")
         return seen.has("api", "lib/x.py")
 
-    eventually(told, "a change behind the new link was told")
+    eventually(reported, "a change behind the new link was reported")
 
 
 def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(
@@ -163,7 +165,7 @@ def test_globs_may_lead_out_of_the_code_root_to_code_that_functions_share(
     }
 
 
-def test_a_checkout_of_many_files_is_told_in_a_few_bursts(tmp_path: Path) -> None:
+def test_a_checkout_of_many_files_is_reported_in_a_few_bursts(tmp_path: Path) -> None:
     git = functools.partial(subprocess.run, cwd=tmp_path, check=True, capture_output=True)
     identity = ("-c", "user.name=dev", "-c", "user.email=dev@example.com")
     git(["git", "init", "--quiet", "--initial-branch=main"])
@@ -191,7 +193,7 @@ def test_a_checkout_of_many_files_is_told_in_a_few_bursts(tmp_path: Path) -> Non
     try:
         assert watcher.wait_ready(20)
         git(["git", "checkout", "--quiet", "main"])
-        assert done.wait(60), f"{len(files)} files were told of"
+        assert done.wait(60), f"{len(files)} files were reported"
     finally:
         watcher.close()
     assert len(bursts) < 100, bursts
@@ -234,10 +236,10 @@ def test_a_callback_that_fails_is_called_again(
     assert "could not be handled" in caplog.text
 
 
-def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_told(
+def test_where_the_system_cannot_watch_the_code_is_polled_and_the_user_is_warned(
     tmp_path: Path,
 ) -> None:
-    told: list[str] = []
+    reported: list[str] = []
 
     def source(
         roots: Sequence[Path], stop: threading.Event, polling: bool
@@ -247,14 +249,14 @@ def test_where_the_system_does_not_let_us_watch_the_code_is_polled_and_the_user_
         yield from follow(roots, stop, polling)
 
     seen = Seen()
-    watcher = Watcher((function("api", tmp_path),), seen, trouble=told.append, source=source)
+    watcher = Watcher((function("api", tmp_path),), seen, trouble=reported.append, source=source)
     watcher.start()
     assert watcher.wait_ready(20)
     (tmp_path / "app.py").write_text("x = 1")
     seen.until("api", "app.py")
     watcher.close()
-    assert len(told) == 1
-    assert "max_user_watches" in told[0]
+    assert len(reported) == 1
+    assert "max_user_watches" in reported[0]
 
 
 def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> None:
@@ -283,11 +285,11 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> No
         ".terraform/modules/modules.json",
     ],
 )
-def test_what_tools_write_beside_the_code_is_no_change(tmp_path: Path, path: str) -> None:
+def test_files_that_tools_write_beside_the_code_are_no_change(tmp_path: Path, path: str) -> None:
     assert affected([function("api", tmp_path)], [tmp_path / path]) == ()
 
 
-def test_globs_narrow_what_counts(tmp_path: Path) -> None:
+def test_globs_narrow_which_files_count(tmp_path: Path) -> None:
     narrowed = function("api", tmp_path, "src/**", "package.json", "lib/**/*.sql")
     paths = [
         "src/a.py",

@@ -23,7 +23,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_workers_of_before_a_change_are_told_from_those_after_it(state: CodeState) -> None:
+def test_every_change_and_every_build_begins_a_generation(state: CodeState) -> None:
     assert state.changed().generation == state.generation + 1
     assert state.build_started().generation == state.generation + 1
 
@@ -42,7 +42,7 @@ def test_a_failed_start_is_reported_once_and_stops_no_worker_that_an_invocation_
     assert state.start_failure_reported() == CodeState()
 
 
-def test_a_change_during_a_build_leaves_the_build_in_charge() -> None:
+def test_a_change_during_a_build_does_not_end_the_wait_for_it() -> None:
     building = CodeState().build_started()
     assert building.changed().status == Building()
     assert not building.changed().may_start_for_invocations

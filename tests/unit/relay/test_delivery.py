@@ -15,7 +15,7 @@ from terralive_relay.describe import Delivery, describe_event
 NOW_MS = 1_700_000_000_000
 
 
-def test_a_queues_message_tells_how_often_it_was_received_and_when_it_was_sent() -> None:
+def test_a_queues_message_has_its_number_of_receives_and_its_time() -> None:
     event = json.dumps(
         {
             "Records": [
@@ -27,7 +27,7 @@ def test_a_queues_message_tells_how_often_it_was_received_and_when_it_was_sent()
     assert describe_event(event, "").delivery == Delivery(3, 1545082640000)
 
 
-def test_a_streams_record_tells_when_it_was_written() -> None:
+def test_a_streams_record_has_its_time() -> None:
     event = b'{"Records": [{"dynamodb": {"ApproximateCreationDateTime": 1545082640.0}}]}'
     assert describe_event(event, "").delivery == Delivery(1, 1545082640000)
 
@@ -51,7 +51,7 @@ def test_without_any_sign_nothing_is_claimed(trace: str) -> None:
         ),
     )
 )
-def test_whatever_stands_there_is_survived(value: object) -> None:
+def test_no_record_of_any_shape_raises(value: object) -> None:
     describe_event(json.dumps({"Records": [value]}).encode(), "Root=1-ffffffff-x")
 
 

@@ -70,7 +70,7 @@ def test_a_start_hangs_once_an_invocation_has_waited_for_it_in_vain() -> None:
     assert over([pending(late)], [starts], late, debugged=True).hanging == ()
 
 
-def test_a_worker_that_does_not_come_back_is_looked_at_again_while_somebody_waits() -> None:
+def test_a_worker_that_does_not_come_back_is_due_while_an_invocation_waits() -> None:
     answered = worker(WorkerState.ANSWERED, since=10.0)
     assert due([pending(50.0)], [answered], now=10.0) == 10.0 + ANSWERED_SECONDS
     assert due([], [answered], now=10.0) == math.inf

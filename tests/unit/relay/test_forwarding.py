@@ -1,4 +1,4 @@
-"""What of a handler's output goes to CloudWatch, and what is left out and said."""
+"""The lines of a handler that go to CloudWatch, and the number of those left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_invocations_are_kept_apart() -> None:
     assert forwarding.next_messages() == {"r1": Printed(0, "one\n"), "r2": Printed(0, "two\n")}
 
 
-def test_lines_outside_an_invocation_have_nobody_to_go_to() -> None:
+def test_lines_outside_an_invocation_are_not_forwarded() -> None:
     assert printed("importing", request_id="").next_messages() == {}
 
 
@@ -46,7 +46,7 @@ def test_ten_megabytes_are_cut_to_one_message_that_says_so() -> None:
     assert message.text.splitlines()[-1].startswith(said)
 
 
-def test_after_a_gap_the_next_second_has_room_again() -> None:
+def test_after_a_gap_the_next_second_is_forwarded_again() -> None:
     forwarding = printed("x" * BYTES_A_SECOND, "short")
     first = forwarding.next_messages()["r1"].text
     assert first.startswith("terralive: 2 lines")

@@ -58,7 +58,7 @@ def test_a_worker_that_ends_counts_no_more() -> None:
     assert decide("a", [("a1", S.STOPPING), ("a2", S.GONE)], limit=1) == Placement((), ("a",), ())
 
 
-def test_an_idle_worker_that_fits_nobody_makes_room() -> None:
+def test_an_idle_worker_that_fits_no_invocation_is_ended_for_a_new_one() -> None:
     assert decide("a", [("b1", S.IDLE)], limit=1) == Placement((), ("a",), ("b1",))
 
 
@@ -73,7 +73,7 @@ def test_an_idle_worker_that_fits_a_later_invocation_stays() -> None:
     st.lists(st.tuples(st.sampled_from(["a", "b", "A"]), st.sampled_from(list(S))), max_size=6),
     st.integers(1, 4),
 )
-def test_whatever_comes_the_plan_keeps_its_rules(
+def test_every_placement_keeps_the_rules(
     waiting: str, kinds: list[tuple[str, WorkerState]], limit: int
 ) -> None:
     workers = [(f"{kind}{number}", state) for number, (kind, state) in enumerate(kinds)]

@@ -1,4 +1,4 @@
-"""What the developer and the callers see of a relay, whatever is repeated, lost or late.
+"""A relay, as the developer and the callers see it, when messages are repeated, lost or late.
 
 Time is a parameter.
 """
@@ -93,7 +93,7 @@ def invoke(
     return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
 
 
-def hear(session: RelaySession, *messages: Message, now: float = 1.0) -> list[Effect]:
+def receive(session: RelaySession, *messages: Message, now: float = 1.0) -> list[Effect]:
     return [effect for message in messages for effect in session.received(1, message, now, NOW_MS)]
 
 
@@ -117,16 +117,16 @@ def outcome_in(effects: list[Effect], *, peer: str) -> Outcome:
 
 def test_an_invocation_is_acknowledged_and_run_and_its_result_sent_to_the_asker() -> None:
     session = live()
-    effects = hear(session, *invoke())
+    effects = receive(session, *invoke())
     assert sent(effects) == [Ack("r1", "fn", "c1")]
     assert runs(effects) == 1
     assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c1") == OK
 
 
-def test_what_a_running_handler_prints_goes_to_the_newest_connection() -> None:
+def test_lines_of_a_running_handler_go_to_the_newest_connection() -> None:
     session = live()
-    hear(session, *invoke())
-    hear(session, *invoke(peer="c2"))
+    receive(session, *invoke())
+    receive(session, *invoke(peer="c2"))
     (chunk,) = sent(session.printed("r1", Printed(3, "hello\n")))
     assert isinstance(chunk, Chunk)
     assert (chunk.kind, chunk.peer, unpack_logs(chunk.data)) == (
@@ -136,20 +136,20 @@ def test_what_a_running_handler_prints_goes_to_the_newest_connection() -> None:
     )
 
 
-def test_what_nobody_waits_for_is_not_sent() -> None:
+def test_lines_of_an_invocation_that_is_unknown_or_over_are_not_sent() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     assert session.printed("unknown", Printed(0, "hello\n")) == []
     session.finished("r1", OK, 5.0, 2.0, send=True)
     assert session.printed("r1", Printed(0, "late\n")) == []
-    hear(session, *invoke())
+    receive(session, *invoke())
     session.closed(1, 3.0, "reset", 0.1)
     assert session.printed("r1", Printed(0, "hello\n")) == []
 
 
 def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs=Printed(0, "hello\n"))
     outcome = outcome_in(session.finished("r1", too_large, 5.0, 2.0, send=True), peer="c1")
     assert (outcome.error_type, outcome.logs.text) == ("Function.ResponseSizeTooLarge", "hello\n")
@@ -157,7 +157,7 @@ def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
 
 def test_lines_that_would_cost_a_result_its_way_are_left_out() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     largest = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES), logs=Printed(0, "\x00" * 180_000))
     outcome = outcome_in(session.finished("r1", largest, 5.0, 2.0, send=True), peer="c1")
     assert (outcome.ok, outcome.logs.text) == (True, "")
@@ -165,36 +165,36 @@ def test_lines_that_would_cost_a_result_its_way_are_left_out() -> None:
 
 def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_connection() -> None:
     session = live()
-    hear(session, *invoke())
-    again = hear(session, *invoke(peer="c2"))
+    receive(session, *invoke())
+    again = receive(session, *invoke(peer="c2"))
     assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2")])
     assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c2") == OK
 
 
 def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     session.finished("r1", OK, 5.0, 2.0, send=True)
-    assert outcome_in(hear(session, *invoke(peer="c2")), peer="c2") == OK
-    assert outcome_in(hear(session, Resume("r1", "fn", "c3")), peer="c3") == OK
+    assert outcome_in(receive(session, *invoke(peer="c2")), peer="c2") == OK
+    assert outcome_in(receive(session, Resume("r1", "fn", "c3")), peer="c3") == OK
 
 
 def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_arrived() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     session.closed(1, 2.0, "reset", 0.1)
     assert sent(session.finished("r1", OK, 5.0, 2.5, send=True)) == []
     session.opened(1, 4.0)
     back, *waiting = session.received(1, WELCOME, 4.1, NOW_MS)
     assert back == Publish(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
     assert outcome_in(waiting, peer="c1") == OK
-    hear(session, Done("r1", "fn", "c1"))
+    receive(session, Done("r1", "fn", "c1"))
     session.closed(1, 5.0, "reset", 0.1)
     session.opened(1, 5.5)
     assert sent(session.received(1, WELCOME, 5.6, NOW_MS)) == []
 
 
-def test_a_lost_connection_is_told_once() -> None:
+def test_a_lost_connection_is_reported_once() -> None:
     session = live()
     assert len(session.closed(1, 1.0, "reset", 0.1)) == 1
     assert session.closed(1, 1.2, "reset", 0.5) == []
@@ -202,10 +202,10 @@ def test_a_lost_connection_is_told_once() -> None:
 
 def test_missing_parts_of_a_result_are_sent_again() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     body = random.Random(1).randbytes(2 * CHUNK_BYTES)
     chunks = sent(session.finished("r1", Outcome(body), 5.0, 2.0, send=True))
-    assert sent(hear(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [
+    assert sent(receive(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [
         chunks[1]
     ]
 
@@ -213,14 +213,14 @@ def test_missing_parts_of_a_result_are_sent_again() -> None:
 def test_missing_parts_of_an_invocation_are_asked_for() -> None:
     session = live()
     chunks = invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))
-    assert hear(session, chunks[2], chunks[0]) == []
+    assert receive(session, chunks[2], chunks[0]) == []
     assert sent(session.tick(2.0)) == [Missing(Kind.INVOKE, "r1", "fn", (1,), "c1")]
-    assert runs(hear(session, chunks[1], now=2.1)) == 1
+    assert runs(receive(session, chunks[1], now=2.1)) == 1
 
 
 def test_nothing_is_asked_for_without_the_lease() -> None:
     session = live()
-    hear(session, invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))[0])
+    receive(session, invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))[0])
     session.closed(1, 1.5, "reset", 0.1)
     assert session.tick(3.0) == []
 
@@ -228,56 +228,56 @@ def test_nothing_is_asked_for_without_the_lease() -> None:
 def test_a_function_outside_the_configuration_is_refused() -> None:
     chunk = Chunk(Kind.INVOKE, "r1", "evil", 0, 1, 1, "raw", b"x", "c1")
     with pytest.raises(ProtocolError):
-        hear(live(), chunk)
+        receive(live(), chunk)
 
 
 def test_a_payload_that_names_another_invocation_is_refused() -> None:
     payload = pack_invocation(Invocation("r2", "fn", "arn", Deadline(1.0), b""), now=0.0)
     with pytest.raises(ProtocolError):
-        hear(live(), *split(Kind.INVOKE, "r1", "fn", payload))
+        receive(live(), *split(Kind.INVOKE, "r1", "fn", payload))
 
 
 def test_an_expired_invocation_is_not_run_but_its_retry_is() -> None:
     """Lambda retries an asynchronous invocation under the same request id."""
     session = live()
-    (told,) = hear(session, *invoke(remaining_s=0.0))
-    assert isinstance(told, Publish)
-    assert isinstance(told.event, Warned)
-    assert told.event.reference == "invocation-expired"
-    assert runs(hear(session, *invoke())) == 1
+    (reported,) = receive(session, *invoke(remaining_s=0.0))
+    assert isinstance(reported, Publish)
+    assert isinstance(reported.event, Warned)
+    assert reported.event.reference == "invocation-expired"
+    assert runs(receive(session, *invoke())) == 1
 
 
 def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
-    assert hear(live(), Resume("r1", "fn", "c1")) == [Send(1, Unknown("r1", "fn", "c1"))]
+    assert receive(live(), Resume("r1", "fn", "c1")) == [Send(1, Unknown("r1", "fn", "c1"))]
 
 
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     effects = session.finished(
         "r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, send=True
     )
-    *chunks, told = effects
+    *chunks, reported = effects
     assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
-    assert isinstance(told, Publish)
-    assert isinstance(told.event, InvocationFinished)
-    assert not told.event.ok
+    assert isinstance(reported, Publish)
+    assert isinstance(reported.event, InvocationFinished)
+    assert not reported.event.ok
 
 
 def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     assert sent(session.finished("r1", OK, 5.0, 2.0, send=False)) == []
 
 
-def test_a_held_stage_and_a_taken_over_one_are_told_apart() -> None:
+def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
     fresh = RelaySession(RelayIdentity("life", ("fn",), "ana", "laptop"))
     fresh.opened(1, 0.0)
-    assert hear(fresh, LeaseRefused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
-    assert hear(live(), LeaseRefused("ben", "pc", 7)) == [
+    assert receive(fresh, LeaseRefused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
+    assert receive(live(), LeaseRefused("ben", "pc", 7)) == [
         Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)
     ]
-    assert hear(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
+    assert receive(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
 
 
 def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
@@ -300,18 +300,18 @@ def test_heartbeats_are_sent_and_an_unanswered_one_costs_the_connection() -> Non
 def test_a_lease_that_ran_out_during_sleep_is_asked_for_again_once_and_quietly() -> None:
     session = live()
     problem = Problem("no-lease", "text")
-    assert [type(message) for message in sent(hear(session, problem, problem))] == [Hello]
+    assert [type(message) for message in sent(receive(session, problem, problem))] == [Hello]
 
 
 def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
     session = live()
     assert session.goodbye() == [Send(1, Goodbye("life"))]
     assert not session.released
-    hear(session, Released("life"))
+    receive(session, Released("life"))
     assert session.released
 
 
-def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> None:
+def test_each_reason_why_a_connection_does_not_come_back_is_reported_once() -> None:
     session = RelaySession(RelayIdentity("r", ("fn",), "ana", "laptop"))
     session.opened(1, 0.0)
 
@@ -321,9 +321,9 @@ def test_why_a_connection_does_not_come_back_is_told_once_for_each_reason() -> N
         "SSO session has expired",
         "closed (1001)",
     ]
-    told = [session.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
+    reported = [session.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
 
-    assert [len(effects) for effects in told] == [1, 1, 0, 0]
+    assert [len(effects) for effects in reported] == [1, 1, 0, 0]
 
 
 OK_1 = Outcome(b"1")
@@ -337,13 +337,13 @@ def reconnected(session: RelaySession, now: float) -> list[Effect]:
 
 
 def run_through(
-    session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, thanks: bool = True
+    session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, confirm: bool = True
 ) -> None:
     payload = pack_invocation(Invocation(name, "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
-    assert runs(hear(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
+    assert runs(receive(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
     session.finished(name, Outcome(body), 5.0, now, send=True)
-    if thanks:
-        hear(session, Done(name, "fn", "c1"), now=now)
+    if confirm:
+        receive(session, Done(name, "fn", "c1"), now=now)
 
 
 def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_after_that() -> None:
@@ -351,24 +351,24 @@ def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_aft
     run_through(session, "slow", now=1.0)
     run_through(session, "r2", now=500.0)
     session.tick(1.0 + KEEP_SECONDS)
-    assert sent(hear(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
-    assert outcome_in(hear(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
+    assert sent(receive(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
+    assert outcome_in(receive(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
     payload = pack_invocation(Invocation("slow", "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
-    again = hear(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
+    again = receive(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
     assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
 
 
-def test_a_result_that_nobody_thanked_for_is_said_again_until_its_time_is_over() -> None:
+def test_an_unconfirmed_result_is_sent_again_until_its_time_is_over() -> None:
     """A thank-you can be lost.
 
     Else a relay that returns often would send 16 minutes of results each time.
     """
     session = live()
-    run_through(session, "r1", now=1.0, thanks=False)  # 3 s are allowed
+    run_through(session, "r1", now=1.0, confirm=False)  # 3 s are allowed
     assert outcome_in(reconnected(session, 3.0), peer="c1") == OK_1
     session.tick(4.0 + LATE_SECONDS)
     assert sent(reconnected(session, 5.0 + LATE_SECONDS)) == []
-    assert outcome_in(hear(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, (
+    assert outcome_in(receive(session, Resume("r1", "fn", "c2")), peer="c2") == OK_1, (
         "a retry of Lambda's may still ask"
     )
 
@@ -377,35 +377,37 @@ def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_
     session = live()
     run_through(session, "r1", now=1.0)
     payload = pack_invocation(Invocation("r1", "fn", "arn", Deadline(60.0), b"{}"), now=0.0)
-    hear(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
-    hear(session, Done("r1", "fn", "c1"), now=61.0)  # the first attempt's, late
+    receive(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
+    receive(session, Done("r1", "fn", "c1"), now=61.0)  # the first attempt's, late
     session.tick(110.0)
     assert outcome_in(reconnected(session, 110.0), peer="c2") == OK_1
-    hear(session, Done("r1", "fn", "c2"), now=111.0)
+    receive(session, Done("r1", "fn", "c2"), now=111.0)
     assert sent(reconnected(session, 112.0)) == []
 
 
-def test_a_handler_that_runs_for_long_keeps_nobody_elses_result_in_memory() -> None:
+def test_a_handler_that_runs_for_long_keeps_no_other_result_in_memory() -> None:
     """Entries stand in the order in which they began; what counts is when they ended."""
     session = live()
     payload = pack_invocation(Invocation("long", "fn", "arn", Deadline(900.0), b"{}"), now=0.0)
-    hear(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
+    receive(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
     run_through(session, "r2", now=2.0)
     session.finished("long", OK, 5.0, 800.0, send=True)
     session.tick(2.0 + KEEP_SECONDS)
-    assert sent(hear(session, Resume("r2", "fn", "c2"))) == [Unknown("r2", "fn", "c2")]
-    assert outcome_in(hear(session, Resume("long", "fn", "c2")), peer="c2") == OK
+    assert sent(receive(session, Resume("r2", "fn", "c2"))) == [Unknown("r2", "fn", "c2")]
+    assert outcome_in(receive(session, Resume("long", "fn", "c2")), peer="c2") == OK
 
 
 def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
     session = live()
     size = 6 * 1024 * 1024
-    run_through(session, "waiting", body=bytes(size), thanks=False)
+    run_through(session, "waiting", body=bytes(size), confirm=False)
     for number in range(KEEP_BYTES // size + 3):
         run_through(session, f"r{number}", body=bytes(size))
     assert session.stats().result_bytes <= KEEP_BYTES
-    assert sent(hear(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
-    assert outcome_in(hear(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(size)
+    assert sent(receive(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
+    assert outcome_in(receive(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(
+        size
+    )
 
 
 class CountingDict(OrderedDict[str, Entry]):
@@ -429,11 +431,11 @@ class CountingDict(OrderedDict[str, Entry]):
         return ItemsView(self)
 
 
-def test_a_tick_costs_the_same_whatever_is_remembered() -> None:
+def test_a_tick_costs_the_same_however_much_is_remembered() -> None:
     entries = CountingDict()
     session = live(store=InvocationStore(entries))
     for number in range(500):
-        run_through(session, f"r{number}", now=1.0 + number / 1000, thanks=number % 2 == 0)
+        run_through(session, f"r{number}", now=1.0 + number / 1000, confirm=number % 2 == 0)
     entries.looked_at = 0
     session.tick(2.0)
     assert entries.looked_at <= 2
@@ -467,9 +469,9 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
     assert session.next_tick(6406.0) > 6406.0
 
 
-def test_what_was_refused_while_the_lease_moved_is_said_again() -> None:
+def test_a_message_that_was_denied_while_the_lease_moved_is_sent_again() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     session.finished("r1", OK, 1.0, 2.0, send=True)
     session.opened(2, 3.0)
     assert session.received(1, Problem("no-lease", ""), 3.1, NOW_MS) in ([], [Send(1, HELLO)])
@@ -516,11 +518,11 @@ def test_a_changed_network_costs_every_connection_at_once() -> None:
     ] == [1, 2]
 
 
-def test_an_invocation_that_never_arrives_whole_is_told_and_forgotten() -> None:
+def test_an_invocation_that_never_arrives_whole_is_reported_and_forgotten() -> None:
     session = live()
-    hear(session, invoke(random.Random(1).randbytes(3 * CHUNK_BYTES))[0])
-    told = [effect.event for effect in session.tick(40.0) if isinstance(effect, Publish)]
-    (warned,) = [event for event in told if isinstance(event, Warned)]
+    receive(session, invoke(random.Random(1).randbytes(3 * CHUNK_BYTES))[0])
+    reported = [effect.event for effect in session.tick(40.0) if isinstance(effect, Publish)]
+    (warned,) = [event for event in reported if isinstance(event, Warned)]
     assert warned.reference == "invocation-incomplete"
     assert "r1" in warned.message
 
@@ -548,7 +550,7 @@ def started(effects: list[Effect]) -> InvocationStarted:
 
 def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> None:
     first = live()
-    (note,) = [effect for effect in hear(first, *invoke()) if isinstance(effect, Remember)]
+    (note,) = [effect for effect in receive(first, *invoke()) if isinstance(effect, Remember)]
     second = RelaySession(
         RelayIdentity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen}
     )
@@ -559,21 +561,21 @@ def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> N
     assert runs(effects) == 1
 
 
-def test_an_invocation_that_nobody_took_at_first_is_shown_with_its_age() -> None:
+def test_an_invocation_that_came_late_is_shown_with_its_age() -> None:
     """Its trace began when Lambda accepted the event."""
     trace = f"Root=1-{NOW_MS // 1000 - 185:08x}-000000000000000000000000;Sampled=0"
     call = Invocation("r1", "fn", "arn", Deadline(3.0), b"{}", trace_id=trace)
     (chunk,) = split(Kind.INVOKE, "r1", "fn", pack_invocation(call, now=0.0), peer="c1")
-    event = started(hear(live(), chunk))
+    event = started(receive(live(), chunk))
     assert (event.attempt, event.age_s) == (1, 185.0)
 
 
 def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None:
     session = live()
-    hear(session, *invoke())
+    receive(session, *invoke())
     session.finished("r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, send=True)
-    hear(session, Done("r1", "fn", "c1"))
-    effects = hear(session, *invoke(peer="c2"), now=61.0)
+    receive(session, Done("r1", "fn", "c1"))
+    effects = receive(session, *invoke(peer="c2"), now=61.0)
     (warned,) = [effect.event for effect in effects if isinstance(effect, Publish)]
     assert isinstance(warned, Warned)
     assert "tries r1 again after 60 s" in warned.message
@@ -584,7 +586,7 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
     )
     assert not [
         effect
-        for effect in hear(session, *invoke(peer="c3"), now=61.1)
+        for effect in receive(session, *invoke(peer="c3"), now=61.1)
         if isinstance(effect, Publish)
     ]
 

@@ -112,7 +112,7 @@ EVERY_UNREADABLE = [
 
 @dataclass
 class RelaySide:
-    """A relay's shell without sockets, workers and threads: `hear` is its `_read` and `_do`.
+    """A relay's shell without sockets, workers and threads: `receive` is its `_received` and `_carry_out`.
 
     The only place that calls the session.
     """
@@ -132,9 +132,9 @@ class RelaySide:
             self._do(self.session.closed(self.connection, self.now, "reset", 0.1))
         self.connection += 1
         self._do(self.session.opened(self.connection, self.now))
-        self.hear(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
+        self.receive(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
 
-    def hear(self, text: str) -> list[Message]:
+    def receive(self, text: str) -> list[Message]:
         self.now += 0.01
         try:
             return self._do(self.session.received(self.connection, decode(text), self.now, NOW_MS))
@@ -155,7 +155,7 @@ class RelaySide:
             Invocation(request_id, "fn", "arn", Deadline(3.0), b"{}"), now=0.0
         )
         for part in split(Kind.INVOKE, request_id, "fn", payload, peer=peer):
-            self.hear(encode(part))
+            self.receive(encode(part))
 
     def _do(self, effects: list[Effect]) -> list[Message]:
         sent: list[Message] = []
@@ -192,7 +192,7 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
     relay.invoke("running")
     for text in texts:
         before = len(relay.ran)
-        assert len(relay.hear(text)) <= 2, "one message must not cost many"
+        assert len(relay.receive(text)) <= 2, "one message must not cost many"
         assert len(relay.ran) - before <= 1
         assert relay.session.stats().invocations == len(relay.ran)
         relay.tick()
@@ -202,7 +202,7 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
             return
     relay.connect()
     relay.finish("running", OK)
-    assert outcomes(relay.hear(encode(Resume("running", "fn", "c2"))), "running") == [OK]
+    assert outcomes(relay.receive(encode(Resume("running", "fn", "c2"))), "running") == [OK]
     relay.invoke("fresh")
     assert outcomes(relay.finish("fresh", OK), "fresh") == [OK]
     assert relay.ran.count("running") == relay.ran.count("fresh") == 1
@@ -213,9 +213,9 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
     relay.connect()
     for number in range(3000):
         name = f"r{number}"
-        assert relay.hear(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
-        assert relay.hear(encode(Done(name, "fn", "c1"))) == []
-        assert relay.hear(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
+        assert relay.receive(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
+        assert relay.receive(encode(Done(name, "fn", "c1"))) == []
+        assert relay.receive(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
     stats = relay.session.stats()
     assert (stats.invocations, stats.results, stats.incomplete) == (0, 0, 0)
 
@@ -224,7 +224,7 @@ def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
     relay = RelaySide()
     relay.connect()
     for number in range(300):
-        relay.hear(encode(endless(number)))
+        relay.receive(encode(endless(number)))
     stats = relay.session.stats()
     assert 0 < stats.incomplete_bytes <= Assembler().most_bytes
     relay.invoke("fresh")
@@ -232,7 +232,7 @@ def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
     end = relay.now + 60
     while relay.now < end:
         relay.tick()
-        relay.hear(encode(Welcome("life", NOW_MS, 20_000)))
+        relay.receive(encode(Welcome("life", NOW_MS, 20_000)))
     assert relay.session.stats().incomplete == 0
 
 
@@ -244,9 +244,9 @@ def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event
     payload = pack_invocation(Invocation("fresh", "fn", "arn", Deadline(3.0), event), now=0.0)
     for _ in range(60):
         for message in (*hogs, *split(Kind.INVOKE, "fresh", "fn", payload, peer="c1")):
-            relay.hear(encode(message))
+            relay.receive(encode(message))
         relay.tick()
-        relay.hear(encode(Welcome("life", NOW_MS, 20_000)))
+        relay.receive(encode(Welcome("life", NOW_MS, 20_000)))
     assert relay.ran == ["fresh"]
 
 
@@ -263,7 +263,7 @@ def test_a_relay_renews_its_lease_in_time_and_not_all_the_time(heartbeat_ms: int
             break
         if beat:
             beats += 1
-            relay.hear(welcome)
+            relay.receive(welcome)
     assert relay.now >= end, "a relay that is always at it"
     assert 1 <= beats <= 60
 
@@ -277,13 +277,15 @@ def test_asking_again_and_again_for_a_large_result_costs_a_relay_a_few_times_its
     relay.connect()
     relay.invoke("r1")
     result = relay.finish("r1", Outcome(random.Random(1).randbytes(10 * CHUNK_BYTES)))
-    again = [message for _ in range(50) for message in relay.hear(encode(Resume("r1", "fn", "c1")))]
+    again = [
+        message for _ in range(50) for message in relay.receive(encode(Resume("r1", "fn", "c1")))
+    ]
     assert len(again) <= 4 * len(result)
 
 
 @dataclass
 class StubSide:
-    """A stub's shell without socket and clock: `hear` is its `_process` and `_carry_out`.
+    """A stub's shell without socket and clock: `receive` is its `_process` and `_carry_out`.
 
     The only place that calls the session.
     """
@@ -297,7 +299,7 @@ class StubSide:
         invocation = Invocation(request_id, "fn", "arn", deadline, b"{}")
         return self._do(self.session.begin(invocation, self.now))
 
-    def hear(self, text: str) -> list[Message]:
+    def receive(self, text: str) -> list[Message]:
         self.now += 0.001
         try:
             message = decode(text)
@@ -313,7 +315,7 @@ class StubSide:
 
     def answer(self, request_id: str, outcome: Outcome) -> None:
         for part in split(Kind.RESULT, request_id, "fn", pack_outcome(outcome)):
-            self.hear(encode(part))
+            self.receive(encode(part))
 
     def _do(self, effects: list[stub_effects.Effect]) -> list[Message]:
         sent: list[Message] = []
@@ -336,9 +338,9 @@ def test_a_stub_goes_on_after_hostile_messages(texts: list[str], owned: bool) ->
     side = StubSide()
     side.begin("running")
     if owned:
-        side.hear(encode(Ack("running", "fn")))
+        side.receive(encode(Ack("running", "fn")))
     for text in texts:
-        assert len(side.hear(text)) <= 2, "one message must not cost many"
+        assert len(side.receive(text)) <= 2, "one message must not cost many"
     for _ in range(1000):
         if not side.session.busy:
             break
@@ -360,7 +362,7 @@ def test_a_stub_goes_on_after_hostile_messages(texts: list[str], owned: bool) ->
 def test_messages_about_anything_else_change_nothing_for_an_invocation(texts: list[str]) -> None:
     side = StubSide()
     side.begin("running")
-    assert [side.hear(text) for text in texts] == [[]] * len(texts)
+    assert [side.receive(text) for text in texts] == [[]] * len(texts)
     side.answer("running", OK)
     assert side.finished == [OK]
 
@@ -528,8 +530,8 @@ def test_what_a_relay_says_of_a_refused_message_holds_nothing_of_its_payload(
         {"request_id": "r1", "function_name": "fn", "environment": {"KEY": secret.decode()}}
     ).encode()
     document = json.loads(encode(chunk(Kind.INVOKE, "r1", header + b"\n{}")))
-    relay.hear(json.dumps(document))
-    relay.hear(json.dumps(document | {spoiled: other}))
+    relay.receive(json.dumps(document))
+    relay.receive(json.dumps(document | {spoiled: other}))
     assert relay.warned
     told = "".join(relay.warned)
     assert secret.decode() not in told
