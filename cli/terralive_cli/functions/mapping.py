@@ -182,8 +182,8 @@ def _local_code(
         # Settings for the function as a whole do not say which handler each instance has.
         return NotLive(
             address,
-            "its handler may differ by instance (count, for_each). Name the handler of each instance: "
-            f'[functions.\'{function.address}["KEY"]\'] handler = "…"',
+            "its handler may differ by instance (count, for_each). Name the handler of each "
+            f'instance: [functions.\'{function.address}["KEY"]\'] handler = "…"',
         )
     settings = settings or _NO_SETTINGS
     decided = _decide(config.project, settings, function, address, path.resolve())

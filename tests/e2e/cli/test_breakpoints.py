@@ -1,4 +1,4 @@
-"""A breakpoint in a local handler stops a real invocation, in an app with a queue and an API before its functions."""
+"""A breakpoint in a local handler stops a real invocation that comes from a queue or an API."""
 
 from __future__ import annotations
 

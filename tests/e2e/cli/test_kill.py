@@ -1,4 +1,6 @@
-"""`terralive start` killed, interrupted and hung up at every point: nothing runs on, and `destroy` leaves nothing.
+"""`terralive start` is killed, interrupted and hung up at every point, and leaves nothing.
+
+No process runs on, and `destroy` removes everything.
 
 One sandbox in the foreground of another terminal, one small plain Terraform app.
 """

@@ -1,4 +1,4 @@
-"""What handlers print here is on this machine's disk and, with `--forward-logs`, in CloudWatch."""
+"""Output of handlers is on this machine's disk and, with `--forward-logs`, in CloudWatch."""
 
 from __future__ import annotations
 
@@ -46,13 +46,15 @@ def cloudwatch(live: Live) -> list[str]:
 
 
 def own_lines(live: Live, request_id: str) -> list[str]:
-    """What stands in CloudWatch between an invocation's START and END."""
+    """Return the lines in CloudWatch between an invocation's START and END."""
     lines = cloudwatch(live)
     starts = [
         n for n, line in enumerate(lines) if line.startswith(f"START RequestId: {request_id}")
     ]
     ends = [n for n, line in enumerate(lines) if line.startswith(f"END RequestId: {request_id}")]
-    return lines[starts[0] + 1 : ends[0]] if starts and ends else []
+    if not starts or not ends:
+        return []
+    return lines[starts[0] + 1 : ends[0]]
 
 
 def has_own_lines(live: Live, request_id: str, wanted: list[str]) -> bool:
@@ -60,7 +62,7 @@ def has_own_lines(live: Live, request_id: str, wanted: list[str]) -> bool:
 
 
 def kept(live: Live, request_id: str) -> list[str]:
-    """What the project's own folder keeps of an invocation, without the times."""
+    """Return an invocation's lines in the project's own folder, without the times."""
     file = live.project.root / ".terralive" / "logs" / live.name_of("sns") / f"{request_id}.log"
     eventually(lambda: file.exists() and "REPORT" in file.read_text("utf-8"), seconds=20)
     return [line.partition(" ")[2] for line in file.read_text("utf-8").splitlines()]

@@ -1,4 +1,6 @@
-"""The main job, through the command line and real HTTP: Terraform, the provider, sockets, processes and IAM are real.
+"""The main job, through the command line and real HTTP.
+
+Terraform, the provider, sockets, processes and IAM are real.
 
 The tests run in the order of a day's work: live, edited, stopped, started again, restored,
 destroyed.
@@ -74,7 +76,8 @@ def test_a_warm_invocation_costs_four_messages_four_broker_runs_and_no_table_acc
 
     with counted(Aws(info), api["ApiId"], f"{api['Name']}-broker") as so_far:
         for _ in range(5):
-            invoke_once()  # until every environment of the broker that takes part knows the connections and the lease
+            # Every environment of the broker learns the connections and the lease.
+            invoke_once()
         found = of_several(cost(so_far, invoke_once) for _ in range(5))
 
     incoming, outgoing = (found[f"stub {way}"] + found[f"relay {way}"] for way in ("in", "out"))

@@ -1,4 +1,4 @@
-"""Whose stage it is, who may say what on it, and what goes through it: on a deployed debug stack, with real roles.
+"""Owners of a stage, their rights, and the messages on it: a deployed debug stack with real roles.
 
 The tests run in order: live for ana, taken over by ben, then held by a relay that is written here.
 """
@@ -87,7 +87,8 @@ GREET = """
 import os
 
 def handler(event, context):
-    return [os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")]
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return [os.environ[name] for name in names]
 """
 
 OTHER_HANDLER = """

@@ -100,7 +100,8 @@ WEB = """
     export const handler = async (event, context) => {
       if (event.fail) throw new RangeError(`no ${event.fail}`)
       const { GREETING, AWS_EXECUTION_ENV, AWS_ACCESS_KEY_ID } = process.env
-      return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role: AWS_ACCESS_KEY_ID.startsWith('ASIA') }
+      const role = AWS_ACCESS_KEY_ID.startsWith('ASIA')
+      return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role }
     }
     """
 
@@ -110,7 +111,8 @@ IMAGE = """
     def handler(event, context):
         if event.get("fail"):
             raise LookupError(event["fail"])
-        return [event, os.environ["GREETING"], os.environ["AWS_ACCESS_KEY_ID"][:4], context.function_name]
+        key_start = os.environ["AWS_ACCESS_KEY_ID"][:4]
+        return [event, os.environ["GREETING"], key_start, context.function_name]
     """
 
 SHELL = """\
@@ -129,7 +131,9 @@ TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
 # As much of a TypeScript compiler as it takes.
 COMPILE = """\
     cd functions/built && mkdir -p dist || exit 1
-    if grep -n wrong src/index.ts; then echo 'src/index.ts: there is something wrong' >&2; exit 2; fi
+    if grep -n wrong src/index.ts; then
+      echo 'src/index.ts: there is something wrong' >&2; exit 2
+    fi
     sed 's/: [A-Z][a-z]*//' src/index.ts > dist/index.mjs
     """
 

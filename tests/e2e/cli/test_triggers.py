@@ -1,4 +1,4 @@
-"""Whatever triggers a live function, the local handler runs: every kind of trigger that the sandbox has, in one app.
+"""The local handler runs for every kind of trigger that the sandbox has, in one app.
 
 The tests run in order: live, then with nobody connected, then live again. The sandbox's minutes are
 12 s, so that Lambda's own retries of asynchronous invocations (after one and two more minutes) come
@@ -29,7 +29,11 @@ resource "aws_iam_role_policy" "greet" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      { Effect = "Allow", Action = ["sqs:*"], Resource = [aws_sqs_queue.work.arn, aws_sqs_queue.done.arn] },
+      {
+        Effect   = "Allow"
+        Action   = ["sqs:*"]
+        Resource = [aws_sqs_queue.work.arn, aws_sqs_queue.done.arn]
+      },
       { Effect = "Allow", Action = ["dynamodb:*", "logs:*"], Resource = "*" },
     ]
   })
@@ -113,7 +117,9 @@ resource "aws_s3_bucket_notification" "files" {
 }
 
 resource "aws_lambda_permission" "greet" {
-  for_each      = toset(["events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com", "apigateway.amazonaws.com"])
+  for_each      = toset([
+    "events.amazonaws.com", "s3.amazonaws.com", "sns.amazonaws.com", "apigateway.amazonaws.com",
+  ])
   action        = "lambda:InvokeFunction"
   function_name = aws_lambda_function.greet.function_name
   principal     = each.key
@@ -222,11 +228,13 @@ def handler(event, context):
     """What came, and for a queue's message: not before the second time."""
     records = event.get("Records", [])
     if records and records[0].get("eventSource") == "aws:sqs":
-        again = [r["messageId"] for r in records if r["attributes"]["ApproximateReceiveCount"] == "1"]
+        count = "ApproximateReceiveCount"
+        again = [r["messageId"] for r in records if r["attributes"][count] == "1"]
         print("messages", [r["body"] for r in records], "again", len(again))
         return {"batchItemFailures": [{"itemIdentifier": i} for i in again]}
     print("event", json.dumps(event))
-    return {"statusCode": 200, "body": "from the local handler: " + event.get("rawPath", event.get("path", ""))}
+    path = event.get("rawPath", event.get("path", ""))
+    return {"statusCode": 200, "body": "from the local handler: " + path}
 '''
 
 
@@ -325,14 +333,14 @@ ITEMS = tuple(f"item-{number}" for number in range(5))
 
 
 def attempts(project: Project) -> int:
-    """How often the function has ended, by its log."""
+    """Count the ends of the function in its log."""
     logs = project.client("logs").get_paginator("filter_log_events")
     pages = logs.paginate(logGroupName="/aws/lambda/plain-greet", filterPattern='"END RequestId"')
     return sum(len(page["events"]) for page in pages)
 
 
 def destined(project: Project, found: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
-    """Lambda's records of asynchronous invocations that have ended since the relay left, by trigger; with `found`."""
+    """Add Lambda's records of asynchronous invocations that have ended, by trigger, to `found`."""
     queue = project.client("sqs")
     url = queue.get_queue_url(QueueName="done")["QueueUrl"]
     while messages := queue.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):

@@ -1,4 +1,4 @@
-"""What a developer finds in `.terralive/logs/`."""
+"""Files that a developer finds in `.terralive/logs/`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def test_a_function_can_be_followed_and_each_invocation_be_read(
         "r2 world",
         f"r1 {report}",
         f"r2 {report.replace('r1', 'r2')}",
-        "r3 REPORT RequestId: r3 Duration: 1.00 ms Waited: 0.00 ms Status: error Runtime.ExitError: x",
+        "r3 REPORT RequestId: r3 Duration: 1.00 ms Waited: 0.00 ms "
+        "Status: error Runtime.ExitError: x",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What is asked, and what is never done unseen."""
+"""Questions before a change, and changes that never happen without one."""
 
 from __future__ import annotations
 

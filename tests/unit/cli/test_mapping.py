@@ -1,4 +1,4 @@
-"""Which local code stands behind which function and instance."""
+"""Local code of functions and instances."""
 
 from __future__ import annotations
 

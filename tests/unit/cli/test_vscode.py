@@ -1,4 +1,4 @@
-"""What `terralive init --vscode` makes of a launch.json."""
+"""The launch.json that `terralive init --vscode` writes."""
 
 from __future__ import annotations
 
