@@ -60,6 +60,8 @@ def test_a_function_can_be_followed_and_each_invocation_be_read(
     )
     write(crash)
     report = "REPORT RequestId: r1 Duration: 12.30 ms Waited: 1.00 ms Status: success"
+    status = "Status: error Runtime.ExitError: x"
+    crashed = f"REPORT RequestId: r3 Duration: 1.00 ms Waited: 0.00 ms {status}"
     assert lines(tmp_path / "logs/orders/r1.log") == [
         "START RequestId: r1 Trigger: http",
         "hello",
@@ -74,8 +76,7 @@ def test_a_function_can_be_followed_and_each_invocation_be_read(
         "r2 world",
         f"r1 {report}",
         f"r2 {report.replace('r1', 'r2')}",
-        "r3 REPORT RequestId: r3 Duration: 1.00 ms Waited: 0.00 ms "
-        "Status: error Runtime.ExitError: x",
+        f"r3 {crashed}",
     ]
 
 
