@@ -1,4 +1,4 @@
-"""The command line as a user types it: a real process, its JSON events read as they come."""
+"""The command line as a user types it: a real process, whose JSON events are read at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WAIT_SECONDS = 90.0
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment without anything about AWS.
+    """Return this process's environment without the variables of AWS and terralive.
 
     No test may depend on the developer's account.
     """
@@ -38,9 +38,9 @@ class Command:
     """A running `terralive … --output json`.
 
     Args:
-        arguments: what stands behind `terralive`.
-        cwd: where it is typed.
-        environment: on top of `clean_environment()`.
+        arguments: the words behind `terralive`.
+        cwd: the folder that it runs in.
+        environment: variables beside those of `clean_environment()`.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Command:
     def wait_for(
         self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS
     ) -> Event:
-        """Give the first event from now on (or not looked at yet) that is wanted."""
+        """Return the first wanted event among those that no earlier call has read."""
         until = time.monotonic() + timeout_s
         while True:
             try:
@@ -115,7 +115,7 @@ class Command:
         self.process.send_signal(signal.SIGINT)
 
     def finish(self, timeout_s: float = WAIT_SECONDS) -> int:
-        """Wait for its end; give its exit code."""
+        """Wait until the process has ended and return its exit code."""
         try:
             code = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -131,7 +131,7 @@ class Command:
         return [event for event in list(self.events) if event["type"] == kind]
 
     def story(self) -> str:
-        """Everything it said, for a failed test's report."""
+        """Return its last events and lines, for the report of a failed test."""
         lines = [json.dumps(event)[:600] for event in self.events[-60:]]
         return "\n".join(
             [f"terralive {' '.join(self.arguments)}", *lines, "stderr:", *self.noise[-60:]]

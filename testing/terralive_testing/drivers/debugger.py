@@ -1,4 +1,4 @@
-"""A debugger's side of a breakpoint: clients of the Debug Adapter Protocol and of Node's inspector, as editors are.
+"""The editor's side of a breakpoint: clients of the Debug Adapter Protocol and Node's inspector.
 
 https://microsoft.github.io/debug-adapter-protocol/specification: JSON messages with a
 `Content-Length` header.
@@ -23,7 +23,7 @@ Message = dict[str, Any]
 
 
 class _Client(ABC):
-    """One connection; what comes out of turn is kept until it is asked for."""
+    """One connection. Messages that arrive out of turn are kept until they are wanted."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
@@ -71,7 +71,7 @@ class Dap(_Client):
         self._socket.close()
 
     def send(self, command: str, **arguments: object) -> int:
-        """Send a request; gives its number."""
+        """Send a request and return its number."""
         number = next(self._numbers)
         body = json.dumps(
             {"seq": number, "type": "request", "command": command, "arguments": arguments}
@@ -80,7 +80,7 @@ class Dap(_Client):
         return number
 
     def answer(self, number: int) -> Message:
-        """Wait for the answer to a request; gives its body."""
+        """Wait for the answer to a request and return its body."""
         answer = self._wait({"type": "response", "request_seq": number})
         assert answer["success"], answer
         body: Message = answer.get("body") or {}
@@ -94,7 +94,7 @@ class Dap(_Client):
         return body
 
     def attach(self, breakpoints: Mapping[str, list[int]], **arguments: object) -> None:
-        """Attach as an editor does, with breakpoints: lines by file."""
+        """Attach as an editor does, with breakpoints: line numbers by file."""
         self.ask("initialize", adapterID="debugpy", pathFormat="path", linesStartAt1=True)
         attached = self.send("attach", justMyCode=True, **arguments)
         self.event("initialized")
@@ -111,7 +111,7 @@ class Dap(_Client):
         self.answer(attached)
 
     def locals(self, thread: int) -> dict[str, str]:
-        """The variables of the topmost frame of a thread that has stopped, as text."""
+        """Return the local variables of the top frame of a stopped thread, as text."""
         frame = self.ask("stackTrace", threadId=thread)["stackFrames"][0]
         scopes = self.ask("scopes", frameId=frame["id"])["scopes"]
         reference = next(
@@ -122,16 +122,23 @@ class Dap(_Client):
 
     def _read(self) -> Message:
         length = 0
-        while line := self._stream.readline().strip():
+        while True:
+            line = self._stream.readline().strip()
+            if not line:
+                break
             name, _, value = line.partition(b":")
-            length = int(value) if name.lower() == b"content-length" else length
+            if name.lower() == b"content-length":
+                length = int(value)
         assert length, f"the debugger has closed the connection; before: {self._kept}"
         message: Message = json.loads(self._stream.read(length))
         return message
 
 
 class Inspector(_Client):
-    """A client of Node's inspector (https://chromedevtools.github.io/devtools-protocol/v8), as DevTools is one."""
+    """A client of Node's inspector, like DevTools.
+
+    https://chromedevtools.github.io/devtools-protocol/v8
+    """
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -142,7 +149,7 @@ class Inspector(_Client):
         self._socket.close()
 
     def ask(self, method: str, **parameters: object) -> Message:
-        """Send a request and wait for its answer; gives its result."""
+        """Send a request, wait for its answer and return its result."""
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         answer = self._wait({"id": number})

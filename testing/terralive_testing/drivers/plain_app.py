@@ -1,4 +1,4 @@
-"""A small app in plain Terraform, as a team has it, and questions about what is left of it in the sandbox."""
+"""A small app in plain Terraform, and the resources that are left of it in the sandbox."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ HANDLER = 'def handler(event, context):\n    return "deployed"\n'
 
 
 def plain_project(root: Path) -> Project:
-    """Make the app in a new folder: `*.tf`, a zip built beside it, its handler, `terralive.toml`."""
+    """Write the app to a new folder: `*.tf`, a zip beside it, its handler, `terralive.toml`."""
     code = root / "functions" / "greet"
     code.mkdir(parents=True)
     (code / "app.py").write_text(HANDLER, "utf-8")
@@ -64,7 +64,7 @@ def start(project: Project, *more: str) -> Command:
 
 
 def left(project: Project) -> dict[str, list[str]]:
-    """Everything in the account that a destroy has to take away; empty kinds are left out."""
+    """Return everything in the account that a destroy has to remove, by kind."""
     found: dict[str, list[Any]] = {
         "functions": [
             item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]
@@ -82,7 +82,7 @@ def left(project: Project) -> dict[str, list[str]]:
 
 
 def files(project: Project) -> dict[str, bytes]:
-    """The team's own files: everything but terralive's folder and Python's caches."""
+    """Return the team's own files: all but terralive's folder and Python's caches."""
     paths = (path for path in project.root.rglob("*") if path.is_file())
     own = (
         path
@@ -99,6 +99,6 @@ def add(project: Project, terraform: str) -> None:
 
 
 def reset(project: Project) -> None:
-    """Put the team's configuration back; its code stays as it is."""
+    """Restore the team's configuration. Its code stays as it is."""
     (project.root / "main.tf").write_text(MAIN, "utf-8")
     (project.root / "terralive.toml").write_text(CONFIGURATION, "utf-8")

@@ -1,7 +1,4 @@
-"""A project under test, and the things a developer does with it.
-
-Edit a handler, request a page, ask AWS.
-"""
+"""A project under test, and what a developer does with it: edit a handler, request a page."""
 
 from __future__ import annotations
 
@@ -36,7 +33,7 @@ class Project:
         return (self.root / "functions" / function / "app.py").read_text("utf-8")
 
     def client(self, service: str) -> Any:  # noqa: ANN401  # boto3's clients are made at run time
-        """An AWS client of the developer's, pointed at the sandbox."""
+        """Return an AWS client with the developer's keys for the sandbox."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=self.sandbox["endpoint"],
@@ -59,7 +56,7 @@ class Live:
         return str(self.ready["urls"]["ApiEndpoint"])
 
     def name_of(self, function: str) -> str:
-        """The deployed name of `api` or `sns`."""
+        """Return the deployed name of `api` or `sns`."""
         names = [
             item["name"] for item in self.ready["functions"] if Path(item["path"]).name == function
         ]

@@ -1,7 +1,7 @@
-"""A relay in a process of its own, at whose events a test looks.
+"""A relay in a process of its own, whose events a test reads.
 
-`python -m terralive_testing.drivers.relay_process` takes its settings as JSON from the first line
-of stdin, tells its events as JSON lines, and stops when stdin ends.
+`python -m terralive_testing.drivers.relay_process` reads its settings as JSON from the first line
+of stdin, writes its events as JSON lines, and stops when stdin ends.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Event = dict[str, Any]
 
 
 class RelayProcess:
-    """A running relay and the events that it has told so far."""
+    """A running relay and the events that it has reported so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.pid = process.pid
@@ -38,7 +38,7 @@ class RelayProcess:
         self._reader.start()
 
     def of_type(self, kind: str, **fields: object) -> list[Event]:
-        """What it told of this kind: the name of the event's class."""
+        """Return the events of a class (by its name) with these fields."""
         events = [event for event in list(self.events) if event["type"] == kind]
         return [
             event for event in events if all(event[key] == value for key, value in fields.items())
@@ -46,7 +46,7 @@ class RelayProcess:
 
     @property
     def connected(self) -> bool:
-        """Whether it says that it has the stage."""
+        """True while the relay reports that it holds the stage."""
         states = self.of_type("ConnectionChanged")
         return bool(states) and states[-1]["state"] == "connected"
 
@@ -72,7 +72,7 @@ class RelayProcess:
 def relay_process(
     url: str, region: str, stage: str, keys: tuple[str, str], functions: Mapping[str, Path]
 ) -> Iterator[RelayProcess]:
-    """Run a relay for functions, each with the folder of its app.py; given when it is connected."""
+    """Run a relay for functions, each with the folder of its app.py. Yields it connected."""
     settings = {
         "url": url,
         "region": region,
@@ -83,8 +83,11 @@ def relay_process(
     process = subprocess.Popen(
         [sys.executable, "-m", "terralive_testing.drivers.relay_process"],
         env=clean_environment({"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     relay = RelayProcess(process)
     try:
         assert process.stdin is not None

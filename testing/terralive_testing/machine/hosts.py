@@ -1,9 +1,9 @@
-"""Several hosts in one test, joined by links that can be cut, slowed and made lossy: Linux network namespaces.
+"""Several hosts in one test, with links that can be cut, slowed and made lossy.
 
-A host is a namespace; what a thread makes inside `with host.entered():` (sockets, processes,
-threads) is there. Links are veth pairs from a laptop to the one cloud, so what goes wrong on them
-is the kernel's doing. A namespace lives as
-long as its file descriptor and its processes do: nothing is left behind by a test that was killed.
+A host is a Linux network namespace. Sockets, processes and threads that a thread creates inside
+`with host.entered():` are on that host. A link is a veth pair between a laptop and the one cloud,
+so its faults are the kernel's. A namespace lives as long as its file descriptor and its processes:
+a test that was killed leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import pytest
 CLOUD: Final = "10.77.0.1"
 _NEW_NETWORK: Final = 0x40000000  # CLONE_NEWNET (sched.h)
 _HERE: Final = "/proc/thread-self/ns/net"
-# Classic BPF for `tc`: let nothing through, and let through what a random number is large enough
-# for.
+# Classic BPF for `tc`: the first drops every packet, the second drops a packet if a random number
+# is below the limit.
 _DROP_ALL: Final = "1,6 0 0 2"
 _DROP_SOME: Final = "4,32 0 0 4294963256,37 0 1 {limit},6 0 0 0,6 0 0 2"
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -36,7 +36,7 @@ _numbers = itertools.count(1)
 
 
 class Host:
-    """A machine of its own, as far as its network goes."""
+    """One host, with a network of its own."""
 
     def __init__(self) -> None:
         with _returning():
@@ -46,7 +46,7 @@ class Host:
 
     @contextmanager
     def entered(self) -> Iterator[None]:
-        """What this thread makes meanwhile (sockets, processes, threads) is on this host."""
+        """Enter the host: new sockets, processes and threads of this thread are on it."""
         with _returning():
             _call(_libc.setns(self.descriptor, _NEW_NETWORK))
             yield
@@ -78,7 +78,7 @@ def _call(result: int) -> None:
 
 
 class Link:
-    """A laptop and its way to the cloud."""
+    """A laptop and its link to the cloud."""
 
     def __init__(self, cloud: Host) -> None:
         self.cloud = cloud
@@ -86,10 +86,9 @@ class Link:
         number = next(_numbers)
         self._end = f"veth{number}"
         self._networks = itertools.cycle([f"10.78.{number}", f"10.79.{number}"])
-        cloud.run(
-            "ip", "link", "add", self._end, "type", "veth",
-            "peer", "name", "eth0", "netns", f"/proc/{os.getpid()}/fd/{self.laptop.descriptor}",
-        )  # fmt: skip
+        laptop = f"/proc/{os.getpid()}/fd/{self.laptop.descriptor}"
+        add = ["ip", "link", "add", self._end, "type", "veth"]
+        cloud.run(*add, "peer", "name", "eth0", "netns", laptop)
         cloud.run("ip", "link", "set", self._end, "up")
         self.move()
 
@@ -103,10 +102,7 @@ class Link:
         self.laptop.run("ip", "route", "replace", "default", "via", f"{self._network}.1")
 
     def move(self) -> None:
-        """Take the laptop to another network.
-
-        Its address becomes another one, its old connections are dead.
-        """
+        """Move the laptop to another network: a new address, and its old connections are dead."""
         self._network = next(self._networks)
         for host, end, address in ((self.cloud, self._end, "1"), (self.laptop, "eth0", "2")):
             host.run("ip", "address", "flush", "dev", end)
@@ -114,17 +110,17 @@ class Link:
         self.up()
 
     def swallow(self) -> None:
-        """From now on packets vanish in both directions, and neither end is told."""
+        """Drop all packets in both directions, without a sign to either end."""
         self._at_arrival(_DROP_ALL)
 
     def lossy(self, share: float) -> None:
-        """Lose so many of the packets, each way, by chance."""
+        """Drop this share (0 to 1) of the packets, each way, at random."""
         self._at_arrival(_DROP_SOME.format(limit=int(share * 2**32)))
 
     def shape(self, *discipline: str) -> None:
-        """Queue what leaves either end as `tc` says.
+        """Set the queueing discipline of both ends, in the words of `tc`.
 
-        Skips the test where the kernel does not know the discipline.
+        Skips the test where the kernel does not have the discipline.
         """
         self.cloud.run("tc", "qdisc", "replace", "dev", self._end, "root", *discipline)
         self.laptop.run("tc", "qdisc", "replace", "dev", "eth0", "root", *discipline)
@@ -139,7 +135,7 @@ class Link:
                     )
 
     def received(self) -> int:
-        """How many bytes the laptop has received so far."""
+        """Return the number of bytes that the laptop has received so far."""
         with self.laptop.entered():
             rows = Path("/proc/thread-self/net/dev").read_text().splitlines()
         return next(int(row.split()[1]) for row in rows if row.strip().startswith("eth0:"))
@@ -148,7 +144,7 @@ class Link:
         self.laptop.close()
 
     def _at_arrival(self, bytecode: str) -> None:
-        """Filter what arrives: a packet that is dropped where it leaves is noticed by its sender."""
+        """Filter at arrival: a sender notices a packet that is dropped where it leaves."""
         self.clean()
         for host, end in ((self.cloud, self._end), (self.laptop, "eth0")):
             host.run("tc", "qdisc", "add", "dev", end, "clsact")
@@ -159,12 +155,12 @@ class Link:
 
 @contextmanager
 def hosts(count: int = 1) -> Iterator[list[Link]]:
-    """The cloud, at the address CLOUD, and laptops with a link each.
+    """Create the cloud, at the address CLOUD, and laptops with a link each.
 
-    Skips where this machine has no such means.
+    Skips the test where this machine allows no network namespaces.
     """
     if sys.platform != "linux" or os.geteuid() or not (shutil.which("ip") and shutil.which("tc")):
-        pytest.skip("network namespaces want Linux, root, and iproute2")
+        pytest.skip("network namespaces need Linux, root and iproute2")
     try:
         cloud = Host()
     except PermissionError:
@@ -174,17 +170,15 @@ def hosts(count: int = 1) -> Iterator[list[Link]]:
         cloud.run("ip", "address", "add", f"{CLOUD}/32", "dev", "lo")
         links = []
         for _ in range(count):
-            links.append(link := Link(cloud))
+            link = Link(cloud)
+            links.append(link)
             stack.callback(link.close)
         yield links
 
 
 @contextmanager
 def forwarder(cloud: Host, port: int) -> Iterator[None]:
-    """What stands in front of a cloud that listens on loopback alone.
-
-    Its address, the same port, the same bytes.
-    """
+    """Forward the cloud's address to a server that listens on loopback, on the same port."""
     loop = asyncio.new_event_loop()
 
     def serve() -> None:
@@ -205,7 +199,10 @@ def forwarder(cloud: Host, port: int) -> Iterator[None]:
 async def _forward(port: int, ready: threading.Event, stop: asyncio.Event) -> None:
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while data := await source.read(65536):
+            while True:
+                data = await source.read(65536)
+                if not data:
+                    break
                 target.write(data)
                 await target.drain()
         target.close()

@@ -1,4 +1,4 @@
-"""What runs on this machine, read from /proc (or ps, where there is none)."""
+"""Running processes of this machine, read from `ps`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def _parents() -> dict[int, int]:
 
 
 def descendants(pid: int) -> list[int]:
-    """Every process below this one."""
+    """Return every process below this one."""
     parents = _parents()
     found: list[int] = []
     level = [pid]
@@ -26,13 +26,13 @@ def descendants(pid: int) -> list[int]:
 
 
 def running(pids: Iterable[int]) -> list[int]:
-    """Those of these processes that still run."""
+    """Return those of these processes that still run."""
     alive = _parents()
     return [pid for pid in pids if pid in alive]
 
 
 def command_lines() -> dict[int, str]:
-    """What every process was started with."""
+    """Return the command line of every process, by its pid."""
     listing = subprocess.run(
         ["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=True
     )

@@ -1,1 +1,1 @@
-"""What results are compared with: AWS's service models, AWS's sample events, exact counts."""
+"""Oracles that results are compared with: AWS's service models, AWS's sample events, exact counts."""
