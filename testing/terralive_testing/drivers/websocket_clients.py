@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_terraform.runs.node import OLDEST_MAJOR, major_version
+from terralive_terraform.runs.node import OLDEST_MAJOR, from_pypi, major_version
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.drivers.signed_requests import signed_headers
 

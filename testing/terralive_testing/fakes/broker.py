@@ -1,7 +1,4 @@
-"""A connections table and a gateway in memory, for the exchange's tests.
-
-The table counts what it is asked.
-"""
+"""The broker's connections table and gateway in memory. The table counts its accesses."""
 
 from __future__ import annotations
 
@@ -40,23 +37,24 @@ class FakeTable:
 
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
         self.accesses += 1
-        if (self.lease.version if self.lease is not None else 0) != replaces:
+        version = 0
+        if self.lease is not None:
+            version = self.lease.version
+        if version != replaces:
             raise Conflict
         self.lease = lease
 
 
 @dataclass
 class FakeGateway:
-    """Delivers to nobody: what each connection would have got is read with `take`."""
+    """Keeps messages instead of sending them. `take` returns those of a connection."""
 
     gone: set[str] = field(default_factory=set)
     closed: list[str] = field(default_factory=list)
     posted: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
     def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
-        assert api_stage is (ApiStage.RELAY if connection.startswith("relay") else ApiStage.STUB), (
-            "the wrong stage's endpoint"
-        )
+        assert connection.startswith(api_stage), "the wrong API stage"
         if connection in self.gone:
             raise Gone
         self.posted[connection].append(decode(text))

@@ -1,14 +1,15 @@
-"""Stubs, brokers and relays in one simulated network: the real sessions, a simulated clock, and faults from a seed.
+"""Stubs, brokers and relays in one simulated network, with a simulated clock and faults from a seed.
 
-The actors do what the shells (`stub.py`, `relay.py`, the two transports) do with the sessions'
-effects; everything that happens is an event on one heap. The network watches what must always hold
-and raises AssertionError at once.
+The sessions are the real ones. The actors carry out their effects as the shells do (`stub.py`,
+`relay.py`, the two transports). Everything that happens is an event on one heap. The network
+checks the rules that must always hold, and raises AssertionError at once.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
@@ -30,7 +31,7 @@ from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
 from terralive_testing.fakes.broker import FakeTable
 
 EPOCH_MS = 1_700_000_000_000
-RELAY_CLOCK_MS = 7 * 3_600_000  # the relay's machine goes wrong by hours
+RELAY_CLOCK_MS = 7 * 3_600_000  # the clock of the relay's machine is wrong by hours
 RELAY_AHEAD_SECONDS = 9_000.0  # and its monotonic clock began at another time
 INTERNAL_ERROR = '{"message": "Internal server error", "connectionId": "c", "requestId": "x"}'
 CONNECTION_S = 7200.0
@@ -40,7 +41,7 @@ IDENTITY_TROUBLE = "API Gateway answered 500"
 
 @dataclass(frozen=True)
 class Faults:
-    """Chances, from 0 to 1, of what may happen to one message or one run of a broker."""
+    """Chances, from 0 to 1, of faults of one message (or one run of a broker)."""
 
     drop: float = 0.0
     duplicate: float = 0.0
@@ -49,14 +50,17 @@ class Faults:
 
 
 class BrokerDiedError(Exception):
-    """A broker's run ends here: Lambda, DynamoDB or the management API failed."""
+    """A run of the broker fails: Lambda, DynamoDB or the management API has failed."""
 
 
 @dataclass(eq=False)
 class Link:
     """One WebSocket connection.
 
-    Either end may believe that it is open when the other knows better.
+    Attributes:
+        at_gateway: the gateway takes it for open.
+        at_client: the client takes it for open.
+        carries: messages get through.
     """
 
     name: str
@@ -68,7 +72,7 @@ class Link:
 
 
 class Network:
-    """See the module's docstring; `run` lets time pass."""
+    """The simulated network. `run` lets time pass."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -100,20 +104,29 @@ class Network:
         return self.chance.random() < chance
 
     def latency(self) -> float:
-        slow = self.chance.uniform(0.5, 8.0) if self.happens(self.faults.slow) else 0.0
-        return self.chance.uniform(0.005, 0.06) + slow
+        seconds = 0.0
+        if self.happens(self.faults.slow):
+            seconds = self.chance.uniform(0.5, 8.0)
+        return self.chance.uniform(0.005, 0.06) + seconds
+
+    def copies(self) -> int:
+        """Return how many copies of a message arrive: none, one or two."""
+        sent = 1
+        if self.happens(self.faults.duplicate):
+            sent = 2
+        return sum(not self.happens(self.faults.drop) for _ in range(sent))
 
     def shake(self) -> None:
         if self.happens(self.faults.broker):
             raise BrokerDiedError
 
-    # Between client and broker. Every message is a broker run of its own, so order is never
-    # promised.
+    # Between client and broker. Every message is a run of the broker, so there is no order.
 
     def open(self, client: StubActor | RelayActor, api_stage: ApiStage, arn: str) -> Link | None:
-        """One attempt to connect.
+        """Try to open a connection. None where the gateway fails.
 
-        The link, None where the gateway fails. Raises PermissionError for a 403.
+        Raises:
+            PermissionError: the broker refuses it (403).
         """
         link = Link(f"{api_stage}-{next(self._numbers)}", api_stage, client)
         try:
@@ -129,9 +142,8 @@ class Network:
         return link
 
     def send(self, link: Link, text: str) -> None:
-        for _ in range(2 if self.happens(self.faults.duplicate) else 1):
-            if not self.happens(self.faults.drop):
-                self.at(self.now + self.latency(), lambda: self._arrive(link, text))
+        for _ in range(self.copies()):
+            self.at(self.now + self.latency(), lambda: self._arrive(link, text))
 
     def _arrive(self, link: Link, text: str) -> None:
         if not (link.at_gateway and link.carries):
@@ -142,7 +154,7 @@ class Network:
             self._carry(link, INTERNAL_ERROR)
 
     def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
-        """`@connections`, as a broker calls it."""
+        """Send a message to a client, as the `@connections` API does for a broker."""
         self.shake()
         link = self.links.get(connection)
         if link is None or not link.at_gateway:
@@ -159,9 +171,8 @@ class Network:
             self.gateway_notices(link)
 
     def _carry(self, link: Link, text: str) -> None:
-        for _ in range(2 if self.happens(self.faults.duplicate) else 1):
-            if not self.happens(self.faults.drop):
-                self.at(self.now + self.latency(), lambda: self._reach(link, text))
+        for _ in range(self.copies()):
+            self.at(self.now + self.latency(), lambda: self._reach(link, text))
 
     @staticmethod
     def _reach(link: Link, text: str) -> None:
@@ -171,14 +182,14 @@ class Network:
     # The end of connections.
 
     def cut(self, link: Link) -> None:
-        """A connection ends and both ends hear of it, each in its time."""
+        """End a connection. Both ends notice it, each after a while."""
         if link.carries:
             link.carries = False
             self.at(self.now + self.latency(), lambda: self.client_notices(link))
             self.at(self.now + self.latency(), lambda: self.gateway_notices(link))
 
     def silence(self, link: Link, gateway_after_s: float | None) -> None:
-        """A connection dies without a sign; the gateway finds out later, or never."""
+        """Let a connection die without a sign. The gateway notices it later, or never."""
         link.carries = False
         if gateway_after_s is not None:
             self.at(self.now + gateway_after_s, lambda: self.gateway_notices(link))
@@ -208,7 +219,7 @@ class Network:
 
 @dataclass
 class ShakyTable:
-    """The shared table, whose calls fail as the faults say."""
+    """The shared table, whose calls fail at random."""
 
     network: Network
 
@@ -235,7 +246,14 @@ class ShakyTable:
 
 @dataclass
 class Handlers:
-    """What really happened in workers: `runs` by relay life and request id, `given` by request id."""
+    """The record of what workers have run.
+
+    Attributes:
+        duration_s: how long a handler takes, by request id.
+        runs: the number of runs, by the relay's life and request id.
+        started: request ids whose handler has started.
+        given: the outcomes that handlers have given, by request id.
+    """
 
     duration_s: dict[str, float] = field(default_factory=dict)
     runs: defaultdict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
@@ -250,9 +268,12 @@ class Handlers:
         )
 
     def finish(self, life: str, invocation: Invocation) -> Outcome:
-        body = f'"{invocation.request_id} {invocation.function_name} {len(invocation.event)} {life}"'.encode()
-        failed = invocation.request_id.endswith("bad")
-        outcome = Outcome(body, "OrderError" if failed else "")
+        words = (invocation.request_id, invocation.function_name, len(invocation.event), life)
+        body = json.dumps(" ".join(map(str, words))).encode()
+        error_type = ""
+        if invocation.request_id.endswith("bad"):
+            error_type = "OrderError"
+        outcome = Outcome(body, error_type)
         self.given[invocation.request_id].append(outcome)
         return outcome
 
@@ -270,10 +291,9 @@ class StubActor:
         self.ended: dict[str, Outcome | None] = {}  # None: Lambda's own timeout
         self.invocation: Invocation | None = None
         self.reconnects = 0
-        self._heard: float | None = (
-            None  # when a relay last said that it owns the present invocation
-        )
-        self._ended_there = False  # a part of its result has come
+        # When a relay last reported that it owns the present invocation.
+        self._heard: float | None = None
+        self._ended_there = False  # a part of its result has arrived
         self._boot()
 
     def _boot(self) -> None:
@@ -288,7 +308,7 @@ class StubActor:
         return self.invocation is not None
 
     def invoke(self, request_id: str, event: bytes, timeout_s: float) -> None:
-        """Thaw, and run an invocation; `ended` has its end."""
+        """Thaw the environment and run an invocation. Its end is recorded in `ended`."""
         assert not self.busy
         network = self._network
         deadline = network.now + timeout_s
@@ -296,10 +316,10 @@ class StubActor:
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
-        if network.happens(
-            0.8
-        ):  # else its reader thread has not seen yet what happened while it was frozen
-            self._feed_all()  # also what still comes of an earlier attempt under this id: it is not this one's
+        # Mostly the reader thread has already noticed what happened while it was frozen. That may
+        # be messages about an earlier attempt with this id, which are not about this one.
+        if network.happens(0.8):
+            self._feed_all()
         self.invocation = call
         network.at(deadline, lambda: self._lambda_timeout(call))
         effects = self.session.begin(call, network.now)
@@ -368,7 +388,9 @@ class StubActor:
         takes = network.latency()
         call = self.invocation
         away = network.now + takes < self.away_until
-        done = min(takes, patience) if not away else network.chance.choice([0.01, patience])
+        done = min(takes, patience)
+        if away:
+            done = network.chance.choice([0.01, patience])
         network.at(
             network.now + done, lambda: self._connected(call, failed=away or takes > patience)
         )
@@ -380,16 +402,17 @@ class StubActor:
         now = self._network.now
         try:
             arn = f"arn:aws:sts::1:assumed-role/role-of-{self.function}/{self.function}"
-            self.link = None if failed else self._network.open(self, ApiStage.STUB, arn)
+            self.link = None
+            if not failed:
+                self.link = self._network.open(self, ApiStage.STUB, arn)
         except PermissionError:
             self._do(self.session.handshake_refused(now, "HTTP 403"))
             return
         self.reconnects += 1
-        self._do(
-            self.session.connected(now)
-            if self.link
-            else self.session.connection_lost(now, IDENTITY_TROUBLE)
-        )
+        if self.link is None:
+            self._do(self.session.connection_lost(now, IDENTITY_TROUBLE))
+        else:
+            self._do(self.session.connected(now))
         self._feed_all()
 
     def _hang_up(self, link: Link) -> None:
@@ -496,13 +519,13 @@ class RelayActor:
                 self._do(self.session.woke(self.now))
 
     def change_network(self) -> None:
-        """Another address: what was open is dead, and the shell has noticed."""
+        """Change the address. Open connections are dead, and the shell has noticed it."""
         for link in self.links:
             self._network.silence(link, None)
         self._soon(lambda: self._do(self.session.network_changed()))
 
     def renew(self) -> None:
-        """The active connection's time is almost over."""
+        """Renew the active connection, whose two hours are almost over."""
         if self.running and not self.asleep:
             self._do([Renew()])
 
@@ -598,7 +621,9 @@ class RelayActor:
             self._do(self.session.closed(number, self.now, why, None))
             return
         self.losses += 1
-        delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0]) if self._attempt else 0.1
+        delay = 0.1
+        if self._attempt:
+            delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0])
         self._attempt += 1
         self._do(self.session.closed(number, self.now, why, delay))
         self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
@@ -615,7 +640,9 @@ class RelayActor:
         if not self.running:
             return
         away = self._network.now < self.away_until
-        link = None if away else self._network.open(self, ApiStage.RELAY, self._arn)
+        link = None
+        if not away:
+            link = self._network.open(self, ApiStage.RELAY, self._arn)
         if link is None:
             self._ended(number, IDENTITY_TROUBLE)
             return
