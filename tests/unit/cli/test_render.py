@@ -296,6 +296,21 @@ def test_words_stay_whole_in_a_terminal_of_80_columns(
     assert [word for row in rows for word in row.split()] == whole
 
 
+def test_further_rows_of_a_functions_line_stand_below_its_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    ready = Ready("dev-ana", (API,))
+    shown = strip(show(Output.RICH, ready, Warned("slow", VPC, "orders-api"), screen=Screen()))
+    first, second = shown.splitlines()[-2:]
+
+    assert first[9:].startswith("orders-api  Warning: It runs")
+    assert second.startswith(" " * 21)
+    assert second[21] != " "
+    assert max(len(first), len(second)) <= 80
+
+
 def test_a_url_and_a_handlers_output_are_not_broken_into_rows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -36,6 +36,9 @@ _LOOKS: Final = {
 }
 # A longer name is shortened, to leave room for the output of handlers.
 _COLUMN: Final = 24
+# Cells before a name (`12:00:00 `) and behind it.
+_TIME: Final = 9
+_GAP: Final = 2
 _COLOURS: Final = ("cyan", "magenta", "blue", "green", "yellow")
 # A narrower terminal wraps by itself.
 _NARROWEST: Final = 20
@@ -85,7 +88,7 @@ class Rich:
                 self._show_live(text)
                 continue
             self._hide_live()
-            for row in wrapped(text, line, console):
+            for row in wrapped(text, line, self._text.width, console):
                 console.print(row, soft_wrap=True)
 
     def _show_live(self, text: Text) -> None:
@@ -110,7 +113,7 @@ def rich_text(line: Line, width: int = 0) -> Text:
     """Return a line with its colours: time, name of the function, words."""
     text = Text()
     if line.column:
-        wide = min(width or len(line.column), _COLUMN)
+        wide = _column_width(line, width)
         name = shortened(line.column, wide).ljust(wide)
         text.append(f"{line.at.astimezone():%H:%M:%S} ", "dim")
         text.append(f"{name}  ", _colour(line.column))
@@ -122,7 +125,7 @@ def rich_text(line: Line, width: int = 0) -> Text:
     return text
 
 
-def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
+def wrapped(text: Text, line: Line, width: int, console: Console) -> list[Text]:
     """Return the rows of a line on a terminal, wrapped between words.
 
     A word that is longer than a row stays whole, so that a URL can be copied. The output of a
@@ -134,15 +137,24 @@ def wrapped(text: Text, line: Line, console: Console) -> list[Text]:
         return [text]
     if text.cell_len <= console.width:
         return [text]
-    first, *others = text.divide(_row_starts(text.plain, console.width, line.indent))
+    indent = line.indent
+    if line.column:
+        indent += _TIME + _column_width(line, width) + _GAP
+    if console.width - indent < _NARROWEST:
+        indent = 0
+    first, *others = text.divide(_row_starts(text.plain, console.width, indent))
     rows = [first]
     for other in others:
-        row = Text(" " * line.indent)
+        row = Text(" " * indent)
         row.append_text(other)
         rows.append(row)
     for row in rows:
         row.rstrip()
     return rows
+
+
+def _column_width(line: Line, width: int) -> int:
+    return min(width or len(line.column), _COLUMN)
 
 
 def _row_starts(text: str, width: int, indent: int) -> list[int]:
