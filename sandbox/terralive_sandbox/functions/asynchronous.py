@@ -150,6 +150,7 @@ class AsynchronousInvocations:
                 # The function was deleted meanwhile.
                 _write_to_log(event, error.message)
                 return
+            # Settings are read for each attempt, because they may have changed meanwhile.
             settings = _settings_of(function)
             result = await self._attempt(function, event)
             if isinstance(result, InvokeError):
@@ -168,6 +169,7 @@ class AsynchronousInvocations:
                     await self._give_up(function, event, "RetriesExhausted", result)
                     return
                 wait = _RETRY_SECONDS[event.attempts - 1]
+            # An event that would be too old at its next attempt is given up now.
             if self._age_after(event, wait) > settings.age_seconds * self._functions.time_scale:
                 await self._give_up(function, event, "EventAgeExceeded", result)
                 return
@@ -230,6 +232,7 @@ class AsynchronousInvocations:
         if ":lambda:" not in destination:
             await self._send(function, event, destination, record, {})
             return
+        # A function as a destination gets the record as an asynchronous event.
         try:
             self.accept(destination, record.encode())
         except InvokeError as error:

@@ -129,6 +129,7 @@ class Deployments:
         """Unpack a function's code."""
         _require_emulated(function)
         folder = self._workspace.new_folder(f"{function.function_name}-")
+        # Code may be large: it is unpacked on another thread, so that the event loop goes on.
         command: tuple[str, ...] = ()
         if function.package_type == "Image":
             await asyncio.to_thread(stub_image.unpack, folder)
@@ -178,6 +179,7 @@ class Deployments:
         while True:
             await asyncio.sleep(_REAP_INTERVAL_SECONDS)
             idle_since = asyncio.get_running_loop().time() - _IDLE_SECONDS
+            # A copy, because deployments of deleted functions leave the dictionary.
             for arn, deployment in list(self._current.items()):
                 if self._exists(arn):
                     deployment.fleet.reap(idle_since)
@@ -230,6 +232,7 @@ def _unpack_zip(code: bytes, folder: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(code)) as archive:
         for entry in archive.infolist():
             path = Path(archive.extract(entry, folder))
+            # A zip keeps a file's Unix permissions in the upper half of this field.
             mode = (entry.external_attr >> 16) & 0o777
             if not mode:
                 continue

@@ -179,6 +179,7 @@ class FunctionLog:
             kind: "stdout" or "stderr", which a log does not distinguish.
         """
         del kind
+        # The runtime's stack trace becomes one event with several lines.
         line = line.replace("\r", "\n")
         with self._lock:
             if request_id in self._lines:

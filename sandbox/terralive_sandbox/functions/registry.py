@@ -113,6 +113,7 @@ class Functions:
         ):
             backend = lambda_backends[identity.ACCOUNT][self.region]
             try:
+                # moto resolves versions and aliases.
                 function: LambdaFunction = backend.get_function(
                     found["name"], qualifier or found["qualifier"]
                 )
@@ -208,6 +209,7 @@ class Functions:
 
         name = function.function_name
         version = str(function.version)
+        # A fault rule acts before any limit counts and before the function runs.
         fault = self._on_invoke(name)
         if fault is not None:
             _log.debug("a fault rule meets an invocation of %s: %s", name, fault)
@@ -224,6 +226,7 @@ class Functions:
                 "The sandbox is stopping.",
                 HTTPStatus.INTERNAL_SERVER_ERROR,
             )
+        # Unpacking and the init phase count as a part of the execution.
         with self._executions.one(name, self._reserved_concurrency(name)):
             fleet = await self._deployments.fleet_of(function)
             logged = await fleet.run(invocation)
@@ -236,6 +239,7 @@ class Functions:
 
     async def close(self) -> None:
         """End every function process and remove the unpacked code."""
+        # The processes end before the Runtime API that they call, and before their folders.
         self._closed = True
         await self._deployments.close()
         await asyncio.to_thread(self._api.close)

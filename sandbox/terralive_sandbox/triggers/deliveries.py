@@ -67,6 +67,7 @@ class Deliveries:
         except DestinationError as error:
             _write_to_log(sender, arn, error)
             return error
+        # This is the thread that owns moto's state. Functions are invoked on the event loop.
         self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
         return None
 

@@ -64,10 +64,12 @@ class EnvironmentBuilder:
 
     async def build(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
         """Start an environment of a function whose code is unpacked at `local.path`."""
+        # Each environment has credentials of its own, as in Lambda.
         keys = await asyncio.wrap_future(
             self._control.call(identity.assume, function.role, function.function_name, self._region)
         )
         stream = _stream_name(function)
+        # The role's policies decide what reaches the log. They are read once for each environment.
         documents = identity.role_documents(function.role)
         log = FunctionLog(LogStream(function.logs_group_name, stream, documents), self._write_log)
         scratch = self._workspace.new_folder("tmp-")

@@ -102,10 +102,12 @@ class Fleet:
         Args:
             invocation: makes the invocation, given the seconds that it has from now on.
         """
+        # A warm start.
         ready = await self._claim_ready()
         if ready is not None:
             with self._held(ready):
                 return await self._run(ready, invocation(self._timeout), self._timeout)
+        # A cold start: the init phase has its own time and is not part of the invocation.
         with self._held(await self._start()) as environment:
             init = await _initialise(environment)
             if not init.error:
@@ -120,6 +122,7 @@ class Fleet:
                 f"INIT_REPORT Init Duration: {init.milliseconds:.2f} ms\tPhase: init\t"
                 f"Status: {init.error}",
             )
+        # The second init phase uses the invocation's time.
         _log.debug("the init phase failed and is repeated as a part of the invocation")
         with self._held(await self._start()) as environment:
             return await self._run_with_init(environment, invocation(self._timeout))

@@ -105,6 +105,7 @@ def _child_matches(
     next_level: list[Mapping[str, object]] = []
     for parent in level:
         next_level.extend(_objects(parent.get(name)))
+    # A field with `exists: false` matches also where its parent is missing.
     children = list(_objects(node.get(name))) or [{}]
     return any(_matches(expected, child, next_level) for child in children)
 

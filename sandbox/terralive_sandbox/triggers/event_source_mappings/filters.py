@@ -46,6 +46,7 @@ class Filters:
             return True
         if "body" not in record:
             return any(patterns.matches(pattern, record) for pattern in self.patterns)
+        # A pattern may describe fields of a JSON body, which the event holds as text.
         body = _json_object(record["body"])
         readable = {**record, "body": body}
         for pattern in self.patterns:

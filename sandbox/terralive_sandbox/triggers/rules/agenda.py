@@ -47,6 +47,7 @@ class Agenda:
         fires: list[tuple[str, dt.datetime]] = []
         for key, expression in scheduled.items():
             at = self._planned(key, expression, now)
+            # A schedule that is late fires once, however many of its times have passed.
             if at is not None and at <= now:
                 fires.append((key, at))
                 at = self._following(expression, at, now)

@@ -53,6 +53,7 @@ def event_of(
                 "InvalidArgument",
                 f"Parameter {name} is not valid. Reason: {name} is a required argument.",
             )
+    # Only AWS may send events with this prefix.
     source = str(entry["Source"])
     if source.startswith("aws."):
         raise EntryError("NotAuthorizedForSourceException", "Not authorized for the source.")
