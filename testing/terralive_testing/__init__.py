@@ -1,4 +1,1 @@
-"""What this project's tests, benches and soak share.
-
-Never imported by the product, never in the wheel.
-"""
+"""Helpers that tests, benches and the soak share. The product never imports them."""

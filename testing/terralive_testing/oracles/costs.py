@@ -1,10 +1,9 @@
-"""What goes through a deployed debug stack, counted exactly, for the test that holds its cost and for the bench.
+"""Exact counts of the messages, broker runs and table accesses of a deployed debug stack.
 
-A message is what passes a door of the WebSocket API: a fault rule that delays by nothing counts its
-acts and changes nothing. A broker run is a REPORT line of its log, a table access a request to what
-the broker is told is DynamoDB: a proxy. Heartbeats are messages, runs and writes too, and a broker
-environment that has just started reads what the others know, so what a warm invocation costs is
-taken from several.
+Messages are counted by fault rules that delay each message by 0 seconds. A run of the broker is a
+REPORT line in its log. A table access is a request to a proxy, which the broker takes for DynamoDB.
+Heartbeats are messages, runs and writes, too, and a broker environment that has just started reads
+what the others know. So the cost of a warm invocation is taken from several invocations.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.machine.waiting import eventually
 
 Costs = Counter[str]
+# The API stage and the direction of each kind of message: `in` from clients to the broker, `out`
+# to them. `Costs` also has `runs`, `reads` and `writes`.
 MESSAGES: Final = {
-    f"{door} {way}": (door, way) for door in ("stub", "relay") for way in ("in", "out")
+    f"{stage} {way}": (stage, way) for stage in ("stub", "relay") for way in ("in", "out")
 }
-"""`in` from clients to the broker, `out` to them. `Costs` has `runs`, `reads` and `writes` too."""
 _QUIET_SECONDS: Final = 0.3
 
 
 @contextmanager
 def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
-    """Count what goes through the API `api` and its broker; the broker starts anew, now and in the end.
+    """Count what goes through an API and its broker. The broker restarts before and after.
 
-    The function that is given tells everything so far, when the log has caught up with the
-    messages.
+    Yields a function that returns the counts so far. It waits until the log is complete.
     """
     faults = Faults(aws.info)
     accesses: Costs = Counter()
@@ -47,7 +46,7 @@ def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
     rules: dict[str, str] = {}
     with _proxy(aws.info.endpoint, accesses) as address:
         _configure(aws, broker, {**variables, "AWS_ENDPOINT_URL_DYNAMODB": address})
-        # In this order: a message that is under way at this moment has a run too many, never one
+        # Runs are counted first: a message that is under way now adds a run too many, never one
         # too few.
         before = _reports(aws, broker)
 
@@ -60,8 +59,8 @@ def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
             return Counter({**found, "runs": _reports(aws, broker) - before, **accesses})
 
         try:
-            for name, (door, way) in MESSAGES.items():
-                rules[faults.set("delay", seconds=0, api=api, stage=door, direction=way)] = name
+            for name, (stage, way) in MESSAGES.items():
+                rules[faults.set("delay", seconds=0, api=api, stage=stage, direction=way)] = name
             yield so_far
         finally:
             _configure(aws, broker, variables)
@@ -70,7 +69,7 @@ def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
 
 
 def cost(so_far: Callable[[], Costs], invoke: Callable[[], object]) -> Costs:
-    """What one invocation adds, up to when the broker has run for everything that came in and nothing follows."""
+    """Return what one invocation adds, until no message and no run follows."""
     before = last = so_far()
     invoke()
 
@@ -85,9 +84,9 @@ def cost(so_far: Callable[[], Costs], invoke: Callable[[], object]) -> Costs:
 
 
 def of_several(costs: Iterable[Costs]) -> Costs:
-    """Medians of messages and runs, which a heartbeat may add to.
+    """Return the median of messages and runs, and the minimum of table accesses.
 
-    Of table accesses the fewest: misses only add.
+    Heartbeats add messages and runs. Table accesses have only additions: misses of the cache.
     """
     found = list(costs)
     told = {
@@ -113,7 +112,7 @@ def _reports(aws: Aws, function: str) -> int:
 
 @contextmanager
 def _proxy(endpoint: str, accesses: Costs) -> Iterator[str]:
-    """Pass DynamoDB's requests on as they are (their Host is signed) and count reads and writes."""
+    """Pass DynamoDB's requests on unchanged (their Host is signed) and count reads and writes."""
     lock = threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -121,17 +120,19 @@ def _proxy(endpoint: str, accesses: Costs) -> Iterator[str]:
 
         def do_POST(self) -> None:
             operation = self.headers["x-amz-target"].rpartition(".")[2]
+            kind = "writes"
+            if operation in {"GetItem", "Query"}:
+                kind = "reads"
             with lock:
-                accesses["reads" if operation in {"GetItem", "Query"} else "writes"] += 1
+                accesses[kind] += 1
             onwards = http.client.HTTPConnection(endpoint.removeprefix("http://"))
             body = self.rfile.read(int(self.headers["content-length"]))
             onwards.request("POST", self.path, body, dict(self.headers.items()))
             answer = onwards.getresponse()
             data = answer.read()
             onwards.close()
-            with contextlib.suppress(
-                ConnectionError
-            ):  # who did not want to wait asks again, which counts
+            # A client that did not wait for the answer asks again, and that request counts.
+            with contextlib.suppress(ConnectionError):
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
                     if name.lower().startswith(("content-", "x-amz")):

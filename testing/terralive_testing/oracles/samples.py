@@ -1,7 +1,7 @@
-"""AWS's published sample events (oracles/samples/, each with the page that it stands on) and how ours compare with them.
+"""AWS's published sample events, and a comparison of the sandbox's events with them.
 
-A sample file is `{"source": page, "event": the event as published}`, with `"note"` where something
-had to be changed.
+A file in `samples/` is `{"source": page, "event": the event as published}`, with a `"note"` where
+something had to be changed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KINDS = {
 
 
 def sample(name: str) -> dict[str, object]:
-    """The event of oracles/samples/NAME.json."""
+    """Return the event of samples/NAME.json."""
     event = json.loads((_FOLDER / f"{name}.json").read_text())["event"]
     assert isinstance(event, dict)
     return event
@@ -41,12 +41,12 @@ def assert_same_shape(
     (`Records[].eventID`). A key that itself has a dot stands there as it is.
 
     Args:
-        actual: what we send, as Python values or as read from JSON.
-        sample: what AWS has published.
-        absent: paths of the sample that ours lacks, each with the reason; one that is there after
-            all fails.
-        extra: paths of ours (also of another type) that the sample lacks or has otherwise, each
-            with the reason; the same goes for them.
+        actual: the sandbox's event, as Python values or as read from JSON.
+        sample: the event that AWS has published.
+        absent: paths of the sample that the sandbox's event lacks, each with the reason. One that
+            it does not lack is an error.
+        extra: paths of the sandbox's event that the sample lacks or has with another type, each
+            with the reason. One that does not differ is an error.
     """
     ours, theirs = dict(_shape(actual, "")), dict(_shape(sample, ""))
     missing = {path: kind for path, kind in theirs.items() if path not in ours}
@@ -86,11 +86,17 @@ def _covered(path: str, allowed: Mapping[str, str]) -> bool:
 
 
 def _shape(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """Every path with its JSON type; an element's type is that of all of its list's."""
-    yield path, "null" if value is None else _KINDS[type(value)]
+    """Yield every path with its JSON type. The type of `[]` covers all elements of the list."""
+    kind = "null"
+    if value is not None:
+        kind = _KINDS[type(value)]
+    yield path, kind
     if isinstance(value, dict):
         for key, inner in value.items():
-            yield from _shape(inner, f"{path}.{key}" if path else str(key))
+            below = str(key)
+            if path:
+                below = f"{path}.{key}"
+            yield from _shape(inner, below)
     elif isinstance(value, list):
         kinds: dict[str, set[str]] = {}
         for inner in value:

@@ -1,10 +1,13 @@
-"""Holds every answer of the sandbox against botocore's own service models: the clients of tests are watched by it.
+"""Every answer of the sandbox, compared with botocore's service models.
 
-A JSON body may have no member that the model lacks and none of another JSON type (botocore drops
-both silently); what botocore makes of any answer has the required members, types and enum values of
-the model; an error has a code that the operation or AWS as a whole knows, under its HTTP status,
-and a message. `EXCEPTIONS` names what moto does otherwise and why nobody minds. The checks are
-pure; `watch` is the shell.
+`watch` adds the comparison to a client. The checks are pure:
+
+- A JSON body has no member that the model lacks, and none of another JSON type. botocore drops
+  both without an error.
+- A parsed answer has the required members, types and enum values of the model.
+- An error has a message, and a code that the operation or AWS as a whole knows, under its status.
+
+`EXCEPTIONS` lists the differences of moto, each with the reason why it does not matter.
 """
 
 from __future__ import annotations
@@ -19,24 +22,43 @@ from botocore.model import ListShape, MapShape, OperationModel, Shape, StringSha
 from botocore.parsers import create_parser
 from botocore.validate import ParamValidator
 
-# https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and its siblings; what signatures
-# are refused with:
-# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html (JSON
-# protocols),
-# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html (query).
-# `NotEmulatedBySandbox` is ours.
+# Errors that every operation may have:
+# https://docs.aws.amazon.com/lambda/latest/api/CommonErrors.html and the same page of the others.
+# Errors of signatures, in JSON and in query protocols:
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+# https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html
+# `NotEmulatedBySandbox` is the sandbox's own.
 COMMON_ERRORS = frozenset(
     {
-        "AccessDenied", "AccessDeniedException", "ExpiredToken", "ExpiredTokenException", "IncompleteSignature",
-        "IncompleteSignatureException", "InternalFailure", "InvalidAccessKeyId", "InvalidAction",
-        "InvalidClientTokenId", "InvalidParameterValue", "InvalidSignatureException", "MissingAuthenticationToken",
-        "MissingAuthenticationTokenException", "MissingParameter", "NotEmulatedBySandbox", "RequestExpired",
-        "RequestTimeTooSkewed", "ServiceUnavailable", "SignatureDoesNotMatch", "Throttling", "ThrottlingException",
-        "UnrecognizedClientException", "ValidationError", "ValidationException",
+        "AccessDenied",
+        "AccessDeniedException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "IncompleteSignatureException",
+        "InternalFailure",
+        "InvalidAccessKeyId",
+        "InvalidAction",
+        "InvalidClientTokenId",
+        "InvalidParameterValue",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "MissingParameter",
+        "NotEmulatedBySandbox",
+        "RequestExpired",
+        "RequestTimeTooSkewed",
+        "ServiceUnavailable",
+        "SignatureDoesNotMatch",
+        "Throttling",
+        "ThrottlingException",
+        "UnrecognizedClientException",
+        "ValidationError",
+        "ValidationException",
     }
-)  # fmt: skip
-# Service, operation ("*" for all of the service), a part of the violation's text -> why nobody
-# minds.
+)
+# Service, operation ("*" for all of the service) and a part of the violation's text, and the reason
+# why the difference does not matter.
 EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
     (
         "apigatewaymanagementapi",
@@ -68,18 +90,27 @@ EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
 }
 _FIRST_ERROR_STATUS = 300
 _JSON_TYPES: Mapping[str, tuple[type, ...]] = {
-    "string": (str,), "character": (str,), "blob": (str,), "boolean": (bool,), "integer": (int,), "long": (int,),
-    "float": (int, float), "double": (int, float), "list": (list,), "map": (dict,), "structure": (dict,),
-}  # fmt: skip
+    "string": (str,),
+    "character": (str,),
+    "blob": (str,),
+    "boolean": (bool,),
+    "integer": (int,),
+    "long": (int,),
+    "float": (int, float),
+    "double": (int, float),
+    "list": (list,),
+    "map": (dict,),
+    "structure": (dict,),
+}
 
 
 class ShapeError(AssertionError):
-    """An answer is not what the service's model says."""
+    """An answer differs from the service's model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What is wrong with one answer; `what` names the member."""
+    """One difference between an answer and its model. `what` names the member."""
 
     service: str
     operation: str
@@ -108,9 +139,9 @@ def fail(found: Sequence[Violation]) -> None:
 
 
 def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) -> None:
-    """Hand every violation in an answer to this client to `report`.
+    """Pass every violation in an answer to this client to `report`.
 
-    What that raises reaches the caller.
+    The caller of the client gets the exceptions of `report`.
     """
 
     def before_parse(
@@ -124,14 +155,16 @@ def watch(client: Client, report: Callable[[Sequence[Violation]], None] = fail) 
 
 
 def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violation]:
-    """All that is wrong with an answer and in no exception.
+    """Return all violations of an answer, except those in `EXCEPTIONS`.
 
-    `answer` is botocore's: status_code, headers, body.
+    `answer` is botocore's dictionary: `status_code`, `headers`, `body`.
     """
     failed = answer["status_code"] >= _FIRST_ERROR_STATUS
-    found = [] if failed else [*raw_violations(operation, answer["body"])]
+    found: list[str] = []
+    if not failed:
+        found = [*raw_violations(operation, answer["body"])]
     if not found:
-        # Parsed here, as botocore's own handlers go on to change what it has parsed.
+        # Parsed here, because handlers of botocore change the parsed answer.
         parser = create_parser(operation.service_model.resolved_protocol)
         parsed = parser.parse(answer, operation.output_shape)  # type: ignore[arg-type] # None is fine there
         if failed:
@@ -145,14 +178,16 @@ def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violat
 
 
 def raw_violations(operation: OperationModel, body: object) -> Iterator[str]:
-    """What a successful JSON body has that the model does not."""
+    """Yield the members of a successful JSON body that the model does not have."""
     output = operation.output_shape
     if operation.service_model.resolved_protocol not in {"json", "rest-json"} or not isinstance(
         output, StructureShape
     ):
         return
     payload = output.serialization.get("payload")
-    shape = output if payload is None else output.members[payload]
+    shape: Shape = output
+    if payload is not None:
+        shape = output.members[payload]
     if not isinstance(body, bytes) or shape.type_name in {"blob", "string"} or not body:
         return
     try:
@@ -195,16 +230,16 @@ def _member_violations(
 
 def _has_json_type(shape: Shape, value: object) -> bool:
     if shape.type_name == "timestamp":
-        types: tuple[type, ...] = (
-            (str,) if shape.serialization.get("timestampFormat") else (int, float)
-        )
+        types: tuple[type, ...] = (int, float)
+        if shape.serialization.get("timestampFormat"):
+            types = (str,)
     else:
         types = _JSON_TYPES[shape.type_name]
     return isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
 
 def parsed_violations(operation: OperationModel, parsed: Mapping[str, object]) -> Iterator[str]:
-    """What botocore made of a successful answer, against the output shape."""
+    """Yield the differences between botocore's parsed answer and the output shape."""
     shape = operation.output_shape
     if not isinstance(shape, StructureShape):
         return
@@ -242,15 +277,14 @@ def _enum_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
 def error_violations(
     operation: OperationModel, status: int, error: Mapping[str, object]
 ) -> Iterator[str]:
-    """A refusal's code, status and message."""
+    """Yield the violations in an error's code, status and message."""
     code = str(error.get("Code") or "")
     if operation.http.get("method") == "HEAD":
         return  # no body to hold them
     if not error.get("Message"):
         yield f"the error {code} ({status}) has no message"
-    name = str(
-        error.get("QueryErrorCode") or code
-    )  # SQS: the JSON protocol's name beside the query protocol's
+    # SQS has the name of the JSON protocol beside that of the query protocol.
+    name = str(error.get("QueryErrorCode") or code)
     known = {
         _error(shape).get("code", shape.name): _error(shape) for shape in operation.error_shapes
     }
@@ -270,5 +304,5 @@ def _error(shape: Shape) -> Mapping[str, Any]:
 
 
 def _models_errors(operation: OperationModel) -> bool:
-    """S3 and EC2 list a few of their errors only."""
+    """Return whether the model lists all errors. S3 and EC2 list only a few of theirs."""
     return operation.service_model.resolved_protocol not in {"rest-xml", "ec2"}

@@ -1,7 +1,4 @@
-"""Run a soak.
-
-Sandbox, relay, callers, faults and kills; then compare what they have written down, and print it.
-"""
+"""Run a soak: sandbox, relay, callers, faults and kills. Then compare the ledgers and print it."""
 
 from __future__ import annotations
 
@@ -38,34 +35,35 @@ from terralive_testing.soak.report import Figures, lines
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
-_LIVES_UNTIL = 0.6  # of the run: the last relay serves the rest, so that its memory can be watched
+# The share of the run in which relays are killed. The last relay serves the rest, so that its memory
+# can be watched.
+_LIVES_UNTIL = 0.6
 _INVOCATIONS_A_LIFE = 1200
-_RETRY_SECONDS = (
-    300 + 60
-)  # Lambda's longest waits before it tries a throttled and then a failed event again
+# The longest waits of Lambda before it retries a throttled and then a failed event.
+_RETRY_SECONDS = 300 + 60
 _PATIENCE_SECONDS = 60.0
 _SAY_SECONDS = 20.0
-_BROKERS = 40  # runs at once that the account leaves to the broker; each costs 50 MB, and a processor to start
+# Concurrent runs of the broker that the account allows. Each needs 50 MB, and a processor to start.
+_BROKERS = 40
 
 
 def main() -> int:
     options = _options()
-    # A shell starts background jobs with SIGINT ignored, and every child inherits that: no Ctrl-C
-    # would reach a relay.
+    # A shell starts background jobs with SIGINT ignored, and every child inherits that. Then no
+    # Ctrl-C would reach a relay.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print(f"soak with seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="terralive-soak-") as folder:
         figures = soak(options.keep or Path(folder), options)
     for line in lines(figures):
         print(line)
-    return 1 if figures.violations or figures.left else 0
+    if figures.violations or figures.left:
+        return 1
+    return 0
 
 
 def soak(folder: Path, options: argparse.Namespace) -> Figures:
-    """Run it in an empty folder, where the ledgers stay.
-
-    Calls.jsonl, handlers.jsonl, relays.jsonl.
-    """
+    """Run a soak in an empty folder. The ledgers stay there: calls, handlers and relays."""
     root, ledger = folder / "app", folder / "handlers.jsonl"
     project.make(root, ledger, options.functions)
     work = root / ".terralive"
@@ -85,19 +83,27 @@ def soak(folder: Path, options: argparse.Namespace) -> Figures:
         sandbox.stop()
     _keep(folder, calls, relays)
     written = runs(ledger.read_text("utf-8").splitlines())
+    system = f"{platform.system()}, Python {platform.python_version()}"
     return Figures(
         seed=options.seed,
-        machine=f"{os.cpu_count()} processors, {platform.system()}, Python {platform.python_version()}",
-        functions=options.functions, concurrency=options.concurrency, seconds=seconds, calls=calls, runs=written,
-        start_seconds=relays.start_seconds, faults=faults, samples=samples, left=left,
+        machine=f"{os.cpu_count()} processors, {system}",
+        functions=options.functions,
+        concurrency=options.concurrency,
+        seconds=seconds,
+        calls=calls,
+        runs=written,
+        start_seconds=relays.start_seconds,
+        faults=faults,
+        samples=samples,
+        left=left,
         violations=judge(calls, written, relays.lives),
-    )  # fmt: skip
+    )
 
 
 def _load(
     sandbox: SandboxProcess, relays: Relays, told: str, options: argparse.Namespace
 ) -> tuple[float, list[Call], dict[str, int]]:
-    """Call, cause faults, kill relays; how long it took, every call, what was done to them."""
+    """Call, cause faults and kill relays. Return the seconds, the calls, and the faults."""
     info = sandbox.info
     session = boto3.Session(info.access_key_id, info.secret_access_key, region_name=info.region)
     config = Config(
@@ -112,9 +118,13 @@ def _load(
     _warm(functions, broker, _BROKERS)
     began = time.monotonic()
     callers = Callers(
-        functions, seed=options.seed, wanted=options.invocations, functions=options.functions,
-        concurrency=options.concurrency, until=began + options.minutes_limit * 60,
-    )  # fmt: skip
+        functions,
+        seed=options.seed,
+        wanted=options.invocations,
+        functions=options.functions,
+        concurrency=options.concurrency,
+        until=began + options.minutes_limit * 60,
+    )
     callers.start()
     for _ in range(options.concurrency):
         callers.begun.acquire()
@@ -124,7 +134,7 @@ def _load(
     )
     chaos = Chaos(Faults(info), seed=options.seed, broker=broker, functions=f"{project.PREFIX}*")
     chaos.start()
-    _mind(sandbox, callers, relays, options.invocations, began)
+    _kill_relays(sandbox, callers, relays, options.invocations, began)
     seconds = time.monotonic() - began
     chaos.stop()
     calls = callers.calls + collect(
@@ -137,10 +147,10 @@ def _load(
     )
 
 
-def _mind(
+def _kill_relays(
     sandbox: SandboxProcess, callers: Callers, relays: Relays, wanted: int, began: float
 ) -> None:
-    """Kill relays while callers call, at even distances."""
+    """Kill relays while callers call, at even distances, until the callers have ended."""
     kills = max(1, round(wanted * _LIVES_UNTIL / _INVOCATIONS_A_LIFE))
     at = [wanted * _LIVES_UNTIL * (number + 1) / kills for number in range(kills)]
     say = began
@@ -161,23 +171,27 @@ def _mind(
 
 
 def _close(sandbox: SandboxProcess, relays: Relays) -> list[str]:
-    """End everything; what is left of it."""
+    """End everything and return a list of what is left."""
     code = relays.close()
-    left = [*relays.left, *([f"relay's exit code {code}"] if code != INTERRUPTED else [])]
-    if still_open := Faults(sandbox.info).drop_connections(stage="relay"):
+    left = list(relays.left)
+    if code != INTERRUPTED:
+        left.append(f"relay's exit code {code}")
+    still_open = Faults(sandbox.info).drop_connections(stage="relay")
+    if still_open:
         left.append(f"{still_open} connections of relays at the gateway")
     below = descendants(sandbox.info.pid)
     sandbox.stop()
-    if still := running([sandbox.info.pid, *below]):
+    still = running([sandbox.info.pid, *below])
+    if still:
         left.append(f"{len(still)} processes of the sandbox")
     return left
 
 
 def _warm(client: LambdaClient, broker: str, times: int) -> None:
-    """Have so many execution environments of the broker started.
+    """Start so many execution environments of the broker.
 
-    AWS starts them in parallel. Here two processors would have to when all stubs connect again at
-    the first drop, and for half a minute nothing but that would be shown.
+    AWS starts them in parallel. On two processors it would take half a minute when all stubs
+    reconnect after the first drop, and the soak would measure only that.
     """
     message = {
         "requestContext": {"connectionId": "soak", "stage": "stub", "eventType": "MESSAGE"},

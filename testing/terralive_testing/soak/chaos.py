@@ -1,4 +1,4 @@
-"""Faults at random from a seed, one every few seconds, as long as the load goes on."""
+"""Random faults from a seed, one every few seconds, as long as the load goes on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,15 @@ _STAGES = ("relay", "relay", "relay", "stub", "*")
 
 
 class Chaos:
-    """Causes faults until it is stopped. What it has done stands in `done`, how often rules acted in `acted`.
+    """Causes faults until it is stopped.
+
+    Attributes:
+        done: the number of faults, by kind.
+        acted: the number of times that rules acted, by kind.
 
     Args:
-        faults: the sandbox's.
-        seed: of the chance.
+        faults: the faults of the sandbox.
+        seed: the seed of the random choices.
         broker: the name of the broker's function.
         functions: a glob of the functions under soak, which Lambda itself may throttle.
     """
@@ -36,7 +40,7 @@ class Chaos:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cause no more, and take back what is set."""
+        """Stop, and remove all rules."""
         self._over.set()
         self._thread.join()
         self._settle()
@@ -45,7 +49,7 @@ class Chaos:
         while not self._over.wait(self._random.uniform(*_PAUSE_SECONDS)):
             try:
                 self._next()
-            except httpx.HTTPError:  # a sandbox that is too busy to answer is fault enough
+            except httpx.HTTPError:  # the sandbox is too busy to answer, which is a fault, too
                 self.done["faults that were not answered"] += 1
 
     def _next(self) -> None:
@@ -78,11 +82,15 @@ class Chaos:
                 )
 
     def _messages(self) -> None:
-        """Everything that can happen to messages, two kinds at once."""
+        """Set two kinds of faults of messages at once."""
         random = self._random
         for kind in random.sample(("duplicate", "reorder", "delay", "drop"), 2):
-            times = random.randint(2, 20) if kind == "drop" else random.randint(5, 40)
-            late = {"seconds": random.uniform(0.05, 1.5)} if kind in {"reorder", "delay"} else {}
+            times = random.randint(5, 40)
+            if kind == "drop":
+                times = random.randint(2, 20)
+            late = {}
+            if kind in {"reorder", "delay"}:
+                late = {"seconds": random.uniform(0.05, 1.5)}
             self._set(f"messages: {kind}", kind, times=times, stage=random.choice(_STAGES), **late)
 
     def _set(self, what: str, kind: str, **others: str | float | None) -> None:
@@ -90,10 +98,10 @@ class Chaos:
         self.done[what] += 1
 
     def _settle(self) -> None:
-        """Count what rules have done so far, and forget them."""
+        """Count how often the rules have acted, and remove them."""
         for rule in self._faults.listed():
-            kind = (
-                f"broker {rule['kind']}" if rule["function"] == self._broker else str(rule["kind"])
-            )
+            kind = str(rule["kind"])
+            if rule["function"] == self._broker:
+                kind = f"broker {kind}"
             self.acted[kind] += int(str(rule["acts"]))
         self._faults.clear()

@@ -1,6 +1,6 @@
-"""The code of every function under soak: does what its event says, and writes down when it began and how it ended.
+"""The code of every function under soak. It does what its event says, and records begin and end.
 
-Runs on its own as `app.py` in a worker; the soak imports `digest` from it.
+It runs by itself as `app.py` in a worker. The soak imports `digest` from it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _RELAY = os.getppid()  # the process that started this worker
 
 
 class SoakError(Exception):
-    """What an event has asked for."""
+    """The error that an event asks for."""
 
 
 def digest(value: object) -> str:
-    """Name a JSON value by its bytes."""
+    """Return a digest of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def handler(event: dict[str, Any], context: Any) -> object:  # noqa: ANN401 - Lambda's
-    """Answer with as many bytes as wanted, fail, or end the process; never the same answer twice."""
+    """Answer with so many bytes, fail, or end the process. No two answers are the same."""
     request_id = str(context.aws_request_id)
     _write(what="begin", id=request_id, function=context.function_name, event=digest(event))
     time.sleep(event.get("seconds", 0))
@@ -52,12 +52,12 @@ def _answer(event: dict[str, Any]) -> dict[str, object]:
 
 
 def filling(characters: int, seed: int) -> str:
-    """Text that hardly compresses."""
+    """Return text that hardly compresses."""
     return Random(seed).randbytes(characters // 2 + 1).hex()[:characters]
 
 
 def _write(**fields: object) -> None:
-    """Append one line at once, so that lines of many processes never mix, and a kill leaves whole ones."""
+    """Append one line at once: lines of several processes never mix, and a kill cuts none."""
     line = json.dumps({**fields, "relay": _RELAY, "at": time.time()}) + "\n"
     file = os.open(os.environ["SOAK_LEDGER"], os.O_WRONLY | os.O_APPEND)
     try:

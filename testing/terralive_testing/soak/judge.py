@@ -1,10 +1,10 @@
-"""Compares the ledgers. Pure: a violation for every promise that was not kept (docs/RELIABILITY.md has them).
+"""Comparison of the ledgers: a violation for every broken promise of docs/RELIABILITY.md. Pure.
 
 - lost: a call without an answer
-- false: a success that is not what a handler's run for that very request gave, for that very event
-- twice: a request id that a relay's life gave to a handler more than once
-- unnamed: a failure that tells nobody what happened
-- untold: what relay and handlers say of the same run differs
+- false: a success that no run of a handler gave for this request and this event
+- twice: a request id that one life of a relay gave to a handler more than once
+- unnamed: a failure without a name that says what happened
+- untold: relay and handlers report different things about a run
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from enum import StrEnum
 from terralive_testing.soak.ledger import LAMBDAS_TIMEOUT, Call, End, Life, Run
 
 LARGEST_ANSWER = 6 * 1024 * 1024
-# An answer on its way while Lambda's timeout comes is none of the handler's doing: it had this
-# long.
+# An answer may be under way when Lambda's timeout comes. It had this long.
 _LAST_SECONDS = 2.0
 
 
@@ -38,14 +37,16 @@ class Violation:
 
 
 def judge(calls: Iterable[Call], runs: Sequence[Run], lives: Sequence[Life]) -> list[Violation]:
-    """Give every violation."""
+    """Return every violation."""
     of: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         of[run.id].append(run)
     lived = {life.relay for life in lives}
-    found = [
-        violation for call in calls if (violation := _of_call(call, of[call.id], lived)) is not None
-    ]
+    found = []
+    for call in calls:
+        violation = _of_call(call, of[call.id], lived)
+        if violation is not None:
+            found.append(violation)
     begun = Counter((run.id, run.relay) for run in runs)
     found += [
         Violation(Promise.TWICE, name, f"handler run {times} times in the life of relay {relay}")
@@ -59,8 +60,10 @@ def _of_call(call: Call, runs: Sequence[Run], lived: set[int]) -> Violation | No
     match call.end:
         case End.NONE:
             return Violation(Promise.LOST, call.id, f"{call.function}: {call.error_type}")
-        case End.SUCCESS if why := _false(call, runs, lived):
-            return Violation(Promise.FALSE, call.id, f"{call.function}: {why}")
+        case End.SUCCESS:
+            why = _false(call, runs, lived)
+            if why:
+                return Violation(Promise.FALSE, call.id, f"{call.function}: {why}")
         case End.ERROR if not _named(call, runs):
             return Violation(
                 Promise.UNNAMED, call.id, f"{call.function}: {call.error_type or 'no error type'}"
@@ -73,17 +76,19 @@ def _of_call(call: Call, runs: Sequence[Run], lived: set[int]) -> Violation | No
 
 
 def _false(call: Call, runs: Sequence[Run], lived: set[int]) -> str:
-    """Why a success is none; "" if it is one."""
+    """Return the reason why a success is false; "" where it is true."""
     given = [run for run in runs if run.error == "" and run.answer == call.answer]
     if not given:
         return "no run of a handler gave this answer"
     if given[0].event != call.event:
         return "the handler had another event"
-    return "" if given[0].relay in lived else "it ran outside of every relay"
+    if given[0].relay not in lived:
+        return "it ran outside of every relay"
+    return ""
 
 
 def _named(call: Call, runs: Sequence[Run]) -> bool:
-    """Whether a failure says truly what happened."""
+    """Return whether the name of a failure is true."""
     if call.error_type.startswith("Terralive."):
         return True
     if call.error_type == "Function.ResponseSizeTooLarge":

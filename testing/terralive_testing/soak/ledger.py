@@ -1,4 +1,4 @@
-"""What handlers, callers and relays have written down. Data, and how it is read."""
+"""The ledgers: records of handlers, callers and relays, and functions that read them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LAMBDAS_TIMEOUT = "Sandbox.Timedout"
 
 
 class End(StrEnum):
-    """How a call ended, as its caller saw it."""
+    """The end of a call, as its caller saw it."""
 
     SUCCESS = "success"
     ERROR = "error"  # the function's, with an error type
@@ -29,10 +29,10 @@ class Call:
 
     Attributes:
         event: the event's digest.
-        end, error_type, answer, ended: how and when it ended; for an asynchronous one what its
-            destination was told.
-        asynchronous: invoked as an Event.
-        log: of a timeout of Lambda's, the end of the function's log, which says what took its time.
+        end, error_type, answer, ended: how and when it ended. For an asynchronous call these come
+            from the record at its destination.
+        asynchronous: whether it was invoked as an Event.
+        log: the end of the function's log, for a timeout of Lambda.
     """
 
     id: str
@@ -51,7 +51,9 @@ class Call:
 class Run:
     """One run of a handler.
 
-    `relay` is the process that it ran for; `error` is None as long as it has not ended.
+    Attributes:
+        relay: the process id of the relay that it ran for.
+        error: the error type, "" for a success; None as long as it has not ended.
     """
 
     id: str
@@ -66,9 +68,11 @@ class Run:
 
 @dataclass(slots=True, kw_only=True)
 class Life:
-    """One life of the relay, by its own events.
+    """One life of the relay, from its own events.
 
-    Ids that it began, and the error types ("" for none) it ended with.
+    Attributes:
+        began: the request ids that it began.
+        ended: the error type ("" for a success) of those that ended, by request id.
     """
 
     relay: int
@@ -80,7 +84,7 @@ class Life:
 def runs(lines: Iterable[str]) -> list[Run]:
     """Read the handlers' file.
 
-    An end belongs to the last beginning of its id in its relay that has none.
+    An end belongs to the last begin of its id and relay that has no end yet.
     """
     found: list[dict[str, Any]] = []
     open_: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -104,32 +108,32 @@ def runs(lines: Iterable[str]) -> list[Run]:
 
 
 def life(relay: int, events: Iterable[Mapping[str, Any]], *, killed: bool) -> Life:
-    """Read what `terralive start --output json` has said."""
+    """Read the events of `terralive start --output json`."""
     made = Life(relay=relay, killed=killed)
     for event in events:
         if event["type"] == "invocation":
             made.began.append(event["request_id"])
         elif event["type"] == "result":
-            made.ended[event["request_id"]] = "" if event["ok"] else event["error_type"]
+            error_type = ""
+            if not event["ok"]:
+                error_type = event["error_type"]
+            made.ended[event["request_id"]] = error_type
     return made
 
 
 def answered(call: Mapping[str, Any], *, failed: bool, payload: bytes, log: str = "") -> Call:
-    """Complete a call by what Lambda has answered."""
+    """Complete a call with the answer of Lambda."""
     value = json.loads(payload)
     if failed:
         error_type = str(value.get("errorType", ""))
-        return Call(
-            **call,
-            end=End.ERROR,
-            error_type=error_type,
-            log=log if error_type == LAMBDAS_TIMEOUT else "",
-        )
+        if error_type != LAMBDAS_TIMEOUT:
+            log = ""
+        return Call(**call, end=End.ERROR, error_type=error_type, log=log)
     return Call(**call, end=End.SUCCESS, answer=digest(value))
 
 
 def told(call: Call, record: Mapping[str, Any]) -> Call:
-    """Complete an asynchronous call by the record that its destination was sent.
+    """Complete an asynchronous call with the record at its destination.
 
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """

@@ -1,7 +1,4 @@
-"""The app under soak, in plain Terraform.
-
-Functions that all have the same code, a queue for what became of events.
-"""
+"""The app under soak, in plain Terraform: functions, and a queue as destination of their events."""
 
 from __future__ import annotations
 

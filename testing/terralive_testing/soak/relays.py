@@ -1,7 +1,4 @@
-"""The relay under soak.
-
-`terralive start --sandbox`, killed and started again, its events kept, its memory watched.
-"""
+"""The relay under soak: `terralive start --sandbox`, killed and started again, and its memory."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ _GONE_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A relay process at one moment; `invocations` is how many it has finished."""
+    """A relay process at one moment. `invocations` is the number that it has finished."""
 
     invocations: int
     megabytes: float
@@ -45,7 +42,7 @@ class Relays:
         self._watcher.start()
 
     def start(self) -> Event:
-        """Start one and wait until it is live; its `ready` event."""
+        """Start a relay, wait until it is live, and return its `ready` event."""
         began = time.monotonic()
         command = Command(["start", "--sandbox", "--yes"], self._root)
         try:
@@ -70,7 +67,7 @@ class Relays:
         self._ended(command, children, killed=True)
 
     def close(self) -> int:
-        """Ctrl-C; the exit code."""
+        """Press Ctrl-C and return the exit code."""
         command, children = self._take()
         command.interrupt()
         code = command.finish()
@@ -88,7 +85,8 @@ class Relays:
         until = time.monotonic() + _GONE_SECONDS
         while running(children) and time.monotonic() < until:
             time.sleep(0.05)
-        if still := running(children):
+        still = running(children)
+        if still:
             self.left.append(f"{len(still)} processes of relay {command.process.pid}")
         with command:  # closes its streams
             self.events += [(command.process.pid, event) for event in command.events]
@@ -106,12 +104,13 @@ class Relays:
             fresh = command.events[seen:]
             seen += len(fresh)
             finished += sum(event["type"] == "result" for event in fresh)
-            if (sample := _sample(command.process.pid, finished)) is not None:
+            sample = _sample(command.process.pid, finished)
+            if sample is not None:
                 self.samples.append(sample)
 
 
 def _sample(pid: int, invocations: int) -> Sample | None:
-    """Nothing where the system does not tell (macOS)."""
+    """Return memory and threads of a process; None where there is no /proc (macOS)."""
     try:
         text = Path(f"/proc/{pid}/status").read_text("utf-8")
     except OSError:

@@ -15,9 +15,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Everything that a report is made from.
+    """The figures of one soak.
 
-    `left` is what runs on, or is open, after everything was closed.
+    `left` lists what still runs or is open after everything was closed.
     """
 
     seed: int
@@ -75,7 +75,7 @@ def _how(call: Call) -> str:
 
 
 def _memory(samples: Sequence[Sample]) -> Iterator[str]:
-    """Show some ten moments."""
+    """Yield a line for about ten moments."""
     step = max(50, -(-max((sample.invocations for sample in samples), default=0) // 500) * 50)
     shown = -1
     for sample in samples:
