@@ -17,7 +17,10 @@ from terralive_testing.drivers.command import clean_environment
 def deploy(
     info: SandboxInfo, folder: Path, app: str, access: Mapping[str, str] | None = None
 ) -> Terraform:
-    """Apply the debug stack of `app` with its state in `folder`, as the sandbox's developer or as `access` says."""
+    """Apply the debug stack of an app, with its state in `folder`.
+
+    `access`: environment variables with other keys than the sandbox developer's.
+    """
     settings = DebugStackSettings(
         app=app,
         stage="dev-ana",

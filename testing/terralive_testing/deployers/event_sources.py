@@ -1,6 +1,6 @@
-"""Queues, streams and functions that read them, in a sandbox; for tests and for the bench.
+"""Queues, streams and functions that read them, in a sandbox.
 
-Such a function prints what it got, since a function's log is what anybody can see of it.
+Such a function prints its event, because a test can only see its log.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from typing import Any
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.machine.waiting import eventually
 
-# Does with a record what its body, or its item's `do`, says.
+# Does what the body of a record, or its item's `do`, says.
 READER = """
 import json, os
 def handler(event, context):
     print(json.dumps({"arn": context.invoked_function_arn, "event": event}))
     def told(record):
-        return record["body"] if "body" in record else record["dynamodb"].get("NewImage", {}).get("do", {}).get("S", "")
+        if "body" in record:
+            return record["body"]
+        return record["dynamodb"].get("NewImage", {}).get("do", {}).get("S", "")
     failures = [{"itemIdentifier": r.get("messageId") or r["dynamodb"]["SequenceNumber"]}
                 for r in event["Records"] if told(r).startswith("report")]
     def fails(record):
-        return told(record) == "fail" or (told(record) == "fail once"
-                                          and record["attributes"]["ApproximateReceiveCount"] == "1")
+        if told(record) == "fail once":
+            return record["attributes"]["ApproximateReceiveCount"] == "1"
+        return told(record) == "fail"
     if any(fails(record) for record in event["Records"]):
         raise RuntimeError("told to fail")
     return {"batchItemFailures": failures}
@@ -60,8 +63,11 @@ class Queue:
         self._aws = aws
         if fifo:
             attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true", **attributes}
-        name = unique("queue") + (".fifo" if fifo else "")
-        self.url = aws.sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type] # by name
+        name = unique("queue")
+        if fifo:
+            name += ".fifo"
+        settings: Any = attributes
+        self.url = aws.sqs.create_queue(QueueName=name, Attributes=settings)["QueueUrl"]
         self.arn = self.attribute("QueueArn")
 
     def attribute(self, name: str) -> str:
@@ -71,13 +77,14 @@ class Queue:
         return attributes[name]
 
     def send(self, *bodies: str, group: str = "") -> None:
-        """In batches of ten, in order."""
+        """Send messages in batches of ten, in order."""
         for start in range(0, len(bodies), 10):
-            more = {"MessageGroupId": group} if group else {}
-            entries: Any = [
-                {"Id": str(i), "MessageBody": b, **more}
-                for i, b in enumerate(bodies[start : start + 10])
-            ]
+            entries: Any = []
+            for number, body in enumerate(bodies[start : start + 10]):
+                entry = {"Id": str(number), "MessageBody": body}
+                if group:
+                    entry["MessageGroupId"] = group
+                entries.append(entry)
             answer = self._aws.sqs.send_message_batch(QueueUrl=self.url, Entries=entries)
             assert len(answer["Successful"]) == len(entries)
 
@@ -89,13 +96,13 @@ class Queue:
         return messages
 
     def is_empty(self) -> bool:
-        """Neither visible messages, nor hidden or delayed ones."""
+        """Return whether there are no messages, also no hidden or delayed ones."""
         states = ("", "NotVisible", "Delayed")
         return all(self.attribute(f"ApproximateNumberOfMessages{state}") == "0" for state in states)
 
 
 @contextmanager
-def mapping(aws: Aws, function_arn: str, source_arn: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401 - API settings
+def mapping(aws: Aws, function_arn: str, source_arn: str, **settings: Any) -> Iterator[str]:  # noqa: ANN401
     """A mapping, enabled unless told otherwise, and deleted in the end; its UUID."""
     made = aws.lambda_.create_event_source_mapping(
         FunctionName=function_arn, EventSourceArn=source_arn, **settings
@@ -126,8 +133,12 @@ def printed(aws: Aws, function_arn: str) -> list[dict[str, Any]]:
 
 
 def batches(aws: Aws, function_arn: str) -> list[list[dict[str, Any]]]:
-    """The records of each invocation of a READER so far; one without any was a test's own."""
-    return [records for line in printed(aws, function_arn) if (records := line["event"]["Records"])]
+    """Return the records of each invocation of a READER so far.
+
+    An invocation without records comes from the test itself and is left out.
+    """
+    found = [line["event"]["Records"] for line in printed(aws, function_arn)]
+    return [records for records in found if records]
 
 
 def bodies(aws: Aws, function_arn: str) -> list[list[str]]:
@@ -137,8 +148,9 @@ def bodies(aws: Aws, function_arn: str) -> list[list[str]]:
 def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]:
     """Send a burst of `count` messages to a queue that a function reads.
 
-    Returns: The seconds until the queue was empty, and how often each message (its body is its
-        number) was handled.
+    Returns:
+        The seconds until the queue was empty, and how often each message (its body is its number)
+        was handled.
     """
     function = aws.function(COUNTER, statements=[READ_QUEUES], timeout=30)
     queue = Queue(aws, VisibilityTimeout="180")
@@ -159,23 +171,25 @@ def drain(aws: Aws, count: int, *, seconds: float) -> tuple[float, Counter[str]]
 
 
 def stream_table(aws: Aws, view: str = "NEW_AND_OLD_IMAGES") -> tuple[str, str]:
-    """A table with a stream; its name and the stream's ARN."""
+    """Create a table with a stream. Return its name and the stream's ARN."""
     name = unique("table")
+    stream: Any = {"StreamEnabled": True, "StreamViewType": view}
     made = aws.dynamodb.create_table(
         TableName=name,
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
-        StreamSpecification={"StreamEnabled": True, "StreamViewType": view},  # type: ignore[typeddict-item] # by name
+        StreamSpecification=stream,
     )
     return name, made["TableDescription"]["LatestStreamArn"]
 
 
 def put(aws: Aws, table: str, *keys: str, do: str = "") -> None:
     for key in keys:
-        aws.dynamodb.put_item(
-            TableName=table, Item={"pk": {"S": key}, **({"do": {"S": do}} if do else {})}
-        )
+        item: dict[str, Any] = {"pk": {"S": key}}
+        if do:
+            item["do"] = {"S": do}
+        aws.dynamodb.put_item(TableName=table, Item=item)
 
 
 def keys(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,6 +1,6 @@
-"""A sandbox for tests, and the smallest ways to put something into it. Import from here, never from other tests.
+"""A sandbox for tests, and shorthands that deploy into it.
 
-The session's one sandbox serves every test: give each its own names (`unique`).
+One sandbox serves all tests of a session, so every test uses names of its own (`unique`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def code(source: str, **others: str) -> bytes:
 
 
 class Aws:
-    """boto3 clients at a sandbox, as the developer or with other keys, and shorthands to deploy things.
+    """boto3 clients for a sandbox, with the developer's or other keys, and shorthands that deploy.
 
     Every answer is compared with botocore's model of the service (`oracles.shapes`), unless
     `checked` is false: a bench measures without the time that the comparison takes.
@@ -94,7 +94,7 @@ class Aws:
         self._config = Config(retries={"total_max_attempts": 1}, read_timeout=150)
         self._clients: dict[tuple[str, str], Any] = {}
 
-    def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401 - each caller names the type
+    def _client(self, service: str, endpoint: str = "") -> Any:  # noqa: ANN401
         at = (service, endpoint or self.info.endpoint)
         if at not in self._clients:
             client = self._session.client(service, endpoint_url=at[1], config=self._config)  # type: ignore[call-overload] # by name
@@ -207,16 +207,19 @@ class Aws:
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
     ) -> str:
-        """A Python function of app.py's source, or of a zip.
+        """Create a Python function from the source of app.py, or from a zip. Return its ARN.
 
-        Its ARN. Its role may write logs, and what is said.
+        Its role may write logs, and has these statements.
         """
+        archive = source
+        if isinstance(archive, str):
+            archive = code(archive)
         return self.lambda_.create_function(
             FunctionName=name or unique("function"),
             Runtime="python3.12",
             Handler=handler,
             Role=self.role(_LOG_POLICY, *statements),
-            Code={"ZipFile": source if isinstance(source, bytes) else code(source)},
+            Code={"ZipFile": archive},
             Timeout=timeout,
             MemorySize=256,
             Environment={"Variables": dict(environment or {})},
@@ -269,7 +272,8 @@ class Aws:
             ProtocolType="WEBSOCKET",
             RouteSelectionExpression="$request.body.action",
         )["ApiId"]
-        uri = f"arn:aws:apigateway:{self.info.region}:lambda:path/2015-03-31/functions/{function_arn}/invocations"
+        path = f"lambda:path/2015-03-31/functions/{function_arn}/invocations"
+        uri = f"arn:aws:apigateway:{self.info.region}:{path}"
         integration = self.apis.create_integration(
             ApiId=api, IntegrationType="AWS_PROXY", IntegrationUri=uri
         )

@@ -1,7 +1,6 @@
-"""A debug stack and live functions in a sandbox, made without Terraform: the real broker and the real stub.
+"""A debug stack and live functions in a sandbox, without Terraform: the real broker and stub.
 
-What Terraform makes of a debug stack is tested where Terraform runs; this is for tests that want
-several of them.
+Tests that run Terraform test the debug stack itself. This is for tests that need several stages.
 """
 
 from __future__ import annotations

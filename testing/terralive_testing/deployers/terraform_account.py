@@ -1,4 +1,4 @@
-"""An AWS account (the sandbox) for tests that run the real Terraform, and the environment that leads there."""
+"""An AWS account (a sandbox of its own) for tests that run the real Terraform."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stubs, brokers and relays in one simulated network, with a simulated clock and faults from a seed.
+"""Stubs, brokers and relays in a simulated network, with a simulated clock and seeded faults.
 
 The sessions are the real ones. The actors carry out their effects as the shells do (`stub.py`,
 `relay.py`, the two transports). Everything that happens is an event on one heap. The network
@@ -438,7 +438,7 @@ class StubActor:
             self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
         )
         assert running, (
-            f"{call.request_id}: Lambda's timeout, but no relay had said that the handler still runs"
+            f"{call.request_id}: Lambda's timeout, but no relay reported that the handler runs"
         )
         assert not self._ended_there, (
             f"{call.request_id}: Lambda's timeout, though the handler had ended"

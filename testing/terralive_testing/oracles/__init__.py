@@ -1,1 +1,1 @@
-"""Oracles that results are compared with: AWS's service models, AWS's sample events, exact counts."""
+"""Oracles for results: AWS's service models, AWS's sample events, exact counts."""

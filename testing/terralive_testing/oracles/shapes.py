@@ -166,7 +166,8 @@ def violations(operation: OperationModel, answer: dict[str, Any]) -> list[Violat
     if not found:
         # Parsed here, because handlers of botocore change the parsed answer.
         parser = create_parser(operation.service_model.resolved_protocol)
-        parsed = parser.parse(answer, operation.output_shape)  # type: ignore[arg-type] # None is fine there
+        shape: Any = operation.output_shape  # may be None
+        parsed = parser.parse(answer, shape)
         if failed:
             found = [*error_violations(operation, answer["status_code"], parsed.get("Error", {}))]
         else:
@@ -202,7 +203,8 @@ def _json_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
     if value is None or getattr(shape, "is_document_type", False):
         return  # null: some services write it for a member that is not there
     if not _has_json_type(shape, value):
-        yield f"{where or 'the body'} is {json.dumps(value)[:80]}, the model wants {shape.type_name}"
+        place = where or "the body"
+        yield f"{place} is {json.dumps(value)[:80]}, the model wants {shape.type_name}"
     elif isinstance(shape, StructureShape) and isinstance(value, dict):
         yield from _member_violations(shape, value, where)
     elif isinstance(shape, ListShape) and isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The soak: the whole system in the sandbox under random faults, and a judge of what everybody has written down.
+"""The soak: the whole system in the sandbox under random faults, and a judge of all records.
 
-`python -m soak` (`make soak`) runs it; docs/RELIABILITY.md says what it shows.
+`make soak` runs it. docs/RELIABILITY.md says what it shows.
 """

@@ -35,8 +35,8 @@ from terralive_testing.soak.report import Figures, lines
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
-# The share of the run in which relays are killed. The last relay serves the rest, so that its memory
-# can be watched.
+# The share of the run in which relays are killed. The last relay serves the rest, so that its
+# memory can be watched.
 _LIVES_UNTIL = 0.6
 _INVOCATIONS_A_LIFE = 1200
 # The longest waits of Lambda before it retries a throttled and then a failed event.

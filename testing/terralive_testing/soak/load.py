@@ -1,8 +1,4 @@
-"""The callers.
-
-Many threads that invoke functions through Lambda's API and remember exactly what they were
-answered.
-"""
+"""The callers: threads that invoke functions through Lambda's API and record every answer."""
 
 from __future__ import annotations
 
@@ -25,23 +21,20 @@ if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
     from types_boto3_sqs import SQSClient
 
-_EVENT_SHARE = 0.1  # of the calls that are early enough
-_EVENTS_UNTIL = (
-    0.6  # of the run: later ones would be waited for, as Lambda tries again after minutes
-)
-_LARGEST_EVENT_BYTES = 40_000  # of an asynchronous one, so that a queue takes the record of it
-_FIRST_CALLS_AT_ONCE = (
-    4  # execution environments that start all at once are what this machine cannot do
-)
-_AFTER_REFUSAL_SECONDS = (
-    1.0  # nobody is there, or no more at once: a client that asks on and on shows nothing
-)
+# The share of asynchronous calls among those that are early enough. Later ones would delay the end,
+# because Lambda retries after minutes.
+_EVENT_SHARE = 0.1
+_EVENTS_UNTIL = 0.6  # the share of the run in which calls are early enough
+_LARGEST_EVENT_BYTES = 40_000  # of an asynchronous event, so that a queue accepts its record
+_FIRST_CALLS_AT_ONCE = 4  # this machine cannot start all execution environments at once
+# The wait after a call that found no relay or was throttled.
+_AFTER_REFUSAL_SECONDS = 1.0
 
 
 def make_event(seed: int, number: int, *, asynchronous: bool) -> dict[str, Any]:
-    """Give event `number` of a run, always the same.
+    """Return event `number` of a run, always the same for one seed.
 
-    Most are small and quick; a few are as large as Lambda takes.
+    Most events are small and quick. A few are as large as Lambda allows.
     """
     random = Random(f"{seed}-{number}")
     if random.random() < 0.01:
@@ -51,28 +44,41 @@ def make_event(seed: int, number: int, *, asynchronous: bool) -> dict[str, Any]:
     if asynchronous:
         most = _LARGEST_EVENT_BYTES
     limit = random.choices((2_000, 100_000, 1_000_000, most), (74, 22, 2.5, 1.5))[0]
-    limit = min(limit, most)
-    event["answer"] = (
-        random.randrange(limit + 1) if random.random() < 0.5 else random.randrange(200)
-    )
+    _set_sizes(event, random, min(limit, most), most)
+    event["text"] = random.choice(("", "ä€😀", '"\\\n', "\u0000"))
+    _set_end(event, random, asynchronous=asynchronous)
+    return event
+
+
+def _set_sizes(event: dict[str, Any], random: Random, limit: int, most: int) -> None:
+    """Choose the sizes of answer and event, in bytes: at most `limit`, sometimes exactly `most`."""
+    if random.random() < 0.5:
+        event["answer"] = random.randrange(limit + 1)
+    else:
+        event["answer"] = random.randrange(200)
     if limit == most and random.random() < 0.3:
         event["answer"] = most
     if random.random() < 0.5 or limit == most:
-        event["filling"] = filling(random.randrange(limit + 1), number)
-    event["text"] = random.choice(("", "ä€😀", '"\\\n', "\u0000"))
-    what = random.random()
-    if what < 0.04:
+        event["filling"] = filling(random.randrange(limit + 1), event["n"])
+
+
+def _set_end(event: dict[str, Any], random: Random, *, asynchronous: bool) -> None:
+    """Choose whether the handler fails, how, and how long it takes."""
+    chance = random.random()
+    if chance < 0.04:
         event["fails"] = "raise"
-    elif what < 0.043:
+    elif chance < 0.043:
         event["fails"] = "exit"
-    elif what < 0.045 and not asynchronous:
+    elif chance < 0.045 and not asynchronous:
         event["answer"] = LARGEST_ANSWER + 1
     slow = random.random()
     if slow < 0.002:
         event["seconds"] = TIMEOUT_SECONDS + 2
     elif slow < 0.15:
-        event["seconds"] = random.random() * (3 if slow < 0.03 else 0.4)
-    return event
+        longest = 0.4
+        if slow < 0.03:
+            longest = 3
+        event["seconds"] = random.random() * longest
 
 
 class Callers:
@@ -133,15 +139,19 @@ class Callers:
             number = self._number
             early = self.counted < self._wanted * _EVENTS_UNTIL
         asynchronous = early and random.random() < _EVENT_SHARE
-        # The same few functions for each caller: how many run at once then has a bound, as their
-        # processes have.
+        # Each caller always uses the same function. That bounds the number of concurrent runs,
+        # and so the number of processes.
         call = self._call(
             client, f"{PREFIX}{caller % self._functions}", number, asynchronous=asynchronous
         )
         unserved = call.end is End.REFUSED or call.error_type == "Terralive.NoRelay"
         with self._lock:
-            (self.accepted if asynchronous and call.end is End.SUCCESS else self.calls).append(call)
-            self.counted += not unserved
+            if asynchronous and call.end is End.SUCCESS:
+                self.accepted.append(call)
+            else:
+                self.calls.append(call)
+            if not unserved:
+                self.counted += 1
         if unserved:
             time.sleep(random.random() * _AFTER_REFUSAL_SECONDS)
         return True
@@ -156,8 +166,12 @@ class Callers:
             "event": digest(event),
             "began": time.time(),
         }
-        payload = json.dumps(event, ensure_ascii=False).encode() if event else b""
-        kind: Literal["Event", "RequestResponse"] = "Event" if asynchronous else "RequestResponse"
+        payload = b""
+        if event:
+            payload = json.dumps(event, ensure_ascii=False).encode()
+        kind: Literal["Event", "RequestResponse"] = "RequestResponse"
+        if asynchronous:
+            kind = "Event"
         try:
             answer = client.invoke(
                 FunctionName=function, Payload=payload, InvocationType=kind, LogType="Tail"
@@ -186,7 +200,7 @@ class Callers:
 
 
 def collect(queue: SQSClient, url: str, accepted: list[Call], seconds: float) -> list[Call]:
-    """Wait for what became of accepted events; what is not told in time has no answer."""
+    """Wait for the records of accepted events. An event without one in time has no answer."""
     waiting = {call.id: call for call in accepted}
     done: list[Call] = []
     until = time.monotonic() + seconds

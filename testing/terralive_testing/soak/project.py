@@ -23,7 +23,11 @@ resource "aws_iam_role" "soak" {{
   name = "soak"
   assume_role_policy = jsonencode({{
     Version   = "2012-10-17"
-    Statement = [{{ Effect = "Allow", Action = "sts:AssumeRole", Principal = {{ Service = "lambda.amazonaws.com" }} }}]
+    Statement = [{{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = {{ Service = "lambda.amazonaws.com" }}
+    }}]
   }})
 }}
 
@@ -31,7 +35,11 @@ resource "aws_iam_role_policy" "told" {{
   role   = aws_iam_role.soak.id
   policy = jsonencode({{
     Version   = "2012-10-17"
-    Statement = [{{ Effect = "Allow", Action = "sqs:SendMessage", Resource = aws_sqs_queue.told.arn }}]
+    Statement = [{{
+      Effect   = "Allow"
+      Action   = "sqs:SendMessage"
+      Resource = aws_sqs_queue.told.arn
+    }}]
   }})
 }}
 

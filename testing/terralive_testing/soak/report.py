@@ -42,10 +42,11 @@ def lines(figures: Figures) -> Iterator[str]:
         if call.error_type != "Terralive.NoRelay" and call.end is not End.REFUSED
     ]
     yield f"seed            {figures.seed}, on {figures.machine}"
+    rate = len(counted) / figures.seconds
     yield (
-        f"invocations     {len(counted):,} over {figures.functions} functions, {figures.concurrency} at once, in "
-        f"{figures.seconds:.0f} s ({len(counted) / figures.seconds:.1f}/s); {len(calls) - len(counted):,} more that "
-        "found no relay or were throttled"
+        f"invocations     {len(counted):,} over {figures.functions} functions, "
+        f"{figures.concurrency} at once, in {figures.seconds:.0f} s ({rate:.1f}/s); "
+        f"{len(calls) - len(counted):,} more that found no relay or were throttled"
     )
     yield f"asynchronous    {sum(call.asynchronous for call in calls):,} of them"
     yield f"handler runs    {len(figures.runs):,}"
@@ -81,4 +82,5 @@ def _memory(samples: Sequence[Sample]) -> Iterator[str]:
     for sample in samples:
         if sample.invocations // step > shown:
             shown = sample.invocations // step
-            yield f"  {sample.invocations:>8,}  {sample.megabytes:6.1f} MB  {sample.threads:>4} threads"
+            memory = f"{sample.megabytes:6.1f} MB"
+            yield f"  {sample.invocations:>8,}  {memory}  {sample.threads:>4} threads"
