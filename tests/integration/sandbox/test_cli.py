@@ -26,7 +26,8 @@ FOUND = shutil.which(
     "aws", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 )
 ECHO = 'def handler(event, context):\n    print("seen", event)\n    return event\n'
-REFUSED = 255  # of version 1 (254 of version 2): the service answered with an error
+# The exit code of version 1 (254 in version 2) for an error of the service.
+REFUSED = 255
 pytestmark = [
     pytest.mark.skipif(FOUND is None, reason="the AWS CLI is not installed"),
     pytest.mark.timeout(240),
@@ -35,26 +36,33 @@ pytestmark = [
 
 @dataclass(frozen=True)
 class Cli:
-    """`aws` as on a machine without any configuration, its home in `folder`."""
+    """The AWS CLI on a machine without any configuration; its home is `folder`."""
 
     info: SandboxInfo
     folder: Path
     keys: Mapping[str, str]
 
     def run(self, *arguments: str, exit_code: int = 0) -> str:
-        """What it printed; of a failure also on stderr."""
+        """Run a command and return its output; after a failure that of stderr, too."""
         done = subprocess.run(
-            [str(FOUND), *arguments], cwd=self.folder, capture_output=True, text=True, check=False,
+            [str(FOUND), *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
             env={
-                "PATH": os.environ["PATH"], "HOME": str(self.folder), "AWS_PAGER": "",
-                **environment(self.info), **self.keys,
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.folder),
+                "AWS_PAGER": "",
+                **environment(self.info),
+                **self.keys,
             },
-        )  # fmt: skip
+        )
         assert done.returncode == exit_code, done.stdout + done.stderr
         return done.stdout if not exit_code else done.stdout + done.stderr
 
     def sqs(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
-        """Version 1 takes SQS, alone of all services here, to AWS unless the command itself says where to."""
+        """Run a command of SQS, which version 1 sends to AWS unless the command has an address."""
         return self.json("sqs", *arguments, "--endpoint-url", self.info.endpoint)
 
     def json(self, *arguments: str) -> Any:  # noqa: ANN401 - JSON
@@ -76,9 +84,19 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
     role = Aws(cli.info).role({"Effect": "Allow", "Action": "logs:*", "Resource": "*"})
     (cli.folder / "f.zip").write_bytes(code(ECHO))
     made = cli.json(
-        "lambda", "create-function", "--function-name", name, "--runtime", "python3.12", "--handler", "app.handler",
-        "--role", role, "--zip-file", "fileb://f.zip",
-    )  # fmt: skip
+        "lambda",
+        "create-function",
+        "--function-name",
+        name,
+        "--runtime",
+        "python3.12",
+        "--handler",
+        "app.handler",
+        "--role",
+        role,
+        "--zip-file",
+        "fileb://f.zip",
+    )
     cli.run("lambda", "wait", "function-active-v2", "--function-name", name)
     got = cli.json("lambda", "get-function", "--function-name", name)
     assert got["Configuration"]["FunctionArn"] == made["FunctionArn"]
@@ -116,9 +134,9 @@ def test_functions_are_created_invoked_and_their_logs_read(cli: Cli) -> None:
         "lambda", "invoke", "--function-name", f"{name}-not", "out.json", exit_code=REFUSED
     )
     assert (
-        "An error occurred (ResourceNotFoundException) when calling the Invoke operation: Function not found"
-        in missing
-    )
+        "An error occurred (ResourceNotFoundException) when calling the Invoke operation: "
+        "Function not found"
+    ) in missing
     cli.run("lambda", "delete-function", "--function-name", name)
 
 
@@ -152,9 +170,15 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
         (sent["MessageId"], "direct", sent["MD5OfMessageBody"])
     ]
     cli.run(
-        "sqs", "delete-message", "--queue-url", queue, "--receipt-handle", received[0]["ReceiptHandle"],
-        "--endpoint-url", cli.info.endpoint,
-    )  # fmt: skip
+        "sqs",
+        "delete-message",
+        "--queue-url",
+        queue,
+        "--receipt-handle",
+        received[0]["ReceiptHandle"],
+        "--endpoint-url",
+        cli.info.endpoint,
+    )
     published = cli.json("sns", "publish", "--topic-arn", topic, "--message", "by topic")
     received = cli.sqs("receive-message", "--queue-url", queue, "--wait-time-seconds", "5")[
         "Messages"
@@ -166,9 +190,17 @@ def test_messages_items_objects_and_events_go_in_and_come_out(cli: Cli) -> None:
     )
 
     cli.run(
-        "dynamodb", "create-table", "--table-name", name, "--billing-mode", "PAY_PER_REQUEST",
-        "--attribute-definitions", "AttributeName=pk,AttributeType=S", "--key-schema", "AttributeName=pk,KeyType=HASH",
-    )  # fmt: skip
+        "dynamodb",
+        "create-table",
+        "--table-name",
+        name,
+        "--billing-mode",
+        "PAY_PER_REQUEST",
+        "--attribute-definitions",
+        "AttributeName=pk,AttributeType=S",
+        "--key-schema",
+        "AttributeName=pk,KeyType=HASH",
+    )
     item = {"pk": {"S": "a"}, "n": {"N": "1.5"}}
     cli.run("dynamodb", "put-item", "--table-name", name, "--item", json.dumps(item))
     assert cli.json(
@@ -237,7 +269,7 @@ def test_messages_reach_a_websocket_connection(cli: Cli) -> None:
     assert "An error occurred (GoneException) when calling the GetConnection operation" in gone
 
 
-def test_a_refusal_is_worded_as_by_aws(cli: Cli) -> None:
+def test_a_denied_request_gets_the_error_message_of_aws(cli: Cli) -> None:
     iam = Aws(cli.info).iam
     user = unique("reader")
     iam.create_user(UserName=user)
@@ -280,20 +312,21 @@ def test_a_refusal_is_worded_as_by_aws(cli: Cli) -> None:
             "sqs:listqueues",
         ),
     ):
-        said = reader.run(*arguments, exit_code=REFUSED)
+        output = reader.run(*arguments, exit_code=REFUSED)
         assert (
-            f"An error occurred ({code_and_operation} operation: User: {arn} is not authorized to perform: "
-            in said
-        )
-        assert f"perform: {action}" in said
-        assert f"because no identity-based policy allows the {action} action" in said
+            f"An error occurred ({code_and_operation} operation: User: {arn} "
+            f"is not authorized to perform: {action}"
+        ) in output
+        assert f"because no identity-based policy allows the {action} action" in output
     wrong = Cli(cli.info, cli.folder, {"AWS_SECRET_ACCESS_KEY": "x" * 40})
+    output = wrong.run("sts", "get-caller-identity", exit_code=REFUSED)
     assert (
-        "(SignatureDoesNotMatch) when calling the GetCallerIdentity operation: The request signature we"
-        in wrong.run("sts", "get-caller-identity", exit_code=REFUSED)
-    )
+        "(SignatureDoesNotMatch) when calling the GetCallerIdentity operation: "
+        "The request signature we"
+    ) in output
     unknown = Cli(cli.info, cli.folder, {"AWS_ACCESS_KEY_ID": "AKIA" + "X" * 16})
+    output = unknown.run("s3", "ls", exit_code=REFUSED)
     assert (
-        "(InvalidAccessKeyId) when calling the ListBuckets operation: The AWS Access Key Id you provided"
-        in unknown.run("s3", "ls", exit_code=REFUSED)
-    )
+        "(InvalidAccessKeyId) when calling the ListBuckets operation: "
+        "The AWS Access Key Id you provided"
+    ) in output

@@ -22,7 +22,7 @@ from terralive_testing.deployers.sandbox import Aws, code, unique
 CONFIGURATION = Path(__file__).with_name("everything")
 ECHO = "def handler(event, context):\n    return event\n"
 CHOSEN = os.environ.get("TERRALIVE_EVERYTHING", "")
-# Where a resource that outlived `destroy` would show itself.
+# The operations that would list a resource that is left after `destroy`.
 LISTS = {
     "apigateway": ["get_rest_apis", "get_api_keys", "get_usage_plans"],
     "apigatewayv2": ["get_apis"],
@@ -84,7 +84,7 @@ def test_terraform_finds_no_drift_in_anything_and_leaves_nothing(
         terraform("plan", "-detailed-exitcode", f"-var=revision={revision}")
     assert len(terraform("state", "list").splitlines()) > 1
     left = left_with(sandbox, suffix)
-    assert "lambda list_functions" in left, "the question itself finds what is there"
+    assert "lambda list_functions" in left, "the lists find resources that exist"
     terraform("destroy", "-auto-approve")
     assert terraform("state", "list") == ""
     assert left_with(sandbox, suffix) == []

@@ -1,3 +1,5 @@
+"""The sandbox's process: its start, its end, and what it leaves behind."""
+
 from __future__ import annotations
 
 import os
@@ -55,10 +57,13 @@ def test_a_signal_stops_it_cleanly(tmp_path: Path, by: signal.Signals) -> None:
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
-def test_it_dies_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:
+def test_it_ends_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from terralive_sandbox.process import SandboxProcess\n"
-        f"p = SandboxProcess.start(Path({str(tmp_path / 'i')!r}), log_path=Path({str(tmp_path / 'log')!r}))\n"
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from terralive_sandbox.process import SandboxProcess\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "process = SandboxProcess.start(folder / 'i', log_path=folder / 'log')\n"
         "print('ready', flush=True); time.sleep(600)\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:

@@ -1,4 +1,7 @@
-"""A change leaves alone what it does not name, what was set is told, what AWS refuses is refused: moto's gaps."""
+"""Updates change only what they name, answers have all settings, and AWS's checks apply.
+
+moto alone does none of this (control/moto_gaps).
+"""
 
 from __future__ import annotations
 
@@ -71,45 +74,72 @@ def test_an_update_keeps_what_it_does_not_name(sandbox: SandboxInfo) -> None:
 
 def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> None:
     aws = Aws(sandbox)
-    unchecked: LambdaClient = boto3.client(  # botocore itself refuses what is too small
-        "lambda", sandbox.region, endpoint_url=sandbox.endpoint, config=Config(parameter_validation=False),
-        aws_access_key_id=sandbox.access_key_id, aws_secret_access_key=sandbox.secret_access_key,
-    )  # fmt: skip
+    # botocore itself would refuse numbers that are too small.
+    unchecked: LambdaClient = boto3.client(
+        "lambda",
+        sandbox.region,
+        endpoint_url=sandbox.endpoint,
+        config=Config(parameter_validation=False),
+        aws_access_key_id=sandbox.access_key_id,
+        aws_secret_access_key=sandbox.secret_access_key,
+    )
     arn = aws.function(
         "def handler(event, context):\n    return 'works'\n", environment={"TZ": "Europe/Berlin"}
     )
     before = aws.lambda_.get_function(FunctionName=arn)
-    reserved = "contains reserved keys that are currently not supported for modification. Reserved keys used in this "
+    reserved = (
+        "contains reserved keys that are currently not supported for modification. "
+        "Reserved keys used in this "
+    )
     constraint = "failed to satisfy constraint: Member must "
+    too_low = f"{constraint}have value greater than"
+    too_high = f"{constraint}have value less than"
     cases: tuple[tuple[str, str, dict[str, Any]], ...] = (
-        ("ValidationException", f"'901' at 'timeout' {constraint}have value less than or equal to", {"Timeout": 901}),
-        ("ValidationException", f"'0' at 'timeout' {constraint}have value greater than or equal to 1", {"Timeout": 0}),
-        ("ValidationException", f"'10241' at 'memorySize' {constraint}have value less than", {"MemorySize": 10241}),
-        ("ValidationException", f"'127' at 'memorySize' {constraint}have value greater than", {"MemorySize": 127}),
-        ("InvalidParameterValueException", f"{reserved}request: AWS_REGION, _HANDLER",
-         {"Environment": {"Variables": {"AWS_REGION": "x", "MINE": "1", "_HANDLER": "y"}}}),
-        ("InvalidParameterValueException", "exceeded the 4KB limit",
-         {"Environment": {"Variables": {"A": "x" * 4096}}}),
-        ("InvalidParameterValueException", f"Value python3 at 'runtime' {constraint}satisfy enum value set: [nodejs,",
-         {"Runtime": "python3"}),
-    )  # fmt: skip
+        ("ValidationException", f"'901' at 'timeout' {too_high} or equal to", {"Timeout": 901}),
+        ("ValidationException", f"'0' at 'timeout' {too_low} or equal to 1", {"Timeout": 0}),
+        ("ValidationException", f"'10241' at 'memorySize' {too_high}", {"MemorySize": 10241}),
+        ("ValidationException", f"'127' at 'memorySize' {too_low}", {"MemorySize": 127}),
+        (
+            "InvalidParameterValueException",
+            f"{reserved}request: AWS_REGION, _HANDLER",
+            {"Environment": {"Variables": {"AWS_REGION": "x", "MINE": "1", "_HANDLER": "y"}}},
+        ),
+        (
+            "InvalidParameterValueException",
+            "exceeded the 4KB limit",
+            {"Environment": {"Variables": {"A": "x" * 4096}}},
+        ),
+        (
+            "InvalidParameterValueException",
+            f"Value python3 at 'runtime' {constraint}satisfy enum value set: [nodejs,",
+            {"Runtime": "python3"},
+        ),
+    )
     everything: dict[str, Any] = {
-        "Role": before["Configuration"]["Role"], "Handler": "app.handler", "Runtime": "python3.12",
+        "Role": before["Configuration"]["Role"],
+        "Handler": "app.handler",
+        "Runtime": "python3.12",
         "Code": {"ZipFile": code("")},
-    }  # fmt: skip
+    }
     no_zip = b"PK but no zip"
-    attempts: list[tuple[str, str, Callable[[], object]]] = [
-        *((code_, text, partial(unchecked.update_function_configuration, FunctionName=arn, **wrong))
-          for code_, text, wrong in cases),
-        *((code_, text, partial(unchecked.create_function, FunctionName=unique("f"), **{**everything, **wrong}))
-          for code_, text, wrong in cases),
-        ("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload",
-         partial(aws.lambda_.update_function_code, FunctionName=arn, ZipFile=no_zip)),
-        ("InvalidParameterValueException", "Could not unzip uploaded file. Please check your file, then try to upload",
-         partial(aws.lambda_.create_function, FunctionName=unique("f"), **{**everything, "Code": {"ZipFile": no_zip}})),
-        ("ValidationException", f"'Sometime' at 'invocationType' {constraint}satisfy enum value set: [Event,",
-         partial(aws.lambda_.invoke, FunctionName=arn, InvocationType="Sometime")),  # type: ignore[arg-type] # the fault
-    ]  # fmt: skip
+    attempts: list[tuple[str, str, Callable[[], object]]] = []
+    for error_code, text, wrong in cases:
+        update = partial(unchecked.update_function_configuration, FunctionName=arn, **wrong)
+        attempts.append((error_code, text, update))
+        settings = {**everything, **wrong}
+        create = partial(unchecked.create_function, FunctionName=unique("f"), **settings)
+        attempts.append((error_code, text, create))
+    invalid = "InvalidParameterValueException"
+    not_unzipped = "Could not unzip uploaded file. Please check your file, then try to upload"
+    update_code = partial(aws.lambda_.update_function_code, FunctionName=arn, ZipFile=no_zip)
+    attempts.append((invalid, not_unzipped, update_code))
+    settings = {**everything, "Code": {"ZipFile": no_zip}}
+    create_code = partial(aws.lambda_.create_function, FunctionName=unique("f"), **settings)
+    attempts.append((invalid, not_unzipped, create_code))
+    wrong_type: Any = "Sometime"
+    invoke = partial(aws.lambda_.invoke, FunctionName=arn, InvocationType=wrong_type)
+    no_type = f"'Sometime' at 'invocationType' {constraint}satisfy enum value set: [Event,"
+    attempts.append(("ValidationException", no_type, invoke))
     for expected, text, attempt in attempts:
         with pytest.raises(ClientError) as refused:
             attempt()
@@ -128,7 +158,10 @@ def test_a_queue_takes_text_only(sandbox: SandboxInfo) -> None:
     sqs = Aws(sandbox).sqs
     queue = sqs.create_queue(QueueName=unique("text"))["QueueUrl"]
     empty = r"MissingParameter.*The request must contain the parameter MessageBody\."
-    bell = "Invalid binary character '#x7' was found in the message body, the set of allowed characters is "
+    bell = (
+        "Invalid binary character '#x7' was found in the message body, "
+        "the set of allowed characters is "
+    )
     for body, error in (
         ("", empty),
         ("a\x07", f"InvalidMessageContents.*{bell}"),

@@ -1,7 +1,4 @@
-"""Real Terraform and the real AWS provider against the sandbox.
-
-Nothing it made differs from what was asked for.
-"""
+"""Terraform and the AWS provider against the sandbox: a plan after an apply has no changes."""
 
 from __future__ import annotations
 
@@ -28,7 +25,9 @@ resource "aws_iam_role" "f" {
   path = "/team/"
   tags = { a = "b" }
   assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [{
-    Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }] })
+    Effect    = "Allow"
+    Action    = "sts:AssumeRole"
+    Principal = { Service = "lambda.amazonaws.com" } }] })
 }
 resource "aws_iam_role_policy" "f" {
   name   = "f"
@@ -152,7 +151,7 @@ resource "aws_apigatewayv2_stage" "ws" {
 }
 output "url" { value = aws_apigatewayv2_api.http.api_endpoint }
 """
-# What a substitution and everyday edits change.
+# Changes of a substitution and of everyday edits.
 CHANGES = {
     'handler          = "app.handler"': 'handler          = "other.handler"',
     'runtime          = "python3.12"': 'runtime          = "python3.13"',
@@ -183,8 +182,11 @@ def test_terraform_applies_changes_and_destroys_without_drift(tmp_path: Path) ->
         def terraform(*arguments: str, exit_code: int = 0) -> str:
             done = subprocess.run(
                 ["terraform", f"-chdir={folder}", *arguments],
-                env=environ, capture_output=True, text=True, check=False,
-            )  # fmt: skip
+                env=environ,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
             assert done.returncode == exit_code, (done.stdout + done.stderr)[-5000:]
             return done.stdout
 
@@ -211,4 +213,4 @@ def test_terraform_applies_changes_and_destroys_without_drift(tmp_path: Path) ->
             lambda: aws.dynamodb.list_tables()["TableNames"],
             lambda: aws.sns.list_topics()["Topics"],
         ]
-        assert [ask() for ask in left] == [[]] * len(left)
+        assert [list_all() for list_all in left] == [[]] * len(left)

@@ -1,4 +1,4 @@
-"""IAM actions and resources that a request asks for; the page is named in the module under test."""
+"""IAM actions and resources that a request needs; the module under test names the pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from terralive_sandbox.access.actions import required_access
 from terralive_sandbox.access.sigv4 import Request, Signed
 
 
-def asked(
+def needed_by(
     service: str,
     body: bytes,
     *headers: tuple[str, str],
@@ -17,36 +17,33 @@ def asked(
 ) -> object:
     signed = Signed("k", "20260101", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
     request = Request("POST", path, "", headers, body)
-    return [
-        (a.action, *a.resources) for a in required_access(request, signed, "1", operation or None)
-    ]
+    needed = required_access(request, signed, "1", operation)
+    return [(access.action, *access.resources) for access in needed]
 
 
-def test_a_request_required_access_the_actions_and_resources_of_the_service_authorization_reference() -> (
-    None
-):
+def test_a_request_needs_the_actions_of_the_service_authorization_reference() -> None:
     form = ("content-type", "application/x-www-form-urlencoded; charset=utf-8")
     table = "arn:aws:dynamodb:us-east-1:1:table/t"
-    assert asked("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [
+    assert needed_by("sns", b"Action=Publish&TopicArn=arn%3At&Message=x", form) == [
         ("SNS:Publish", "arn:t")
     ]
-    assert asked(
+    assert needed_by(
         "dynamodb", b'{"TableName": "t"}', ("x-amz-target", "DynamoDB_20120810.GetItem")
     ) == [("dynamodb:GetItem", table)]
     transaction = (
         b'{"TransactItems": [{"Put": {"TableName": "t"}}, {"ConditionCheck": {"TableName": "t"}}]}'
     )
-    assert asked(
+    assert needed_by(
         "dynamodb", transaction, ("x-amz-target", "DynamoDB_20120810.TransactWriteItems")
     ) == [
         ("dynamodb:PutItem", table),
         ("dynamodb:ConditionCheckItem", table),
     ]
-    assert asked(
+    assert needed_by(
         "lambda", b"{}", path="/2015-03-31/functions/f/invocations", operation="Invoke"
     ) == [("lambda:InvokeFunction", "arn:aws:lambda:us-east-1:1:function:f")]
     batch = b'{"QueueUrl": "http://127.0.0.1/1/q", "Entries": []}'
-    assert asked("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
+    assert needed_by("sqs", batch, ("x-amz-target", "AmazonSQS.SendMessageBatch")) == [
         ("sqs:sendmessage", "arn:aws:sqs:us-east-1:1:q")
     ]
     stream = f"{table}/stream/2026"
@@ -55,23 +52,23 @@ def test_a_request_required_access_the_actions_and_resources_of_the_service_auth
         ("DescribeStream", {"StreamArn": stream}),
     ):
         body = json.dumps(fields).encode()
-        assert asked("dynamodb", body, ("x-amz-target", f"DynamoDBStreams_20120810.{name}")) == [
-            (f"dynamodb:{name}", stream)
-        ]
+        assert needed_by(
+            "dynamodb", body, ("x-amz-target", f"DynamoDBStreams_20120810.{name}")
+        ) == [(f"dynamodb:{name}", stream)]
     mappings = "/2015-03-31/event-source-mappings/"
     for path, resource in (
         (mappings, "*"),
         (f"{mappings}u", "arn:aws:lambda:us-east-1:1:event-source-mapping:u"),
     ):
-        assert asked("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
+        assert needed_by("lambda", b"{}", path=path, operation="X") == [("lambda:X", resource)]
     cbor = ("smithy-protocol", "rpc-v2-cbor")
-    assert asked(
+    assert needed_by(
         "monitoring",
         b"",
         cbor,
         path="/service/GraniteServiceVersion20100801/operation/PutMetricData",
     ) == [("cloudwatch:PutMetricData",)]
-    assert asked("sts", b"Action=GetCallerIdentity", form) == []
-    assert asked("apigateway", b"{}", path="/v2/apis/a/stages") == [
+    assert needed_by("sts", b"Action=GetCallerIdentity", form) == []
+    assert needed_by("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")
     ]

@@ -1,3 +1,8 @@
+"""Policy documents are evaluated as IAM does.
+
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+"""
+
 from __future__ import annotations
 
 import json
@@ -8,7 +13,7 @@ import pytest
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 
 
-def verdict(request: AccessRequest, *statements: Mapping[str, object]) -> Decision:
+def decision_for(request: AccessRequest, *statements: Mapping[str, object]) -> Decision:
     return decide([json.dumps({"Statement": list(statements)})], request)
 
 
@@ -22,24 +27,26 @@ ALLOW = {
 
 def test_nothing_is_allowed_by_default() -> None:
     assert decide([], READ) is Decision.NEUTRAL
-    assert verdict(READ, {**ALLOW, "Action": "dynamodb:PutItem"}) is Decision.NEUTRAL
+    assert decision_for(READ, {**ALLOW, "Action": "dynamodb:PutItem"}) is Decision.NEUTRAL
 
 
 def test_action_and_resource_both_have_to_match_with_wildcards() -> None:
-    assert verdict(READ, ALLOW) is Decision.ALLOWED
+    assert decision_for(READ, ALLOW) is Decision.ALLOWED
     assert (
-        verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order"}) is Decision.NEUTRAL
+        decision_for(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order"})
+        is Decision.NEUTRAL
     )
     assert (
-        verdict(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order?"})
+        decision_for(READ, {**ALLOW, "Resource": "arn:aws:dynamodb:*:*:table/order?"})
         is Decision.ALLOWED
     )
-    assert verdict(READ, {**ALLOW, "Action": ["s3:*", "DYNAMODB:getitem"]}) is Decision.ALLOWED
+    assert decision_for(READ, {**ALLOW, "Action": ["s3:*", "DYNAMODB:getitem"]}) is Decision.ALLOWED
     assert (
-        verdict(READ, {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}) is Decision.ALLOWED
+        decision_for(READ, {"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"})
+        is Decision.ALLOWED
     )
     assert (
-        verdict(READ, {"Effect": "Allow", "Action": "*", "NotResource": "*orders"})
+        decision_for(READ, {"Effect": "Allow", "Action": "*", "NotResource": "*orders"})
         is Decision.NEUTRAL
     )
 
@@ -47,14 +54,16 @@ def test_action_and_resource_both_have_to_match_with_wildcards() -> None:
 def test_a_dot_or_bracket_in_a_policy_is_no_pattern() -> None:
     request = AccessRequest("s3:GetObject", ("arn:aws:s3:::axb/k",))
     assert (
-        verdict(request, {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::a.b/k"})
+        decision_for(
+            request, {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::a.b/k"}
+        )
         is Decision.NEUTRAL
     )
 
 
-def test_a_denial_wins_wherever_it_stands() -> None:
+def test_a_denial_wins_in_any_statement_of_any_document() -> None:
     deny = {"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}
-    assert verdict(READ, ALLOW, deny) is Decision.DENIED
+    assert decision_for(READ, ALLOW, deny) is Decision.DENIED
     assert (
         decide([json.dumps({"Statement": deny}), json.dumps({"Statement": ALLOW})], READ)
         is Decision.DENIED
@@ -92,7 +101,7 @@ def test_a_condition_that_does_not_hold_gives_no_permission(
     condition: dict[str, object], context: dict[str, str], *, expected: bool
 ) -> None:
     request = AccessRequest("dynamodb:GetItem", READ.resources, context=context)
-    given = verdict(request, {**ALLOW, "Condition": condition})
+    given = decision_for(request, {**ALLOW, "Condition": condition})
     assert given is (Decision.ALLOWED if expected else Decision.NEUTRAL)
 
 
@@ -103,19 +112,19 @@ def test_a_denial_with_an_unknown_condition_denies() -> None:
         "Resource": "*",
         "Condition": {"DateLessThan": {"a": "1"}},
     }
-    assert verdict(READ, ALLOW, deny) is Decision.DENIED
+    assert decision_for(READ, ALLOW, deny) is Decision.DENIED
 
 
-def test_a_resource_policy_names_who_may() -> None:
+def test_a_resource_policy_names_the_principals_it_allows() -> None:
     statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "f"}
     request = AccessRequest("lambda:InvokeFunction", ("f",), ("sns.amazonaws.com",))
     assert (
-        verdict(request, {**statement, "Principal": {"Service": "sns.amazonaws.com"}})
+        decision_for(request, {**statement, "Principal": {"Service": "sns.amazonaws.com"}})
         is Decision.ALLOWED
     )
     assert (
-        verdict(request, {**statement, "Principal": {"Service": "events.amazonaws.com"}})
+        decision_for(request, {**statement, "Principal": {"Service": "events.amazonaws.com"}})
         is Decision.NEUTRAL
     )
-    assert verdict(request, {**statement, "Principal": "*"}) is Decision.ALLOWED
-    assert verdict(request, statement) is Decision.NEUTRAL
+    assert decision_for(request, {**statement, "Principal": "*"}) is Decision.ALLOWED
+    assert decision_for(request, statement) is Decision.NEUTRAL
