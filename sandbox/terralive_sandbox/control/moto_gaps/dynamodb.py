@@ -1,4 +1,4 @@
-"""DynamoDB streams: one record for each change, and a notice for whoever reads the stream."""
+"""DynamoDB streams: one record for each change, and a notice to the readers of the stream."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ _NO_QUEUE: Final = (
     "Error occurred while ReceiveMessage. SQS Error Code: AWS.SimpleQueueService.NonExistentQueue. "
     "SQS Error Message: The specified queue does not exist or you do not have access to it."
 )
-# AWS's answers where a request says nothing (LocalStack's tests record them).
+# AWS's answers where a request sets nothing (LocalStack's tests record them).
 _QUEUE_DEFAULTS: Final[Mapping[str, object]] = {
     "FunctionResponseTypes": [],
     "MaximumBatchingWindowInSeconds": 0,

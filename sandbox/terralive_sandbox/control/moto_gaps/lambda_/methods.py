@@ -24,7 +24,7 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
 
     Args:
         replacements: the list that gets them.
-        pollers: run event source mappings; they are told of every change.
+        pollers: run event source mappings; they get every change.
     """
     _replace_functions(replacements)
     _replace_code(replacements)
@@ -91,7 +91,7 @@ def _replace_functions(replacements: Replacements) -> None:
 
 
 def _replace_code(replacements: Replacements) -> None:
-    """Check that code is a zip file, and keep what an update of it says beside the code."""
+    """Check that code is a zip file, and keep the architectures that an update of it sets."""
     moto_set_code = LambdaFunction._set_function_code  # noqa: SLF001 - replaced below
     moto_update_code = LambdaFunction.update_function_code
     moto_get_code = LambdaFunction.get_code
