@@ -168,6 +168,9 @@ class Invocations:
             answered_by_lambda: Lambda's own timeout has answered the caller.
             send: False while the relay has no lease, so that no stub would receive the result.
             waited_ms: the time until a worker took the invocation.
+
+        Raises:
+            KeyError: no such invocation was run.
         """
         entry = self._store.get(request_id)
         if entry is None:

@@ -95,7 +95,7 @@ class Observation(Enum):
 
 
 class Surroundings:
-    """Notices both.
+    """Notices that this machine slept, and that its network changed.
 
     Args:
         monotonic: the monotonic clock now, in seconds.

@@ -1,10 +1,17 @@
-"""A laptop that slept, and one whose network changed: what shows of it between two looks."""
+"""A laptop that slept, and one whose network changed."""
 
 from __future__ import annotations
 
 import pytest
 
-from terralive_relay.connection.surroundings import Change, Clocks, Network, address_towards
+from terralive_relay.connection.surroundings import (
+    Change,
+    Clocks,
+    Network,
+    Observation,
+    Surroundings,
+    address_towards,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,3 +44,11 @@ def test_the_way_to_a_peer_is_asked_of_the_system_without_sending_anything() -> 
     assert address_towards("127.0.0.1") == "127.0.0.1"
     assert address_towards("::1") in {"::1", ""}
     assert address_towards("no address") == ""
+
+
+def test_a_machine_that_slept_has_its_connection_checked() -> None:
+    surroundings = Surroundings(100.0, 1000.0)
+    assert surroundings.observe(101.0, 1001.0, "") is Observation.NOTHING
+    assert surroundings.observe(102.0, 1002.0, "127.0.0.1") is Observation.NOTHING
+    assert surroundings.observe(103.0, 4000.0, "127.0.0.1") is Observation.CHECK_CONNECTION
+    assert surroundings.observe(104.0, 4001.0, "") is Observation.NOTHING
