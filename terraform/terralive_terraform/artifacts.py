@@ -55,7 +55,7 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class StubCoordinates:
-    """The settings in a stub's zip: the URL and region of its debug stack, the app and the stage."""
+    """The settings in a stub's zip: URL and region of its debug stack, the app and the stage."""
 
     url: str
     region: str

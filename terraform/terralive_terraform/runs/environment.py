@@ -1,8 +1,9 @@
 """The environment that Terraform runs in.
 
 Terraform installs provider plugins from its registry, from the implied local mirror folders, or as
-a user's CLI configuration says. terralive leaves that to Terraform. Only `TERRALIVE_PROVIDER_MIRROR`
-adds a CLI configuration that takes all providers from the mirror folder that it names:
+a user's CLI configuration says. terralive leaves that to Terraform. Only
+`TERRALIVE_PROVIDER_MIRROR` adds a CLI configuration that takes all providers from the mirror folder
+that it names:
 https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation
 """
 

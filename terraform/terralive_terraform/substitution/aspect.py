@@ -1,4 +1,4 @@
-"""The way for CDKTF programs: an Aspect that makes their functions live, whatever bindings they use.
+"""The way for CDKTF programs: an Aspect that makes functions live, whatever bindings they use.
 
     from terralive_terraform.live import attach
     ...

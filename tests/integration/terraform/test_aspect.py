@@ -19,12 +19,14 @@ own = Resource(stack, "own", "aws_iam_role", {"name": "own", "inline_policy": [{
 free = Resource(stack, "free", "aws_iam_role", {"name": "free"})
 for role in (own, free):
     Resource(stack, f"{role.node.id}_fn", "aws_lambda_function", {
-        "function_name": role.node.id, "role": role.ref("arn"), "handler": "app.handler", "runtime": "python3.13"})
+        "function_name": role.node.id, "role": role.ref("arn"),
+        "handler": "app.handler", "runtime": "python3.13"})
 queue = Resource(stack, "queue", "aws_sqs_queue", {"visibility_timeout_seconds": 60})
 Resource(stack, "mapping", "aws_lambda_event_source_mapping", {
     "event_source_arn": queue.ref("arn"), "function_name": "${aws_lambda_function.free_fn.arn}"})
 Resource(stack, "image", "aws_lambda_function", {
-    "function_name": "image", "role": free.ref("arn"), "package_type": "Image", "image_uri": "resize:1",
+    "function_name": "image", "role": free.ref("arn"),
+    "package_type": "Image", "image_uri": "resize:1",
     "image_config": {"entry_point": ["/run"], "command": ["app.handler"]}})
 attach(app)
 app.synth()

@@ -14,7 +14,9 @@ RUN = """
 import os, sys
 from pathlib import Path
 from terralive_terraform.runs.process import run_process
-run_process(sys.argv[2:], cwd=Path(sys.argv[1]), environment=dict(os.environ), scratch=Path(sys.argv[1]), on_line=print)
+folder = Path(sys.argv[1])
+environment = dict(os.environ)
+run_process(sys.argv[2:], cwd=folder, environment=environment, scratch=folder, on_line=print)
 """
 
 
