@@ -121,7 +121,7 @@ def worker_environment(
             `TERRALIVE=1`; false for the deployed code itself in the sandbox.
     """
     from_lambda = {name: value for name, value in remote.items() if not _is_local(name)}
-    from_lambda.pop("TERRALIVE", None)  # only this function sets it
+    from_lambda.pop("TERRALIVE", None)  # set below, and by nothing else
     for name in _SEARCH_PATHS:
         search_path = _local_search_path(from_lambda.get(name, ""), function)
         if search_path:
