@@ -36,6 +36,7 @@ from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
 from terralive_sandbox.apigateway.integration import Gateway
 from terralive_sandbox.apigateway.websocket.connections import Connections
+from terralive_sandbox.apigateway.websocket.management import ManagementApi
 from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.aws_api import AwsApi
 from terralive_sandbox.control import moto_gaps
@@ -115,6 +116,7 @@ class Sandbox:
         self._gateway = Gateway(region, self._functions, time_scale=time_scale)
         self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
+        self._management = ManagementApi(self._gateway, self.connections)
         self._urls = FunctionUrls(self._functions)
         # What services send to functions, queues and topics
         deliveries = Deliveries(self._functions, self._asynchronous)
@@ -181,7 +183,7 @@ class Sandbox:
             if named_stage:
                 named_stage = unquote(named_stage)
             connection_id = unquote(connection["id"])
-            return await self.connections.manage(
+            return await self._management.answer(
                 connection["api"] or "", named_stage, connection_id, request
             )
         if request.path.startswith("/_sandbox/"):

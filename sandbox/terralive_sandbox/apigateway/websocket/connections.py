@@ -1,8 +1,5 @@
-"""The WebSocket connections of all APIs, and the `@connections` API.
+"""The shell of WebSocket APIs: the open connections, and the routes of their messages.
 
-A connection belongs to one stage. Under the address of another stage it is gone (410), and so it is
-during its `$connect`.
-https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-how-to-call-websocket-api-connections.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-route-keys-connect-disconnect.html
 """
 
@@ -19,7 +16,6 @@ from typing import Final
 from urllib.parse import unquote
 
 from moto.apigatewayv2.models import Route
-from websockets.frames import CloseCode
 from websockets.http11 import Request as UpgradeRequest
 
 from terralive_sandbox.access import sigv4
@@ -40,19 +36,15 @@ from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.fault_channel import FaultChannel
 from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.faults import NO_FAULT, ConnectionChoice, Direction, FaultRules
-from terralive_sandbox.responses import Response, error_response, json_response
-from terralive_stub.protocol.limits import MESSAGE_BYTES
-from terralive_stub.shared.timestamps import format_epoch_seconds
 
 PATH: Final = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-_GONE: Final = error_response(410, "GoneException", "")
 # Headers of an upgrade request that functions do not see.
 _HIDDEN_HEADERS: Final = {"authorization", "connection", "upgrade", "x-amz-security-token"}
 _log: Final = logging.getLogger("terralive.sandbox")
 
 
 @dataclass(eq=False, slots=True)
-class _OpenConnection:
+class OpenConnection:
     """A connection that was accepted, until its `$disconnect`.
 
     Attributes:
@@ -83,8 +75,8 @@ class Connections:
         self._gateway = gateway
         self._faults = faults
         # The open connections, by socket and by connection id. Both always hold the same ones.
-        self._by_socket: dict[Socket, _OpenConnection] = {}
-        self._by_id: dict[str, _OpenConnection] = {}
+        self._by_socket: dict[Socket, OpenConnection] = {}
+        self._by_id: dict[str, OpenConnection] = {}
         # Messages that a fault rule has delayed and that are handled now. The loop itself keeps
         # only weak references to tasks.
         self._handling: set[asyncio.Task[None]] = set()
@@ -107,7 +99,7 @@ class Connections:
         subprotocol = None
         if route is not None and route.target:
             subprotocol = await self._run_connect(deployed, route, connection)
-        opened = _OpenConnection(
+        opened = OpenConnection(
             socket=socket,
             connection=connection,
             incoming=FaultChannel(lambda text: self._handle_later(opened, text)),
@@ -149,60 +141,26 @@ class Connections:
         except IntegrationError as error:
             _write_log("$disconnect", connection, error)
 
-    # The `@connections` API.
+    # Called by the `@connections` API.
 
-    async def manage(
-        self, api_id: str, stage: str | None, connection_id: str, request: sigv4.Request
-    ) -> Response:
-        """Answer POST, GET or DELETE of one connection.
+    def find(self, connection_id: str) -> OpenConnection | None:
+        """Return an open connection by its id, or None."""
+        return self._by_id.get(connection_id)
 
-        Without a stage (`AWS_ENDPOINT_URL` alone) the stage is the connection's own.
+    def post(self, opened: OpenConnection, data: bytes) -> bool:
+        """Send a message to a client, unless it does not read what it was sent.
+
+        Returns:
+            False if the client leaves too much unread. botocore's model of the API says of this
+            case: "… or the WebSocket client side buffer is full".
         """
-        opened = self._by_id.get(connection_id)
-        if stage is None:
-            if opened is None:
-                return _GONE
-            api_id, stage = opened.connection.api, opened.connection.stage
-        if self._gateway.find(api_id, stage, "WEBSOCKET") is None:
-            return error_response(403, "ForbiddenException", "Forbidden")
-        arn = self._gateway.arn(api_id, f"{stage}/{request.method}/@connections/{connection_id}")
-        try:
-            await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
-        except ForbiddenError as error:
-            return error_response(403, "ForbiddenException", str(error))
-        # The connection may have ended in the meantime.
-        opened = self._by_id.get(connection_id)
-        if opened is None or not opened.socket.is_open:
-            return _GONE
-        if opened.connection.api != api_id or opened.connection.stage != stage:
-            return _GONE
-        return self._act(opened, request)
-
-    def _act(self, opened: _OpenConnection, request: sigv4.Request) -> Response:
-        match request.method:
-            case "POST":
-                return self._post(opened, request.body)
-            case "DELETE":
-                opened.socket.close(CloseCode.NORMAL_CLOSURE, "Connection Closed Normally")
-                return 204, [], b""
-            case "GET":
-                return json_response(200, _description(opened))
-            case _:
-                return error_response(
-                    403, "MissingAuthenticationTokenException", "Missing Authentication Token"
-                )
-
-    def _post(self, opened: _OpenConnection, body: bytes) -> Response:
-        if len(body) > MESSAGE_BYTES:
-            return error_response(413, "PayloadTooLargeException", "Message too long")
         connection = opened.connection
         fault = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
-        # botocore's model of the API: "… or the WebSocket client side buffer is full".
         if not opened.socket.has_room:
-            return error_response(429, "LimitExceededException", "Too Many Requests")
+            return False
         opened.last_active = time.time()
-        opened.outgoing.send(body, fault)
-        return 200, [], b""
+        opened.outgoing.send(data, fault)
+        return True
 
     # Faults on demand.
 
@@ -220,8 +178,8 @@ class Connections:
             opened.socket.expire()
         return len(chosen)
 
-    def _chosen(self, choice: ConnectionChoice) -> list[_OpenConnection]:
-        chosen: list[_OpenConnection] = []
+    def _chosen(self, choice: ConnectionChoice) -> list[OpenConnection]:
+        chosen: list[OpenConnection] = []
         for opened in self._by_id.values():
             connection = opened.connection
             is_chosen = choice.includes(connection.id, connection.api, connection.stage)
@@ -322,12 +280,12 @@ class Connections:
 
     # Messages.
 
-    def _handle_later(self, opened: _OpenConnection, text: str) -> None:
+    def _handle_later(self, opened: OpenConnection, text: str) -> None:
         task = asyncio.get_running_loop().create_task(self._handle(opened, text))
         self._handling.add(task)
         task.add_done_callback(self._handling.discard)
 
-    async def _handle(self, opened: _OpenConnection, text: str) -> None:
+    async def _handle(self, opened: OpenConnection, text: str) -> None:
         """Run the route of a message, and send its answer or error to the client."""
         connection = opened.connection
         deployed = self._deployed(connection)
@@ -361,11 +319,11 @@ class Connections:
         if has_response and answer.body:
             self._send(opened, answer.body)
 
-    def _send_error(self, opened: _OpenConnection, problem: str, request_id: str) -> None:
+    def _send_error(self, opened: OpenConnection, problem: str, request_id: str) -> None:
         text = websocket_events.error_message(problem, opened.connection.id, request_id)
         self._send(opened, text.encode())
 
-    def _send(self, opened: _OpenConnection, data: bytes) -> None:
+    def _send(self, opened: OpenConnection, data: bytes) -> None:
         if not opened.socket.is_open:
             return
         connection = opened.connection
@@ -382,16 +340,6 @@ def _latin(value: str) -> str:
     `websockets` 16 leaves surrogates, 17 does not.
     """
     return value.encode("latin-1", "surrogateescape").decode("latin-1")
-
-
-def _description(opened: _OpenConnection) -> dict[str, object]:
-    """Return the answer to GET of a connection."""
-    connection = opened.connection
-    return {
-        "connectedAt": format_epoch_seconds(connection.connected_at),
-        "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
-        "lastActiveAt": format_epoch_seconds(opened.last_active),
-    }
 
 
 def _upgrade_error(status: int, message: str) -> GatewayResponseError:
