@@ -73,6 +73,7 @@ class FunctionUrls:
         if cors is not None and request.method == "OPTIONS" and origin:
             preflight_method = request.header("access-control-request-method")
             return 200, cors.preflight(origin, preflight_method), b""
+        # In a thread, so that evaluating policies does not hold up the event loop.
         try:
             function = self._functions.find(url.function_arn)
             caller = await asyncio.to_thread(self._authorize, url, function, received)
@@ -121,6 +122,7 @@ class FunctionUrls:
             )
         except InvokeError as error:
             return _error_response(error.status, error.message, error.code)
+        # Whatever goes wrong in the function, the client gets the same answer.
         failed = 502, [id_header, ("content-type", "application/json")], b"Internal Server Error"
         if result.function_error:
             return failed

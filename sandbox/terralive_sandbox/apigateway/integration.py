@@ -21,7 +21,14 @@ from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar
 
 from moto.apigateway.models import Method
-from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Route, Stage, apigatewayv2_backends
+from moto.apigatewayv2.models import (
+    Api,
+    ApiGatewayV2Backend,
+    Integration,
+    Route,
+    Stage,
+    apigatewayv2_backends,
+)
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity, sigv4
@@ -83,6 +90,10 @@ class DeployedStage:
         """The API's routes by their keys."""
         # A copy: the control plane's thread may add a route in the meantime.
         return {route.route_key: route for route in list(self.api.routes.values())}
+
+    def integration_of(self, route: Route) -> Integration | None:
+        """Return the integration that a route targets, or None."""
+        return self.api.integrations.get((route.target or "").removeprefix("integrations/"))
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -176,9 +187,8 @@ class Gateway:
             IntegrationError: there is no answer, or `read` found it malformed.
         """
         api_id = deployed.api.api_id
-        integration = deployed.api.integrations.get(
-            (route.target or "").removeprefix("integrations/")
-        )
+        # Only Lambda proxies are emulated.
+        integration = deployed.integration_of(route)
         if integration is None:
             raise IntegrationError(Failure.NOT_CONFIGURED, "the route has no integration")
         if integration.integration_type != "AWS_PROXY" or integration.integration_subtype:
@@ -213,6 +223,7 @@ class Gateway:
             raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {integration.uri}")
         arn = match[0]
         _log.debug("%s invokes %s", integration.source_arn, arn)
+        # Find the function, check the permission, and wait for its answer.
         try:
             function = self._functions.find(arn)
             self._check_permission(function, arn, integration)
@@ -233,6 +244,7 @@ class Gateway:
             # The log gets the error; the client gets API Gateway's own text.
             text = result.body.decode("utf-8", "replace")[:500]
             raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
+        # The function has ended well; its answer may still be malformed.
         try:
             return read(result.body)
         except MalformedAnswerError as error:

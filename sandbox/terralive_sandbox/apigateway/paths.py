@@ -45,13 +45,16 @@ def match_path(pattern: Sequence[str], segments: Sequence[str]) -> PathMatch | N
         if index >= len(segments):
             return None
         segment = segments[index]
+        # A greedy parameter is the last part and takes the rest of the path, slashes included.
         if part.startswith("{") and part.endswith("+}"):
             parameters[part[1:-2]] = "/".join(segments[index:])
             return PathMatch((*kinds, SegmentKind.GREEDY), parameters)
         if part.startswith("{") and part.endswith("}") and segment:
             parameters[part[1:-1]] = segment
+            # An empty segment is not a value, so `/pets/` does not match `/pets/{id}`.
             kinds.append(SegmentKind.PARAMETER)
         elif unquote(part) == unquote(segment):
+            # A route and a client may encode the same character in different ways.
             kinds.append(SegmentKind.LITERAL)
         else:
             return None

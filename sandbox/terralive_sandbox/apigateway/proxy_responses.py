@@ -47,6 +47,7 @@ def status(value: object) -> int:
     Raises:
         MalformedAnswerError: it is not a number from 200 to 599.
     """
+    # API Gateway takes a number in quotes too.
     code = 0
     if isinstance(value, int | float | str):
         try:
@@ -66,6 +67,7 @@ def encoded(body: object) -> bytes:
     """
     if body is not None and not isinstance(body, str):
         raise MalformedAnswerError("the body is not a string")
+    # JSON can hold half of a surrogate pair, which UTF-8 cannot.
     return (body or "").encode("utf-8", "replace")
 
 
@@ -113,10 +115,12 @@ def header_value(value: object) -> str:
     """
     if isinstance(value, dict | list):
         raise MalformedAnswerError("a header's value is no text")
+    # JSON writes `true`, Python `True`.
     text = str(value)
     if isinstance(value, bool):
         text = text.lower()
     text = text.strip(" \t")
+    # A line break would let a function write headers that API Gateway has not checked.
     if _CONTROL.search(text) is not None:
         raise MalformedAnswerError("a header has a line break or control character")
     return text

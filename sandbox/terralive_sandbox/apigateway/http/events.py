@@ -102,6 +102,7 @@ def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch
         if key == "$default":
             has_default = True
             continue
+        # Does the route take this method and path at all?
         route_method, _, route_path = key.partition(" ")
         if route_method not in {method, "ANY"}:
             continue
@@ -111,6 +112,7 @@ def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch
         # `/{proxy+}` does not take `/`: that path needs a route of its own.
         if found.kinds == (SegmentKind.GREEDY,) and not any(segments):
             continue
+        # Is it more specific than the best route so far?
         rank = _rank(found, route_method)
         if best_rank is None or rank < best_rank:
             best_rank = rank
@@ -197,6 +199,7 @@ def event_v1(
     """
     headers = _lowered_headers(request, api.domain, request_id, now)
     path = _path_with_stage(request, api)
+    # The key without its method; `$default` has none.
     resource = route.route_key.partition(" ")[2] or route.route_key
     body, encoded = event_fields.body_fields(request.body, text=_is_text(request))
     return {
@@ -221,6 +224,7 @@ def _lowered_headers(
 ) -> list[tuple[str, str]]:
     headers = event_fields.forwarded_headers(request, domain, request_id, now)
     lowered = [(name.lower(), value) for name, value in headers]
+    # Unlike REST APIs, HTTP APIs send the length of the body.
     lowered.append(("content-length", str(len(request.body))))
     return sorted(lowered)
 

@@ -64,6 +64,7 @@ class HttpGateway:
             source_ip: the client's address.
         """
         is_rest = self._rest.knows(api_id)
+        # REST APIs always have a stage in the path, HTTP APIs only if theirs has a name.
         if stage_name == _STAGE_IN_PATH:
             first, _, rest = path.lstrip("/").partition("/")
             if is_rest or self._gateway.find(api_id, first, "HTTP") is not None:
@@ -116,11 +117,13 @@ class HttpGateway:
             preflight_method = request.header("access-control-request-method")
         route = http_events.match_route(deployed.routes, request.method, request.path)
         if route is None:
+            # API Gateway answers preflights of an API with a CORS configuration by itself.
             if cors is not None and request.method == "OPTIONS":
                 return HttpResponse(204, tuple(cors.preflight(origin, preflight_method)), b"")
             raise GatewayResponseError(message_response(404, "Not Found"))
         caller = await self._authorize(deployed, route, request, received)
         response = await self._integrate(deployed, route, request, caller, request_id)
+        # The configured CORS headers replace those of the function.
         if cors is None:
             return response
         # A route that takes OPTIONS takes preflights too, and its response gets the configured
@@ -147,6 +150,7 @@ class HttpGateway:
         resource = f"{deployed.stage.name}/{request.method}{request.path}"
         arn = self._gateway.arn(deployed.api.api_id, resource)
         try:
+            # In a thread, so that evaluating policies does not hold up the event loop.
             return await asyncio.to_thread(self._gateway.authorize, received, "Invoke", arn)
         except ForbiddenError as error:
             raise GatewayResponseError(message_response(403, "Forbidden"), str(error)) from error
@@ -169,9 +173,7 @@ class HttpGateway:
             caller=caller,
         )
         route = deployed.routes[route_match.route_key]
-        integration = deployed.api.integrations.get(
-            (route.target or "").removeprefix("integrations/")
-        )
+        integration = deployed.integration_of(route)
         # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
         make_event = http_events.event_v1
         read_answer = http_events.response_v1

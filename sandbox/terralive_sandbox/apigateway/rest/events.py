@@ -122,6 +122,7 @@ def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> Gatewa
     """
     parts = resource.split(":")
     account = parts[4]
+    # The fifth part of an ARN is the account id.
     parts[4] = "*" * (len(account) - 4) + account[-4:]
     text = f"User: {caller_arn} is not authorized to perform: execute-api:Invoke on resource: "
     text += ":".join(parts)
@@ -154,6 +155,7 @@ def match_resource(resources: Iterable[Resource], method: str, path: str) -> Met
     Returns:
         The method, or None if no resource takes the request.
     """
+    # The root resource has no segments.
     segments: list[str] = []
     if path.strip("/"):
         segments = path.rstrip("/").removeprefix("/").split("/")
@@ -270,6 +272,7 @@ def _response_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
         pairs.append(("content-type", "application/json"))
     headers: list[tuple[str, str]] = []
     for name, text in pairs:
+        # API Gateway sets these headers itself, and keeps the function's under another name.
         if name in _REMAPPED:
             headers.append((f"x-amzn-remapped-{name}", text))
         elif name != "transfer-encoding":

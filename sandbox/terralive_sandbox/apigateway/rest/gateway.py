@@ -135,6 +135,7 @@ class RestGateway:
 
     async def _run(self, call: _MethodCall) -> HttpResponse:
         check_access_control(call.method)
+        # In a thread, so that evaluating policies does not hold up the event loop.
         caller = await asyncio.to_thread(self._authorize, call)
         integration = call.method.method_integration
         if integration is None:
@@ -162,6 +163,7 @@ class RestGateway:
         principals: tuple[str, ...] = ("anonymous",)
         by_identity = Decision.NEUTRAL
         if call.method.authorization_type == "AWS_IAM":
+            # Resource policies may name the caller, its account's root, or its account.
             caller = _authenticated(call.received)
             caller_arn = caller.arn
             principals = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)

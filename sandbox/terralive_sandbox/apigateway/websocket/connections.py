@@ -92,6 +92,7 @@ class Connections:
             deployed = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if deployed is None:
             raise _upgrade_error(403, "Forbidden")
+        # Check the caller before the function learns of the connection.
         headers = [(name, _latin(value)) for name, value in request.headers.raw_items()]
         route = deployed.routes.get("$connect")
         caller = self._authorize(deployed, route, path, query, headers)
@@ -99,6 +100,7 @@ class Connections:
         subprotocol = None
         if route is not None and route.target:
             subprotocol = await self._run_connect(deployed, route, connection)
+        # From here on messages can be posted to the connection; during `$connect` it is gone (410).
         opened = OpenConnection(
             socket=socket,
             connection=connection,
@@ -115,6 +117,7 @@ class Connections:
         """Run the route of a message, unless a fault rule acts on it; see SocketHandler."""
         opened = self._by_socket.get(socket)
         if opened is None:
+            # The connection has ended while the message waited for its turn.
             return
         opened.last_active = time.time()
         connection = opened.connection
@@ -128,9 +131,11 @@ class Connections:
         """Run `$disconnect`; see SocketHandler."""
         connection = self._by_socket.pop(socket).connection
         del self._by_id[connection.id]
-        _log.debug("connection %s ended: %s %s", connection.id, code, reason)
+        # The reason is the client's own text, so it is not logged.
+        _log.debug("connection %s ended with code %s", connection.id, code)
         deployed = self._deployed(connection)
         if deployed is None:
+            # The API or its stage was deleted in the meantime.
             return
         route = deployed.routes.get("$disconnect")
         if route is None or not route.target:
@@ -209,6 +214,7 @@ class Connections:
         check_access_control(route)
         if route.authorization_type != "AWS_IAM":
             return None
+        # A signature covers header names in lower case.
         lowered = tuple((name.lower(), value) for name, value in headers)
         signed = sigv4.Request("GET", path, query, lowered)
         arn = self._gateway.arn(deployed.api.api_id, f"{deployed.stage.name}/$connect")

@@ -74,6 +74,7 @@ def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
     """
     key = evaluate(expression, body)
     if key is not None and key in routes:
+        # `$connect` and `$disconnect` are for API Gateway's own events.
         is_predefined = key.startswith("$") and key != "$default"
         if not is_predefined:
             return key
@@ -246,6 +247,7 @@ def answer(body: bytes) -> Answer:
         raise MalformedAnswerError("a malformed proxy response: statusCode is missing")
     status = proxy_responses.status(value["statusCode"])
     subprotocol = _subprotocol(value.get("headers"))
+    # The value becomes a header of the handshake, so it may not break out of it.
     if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
         raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
     data = proxy_responses.encoded(value.get("body") or None)
