@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 SERVICE: Final = "execute-api"
 _DEFAULT_PORTS: Final = {"ws": 80, "wss": 443, "http": 80, "https": 443}
@@ -59,44 +59,24 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
         `X-Amz-Security-Token`.
     """
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    if ":" in host:
-        host = f"[{host}]"  # IPv6
-    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
-        host = f"{host}:{parts.port}"
-    # Step 1: the canonical request, with its headers and query parameters sorted.
+    host = _host(parts)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    # Step 1: the canonical request.
     signed = {"host": host, "x-amz-date": stamp}
     if credentials.session_token:
         signed["x-amz-security-token"] = credentials.session_token
     names = ";".join(sorted(signed))
-    pairs = [
-        (quote(key, safe=_UNRESERVED), quote(value, safe=_UNRESERVED))
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    query = "&".join(f"{key}={value}" for key, value in sorted(pairs))  # sorted as encoded
-    canonical = "\n".join(
-        [
-            "GET",
-            quote(parts.path or "/", safe="/~"),
-            query,
-            *(f"{name}:{signed[name]}" for name in sorted(signed)),
-            "",
-            names,
-            _EMPTY_HASH,
-        ]
-    )
+    headers = [f"{name}:{signed[name]}" for name in sorted(signed)]
+    path = quote(parts.path or "/", safe="/~")
+    canonical = "\n".join(["GET", path, _query(parts), *headers, "", names, _EMPTY_HASH])
     # Step 2: the string to sign.
     scope = f"{stamp[:8]}/{region}/{SERVICE}/aws4_request"
-    to_sign = "\n".join(
-        ["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()]
-    )
-    # Step 3: the signature, with a key that is derived for this day, region and service.
-    key = f"AWS4{credentials.secret_access_key}".encode()
-    for step in (stamp[:8], region, SERVICE, "aws4_request"):
-        key = hmac.digest(key, step.encode(), "sha256")
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{digest}"
+    # Step 3: the signature.
+    key = _signing_key(credentials, stamp[:8], region)
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    headers = {
+    result = {
         "Host": host,
         "X-Amz-Date": stamp,
         "Authorization": (
@@ -105,5 +85,32 @@ def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) ->
         ),
     }
     if credentials.session_token:
-        headers["X-Amz-Security-Token"] = credentials.session_token
-    return headers
+        result["X-Amz-Security-Token"] = credentials.session_token
+    return result
+
+
+def _host(parts: SplitResult) -> str:
+    """Return the `Host` header: the port only if it is not the scheme's default."""
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"  # IPv6
+    if parts.port is not None and parts.port != _DEFAULT_PORTS.get(parts.scheme):
+        host = f"{host}:{parts.port}"
+    return host
+
+
+def _query(parts: SplitResult) -> str:
+    """Return the query parameters, encoded and then sorted."""
+    pairs = [
+        (quote(key, safe=_UNRESERVED), quote(value, safe=_UNRESERVED))
+        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    return "&".join(f"{key}={value}" for key, value in sorted(pairs))
+
+
+def _signing_key(credentials: Credentials, day: str, region: str) -> bytes:
+    """Derive the key for one day (`YYYYMMDD`), region and service."""
+    key = f"AWS4{credentials.secret_access_key}".encode()
+    for step in (day, region, SERVICE, "aws4_request"):
+        key = hmac.digest(key, step.encode(), "sha256")
+    return key

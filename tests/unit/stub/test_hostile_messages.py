@@ -112,9 +112,9 @@ EVERY_UNREADABLE = [
 
 @dataclass
 class RelaySide:
-    """A relay's shell without sockets, workers and threads: `receive` is its `_received` and `_carry_out`.
+    """A relay's shell without sockets, workers and threads.
 
-    The only place that calls the session.
+    `receive` is its `_received` and `_carry_out`, and the only place that calls the session.
     """
 
     session: RelaySession = field(
