@@ -1,1 +1,1 @@
-"""AWS on loopback: moto is the control plane; the data planes of API Gateway and Lambda are ours."""
+"""AWS on loopback: moto is the control plane; API Gateway and Lambda have data planes of our own."""

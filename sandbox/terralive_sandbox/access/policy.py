@@ -19,7 +19,7 @@ from enum import Enum
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from operator import eq, ge, gt, le, lt
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_stub.shared.json_documents import as_object
 
@@ -138,7 +138,7 @@ def _strings(value: object) -> tuple[str, ...]:
     return (str(value),)
 
 
-_Comparison = Callable[[str, str], bool]
+_Comparison: TypeAlias = Callable[[str, str], bool]
 
 
 def _equals(expected: str, actual: str) -> bool:
