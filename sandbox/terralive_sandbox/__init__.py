@@ -1,1 +1,1 @@
-"""AWS on loopback: moto is the control plane; API Gateway and Lambda have data planes of our own."""
+"""AWS on loopback: moto is the control plane; API Gateway and Lambda have our own data planes."""
