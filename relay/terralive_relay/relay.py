@@ -171,17 +171,18 @@ class Relay:
         if settings.forward_logs:
             self._forwarding = Forwarding()
         self._api = RuntimeApi()
+        self._pools: dict[str, Pool] = {}
         try:
-            self._pools = {
-                function.name: Pool(function, self._api, self._publish_from_pool)
-                for function in settings.functions
-            }
+            for function in settings.functions:
+                self._pools[function.name] = Pool(function, self._api, self._publish_from_pool)
             self._builds = builds(
                 [(function, self._pools[function.name]) for function in settings.functions],
                 self._api.guardian,
                 sink,
             )
         except TerraliveError:
+            for pool in self._pools.values():
+                pool.close()
             self._api.close()
             raise
         self._watcher = Watcher(

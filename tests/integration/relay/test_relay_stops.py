@@ -27,7 +27,7 @@ from terralive_relay.events import (
     Warned,
 )
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_stub.errors import StageHeldError
+from terralive_stub.errors import ConfigurationError, StageHeldError
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome
 from terralive_stub.protocol.messages import (
@@ -166,6 +166,17 @@ def started(
     eventually(
         lambda: not held() - before, seconds=10
     )  # the debug stack's ends of the connections are this process's too
+
+
+def test_a_relay_that_cannot_serve_one_of_its_functions_leaves_nothing(tmp_path: Path) -> None:
+    before = held()
+    fine = local_function(tmp_path)
+    other = replace(fine, name="other", runtime="java21")
+    identity = RelayIdentity("life", ("orders", "other"), "ana", "laptop")
+    settings = RelaySettings("ws://127.0.0.1:1", "eu-west-1", "dev", identity, (fine, other))
+    with pytest.raises(ConfigurationError, match="java21"):
+        Relay(settings, lambda: Credentials("AKID", "secret"), Recorder())
+    eventually(lambda: not held() - before, seconds=10)
 
 
 def test_an_idle_relay_with_a_worker_leaves_nothing(tmp_path: Path) -> None:
