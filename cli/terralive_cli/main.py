@@ -25,7 +25,7 @@ from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
-from terralive_workers.debug_log import start_log
+from terralive_stub.shared.debug_log import start_log
 
 Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 _CLICK: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -15,7 +15,7 @@ from typing import Final
 
 from terralive_sandbox.about import banner
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
-from terralive_workers.debug_log import start_log
+from terralive_stub.shared.debug_log import start_log
 
 _REMOVED_VARIABLES: Final = ("AWS_", "MOTO_", "BOTO_")
 

@@ -14,7 +14,7 @@ from typing import Final
 from terralive_sandbox.info import SandboxInfo, attach
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
-from terralive_workers.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
+from terralive_stub.shared.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
 
 _log: Final = logging.getLogger("terralive.sandbox")
 

@@ -39,6 +39,7 @@ _UNIX: Final = 3
 _NOT_IN_STUB: Final = (
     "terralive_stub/broker/",
     "terralive_stub/shared/atomic_files.py",
+    "terralive_stub/shared/debug_log.py",
     "terralive_stub/shared/timestamps.py",
 )
 _CACHES: Final = frozenset({"__pycache__"})

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import ConfigurationError
-from terralive_workers.debug_log import start_log
+from terralive_stub.shared.debug_log import start_log
 
 RELAY = logging.getLogger("terralive.relay")
 
