@@ -1,7 +1,8 @@
-"""`make demo`: the main job, step by step. Everything is real except the account, which is a sandbox.
+"""`make demo`: the main job, step by step.
 
-It works on a copy of `examples/sns_demo` and uses the command line as a user does. It leaves
-nothing behind. The last line is `demo: ok` and the exit code 0, or it says what went wrong.
+Everything is real except the account, which is a sandbox. The demo works on a copy of
+`examples/sns_demo` and uses the command line as a user does. It leaves nothing behind. The last
+line is `demo: ok` and the exit code 0, or it says what went wrong.
 """
 
 from __future__ import annotations

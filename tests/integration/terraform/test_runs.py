@@ -72,7 +72,7 @@ resource "aws_lambda_function" "signed" {
   s3_key                  = "k"
   handler                 = "app.handler"
   runtime                 = "python3.12"
-  code_signing_config_arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-0123456789abcdef0"
+  code_signing_config_arn = "arn:aws:lambda:eu-west-1:123456789012:code-signing-config:csc-01"
 }
 """
 IMAGE = """

@@ -46,19 +46,59 @@ def test_a_good_answer_has_no_violation() -> None:
 @pytest.mark.parametrize(
     ("service", "name", "body", "wrong"),
     [
-        ("lambda", "GetFunctionConfiguration", {"Timeout": "3"}, 'Timeout is "3", the model wants integer'),
-        ("lambda", "GetFunctionConfiguration", {"Timeout": True}, "Timeout is true, the model wants integer"),
+        (
+            "lambda",
+            "GetFunctionConfiguration",
+            {"Timeout": "3"},
+            'Timeout is "3", the model wants integer',
+        ),
+        (
+            "lambda",
+            "GetFunctionConfiguration",
+            {"Timeout": True},
+            "Timeout is true, the model wants integer",
+        ),
         ("lambda", "GetFunctionConfiguration", {"timeout": 3}, "timeout is not in the model"),
-        ("lambda", "GetFunctionConfiguration", {"Runtime": "cobol"}, "Runtime is 'cobol', the model knows"),
-        ("lambda", "GetFunction", {"Configuration": {"Layers": [{"Size": 1}]}}, ".Layers[].Size is not in"),
+        (
+            "lambda",
+            "GetFunctionConfiguration",
+            {"Runtime": "cobol"},
+            "Runtime is 'cobol', the model knows",
+        ),
+        (
+            "lambda",
+            "GetFunction",
+            {"Configuration": {"Layers": [{"Size": 1}]}},
+            ".Layers[].Size is not in",
+        ),
         ("lambda", "GetFunction", [], "the body is [], the model wants structure"),
-        ("dynamodb", "GetItem", {"Item": {"pk": {"N": 1}}}, "Item{}.N is 1, the model wants string"),
-        ("events", "PutEvents", {"FailedEntryCount": None, "Entries": {}}, "Entries is {}, the model wants list"),
-        ("apigatewayv2", "GetApi", {"createdDate": 5}, "createdDate is 5, the model wants timestamp"),
+        (
+            "dynamodb",
+            "GetItem",
+            {"Item": {"pk": {"N": 1}}},
+            "Item{}.N is 1, the model wants string",
+        ),
+        (
+            "events",
+            "PutEvents",
+            {"FailedEntryCount": None, "Entries": {}},
+            "Entries is {}, the model wants list",
+        ),
+        (
+            "apigatewayv2",
+            "GetApi",
+            {"createdDate": 5},
+            "createdDate is 5, the model wants timestamp",
+        ),
         ("kms", "Encrypt", b"<html>", "the body is not JSON"),
-        ("logs", "DescribeLogGroups", {"logGroups": [{"creationTime": 1.5}]}, "creationTime is 1.5"),
+        (
+            "logs",
+            "DescribeLogGroups",
+            {"logGroups": [{"creationTime": 1.5}]},
+            "creationTime is 1.5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_json_that_an_sdk_would_drop_or_misread_is_found(
     service: str, name: str, body: object, wrong: str
 ) -> None:

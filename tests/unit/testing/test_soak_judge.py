@@ -1,4 +1,4 @@
-"""The soak's judge finds every kind of broken promise in ledgers that are made up, and none where there is none."""
+"""The soak's judge finds every kind of broken promise in made-up ledgers, and nothing else."""
 
 from __future__ import annotations
 
