@@ -20,7 +20,10 @@ from terralive_stub.shared.json_documents import parse_object
 
 
 class ErrorName(StrEnum):
-    """The names of terralive's own errors, as `errorType` at the caller."""
+    """The names of errors that no handler has caused, as `errorType` at the caller.
+
+    `TOO_LARGE` is Lambda's own name. `Terralive.Stopped` is in `terralive_workers.outcomes`.
+    """
 
     NO_RELAY = "Terralive.NoRelay"
     NOT_SERVED = "Terralive.NotServed"

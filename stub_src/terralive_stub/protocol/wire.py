@@ -68,6 +68,7 @@ def decode(text: str) -> Message:
     for item in fields(kind):
         where = f"{kind.ACTION}.{item.name}"
         if item.name in document:
+            # The type is the annotation's text, because of `from __future__ import annotations`.
             read = _READERS[str(item.type)]
             values[item.name] = read(document[item.name], where)
         elif item.default is MISSING:

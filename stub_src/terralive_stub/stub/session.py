@@ -297,7 +297,7 @@ class StubSession:
 
     @staticmethod
     def _acknowledge_by(current: Current, offered: Offered, now: float) -> Deadline:
-        """Return how long to wait for an acknowledgement: time for a second attempt is left."""
+        """Return the end of the wait for an acknowledgement, which leaves time for a second one."""
         invocation = current.invocation
         megabytes = len(invocation.event) / _MEGABYTE
         first_wait = ACK_SECONDS + SECONDS_PER_MEGABYTE * megabytes

@@ -13,6 +13,7 @@ Terraform ends. The next run waits for that lock.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -101,10 +102,10 @@ def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
     """Hold the lock of a scratch folder. Yields the lock's file descriptor."""
     descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _locked(descriptor):
+        if not _try_to_lock(descriptor):
             on_wait()
             until = time.monotonic() + _WAIT_S
-            while not _locked(descriptor):
+            while not _try_to_lock(descriptor):
                 if time.monotonic() > until:
                     raise TerraformError(
                         "terraform-busy",
@@ -119,7 +120,8 @@ def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _locked(descriptor: int) -> bool:
+def _try_to_lock(descriptor: int) -> bool:
+    """Take the lock, and return whether this has succeeded."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -166,25 +168,19 @@ def _follow(process: subprocess.Popen[bytes], lines: _Lines) -> None:
     """
     stopped: BaseException | None = None
     interrupts = 0
-    while True:
+    while process.returncode is None:
         try:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_POLL_S)
-            except subprocess.TimeoutExpired:
-                if stopped is None:
-                    lines.pump()
-                continue
             if stopped is None:
-                lines.finish()
-            break
+                lines.pump()
         except BaseException as error:  # noqa: BLE001  # raised below, when Terraform has ended
             stopped = stopped or error
-            if process.returncode is not None:
-                break
             interrupts += 1
             _interrupt(process, interrupts)
     if stopped is not None:
         raise stopped
+    lines.finish()
 
 
 def _interrupt(process: subprocess.Popen[bytes], interrupts: int) -> None:

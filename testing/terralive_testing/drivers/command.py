@@ -94,7 +94,7 @@ class Command:
     def wait_for(
         self, wanted: Callable[[Event], bool], what: str, timeout_s: float = WAIT_SECONDS
     ) -> Event:
-        """Return the first wanted event among those that no earlier call has read."""
+        """Return the next wanted event. Later calls do not see the events before it."""
         until = time.monotonic() + timeout_s
         while True:
             try:
@@ -112,6 +112,7 @@ class Command:
         return self.wait_for(lambda event: event["type"] == kind, f"`{kind}` event", timeout_s)
 
     def interrupt(self) -> None:
+        """Send SIGINT, as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
 
     def finish(self, timeout_s: float = WAIT_SECONDS) -> int:
