@@ -54,11 +54,17 @@ class Admin:
         value: dict[str, object]
         match request.method, request.path.rstrip("/"):
             case "POST", "/_sandbox/faults/drop-connections":
-                choice = ConnectionChoice.from_json(request.body)
-                value = {"dropped": self._connections.drop(choice)}
+                sockets = self._connections.chosen(ConnectionChoice.from_json(request.body))
+                for socket in sockets:
+                    # Without a close frame.
+                    socket.drop()
+                value = {"dropped": len(sockets)}
             case "POST", "/_sandbox/faults/expire-connections":
-                choice = ConnectionChoice.from_json(request.body)
-                value = {"expired": self._connections.expire(choice)}
+                sockets = self._connections.chosen(ConnectionChoice.from_json(request.body))
+                for socket in sockets:
+                    # As after two hours.
+                    socket.expire()
+                value = {"expired": len(sockets)}
             case "POST", "/_sandbox/faults":
                 rule = FaultRule.from_json(request.body)
                 rule_id = self._faults.set(rule)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway.http_messages import HttpRequest
@@ -32,13 +32,16 @@ _REPLACED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ApiContext:
-    """Fields of the API, its stage and the caller that appear in events.
+    """Fields of the API, its stage, the request and the caller that appear in events.
 
     Attributes:
         id: the API's id.
         stage: the stage's name.
         domain: the host name under which AWS would serve the API.
         account: the id of the account.
+        request_id: the id that API Gateway gives the request.
+        extended_id: the second id that it gives the request.
+        now: the time of the request, in seconds since the Unix epoch.
         variables: the stage variables.
         caller: the caller, known only with AWS_IAM authorization.
     """
@@ -47,24 +50,21 @@ class ApiContext:
     stage: str
     domain: str
     account: str
+    request_id: str
+    extended_id: str
+    now: float
     variables: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
 
 
 def forwarded_headers(
-    request: HttpRequest,
-    domain: str,
-    request_id: str,
-    now: float,
-    dropped: Container[str] = frozenset(),
+    request: HttpRequest, api: ApiContext, dropped: Container[str] = ()
 ) -> list[tuple[str, str]]:
     """Return the headers of an event: the client's, and those that API Gateway adds or replaces.
 
     Args:
         request: the request. Its header names stay as they were sent.
-        domain: the value of `Host`.
-        request_id: the seed of the trace id, if the client sent none.
-        now: seconds since the Unix epoch, part of the trace id.
+        api: the API that it came to. The trace id comes from it, if the client sent none.
         dropped: more header names, in lower case, that do not reach the function.
     """
     headers: list[tuple[str, str]] = []
@@ -78,32 +78,41 @@ def forwarded_headers(
     if client:
         forwarded_for = f"{client}, {request.source_ip}"
     headers += [
-        ("Host", domain),
+        ("Host", api.domain),
         ("X-Forwarded-For", forwarded_for),
         ("X-Forwarded-Port", "443"),
         ("X-Forwarded-Proto", "https"),
     ]
     if not request.header("x-amzn-trace-id"):
-        headers.append(("X-Amzn-Trace-Id", trace_id(request_id, now)))
+        headers.append(("X-Amzn-Trace-Id", trace_id(api)))
     return headers
 
 
-def trace_id(request_id: str, now: float) -> str:
+def trace_id(api: ApiContext) -> str:
     """Return an X-Ray trace id. One request always gets the same one."""
     # A digest, so that the event and the response's header agree without keeping the id.
-    digest = hashlib.sha256(request_id.encode()).hexdigest()
-    return f"Root=1-{int(now):08x}-{digest[:24]}"
+    digest = hashlib.sha256(api.request_id.encode()).hexdigest()
+    return f"Root=1-{int(api.now):08x}-{digest[:24]}"
 
 
-def format_1_fields(
+def format_1_event(
     request: HttpRequest,
     api: ApiContext,
     headers: Iterable[tuple[str, str]],
     parameters: Mapping[str, str],
+    context: Mapping[str, object],
 ) -> dict[str, object]:
-    """Return the fields that events of payload format 1.0 have in HTTP and REST APIs."""
+    """Return the fields that events of payload format 1.0 have in HTTP and REST APIs.
+
+    Args:
+        request: the request.
+        api: the API that it came to.
+        headers: the headers that the function gets.
+        parameters: the values of the path parameters.
+        context: the fields of `requestContext` that differ between the two kinds of APIs.
+    """
     header_values = multi_values(headers)
-    query = query_values(request.query)
+    query = parse_qs(request.query, keep_blank_values=True)
     return {
         "httpMethod": request.method,
         "headers": last_values(header_values),
@@ -112,26 +121,23 @@ def format_1_fields(
         "multiValueQueryStringParameters": query or None,
         "pathParameters": dict(parameters) or None,
         "stageVariables": dict(api.variables) or None,
-    }
-
-
-def format_1_context(
-    request: HttpRequest, api: ApiContext, request_id: str, extended_id: str, now: float
-) -> dict[str, object]:
-    """Return the fields that `requestContext` of payload format 1.0 has in HTTP and REST APIs."""
-    return {
-        "accountId": api.account,
-        "apiId": api.id,
-        "domainName": api.domain,
-        "domainPrefix": api.id,
-        "extendedRequestId": extended_id,
-        "httpMethod": request.method,
-        "identity": identity_fields(request.source_ip, request.header("user-agent"), api.caller),
-        "protocol": "HTTP/1.1",
-        "requestId": request_id,
-        "requestTime": access_log_time(now),
-        "requestTimeEpoch": int(now * 1000),
-        "stage": api.stage,
+        "requestContext": {
+            "accountId": api.account,
+            "apiId": api.id,
+            "domainName": api.domain,
+            "domainPrefix": api.id,
+            "extendedRequestId": api.extended_id,
+            "httpMethod": request.method,
+            "identity": identity_fields(
+                request.source_ip, request.header("user-agent"), api.caller
+            ),
+            "protocol": "HTTP/1.1",
+            "requestId": api.request_id,
+            "requestTime": access_log_time(api.now),
+            "requestTimeEpoch": int(api.now * 1000),
+            "stage": api.stage,
+            **context,
+        },
     }
 
 
@@ -167,11 +173,6 @@ def multi_values(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     return values
-
-
-def query_values(query: str) -> dict[str, list[str]]:
-    """Return the decoded values of each parameter of a query string."""
-    return multi_values(parse_qsl(query, keep_blank_values=True))
 
 
 def last_values(values: Mapping[str, list[str]]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
 from terralive_sandbox.apigateway.http_messages import HttpRequest
-from terralive_sandbox.apigateway.integration import authenticate, is_allowed
+from terralive_sandbox.apigateway.integration import ForbiddenError, authenticate, is_allowed
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
 from terralive_sandbox.functions.invoke_api import InvokeError
@@ -34,10 +34,6 @@ from terralive_sandbox.responses import Response
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
 # Since October 2025 a caller needs both, unless the account had function URLs before (urls-auth).
 _ACTIONS: Final = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
-
-
-class _ForbiddenError(Exception):
-    """The caller has no permission. The text is for the log."""
 
 
 class FunctionUrls:
@@ -59,31 +55,26 @@ class FunctionUrls:
         url = self._find(found["id"])
         if url is None:
             return _error_response(403, "Forbidden", "AccessDeniedException")
-        request = HttpRequest(
-            method=received.method,
-            path=found["path"] or "/",
-            query=received.query,
-            headers=received.sent_headers(),
-            body=received.body,
-            source_ip=source_ip,
-        )
-        cors = _cors_of(url)
+        request = HttpRequest.below(found["path"] or "/", received, source_ip)
+        # Lambda's field names are those of APIs, capitalized.
+        configuration = url.cors or {}
+        cors = Cors({name[0].lower() + name[1:]: value for name, value in configuration.items()})
         origin = request.header("origin")
         # Lambda answers a preflight itself, without the function and for any caller.
-        if cors is not None and request.method == "OPTIONS" and origin:
+        if configuration and request.method == "OPTIONS" and origin:
             preflight_method = request.header("access-control-request-method")
             return 200, cors.preflight(origin, preflight_method), b""
         # In a thread, so that evaluating policies does not hold up the event loop.
         try:
             function = self._functions.find(url.function_arn)
             caller = await asyncio.to_thread(self._authorize, url, function, received)
-        except _ForbiddenError as error:
+        except ForbiddenError as error:
             sys.stderr.write(f"function URL of {url.function_arn}: 403 {error}\n")
             return _error_response(403, "Forbidden", "AccessDeniedException")
         except InvokeError as error:
             return _error_response(error.status, error.message, error.code)
         status, headers, body = await self._invoke(url, function, request, caller)
-        if cors is not None:
+        if configuration:
             headers = cors.response(origin, headers)
         return status, headers, body
 
@@ -110,11 +101,12 @@ class FunctionUrls:
             stage="$default",
             domain=f"{url.id}.lambda-url.{url.region}.on.aws",
             account=account,
+            request_id=request_id,
+            extended_id=request_id,
+            now=time.time(),
             caller=caller,
         )
-        event = http_events.event_v2(
-            request, RouteMatch("$default"), context, request_id, time.time()
-        )
+        event = http_events.event_v2(request, RouteMatch("$default"), context)
         id_header = ("x-amzn-requestid", request_id)
         try:
             result = await self._functions.invoke(
@@ -131,7 +123,8 @@ class FunctionUrls:
         except MalformedAnswerError as error:
             sys.stderr.write(f"function URL of {url.function_arn}: malformed response: {error}\n")
             return failed
-        return response.status, [*response.headers, id_header], response.body
+        response.headers.append(id_header)
+        return response
 
     def _authorize(
         self, url: FunctionUrl, function: LambdaFunction, received: sigv4.Request
@@ -139,7 +132,7 @@ class FunctionUrls:
         """Return the caller of a URL with AWS_IAM authorization, None for a public URL.
 
         Raises:
-            _ForbiddenError: the caller has no permission.
+            ForbiddenError: the caller has no permission.
         """
         context = {
             "lambda:FunctionUrlAuthType": url.auth_type,
@@ -151,7 +144,7 @@ class FunctionUrls:
             try:
                 caller = authenticate(received, "lambda")
             except sigv4.SignatureError as error:
-                raise _ForbiddenError(error.message) from error
+                raise ForbiddenError(error.message) from error
             principals = identity.principals(caller)
         # Both actions have to be allowed, each by the caller's policies or by the function's.
         for action in _ACTIONS:
@@ -163,16 +156,8 @@ class FunctionUrls:
                 function, action, principals, url.function_arn, context
             )
             if not is_allowed(by_identity, by_resource):
-                raise _ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
+                raise ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
         return caller
-
-
-def _cors_of(url: FunctionUrl) -> Cors | None:
-    """Return the URL's CORS configuration. Lambda's field names are those of APIs, capitalized."""
-    if not url.cors:
-        return None
-    configuration = {name[0].lower() + name[1:]: value for name, value in url.cors.items()}
-    return Cors.of(configuration)
 
 
 def _error_response(status: int, message: str, code: str) -> Response:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from terralive_sandbox.access import sigv4
+from terralive_sandbox.responses import Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,12 @@ class HttpRequest:
     body: bytes
     source_ip: str
 
+    @classmethod
+    def below(cls, path: str, received: sigv4.Request, source_ip: str) -> HttpRequest:
+        """Return a request as an API sees it; `path` is the part of the path below the stage."""
+        headers = received.sent_headers()
+        return cls(received.method, path, received.query, headers, received.body, source_ip)
+
     def header(self, name: str) -> str:
         """Return the first value of a header (`name` in lower case), or an empty string."""
         for key, value in self.headers:
@@ -34,12 +44,11 @@ class HttpRequest:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(NamedTuple):
     """A response with its header names in lower case."""
 
     status: int
-    headers: tuple[tuple[str, str], ...]
+    headers: Headers
     body: bytes
 
 
@@ -48,21 +57,31 @@ class GatewayResponseError(Exception):
 
     AWS calls this a gateway response.
 
-    Attributes:
-        response: the answer that the client gets. The exception's text is for the log.
+    Args:
+        status: the HTTP status.
+        message: the text for the client.
+        why: the exception's text, for the log. Without it, it is the body of the response.
+        error_type: the value of `x-amzn-ErrorType`, if the response has this header.
+        key: the field of the message; it is `Message` when IAM denies, and in Lambda's errors.
     """
 
-    def __init__(self, response: HttpResponse, why: str = "") -> None:
-        super().__init__(why or response.body.decode())
-        self.response = response
-
-
-def message_response(status: int, message: str) -> HttpResponse:
-    """Return API Gateway's short JSON answer: `{"message": …}`."""
-    body = json.dumps({"message": message}, separators=(",", ":")).encode()
-    return HttpResponse(status, (("content-type", "application/json"),), body)
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        why: str = "",
+        *,
+        error_type: str = "",
+        key: str = "message",
+    ) -> None:
+        body = json.dumps({key: message}, separators=(",", ":"))
+        super().__init__(why or body)
+        # The response that the client gets.
+        self.response = HttpResponse(status, [("content-type", "application/json")], body.encode())
+        if error_type:
+            self.response.headers.append(("x-amzn-errortype", error_type))
 
 
 def not_emulated(what: str) -> GatewayResponseError:
     """Return the error for a feature that the sandbox does not emulate."""
-    return GatewayResponseError(message_response(501, f"NotEmulatedBySandbox: {what}"))
+    return GatewayResponseError(501, f"NotEmulatedBySandbox: {what}")

@@ -101,24 +101,6 @@ class DeployedStage:
         return self.stage.stage_variables or {}
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionIntegration:
-    """A Lambda proxy integration.
-
-    Attributes:
-        uri: the integration's URI, with stage variables filled in.
-        credentials: the ARN of the role that API Gateway assumes. If there is none (None or empty),
-            the function's resource policy has to allow the invocation.
-        source_arn: the ARN of the route or method, which resource policies may name.
-        seconds: the time after which the integration fails.
-    """
-
-    uri: str
-    credentials: str | None
-    source_arn: str
-    seconds: float
-
-
 class Gateway:
     """API Gateway in one region. It lives on the event loop.
 
@@ -186,7 +168,6 @@ class Gateway:
         Raises:
             IntegrationError: there is no answer, or `read` found it malformed.
         """
-        api_id = deployed.api.api_id
         # Only Lambda proxies are emulated.
         integration = deployed.integration_of(route)
         if integration is None:
@@ -197,37 +178,59 @@ class Gateway:
         has_mappings = integration.request_parameters or integration.response_parameters
         if deployed.api.protocol_type == "HTTP" and has_mappings:
             raise IntegrationError(Failure.NOT_EMULATED, "parameter mappings of HTTP APIs")
-        # A configured timeout can shorten the wait, not lengthen it.
-        milliseconds = int(integration.timeout_in_millis or limit * 1000)
         # Resource policies name a route without the space of its key: `…/GET/pets`.
         route_path = route.route_key.replace(" ", "")
-        function_integration = FunctionIntegration(
+        return await self.invoke(
+            event,
+            read,
             uri=with_stage_variables(integration.integration_uri or "", deployed.variables),
             credentials=integration.credentials_arn,
-            source_arn=self.arn(api_id, f"{deployed.stage.name}/{route_path}"),
-            seconds=min(limit, milliseconds / 1000),
+            source_arn=self.arn(deployed.api.api_id, f"{deployed.stage.name}/{route_path}"),
+            milliseconds=integration.timeout_in_millis,
+            limit=limit,
         )
-        return await self.invoke(function_integration, event, read)
 
     async def invoke(
-        self, integration: FunctionIntegration, event: Event, read: Callable[[bytes], T]
+        self,
+        event: Event,
+        read: Callable[[bytes], T],
+        *,
+        uri: str,
+        credentials: str | None,
+        source_arn: str,
+        milliseconds: int | str | None,
+        limit: float = INTEGRATION_SECONDS,
     ) -> T:
-        """Invoke the function of an integration and return its answer as `read` returns it.
+        """Invoke the function of a Lambda proxy integration, and return its answer.
+
+        Args:
+            event: the function's event.
+            read: reads the function's answer; it may raise MalformedAnswerError.
+            uri: the integration's URI, with stage variables filled in.
+            credentials: the ARN of the role that API Gateway assumes. If there is none (None or
+                empty), the function's resource policy has to allow the invocation.
+            source_arn: the ARN of the route or method, which resource policies may name.
+            milliseconds: the time after which the integration fails, if it is configured.
+            limit: the longest time in seconds that this kind of API waits.
 
         Raises:
             IntegrationError: there is no such function, API Gateway may not invoke it, it failed,
                 it took too long, or `read` found its answer malformed.
         """
-        match = _FUNCTION_ARN.search(integration.uri)
+        match = _FUNCTION_ARN.search(uri)
         if match is None:
-            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {integration.uri}")
+            raise IntegrationError(Failure.NOT_EMULATED, f"an integration with {uri}")
         arn = match[0]
-        _log.debug("%s invokes %s", integration.source_arn, arn)
+        _log.debug("%s invokes %s", source_arn, arn)
+        # A configured timeout can shorten the wait, not lengthen it.
+        seconds = min(limit, int(milliseconds or limit * 1000) / 1000)
         # Find the function, check the permission, and wait for its answer.
         try:
             function = self._functions.find(arn)
-            self._check_permission(function, arn, integration)
-            async with asyncio.timeout(integration.seconds * self.time_scale):
+            if not self._may_invoke(function, arn, credentials, source_arn):
+                why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
+                raise IntegrationError(Failure.NOT_PERMITTED, why)
+            async with asyncio.timeout(seconds * self.time_scale):
                 # Shielded: a function that takes longer than API Gateway waits goes on, as on AWS.
                 result = await asyncio.shield(
                     self._functions.invoke(function, json.dumps(event).encode(), arn=arn)
@@ -238,7 +241,7 @@ class Gateway:
                 failure = Failure.TOO_LARGE
             raise IntegrationError(failure, f"{error.code}: {error.message}") from error
         except TimeoutError as error:
-            why = f"{arn} took longer than {integration.seconds} s"
+            why = f"{arn} took longer than {seconds} s"
             raise IntegrationError(Failure.TIMED_OUT, why) from error
         if result.function_error:
             # The log gets the error; the client gets API Gateway's own text.
@@ -251,22 +254,15 @@ class Gateway:
             why = f"malformed Lambda proxy response: {error}"
             raise IntegrationError(Failure.MALFORMED, why) from error
 
-    def _check_permission(
-        self, function: LambdaFunction, arn: str, integration: FunctionIntegration
-    ) -> None:
-        """Raise IntegrationError unless API Gateway may invoke the function."""
+    def _may_invoke(
+        self, function: LambdaFunction, arn: str, credentials: str | None, source_arn: str
+    ) -> bool:
         # With a role, the role's policies decide alone, as for any caller of Lambda.
-        if integration.credentials:
-            documents = identity.role_documents(integration.credentials)
+        if credentials:
+            documents = identity.role_documents(credentials)
             asked = AccessRequest("lambda:InvokeFunction", (arn,))
-            allowed = decide(documents, asked) is Decision.ALLOWED
-        else:
-            allowed = self._functions.allows(
-                function, "apigateway.amazonaws.com", integration.source_arn, arn
-            )
-        if not allowed:
-            why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
-            raise IntegrationError(Failure.NOT_PERMITTED, why)
+            return decide(documents, asked) is Decision.ALLOWED
+        return self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
 
 
 def with_stage_variables(text: str, variables: Mapping[str, str]) -> str:

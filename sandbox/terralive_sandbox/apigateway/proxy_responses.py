@@ -59,26 +59,20 @@ def status(value: object) -> int:
     return code
 
 
-def encoded(body: object) -> bytes:
-    """Return a text `body` as bytes; null is empty.
+def body_bytes(body: object, *, is_base64: object = False) -> bytes:
+    """Return a text `body` as bytes, decoded if it is base64; null is empty.
 
     Raises:
-        MalformedAnswerError: it is not text.
+        MalformedAnswerError: it is not text, or not base64.
     """
     if body is not None and not isinstance(body, str):
         raise MalformedAnswerError("the body is not a string")
     # JSON can hold half of a surrogate pair, which UTF-8 cannot.
-    return (body or "").encode("utf-8", "replace")
-
-
-def decoded(body: object) -> bytes:
-    """Return the bytes of a base64 `body`.
-
-    Raises:
-        MalformedAnswerError: it is not base64.
-    """
+    raw = (body or "").encode("utf-8", "replace")
+    if not is_base64:
+        return raw
     try:
-        return base64.b64decode(encoded(body), validate=True)
+        return base64.b64decode(raw, validate=True)
     except binascii.Error as broken:
         raise MalformedAnswerError("the body is not base64") from broken
 

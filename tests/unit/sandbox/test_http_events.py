@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -22,7 +23,15 @@ from terralive_testing.fakes.function_answers import TEXT, answers
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1583348638.39
-API = ApiContext("id", "$default", "id.execute-api.us-east-1.amazonaws.com", "123456789012")
+API = ApiContext(
+    id="id",
+    stage="$default",
+    domain="id.execute-api.us-east-1.amazonaws.com",
+    account="123456789012",
+    request_id="r",
+    extended_id="r",
+    now=NOW,
+)
 CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
 
 
@@ -58,7 +67,7 @@ def ask_for(
     parameters: dict[str, str] = {}
     if sample_event.get("pathParameters"):
         parameters["parameter1"] = "value1"
-    event = make(asked, RouteMatch("$default", parameters), api, "id", NOW)
+    event = make(asked, RouteMatch("$default", parameters), api)
     assert isinstance(event, dict)
     return event
 
@@ -66,7 +75,7 @@ def ask_for(
 def test_the_event_of_format_2_is_the_published_one() -> None:
     published = sample("apigateway-http-2.0")
     variables = {"stageVariable1": "value1", "stageVariable2": "value2"}
-    event = ask_for(published, ApiContext("id", "$default", API.domain, API.account, variables))
+    event = ask_for(published, dataclasses.replace(API, variables=variables))
     assert_same_shape(
         event,
         published,
@@ -127,9 +136,9 @@ def test_the_event_of_format_1_is_the_published_one() -> None:
 
 
 def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
-    api = ApiContext("id", "dev", API.domain, API.account, caller=CALLER)
+    api = dataclasses.replace(API, stage="dev", caller=CALLER)
     asked = request(path="/a%20b/")
-    event = http_events.event_v2(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    event = http_events.event_v2(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api)
     context = event["requestContext"]
     assert isinstance(context, dict)
     assert event["rawPath"] == context["http"]["path"] == "/dev/a b/"
@@ -143,7 +152,7 @@ def test_a_named_stage_shows_in_the_path_and_a_caller_in_the_context() -> None:
         "userId": "AROA1:f",
     }
     assert (event["isBase64Encoded"], "body" in event, "cookies" in event) == (False, False, False)
-    older = http_events.event_v1(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api, "r", NOW)
+    older = http_events.event_v1(asked, RouteMatch("ANY /{x+}", {"x": "a b/"}), api)
     assert (older["path"], older["resource"], older["pathParameters"]) == (
         "/dev/a b/",
         "/{x+}",
@@ -160,7 +169,7 @@ def test_the_front_tells_where_a_request_came_from() -> None:
         x_forwarded_proto="http",
         connection="close",
     )
-    headers = http_events.event_v2(asked, RouteMatch("$default"), API, "r", NOW)["headers"]
+    headers = http_events.event_v2(asked, RouteMatch("$default"), API)["headers"]
     assert isinstance(headers, dict)
     assert headers["host"] == API.domain
     assert headers["x-forwarded-for"] == "203.0.113.7, 192.0.2.1"
@@ -168,7 +177,7 @@ def test_the_front_tells_where_a_request_came_from() -> None:
     assert "connection" not in headers
     assert headers["x-amzn-trace-id"].startswith("Root=1-")
     traced = http_events.event_v2(
-        request(x_amzn_trace_id="Root=1-2-3"), RouteMatch("$default"), API, "r", NOW
+        request(x_amzn_trace_id="Root=1-2-3"), RouteMatch("$default"), API
     )["headers"]
     assert isinstance(traced, dict)
     assert traced["x-amzn-trace-id"] == "Root=1-2-3"
@@ -193,8 +202,6 @@ def test_bodies_of_other_types_than_text_are_base64(content_type: str, encoded: 
         request("POST", body=b"a=b", content_type=content_type),
         RouteMatch("$default"),
         API,
-        "r",
-        NOW,
     )
     assert event["isBase64Encoded"] == encoded
     if encoded:
@@ -368,9 +375,9 @@ REQUESTS = st.builds(
 def test_any_request_becomes_an_event(keys: list[str], asked: HttpRequest, stage: str) -> None:
     found = http_events.match_route(keys, asked.method, asked.path)
     assert found is None or found.route_key in keys
-    api = ApiContext("id", stage, API.domain, API.account)
+    api = dataclasses.replace(API, stage=stage)
     for make in (http_events.event_v2, http_events.event_v1):
-        json.dumps(make(asked, found or RouteMatch("$default"), api, "r", NOW), allow_nan=False)
+        json.dumps(make(asked, found or RouteMatch("$default"), api), allow_nan=False)
 
 
 FIELDS = ("headers", "multiValueHeaders", "body", "cookies", "isBase64Encoded")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import json
 
 import pytest
@@ -26,7 +27,13 @@ from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = 1519166937.665
 API = ApiContext(
-    "gy415nuibc", "testStage", "gy415nuibc.execute-api.us-east-1.amazonaws.com", "123456789012"
+    id="gy415nuibc",
+    stage="testStage",
+    domain="gy415nuibc.execute-api.us-east-1.amazonaws.com",
+    account="123456789012",
+    request_id="r",
+    extended_id="e",
+    now=NOW,
 )
 PROXY = Resource("roq9wj", "/{proxy+}", frozenset({"ANY"}))
 
@@ -47,7 +54,7 @@ def request(
 def event(
     asked: HttpRequest, found: MethodMatch, api: ApiContext = API, binary: tuple[str, ...] = ()
 ) -> dict[str, object]:
-    return rest_events.event(asked, found, api, binary, request_id="r", extended_id="e", now=NOW)
+    return rest_events.event(asked, found, api, binary)
 
 
 def test_the_event_is_the_published_one() -> None:
@@ -67,13 +74,7 @@ def test_the_event_is_the_published_one() -> None:
         str(published["body"]).encode(),
         "192.168.196.186",
     )
-    api = ApiContext(
-        "gy415nuibc",
-        "testStage",
-        API.domain,
-        API.account,
-        {"stageVariableName": "stageVariableValue"},
-    )
+    api = dataclasses.replace(API, variables={"stageVariableName": "stageVariableValue"})
     ours = event(asked, MethodMatch(PROXY, "ANY", {"proxy": "hello/world"}), api)
     later = (
         "later than the page's sample; a property of "
@@ -124,7 +125,7 @@ def test_the_event_is_the_published_one() -> None:
 def test_the_context_names_the_caller_as_published() -> None:
     published = sample("apigateway-rest-proxy-iam")
     caller = Caller("A", "arn", "AIDA", (), "1")
-    api = ApiContext("qr2gd9cfmf", "test", API.domain, API.account, caller=caller)
+    api = dataclasses.replace(API, id="qr2gd9cfmf", stage="test", caller=caller)
     ours = event(
         request(user_agent="x"),
         MethodMatch(Resource("yx5mhem7ye", "/", frozenset({"GET"})), "GET"),
@@ -229,7 +230,7 @@ def test_a_binary_answer_is_decoded_for_who_accepts_it() -> None:
 
 
 def test_an_answer_may_leave_everything_out_and_add_nothing() -> None:
-    assert answer() == HttpResponse(200, (("content-type", "application/json"),), b"")
+    assert answer() == HttpResponse(200, [("content-type", "application/json")], b"")
     malformed = [
         '{"cookies": []}',
         '{"body": {}}',

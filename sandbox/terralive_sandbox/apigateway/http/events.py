@@ -14,18 +14,16 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
-from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
     HttpRequest,
     HttpResponse,
-    message_response,
 )
-from terralive_sandbox.apigateway.paths import PathMatch, SegmentKind, match_path
+from terralive_sandbox.apigateway.paths import SegmentKind, match_path
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_stub.protocol.limits import BODY_BYTES, HEADER_BYTES
 
@@ -47,23 +45,6 @@ class RouteMatch:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Rank:
-    """The order of routes that fit one request: the smallest one is the most specific.
-
-    Attributes:
-        is_greedy: full matches come before routes with a `{proxy+}`.
-        negative_length: minus the number of the path's segments; longer paths come first.
-        kinds: the kinds of the segments; literals come before parameters.
-        any_method: routes with a named method come before routes with ANY.
-    """
-
-    is_greedy: bool
-    negative_length: int
-    kinds: tuple[SegmentKind, ...]
-    any_method: bool
-
-
 def check_size(request: HttpRequest) -> None:
     """Check a request against the limits of HTTP APIs.
 
@@ -73,18 +54,18 @@ def check_size(request: HttpRequest) -> None:
         GatewayResponseError: the request is too large.
     """
     if len(request.body) > BODY_BYTES:
-        raise GatewayResponseError(message_response(413, "Request Entity Too Large"))
+        raise GatewayResponseError(413, "Request Entity Too Large")
     size = len(request.method) + len(request.path) + len(request.query) + len(" ? HTTP/1.1")
     for _, value in request.headers:
         size += len(value)
     if size > HEADER_BYTES:
-        raise GatewayResponseError(message_response(431, "Request Header Fields Too Large"))
+        raise GatewayResponseError(431, "Request Header Fields Too Large")
 
 
 def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch | None:
     """Find the most specific route of a request.
 
-    Full matches come before greedy ones, named methods before ANY, and `$default` comes last.
+    `$default` comes last.
 
     Args:
         route_keys: the keys of all routes of the API.
@@ -96,7 +77,7 @@ def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch
     """
     segments = path.removeprefix("/").split("/")
     best: RouteMatch | None = None
-    best_rank: _Rank | None = None
+    best_rank: tuple[bool, int, tuple[SegmentKind, ...], bool] | None = None
     has_default = False
     for key in route_keys:
         if key == "$default":
@@ -113,7 +94,10 @@ def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch
         if found.kinds == (SegmentKind.GREEDY,) and not any(segments):
             continue
         # Is it more specific than the best route so far?
-        rank = _rank(found, route_method)
+        # Full matches come before greedy ones, longer paths before shorter ones, literals before
+        # parameters, and named methods before ANY.
+        is_greedy = SegmentKind.GREEDY in found.kinds
+        rank = (is_greedy, -len(found.kinds), found.kinds, route_method == "ANY")
         if best_rank is None or rank < best_rank:
             best_rank = rank
             decoded = {name: unquote(value) for name, value in found.parameters.items()}
@@ -123,34 +107,19 @@ def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch
     return best
 
 
-def _rank(found: PathMatch, route_method: str) -> _Rank:
-    is_greedy = SegmentKind.GREEDY in found.kinds
-    return _Rank(is_greedy, -len(found.kinds), found.kinds, route_method == "ANY")
-
-
-def event_v2(
-    request: HttpRequest, route: RouteMatch, api: ApiContext, request_id: str, now: float
-) -> dict[str, object]:
-    """Return the event of payload format 2.0. It leaves out what is empty.
-
-    Args:
-        request: the request.
-        route: the route that it takes.
-        api: the API that it came to.
-        request_id: the id that API Gateway gives it.
-        now: seconds since the Unix epoch.
-    """
+def event_v2(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[str, object]:
+    """Return the event of payload format 2.0. It leaves out what is empty."""
     headers: dict[str, str] = {}
     cookies: list[str] = []
-    for name, value in _lowered_headers(request, api.domain, request_id, now):
+    for name, value in _lowered_headers(request, api):
         # Format 2.0 has cookies in a list of their own and joins the values of a header.
         if name == "cookie":
-            cookies += _cookies(value)
+            cookies += [cookie.strip() for cookie in value.split(";") if cookie.strip()]
         elif name in headers:
             headers[name] += f",{value}"
         else:
             headers[name] = value
-    query = event_fields.query_values(request.query)
+    query = parse_qs(request.query, keep_blank_values=True)
     raw_path = _path_with_stage(request, api)
     body, encoded = event_fields.body_fields(request.body, text=_is_text(request))
     context: dict[str, object] = {
@@ -165,14 +134,24 @@ def event_v2(
             "sourceIp": request.source_ip,
             "userAgent": request.header("user-agent"),
         },
-        "requestId": request_id,
+        "requestId": api.request_id,
         "routeKey": route.route_key,
         "stage": api.stage,
-        "time": event_fields.access_log_time(now),
-        "timeEpoch": int(now * 1000),
+        "time": event_fields.access_log_time(api.now),
+        "timeEpoch": int(api.now * 1000),
     }
     if api.caller is not None:
-        context["authorizer"] = {"iam": _iam_fields(api.caller)}
+        context["authorizer"] = {
+            "iam": {
+                "accessKey": api.caller.access_key_id,
+                "accountId": api.caller.account,
+                "callerId": api.caller.user_id,
+                "cognitoIdentity": None,
+                "principalOrgId": None,
+                "userArn": api.caller.arn,
+                "userId": api.caller.user_id,
+            }
+        }
     event = {
         "version": "2.0",
         "routeKey": route.route_key,
@@ -190,60 +169,35 @@ def event_v2(
     return event_fields.without_empty(event)
 
 
-def event_v1(
-    request: HttpRequest, route: RouteMatch, api: ApiContext, request_id: str, now: float
-) -> dict[str, object]:
-    """Return the event of payload format 1.0, as HTTP APIs send it. What is absent is null.
-
-    The arguments are those of `event_v2`.
-    """
-    headers = _lowered_headers(request, api.domain, request_id, now)
+def event_v1(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[str, object]:
+    """Return the event of payload format 1.0, as HTTP APIs send it. What is absent is null."""
     path = _path_with_stage(request, api)
     # The key without its method; `$default` has none.
     resource = route.route_key.partition(" ")[2] or route.route_key
+    context = {
+        "authorizer": {"claims": None, "scopes": None},
+        "path": path,
+        "resourceId": route.route_key,
+        "resourcePath": resource,
+    }
+    headers = _lowered_headers(request, api)
     body, encoded = event_fields.body_fields(request.body, text=_is_text(request))
     return {
-        **event_fields.format_1_fields(request, api, headers, route.parameters),
+        **event_fields.format_1_event(request, api, headers, route.parameters, context),
         "version": "1.0",
         "resource": resource,
         "path": path,
-        "requestContext": {
-            **event_fields.format_1_context(request, api, request_id, request_id, now),
-            "authorizer": {"claims": None, "scopes": None},
-            "path": path,
-            "resourceId": route.route_key,
-            "resourcePath": resource,
-        },
         "body": body,
         "isBase64Encoded": encoded,
     }
 
 
-def _lowered_headers(
-    request: HttpRequest, domain: str, request_id: str, now: float
-) -> list[tuple[str, str]]:
-    headers = event_fields.forwarded_headers(request, domain, request_id, now)
+def _lowered_headers(request: HttpRequest, api: ApiContext) -> list[tuple[str, str]]:
+    headers = event_fields.forwarded_headers(request, api)
     lowered = [(name.lower(), value) for name, value in headers]
     # Unlike REST APIs, HTTP APIs send the length of the body.
     lowered.append(("content-length", str(len(request.body))))
     return sorted(lowered)
-
-
-def _cookies(header: str) -> list[str]:
-    stripped = [cookie.strip() for cookie in header.split(";")]
-    return [cookie for cookie in stripped if cookie]
-
-
-def _iam_fields(caller: Caller) -> dict[str, object]:
-    return {
-        "accessKey": caller.access_key_id,
-        "accountId": caller.account,
-        "callerId": caller.user_id,
-        "cognitoIdentity": None,
-        "principalOrgId": None,
-        "userArn": caller.arn,
-        "userId": caller.user_id,
-    }
 
 
 def _path_with_stage(request: HttpRequest, api: ApiContext) -> str:
@@ -272,8 +226,8 @@ def response_v2(answer: bytes) -> HttpResponse:
         text = value
         if not isinstance(value, str):
             text = json.dumps(value)
-        body = proxy_responses.encoded(text)
-        return HttpResponse(200, (("content-type", "application/json"),), body)
+        body = proxy_responses.body_bytes(text)
+        return HttpResponse(200, [("content-type", "application/json")], body)
     cookies = value.get("cookies") or []
     if not isinstance(cookies, list):
         raise MalformedAnswerError("cookies are not a list")
@@ -302,10 +256,5 @@ def _described_response(
     if not any(name == "content-type" for name, _ in headers):
         # No page names this default; it was observed on AWS.
         headers.append(("content-type", "text/plain; charset=utf-8"))
-    body = value.get("body")
-    if value.get("isBase64Encoded"):
-        raw = proxy_responses.decoded(body)
-    else:
-        raw = proxy_responses.encoded(body)
-    status = proxy_responses.status(value["statusCode"])
-    return HttpResponse(status, tuple(headers), raw)
+    body = proxy_responses.body_bytes(value.get("body"), is_base64=value.get("isBase64Encoded"))
+    return HttpResponse(proxy_responses.status(value["statusCode"]), headers, body)

@@ -13,7 +13,6 @@ Headers: https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gatewa
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,31 +87,18 @@ class MethodMatch:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def gateway_error(
-    status: int, error_type: str, message: str, why: str = "", *, key: str = "message"
-) -> GatewayResponseError:
-    """Return an error whose response has an `x-amzn-ErrorType`.
-
-    Args:
-        status: the HTTP status.
-        error_type: the value of `x-amzn-ErrorType`.
-        message: the text for the client.
-        why: the text for the log.
-        key: the field of the message; it is `Message` when IAM denies.
-    """
-    headers = (("content-type", "application/json"), ("x-amzn-errortype", error_type))
-    body = json.dumps({key: message}, separators=(",", ":")).encode()
-    return GatewayResponseError(HttpResponse(status, headers, body), why)
-
-
 def missing_token() -> GatewayResponseError:
     """Return the error for an unknown path or method, and for an unsigned request."""
-    return gateway_error(403, "MissingAuthenticationTokenException", "Missing Authentication Token")
+    return GatewayResponseError(
+        403, "Missing Authentication Token", error_type="MissingAuthenticationTokenException"
+    )
 
 
 def integration_failed(status: int, why: str = "") -> GatewayResponseError:
     """Return the error for a broken integration (500) or a malformed answer (502)."""
-    return gateway_error(status, "InternalServerErrorException", "Internal server error", why)
+    return GatewayResponseError(
+        status, "Internal server error", why, error_type="InternalServerErrorException"
+    )
 
 
 def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> GatewayResponseError:
@@ -128,7 +114,7 @@ def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> Gatewa
     text += ":".join(parts)
     if explicitly:
         text += " with an explicit deny"
-    return gateway_error(403, "AccessDeniedException", text, key="Message")
+    return GatewayResponseError(403, text, error_type="AccessDeniedException", key="Message")
 
 
 def check_size(request: HttpRequest) -> None:
@@ -141,10 +127,10 @@ def check_size(request: HttpRequest) -> None:
     """
     if len(request.body) > BODY_BYTES:
         text = f"HTTP content length exceeded {BODY_BYTES} bytes."
-        raise gateway_error(413, "RequestTooLargeException", text)
+        raise GatewayResponseError(413, text, error_type="RequestTooLargeException")
     if sum(len(name) + len(value) for name, value in request.headers) > HEADER_BYTES:
         text = f"HTTP header is larger than {HEADER_BYTES} bytes."
-        raise gateway_error(413, "RequestTooLargeException", text)
+        raise GatewayResponseError(413, text, error_type="RequestTooLargeException")
 
 
 def match_resource(resources: Iterable[Resource], method: str, path: str) -> MethodMatch | None:
@@ -182,10 +168,6 @@ def event(
     called: MethodMatch,
     api: ApiContext,
     binary_types: Sequence[str],
-    *,
-    request_id: str,
-    extended_id: str,
-    now: float,
 ) -> dict[str, object]:
     """Return the event of a Lambda proxy integration.
 
@@ -196,14 +178,9 @@ def event(
         called: the method that it calls.
         api: the API that it came to.
         binary_types: the API's binary media types.
-        request_id: the id that API Gateway gives the request.
-        extended_id: the second id that API Gateway gives it.
-        now: seconds since the Unix epoch.
     """
     headers: list[tuple[str, str]] = []
-    for name, value in event_fields.forwarded_headers(
-        request, api.domain, request_id, now, _DROPPED
-    ):
+    for name, value in event_fields.forwarded_headers(request, api, _DROPPED):
         headers.append((_CAPITALIZED.get(name.lower(), name), value))
     # API Gateway takes a body without a content type for JSON.
     content_type = request.header("content-type") or "application/json"
@@ -213,16 +190,15 @@ def event(
     else:
         # The body is text for the function, so bytes that are not UTF-8 are lost.
         body, encoded = request.body.decode("utf-8", "replace") or None, False
+    context = {
+        "path": f"/{api.stage}{request.path}",
+        "resourceId": called.resource.id,
+        "resourcePath": called.resource.path,
+    }
     return {
-        **event_fields.format_1_fields(request, api, headers, called.parameters),
+        **event_fields.format_1_event(request, api, headers, called.parameters, context),
         "resource": called.resource.path,
         "path": request.path,
-        "requestContext": {
-            **event_fields.format_1_context(request, api, request_id, extended_id, now),
-            "path": f"/{api.stage}{request.path}",
-            "resourceId": called.resource.id,
-            "resourcePath": called.resource.path,
-        },
         "body": body,
         "isBase64Encoded": encoded,
     }
@@ -250,12 +226,9 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
     _check_header_values(value.get("multiValueHeaders"))
     status = proxy_responses.status(value.get("statusCode", 200))
     headers = _response_headers(value)
-    body = value.get("body")
-    if value.get("isBase64Encoded") and _is_binary(accept, binary_types):
-        raw = proxy_responses.decoded(body)
-    else:
-        raw = proxy_responses.encoded(body)
-    return HttpResponse(status, tuple(headers), raw)
+    is_decoded = value.get("isBase64Encoded") and _is_binary(accept, binary_types)
+    body = proxy_responses.body_bytes(value.get("body"), is_base64=is_decoded)
+    return HttpResponse(status, headers, body)
 
 
 def _check_header_values(headers: object) -> None:
@@ -313,7 +286,7 @@ def mock_response(
         if header is None or literal is None:
             raise not_emulated(f"{parameter} = {value} of a MOCK integration")
         headers[header[1].lower()] = literal[1]
-    return HttpResponse(status, tuple(headers.items()), b"")
+    return HttpResponse(status, list(headers.items()), b"")
 
 
 def expand_policy(document: str, arn_prefix: str) -> str:

@@ -9,15 +9,16 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authoriz
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sys
 import time
 import uuid
-from dataclasses import dataclass
 
 from moto.apigateway.models import (
     APIGatewayBackend,
     Integration,
     Method,
+    Resource,
     RestAPI,
     Stage,
     apigateway_backends,
@@ -33,12 +34,10 @@ from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
     HttpRequest,
     HttpResponse,
-    message_response,
     not_emulated,
 )
 from terralive_sandbox.apigateway.integration import (
     Failure,
-    FunctionIntegration,
     Gateway,
     IntegrationError,
     authenticate,
@@ -48,34 +47,7 @@ from terralive_sandbox.apigateway.integration import (
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
-from terralive_sandbox.apigateway.rest.events import MethodMatch
 from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
-from terralive_stub.protocol.limits import INTEGRATION_SECONDS
-
-
-@dataclass(frozen=True, slots=True)
-class _MethodCall:
-    """A request and the method that it calls, in the API as it was deployed.
-
-    Attributes:
-        api: the deployment's snapshot of the API.
-        stage: the stage.
-        match: the resource and method, with the path parameters.
-        method: moto's record of the method.
-        request: the request.
-        received: the request as it came, for the check of its signature.
-        request_id: the id that API Gateway gives the request.
-        extended_id: the second id that API Gateway gives it.
-    """
-
-    api: RestAPI
-    stage: Stage
-    match: MethodMatch
-    method: Method
-    request: HttpRequest
-    received: sigv4.Request
-    request_id: str
-    extended_id: str
 
 
 class RestGateway:
@@ -96,23 +68,25 @@ class RestGateway:
         extended_id = new_id()
         try:
             api, stage = self._deployed(api_id, stage_name)
-            rest_events.check_size(request)
-            match = rest_events.match_resource(_resources(api), request.method, request.path)
-            # An unknown path gets the answer of an unsigned request, as on AWS.
-            if match is None:
-                raise rest_events.missing_token()
-            method = api.resources[match.resource.id].resource_methods[match.method]
-            call = _MethodCall(
-                api, stage, match, method, request, received, request_id, extended_id
+            context = ApiContext(
+                id=api_id,
+                stage=stage_name,
+                domain=self._gateway.domain(api_id),
+                account=ACCOUNT,
+                request_id=request_id,
+                extended_id=extended_id,
+                now=time.time(),
+                variables=stage.variables or {},
             )
-            response = await self._run(call)
+            response = await self._run(api, context, request, received)
         except GatewayResponseError as error:
             response = error.response
             sys.stderr.write(
                 f"{api_id} {request.method} {request.path}: {response.status} {error}\n"
             )
-        ids = (("x-amzn-requestid", request_id), ("x-amz-apigw-id", extended_id))
-        return HttpResponse(response.status, (*response.headers, *ids), response.body)
+        response.headers.append(("x-amzn-requestid", request_id))
+        response.headers.append(("x-amz-apigw-id", extended_id))
+        return response
 
     def _backend(self) -> APIGatewayBackend:
         backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
@@ -130,23 +104,59 @@ class RestGateway:
         if stage is not None:
             deployment = current.deployments.get(stage.deployment_id or "")
         if stage is None or deployment is None:
-            raise rest_events.gateway_error(403, "ForbiddenException", "Forbidden")
+            raise GatewayResponseError(403, "Forbidden", error_type="ForbiddenException")
         return snapshot_of(deployment), stage
 
-    async def _run(self, call: _MethodCall) -> HttpResponse:
-        check_access_control(call.method)
+    async def _run(
+        self, api: RestAPI, context: ApiContext, request: HttpRequest, received: sigv4.Request
+    ) -> HttpResponse:
+        """Find the method of a request, check the caller, and run the method's integration."""
+        rest_events.check_size(request)
+        match = rest_events.match_resource(_resources(api), request.method, request.path)
+        # An unknown path gets the answer of an unsigned request, as on AWS.
+        if match is None:
+            raise rest_events.missing_token()
+        method = api.resources[match.resource.id].resource_methods[match.method]
+        check_access_control(method)
         # In a thread, so that evaluating policies does not hold up the event loop.
-        caller = await asyncio.to_thread(self._authorize, call)
-        integration = call.method.method_integration
+        caller = await asyncio.to_thread(
+            self._authorize, api, context.stage, method, request, received
+        )
+        integration = method.method_integration
         if integration is None:
             raise rest_events.integration_failed(500)
         if integration.integration_type == "MOCK":
             return _mock_response(integration)
         if integration.integration_type != "AWS_PROXY":
             raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
-        return await self._invoke(call, integration, caller)
+        context = dataclasses.replace(context, caller=caller)
+        binary_types = api.binaryMediaTypes
+        accept = request.header("accept")
+        try:
+            response = await self._gateway.invoke(
+                rest_events.event(request, match, context, binary_types),
+                lambda answer: rest_events.response(answer, accept, binary_types),
+                uri=with_stage_variables(integration.uri, context.variables),
+                credentials=with_stage_variables(integration.credentials or "", context.variables),
+                # The source ARN has the method as it is declared: ANY stays ANY.
+                source_arn=self._gateway.arn(
+                    api.id, f"{context.stage}/{match.method}{match.resource.path}"
+                ),
+                milliseconds=integration.timeout_in_millis,
+            )
+        except IntegrationError as error:
+            raise _response_to(error) from error
+        response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
+        return response
 
-    def _authorize(self, call: _MethodCall) -> Caller | None:
+    def _authorize(
+        self,
+        api: RestAPI,
+        stage_name: str,
+        method: Method,
+        request: HttpRequest,
+        received: sigv4.Request,
+    ) -> Caller | None:
         """Return the caller of a method with AWS_IAM authorization, None for a public method.
 
         A permission of either policy is enough: API and caller are in the same account.
@@ -154,18 +164,22 @@ class RestGateway:
         Raises:
             GatewayResponseError: the caller has no permission.
         """
-        resource = f"{call.stage.name}/{call.request.method}{call.request.path}"
-        arn = self._gateway.arn(call.api.id, resource)
-        resource_policies = self._resource_policies(call.api)
-        context = {"aws:SourceIp": call.request.source_ip}
+        arn = self._gateway.arn(api.id, f"{stage_name}/{request.method}{request.path}")
+        resource_policies: list[str] = []
+        if api.policy:
+            whole_api = self._gateway.arn(api.id, "").removesuffix("/")
+            resource_policies.append(rest_events.expand_policy(api.policy, whole_api))
+        context = {"aws:SourceIp": request.source_ip}
         caller: Caller | None = None
-        caller_arn = "anonymous"
         principals: tuple[str, ...] = ("anonymous",)
         by_identity = Decision.NEUTRAL
-        if call.method.authorization_type == "AWS_IAM":
+        if method.authorization_type == "AWS_IAM":
+            try:
+                caller = authenticate(received, "execute-api")
+            except sigv4.SignatureError as error:
+                error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
+                raise GatewayResponseError(403, error.message, error_type=error_type) from error
             # Resource policies may name the caller, its account's root, or its account.
-            caller = _authenticated(call.received)
-            caller_arn = caller.arn
             principals = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
             asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
             by_identity = decide(caller.documents, asked)
@@ -176,81 +190,22 @@ class RestGateway:
         by_resource = decide(resource_policies, asked)
         if not is_allowed(by_identity, by_resource):
             explicitly = Decision.DENIED in {by_identity, by_resource}
-            raise rest_events.access_denied(caller_arn, arn, explicitly=explicitly)
+            raise rest_events.access_denied(principals[0], arn, explicitly=explicitly)
         return caller
-
-    def _resource_policies(self, api: RestAPI) -> list[str]:
-        if not api.policy:
-            return []
-        whole_api = self._gateway.arn(api.id, "").removesuffix("/")
-        return [rest_events.expand_policy(api.policy, whole_api)]
-
-    async def _invoke(
-        self, call: _MethodCall, integration: Integration, caller: Caller | None
-    ) -> HttpResponse:
-        api, stage = call.api, call.stage
-        variables = stage.variables or {}
-        context = ApiContext(
-            id=api.id,
-            stage=str(stage.name),
-            domain=self._gateway.domain(api.id),
-            account=ACCOUNT,
-            variables=variables,
-            caller=caller,
-        )
-        binary_types = api.binaryMediaTypes
-        event = rest_events.event(
-            call.request,
-            call.match,
-            context,
-            binary_types,
-            request_id=call.request_id,
-            extended_id=call.extended_id,
-            now=time.time(),
-        )
-        # The source ARN has the method as it is declared: ANY stays ANY.
-        method_path = f"{stage.name}/{call.match.method}{call.match.resource.path}"
-        # A configured timeout can shorten the wait, not lengthen it.
-        milliseconds = int(integration.timeout_in_millis or INTEGRATION_SECONDS * 1000)
-        function_integration = FunctionIntegration(
-            uri=with_stage_variables(integration.uri, variables),
-            credentials=with_stage_variables(integration.credentials or "", variables),
-            source_arn=self._gateway.arn(api.id, method_path),
-            seconds=min(INTEGRATION_SECONDS, milliseconds / 1000),
-        )
-        accept = call.request.header("accept")
-
-        def read(answer: bytes) -> HttpResponse:
-            return rest_events.response(answer, accept, binary_types)
-
-        try:
-            response = await self._gateway.invoke(function_integration, event, read)
-        except IntegrationError as error:
-            raise _response_to(error) from error
-        trace = ("x-amzn-trace-id", event_fields.trace_id(call.request_id, time.time()))
-        return HttpResponse(response.status, (*response.headers, trace), response.body)
-
-
-def _authenticated(received: sigv4.Request) -> Caller:
-    try:
-        return authenticate(received, "execute-api")
-    except sigv4.SignatureError as error:
-        error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
-        raise rest_events.gateway_error(403, error_type, error.message) from error
 
 
 def _response_to(error: IntegrationError) -> GatewayResponseError:
     why = str(error)
     match error.failure:
         case Failure.NOT_EMULATED:
-            return GatewayResponseError(message_response(501, why))
+            return GatewayResponseError(501, why)
         case Failure.TOO_LARGE:
-            return rest_events.gateway_error(
-                413, "RequestTooLargeException", "Request Too Long", why
+            return GatewayResponseError(
+                413, "Request Too Long", why, error_type="RequestTooLargeException"
             )
         case Failure.TIMED_OUT:
-            return rest_events.gateway_error(
-                504, "InternalServerErrorException", "Endpoint request timed out", why
+            return GatewayResponseError(
+                504, "Endpoint request timed out", why, error_type="InternalServerErrorException"
             )
         case Failure.FUNCTION_FAILED | Failure.MALFORMED:
             return rest_events.integration_failed(502, why)
@@ -261,18 +216,15 @@ def _response_to(error: IntegrationError) -> GatewayResponseError:
 def _resources(api: RestAPI) -> list[rest_events.Resource]:
     resources: list[rest_events.Resource] = []
     for resource in api.resources.values():
-        path = _path_of(api, resource.id) or "/"
+        # moto keeps the last part of the path only.
+        path = ""
+        part: Resource | None = resource
+        while part is not None and part.parent_id:
+            path = f"/{part.path_part}{path}"
+            part = api.resources.get(part.parent_id)
         methods = frozenset(resource.resource_methods)
-        resources.append(rest_events.Resource(resource.id, path, methods))
+        resources.append(rest_events.Resource(resource.id, path or "/", methods))
     return resources
-
-
-def _path_of(api: RestAPI, resource_id: str | None) -> str:
-    """Return a resource's full path, empty for the root; moto keeps the last part only."""
-    resource = api.resources.get(resource_id or "")
-    if resource is None or not resource.parent_id:
-        return ""
-    return f"{_path_of(api, resource.parent_id)}/{resource.path_part}"
 
 
 def _mock_response(integration: Integration) -> HttpResponse:

@@ -20,7 +20,7 @@ from websockets.http11 import Request as UpgradeRequest
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.apigateway.http_messages import GatewayResponseError, message_response
+from terralive_sandbox.apigateway.http_messages import GatewayResponseError
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
     Failure,
@@ -40,6 +40,8 @@ from terralive_sandbox.faults import NO_FAULT, ConnectionChoice, Direction, Faul
 PATH: Final = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
 # Headers of an upgrade request that functions do not see.
 _HIDDEN_HEADERS: Final = {"authorization", "connection", "upgrade", "x-amz-security-token"}
+# The statuses with which `$connect` accepts a connection.
+_SUCCESS: Final = range(200, 300)
 _log: Final = logging.getLogger("terralive.sandbox")
 
 
@@ -91,7 +93,7 @@ class Connections:
         if found is not None:
             deployed = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if deployed is None:
-            raise _upgrade_error(403, "Forbidden")
+            raise GatewayResponseError(403, "Forbidden")
         # Check the caller before the function learns of the connection.
         headers = [(name, _latin(value)) for name, value in request.headers.raw_items()]
         route = deployed.routes.get("$connect")
@@ -169,27 +171,14 @@ class Connections:
 
     # Faults on demand.
 
-    def drop(self, choice: ConnectionChoice) -> int:
-        """Cut connections without a close frame. Return their number."""
-        chosen = self._chosen(choice)
-        for opened in chosen:
-            opened.socket.drop()
-        return len(chosen)
-
-    def expire(self, choice: ConnectionChoice) -> int:
-        """Close connections as after two hours. Return their number."""
-        chosen = self._chosen(choice)
-        for opened in chosen:
-            opened.socket.expire()
-        return len(chosen)
-
-    def _chosen(self, choice: ConnectionChoice) -> list[OpenConnection]:
-        chosen: list[OpenConnection] = []
+    def chosen(self, choice: ConnectionChoice) -> list[Socket]:
+        """Return the sockets of the open connections that a choice includes."""
+        chosen: list[Socket] = []
         for opened in self._by_id.values():
             connection = opened.connection
             is_chosen = choice.includes(connection.id, connection.api, connection.stage)
             if is_chosen and opened.socket.is_open:
-                chosen.append(opened)
+                chosen.append(opened.socket)
         return chosen
 
     # Connecting.
@@ -221,7 +210,7 @@ class Connections:
         try:
             return self._gateway.authorize(signed, "Invoke", arn)
         except ForbiddenError as error:
-            raise _upgrade_error(403, str(error)) from error
+            raise GatewayResponseError(403, str(error)) from error
 
     def _new_connection(
         self,
@@ -271,18 +260,18 @@ class Connections:
             _write_log("$connect", connection, error)
             match error.failure:
                 case Failure.NOT_EMULATED:
-                    raise _upgrade_error(501, str(error)) from error
+                    raise GatewayResponseError(501, str(error)) from error
                 case Failure.TIMED_OUT:
-                    raise _upgrade_error(504, "Gateway Timeout") from error
+                    raise GatewayResponseError(504, "Gateway Timeout") from error
                 case Failure.NOT_PERMITTED:
-                    raise _upgrade_error(500, "Internal server error") from error
+                    raise GatewayResponseError(500, "Internal server error") from error
                 case _:
-                    raise _upgrade_error(502, "Internal server error") from error
-        if answer.is_success:
+                    raise GatewayResponseError(502, "Internal server error") from error
+        if answer.status in _SUCCESS:
             return answer.subprotocol
         if answer.status in {401, 403}:
-            raise _upgrade_error(answer.status, "Forbidden")
-        raise _upgrade_error(answer.status, "Internal server error")
+            raise GatewayResponseError(answer.status, "Forbidden")
+        raise GatewayResponseError(answer.status, "Internal server error")
 
     # Messages.
 
@@ -346,10 +335,6 @@ def _latin(value: str) -> str:
     `websockets` 16 leaves surrogates, 17 does not.
     """
     return value.encode("latin-1", "surrogateescape").decode("latin-1")
-
-
-def _upgrade_error(status: int, message: str) -> GatewayResponseError:
-    return GatewayResponseError(message_response(status, message))
 
 
 def _write_log(route_key: str, connection: Connection, error: Exception) -> None:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import parse_qs
 
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
@@ -25,7 +26,6 @@ _VARIABLE: Final = re.compile(
 )
 _ESCAPED_DOLLAR: Final = r"\$"
 _SUBPROTOCOL: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_SUCCESS: Final = range(200, 300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +100,15 @@ def evaluate(expression: str, body: str) -> str | None:
         value: object = None
         if needs_json:
             value = json.loads(body)
-        return _VARIABLE.sub(lambda match: _replacement(match, value), expression)
+        return _VARIABLE.sub(lambda match: _value_of(match, value), expression)
     except (ValueError, RecursionError):
         return None
 
 
-def _replacement(match: re.Match[str], value: object) -> str:
-    if match[0] == _ESCAPED_DOLLAR:
+def _value_of(variable: re.Match[str], value: object) -> str:
+    if variable[0] == _ESCAPED_DOLLAR:
         return "$"
-    return _text_at(value, match[1] or match[2])
-
-
-def _text_at(value: object, path: str) -> str:
+    path: str = variable[1] or variable[2]
     for name in path.split("."):
         if not isinstance(value, dict):
             return ""
@@ -143,7 +140,7 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
         ("X-Forwarded-Proto", "https"),
     )
     headers = event_fields.multi_values((*connection.headers, *added))
-    query = event_fields.query_values(connection.query)
+    query = parse_qs(connection.query, keep_blank_values=True)
     return _event(
         connection,
         context,
@@ -227,11 +224,6 @@ class Answer:
     body: bytes = b""
     subprotocol: str | None = None
 
-    @property
-    def is_success(self) -> bool:
-        """Tell whether `$connect` accepts the connection."""
-        return self.status in _SUCCESS
-
 
 def answer(body: bytes) -> Answer:
     """Read a function's answer.
@@ -250,7 +242,7 @@ def answer(body: bytes) -> Answer:
     # The value becomes a header of the handshake, so it may not break out of it.
     if subprotocol is not None and not _SUBPROTOCOL.fullmatch(subprotocol):
         raise MalformedAnswerError("a malformed proxy response: Sec-WebSocket-Protocol is no token")
-    data = proxy_responses.encoded(value.get("body") or None)
+    data = proxy_responses.body_bytes(value.get("body") or None)
     if len(data) > MESSAGE_BYTES:
         raise MalformedAnswerError("the answer's body is larger than a message may be")
     return Answer(status, data, subprotocol)

@@ -8,27 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from terralive_sandbox.faults import MessageFault
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Held(Generic[T]):
-    """A message that waits for the next one.
-
-    Attributes:
-        message: the message.
-        copies: how often it is delivered.
-        timer: delivers it if no other message comes.
-    """
-
-    message: T
-    copies: int
-    timer: asyncio.TimerHandle
 
 
 class FaultChannel(Generic[T]):
@@ -37,8 +21,10 @@ class FaultChannel(Generic[T]):
     def __init__(self, deliver: Callable[[T], None]) -> None:
         # Called with each message that arrives, on the event loop.
         self._deliver = deliver
-        # The message that waits for the next one; at most one does.
-        self._held: _Held[T] | None = None
+        # The copies of a message that waits for the next one, and the timer that delivers them if
+        # no other message comes. Both are empty while none waits.
+        self._held: list[T] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def send(self, message: T, fault: MessageFault) -> None:
         """Take a message, and do with it what the rules have decided."""
@@ -50,21 +36,20 @@ class FaultChannel(Generic[T]):
     def _arrive(self, message: T, fault: MessageFault) -> None:
         if not fault.copies:
             return
-        if fault.held is not None and self._held is None:
-            timer = asyncio.get_running_loop().call_later(fault.held, self._release)
-            self._held = _Held(message, fault.copies, timer)
-            return
-        self._deliver_copies(message, fault.copies)
-        self._release()
+        copies = [message] * fault.copies
+        if fault.held is not None and not self._held:
+            self._held = copies
+            self._timer = asyncio.get_running_loop().call_later(fault.held, self._release)
+        else:
+            self._deliver_all(copies)
+            self._release()
 
     def _release(self) -> None:
-        held = self._held
-        if held is None:
-            return
-        self._held = None
-        held.timer.cancel()
-        self._deliver_copies(held.message, held.copies)
+        if self._timer is not None:
+            self._timer.cancel()
+        held, self._held, self._timer = self._held, [], None
+        self._deliver_all(held)
 
-    def _deliver_copies(self, message: T, copies: int) -> None:
-        for _ in range(copies):
+    def _deliver_all(self, messages: list[T]) -> None:
+        for message in messages:
             self._deliver(message)

@@ -73,18 +73,15 @@ class ManagementApi:
                 opened.socket.close(CloseCode.NORMAL_CLOSURE, "Connection Closed Normally")
                 return 204, [], b""
             case "GET":
-                return json_response(200, _description(opened))
+                connection = opened.connection
+                identity = {"sourceIp": connection.source_ip, "userAgent": connection.user_agent}
+                description = {
+                    "connectedAt": format_epoch_seconds(connection.connected_at),
+                    "identity": identity,
+                    "lastActiveAt": format_epoch_seconds(opened.last_active),
+                }
+                return json_response(200, description)
             case _:
                 return error_response(
                     403, "MissingAuthenticationTokenException", "Missing Authentication Token"
                 )
-
-
-def _description(opened: OpenConnection) -> dict[str, object]:
-    """Return the answer to GET of a connection."""
-    connection = opened.connection
-    return {
-        "connectedAt": format_epoch_seconds(connection.connected_at),
-        "identity": {"sourceIp": connection.source_ip, "userAgent": connection.user_agent},
-        "lastActiveAt": format_epoch_seconds(opened.last_active),
-    }
