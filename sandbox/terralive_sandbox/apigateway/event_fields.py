@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs
 
-from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.apigateway.http_messages import HttpRequest
 
 # Headers that API Gateway replaces with its own, in lower case.
@@ -38,10 +38,10 @@ class ApiContext:
         id: the API's id.
         stage: the stage's name.
         domain: the host name under which AWS would serve the API.
-        account: the id of the account.
         request_id: the id that API Gateway gives the request.
         extended_id: the second id that it gives the request.
         now: the time of the request, in seconds since the Unix epoch.
+        account: the id of the account.
         variables: the stage variables.
         caller: the caller, known only with AWS_IAM authorization.
     """
@@ -49,10 +49,10 @@ class ApiContext:
     id: str
     stage: str
     domain: str
-    account: str
     request_id: str
     extended_id: str
     now: float
+    account: str = ACCOUNT
     variables: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
 
@@ -73,10 +73,8 @@ def forwarded_headers(
         if lowered not in _REPLACED and lowered not in dropped:
             headers.append((name, value))
     # The client's own list comes first: a proxy adds the address that it has seen.
-    forwarded_for = request.source_ip
     client = request.header("x-forwarded-for")
-    if client:
-        forwarded_for = f"{client}, {request.source_ip}"
+    forwarded_for = f"{client}, {request.source_ip}" if client else request.source_ip
     headers += [
         ("Host", api.domain),
         ("X-Forwarded-For", forwarded_for),

@@ -18,7 +18,7 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import ACCOUNT, Caller
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.policy import AccessRequest, decide
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -93,17 +93,15 @@ class FunctionUrls:
     ) -> Response:
         request_id = str(uuid.uuid4())
         # AWS names no account for a caller that it does not know.
-        account = ACCOUNT
-        if caller is None:
-            account = "anonymous"
+        account = "anonymous" if caller is None else ACCOUNT
         context = ApiContext(
             id=url.id,
             stage="$default",
             domain=f"{url.id}.lambda-url.{url.region}.on.aws",
-            account=account,
             request_id=request_id,
             extended_id=request_id,
             now=time.time(),
+            account=account,
             caller=caller,
         )
         event = http_events.event_v2(request, RouteMatch("$default"), context)
@@ -139,19 +137,19 @@ class FunctionUrls:
             "lambda:InvokedViaFunctionUrl": "true",
         }
         caller: Caller | None = None
+        documents: tuple[str, ...] = ()
         principals: tuple[str, ...] = ("*",)
         if url.auth_type != "NONE":
             try:
                 caller = authenticate(received, "lambda")
             except sigv4.SignatureError as error:
                 raise ForbiddenError(error.message) from error
+            documents = caller.documents
             principals = identity.principals(caller)
         # Both actions have to be allowed, each by the caller's policies or by the function's.
         for action in _ACTIONS:
-            by_identity = Decision.NEUTRAL
-            if caller is not None:
-                asked = AccessRequest(action, (url.function_arn,), context=context)
-                by_identity = decide(caller.documents, asked)
+            asked = AccessRequest(action, (url.function_arn,), context=context)
+            by_identity = decide(documents, asked)
             by_resource = self._functions.decides(
                 function, action, principals, url.function_arn, context
             )

@@ -148,6 +148,24 @@ class Gateway:
             raise ForbiddenError(str(error)) from error
         return caller
 
+    async def authorize_route(
+        self, deployed: DeployedStage, route: Route, request: sigv4.Request, resource: str
+    ) -> Caller | None:
+        """Return the caller of a route with AWS_IAM authorization, None for a public route.
+
+        `resource` is the end of the ARN that policies name, after the stage.
+
+        Raises:
+            ForbiddenError: the caller has no permission.
+            GatewayResponseError: the sandbox does not emulate the access control of the route.
+        """
+        check_access_control(route)
+        if route.authorization_type != "AWS_IAM":
+            return None
+        arn = self.arn(deployed.api.api_id, f"{deployed.stage.name}/{resource}")
+        # In a thread, so that evaluating policies does not hold up the event loop.
+        return await asyncio.to_thread(self.authorize, request, "Invoke", arn)
+
     async def integrate(
         self,
         deployed: DeployedStage,

@@ -110,10 +110,7 @@ def header_value(value: object) -> str:
     if isinstance(value, dict | list):
         raise MalformedAnswerError("a header's value is no text")
     # JSON writes `true`, Python `True`.
-    text = str(value)
-    if isinstance(value, bool):
-        text = text.lower()
-    text = text.strip(" \t")
+    text = str(value).lower() if isinstance(value, bool) else str(value).strip(" \t")
     # A line break would let a function write headers that API Gateway has not checked.
     if _CONTROL.search(text) is not None:
         raise MalformedAnswerError("a header has a line break or control character")
@@ -131,10 +128,10 @@ def merged_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
     multi_values = value.get("multiValueHeaders") or {}
     if not isinstance(multi_values, dict):
         raise MalformedAnswerError("multiValueHeaders is no object of lists")
-    if not all(isinstance(values, list) for values in multi_values.values()):
-        raise MalformedAnswerError("multiValueHeaders is no object of lists")
     multiple: list[tuple[str, str]] = []
     for name, values in multi_values.items():
+        if not isinstance(values, list):
+            raise MalformedAnswerError("multiValueHeaders is no object of lists")
         multiple += [(header_name(name), header_value(item)) for item in values]
     names = {name for name, _ in multiple}
     single = [pair for pair in headers(value.get("headers")) if pair[0] not in names]

@@ -27,7 +27,6 @@ API = ApiContext(
     id="id",
     stage="$default",
     domain="id.execute-api.us-east-1.amazonaws.com",
-    account="123456789012",
     request_id="r",
     extended_id="r",
     now=NOW,

@@ -30,7 +30,6 @@ API = ApiContext(
     id="gy415nuibc",
     stage="testStage",
     domain="gy415nuibc.execute-api.us-east-1.amazonaws.com",
-    account="123456789012",
     request_id="r",
     extended_id="e",
     now=NOW,

@@ -65,15 +65,8 @@ def check_size(request: HttpRequest) -> None:
 def match_route(route_keys: Iterable[str], method: str, path: str) -> RouteMatch | None:
     """Find the most specific route of a request.
 
-    `$default` comes last.
-
-    Args:
-        route_keys: the keys of all routes of the API.
-        method: the request's method.
-        path: the request's path below the stage, percent-encoded.
-
-    Returns:
-        The route, or None if no route takes the request.
+    It is None if no route takes the request; `$default` comes last. The path starts below the
+    stage and is percent-encoded.
     """
     segments = path.removeprefix("/").split("/")
     best: RouteMatch | None = None
@@ -202,10 +195,8 @@ def _lowered_headers(request: HttpRequest, api: ApiContext) -> list[tuple[str, s
 
 def _path_with_stage(request: HttpRequest, api: ApiContext) -> str:
     """Return the decoded path with its stage, as both payload formats of HTTP APIs have it."""
-    path = unquote(request.path)
-    if api.stage == "$default":
-        return path
-    return f"/{api.stage}{path}"
+    stage = "" if api.stage == "$default" else f"/{api.stage}"
+    return stage + unquote(request.path)
 
 
 def _is_text(request: HttpRequest) -> bool:
@@ -223,9 +214,7 @@ def response_v2(answer: bytes) -> HttpResponse:
     """
     value = proxy_responses.parsed(answer)
     if not isinstance(value, dict) or "statusCode" not in value:
-        text = value
-        if not isinstance(value, str):
-            text = json.dumps(value)
+        text = value if isinstance(value, str) else json.dumps(value)
         body = proxy_responses.body_bytes(text)
         return HttpResponse(200, [("content-type", "application/json")], body)
     cookies = value.get("cookies") or []

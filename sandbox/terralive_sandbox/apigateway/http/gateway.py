@@ -5,15 +5,13 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api.html
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import sys
 import time
+import uuid
 from typing import Final, cast
 
-from moto.apigatewayv2.models import Route
-
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -28,7 +26,6 @@ from terralive_sandbox.apigateway.integration import (
     ForbiddenError,
     Gateway,
     IntegrationError,
-    check_access_control,
     new_id,
 )
 from terralive_sandbox.apigateway.rest.gateway import RestGateway
@@ -63,35 +60,44 @@ class HttpGateway:
             received: the request as it came, for the check of its signature.
             source_ip: the client's address.
         """
-        is_rest = self._rest.knows(api_id)
+        rest_api = self._rest.find(api_id)
         # REST APIs always have a stage in the path, HTTP APIs only if theirs has a name.
         if stage_name == _STAGE_IN_PATH:
             first, _, rest = path.lstrip("/").partition("/")
-            if is_rest or self._gateway.find(api_id, first, "HTTP") is not None:
+            if rest_api is not None or self._gateway.find(api_id, first, "HTTP") is not None:
                 stage_name, path = first, "/" + rest
             else:
                 stage_name = "$default"
-        request = HttpRequest.below(path, received, source_ip)
-        if is_rest:
-            return await self._rest.answer(api_id, stage_name, request, received)
         deployed = self._gateway.find(api_id, stage_name, "HTTP")
-        if deployed is None:
+        request_id = extended_id = new_id()
+        id_headers = [("apigw-requestid", request_id)]
+        if rest_api is not None:
+            # REST APIs give a request two ids.
+            request_id = str(uuid.uuid4())
+            id_headers = [("x-amzn-requestid", request_id), ("x-amz-apigw-id", extended_id)]
+        domain = self._gateway.domain(api_id)
+        context = ApiContext(api_id, stage_name, domain, request_id, extended_id, time.time())
+        request = HttpRequest.below(path, received, source_ip)
+        if rest_api is not None:
+            answer = self._rest.answer(rest_api, context, request, received)
+        elif deployed is not None:
+            answer = self._answer_http(deployed, context, request, received)
+        else:
             return GatewayResponseError(404, "Not Found").response
-        request_id = new_id()
         try:
-            response = await self._run_route(deployed, request, received, request_id)
+            response = await answer
         except GatewayResponseError as error:
             response = error.response
             sys.stderr.write(f"{api_id} {request.method} {path}: {response.status} {error}\n")
-        response.headers.append(("apigw-requestid", request_id))
+        response.headers.extend(id_headers)
         return response
 
-    async def _run_route(
+    async def _answer_http(
         self,
         deployed: DeployedStage,
+        context: ApiContext,
         request: HttpRequest,
         received: sigv4.Request,
-        request_id: str,
     ) -> HttpResponse:
         http_events.check_size(request)
         # This is a mapping, whatever moto's annotation says.
@@ -108,23 +114,17 @@ class HttpGateway:
                 return HttpResponse(204, cors.preflight(origin, preflight_method), b"")
             raise GatewayResponseError(404, "Not Found")
         route = deployed.routes[found.route_key]
-        api_id = deployed.api.api_id
-        context = ApiContext(
-            id=api_id,
-            stage=deployed.stage.name,
-            domain=self._gateway.domain(api_id),
-            account=ACCOUNT,
-            request_id=request_id,
-            extended_id=request_id,
-            now=time.time(),
-            variables=deployed.variables,
-            caller=await self._authorize(deployed, route, request, received),
-        )
+        try:
+            resource = f"{request.method}{request.path}"
+            caller = await self._gateway.authorize_route(deployed, route, received, resource)
+        except ForbiddenError as error:
+            raise GatewayResponseError(403, "Forbidden", str(error)) from error
         # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
         make_event, read_answer = http_events.event_v1, http_events.response_v1
         integration = deployed.integration_of(route)
         if integration is not None and integration.payload_format_version == "2.0":
             make_event, read_answer = http_events.event_v2, http_events.response_v2
+        context = dataclasses.replace(context, variables=deployed.variables, caller=caller)
         event = make_event(request, found, context)
         try:
             response = await self._gateway.integrate(
@@ -142,22 +142,3 @@ class HttpGateway:
         # (https://github.com/aws/serverless-application-model/issues/1603).
         headers = cors.response(origin, response.headers, preflight_method)
         return HttpResponse(response.status, headers, response.body)
-
-    async def _authorize(
-        self, deployed: DeployedStage, route: Route, request: HttpRequest, received: sigv4.Request
-    ) -> Caller | None:
-        """Return the caller of a route with AWS_IAM authorization, None for a public route.
-
-        Raises:
-            GatewayResponseError: the caller has no permission.
-        """
-        check_access_control(route)
-        if route.authorization_type != "AWS_IAM":
-            return None
-        resource = f"{deployed.stage.name}/{request.method}{request.path}"
-        arn = self._gateway.arn(deployed.api.api_id, resource)
-        try:
-            # In a thread, so that evaluating policies does not hold up the event loop.
-            return await asyncio.to_thread(self._gateway.authorize, received, "Invoke", arn)
-        except ForbiddenError as error:
-            raise GatewayResponseError(403, "Forbidden", str(error)) from error

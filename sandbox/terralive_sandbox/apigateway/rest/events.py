@@ -142,9 +142,7 @@ def match_resource(resources: Iterable[Resource], method: str, path: str) -> Met
         The method, or None if no resource takes the request.
     """
     # The root resource has no segments.
-    segments: list[str] = []
-    if path.strip("/"):
-        segments = path.rstrip("/").removeprefix("/").split("/")
+    segments = path.rstrip("/").removeprefix("/").split("/") if path.strip("/") else []
     best: MethodMatch | None = None
     best_path: PathMatch | None = None
     for resource in resources:
@@ -164,20 +162,11 @@ def match_resource(resources: Iterable[Resource], method: str, path: str) -> Met
 
 
 def event(
-    request: HttpRequest,
-    called: MethodMatch,
-    api: ApiContext,
-    binary_types: Sequence[str],
+    request: HttpRequest, called: MethodMatch, api: ApiContext, binary_types: Sequence[str]
 ) -> dict[str, object]:
     """Return the event of a Lambda proxy integration.
 
     Header names stay as they were sent. The path is without the stage.
-
-    Args:
-        request: the request.
-        called: the method that it calls.
-        api: the API that it came to.
-        binary_types: the API's binary media types.
     """
     headers: list[tuple[str, str]] = []
     for name, value in event_fields.forwarded_headers(request, api, _DROPPED):
@@ -207,12 +196,8 @@ def event(
 def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpResponse:
     """Return the response for a function's answer.
 
-    A base64 body is decoded only for a client that accepts one of the binary types.
-
-    Args:
-        answer: the function's answer.
-        accept: the request's `Accept` header.
-        binary_types: the API's binary media types.
+    A base64 body is decoded only for a client whose `Accept` header starts with one of the API's
+    binary media types.
 
     Raises:
         MalformedAnswerError: the answer does not have this format. API Gateway answers 502.
@@ -222,35 +207,22 @@ def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpRes
         raise MalformedAnswerError(
             "not an object with isBase64Encoded, statusCode, headers and body only"
         )
-    _check_header_values(value.get("headers"))
-    _check_header_values(value.get("multiValueHeaders"))
+    single = value.get("headers")
+    if isinstance(single, dict) and not all(isinstance(v, str | bool) for v in single.values()):
+        raise MalformedAnswerError("a header's value is no string")
     status = proxy_responses.status(value.get("statusCode", 200))
-    headers = _response_headers(value)
-    is_decoded = value.get("isBase64Encoded") and _is_binary(accept, binary_types)
-    body = proxy_responses.body_bytes(value.get("body"), is_base64=is_decoded)
-    return HttpResponse(status, headers, body)
-
-
-def _check_header_values(headers: object) -> None:
-    if not isinstance(headers, dict):
-        return
-    for value in headers.values():
-        if not isinstance(value, str | bool | list):
-            raise MalformedAnswerError("a header's value is no string")
-
-
-def _response_headers(value: Mapping[str, object]) -> list[tuple[str, str]]:
-    pairs = proxy_responses.merged_headers(value)
-    if not any(name == "content-type" for name, _ in pairs):
-        pairs.append(("content-type", "application/json"))
     headers: list[tuple[str, str]] = []
-    for name, text in pairs:
+    for name, text in proxy_responses.merged_headers(value):
         # API Gateway sets these headers itself, and keeps the function's under another name.
         if name in _REMAPPED:
             headers.append((f"x-amzn-remapped-{name}", text))
         elif name != "transfer-encoding":
             headers.append((name, text))
-    return headers
+    if not any(name == "content-type" for name, _ in headers):
+        headers.append(("content-type", "application/json"))
+    is_decoded = value.get("isBase64Encoded") and _is_binary(accept, binary_types)
+    body = proxy_responses.body_bytes(value.get("body"), is_base64=is_decoded)
+    return HttpResponse(status, headers, body)
 
 
 def _is_binary(media_types: str, binary_types: Sequence[str]) -> bool:

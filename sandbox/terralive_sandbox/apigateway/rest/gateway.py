@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import sys
-import time
-import uuid
 
 from moto.apigateway.models import (
     APIGatewayBackend,
@@ -20,7 +17,6 @@ from moto.apigateway.models import (
     Method,
     Resource,
     RestAPI,
-    Stage,
     apigateway_backends,
 )
 
@@ -43,7 +39,6 @@ from terralive_sandbox.apigateway.integration import (
     authenticate,
     check_access_control,
     is_allowed,
-    new_id,
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
@@ -56,61 +51,35 @@ class RestGateway:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
-    def knows(self, api_id: str) -> bool:
-        """Return whether there is a REST API with this id."""
-        return api_id in self._backend().apis
+    def find(self, api_id: str) -> RestAPI | None:
+        """Return moto's record of a REST API, or None."""
+        backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
+        return backend.apis.get(api_id)
 
     async def answer(
-        self, api_id: str, stage_name: str, request: HttpRequest, received: sigv4.Request
+        self,
+        current: RestAPI,
+        context: ApiContext,
+        request: HttpRequest,
+        received: sigv4.Request,
     ) -> HttpResponse:
-        """Answer a request below a stage. `received` is the request as it came."""
-        request_id = str(uuid.uuid4())
-        extended_id = new_id()
-        try:
-            api, stage = self._deployed(api_id, stage_name)
-            context = ApiContext(
-                id=api_id,
-                stage=stage_name,
-                domain=self._gateway.domain(api_id),
-                account=ACCOUNT,
-                request_id=request_id,
-                extended_id=extended_id,
-                now=time.time(),
-                variables=stage.variables or {},
-            )
-            response = await self._run(api, context, request, received)
-        except GatewayResponseError as error:
-            response = error.response
-            sys.stderr.write(
-                f"{api_id} {request.method} {request.path}: {response.status} {error}\n"
-            )
-        response.headers.append(("x-amzn-requestid", request_id))
-        response.headers.append(("x-amz-apigw-id", extended_id))
-        return response
+        """Find the method of a request, check the caller, and run the method's integration.
 
-    def _backend(self) -> APIGatewayBackend:
-        backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
-        return backend
-
-    def _deployed(self, api_id: str, stage_name: str) -> tuple[RestAPI, Stage]:
-        """Return the snapshot of the API that a stage serves, and the stage.
+        Args:
+            current: the API, as it is now.
+            context: the stage that the request came to.
+            request: the request.
+            received: the request as it came, for the check of its signature.
 
         Raises:
-            GatewayResponseError: there is no such stage, or it serves no deployment.
+            GatewayResponseError: API Gateway answers, without the integration's response.
         """
-        current: RestAPI = self._backend().apis[api_id]
-        stage = current.stages.get(stage_name)
-        deployment = None
-        if stage is not None:
-            deployment = current.deployments.get(stage.deployment_id or "")
+        # The stage serves the API as it was when it was deployed.
+        stage = current.stages.get(context.stage)
+        deployment = current.deployments.get(stage.deployment_id or "") if stage else None
         if stage is None or deployment is None:
             raise GatewayResponseError(403, "Forbidden", error_type="ForbiddenException")
-        return snapshot_of(deployment), stage
-
-    async def _run(
-        self, api: RestAPI, context: ApiContext, request: HttpRequest, received: sigv4.Request
-    ) -> HttpResponse:
-        """Find the method of a request, check the caller, and run the method's integration."""
+        api: RestAPI = snapshot_of(deployment)
         rest_events.check_size(request)
         match = rest_events.match_resource(_resources(api), request.method, request.path)
         # An unknown path gets the answer of an unsigned request, as on AWS.
@@ -129,19 +98,18 @@ class RestGateway:
             return _mock_response(integration)
         if integration.integration_type != "AWS_PROXY":
             raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
-        context = dataclasses.replace(context, caller=caller)
-        binary_types = api.binaryMediaTypes
+        variables = stage.variables or {}
+        context = dataclasses.replace(context, variables=variables, caller=caller)
+        # The source ARN has the method as it is declared: ANY stays ANY.
+        method_path = f"{context.stage}/{match.method}{match.resource.path}"
         accept = request.header("accept")
         try:
             response = await self._gateway.invoke(
-                rest_events.event(request, match, context, binary_types),
-                lambda answer: rest_events.response(answer, accept, binary_types),
-                uri=with_stage_variables(integration.uri, context.variables),
-                credentials=with_stage_variables(integration.credentials or "", context.variables),
-                # The source ARN has the method as it is declared: ANY stays ANY.
-                source_arn=self._gateway.arn(
-                    api.id, f"{context.stage}/{match.method}{match.resource.path}"
-                ),
+                rest_events.event(request, match, context, api.binaryMediaTypes),
+                lambda answer: rest_events.response(answer, accept, api.binaryMediaTypes),
+                uri=with_stage_variables(integration.uri, variables),
+                credentials=with_stage_variables(integration.credentials or "", variables),
+                source_arn=self._gateway.arn(api.id, method_path),
                 milliseconds=integration.timeout_in_millis,
             )
         except IntegrationError as error:

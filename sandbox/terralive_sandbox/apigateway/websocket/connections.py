@@ -19,7 +19,6 @@ from moto.apigatewayv2.models import Route
 from websockets.http11 import Request as UpgradeRequest
 
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway.http_messages import GatewayResponseError
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
@@ -27,7 +26,6 @@ from terralive_sandbox.apigateway.integration import (
     ForbiddenError,
     Gateway,
     IntegrationError,
-    check_access_control,
     new_connection_id,
     new_id,
 )
@@ -96,9 +94,31 @@ class Connections:
             raise GatewayResponseError(403, "Forbidden")
         # Check the caller before the function learns of the connection.
         headers = [(name, _latin(value)) for name, value in request.headers.raw_items()]
+        # A signature covers header names in lower case.
+        lowered = tuple((name.lower(), value) for name, value in headers)
+        received = sigv4.Request("GET", path, query, lowered)
         route = deployed.routes.get("$connect")
-        caller = self._authorize(deployed, route, path, query, headers)
-        connection = self._new_connection(deployed, socket, query, headers, caller)
+        caller = None
+        try:
+            if route is not None:
+                caller = await self._gateway.authorize_route(deployed, route, received, "$connect")
+        except ForbiddenError as error:
+            raise GatewayResponseError(403, str(error)) from error
+        now = time.time()
+        connection = Connection(
+            id=new_connection_id(),
+            api=deployed.api.api_id,
+            stage=deployed.stage.name,
+            domain=self._gateway.domain(deployed.api.api_id),
+            source_ip=socket.source_ip,
+            user_agent=received.header("user-agent") or "",
+            connected_at=now,
+            headers=tuple(pair for pair in headers if pair[0].lower() not in _HIDDEN_HEADERS),
+            query=query,
+            caller=caller,
+            trace_id=f"Root=1-{int(now):08x}-{uuid.uuid4().hex[:24]}",
+            stage_variables=deployed.variables,
+        )
         subprotocol = None
         if route is not None and route.target:
             subprotocol = await self._run_connect(deployed, route, connection)
@@ -135,7 +155,7 @@ class Connections:
         del self._by_id[connection.id]
         # The reason is the client's own text, so it is not logged.
         _log.debug("connection %s ended with code %s", connection.id, code)
-        deployed = self._deployed(connection)
+        deployed = self._gateway.find(connection.api, connection.stage, "WEBSOCKET")
         if deployed is None:
             # The API or its stage was deleted in the meantime.
             return
@@ -183,67 +203,6 @@ class Connections:
 
     # Connecting.
 
-    def _authorize(
-        self,
-        deployed: DeployedStage,
-        route: Route | None,
-        path: str,
-        query: str,
-        headers: list[tuple[str, str]],
-    ) -> Caller | None:
-        """Return the caller where `$connect` has AWS_IAM authorization, else None.
-
-        https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-control-access-iam.html
-
-        Raises:
-            GatewayResponseError: the caller has no permission.
-        """
-        if route is None:
-            return None
-        check_access_control(route)
-        if route.authorization_type != "AWS_IAM":
-            return None
-        # A signature covers header names in lower case.
-        lowered = tuple((name.lower(), value) for name, value in headers)
-        signed = sigv4.Request("GET", path, query, lowered)
-        arn = self._gateway.arn(deployed.api.api_id, f"{deployed.stage.name}/$connect")
-        try:
-            return self._gateway.authorize(signed, "Invoke", arn)
-        except ForbiddenError as error:
-            raise GatewayResponseError(403, str(error)) from error
-
-    def _new_connection(
-        self,
-        deployed: DeployedStage,
-        socket: Socket,
-        query: str,
-        headers: list[tuple[str, str]],
-        caller: Caller | None,
-    ) -> Connection:
-        now = time.time()
-        user_agent: str | None = None
-        shown: list[tuple[str, str]] = []
-        for name, value in headers:
-            lowered = name.lower()
-            if lowered == "user-agent" and user_agent is None:
-                user_agent = value
-            if lowered not in _HIDDEN_HEADERS:
-                shown.append((name, value))
-        return Connection(
-            id=new_connection_id(),
-            api=deployed.api.api_id,
-            stage=deployed.stage.name,
-            domain=self._gateway.domain(deployed.api.api_id),
-            source_ip=socket.source_ip,
-            user_agent=user_agent or "",
-            connected_at=now,
-            headers=tuple(shown),
-            query=query,
-            caller=caller,
-            trace_id=f"Root=1-{int(now):08x}-{uuid.uuid4().hex[:24]}",
-            stage_variables=deployed.variables,
-        )
-
     async def _run_connect(
         self, deployed: DeployedStage, route: Route, connection: Connection
     ) -> str | None:
@@ -283,7 +242,7 @@ class Connections:
     async def _handle(self, opened: OpenConnection, text: str) -> None:
         """Run the route of a message, and send its answer or error to the client."""
         connection = opened.connection
-        deployed = self._deployed(connection)
+        deployed = self._gateway.find(connection.api, connection.stage, "WEBSOCKET")
         request_id = new_id()
         key = None
         if deployed is not None:
@@ -324,9 +283,6 @@ class Connections:
         connection = opened.connection
         fault = self._faults.on_message(Direction.OUT, connection.api, connection.stage)
         opened.outgoing.send(data, fault)
-
-    def _deployed(self, connection: Connection) -> DeployedStage | None:
-        return self._gateway.find(connection.api, connection.stage, "WEBSOCKET")
 
 
 def _latin(value: str) -> str:

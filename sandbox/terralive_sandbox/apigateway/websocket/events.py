@@ -64,13 +64,8 @@ class Connection:
 def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
     """Return the route key of a message.
 
-    It is the value of the expression if there is such a route, else `$default` if there is one,
-    else None. A message cannot select `$connect` or `$disconnect`.
-
-    Args:
-        expression: the API's route selection expression.
-        body: the message.
-        routes: the keys of the API's routes.
+    It is the value of the route selection expression if there is such a route, else `$default` if
+    there is one, else None. A message cannot select `$connect` or `$disconnect`.
     """
     key = evaluate(expression, body)
     if key is not None and key in routes:
@@ -97,9 +92,7 @@ def evaluate(expression: str, body: str) -> str | None:
     variables = _VARIABLE.finditer(expression)
     needs_json = any(match[0] != _ESCAPED_DOLLAR for match in variables)
     try:
-        value: object = None
-        if needs_json:
-            value = json.loads(body)
+        value = json.loads(body) if needs_json else None
         return _VARIABLE.sub(lambda match: _value_of(match, value), expression)
     except (ValueError, RecursionError):
         return None
@@ -128,10 +121,9 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
     """
     context = _context(connection, "$connect", "CONNECT", request_id, now)
     if connection.caller is not None:
-        identity = event_fields.identity_fields(
+        context["identity"] = event_fields.identity_fields(
             connection.source_ip, connection.user_agent, connection.caller
         )
-        context["identity"] = {**identity, **_identity(connection)}
     # API Gateway adds these headers. A client of the sandbox would come by TLS on AWS.
     added = (
         ("X-Amzn-Trace-Id", connection.trace_id),
@@ -187,6 +179,9 @@ def _event(
 def _context(
     connection: Connection, route: str, event_type: str, request_id: str, now: float
 ) -> dict[str, object]:
+    identity = {"sourceIp": connection.source_ip}
+    if connection.user_agent:
+        identity["userAgent"] = connection.user_agent
     return {
         "routeKey": route,
         "eventType": event_type,
@@ -196,18 +191,12 @@ def _context(
         "stage": connection.stage,
         "connectedAt": int(connection.connected_at * 1000),
         "requestTimeEpoch": int(now * 1000),
-        "identity": _identity(connection),
+        "identity": identity,
         "requestId": request_id,
         "domainName": connection.domain,
         "connectionId": connection.id,
         "apiId": connection.api,
     }
-
-
-def _identity(connection: Connection) -> dict[str, object]:
-    if not connection.user_agent:
-        return {"sourceIp": connection.source_ip}
-    return {"userAgent": connection.user_agent, "sourceIp": connection.source_ip}
 
 
 @dataclass(frozen=True, slots=True)

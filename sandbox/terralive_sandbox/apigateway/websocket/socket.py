@@ -18,7 +18,7 @@ names 1003 for binary frames. No page names the code at the end of a time: AWS s
 from __future__ import annotations
 
 import asyncio
-import http
+import http.client
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
@@ -347,6 +347,5 @@ def _upgrade_response(answer: HttpResponse) -> Response:
         [("Connection", "close"), ("Content-Length", str(len(answer.body))), *answer.headers]
     )
     # A function may answer with a status that has no phrase.
-    phrases = {status.value: status.phrase for status in http.HTTPStatus}
-    phrase = phrases.get(answer.status, "Refused")
+    phrase = http.client.responses.get(answer.status, "Refused")
     return Response(answer.status, phrase, headers, answer.body)
