@@ -444,10 +444,10 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -
     elsewhere = signed_headers(aws.info, url, keys_of(aws), service="lambda")
     assert refusal(httpx.get(url, headers=elsewhere)) == (403, "InvalidSignatureException")
 
-    def have_policy(effect: str, path: str) -> None:
+    def have_policy(effect: str, path: str, principal: object = "*") -> None:
         statement = {
             "Effect": effect,
-            "Principal": "*",
+            "Principal": principal,
             "Action": "execute-api:Invoke",
             "Resource": path,
         }
@@ -461,6 +461,12 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -
     assert refusal(api.ask("GET", "/open")) == (403, "AccessDeniedException")
     have_policy("Deny", "execute-api:/dev/GET/a")
     assert ask(arn).json()["Message"].endswith(" with an explicit deny")
+    # A policy that names a role lets this role's sessions in, and no others.
+    role = aws.role()
+    have_policy("Allow", "execute-api:/dev/GET/a", {"AWS": role})
+    headers = signed_headers(aws.info, url, aws.role_keys(role), service="execute-api")
+    assert httpx.get(url, headers=headers).status_code == 200
+    assert refusal(ask()) == (403, "AccessDeniedException")
 
 
 def test_a_mock_answers_preflights(aws: Aws, function: str) -> None:

@@ -20,7 +20,7 @@ from moto.apigateway.models import (
     apigateway_backends,
 )
 
-from terralive_sandbox.access import sigv4
+from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.denials import JSON_SIGNATURE_ERRORS
 from terralive_sandbox.access.identity import ACCOUNT, Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
@@ -147,8 +147,9 @@ class RestGateway:
             except sigv4.SignatureError as error:
                 error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
                 raise GatewayResponseError(403, error.message, error_type=error_type) from error
-            # Resource policies may name the caller, its account's root, or its account.
-            principals = (caller.arn, f"arn:aws:iam::{caller.account}:root", caller.account)
+            # Resource policies may name the caller, its role, its account's root, or its account.
+            account_root = f"arn:aws:iam::{caller.account}:root"
+            principals = (*identity.principals(caller), account_root, caller.account)
             asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
             by_identity = decide(caller.documents, asked)
         # A public method of an API without a policy has nothing to decide.
