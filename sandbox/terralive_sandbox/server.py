@@ -43,7 +43,6 @@ from terralive_sandbox.control import moto_gaps
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FaultRules
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
-from terralive_sandbox.functions.logs import LogWriter
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.http_protocol import HEADER_NAMES, HttpProtocol
 from terralive_sandbox.info import SandboxInfo
@@ -101,12 +100,10 @@ class Sandbox:
         # The faults that tests ask for. `Admin` changes them.
         self.faults = FaultRules()
         # Lambda
-        self._log_writer = LogWriter(self._control.call, region)
         self._functions = Functions(
             endpoint,
             region,
             self._control,
-            self._log_writer.write,
             time_scale=time_scale,
             concurrency=concurrency,
             on_invoke=self.faults.on_invoke,
@@ -133,7 +130,6 @@ class Sandbox:
         self._clock.close()
         self._mappings.close()
         self._asynchronous.close()
-        self._log_writer.close()
         await self._functions.close()
         self._control.close()
 

@@ -20,16 +20,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.destinations import DestinationError, Role, send
-from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse, new_trace_header
+from terralive_sandbox.functions.destinations import DestinationError, send
+from terralive_sandbox.functions.invoke_api import (
+    InvokeError,
+    InvokeResponse,
+    check_size,
+    new_trace_header,
+)
 from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
-from terralive_stub.shared.json_documents import section, text
+from terralive_stub.shared.json_documents import parse_object, section, text
 from terralive_stub.shared.timestamps import format_datetime
 
 _log = logging.getLogger("terralive.sandbox")
@@ -68,27 +73,6 @@ class _Event:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _RetrySettings:
-    """A function's settings of asynchronous invocations.
-
-    Attributes:
-        retries: how often an error is tried again.
-        age_seconds: an older event is given up.
-        on_success: the ARN of the destination of successes, or "".
-        on_failure: the ARN of the destination of failures, or "".
-    """
-
-    retries: int
-    age_seconds: float
-    on_success: str
-    on_failure: str
-
-
-_AttemptResult: TypeAlias = InvokeResponse | InvokeError
-"""The result of one attempt: the function's response, or Lambda's error if it did not run."""
-
-
 class AsynchronousInvocations:
     """Runs accepted events. It belongs to the event loop.
 
@@ -115,13 +99,7 @@ class AsynchronousInvocations:
         Raises:
             InvokeError: there is no such function, or the event is too large.
         """
-        if len(payload) > ASYNCHRONOUS_PAYLOAD_BYTES:
-            raise InvokeError(
-                "RequestTooLargeException",
-                f"{len(payload)} byte payload is too large for the Event invocation type"
-                f" (limit {ASYNCHRONOUS_PAYLOAD_BYTES} bytes)",
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            )
+        check_size(payload, ASYNCHRONOUS_PAYLOAD_BYTES, "Event")
         self._functions.find(name_or_arn)
         event = _Event(
             name_or_arn,
@@ -151,7 +129,7 @@ class AsynchronousInvocations:
                 _write_to_log(event, error.message)
                 return
             # Settings are read for each attempt, because they may have changed meanwhile.
-            settings = _settings_of(function)
+            config = _config_of(function)
             result = await self._attempt(function, event)
             if isinstance(result, InvokeError):
                 # The handler did not run, so that this does not count as an attempt.
@@ -163,24 +141,25 @@ class AsynchronousInvocations:
             else:
                 event = replace(event, attempts=event.attempts + 1)
                 if not result.function_error:
-                    await self._send_record(function, event, settings.on_success, "Success", result)
+                    await self._send_record(function, event, "Success", result)
                     return
-                if event.attempts > settings.retries:
+                if event.attempts > int(config.get("MaximumRetryAttempts", len(_RETRY_SECONDS))):
                     await self._give_up(function, event, "RetriesExhausted", result)
                     return
                 wait = _RETRY_SECONDS[event.attempts - 1]
             # An event that would be too old at its next attempt is given up now.
-            if self._age_after(event, wait) > settings.age_seconds * self._functions.time_scale:
+            wait *= self._functions.time_scale
+            most_age = float(config.get("MaximumEventAgeInSeconds", _MOST_AGE_SECONDS))
+            if time.time() + wait - event.accepted > most_age * self._functions.time_scale:
                 await self._give_up(function, event, "EventAgeExceeded", result)
                 return
             _log.debug("asynchronous invocation %s is tried again", event.request_id)
-            await asyncio.sleep(wait * self._functions.time_scale)
+            await asyncio.sleep(wait)
 
-    def _age_after(self, event: _Event, wait: float) -> float:
-        """Return the event's age in seconds after a waiting time, which the time scale shortens."""
-        return time.time() + wait * self._functions.time_scale - event.accepted
-
-    async def _attempt(self, function: LambdaFunction, event: _Event) -> _AttemptResult:
+    async def _attempt(
+        self, function: LambdaFunction, event: _Event
+    ) -> InvokeResponse | InvokeError:
+        """Return the function's response, or Lambda's error if it did not run."""
         arn = ""
         if event.arn.startswith("arn:"):
             arn = event.arn
@@ -197,12 +176,22 @@ class AsynchronousInvocations:
             return error
 
     async def _give_up(
-        self, function: LambdaFunction, event: _Event, condition: str, result: _AttemptResult
+        self,
+        function: LambdaFunction,
+        event: _Event,
+        condition: str,
+        result: InvokeResponse | InvokeError,
     ) -> None:
         """Send an event to the dead-letter queue and to the destination of failures."""
-        status, message = _error_of(result)
+        response = None
+        if isinstance(result, InvokeError):
+            status, message = result.status, result.message
+        else:
+            response = result
+            status = HTTPStatus.OK
+            message = str(parse_object(result.body).get("errorMessage", ""))
         _write_to_log(event, f"{condition} after {event.attempts} attempts: {message}")
-        queue = _dead_letter_queue(function)
+        queue = text(getattr(function, "dead_letter_config", None) or {}, "TargetArn")
         if queue:
             attributes = {
                 "RequestID": event.request_id,
@@ -211,21 +200,19 @@ class AsynchronousInvocations:
             }
             body = event.payload.decode("utf-8", "replace")
             await self._send(function, event, queue, body, attributes)
-        response = None
-        if isinstance(result, InvokeResponse):
-            response = result
-        destination = _settings_of(function).on_failure
-        await self._send_record(function, event, destination, condition, response)
+        await self._send_record(function, event, condition, response)
 
     async def _send_record(
         self,
         function: LambdaFunction,
         event: _Event,
-        destination: str,
         condition: str,
         response: InvokeResponse | None,
     ) -> None:
-        """Send the record of an invocation to a destination, if there is one."""
+        """Send the record of an invocation to its destination, if there is one."""
+        kind = "OnSuccess" if condition == "Success" else "OnFailure"
+        destinations = section(_config_of(function), "DestinationConfig")
+        destination = text(section(destinations, kind), "Destination")
         if not destination:
             return
         record = json.dumps(_record(function, event, condition, response))
@@ -249,7 +236,7 @@ class AsynchronousInvocations:
         """Send a message to a queue or topic, as the function's role."""
         try:
             await asyncio.wrap_future(
-                self._control.call(send, Role(function.role), arn, body, attributes)
+                self._control.call(send, function.role, arn, body, attributes)
             )
         except DestinationError as error:
             _write_to_log(event, str(error))
@@ -263,34 +250,12 @@ def _may_pass(error: InvokeError) -> bool:
     return is_throttled or error.status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _error_of(result: _AttemptResult) -> tuple[int, str]:
-    """Return the status and the message that a dead-letter queue receives."""
-    if isinstance(result, InvokeError):
-        return result.status, result.message
-    document = _parsed(result.body)
-    message = ""
-    if isinstance(document, dict):
-        message = str(document.get("errorMessage", ""))
-    return HTTPStatus.OK, message
-
-
-def _dead_letter_queue(function: LambdaFunction) -> str:
-    """Return the ARN of the function's dead-letter queue or topic, or ""."""
-    config = getattr(function, "dead_letter_config", None) or {}
-    return str(config.get("TargetArn") or "")
-
-
-def _settings_of(function: LambdaFunction) -> _RetrySettings:
-    config: Mapping[str, Any] = {}
-    if function.event_invoke_config:
-        config = function.event_invoke_config[-1].config
-    destinations = section(config, "DestinationConfig")
-    return _RetrySettings(
-        retries=int(config.get("MaximumRetryAttempts", len(_RETRY_SECONDS))),
-        age_seconds=float(config.get("MaximumEventAgeInSeconds", _MOST_AGE_SECONDS)),
-        on_success=text(section(destinations, "OnSuccess"), "Destination"),
-        on_failure=text(section(destinations, "OnFailure"), "Destination"),
-    )
+def _config_of(function: LambdaFunction) -> Mapping[str, Any]:
+    """Return a function's settings of asynchronous invocations, as its API has them."""
+    if not function.event_invoke_config:
+        return {}
+    config: Mapping[str, Any] = function.event_invoke_config[-1].config
+    return config
 
 
 def _record(

@@ -24,7 +24,7 @@ class ConcurrentExecutions:
 
     def __init__(self, account_limit: int) -> None:
         self._account_limit = account_limit
-        # Executions that run now, by function name. Functions without one are left out.
+        # Executions that run now, by function name.
         self._running: Counter[str] = Counter()
 
     @contextmanager
@@ -49,5 +49,3 @@ class ConcurrentExecutions:
             yield
         finally:
             self._running[function_name] -= 1
-            if not self._running[function_name]:
-                del self._running[function_name]

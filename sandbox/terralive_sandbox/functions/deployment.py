@@ -15,16 +15,15 @@ import logging
 import shutil
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.functions.environments import stub_image
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder, log_settings
-from terralive_sandbox.functions.environments.fleet import Fleet, wait_until_gone
+from terralive_sandbox.functions.environments.fleet import Fleet
 from terralive_sandbox.functions.environments.python_runtime import make_python
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import InvokeError
@@ -39,24 +38,6 @@ _IDLE_SECONDS: Final = 300.0
 _REAP_INTERVAL_SECONDS: Final = 10.0
 _STOP_SECONDS: Final = 5.0
 
-Revision: TypeAlias = tuple[object, ...]
-"""Everything about a function that its execution environments depend on; compared as a whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Deployment:
-    """One revision of a function.
-
-    Attributes:
-        revision: the state of the function that this is.
-        fleet: its execution environments.
-        folder: its unpacked code.
-    """
-
-    revision: Revision = field(repr=False)
-    fleet: Fleet
-    folder: Path
-
 
 class Deployments:
     """The revisions of functions that were invoked. It belongs to the event loop.
@@ -64,7 +45,7 @@ class Deployments:
     Args:
         workspace: the place of the unpacked code.
         environments: starts execution environments.
-        exists: returns true if a function with this ARN still exists.
+        find: finds a function by its ARN; raises InvokeError if it does not exist.
         time_scale: what the lifetime of credentials is multiplied by.
     """
 
@@ -72,20 +53,20 @@ class Deployments:
         self,
         workspace: Workspace,
         environments: EnvironmentBuilder,
-        exists: Callable[[str], bool],
+        find: Callable[[str], LambdaFunction],
         *,
         time_scale: float,
     ) -> None:
         self._workspace = workspace
         self._environments = environments
-        self._exists = exists
+        self._find = find
         self._credential_seconds = _CREDENTIAL_SECONDS * time_scale
         # The interpreter of Python functions.
         self._python = make_python(workspace.root / "python")
         # The revision that takes invocations, by the function's ARN (with its version, if any).
-        self._current: dict[str, _Deployment] = {}
+        self._current: dict[str, Fleet] = {}
         # Older revisions whose last environments are still running.
-        self._retired: list[_Deployment] = []
+        self._retired: list[Fleet] = []
         # One lock per ARN: only one invocation at a time unpacks a function's code.
         self._unpacking: dict[str, asyncio.Lock] = {}
         # Ends idle environments. It starts with the first deployment.
@@ -99,33 +80,30 @@ class Deployments:
         """
         revision = _revision_of(function)
         arn = function.function_arn
-        current = self._current.get(arn)
-        if current is not None and current.revision == revision:
-            return current.fleet
         async with self._unpacking.setdefault(arn, asyncio.Lock()):
-            # Another invocation may have unpacked it while this one waited for the lock.
             current = self._current.get(arn)
             if current is not None and current.revision == revision:
-                return current.fleet
-            deployment = await self._deploy(function, revision)
+                return current
+            fleet = await self._deploy(function, revision)
             if current is not None:
                 self._retire(current)
-            self._current[arn] = deployment
+            self._current[arn] = fleet
         if self._reaper is None:
             self._reaper = asyncio.create_task(self._reap())
         _log.debug("a new revision of %s is unpacked", arn)
-        return deployment.fleet
+        return fleet
 
     async def close(self) -> None:
         """End every function process and wait until they are gone."""
         if self._reaper is not None:
             self._reaper.cancel()
         environments = []
-        for deployment in [*self._current.values(), *self._retired]:
-            environments.extend(deployment.fleet.close())
-        await wait_until_gone(environments, _STOP_SECONDS)
+        for fleet in [*self._current.values(), *self._retired]:
+            environments.extend(fleet.close())
+        for environment in environments:
+            await asyncio.to_thread(environment.join, _STOP_SECONDS)
 
-    async def _deploy(self, function: LambdaFunction, revision: Revision) -> _Deployment:
+    async def _deploy(self, function: LambdaFunction, revision: object) -> Fleet:
         """Unpack a function's code."""
         _require_emulated(function)
         folder = self._workspace.new_folder(f"{function.function_name}-")
@@ -133,7 +111,9 @@ class Deployments:
         command: tuple[str, ...] = ()
         if function.package_type == "Image":
             await asyncio.to_thread(stub_image.unpack, folder)
-            command = stub_image.command(self._python, function.image_config.cmd)
+            # The command line of the image's Dockerfile.
+            module = ("-m", "terralive_stub.container")
+            command = (str(self._python), *module, *function.image_config.cmd)
         else:
             try:
                 await asyncio.to_thread(_unpack_zip, function.code_bytes, folder)
@@ -153,26 +133,25 @@ class Deployments:
             python=self._python,
             command=command,
         )
-        fleet = Fleet(
+        return Fleet(
+            function,
+            revision,
+            folder,
             lambda: self._environments.build(function, local),
-            version=str(function.version),
-            memory=int(function.memory_size),
-            timeout=float(function.timeout),
             credential_seconds=self._credential_seconds,
         )
-        return _Deployment(revision, fleet, folder)
 
-    def _retire(self, deployment: _Deployment) -> None:
-        deployment.fleet.retire()
-        self._retired.append(deployment)
+    def _retire(self, fleet: Fleet) -> None:
+        fleet.retire()
+        self._retired.append(fleet)
         self._remove_ended()
 
     def _remove_ended(self) -> None:
         """Remove the code of revisions whose last environment has ended."""
-        for deployment in list(self._retired):
-            if deployment.fleet.empty:
-                self._retired.remove(deployment)
-                shutil.rmtree(deployment.folder, ignore_errors=True)
+        for fleet in list(self._retired):
+            if fleet.empty:
+                self._retired.remove(fleet)
+                shutil.rmtree(fleet.folder, ignore_errors=True)
 
     async def _reap(self) -> None:
         """End idle environments, and all environments of functions that were deleted."""
@@ -180,18 +159,21 @@ class Deployments:
             await asyncio.sleep(_REAP_INTERVAL_SECONDS)
             idle_since = asyncio.get_running_loop().time() - _IDLE_SECONDS
             # A copy, because deployments of deleted functions leave the dictionary.
-            for arn, deployment in list(self._current.items()):
-                if self._exists(arn):
-                    deployment.fleet.reap(idle_since)
-                    continue
-                _log.debug("%s was deleted; its execution environments end", arn)
-                del self._current[arn]
-                self._unpacking.pop(arn, None)
-                self._retire(deployment)
+            for arn, fleet in list(self._current.items()):
+                try:
+                    self._find(arn)
+                except InvokeError:
+                    _log.debug("%s was deleted; its execution environments end", arn)
+                    del self._current[arn]
+                    self._unpacking.pop(arn, None)
+                    self._retire(fleet)
+                else:
+                    fleet.reap(idle_since)
             self._remove_ended()
 
 
-def _revision_of(function: LambdaFunction) -> Revision:
+def _revision_of(function: LambdaFunction) -> object:
+    """Return everything that execution environments depend on, to be compared as a whole."""
     return (
         function.code_sha_256,
         function.handler,
@@ -236,7 +218,5 @@ def _unpack_zip(code: bytes, folder: Path) -> None:
             mode = (entry.external_attr >> 16) & 0o777
             if not mode:
                 continue
-            if entry.is_dir():
-                path.chmod(mode | 0o700)
-            else:
-                path.chmod(mode | 0o600)
+            least = 0o700 if entry.is_dir() else 0o600
+            path.chmod(mode | least)

@@ -35,17 +35,6 @@ class DestinationError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
-    """A sender that is a function's role.
-
-    Attributes:
-        arn: the role's ARN.
-    """
-
-    arn: str
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
     """A sender that is a service, on behalf of one of its resources.
 
@@ -59,7 +48,7 @@ class Service:
 
 
 def send(
-    sender: Role | Service,
+    sender: Service | str,
     arn: str,
     body: str,
     attributes: Mapping[str, str],
@@ -70,7 +59,7 @@ def send(
     """Send a message.
 
     Args:
-        sender: the sender, who needs permission.
+        sender: a service, or the ARN of a function's role; it needs permission.
         arn: the queue or topic.
         body: the message's text.
         attributes: the message's string attributes.
@@ -106,7 +95,7 @@ def send(
         raise DestinationError(f"{arn}: {error}") from error
 
 
-def require(sender: Role | Service, arn: str) -> None:
+def require(sender: Service | str, arn: str) -> None:
     """Raise DestinationError unless the destination exists and the sender may send to it."""
     service = arn.split(":")[2]
     action = _ACTIONS.get(service)
@@ -117,9 +106,9 @@ def require(sender: Role | Service, arn: str) -> None:
     policy = _policy_of(arn)
     if policy is None:
         raise DestinationError(f"{arn} does not exist", "NO_RESOURCE")
-    if isinstance(sender, Role):
-        name = sender.arn
-        decision = decide(role_documents(sender.arn), AccessRequest(action, (arn,)))
+    if isinstance(sender, str):
+        name = sender
+        decision = decide(role_documents(sender), AccessRequest(action, (arn,)))
     else:
         name = sender.principal
         context = {"aws:SourceArn": sender.source_arn, "aws:SourceAccount": ACCOUNT}
@@ -135,18 +124,12 @@ def _policy_of(arn: str) -> str | None:
         queue = sqs_backends[ACCOUNT][region].queues.get(name)
         if queue is None:
             return None
-        return _as_text(queue.policy)
+        policy: object = queue.policy
+        # In moto it is the text that was set, or an object that AddPermission has made.
+        if isinstance(policy, str) and policy:
+            return policy
+        return json.dumps(policy or {})
     topic = sns_backends[ACCOUNT][region].topics.get(arn)
     if topic is None:
         return None
     return topic.policy or "{}"
-
-
-def _as_text(policy: object) -> str:
-    """Return a queue's policy as JSON text.
-
-    In moto it is the text that was set, or an object that AddPermission has made.
-    """
-    if isinstance(policy, str) and policy:
-        return policy
-    return json.dumps(policy or {})

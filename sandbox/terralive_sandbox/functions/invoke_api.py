@@ -11,8 +11,6 @@ import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from terralive_stub.protocol.limits import LOG_TAIL_BYTES
-
 
 class InvokeError(Exception):
     """Lambda does not run an invocation.
@@ -30,6 +28,17 @@ class InvokeError(Exception):
         self.message = message
         self.status = status
         self.reason = reason
+
+
+def check_size(payload: bytes, most_bytes: int, invocation_type: str) -> None:
+    """Raise InvokeError if a payload is too large."""
+    if len(payload) > most_bytes:
+        raise InvokeError(
+            "RequestTooLargeException",
+            f"{len(payload)} byte payload is too large for the {invocation_type} invocation type"
+            f" (limit {most_bytes} bytes)",
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        )
 
 
 def throttled(reason: str = "") -> InvokeError:
@@ -57,12 +66,6 @@ class InvokeResponse:
     function_error: bool
     executed_version: str
     log_tail: bytes
-
-
-def log_tail(lines: tuple[str, ...]) -> bytes:
-    """Return the end of a log as the Invoke API returns it."""
-    text = "".join(f"{line}\n" for line in lines)
-    return text.encode()[-LOG_TAIL_BYTES:]
 
 
 def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:

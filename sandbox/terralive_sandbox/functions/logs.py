@@ -12,9 +12,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 from moto.core.exceptions import JsonRESTError
@@ -22,6 +21,7 @@ from moto.logs.models import logs_backends
 
 from terralive_sandbox.access.identity import ACCOUNT
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_stub.protocol.invocation import Outcome
 
 KEPT_LINES: Final = 10_000
@@ -35,59 +35,10 @@ _SERVICE_ERRORS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LogStream:
-    """The log stream of one execution environment.
-
-    Attributes:
-        group: the log group's name.
-        name: the stream's name.
-        documents: the policies of the function's role, as JSON text.
-    """
-
-    group: str
-    name: str
-    documents: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The values of a REPORT line.
-
-    Attributes:
-        handler_ms: how long the handler ran.
-        memory_mb: the function's memory.
-        init_ms: how long the init phase of a cold start took; None for a warm start.
-        peak_mb: the most memory that the process has held; None if it is not known.
-    """
-
-    handler_ms: float
-    memory_mb: int
-    init_ms: float | None = None
-    peak_mb: int | None = None
-
-    def __str__(self) -> str:
-        billed = int(self.handler_ms + (self.init_ms or 0)) + 1
-        parts = [
-            f"Duration: {self.handler_ms:.2f} ms",
-            f"Billed Duration: {billed} ms",
-            f"Memory Size: {self.memory_mb} MB",
-        ]
-        if self.peak_mb is not None:
-            parts.append(f"Max Memory Used: {self.peak_mb} MB")
-        if self.init_ms is not None:
-            parts.append(f"Init Duration: {self.init_ms:.2f} ms")
-        return "\t".join(parts)
-
-
 def logging_config(function: LambdaFunction) -> Mapping[str, str]:
     """Return a function's LoggingConfig, as the control plane keeps it with moto's function."""
     config: Mapping[str, str] = vars(function)[LOGGING_CONFIG]
     return config
-
-
-Write: TypeAlias = Callable[[LogStream, str], None]
-"""A function that takes a line of a log stream and never blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +46,21 @@ class _Line:
     """One line that is not written yet.
 
     Attributes:
-        stream: its log stream.
+        log: the log that it belongs to.
         at: when it was printed, in milliseconds since the Unix epoch.
         text: the line.
     """
 
-    stream: LogStream
+    log: FunctionLog
     at: int
     text: str
 
 
 class LogWriter:
-    """Writes lines to CloudWatch Logs, many at once, so that the control plane has little to do.
+    """Writes lines to CloudWatch Logs, many at once, so that the control plane has little to do."""
 
-    Args:
-        call: runs a function on the thread that owns moto's state.
-        region: the sandbox's region.
-    """
-
-    def __init__(self, call: Callable[[Callable[[], None]], Future[None]], region: str) -> None:
-        self._call = call
+    def __init__(self, control: ControlPlane, region: str) -> None:
+        self._control = control
         self._region = region
         # Guards the lines.
         self._lock = threading.Lock()
@@ -125,9 +71,9 @@ class LogWriter:
         self._closed = False
         threading.Thread(target=self._run, name="sandbox-logs", daemon=True).start()
 
-    def write(self, stream: LogStream, text: str) -> None:
+    def write(self, log: FunctionLog, text: str) -> None:
         """Take a line. It never blocks, and any thread may call it."""
-        line = _Line(stream, int(time.time() * 1000), text)
+        line = _Line(log, int(time.time() * 1000), text)
         with self._lock:
             self._lines.append(line)
         self._wake.set()
@@ -143,26 +89,41 @@ class LogWriter:
             time.sleep(_WRITE_INTERVAL_SECONDS)
             self._wake.clear()
             with contextlib.suppress(RuntimeError):  # The sandbox has stopped.
-                self._call(self._put_lines).result()
+                self._control.call(self._put_lines).result()
 
     def _put_lines(self) -> None:
         """Write all lines. Runs on the thread that owns moto's state."""
         with self._lock:
             lines = self._lines
             self._lines = []
-        # Streams are compared by identity, because comparing all their fields would cost more.
-        by_stream: dict[int, list[_Line]] = {}
+        by_log: dict[FunctionLog, list[_Line]] = {}
         for line in lines:
-            by_stream.setdefault(id(line.stream), []).append(line)
-        for lines_of_stream in by_stream.values():
-            _put_log_events(self._region, lines_of_stream)
+            by_log.setdefault(line.log, []).append(line)
+        for log, lines_of_log in by_log.items():
+            _put_log_events(self._region, log, lines_of_log)
 
 
 class FunctionLog:
-    """The log of one execution environment. Any thread may call it; it never blocks."""
+    """The log of one execution environment. Any thread may call it; it never blocks.
 
-    def __init__(self, stream: LogStream, write: Write) -> None:
-        self._stream = stream
+    Args:
+        group: the log group's name.
+        stream: the log stream's name.
+        documents: the policies of the function's role, as JSON text.
+        write: takes a line and never blocks.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        stream: str,
+        documents: tuple[str, ...],
+        write: Callable[[FunctionLog, str], None],
+    ) -> None:
+        # These three never change.
+        self.group = group
+        self.stream = stream
+        self.documents = documents
         self._write = write
         # Guards the lines.
         self._lock = threading.Lock()
@@ -184,7 +145,7 @@ class FunctionLog:
         with self._lock:
             if request_id in self._lines:
                 self._lines[request_id].append(line)
-        self._write(self._stream, line)
+        self._write(self, line)
 
     def start(self, request_id: str, version: str) -> None:
         """Open an invocation's log."""
@@ -192,48 +153,43 @@ class FunctionLog:
             self._lines[request_id] = []
         self.line(request_id, f"START RequestId: {request_id} Version: {version}")
 
-    def end(self, request_id: str, outcome: Outcome, report: Report) -> tuple[str, ...]:
-        """Close an invocation's log. Return all its lines."""
+    def end(self, request_id: str, outcome: Outcome, report: str) -> tuple[str, ...]:
+        """Close an invocation's log with the values of its REPORT line. Return all its lines."""
         if outcome.error_type in _SERVICE_ERRORS:
-            self.line(request_id, _error_line(outcome))
+            message = str(json.loads(outcome.body)["errorMessage"])
+            if outcome.error_type != "Sandbox.Timedout":
+                message = f"{message}\n{outcome.error_type}"
+            self.line(request_id, message)
         self.line(request_id, f"END RequestId: {request_id}")
         self.line(request_id, f"REPORT RequestId: {request_id}\t{report}")
         with self._lock:
             return tuple(self._lines.pop(request_id, ()))
 
 
-def _error_line(outcome: Outcome) -> str:
-    message = str(json.loads(outcome.body)["errorMessage"])
-    if outcome.error_type == "Sandbox.Timedout":
-        return message
-    return f"{message}\n{outcome.error_type}"
-
-
-def _put_log_events(region: str, lines: list[_Line]) -> None:
-    """Write lines of one stream to CloudWatch Logs, if the function's role may do so."""
-    stream = lines[0].stream
-    group_arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{stream.group}"
-    stream_arn = f"{group_arn}:log-stream:{stream.name}"
-    if not _may(stream, "PutLogEvents", stream_arn, group_arn):
+def _put_log_events(region: str, log: FunctionLog, lines: list[_Line]) -> None:
+    """Write lines of one log to CloudWatch Logs, if the function's role may do so."""
+    group_arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{log.group}"
+    stream_arn = f"{group_arn}:log-stream:{log.stream}"
+    if not _may(log, "PutLogEvents", stream_arn, group_arn):
         return
     backend = logs_backends[ACCOUNT][region]
     try:
-        if stream.group not in backend.groups:
-            if not _may(stream, "CreateLogGroup", group_arn, f"{group_arn}:"):
+        if log.group not in backend.groups:
+            if not _may(log, "CreateLogGroup", group_arn, f"{group_arn}:"):
                 return
-            backend.create_log_group(stream.group, {})
-        backend.ensure_log_stream(stream.group, stream.name)
+            backend.create_log_group(log.group, {})
+        backend.ensure_log_stream(log.group, log.stream)
         backend.put_log_events(
-            stream.group,
-            stream.name,
+            log.group,
+            log.stream,
             [{"timestamp": line.at, "message": line.text} for line in lines],
         )
-        events = backend.groups[stream.group].streams[stream.name].events
+        events = backend.groups[log.group].streams[log.stream].events
         del events[: max(0, len(events) - KEPT_LINES)]
     except JsonRESTError:
         return  # The group or the stream has been deleted meanwhile.
 
 
-def _may(stream: LogStream, action: str, *resources: str) -> bool:
+def _may(log: FunctionLog, action: str, *resources: str) -> bool:
     request = AccessRequest(f"logs:{action}", resources)
-    return decide(stream.documents, request) is Decision.ALLOWED
+    return decide(log.documents, request) is Decision.ALLOWED

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import re
@@ -26,16 +27,15 @@ from terralive_sandbox.faults import FAILURE, FaultKind
 from terralive_sandbox.functions.concurrency import ConcurrentExecutions
 from terralive_sandbox.functions.deployment import Deployments
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder
-from terralive_sandbox.functions.environments.isolation import namespace_command
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import (
     InvokeError,
     InvokeResponse,
-    log_tail,
+    check_size,
     new_trace_header,
     throttled,
 )
-from terralive_sandbox.functions.logs import Write
+from terralive_sandbox.functions.logs import LogWriter
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PAYLOAD_BYTES
@@ -57,7 +57,6 @@ class Functions:
         endpoint: the value of `AWS_ENDPOINT_URL` for functions.
         region: the sandbox's region.
         control: the control plane.
-        write_log: takes a line of a log stream; must not block.
         time_scale: what waiting times are multiplied by; a function's own timeout is not.
         concurrency: how many executions the account may have at once; AWS gives most accounts
             1,000.
@@ -69,7 +68,6 @@ class Functions:
         endpoint: str,
         region: str,
         control: ControlPlane,
-        write_log: Write,
         *,
         time_scale: float = 1.0,
         concurrency: int = CONCURRENT_EXECUTIONS,
@@ -82,19 +80,13 @@ class Functions:
         self._executions = ConcurrentExecutions(concurrency)
         # The Runtime API that all function processes call; it has threads of its own.
         self._api = RuntimeApi()
-        namespace = namespace_command()
-        self._workspace = Workspace(functions_have_own_tmp=bool(namespace))
+        self._workspace = Workspace()
+        self._log_writer = LogWriter(control, region)
         environments = EnvironmentBuilder(
-            endpoint,
-            region,
-            control,
-            write_log=write_log,
-            workspace=self._workspace,
-            api=self._api,
-            namespace=namespace,
+            endpoint, region, control, self._log_writer, self._workspace, self._api
         )
         self._deployments = Deployments(
-            self._workspace, environments, self._exists, time_scale=time_scale
+            self._workspace, environments, self.find, time_scale=time_scale
         )
         # True once `close` was called: no invocation begins any more.
         self._closed = False
@@ -112,20 +104,14 @@ class Functions:
             and found["account"] in {None, identity.ACCOUNT}
         ):
             backend = lambda_backends[identity.ACCOUNT][self.region]
-            try:
-                # moto resolves versions and aliases.
+            # It fails if there is no such function, or no such version or alias.
+            with contextlib.suppress(JsonRESTError):
                 function: LambdaFunction = backend.get_function(
                     found["name"], qualifier or found["qualifier"]
                 )
-            except JsonRESTError:
-                pass  # No such function, or no such version or alias.
-            else:
                 return function
-        raise InvokeError(
-            "ResourceNotFoundException",
-            f"Function not found: {name_or_arn}",
-            HTTPStatus.NOT_FOUND,
-        )
+        message = f"Function not found: {name_or_arn}"
+        raise InvokeError("ResourceNotFoundException", message, HTTPStatus.NOT_FOUND)
 
     def allows(
         self, function: LambdaFunction, service: str, source_arn: str, arn: str = ""
@@ -187,13 +173,7 @@ class Functions:
         Raises:
             InvokeError: Lambda does not run it.
         """
-        if len(event) > SYNCHRONOUS_PAYLOAD_BYTES:
-            raise InvokeError(
-                "RequestTooLargeException",
-                f"{len(event)} byte payload is too large for the RequestResponse invocation type "
-                f"(limit {SYNCHRONOUS_PAYLOAD_BYTES} bytes)",
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            )
+        check_size(event, SYNCHRONOUS_PAYLOAD_BYTES, "RequestResponse")
         request_id = request_id or str(uuid.uuid4())
 
         def invocation(seconds: float) -> Invocation:
@@ -208,7 +188,6 @@ class Functions:
             )
 
         name = function.function_name
-        version = str(function.version)
         # A fault rule acts before any limit counts and before the function runs.
         fault = self._on_invoke(name)
         if fault is not None:
@@ -218,43 +197,28 @@ class Functions:
                 raise throttled()
             case FaultKind.FAIL:
                 return InvokeResponse(
-                    FAILURE, function_error=True, executed_version=version, log_tail=b""
+                    FAILURE,
+                    function_error=True,
+                    executed_version=str(function.version),
+                    log_tail=b"",
                 )
         if self._closed:
-            raise InvokeError(
-                "ServiceException",
-                "The sandbox is stopping.",
-                HTTPStatus.INTERNAL_SERVER_ERROR,
-            )
+            message = "The sandbox is stopping."
+            raise InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)
+        # All versions of a function share its reserved concurrency.
+        reserved = self.find(name).reserved_concurrency
+        if reserved is not None:
+            reserved = int(reserved)
         # Unpacking and the init phase count as a part of the execution.
-        with self._executions.one(name, self._reserved_concurrency(name)):
+        with self._executions.one(name, reserved):
             fleet = await self._deployments.fleet_of(function)
-            logged = await fleet.run(invocation)
-        return InvokeResponse(
-            logged.outcome.body,
-            function_error=not logged.outcome.ok,
-            executed_version=version,
-            log_tail=log_tail(logged.log_lines),
-        )
+            return await fleet.run(invocation)
 
     async def close(self) -> None:
         """End every function process and remove the unpacked code."""
         # The processes end before the Runtime API that they call, and before their folders.
         self._closed = True
+        self._log_writer.close()
         await self._deployments.close()
         await asyncio.to_thread(self._api.close)
         self._workspace.remove()
-
-    def _exists(self, arn: str) -> bool:
-        try:
-            self.find(arn)
-        except InvokeError:
-            return False
-        return True
-
-    def _reserved_concurrency(self, name: str) -> int | None:
-        """Return a function's reserved concurrency, which all its versions share."""
-        reserved = self.find(name).reserved_concurrency
-        if reserved is None:
-            return None
-        return int(reserved)

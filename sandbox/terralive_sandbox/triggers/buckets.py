@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, product
 from urllib.parse import quote_plus
 
 from terralive_stub.shared.timestamps import format_datetime
@@ -85,10 +85,7 @@ def notification(change: Change, configuration_id: str) -> dict[str, object]:
         "eventName": change.event,
         "userIdentity": {"principalId": change.principal},
         "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-        "responseElements": {
-            "x-amz-request-id": change.request_id,
-            "x-amz-id-2": change.host_id,
-        },
+        "responseElements": {"x-amz-request-id": change.request_id, "x-amz-id-2": change.host_id},
         "s3": {
             "s3SchemaVersion": "1.0",
             "configurationId": configuration_id,
@@ -131,11 +128,7 @@ def ambiguous(filters: Sequence[Filter]) -> bool:
 
 
 def _events_overlap(some: Sequence[str], others: Sequence[str]) -> bool:
-    for one in some:
-        for other in others:
-            if _covers(one, other) or _covers(other, one):
-                return True
-    return False
+    return any(_covers(a, b) or _covers(b, a) for a, b in product(some, others))
 
 
 def _covers(wide: str, narrow: str) -> bool:

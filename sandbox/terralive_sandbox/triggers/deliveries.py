@@ -33,7 +33,10 @@ class Deliveries:
     def check(self, sender: Service, arn: str) -> DestinationError | None:
         """Return an error unless the destination exists and its policy allows the service."""
         try:
-            self._require(sender, arn)
+            if _is_function(arn):
+                self._require_invoke(sender, arn)
+            else:
+                destinations.require(sender, arn)
         except DestinationError as error:
             _write_to_log(sender, arn, error)
             return error
@@ -60,22 +63,19 @@ class Deliveries:
             subject: the subject of a topic's message.
         """
         try:
-            if not _is_function(arn):
+            if _is_function(arn):
+                self._require_invoke(sender, arn)
+                # This is the thread that owns moto's state. Functions run on the event loop.
+                self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
+            else:
                 destinations.send(sender, arn, text, attributes or {}, group=group, subject=subject)
-                return None
-            self._require(sender, arn)
         except DestinationError as error:
             _write_to_log(sender, arn, error)
             return error
-        # This is the thread that owns moto's state. Functions are invoked on the event loop.
-        self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
         return None
 
-    def _require(self, sender: Service, arn: str) -> None:
-        """Raise DestinationError unless the service may send to an existing destination."""
-        if not _is_function(arn):
-            destinations.require(sender, arn)
-            return
+    def _require_invoke(self, sender: Service, arn: str) -> None:
+        """Raise DestinationError unless the function exists and its policy allows the service."""
         try:
             function = self._functions.find(arn)
         except InvokeError as error:

@@ -26,12 +26,11 @@ from botocore.exceptions import ClientError
 from terralive_sandbox.functions.environments.environment import (
     ExecutionEnvironment,
     ExecutionResult,
-    Setup,
 )
-from terralive_sandbox.functions.logs import FunctionLog, LogStream
+from terralive_sandbox.functions.logs import FunctionLog
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.protocol.deadline import Deadline
-from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_testing.deployers.sandbox import Aws, code, running_sandbox, unique
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.environment import worker_environment
@@ -652,18 +651,11 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
     api = RuntimeApi()
 
     async def answer() -> ExecutionResult:
-        setup = Setup(
-            launch_of(local).command,
-            own_port=False,
-            task_root=tmp_path,
-            scratch=tmp_path / "scratch",
-            variables=lambda address: worker_environment(
-                {}, local, address, os.environ, live=False
-            ),
-            log=FunctionLog(LogStream("group", "stream", ()), lambda _stream, _line: None),
-        )
-        environment = ExecutionEnvironment(setup, api)
-        assert await environment.initialise(30) is None
+        log = FunctionLog("group", "stream", (), lambda _log, _line: None)
+        environment = ExecutionEnvironment(api, log, tmp_path / "scratch", own_port=False)
+        variables = worker_environment({}, local, environment.address, os.environ, live=False)
+        environment.start(launch_of(local).command, tmp_path, variables)
+        assert await environment.ready(30) is None
         asyncio.get_running_loop().call_later(0.01, time.sleep, 3)
         invocation = Invocation("id", "busy", "arn", Deadline.after(2, now=time.monotonic()), b"{}")
         result = await environment.run(invocation, 2)
@@ -675,4 +667,4 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
         result = asyncio.run(answer())
     finally:
         api.close()
-    assert (result.timed_out, result.outcome.body) == (False, b"1")
+    assert result.outcome == Outcome(b"1")

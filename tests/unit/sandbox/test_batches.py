@@ -14,7 +14,7 @@ from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.control.moto_gaps.lambda_.mapping_rules import check
 from terralive_sandbox.triggers.event_source_mappings.batches import Record, event, failed, fitting
-from terralive_sandbox.triggers.event_source_mappings.queues.poller import seconds_to_next_turn
+from terralive_sandbox.triggers.event_source_mappings.queue_poller import seconds_to_next_turn
 from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 

@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from terralive_sandbox.triggers.event_source_mappings.filters import Filters, InvalidFilterError
+from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters
 
 
 def filters(*patterns: object) -> Filters:
@@ -61,5 +62,5 @@ def test_a_streams_record_is_matched_by_its_name_and_its_image() -> None:
     "criteria", [{"Filters": [{}]}, {"Filters": [{"Pattern": "{"}]}, {"Filters": ["x"]}]
 )
 def test_what_is_no_pattern_is_refused(criteria: dict[str, object]) -> None:
-    with pytest.raises(InvalidFilterError):
+    with pytest.raises(InvalidPatternError):
         Filters.parse(criteria)

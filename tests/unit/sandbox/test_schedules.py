@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.agenda import Agenda
+from terralive_sandbox.triggers.rules.clock import Agenda
 from terralive_sandbox.triggers.rules.schedules import InvalidScheduleError, next_time, parse
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # a Thursday

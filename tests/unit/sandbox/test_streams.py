@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.event_source_mappings.batches import Record
-from terralive_sandbox.triggers.event_source_mappings.streams.retries import (
+from terralive_sandbox.triggers.event_source_mappings.batches import (
     Batch,
+    Record,
     after_failure,
+    failed,
     first_failed,
     pause,
     without_expired,
@@ -92,11 +93,12 @@ def test_every_record_is_done_or_given_up_in_order_whatever_fails(
     ],
 )
 def test_the_lowest_reported_number_is_the_checkpoint(answer: object, first: int | None) -> None:
-    assert first_failed(json.dumps(answer).encode(), batch(1, 2, 3)) == first
+    failed_ids = failed(json.dumps(answer).encode(), ["1", "2", "3"])
+    assert first_failed(batch(1, 2, 3), failed_ids) == first
 
 
 def test_an_answer_that_is_no_json_fails_the_batch() -> None:
-    assert first_failed(b"ok", batch(1)) == 0
+    assert first_failed(batch(1), failed(b"ok", ["1"])) == 0
 
 
 def test_records_that_are_too_old_go_before_an_attempt() -> None:

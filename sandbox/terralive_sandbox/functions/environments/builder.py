@@ -9,91 +9,70 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.environments.environment import ExecutionEnvironment, Setup
-from terralive_sandbox.functions.environments.isolation import isolated
+from terralive_sandbox.functions.environments.environment import ExecutionEnvironment
 from terralive_sandbox.functions.environments.workspace import Workspace
-from terralive_sandbox.functions.logs import FunctionLog, LogStream, Write, logging_config
+from terralive_sandbox.functions.logs import FunctionLog, LogWriter, logging_config
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.runtime_api import RuntimeApi
 
 
+@dataclass(frozen=True, slots=True)
 class EnvironmentBuilder:
     """Start execution environments. It belongs to the event loop.
 
-    Args:
+    Attributes:
         endpoint: the value of `AWS_ENDPOINT_URL` for functions.
         region: the sandbox's region.
         control: the control plane.
-        write_log: takes a line of a log stream; must not block.
+        log_writer: takes the lines of the environments' logs.
         workspace: the place of the environments' `/tmp` folders.
         api: the Runtime API that the environments' processes call.
-        namespace: the beginning of a command line that gives a process its own mounts, or ().
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        region: str,
-        control: ControlPlane,
-        *,
-        write_log: Write,
-        workspace: Workspace,
-        api: RuntimeApi,
-        namespace: tuple[str, ...],
-    ) -> None:
-        self._endpoint = endpoint
-        self._region = region
-        self._control = control
-        self._write_log = write_log
-        self._workspace = workspace
-        self._api = api
-        self._namespace = namespace
-        # The sandbox's own environment variables that a function may see.
-        self._local: dict[str, str] = {}
-        for name, value in os.environ.items():
-            if not name.startswith(("AWS_", "MOTO_", "TERRALIVE_")):
-                self._local[name] = value
+    endpoint: str
+    region: str
+    control: ControlPlane
+    log_writer: LogWriter
+    workspace: Workspace
+    api: RuntimeApi
 
     async def build(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
         """Start an environment of a function whose code is unpacked at `local.path`."""
         # Each environment has credentials of its own, as in Lambda.
         keys = await asyncio.wrap_future(
-            self._control.call(identity.assume, function.role, function.function_name, self._region)
+            self.control.call(identity.assume, function.role, function.function_name, self.region)
         )
-        stream = _stream_name(function)
+        # A new log stream has a name like `2026/01/31/[$LATEST]…`.
+        day = time.strftime("%Y/%m/%d", time.gmtime())
+        stream = f"{day}/[{function.version}]{uuid.uuid4().hex}"
         # The role's policies decide what reaches the log. They are read once for each environment.
         documents = identity.role_documents(function.role)
-        log = FunctionLog(LogStream(function.logs_group_name, stream, documents), self._write_log)
-        scratch = self._workspace.new_folder("tmp-")
-        remote = self._variables(function, stream, keys)
-
-        def variables(runtime_api: str) -> Mapping[str, str]:
-            found = worker_environment(remote, local, runtime_api, self._local, live=False)
-            if self._namespace:
-                found["TMPDIR"] = "/tmp"  # noqa: S108  # each environment has its own /tmp
-            else:
-                found["TMPDIR"] = str(scratch)
-            return found
-
+        log = FunctionLog(function.logs_group_name, stream, documents, self.log_writer.write)
+        scratch = self.workspace.new_folder("tmp-")
         launch = launch_of(local)
-        setup = Setup(
-            command=isolated(launch.command, local.path, scratch, self._namespace),
-            own_port=launch.own_port,
-            task_root=local.path,
-            scratch=scratch,
-            variables=variables,
-            log=log,
-            made=time.time(),
-        )
-        return ExecutionEnvironment(setup, self._api)
+        environment = ExecutionEnvironment(self.api, log, scratch, own_port=launch.own_port)
+        # The sandbox's own environment variables that a function may see.
+        own = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "MOTO_", "TERRALIVE_"))
+        }
+        remote = self._variables(function, stream, keys)
+        variables = worker_environment(remote, local, environment.address, own, live=False)
+        variables["TMPDIR"] = str(scratch)
+        if self.workspace.has_own_tmp:
+            variables["TMPDIR"] = "/tmp"  # noqa: S108  # each environment has its own /tmp
+        command = self.workspace.isolated(launch.command, local.path, scratch)
+        environment.start(command, local.path, variables)
+        return environment
 
     def _variables(
         self, function: LambdaFunction, stream: str, keys: identity.Keys
@@ -105,8 +84,8 @@ class EnvironmentBuilder:
         variables = {str(name): str(value) for name, value in function.environment_vars.items()}
         variables.update(
             {
-                "AWS_REGION": self._region,
-                "AWS_DEFAULT_REGION": self._region,
+                "AWS_REGION": self.region,
+                "AWS_DEFAULT_REGION": self.region,
                 "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
                 "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
@@ -116,7 +95,7 @@ class EnvironmentBuilder:
                 "AWS_ACCESS_KEY_ID": keys.access_key_id,
                 "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
                 "AWS_SESSION_TOKEN": keys.session_token,
-                "AWS_ENDPOINT_URL": self._endpoint,
+                "AWS_ENDPOINT_URL": self.endpoint,
             }
         )
         return variables
@@ -134,9 +113,3 @@ def log_settings(function: LambdaFunction) -> dict[str, str]:
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_LOG_LEVEL": config.get("ApplicationLogLevel") or "INFO",
     }
-
-
-def _stream_name(function: LambdaFunction) -> str:
-    """Return the name of a new log stream, in Lambda's form `2026/01/31/[$LATEST]…`."""
-    day = time.strftime("%Y/%m/%d", time.gmtime())
-    return f"{day}/[{function.version}]{uuid.uuid4().hex}"

@@ -5,31 +5,33 @@ It starts, and its runtime asks for the first invocation, which ends the init ph
 is frozen whenever it waits for the next invocation, so that threads and timers of its code stand
 still as they do on AWS. A timeout kills it.
 
-All state belongs to the event loop. The Runtime API's threads call `_RuntimeClient`, which passes
-everything on. A process never outlives the sandbox: the guardian of the Runtime API kills it.
+All state belongs to the event loop, to which the Runtime API's threads pass everything on. A
+process never outlives the sandbox: the guardian of the Runtime API kills it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from terralive_sandbox.functions.logs import FunctionLog
 from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_workers import outcomes
+from terralive_workers.outcomes import WorkerFailure, timed_out
 from terralive_workers.process import Process
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
 _log = logging.getLogger("terralive.sandbox")
+_Result = TypeVar("_Result")
 
 # The peak memory is read this often at most: reading it costs a tenth of a warm invocation.
 _PEAK_INTERVAL_SECONDS: Final = 0.5
@@ -49,59 +51,37 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """Everything that an execution environment is started with.
-
-    Attributes:
-        command: the runtime's command line.
-        own_port: true if its Runtime API client needs a port of its own.
-        task_root: the unpacked code, which is the process's working directory.
-        scratch: this environment's `/tmp`; removed when the process has ended.
-        variables: returns the process's environment, given the address of the Runtime API.
-        log: its log stream.
-        made: when its credentials were issued, in seconds since the Unix epoch.
-    """
-
-    command: Sequence[str]
-    own_port: bool
-    task_root: Path
-    scratch: Path
-    variables: Callable[[str], Mapping[str, str]] = field(repr=False)
-    log: FunctionLog = field(repr=False)
-    made: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class ExecutionResult:
     """The result of one invocation in one environment.
 
     Attributes:
         outcome: the handler's response or an error.
         handler_ms: how long the handler ran; 0 if it was not reached.
-        timed_out: true if the function's timeout ended it.
         peak_mb: the most memory that the process has held so far; None if it is not known.
     """
 
     outcome: Outcome
     handler_ms: float = 0.0
-    timed_out: bool = False
     peak_mb: int | None = None
 
 
-class InitTimeoutError(Exception):
-    """The init phase exceeded its time."""
-
-
 class ExecutionEnvironment:
-    """A running process of one function.
+    """A running process of one function, and its `WorkerClient` at the Runtime API.
 
-    Build it on the event loop, call `initialise`, then `run` for one invocation after the other.
+    Build it on the event loop, call `start`, wait until it is `ready`, then `run` one invocation
+    after the other.
+
+    Args:
+        api: the Runtime API.
+        log: its log stream.
+        scratch: its `/tmp`; removed when the process has ended.
+        own_port: true if its Runtime API client needs a port of its own.
     """
 
-    def __init__(self, setup: Setup, api: RuntimeApi) -> None:
-        self.log = setup.log
+    def __init__(self, api: RuntimeApi, log: FunctionLog, scratch: Path, *, own_port: bool) -> None:
+        self.log = log
         # When its credentials were issued, in seconds since the Unix epoch.
-        self.made = setup.made
+        self.made = time.time()
         self.phase = Phase.INIT
         # When the runtime last asked for an invocation, on the event loop's clock.
         self.idle_since = 0.0
@@ -112,75 +92,74 @@ class ExecutionEnvironment:
         self._peak_read_at = -_PEAK_INTERVAL_SECONDS
         self._loop = asyncio.get_running_loop()
         self._api = api
-        self._scratch = setup.scratch
+        self._scratch = scratch
         # Done when the runtime asks for an invocation (None), or can never ask again.
-        self._ready: asyncio.Future[outcomes.WorkerFailure | None] = self._loop.create_future()
+        self._ready: asyncio.Future[WorkerFailure | None] = self._loop.create_future()
         # Done at the end of the present invocation; None while there is none.
-        self._ending: asyncio.Future[Outcome | outcomes.WorkerFailure] | None = None
-        self._client = _RuntimeClient(self)
-        # The environment's id at the Runtime API, which is a secret.
-        self._id, address = api.register(self._client, own_port=setup.own_port)
+        self._ending: asyncio.Future[Outcome | WorkerFailure] | None = None
+        # Set once, by `start`.
+        self._process: Process
+        # The next invocation for the runtime; None to end it.
+        self._inbox: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
+        # Guards the three attributes below it, which the Runtime API's threads use, too.
+        self._lock = threading.Lock()
+        # The request id of the invocation whose outcome is awaited, or "".
+        self._current = ""
+        # True once the runtime has asked for an invocation: the init phase is over.
+        self._initialised = False
+        # True once the environment has ended.
+        self._closed = False
+        # Its id at the Runtime API, which is a secret, and the API's address for it.
+        self._id, self.address = api.register(self, own_port=own_port)
+
+    def start(self, command: Sequence[str], folder: Path, variables: Mapping[str, str]) -> None:
+        """Start the runtime in the folder of the code, with these environment variables."""
         self._process = Process(
-            setup.command,
-            cwd=setup.task_root,
-            environment=setup.variables(address),
-            guardian=api.guardian,
-            emit=setup.log.line,
+            command,
+            cwd=folder,
+            environment=variables,
+            guardian=self._api.guardian,
+            emit=self.log.line,
             on_exit=self._exited,
         )
-        self._client.process = self._process
         self._process.start()
 
-    async def initialise(self, seconds: float) -> outcomes.WorkerFailure | None:
-        """Wait for the end of the init phase.
-
-        Returns:
-            None, or the failure. After a failure the environment is gone.
+    async def ready(self, seconds: float) -> WorkerFailure | None:
+        """Wait until the runtime asks for an invocation. Return its failure if it never will.
 
         Raises:
-            InitTimeoutError: the init phase took longer than `seconds`; the environment is gone.
+            TimeoutError: it took longer than `seconds`.
         """
-        try:
-            async with asyncio.timeout(seconds):
-                failure = await asyncio.shield(self._ready)
-        except TimeoutError:
-            self.end()
-            raise InitTimeoutError from None
-        if failure is not None:
-            self.end()
-        return failure
-
-    async def is_ready_within(self, seconds: float) -> bool:
-        """Return true if an environment that has answered asks for more within this time."""
-        try:
-            async with asyncio.timeout(seconds):
-                failure = await asyncio.shield(self._ready)
-        except TimeoutError:
-            return False
-        return failure is None and self.phase is Phase.READY
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(self._ready)
 
     async def run(self, invocation: Invocation, seconds: float) -> ExecutionResult:
         """Run one invocation. The process is killed when `seconds` have passed."""
         self.phase = Phase.RUNNING
         self._ready = self._loop.create_future()
-        self._ending = self._loop.create_future()
+        ending = self._ending = self._loop.create_future()
         began = time.monotonic()
-        self._client.hand_over(invocation)
-        ending = self._ending
+        with self._lock:
+            self._current = invocation.request_id
+        self._inbox.put(invocation)
         try:
             async with asyncio.timeout(seconds):
                 end = await asyncio.shield(ending)
         except TimeoutError:
-            if self._client.take_back():
+            # From now on no outcome is accepted.
+            with self._lock:
+                is_awaited = bool(self._current)
+                self._current = ""
+            if is_awaited:
                 self.end()
-                outcome = outcomes.timed_out(invocation.request_id, seconds, time.time())
-                return ExecutionResult(outcome, _milliseconds_since(began), timed_out=True)
+                outcome = timed_out(invocation.request_id, seconds, time.time())
+                return ExecutionResult(outcome, _milliseconds_since(began))
             # The outcome was posted in time, but this loop was too busy to see it.
             end = await ending
         finally:
             self._ending = None
         handler_ms = _milliseconds_since(began)
-        if isinstance(end, outcomes.WorkerFailure):
+        if isinstance(end, WorkerFailure):
             end = end.outcome(invocation.request_id)
         return ExecutionResult(end, handler_ms, peak_mb=self._peak_mb())
 
@@ -195,130 +174,87 @@ class ExecutionEnvironment:
     def end(self) -> None:
         """Kill the process and everything that it started. Return without waiting."""
         self.phase = Phase.GONE
-        self._client.close()
+        self._close()
         self._process.kill()
 
     def join(self, seconds: float) -> None:
         """Wait until the process is gone. Do not call it on the event loop."""
         self._process.join(seconds)
 
-    # Called on the event loop, for the process.
+    def _runtime_asked(self) -> None:
+        if self.phase is not Phase.GONE:
+            self.phase = Phase.READY
+            self.idle_since = self._loop.time()
+            _settle(self._ready, None)
 
-    def runtime_asked(self) -> None:
-        """Note that the runtime asks for an invocation."""
-        if self.phase is Phase.GONE:
-            return
-        self.phase = Phase.READY
-        self.idle_since = self._loop.time()
-        if not self._ready.done():
-            self._ready.set_result(None)
-
-    def runtime_posted(self, outcome: Outcome) -> None:
-        """Note the outcome of the present invocation."""
+    def _runtime_posted(self, outcome: Outcome) -> None:
         if self.phase is Phase.RUNNING:
             self.phase = Phase.ANSWERED
-        if self._ending is not None and not self._ending.done():
-            self._ending.set_result(outcome)
+        _settle(self._ending, outcome)
 
-    def init_failed(self, outcome: Outcome) -> None:
-        """Note that the runtime has reported an error of its init phase."""
-        if not self._ready.done():
-            self._ready.set_result(outcomes.WorkerFailure(document=outcome))
+    def _init_failed(self, outcome: Outcome) -> None:
+        _settle(self._ready, WorkerFailure(document=outcome))
 
-    def call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
-        """Call a function on the event loop. Any thread may call this."""
-        try:
-            self._loop.call_soon_threadsafe(function, *arguments)
-        except RuntimeError:
-            return  # The sandbox has stopped.
-
-    def _exited(self, status: int | OSError) -> None:
-        """Clean up after the process. Runs on the process's own thread."""
-        self._api.unregister(self._id)
-        self._client.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self.call_on_loop(self._gone, outcomes.WorkerFailure(status=status))
-
-    def _gone(self, failure: outcomes.WorkerFailure) -> None:
+    def _gone(self, failure: WorkerFailure) -> None:
         _log.debug("an execution environment has ended in phase %s", self.phase)
         self.phase = Phase.GONE
-        if not self._ready.done():
-            self._ready.set_result(failure)
-        if self._ending is not None and not self._ending.done():
-            self._ending.set_result(failure)
+        _settle(self._ready, failure)
+        _settle(self._ending, failure)
 
+    # Any thread may call these two.
 
-class _RuntimeClient:
-    """The environment's side of the Runtime API (`terralive_workers.runtime_api.WorkerClient`)."""
+    def _call_on_loop(self, function: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # The sandbox has stopped.
+            self._loop.call_soon_threadsafe(function, *arguments)
 
-    def __init__(self, environment: ExecutionEnvironment) -> None:
-        self._environment = environment
-        # Set once, before the process starts.
-        self.process: Process | None = None
-        # The next invocation for the runtime; None to end it.
-        self._inbox: queue.SimpleQueue[Invocation | None] = queue.SimpleQueue()
-        # Guards the three attributes below it.
-        self._lock = threading.Lock()
-        # The request id of the invocation whose outcome is awaited, or "".
-        self._current = ""
-        # True once the runtime has asked for an invocation: the init phase is over.
-        self._initialised = False
-        # True once the environment has ended.
-        self._closed = False
-
-    # Called on the event loop.
-
-    def hand_over(self, invocation: Invocation) -> None:
-        """Give the runtime an invocation."""
-        with self._lock:
-            self._current = invocation.request_id
-        self._inbox.put(invocation)
-
-    def take_back(self) -> bool:
-        """Accept no outcome of this invocation any more. Return false if one was accepted."""
-        with self._lock:
-            current = self._current
-            self._current = ""
-        return bool(current)
-
-    def close(self) -> None:
-        """End the runtime the next time it asks. Any thread may call it."""
+    def _close(self) -> None:
+        """End the runtime the next time it asks."""
         with self._lock:
             self._closed = True
         self._inbox.put(None)
 
+    # Called by the process's own thread.
+
+    def _exited(self, status: int | OSError) -> None:
+        """Clean up after the process."""
+        self._api.unregister(self._id)
+        self._close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._call_on_loop(self._gone, WorkerFailure(status=status))
+
     # Called by the threads of the Runtime API.
 
     def next_invocation(self) -> Invocation | None:
-        process = self.process
+        """Freeze the process until there is an invocation. Return None when it is to end."""
         with self._lock:
-            if self._closed or process is None:
+            if self._closed:
                 return None
             self._initialised = True
-        process.freeze()
-        self._environment.call_on_loop(self._environment.runtime_asked)
+        self._process.freeze()
+        self._call_on_loop(self._runtime_asked)
         invocation = self._inbox.get()
         if invocation is None:
             return None
-        process.thaw()
-        process.begin(invocation.request_id)
+        self._process.thaw()
+        self._process.begin(invocation.request_id)
         return invocation
 
     def respond(self, request_id: str, body: bytes) -> PostResult:
+        """Take the handler's response."""
         return self._post(request_id, Outcome(body))
 
     def fail(self, request_id: str, error_type: str, body: bytes) -> PostResult:
+        """Take the handler's error."""
         return self._post(request_id, Outcome(body, error_type or "Unhandled"))
 
     def fail_init(self, error_type: str, body: bytes, cause: str = "") -> PostResult:
+        """Take the error of the init phase."""
         del cause  # It is for X-Ray, which the sandbox does not have.
         with self._lock:
             if self._initialised or self._closed:
                 return PostResult.WRONG_STATE
-        if self.process is not None:
-            self.process.end()
-        outcome = Outcome(body, error_type or "Unhandled")
-        self._environment.call_on_loop(self._environment.init_failed, outcome)
+        self._process.end()
+        self._call_on_loop(self._init_failed, Outcome(body, error_type or "Unhandled"))
         return PostResult.ACCEPTED
 
     def _post(self, request_id: str, outcome: Outcome) -> PostResult:
@@ -326,10 +262,15 @@ class _RuntimeClient:
             if not request_id or request_id != self._current:
                 return PostResult.UNKNOWN_REQUEST
             self._current = ""
-        if self.process is not None:
-            self.process.end()
-        self._environment.call_on_loop(self._environment.runtime_posted, outcome)
+        self._process.end()
+        self._call_on_loop(self._runtime_posted, outcome)
         return PostResult.ACCEPTED
+
+
+def _settle(future: asyncio.Future[_Result] | None, result: _Result) -> None:
+    """Set the result of a future that is there and has none."""
+    if future is not None and not future.done():
+        future.set_result(result)
 
 
 def _milliseconds_since(began: float) -> float:

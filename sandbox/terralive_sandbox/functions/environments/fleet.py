@@ -9,23 +9,23 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+
+from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.functions.environments.environment import (
     ExecutionEnvironment,
     ExecutionResult,
-    InitTimeoutError,
     Phase,
 )
-from terralive_sandbox.functions.logs import Report
-from terralive_stub.protocol.invocation import Invocation, Outcome
-from terralive_stub.protocol.limits import INIT_SECONDS
+from terralive_sandbox.functions.invoke_api import InvokeResponse
+from terralive_stub.protocol.invocation import Invocation
+from terralive_stub.protocol.limits import INIT_SECONDS, LOG_TAIL_BYTES
 from terralive_workers import outcomes
 
 _log = logging.getLogger("terralive.sandbox")
@@ -36,64 +36,42 @@ _ANSWERED_SECONDS: Final = 0.2
 _LEAST_HANDLER_SECONDS: Final = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedOutcome:
-    """The outcome of an invocation.
-
-    Attributes:
-        outcome: the handler's response or an error.
-        log_lines: the lines of the invocation's log.
-    """
-
-    outcome: Outcome
-    log_lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Init:
-    """One init phase that has ended.
-
-    Attributes:
-        milliseconds: how long it took.
-        error: the status of an init phase that failed, in the words of Lambda's INIT_REPORT line;
-            "" after a success.
-    """
-
-    milliseconds: float
-    error: str
-
-
 class Fleet:
     """Runs invocations, and keeps the environments that it starts for them.
 
     Args:
+        function: the function.
+        revision: its present code and configuration.
+        folder: its unpacked code.
         make: builds and starts one environment.
-        version: the function's version, for the log.
-        memory: the function's memory in MB, for the log.
-        timeout: the function's timeout in seconds.
         credential_seconds: an environment with older credentials takes no invocation.
     """
 
     def __init__(
         self,
+        function: LambdaFunction,
+        revision: object,
+        folder: Path,
         make: Callable[[], Awaitable[ExecutionEnvironment]],
         *,
-        version: str,
-        memory: int,
-        timeout: float,
         credential_seconds: float,
     ) -> None:
+        # What the fleet runs. Neither changes.
+        self.revision = revision
+        self.folder = folder
+        # For the log: the version, and the memory in MB.
+        self._version = str(function.version)
+        self._memory = int(function.memory_size)
+        # The function's timeout in seconds.
+        self._timeout = float(function.timeout)
         self._make = make
-        self._version = version
-        self._memory = memory
-        self._timeout = timeout
         self._credential_seconds = credential_seconds
         # All environments that have not ended.
         self._environments: list[ExecutionEnvironment] = []
         # True once the function has changed or the sandbox stops.
         self._retired = False
 
-    async def run(self, invocation: Callable[[float], Invocation]) -> LoggedOutcome:
+    async def run(self, invocation: Callable[[float], Invocation]) -> InvokeResponse:
         """Run an invocation.
 
         An init phase that fails is repeated once, as a part of the invocation and within the
@@ -106,71 +84,68 @@ class Fleet:
         ready = await self._claim_ready()
         if ready is not None:
             with self._held(ready):
-                return await self._run(ready, invocation(self._timeout), self._timeout)
+                return await self._run(ready, invocation(self._timeout))
         # A cold start: the init phase has its own time and is not part of the invocation.
         with self._held(await self._start()) as environment:
-            init = await _initialise(environment)
-            if not init.error:
-                return await self._run(
-                    environment,
-                    invocation(self._timeout),
-                    self._timeout,
-                    init_ms=init.milliseconds,
-                )
-            environment.log.line(
-                "",
-                f"INIT_REPORT Init Duration: {init.milliseconds:.2f} ms\tPhase: init\t"
-                f"Status: {init.error}",
-            )
+            began = time.monotonic()
+            error = await _init_error(environment)
+            init_ms = (time.monotonic() - began) * 1000
+            if not error:
+                return await self._run(environment, invocation(self._timeout), init_ms=init_ms)
+            report = f"Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {error}"
+            environment.log.line("", f"INIT_REPORT {report}")
         # The second init phase uses the invocation's time.
         _log.debug("the init phase failed and is repeated as a part of the invocation")
         with self._held(await self._start()) as environment:
-            return await self._run_with_init(environment, invocation(self._timeout))
-
-    async def _run_with_init(
-        self, environment: ExecutionEnvironment, invocation: Invocation
-    ) -> LoggedOutcome:
-        """Run an init phase and an invocation, together within the function's timeout."""
-        environment.log.start(invocation.request_id, self._version)
-        began = time.monotonic()
-        try:
-            failure = await environment.initialise(self._timeout)
-        except InitTimeoutError:
-            outcome = outcomes.timed_out(invocation.request_id, self._timeout, time.time())
-            result = ExecutionResult(outcome, self._timeout * 1000, timed_out=True)
-            return self._logged(environment, invocation, result)
-        elapsed = time.monotonic() - began
-        if failure is not None:
-            result = ExecutionResult(failure.outcome(invocation.request_id), elapsed * 1000)
-            return self._logged(environment, invocation, result)
-        left = max(self._timeout - elapsed, _LEAST_HANDLER_SECONDS)
-        result = await environment.run(invocation, left)
-        return self._logged(environment, invocation, result)
+            return await self._run(environment, invocation(self._timeout), with_init=True)
 
     async def _run(
         self,
         environment: ExecutionEnvironment,
         invocation: Invocation,
-        seconds: float,
         *,
         init_ms: float | None = None,
-    ) -> LoggedOutcome:
-        environment.log.start(invocation.request_id, self._version)
-        result = await environment.run(invocation, seconds)
-        return self._logged(environment, invocation, result, init_ms=init_ms)
+        with_init: bool = False,
+    ) -> InvokeResponse:
+        """Run an invocation and log it.
 
-    def _logged(
-        self,
-        environment: ExecutionEnvironment,
-        invocation: Invocation,
-        result: ExecutionResult,
-        *,
-        init_ms: float | None = None,
-    ) -> LoggedOutcome:
-        """Close the invocation's log."""
-        report = Report(result.handler_ms, self._memory, init_ms, result.peak_mb)
-        lines = environment.log.end(invocation.request_id, result.outcome, report)
-        return LoggedOutcome(result.outcome, lines)
+        Args:
+            environment: the environment that runs it.
+            invocation: the invocation.
+            init_ms: how long the init phase of a cold start took; None for a warm start.
+            with_init: true if the init phase is a part of the invocation.
+        """
+        environment.log.start(invocation.request_id, self._version)
+        if with_init:
+            result = await self._init_and_run(environment, invocation)
+        else:
+            result = await environment.run(invocation, self._timeout)
+        outcome = result.outcome
+        report = _report(result, self._memory, init_ms)
+        lines = environment.log.end(invocation.request_id, outcome, report)
+        log = "".join(f"{line}\n" for line in lines).encode()
+        return InvokeResponse(
+            outcome.body,
+            function_error=not outcome.ok,
+            executed_version=self._version,
+            log_tail=log[-LOG_TAIL_BYTES:],
+        )
+
+    async def _init_and_run(
+        self, environment: ExecutionEnvironment, invocation: Invocation
+    ) -> ExecutionResult:
+        """Run an init phase and an invocation, together within the function's timeout."""
+        began = time.monotonic()
+        try:
+            failure = await environment.ready(self._timeout)
+        except TimeoutError:
+            outcome = outcomes.timed_out(invocation.request_id, self._timeout, time.time())
+            return ExecutionResult(outcome, self._timeout * 1000)
+        elapsed = time.monotonic() - began
+        if failure is not None:
+            return ExecutionResult(failure.outcome(invocation.request_id), elapsed * 1000)
+        left = max(self._timeout - elapsed, _LEAST_HANDLER_SECONDS)
+        return await environment.run(invocation, left)
 
     async def _claim_ready(self) -> ExecutionEnvironment | None:
         """Claim an environment that waits; None if there is none.
@@ -185,10 +160,12 @@ class Fleet:
                 self._end(environment)
                 continue
             environment.claimed = True
-            if environment.phase is Phase.READY:
-                return environment
-            if await environment.is_ready_within(_ANSWERED_SECONDS):
-                return environment
+            # An environment that has answered is about to ask for more.
+            with contextlib.suppress(TimeoutError):
+                if environment.phase is Phase.ANSWERED:
+                    await environment.ready(_ANSWERED_SECONDS)
+                if environment.phase is Phase.READY:
+                    return environment
             environment.claimed = False
         return None
 
@@ -198,7 +175,7 @@ class Fleet:
         self._environments.append(environment)
         return environment
 
-    @contextmanager
+    @contextlib.contextmanager
     def _held(self, environment: ExecutionEnvironment) -> Iterator[ExecutionEnvironment]:
         """Keep a claimed environment for one invocation, then end it if it cannot take another."""
         try:
@@ -242,25 +219,31 @@ class Fleet:
             self._environments.remove(environment)
 
 
-async def _initialise(environment: ExecutionEnvironment) -> _Init:
-    """Wait for the end of the init phase of a new environment."""
-    began = time.monotonic()
-    error = ""
+async def _init_error(environment: ExecutionEnvironment) -> str:
+    """Wait for the end of the init phase.
+
+    Returns:
+        The status of an init phase that failed, in the words of Lambda's INIT_REPORT line, or "".
+    """
     try:
-        failure = await environment.initialise(INIT_SECONDS)
-    except InitTimeoutError:
-        error = "timeout"
-    else:
-        if failure is not None:
-            error = f"error\tError Type: {failure.outcome('').error_type}"
-    return _Init((time.monotonic() - began) * 1000, error)
+        failure = await environment.ready(INIT_SECONDS)
+    except TimeoutError:
+        return "timeout"
+    if failure is None:
+        return ""
+    return f"error\tError Type: {failure.outcome('').error_type}"
 
 
-async def wait_until_gone(environments: list[ExecutionEnvironment], seconds: float) -> None:
-    """Wait until the processes of these environments are gone."""
-
-    def join() -> None:
-        for environment in environments:
-            environment.join(seconds)
-
-    await asyncio.to_thread(join)
+def _report(result: ExecutionResult, memory_mb: int, init_ms: float | None) -> str:
+    """Return the values of a REPORT line."""
+    billed = int(result.handler_ms + (init_ms or 0)) + 1
+    parts = [
+        f"Duration: {result.handler_ms:.2f} ms",
+        f"Billed Duration: {billed} ms",
+        f"Memory Size: {memory_mb} MB",
+    ]
+    if result.peak_mb is not None:
+        parts.append(f"Max Memory Used: {result.peak_mb} MB")
+    if init_ms is not None:
+        parts.append(f"Init Duration: {init_ms:.2f} ms")
+    return "\t".join(parts)

@@ -13,7 +13,6 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
-_INCLUDED: Final = ("boto3",)
 _END_OF_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -21,7 +20,7 @@ def make_python(folder: Path) -> Path:
     """Make a virtual environment for functions in `folder`. Return its interpreter."""
     venv.EnvBuilder(symlinks=True).create(folder)
     (site_packages,) = folder.glob("lib/python*/site-packages")
-    for name in _with_requirements(_INCLUDED):
+    for name in _with_requirements("boto3"):
         _link(distribution(name), site_packages)
     return folder / "bin" / "python"
 
@@ -38,10 +37,10 @@ def _link(found: Distribution, site_packages: Path) -> None:
             link.symlink_to(Path(str(found.locate_file(name))))
 
 
-def _with_requirements(names: tuple[str, ...]) -> set[str]:
-    """Return distributions and everything that they require, without extras."""
+def _with_requirements(included: str) -> set[str]:
+    """Return a distribution and everything that it requires, without extras."""
     known: set[str] = set()
-    left = list(names)
+    left = [included]
     while left:
         name = left.pop()
         if name in known:

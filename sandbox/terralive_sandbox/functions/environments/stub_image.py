@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -40,8 +39,3 @@ def unpack(folder: Path) -> None:
             raise FileNotFoundError(f"the package {name} is not installed")
         source = next(iter(spec.submodule_search_locations))
         shutil.copytree(source, folder / name, ignore=ignore)
-
-
-def command(python: Path, arguments: Sequence[str]) -> tuple[str, ...]:
-    """Return the command line of the image's Dockerfile with these arguments."""
-    return (str(python), "-m", "terralive_stub.container", *arguments)

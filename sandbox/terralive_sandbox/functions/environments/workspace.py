@@ -1,39 +1,101 @@
-"""The folder of one sandbox run: unpacked code, the functions' Python and their `/tmp` folders."""
+"""The folder of one sandbox run, and what an execution environment sees of this machine's folders.
+
+In Lambda no execution environment sees another one's `/tmp`
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html), and most code
+names that folder outright. A Linux mount namespace does this without a container. On a machine that
+does not allow it, only `TMPDIR` points to the environment's folder, and the sandbox's banner says
+so. Nothing else of the machine is hidden.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from terralive_workers.launch import PYTHON_BOOTSTRAP
+
 _PREFIX: Final = "terralive-sandbox-"
+_TMP: Final = Path("/tmp")  # noqa: S108  # the very folder that is replaced
+_ATTEMPT_SECONDS: Final = 10.0
 
 
 class Workspace:
-    """A temporary folder that belongs to this process.
+    """A temporary folder for unpacked code, the functions' Python and their `/tmp` folders."""
 
-    Args:
-        functions_have_own_tmp: true if functions see another folder in the place of `/tmp`.
-    """
-
-    def __init__(self, *, functions_have_own_tmp: bool) -> None:
+    def __init__(self) -> None:
+        # The beginning of a command line that gives a process its own mounts, or ().
+        self._namespace = _namespace_command()
         parent = Path(tempfile.gettempdir())
-        if functions_have_own_tmp:
+        if self.has_own_tmp:
             # A private /tmp must not hide the code.
             parent = Path("/var/tmp")  # noqa: S108  # the folder's content is private
         _remove_left_overs(parent)
         # The folder itself; its name holds this process's id.
         self.root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
 
+    @property
+    def has_own_tmp(self) -> bool:
+        """True if each environment sees a folder of its own in the place of `/tmp`."""
+        return bool(self._namespace)
+
     def new_folder(self, prefix: str) -> Path:
         """Make an empty folder whose name begins with `prefix`."""
         return Path(tempfile.mkdtemp(dir=self.root, prefix=prefix))
 
+    def isolated(self, command: Sequence[str], code: Path, scratch: Path) -> list[str]:
+        """Return the command line that runs a command in isolation, if this machine allows it.
+
+        Args:
+            command: the runtime's command line.
+            code: the folder of the code, which becomes read-only.
+            scratch: the folder that takes the place of `/tmp`.
+        """
+        if not self._namespace:
+            return list(command)
+        code_folder = shlex.quote(str(code))
+        # Where a user's own mounts cannot be made read-only, the code stays writable.
+        bind = f"mount --bind {code_folder} {code_folder}"
+        make_read_only = f"mount -o remount,bind,ro {code_folder}"
+        steps = [f"{{ {bind} && {make_read_only} || true; }}"]
+        # Folders below /tmp that a Python worker needs besides its code stay visible in the new /tmp.
+        for path in sorted({Path(sys.prefix), Path(sys.base_prefix), PYTHON_BOOTSTRAP.parent}):
+            if path.is_relative_to(_TMP):
+                inside = shlex.quote(str(scratch / path.relative_to(_TMP)))
+                steps.append(f"mkdir -p {inside} && mount --bind {shlex.quote(str(path))} {inside}")
+        steps.append(f"mount --rbind {shlex.quote(str(scratch))} {_TMP}")
+        steps.append('exec "$@"')
+        return [*self._namespace, "/bin/sh", "-c", " && ".join(steps), "sh", *command]
+
     def remove(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _namespace_command() -> tuple[str, ...]:
+    """Return the beginning of a command line with its own mounts; () if that is not possible."""
+    if sys.platform != "linux":
+        return ()
+    unshare = shutil.which("unshare")
+    if unshare is None or shutil.which("mount") is None:
+        return ()
+    command: tuple[str, ...] = (unshare, "--mount")
+    if os.geteuid() != 0:
+        command = (unshare, "--map-root-user", "--mount")
+    attempt = [*command, "/bin/sh", "-c", "mount --bind /var/tmp /tmp"]
+    try:
+        done = subprocess.run(attempt, capture_output=True, timeout=_ATTEMPT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    if done.returncode != 0:
+        return ()
+    return command
 
 
 def _remove_left_overs(parent: Path) -> None:

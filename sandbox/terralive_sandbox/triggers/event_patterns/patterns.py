@@ -96,25 +96,17 @@ def _matches(
 
 
 def _child_matches(
-    expected: Pattern,
-    name: str,
-    node: Mapping[str, object],
-    level: Sequence[Mapping[str, object]],
+    expected: Pattern, name: str, node: Mapping[str, object], level: Sequence[Mapping[str, object]]
 ) -> bool:
     """Return true if an object under a name matches. A missing object counts as an empty one."""
-    next_level: list[Mapping[str, object]] = []
-    for parent in level:
-        next_level.extend(_objects(parent.get(name)))
+    next_level = [child for parent in level for child in _objects(parent, name)]
     # A field with `exists: false` matches also where its parent is missing.
-    children = list(_objects(node.get(name))) or [{}]
+    children = _objects(node, name) or [{}]
     return any(_matches(expected, child, next_level) for child in children)
 
 
 def _value_matches(
-    expected: Values,
-    name: str,
-    node: Mapping[str, object],
-    level: Sequence[Mapping[str, object]],
+    expected: Values, name: str, node: Mapping[str, object], level: Sequence[Mapping[str, object]]
 ) -> bool:
     """Return true if a value under a name passes a test, or the name is absent and may be."""
     for value in _values_of(node, name):
@@ -125,27 +117,23 @@ def _value_matches(
     return not any(_values_of(parent, name) for parent in level)
 
 
-def _objects(value: object) -> Iterator[Mapping[str, object]]:
-    """Yield the value if it is an object, or the objects of an array."""
-    if isinstance(value, dict):
-        yield value
-    elif isinstance(value, list):
-        for element in value:
-            yield from _objects(element)
+def _objects(node: Mapping[str, object], name: str) -> list[Mapping[str, object]]:
+    """Return the objects of a field: itself, or those of an array."""
+    return [value for value in _flat(node.get(name)) if isinstance(value, dict)]
 
 
 def _values_of(node: Mapping[str, object], name: str) -> list[object]:
     """Return the values of a field. An array has those of its elements, an object has none."""
     if name not in node:
         return []
-    return list(_flat(node[name]))
+    return [value for value in _flat(node[name]) if not isinstance(value, dict)]
 
 
 def _flat(value: object) -> Iterator[object]:
     if isinstance(value, list):
         for element in value:
             yield from _flat(element)
-    elif not isinstance(value, dict):
+    else:
         yield value
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import eq, ge, gt, le, lt
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeGuard
 
 ValueTest: TypeAlias = Callable[[object], bool]
 """A function that returns true if a value of an event passes."""
@@ -39,7 +39,7 @@ def equal_to(expected: object) -> ValueTest:
     return lambda value: type(value) is type(expected) and value == expected
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -63,19 +63,9 @@ def _text_test(operator: str, operand: object, *, ignore_case: bool = False) -> 
     """Return a test for a whole string."""
     if not isinstance(operand, str):
         raise InvalidPatternError(f"{operator} match pattern must be a string")
-    flags = re.DOTALL
-    if ignore_case:
-        flags |= re.IGNORECASE
+    flags = re.DOTALL | re.IGNORECASE if ignore_case else re.DOTALL
     compiled = re.compile(_EXPRESSIONS[operator](operand), flags)
     return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
-
-
-def _ends_with(text: str) -> str:
-    return ".*" + re.escape(text)
-
-
-def _begins_with(text: str) -> str:
-    return re.escape(text) + ".*"
 
 
 def _wildcard(text: str) -> str:
@@ -87,18 +77,15 @@ def _wildcard(text: str) -> str:
             raise InvalidPatternError("Consecutive wildcard characters are not allowed")
         if part.startswith("\\") and part not in {"\\*", "\\\\"}:
             raise InvalidPatternError("Invalid escape character")
-        if part == "*":
-            expression += ".*"
-        else:
-            expression += re.escape(part[-1])
+        expression += ".*" if part == "*" else re.escape(part[-1])
         previous = part
     return expression
 
 
 # Operator -> the regular expression of its operand.
 _EXPRESSIONS: Final[Mapping[str, Callable[[str], str]]] = {
-    "prefix": _begins_with,
-    "suffix": _ends_with,
+    "prefix": lambda text: re.escape(text) + ".*",
+    "suffix": lambda text: ".*" + re.escape(text),
     "equals-ignore-case": re.escape,
     "wildcard": _wildcard,
 }
@@ -106,10 +93,7 @@ _EXPRESSIONS: Final[Mapping[str, Callable[[str], str]]] = {
 
 def _anything_but(operand: object) -> ValueTest:
     """Return a test that every value passes that is there and does not match the operand."""
-    if isinstance(operand, dict):
-        unwanted = _unwanted_texts(operand)
-    else:
-        unwanted = _unwanted_values(operand)
+    unwanted = _unwanted_texts(operand) if isinstance(operand, dict) else _unwanted_values(operand)
     return lambda value: not any(test(value) for test in unwanted)
 
 
@@ -138,9 +122,7 @@ def _unwanted_values(operand: object) -> list[ValueTest]:
 
 
 def _as_list(value: object) -> Sequence[object]:
-    if isinstance(value, list):
-        return value
-    return [value]
+    return value if isinstance(value, list) else [value]
 
 
 _COMPARISONS: Final[Mapping[str, Callable[[float, float], bool]]] = {
@@ -161,7 +143,7 @@ def _numeric(operand: object) -> ValueTest:
         _check_range(bounds)
 
     def is_within(value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not _is_number(value):
             return False
         return all(_COMPARISONS[operator](value, bound) for operator, bound in bounds)
 

@@ -1,21 +1,27 @@
-"""Batches of records: how many records make an event, and which of them have failed. Pure.
+"""Batches of records: what makes an event, what has failed, and how a stream's batch goes on. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventsourcemapping.html#invocation-eventsourcemapping-batching
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 
 # The size of an event without records. Each record adds its own size and a comma.
 _ENVELOPE_BYTES: Final = len('{"Records":[]}')
+# The pages say only that Lambda waits longer after each failure.
+_FIRST_PAUSE_SECONDS: Final = 0.5
+_LONGEST_PAUSE_SECONDS: Final = 30.0
+# After so many doublings the pause is the longest anyway.
+_MOST_DOUBLINGS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,39 +82,92 @@ def failed(response: bytes, ids: Sequence[str]) -> frozenset[str]:
     every = frozenset(ids)
     try:
         named = _named_failures(response)
-    except _MalformedResponseError:
+    except (ValueError, TypeError, KeyError):
         return every
-    if named <= every:
-        return named
-    return every
+    return every & named if named <= every else every
 
 
-class _MalformedResponseError(Exception):
-    """The response is not one that reports batch item failures."""
-
-
-def _named_failures(response: bytes) -> frozenset[str]:
-    """Return the identifiers in a response. Raises _MalformedResponseError."""
-    try:
-        parsed = json.loads(response or b"null")
-    except ValueError as error:
-        raise _MalformedResponseError from error
+def _named_failures(response: bytes) -> frozenset[object]:
+    """Return the identifiers in a response. Raises an error for a malformed one."""
+    parsed = json.loads(response or b"null")
     if parsed is None or parsed == "":
         return frozenset()
     if not isinstance(parsed, dict):
-        raise _MalformedResponseError
+        raise TypeError("not an object")
     failures = parsed.get("batchItemFailures")
     if failures is None:
         return frozenset()
     if not isinstance(failures, list):
-        raise _MalformedResponseError
-    return frozenset(_identifier(failure) for failure in failures)
+        raise TypeError("not a list")
+    return frozenset(failure["itemIdentifier"] for failure in failures)
 
 
-def _identifier(failure: object) -> str:
-    if not isinstance(failure, dict):
-        raise _MalformedResponseError
-    identifier = failure.get("itemIdentifier")
-    if not isinstance(identifier, str):
-        raise _MalformedResponseError
-    return identifier
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records that go to the function together.
+
+    Attributes:
+        records: the records, in order.
+        retries: how often the batch was tried again; it counts towards the mapping's limit.
+    """
+
+    records: tuple[Record, ...]
+    retries: int = 0
+
+
+def first_failed(batch: Batch, failed_ids: Collection[str]) -> int | None:
+    """Return the index of the first record that failed, the checkpoint; None after a success."""
+    for index, record in enumerate(batch.records):
+        if record.id in failed_ids:
+            return index
+    return None
+
+
+def after_failure(
+    batch: Batch, first: int, maximum_retries: int | None, *, bisects: bool
+) -> tuple[Batch, ...]:
+    """Return the batches that follow after a failure; none if the records are given up.
+
+    Splitting a batch does not count as a retry.
+
+    Args:
+        batch: the batch that failed.
+        first: the index of its first record that failed; the records before it are done.
+        maximum_retries: the mapping's limit; None for no limit.
+        bisects: true if the mapping splits failed batches.
+    """
+    rest = replace(batch, records=batch.records[first:])
+    if bisects and first:
+        # The response has split the batch already.
+        return (rest,)
+    if bisects and len(rest.records) > 1:
+        middle = len(rest.records) // 2
+        first_half = replace(rest, records=rest.records[:middle])
+        second_half = replace(rest, records=rest.records[middle:])
+        return first_half, second_half
+    if maximum_retries is not None and rest.retries >= maximum_retries:
+        return ()
+    return (replace(rest, retries=rest.retries + 1),)
+
+
+def without_expired(
+    batch: Batch, maximum_age: float | None, now: float, scale: float = 1.0
+) -> Batch:
+    """Return the batch without the records that are too old for another attempt.
+
+    Args:
+        batch: the batch.
+        maximum_age: in seconds; None for no limit.
+        now: the present time in seconds since the Unix epoch.
+        scale: what the age is multiplied by.
+    """
+    if maximum_age is None:
+        return batch
+    oldest = now - maximum_age * scale
+    return replace(batch, records=tuple(r for r in batch.records if r.moment >= oldest))
+
+
+def pause(failures: int) -> float:
+    """Return the seconds before the next attempt, after so many failures in a row."""
+    doublings = min(failures - 1, _MOST_DOUBLINGS)
+    return float(min(_FIRST_PAUSE_SECONDS * 2**doublings, _LONGEST_PAUSE_SECONDS))

@@ -14,10 +14,6 @@ from dataclasses import dataclass
 from terralive_sandbox.triggers.event_patterns import patterns
 
 
-class InvalidFilterError(ValueError):
-    """A filter's pattern is not valid."""
-
-
 @dataclass(frozen=True, slots=True)
 class Filters:
     """A mapping's filters.
@@ -29,7 +25,7 @@ class Filters:
 
     @classmethod
     def parse(cls, criteria: Mapping[str, object]) -> Filters:
-        """Read the API's FilterCriteria. Raises InvalidFilterError."""
+        """Read the API's FilterCriteria. Raises InvalidPatternError."""
         filters = criteria.get("Filters")
         if not isinstance(filters, list):
             return cls()
@@ -59,12 +55,9 @@ def _parse_filter(given: object) -> patterns.Pattern:
     text = ""
     if isinstance(given, dict):
         if "Pattern" not in given:
-            raise InvalidFilterError("the filter has no Pattern")
+            raise patterns.InvalidPatternError("the filter has no Pattern")
         text = str(given["Pattern"])
-    try:
-        return patterns.parse(text)
-    except patterns.InvalidPatternError as error:
-        raise InvalidFilterError(f"{error}") from error
+    return patterns.parse(text)
 
 
 def _may_describe(pattern: patterns.Pattern, body: object) -> bool:

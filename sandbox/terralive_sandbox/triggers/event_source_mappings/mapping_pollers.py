@@ -8,9 +8,9 @@ import logging
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers.event_source_mappings.poller import Poller
-from terralive_sandbox.triggers.event_source_mappings.queues.poller import QueuePoller
+from terralive_sandbox.triggers.event_source_mappings.queue_poller import QueuePoller
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
-from terralive_sandbox.triggers.event_source_mappings.streams.poller import StreamPoller
+from terralive_sandbox.triggers.event_source_mappings.stream_poller import StreamPoller
 
 _log = logging.getLogger("terralive.sandbox")
 

@@ -6,17 +6,18 @@ A poller takes *turns* on the event loop: it reads and invokes when something ma
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, ParamSpec, TypeVar
 
 from moto.awslambda.models import lambda_backends
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
+from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.triggers.event_source_mappings import batches
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
@@ -30,8 +31,8 @@ IDLE_SECONDS: Final = 20.0
 # A poller that may not read, or has nothing to read from, tries again after this time.
 BLOCKED_SECONDS: Final = 1.0
 # Values of LastProcessingResult.
-OK: Final = "OK"
-FAILED: Final = "PROBLEM: Function call failed"
+_OK: Final = "OK"
+_FAILED: Final = "PROBLEM: Function call failed"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,23 +83,18 @@ class Poller(ABC):
         while not self._deleted:
             self._woken.clear()
             try:
-                wait = await self._turn_if_allowed()
+                problem = self._problem() if self.mapping.enabled else None
+                if problem is None:
+                    wait = await self._turn()
+                else:
+                    self._report(problem)
+                    wait = BLOCKED_SECONDS
             except Exception:  # noqa: BLE001  # a mapping must not end because of one bad turn
                 traceback.print_exc()
                 wait = BLOCKED_SECONDS
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._woken.wait()
-            except TimeoutError:
-                continue
-
-    async def _turn_if_allowed(self) -> float | None:
-        if self.mapping.enabled:
-            problem = self._problem()
-            if problem is not None:
-                self._report(problem)
-                return BLOCKED_SECONDS
-        return await self._turn()
 
     @abstractmethod
     async def _turn(self) -> float | None:
@@ -138,11 +134,27 @@ class Poller(ABC):
             return IDLE_SECONDS
         return max(self._window_ends - time.monotonic(), 0.0)
 
-    async def _invoke(self, mapping: MappingSettings, batch: Iterable[Record]) -> InvokeResponse:
-        """Invoke the function with a batch. Raises InvokeError."""
-        function = self._functions.find(mapping.function_arn)
-        event = batches.event(tuple(batch))
-        return await self._functions.invoke(function, event, arn=mapping.function_arn)
+    async def _invoke(self, mapping: MappingSettings, batch: Sequence[Record]) -> frozenset[str]:
+        """Invoke the function with a batch. Return the ids of the records that failed.
+
+        Raises:
+            InvokeError: the function did not run.
+        """
+        ids = [record.id for record in batch]
+        try:
+            function = self._functions.find(mapping.function_arn)
+            event = batches.event(batch)
+            response = await self._functions.invoke(function, event, arn=mapping.function_arn)
+        except InvokeError as error:
+            self._report(f"PROBLEM: {error.message}")
+            raise
+        failed: frozenset[str] = frozenset()
+        if response.function_error:
+            failed = frozenset(ids)
+        elif mapping.reports_failures:
+            failed = batches.failed(response.body, ids)
+        self._report(_FAILED if failed else _OK)
+        return failed
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function on the thread that owns moto's state."""

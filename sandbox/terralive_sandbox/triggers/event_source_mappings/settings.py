@@ -71,9 +71,7 @@ def kind_of(source_arn: str) -> SourceKind | None:
     """Return the kind of a source; None if the sandbox cannot read it."""
     service = source_arn.split(":")[2]
     if service == "sqs":
-        if source_arn.endswith(".fifo"):
-            return SourceKind.FIFO_QUEUE
-        return SourceKind.QUEUE
+        return SourceKind.FIFO_QUEUE if source_arn.endswith(".fifo") else SourceKind.QUEUE
     if service == "dynamodb" and "/stream/" in source_arn:
         return SourceKind.STREAM
     return None
@@ -88,21 +86,16 @@ def missing_permission(documents: Iterable[str], source_arn: str, kind: SourceKi
         kind: its kind.
     """
     documents = tuple(documents)
-    if kind is SourceKind.STREAM:
-        for action in _STREAM_ACTIONS:
-            if not _is_allowed(documents, action, source_arn):
-                return (
-                    f"Cannot access stream {source_arn}. Please ensure the role can perform the "
-                    "GetRecords, GetShardIterator, DescribeStream, and ListStreams Actions on your "
-                    "stream in IAM."
-                )
-        return None
-    for action in _QUEUE_ACTIONS:
-        if not _is_allowed(documents, action, source_arn):
-            name = action.partition(":")[2]
-            return f"The provided execution role does not have permissions to call {name} on SQS"
+    actions = _STREAM_ACTIONS if kind is SourceKind.STREAM else _QUEUE_ACTIONS
+    for action in actions:
+        if decide(documents, AccessRequest(action, (source_arn,))) is Decision.ALLOWED:
+            continue
+        if kind is SourceKind.STREAM:
+            return (
+                f"Cannot access stream {source_arn}. Please ensure the role can perform the "
+                "GetRecords, GetShardIterator, DescribeStream, and ListStreams Actions on your "
+                "stream in IAM."
+            )
+        name = action.partition(":")[2]
+        return f"The provided execution role does not have permissions to call {name} on SQS"
     return None
-
-
-def _is_allowed(documents: tuple[str, ...], action: str, arn: str) -> bool:
-    return decide(documents, AccessRequest(action, (arn,))) is Decision.ALLOWED

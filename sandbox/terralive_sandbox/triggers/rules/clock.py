@@ -6,19 +6,82 @@ One task on the event loop sleeps until the next time, or until schedules change
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.triggers.rules.agenda import Agenda
+from terralive_sandbox.triggers.rules.schedules import next_time, parse
 
 _log = logging.getLogger("terralive.sandbox")
 
 # A laptop may have slept, or its clock may have been set: the schedules are looked at this often.
 _LONGEST_SLEEP_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The next time of one schedule.
+
+    Attributes:
+        expression: the schedule expression; a changed one is planned anew.
+        at: the next time; None if the schedule never fires again.
+    """
+
+    expression: str
+    at: dt.datetime | None
+
+
+class Agenda:
+    """The next times of all schedules. Pure: the caller says what time it is.
+
+    Times that pass while the machine sleeps are skipped.
+
+    Args:
+        scale: what intervals of rate() are multiplied by.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self._scale = scale
+        # By the schedule's key; `due` replaces it.
+        self._plans: dict[str, _Plan] = {}
+
+    def due(self, scheduled: Mapping[str, str], now: dt.datetime) -> list[tuple[str, dt.datetime]]:
+        """Return the keys that fire now, each with the time that its schedule says.
+
+        Keys that are not in `scheduled` any more are forgotten.
+
+        Args:
+            scheduled: the schedule expressions that are enabled now, by key.
+            now: the present time in UTC.
+        """
+        plans: dict[str, _Plan] = {}
+        fires: list[tuple[str, dt.datetime]] = []
+        for key, expression in scheduled.items():
+            schedule = parse(expression)
+            at = None
+            plan = self._plans.get(key)
+            if plan is not None and plan.expression == expression:
+                at = plan.at
+            at = at or next_time(schedule, now, self._scale)
+            if at is not None and at <= now:
+                fires.append((key, at))
+                at = next_time(schedule, at, self._scale)
+                # A schedule that is late fires once, however many of its times have passed.
+                if at is not None and at <= now:
+                    at = next_time(schedule, now, self._scale)
+            plans[key] = _Plan(expression, at)
+        self._plans = plans
+        return fires
+
+    def next_at(self) -> dt.datetime | None:
+        """Return the next time of all schedules; None if none of them fires again."""
+        times = [plan.at for plan in self._plans.values() if plan.at is not None]
+        return min(times, default=None)
 
 
 class Clock:
@@ -63,10 +126,12 @@ class Clock:
         while True:
             self._changes.clear()
             next_at = await asyncio.wrap_future(self._control.call(self._fire_due))
-            try:
-                await asyncio.wait_for(self._changes.wait(), _sleep_seconds(next_at))
-            except TimeoutError:
-                continue
+            seconds = _LONGEST_SLEEP_SECONDS
+            if next_at is not None:
+                left = (next_at - dt.datetime.now(dt.UTC)).total_seconds()
+                seconds = min(seconds, max(left, 0.0))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changes.wait(), seconds)
 
     def _fire_due(self) -> dt.datetime | None:
         """Fire what is due and return the next time. Runs on the thread that owns moto's state."""
@@ -78,10 +143,3 @@ class Clock:
             except Exception:  # noqa: BLE001  # a failure must not stop the other schedules
                 traceback.print_exc()
         return self._agenda.next_at()
-
-
-def _sleep_seconds(next_at: dt.datetime | None) -> float:
-    if next_at is None:
-        return _LONGEST_SLEEP_SECONDS
-    left = (next_at - dt.datetime.now(dt.UTC)).total_seconds()
-    return min(_LONGEST_SLEEP_SECONDS, max(left, 0.0))

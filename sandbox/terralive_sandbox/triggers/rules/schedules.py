@@ -15,7 +15,8 @@ import calendar
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import product
 from typing import Final, TypeAlias
 
 _RATE: Final = re.compile(r"rate\((?P<value>\d+)\s+(?P<unit>minute|hour|day)(?P<plural>s?)\)")
@@ -24,9 +25,6 @@ _UNIT_SECONDS: Final[Mapping[str, int]] = {"minute": 60, "hour": 3600, "day": 86
 _CRON_FIELDS: Final = 6
 # One item of a field: `*`, `3` or `3-5`, each with a step (`/2`) or without.
 _ITEM: Final = re.compile(r"(?:(?P<all>\*)|(?P<first>\w+)(?:-(?P<last>\w+))?)(?:/(?P<step>\d+))?")
-# As `datetime.date.weekday` returns them.
-_SATURDAY: Final = 5
-_SUNDAY: Final = 6
 
 
 class InvalidScheduleError(ValueError):
@@ -40,28 +38,21 @@ class _Bounds:
     Attributes:
         low: the lowest number.
         high: the highest number.
-        names: the names that stand for numbers.
+        names: the names that stand for the numbers from `low` on.
     """
 
     low: int
     high: int
-    names: Mapping[str, int] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
 
 
-_MONTH_NAMES: Final = {
-    name: number
-    for number, name in enumerate(
-        ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"), 1
-    )
-}
-_WEEKDAY_NAMES: Final = {
-    name: number for number, name in enumerate(("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"), 1)
-}
 _MINUTES: Final = _Bounds(0, 59)
 _HOURS: Final = _Bounds(0, 23)
 _DAYS_OF_MONTH: Final = _Bounds(1, 31)
-_MONTHS: Final = _Bounds(1, 12, _MONTH_NAMES)
-_WEEKDAYS: Final = _Bounds(1, 7, _WEEKDAY_NAMES)
+_MONTHS: Final = _Bounds(
+    1, 12, ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+)
+_WEEKDAYS: Final = _Bounds(1, 7, ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"))
 # The number behind `#`: the first to the fifth such weekday of a month.
 _OCCURRENCES: Final = _Bounds(1, 5)
 _YEARS: Final = _Bounds(1970, 2199)
@@ -144,10 +135,7 @@ def next_time(schedule: Schedule, after: dt.datetime, scale: float = 1.0) -> dt.
     """
     if isinstance(schedule, dt.timedelta):
         return after + schedule * scale
-    for moment in _times(schedule, after):
-        if moment > after:
-            return moment
-    return None
+    return next((moment for moment in _times(schedule, after) if moment > after), None)
 
 
 def _times(cron: Cron, after: dt.datetime) -> Iterable[dt.datetime]:
@@ -157,14 +145,10 @@ def _times(cron: Cron, after: dt.datetime) -> Iterable[dt.datetime]:
             if (year, month) < (after.year, after.month):
                 continue
             for day in sorted(_days(cron, year, month)):
-                if dt.date(year, month, day) >= after.date():
-                    yield from _times_of_day(cron, year, month, day)
-
-
-def _times_of_day(cron: Cron, year: int, month: int, day: int) -> Iterable[dt.datetime]:
-    for hour in cron.hours:
-        for minute in cron.minutes:
-            yield dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)
+                if dt.date(year, month, day) < after.date():
+                    continue
+                for hour, minute in product(cron.hours, cron.minutes):
+                    yield dt.datetime(year, month, day, hour, minute, tzinfo=dt.UTC)
 
 
 def _days(cron: Cron, year: int, month: int) -> set[int]:
@@ -191,46 +175,38 @@ def _by_day_of_month(field: str, year: int, month: int) -> set[int]:
 
 def _nearest_weekday(year: int, month: int, day: int, last: int) -> int:
     """Return the day from Monday to Friday that is nearest to a day, in the same month."""
-    weekday = dt.date(year, month, day).weekday()
-    if weekday == _SATURDAY:
-        if day > 1:
-            return day - 1
-        return day + 2
-    if weekday == _SUNDAY:
-        if day < last:
-            return day + 1
-        return day - 2
+    weekday = calendar.weekday(year, month, day)
+    if weekday == calendar.SATURDAY:
+        return day - 1 if day > 1 else day + 2
+    if weekday == calendar.SUNDAY:
+        return day + 1 if day < last else day - 2
     return day
 
 
 def _by_day_of_week(field: str, year: int, month: int) -> set[int]:
-    days_of = _days_by_weekday(year, month)
     if "#" in field:
         weekday, _, occurrence = field.partition("#")
-        days_of_weekday = days_of[_number(weekday, _WEEKDAYS)]
+        days_of_weekday = _days_of_weekday(_number(weekday, _WEEKDAYS), year, month)
         index = _number(occurrence, _OCCURRENCES) - 1
         return set(days_of_weekday[index : index + 1])
     days: set[int] = set()
     for item in field.split(","):
         if item == "L":
             # The last day of a week is a Saturday.
-            days.update(days_of[_WEEKDAY_NAMES["SAT"]])
+            days.update(_days_of_weekday(_WEEKDAYS.high, year, month))
         elif item.endswith("L"):
-            days.add(days_of[_number(item[:-1], _WEEKDAYS)][-1])
+            days.add(_days_of_weekday(_number(item[:-1], _WEEKDAYS), year, month)[-1])
         else:
-            for weekday_number in _numbers(item, _WEEKDAYS):
-                days.update(days_of[weekday_number])
+            for number in _numbers(item, _WEEKDAYS):
+                days.update(_days_of_weekday(number, year, month))
     return days
 
 
-def _days_by_weekday(year: int, month: int) -> dict[int, list[int]]:
-    """Return the days of a month by their weekday, which cron() counts from 1 for Sunday."""
-    days_of: dict[int, list[int]] = {}
-    last = calendar.monthrange(year, month)[1]
-    for day in range(1, last + 1):
-        weekday = dt.date(year, month, day).isoweekday() % 7 + 1
-        days_of.setdefault(weekday, []).append(day)
-    return days_of
+def _days_of_weekday(weekday: int, year: int, month: int) -> list[int]:
+    """Return the days of a month with this weekday, which cron() counts from 1 for Sunday."""
+    weeks = calendar.Calendar(calendar.SUNDAY).monthdayscalendar(year, month)
+    # A day of another month is 0.
+    return [week[weekday - 1] for week in weeks if week[weekday - 1]]
 
 
 def _numbers(field: str, bounds: _Bounds) -> tuple[int, ...]:
@@ -274,7 +250,7 @@ def _numbers_of_item(item: str, bounds: _Bounds) -> list[int]:
 def _single_number(text: str, bounds: _Bounds) -> int:
     """Return the number that a name or digits stand for. Raises InvalidScheduleError."""
     if text in bounds.names:
-        return bounds.names[text]
+        return bounds.low + bounds.names.index(text)
     if not (text.isascii() and text.isdigit()):
         raise InvalidScheduleError(text)
     number = int(text)

@@ -18,8 +18,9 @@ from typing import Any, Final
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
+from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError
 from terralive_sandbox.triggers.event_source_mappings import settings
-from terralive_sandbox.triggers.event_source_mappings.filters import Filters, InvalidFilterError
+from terralive_sandbox.triggers.event_source_mappings.filters import Filters
 from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
 
 _ARN: Final = (
@@ -104,7 +105,7 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
         raise not_emulated("on-failure destinations of event source mappings")
     try:
         Filters.parse(spec.get("FilterCriteria") or {})
-    except InvalidFilterError as error:
+    except InvalidPatternError as error:
         raise JsonRESTError(_INVALID, "Invalid filter pattern definition.") from error
     if kind is not SourceKind.STREAM:
         _check_batch(spec, kind)

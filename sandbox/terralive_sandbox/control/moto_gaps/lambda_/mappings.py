@@ -20,13 +20,12 @@ from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
 from terralive_sandbox.triggers.event_source_mappings.filters import Filters
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
-from terralive_sandbox.triggers.event_source_mappings.queues.messages import find_queue
 from terralive_sandbox.triggers.event_source_mappings.settings import (
     MappingSettings,
     SourceKind,
     missing_permission,
 )
-from terralive_sandbox.triggers.event_source_mappings.streams.records import find_shard
+from terralive_sandbox.triggers.event_source_mappings.sources import find_queue, find_shard
 
 JsonAnswer: TypeAlias = tuple[int, dict[str, Any], str]
 

@@ -10,7 +10,7 @@ from moto.awslambda.models import ImageConfig, LambdaFunction
 from moto.core.utils import iso_8601_datetime_with_nanoseconds
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
-from terralive_sandbox.functions.destinations import DestinationError, Role, require
+from terralive_sandbox.functions.destinations import DestinationError, require
 from terralive_sandbox.functions.logs import LOGGING_CONFIG, logging_config
 
 # The attribute of moto's function that has the id of its VPC, or "".
@@ -132,7 +132,7 @@ def _require_destination(role: str, arn: str, message: str) -> None:
     if action is None:
         raise not_emulated(f"{service} as a destination of asynchronous invocations")
     try:
-        require(Role(role), arn)
+        require(role, arn)
     except DestinationError as error:
         raise InvalidParameterValueException(
             message.format(action=action, service=service.upper())

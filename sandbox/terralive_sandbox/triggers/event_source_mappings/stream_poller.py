@@ -11,17 +11,12 @@ import sys
 import time
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
+from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers.event_source_mappings.poller import (
-    BLOCKED_SECONDS,
-    FAILED,
-    OK,
-    Poller,
-)
+from terralive_sandbox.triggers.event_source_mappings import batches, sources
+from terralive_sandbox.triggers.event_source_mappings.batches import Batch
+from terralive_sandbox.triggers.event_source_mappings.poller import BLOCKED_SECONDS, Poller
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
-from terralive_sandbox.triggers.event_source_mappings.streams import records, retries
-from terralive_sandbox.triggers.event_source_mappings.streams.retries import Batch
 
 
 class StreamPoller(Poller):
@@ -56,7 +51,7 @@ class StreamPoller(Poller):
         """Read more records. Return the seconds until the next turn."""
         mapping = self.mapping
         count = mapping.batch_size - len(self._gathered)
-        found = await self._call(records.read, mapping.source_arn, self._position, count)
+        found = await self._call(sources.read_stream, mapping.source_arn, self._position, count)
         if found is None:
             self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
             return BLOCKED_SECONDS
@@ -69,26 +64,25 @@ class StreamPoller(Poller):
     async def _attempt(self) -> None:
         """Invoke the function with the first batch and decide how it goes on."""
         mapping = self.mapping
-        batch = self._without_expired(self._batches[0])
+        given = self._batches[0]
+        batch = batches.without_expired(given, mapping.maximum_age, time.time(), self._time_scale)
+        self._discard(len(given.records) - len(batch.records), "too old")
         if not batch.records:
             self._batches.pop(0)
             return
         self._batches[0] = batch
         try:
-            response = await self._invoke(mapping, batch.records)
-        except InvokeError as error:
+            failed = await self._invoke(mapping, batch.records)
+        except InvokeError:
             # The function did not run: this uses up time, but no retry.
-            self._report(f"PROBLEM: {error.message}")
             self._pause()
             return
-        first = _first_failed(response, batch, reports_failures=mapping.reports_failures)
+        first = batches.first_failed(batch, failed)
         if first is None:
-            self._report(OK)
             self._failures = 0
             self._batches.pop(0)
             return
-        self._report(FAILED)
-        following = retries.after_failure(
+        following = batches.after_failure(
             batch, first, mapping.maximum_retries, bisects=mapping.bisects
         )
         self._batches[:1] = following
@@ -100,18 +94,9 @@ class StreamPoller(Poller):
         else:
             self._failures = 0
 
-    def _without_expired(self, batch: Batch) -> Batch:
-        """Return a batch without the records that are older than the mapping allows."""
-        age = self.mapping.maximum_age
-        if age is None:
-            return batch
-        left = retries.without_expired(batch, age * self._time_scale, time.time())
-        self._discard(len(batch.records) - len(left.records), "too old")
-        return left
-
     def _pause(self) -> None:
         self._failures += 1
-        self._not_before = time.monotonic() + retries.pause(self._failures) * self._time_scale
+        self._not_before = time.monotonic() + batches.pause(self._failures) * self._time_scale
 
     def _discard(self, count: int, why: str) -> None:
         """Write to the sandbox's log that records are given up."""
@@ -120,12 +105,3 @@ class StreamPoller(Poller):
             sys.stderr.write(
                 f"{mapping.source_arn} -> {mapping.function_arn}: {count} discarded, {why}\n"
             )
-
-
-def _first_failed(response: InvokeResponse, batch: Batch, *, reports_failures: bool) -> int | None:
-    """Return the index of the first record that is not processed; None if all are."""
-    if response.function_error:
-        return 0
-    if reports_failures:
-        return retries.first_failed(response.body, batch)
-    return None

@@ -1,18 +1,24 @@
-"""Receive and delete the messages of moto's queues, as Lambda does.
+"""Read moto's queues and DynamoDB streams, as Lambda does.
 
 Everything here runs on the thread that owns moto's state, and decides nothing.
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 """
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import datetime as dt
+import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models.table import StreamRecord, StreamShard
+from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
@@ -46,7 +52,7 @@ def find_queue(arn: str) -> Queue | None:
     return found
 
 
-def receive(queue_arn: str, count: int) -> Received | None:
+def receive_messages(queue_arn: str, count: int) -> Received | None:
     """Receive up to `count` messages, which are hidden for the queue's visibility timeout.
 
     Returns:
@@ -61,7 +67,8 @@ def receive(queue_arn: str, count: int) -> Received | None:
     )
     visible_again = time.time() + timeout
     records = [
-        Record.of(message.id, _event_fields(message, queue_arn), visible_again) for message in found
+        Record.of(message.id, _message_fields(message, queue_arn), visible_again)
+        for message in found
     ]
     return Received(tuple(records), _next_visible_at(queue))
 
@@ -76,7 +83,7 @@ def _next_visible_at(queue: Queue) -> float | None:
     return float(min(moments)) / 1000 + _VISIBLE_AFTER_SECONDS
 
 
-def delete(queue_arn: str, messages: Iterable[Record]) -> None:
+def delete_messages(queue_arn: str, messages: Iterable[Record]) -> None:
     """Delete messages. Messages, or a queue, that no longer exist are left out."""
     queue = find_queue(queue_arn)
     if queue is None:
@@ -86,7 +93,7 @@ def delete(queue_arn: str, messages: Iterable[Record]) -> None:
             queue.delete_message(str(message.fields["receiptHandle"]))
 
 
-def _event_fields(message: Message, queue_arn: str) -> dict[str, object]:
+def _message_fields(message: Message, queue_arn: str) -> dict[str, object]:
     """Return a message as it stands in the event."""
     fields: dict[str, object] = {
         "messageId": message.id,
@@ -136,3 +143,50 @@ def _attribute(value: Mapping[str, object]) -> dict[str, object]:
     field["binaryListValues"] = []
     field["dataType"] = value.get("DataType")
     return field
+
+
+def find_shard(stream_arn: str) -> StreamShard | None:
+    """Return the shard of a table's latest stream. In moto a stream has one shard."""
+    _, _, _, region, account, resource = stream_arn.split(":", 5)
+    if account != identity.ACCOUNT or region not in dynamodb_backends[account]:
+        return None
+    table = dynamodb_backends[account][region].tables.get(resource.split("/")[1])
+    if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":
+        return None
+    shard: StreamShard | None = table.stream_shard
+    return shard
+
+
+def read_stream(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
+    """Return up to `count` records, beginning with the one at index `start`.
+
+    Returns:
+        None if there is no such stream.
+    """
+    shard = find_shard(stream_arn)
+    if shard is None:
+        return None
+    items = shard.items[start : start + count]
+    return tuple(_stream_record(item, stream_arn) for item in items)
+
+
+def _stream_record(item: StreamRecord, stream_arn: str) -> Record:
+    """Return a change as it stands in the event.
+
+    The page's sample has an older `eventVersion`; AWS sends 1.1.
+    """
+    change = dict(item.record["dynamodb"])
+    created = change.pop("ApproximateCreationDateTime").replace(tzinfo=dt.UTC).timestamp()
+    fields = {
+        "eventID": item.record["eventID"],
+        "eventName": item.record["eventName"],
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": stream_arn.split(":")[3],
+        "dynamodb": {
+            "ApproximateCreationDateTime": int(created),
+            **json.loads(dynamo_json_dump(change)),
+        },
+        "eventSourceARN": stream_arn,
+    }
+    return Record.of(change["SequenceNumber"], fields, created)

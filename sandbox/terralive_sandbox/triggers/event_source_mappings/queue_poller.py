@@ -13,17 +13,11 @@ import traceback
 from typing import Final
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.functions.invoke_api import InvokeError, InvokeResponse
+from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.triggers.event_source_mappings import batches
+from terralive_sandbox.triggers.event_source_mappings import sources
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
-from terralive_sandbox.triggers.event_source_mappings.poller import (
-    BLOCKED_SECONDS,
-    FAILED,
-    OK,
-    Poller,
-)
-from terralive_sandbox.triggers.event_source_mappings.queues import messages
+from terralive_sandbox.triggers.event_source_mappings.poller import BLOCKED_SECONDS, Poller
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
 
 _THROTTLED_PAUSE_SECONDS: Final = 0.5
@@ -54,15 +48,16 @@ class QueuePoller(Poller):
         # another receiver may have it.
         now = time.time()
         self._gathered = [message for message in self._gathered if message.moment > now]
+        most_batches = mapping.maximum_concurrency or _CONCURRENCY
         while True:
             while batch := self._take_batch(everything=not mapping.enabled):
                 self._start(batch)
             # Nothing is received that could not run soon: it would only wait while it is hidden.
             # The end of each batch wakes the poller.
-            if not mapping.enabled or len(self._running) >= self._most_batches():
+            if not mapping.enabled or len(self._running) >= most_batches:
                 return None
             count = mapping.batch_size - len(self._gathered)
-            received = await self._call(messages.receive, mapping.source_arn, count)
+            received = await self._call(sources.receive_messages, mapping.source_arn, count)
             if received is None:
                 self._report("PROBLEM: The specified queue does not exist.")
                 return BLOCKED_SECONDS
@@ -72,10 +67,7 @@ class QueuePoller(Poller):
                 )
             unwanted = self._gather(received.messages)
             if unwanted:
-                await self._call(messages.delete, mapping.source_arn, unwanted)
-
-    def _most_batches(self) -> int:
-        return self.mapping.maximum_concurrency or _CONCURRENCY
+                await self._call(sources.delete_messages, mapping.source_arn, unwanted)
 
     def _start(self, batch: list[Record]) -> None:
         task = asyncio.create_task(self._process(self.mapping, batch))
@@ -92,22 +84,17 @@ class QueuePoller(Poller):
 
     async def _process(self, mapping: MappingSettings, batch: list[Record]) -> None:
         """Invoke the function with a batch, then delete the messages that it has processed."""
-        response = await self._run_function(mapping, batch)
-        if response is None:
+        failed = await self._run_function(mapping, batch)
+        if failed is None:
             return
-        failed = _failed_messages(response, batch, reports_failures=mapping.reports_failures)
-        if failed:
-            self._report(FAILED)
-        else:
-            self._report(OK)
         done = [message for message in batch if message.id not in failed]
         if done and self._problem() is None:
-            await self._call(messages.delete, mapping.source_arn, done)
+            await self._call(sources.delete_messages, mapping.source_arn, done)
 
     async def _run_function(
         self, mapping: MappingSettings, batch: list[Record]
-    ) -> InvokeResponse | None:
-        """Invoke the function; None if Lambda does not run it.
+    ) -> frozenset[str] | None:
+        """Invoke the function. Return the ids of failed messages; None if Lambda does not run it.
 
         Lambda tries a throttled batch again until its messages are visible again. From then on
         another receiver may have them.
@@ -118,7 +105,6 @@ class QueuePoller(Poller):
             try:
                 return await self._invoke(mapping, batch)
             except InvokeError as error:
-                self._report(f"PROBLEM: {error.message}")
                 is_throttled = error.code == "TooManyRequestsException"
                 if not is_throttled or time.time() + pause >= visible_again:
                     return None
@@ -136,15 +122,3 @@ def seconds_to_next_turn(window: float, next_visible_at: float | None, now: floa
     if next_visible_at is None:
         return window
     return max(min(window, next_visible_at - now), 0.0)
-
-
-def _failed_messages(
-    response: InvokeResponse, batch: list[Record], *, reports_failures: bool
-) -> frozenset[str]:
-    """Return the ids of the messages that are not processed."""
-    ids = [message.id for message in batch]
-    if response.function_error:
-        return frozenset(ids)
-    if reports_failures:
-        return batches.failed(response.body, ids)
-    return frozenset()

@@ -1,1 +1,0 @@
-"""SQS queues as event sources."""

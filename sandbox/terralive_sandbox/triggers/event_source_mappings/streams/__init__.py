@@ -1,1 +1,0 @@
-"""DynamoDB streams as event sources."""
