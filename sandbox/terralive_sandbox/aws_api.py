@@ -62,9 +62,7 @@ class AwsApi:
         operation: str | None = None
         try:
             # Who calls. Keys and policies are moto's, so its thread looks them up.
-            caller, signed = await asyncio.wrap_future(
-                self._control.call(identity.authenticate, request)
-            )
+            caller, signed = await self._control.call_async(identity.authenticate, request)
             operation = self._control.operation(request, service)
             if operation is None:
                 operation = protocols.operation_of(request)
@@ -121,7 +119,7 @@ class AwsApi:
         except InvokeError:
             return Decision.NEUTRAL
         principals = identity.principals(caller)
-        return self._functions.decides(function, access.action, principals, arn, {})
+        return self._functions.decides(function, AccessRequest(access.action, (arn,), principals))
 
     async def _invoke(self, name: str, request: sigv4.Request) -> Response:
         """Answer Lambda's Invoke API.

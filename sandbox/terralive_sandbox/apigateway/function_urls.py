@@ -150,9 +150,8 @@ class FunctionUrls:
         for action in _ACTIONS:
             asked = AccessRequest(action, (url.function_arn,), context=context)
             by_identity = decide(documents, asked)
-            by_resource = self._functions.decides(
-                function, action, principals, url.function_arn, context
-            )
+            named = AccessRequest(action, (url.function_arn,), principals, context)
+            by_resource = self._functions.decides(function, named)
             if not is_allowed(by_identity, by_resource):
                 raise ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
         return caller

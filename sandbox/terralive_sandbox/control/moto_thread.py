@@ -7,6 +7,7 @@ change them through `ControlPlane.call`.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 from collections.abc import Callable, Iterable
@@ -61,6 +62,10 @@ class ControlPlane:
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run a function on the thread that owns moto's state."""
         return self._owner.submit(function, *args, **kwargs)
+
+    async def call_async(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function on the thread that owns moto's state, and wait on the event loop."""
+        return await asyncio.wrap_future(self._owner.submit(function, *args, **kwargs))
 
     def answer(self, request: Request, service: str) -> Future[Response]:
         """Let moto answer a request.

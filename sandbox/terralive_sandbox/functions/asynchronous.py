@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from moto.awslambda.models import LambdaFunction
 
@@ -58,8 +58,8 @@ class _Event:
         arn: the name or ARN that was invoked.
         payload: the event's JSON text.
         request_id: the AWS request id of all attempts.
-        accepted: when Lambda accepted it, in seconds since the Unix epoch.
         client_context: JSON text, or "".
+        accepted: when Lambda accepted it, in seconds since the Unix epoch.
         trace_id: the tracing header of all attempts.
         attempts: how often the handler has run.
     """
@@ -67,10 +67,14 @@ class _Event:
     arn: str
     payload: bytes = field(repr=False)
     request_id: str
-    accepted: float
     client_context: str = ""
-    trace_id: str = ""
+    accepted: float = field(default_factory=time.time)
+    trace_id: str = field(default_factory=new_trace_header)
     attempts: int = 0
+
+
+_Result: TypeAlias = InvokeResponse | InvokeError
+"""The function's response to one attempt, or Lambda's error if it did not run."""
 
 
 class AsynchronousInvocations:
@@ -101,14 +105,7 @@ class AsynchronousInvocations:
         """
         check_size(payload, ASYNCHRONOUS_PAYLOAD_BYTES, "Event")
         self._functions.find(name_or_arn)
-        event = _Event(
-            name_or_arn,
-            payload,
-            request_id or str(uuid.uuid4()),
-            time.time(),
-            client_context,
-            new_trace_header(),
-        )
+        event = _Event(name_or_arn, payload, request_id or str(uuid.uuid4()), client_context)
         task = asyncio.create_task(self._run(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -156,13 +153,8 @@ class AsynchronousInvocations:
             _log.debug("asynchronous invocation %s is tried again", event.request_id)
             await asyncio.sleep(wait)
 
-    async def _attempt(
-        self, function: LambdaFunction, event: _Event
-    ) -> InvokeResponse | InvokeError:
-        """Return the function's response, or Lambda's error if it did not run."""
-        arn = ""
-        if event.arn.startswith("arn:"):
-            arn = event.arn
+    async def _attempt(self, function: LambdaFunction, event: _Event) -> _Result:
+        arn = event.arn if event.arn.startswith("arn:") else ""
         try:
             return await self._functions.invoke(
                 function,
@@ -176,18 +168,12 @@ class AsynchronousInvocations:
             return error
 
     async def _give_up(
-        self,
-        function: LambdaFunction,
-        event: _Event,
-        condition: str,
-        result: InvokeResponse | InvokeError,
+        self, function: LambdaFunction, event: _Event, condition: str, result: _Result
     ) -> None:
         """Send an event to the dead-letter queue and to the destination of failures."""
-        response = None
         if isinstance(result, InvokeError):
             status, message = result.status, result.message
         else:
-            response = result
             status = HTTPStatus.OK
             message = str(parse_object(result.body).get("errorMessage", ""))
         _write_to_log(event, f"{condition} after {event.attempts} attempts: {message}")
@@ -199,15 +185,11 @@ class AsynchronousInvocations:
                 "ErrorMessage": message[:_ERROR_MESSAGE_CHARACTERS] or "-",
             }
             body = event.payload.decode("utf-8", "replace")
-            await self._send(function, event, queue, body, attributes)
-        await self._send_record(function, event, condition, response)
+            await self._send(event, function.role, queue, body, attributes)
+        await self._send_record(function, event, condition, result)
 
     async def _send_record(
-        self,
-        function: LambdaFunction,
-        event: _Event,
-        condition: str,
-        response: InvokeResponse | None,
+        self, function: LambdaFunction, event: _Event, condition: str, result: _Result
     ) -> None:
         """Send the record of an invocation to its destination, if there is one."""
         kind = "OnSuccess" if condition == "Success" else "OnFailure"
@@ -215,9 +197,9 @@ class AsynchronousInvocations:
         destination = text(section(destinations, kind), "Destination")
         if not destination:
             return
-        record = json.dumps(_record(function, event, condition, response))
+        record = json.dumps(_record(function, event, condition, result))
         if ":lambda:" not in destination:
-            await self._send(function, event, destination, record, {})
+            await self._send(event, function.role, destination, record, {})
             return
         # A function as a destination gets the record as an asynchronous event.
         try:
@@ -226,18 +208,11 @@ class AsynchronousInvocations:
             _write_to_log(event, f"destination {destination}: {error.message}")
 
     async def _send(
-        self,
-        function: LambdaFunction,
-        event: _Event,
-        arn: str,
-        body: str,
-        attributes: Mapping[str, str],
+        self, event: _Event, role: str, arn: str, body: str, attributes: Mapping[str, str]
     ) -> None:
         """Send a message to a queue or topic, as the function's role."""
         try:
-            await asyncio.wrap_future(
-                self._control.call(send, function.role, arn, body, attributes)
-            )
+            await self._control.call_async(send, role, arn, body, attributes)
         except DestinationError as error:
             _write_to_log(event, str(error))
 
@@ -259,7 +234,7 @@ def _config_of(function: LambdaFunction) -> Mapping[str, Any]:
 
 
 def _record(
-    function: LambdaFunction, event: _Event, condition: str, response: InvokeResponse | None
+    function: LambdaFunction, event: _Event, condition: str, result: _Result
 ) -> dict[str, object]:
     """Return the record that a destination receives."""
     arn = event.arn
@@ -276,15 +251,15 @@ def _record(
         },
         "requestPayload": _parsed(event.payload),
     }
-    if response is not None:
+    if isinstance(result, InvokeResponse):
         context: dict[str, object] = {
             "statusCode": HTTPStatus.OK,
-            "executedVersion": response.executed_version,
+            "executedVersion": result.executed_version,
         }
-        if response.function_error:
+        if result.function_error:
             context["functionError"] = "Unhandled"
         record["responseContext"] = context
-        record["responsePayload"] = _parsed(response.body)
+        record["responsePayload"] = _parsed(result.body)
     return record
 
 

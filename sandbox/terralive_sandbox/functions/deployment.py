@@ -25,7 +25,6 @@ from terralive_sandbox.functions.environments import stub_image
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder, log_settings
 from terralive_sandbox.functions.environments.fleet import Fleet
 from terralive_sandbox.functions.environments.python_runtime import make_python
-from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_workers.function import LocalFunction
 
@@ -43,7 +42,6 @@ class Deployments:
     """The revisions of functions that were invoked. It belongs to the event loop.
 
     Args:
-        workspace: the place of the unpacked code.
         environments: starts execution environments.
         find: finds a function by its ARN; raises InvokeError if it does not exist.
         time_scale: what the lifetime of credentials is multiplied by.
@@ -51,18 +49,17 @@ class Deployments:
 
     def __init__(
         self,
-        workspace: Workspace,
         environments: EnvironmentBuilder,
         find: Callable[[str], LambdaFunction],
         *,
         time_scale: float,
     ) -> None:
-        self._workspace = workspace
+        self._workspace = environments.workspace
         self._environments = environments
         self._find = find
         self._credential_seconds = _CREDENTIAL_SECONDS * time_scale
         # The interpreter of Python functions.
-        self._python = make_python(workspace.root / "python")
+        self._python = make_python(self._workspace.root / "python")
         # The revision that takes invocations, by the function's ARN (with its version, if any).
         self._current: dict[str, Fleet] = {}
         # Older revisions whose last environments are still running.

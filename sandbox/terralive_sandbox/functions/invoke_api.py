@@ -1,4 +1,4 @@
-"""Responses and errors of Lambda's Invoke API.
+"""Responses, errors and limits of Lambda's Invoke API.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
@@ -6,10 +6,16 @@ https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 from __future__ import annotations
 
 import base64
+import logging
 import time
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+
+_log = logging.getLogger("terralive.sandbox")
 
 
 class InvokeError(Exception):
@@ -51,6 +57,44 @@ def throttled(reason: str = "") -> InvokeError:
     )
 
 
+class ConcurrentExecutions:
+    """Count the executions that run now, and limit them. It belongs to the event loop.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+
+    Args:
+        account_limit: how many executions the account may have at once.
+    """
+
+    def __init__(self, account_limit: int) -> None:
+        self._account_limit = account_limit
+        # Executions that run now, by function name.
+        self._running: Counter[str] = Counter()
+
+    @contextmanager
+    def one(self, function_name: str, reserved: int | None) -> Iterator[None]:
+        """Count one execution of a function for the duration of the block.
+
+        Args:
+            function_name: the function's name, without qualifier.
+            reserved: the function's reserved concurrency; None if it has none.
+
+        Raises:
+            InvokeError: TooManyRequestsException, because a limit is reached.
+        """
+        if reserved is not None and self._running[function_name] >= reserved:
+            _log.debug("%s is throttled: its reserved concurrency is in use", function_name)
+            raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+        if self._running.total() >= self._account_limit:
+            _log.debug("%s is throttled: the account's concurrency is in use", function_name)
+            raise throttled("ConcurrentInvocationLimitExceeded")
+        self._running[function_name] += 1
+        try:
+            yield
+        finally:
+            self._running[function_name] -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class InvokeResponse:
     """The response to an invocation that Lambda has run.
@@ -65,7 +109,7 @@ class InvokeResponse:
     body: bytes
     function_error: bool
     executed_version: str
-    log_tail: bytes
+    log_tail: bytes = b""
 
 
 def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:

@@ -12,7 +12,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from moto.awslambda.models import LambdaFunction
@@ -103,32 +103,25 @@ class LogWriter:
             _put_log_events(self._region, log, lines_of_log)
 
 
+@dataclass(eq=False, slots=True)
 class FunctionLog:
     """The log of one execution environment. Any thread may call it; it never blocks.
 
-    Args:
+    Attributes:
         group: the log group's name.
         stream: the log stream's name.
         documents: the policies of the function's role, as JSON text.
         write: takes a line and never blocks.
     """
 
-    def __init__(
-        self,
-        group: str,
-        stream: str,
-        documents: tuple[str, ...],
-        write: Callable[[FunctionLog, str], None],
-    ) -> None:
-        # These three never change.
-        self.group = group
-        self.stream = stream
-        self.documents = documents
-        self._write = write
-        # Guards the lines.
-        self._lock = threading.Lock()
-        # The lines of invocations that run, by request id.
-        self._lines: dict[str, list[str]] = {}
+    group: str
+    stream: str
+    documents: tuple[str, ...]
+    write: Callable[[FunctionLog, str], None]
+    # Guards the lines.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    # The lines of invocations that run, by request id.
+    _lines: dict[str, list[str]] = field(default_factory=dict)
 
     def line(self, request_id: str, line: str, kind: str = "") -> None:
         """Take a line of output.
@@ -145,7 +138,7 @@ class FunctionLog:
         with self._lock:
             if request_id in self._lines:
                 self._lines[request_id].append(line)
-        self._write(self, line)
+        self.write(self, line)
 
     def start(self, request_id: str, version: str) -> None:
         """Open an invocation's log."""

@@ -13,7 +13,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
@@ -24,11 +24,11 @@ from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FAILURE, FaultKind
-from terralive_sandbox.functions.concurrency import ConcurrentExecutions
 from terralive_sandbox.functions.deployment import Deployments
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import (
+    ConcurrentExecutions,
     InvokeError,
     InvokeResponse,
     check_size,
@@ -85,9 +85,7 @@ class Functions:
         environments = EnvironmentBuilder(
             endpoint, region, control, self._log_writer, self._workspace, self._api
         )
-        self._deployments = Deployments(
-            self._workspace, environments, self.find, time_scale=time_scale
-        )
+        self._deployments = Deployments(environments, self.find, time_scale=time_scale)
         # True once `close` was called: no invocation begins any more.
         self._closed = False
 
@@ -125,30 +123,14 @@ class Functions:
             arn: the ARN that is invoked, with its qualifier, if it is not the function's own.
         """
         context = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT}
-        decision = self.decides(
-            function, "lambda:InvokeFunction", (service,), arn or function.function_arn, context
-        )
-        return decision is Decision.ALLOWED
+        resources = (arn or function.function_arn,)
+        access = AccessRequest("lambda:InvokeFunction", resources, (service,), context)
+        return self.decides(function, access) is Decision.ALLOWED
 
-    def decides(
-        self,
-        function: LambdaFunction,
-        action: str,
-        principals: tuple[str, ...],
-        arn: str,
-        context: Mapping[str, str],
-    ) -> Decision:
-        """Return the decision of the function's resource policy about a request.
-
-        Args:
-            function: the function.
-            action: the action (`lambda:InvokeFunction`).
-            principals: the names of the caller; `*` stands for anybody.
-            arn: the ARN that the action is for.
-            context: condition keys and their values.
-        """
+    def decides(self, function: LambdaFunction, access: AccessRequest) -> Decision:
+        """Return the decision of the function's resource policy about a request."""
         document = json.dumps({"Statement": function.policy.statements})
-        return decide([document], AccessRequest(action, (arn,), principals, context))
+        return decide([document], access)
 
     async def invoke(
         self,
@@ -192,16 +174,11 @@ class Functions:
         fault = self._on_invoke(name)
         if fault is not None:
             _log.debug("a fault rule meets an invocation of %s: %s", name, fault)
-        match fault:
-            case FaultKind.THROTTLE:
-                raise throttled()
-            case FaultKind.FAIL:
-                return InvokeResponse(
-                    FAILURE,
-                    function_error=True,
-                    executed_version=str(function.version),
-                    log_tail=b"",
-                )
+        if fault is FaultKind.THROTTLE:
+            raise throttled()
+        if fault is FaultKind.FAIL:
+            version = str(function.version)
+            return InvokeResponse(FAILURE, function_error=True, executed_version=version)
         if self._closed:
             message = "The sandbox is stopping."
             raise InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -103,8 +103,8 @@ def _write_to_log(sender: Service, arn: str, error: DestinationError) -> None:
     """Write an error, and what is missing in Terraform, to the sandbox's log."""
     hint = ""
     if error.code == "NO_PERMISSIONS":
-        missing = "the policy of the queue or topic"
-        if _is_function(arn):
-            missing = "aws_lambda_permission"
+        missing = (
+            "aws_lambda_permission" if _is_function(arn) else "the policy of the queue or topic"
+        )
         hint = f": {missing} is missing"
     sys.stderr.write(f"{sender.source_arn} -> {arn}: {error}{hint}\n")

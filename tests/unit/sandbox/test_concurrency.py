@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_sandbox.functions.concurrency import ConcurrentExecutions
-from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.invoke_api import ConcurrentExecutions, InvokeError
 
 
 def test_a_function_runs_no_more_often_at_once_than_its_reserved_concurrency_allows() -> None:

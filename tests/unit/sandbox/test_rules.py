@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.events import EntryError, aws_event, event_of
+from terralive_sandbox.triggers.rules.events import EntryError, event_of
 from terralive_sandbox.triggers.rules.target_input import RuleMatch, target_input
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
@@ -167,14 +167,11 @@ def test_an_entry_that_is_refused_says_why(change: dict[str, object], code: str)
 
 
 def test_a_scheduled_event_is_like_awss_sample() -> None:
-    ours = aws_event(
-        "Scheduled Event",
-        "aws.events",
-        event_id="i",
-        account="1",
-        region="us-east-1",
-        time=NOW,
-        resources=["r"],
-        detail={},
-    )
+    entry = {
+        "Source": "aws.events",
+        "DetailType": "Scheduled Event",
+        "Detail": "{}",
+        "Resources": ["r"],
+    }
+    ours = event_of(entry, "i", "1", "us-east-1", NOW, from_aws=True)
     assert_same_shape(ours, sample("eventbridge-scheduled"))

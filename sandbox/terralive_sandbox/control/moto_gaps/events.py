@@ -245,16 +245,13 @@ def fire_scheduled(deliveries: Deliveries, rule_arn: str, at: dt.datetime) -> No
     """
     _, _, _, region, _, name = rule_arn.split(":", 5)
     rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
-    event = rules.aws_event(
-        "Scheduled Event",
-        "aws.events",
-        event_id=str(uuid.uuid4()),
-        account=ACCOUNT,
-        region=region,
-        time=at,
-        resources=[rule.arn],
-        detail={},
-    )
+    entry = {
+        "Source": "aws.events",
+        "DetailType": "Scheduled Event",
+        "Detail": "{}",
+        "Resources": [rule.arn],
+    }
+    event = rules.event_of(entry, str(uuid.uuid4()), ACCOUNT, region, at, from_aws=True)
     _fire(deliveries, rule, event)
 
 

@@ -5,7 +5,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 import uuid
@@ -47,8 +46,8 @@ class EnvironmentBuilder:
     async def build(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
         """Start an environment of a function whose code is unpacked at `local.path`."""
         # Each environment has credentials of its own, as in Lambda.
-        keys = await asyncio.wrap_future(
-            self.control.call(identity.assume, function.role, function.function_name, self.region)
+        keys = await self.control.call_async(
+            identity.assume, function.role, function.function_name, self.region
         )
         # A new log stream has a name like `2026/01/31/[$LATEST]…`.
         day = time.strftime("%Y/%m/%d", time.gmtime())
@@ -81,24 +80,22 @@ class EnvironmentBuilder:
 
         https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
         """
-        variables = {str(name): str(value) for name, value in function.environment_vars.items()}
-        variables.update(
-            {
-                "AWS_REGION": self.region,
-                "AWS_DEFAULT_REGION": self.region,
-                "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
-                "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
-                **log_settings(function),
-                "AWS_LAMBDA_LOG_GROUP_NAME": function.logs_group_name,
-                "AWS_LAMBDA_LOG_STREAM_NAME": stream,
-                "AWS_ACCESS_KEY_ID": keys.access_key_id,
-                "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
-                "AWS_SESSION_TOKEN": keys.session_token,
-                "AWS_ENDPOINT_URL": self.endpoint,
-            }
-        )
-        return variables
+        own = {str(name): str(value) for name, value in function.environment_vars.items()}
+        return {
+            **own,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+            "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),
+            **log_settings(function),
+            "AWS_LAMBDA_LOG_GROUP_NAME": function.logs_group_name,
+            "AWS_LAMBDA_LOG_STREAM_NAME": stream,
+            "AWS_ACCESS_KEY_ID": keys.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+            "AWS_SESSION_TOKEN": keys.session_token,
+            "AWS_ENDPOINT_URL": self.endpoint,
+        }
 
 
 def log_settings(function: LambdaFunction) -> dict[str, str]:

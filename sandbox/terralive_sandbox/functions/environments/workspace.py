@@ -93,9 +93,7 @@ def _namespace_command() -> tuple[str, ...]:
         done = subprocess.run(attempt, capture_output=True, timeout=_ATTEMPT_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    if done.returncode != 0:
-        return ()
-    return command
+    return command if done.returncode == 0 else ()
 
 
 def _remove_left_overs(parent: Path) -> None:

@@ -112,9 +112,7 @@ def _value_matches(
     for value in _values_of(node, name):
         if any(test(value) for test in expected.tests):
             return True
-    if not expected.may_be_absent:
-        return False
-    return not any(_values_of(parent, name) for parent in level)
+    return expected.may_be_absent and not any(_values_of(parent, name) for parent in level)
 
 
 def _objects(node: Mapping[str, object], name: str) -> list[Mapping[str, object]]:

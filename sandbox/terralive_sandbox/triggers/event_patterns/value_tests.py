@@ -143,9 +143,9 @@ def _numeric(operand: object) -> ValueTest:
         _check_range(bounds)
 
     def is_within(value: object) -> bool:
-        if not _is_number(value):
-            return False
-        return all(_COMPARISONS[operator](value, bound) for operator, bound in bounds)
+        return _is_number(value) and all(
+            _COMPARISONS[operator](value, bound) for operator, bound in bounds
+        )
 
     return is_within
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from terralive_sandbox.triggers.event_patterns import patterns
+from terralive_stub.shared.json_documents import items
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,7 @@ class Filters:
     @classmethod
     def parse(cls, criteria: Mapping[str, object]) -> Filters:
         """Read the API's FilterCriteria. Raises InvalidPatternError."""
-        filters = criteria.get("Filters")
-        if not isinstance(filters, list):
-            return cls()
-        return cls(tuple(_parse_filter(one) for one in filters))
+        return cls(tuple(_parse_filter(one) for one in items(criteria, "Filters")))
 
     def passes(self, record: Mapping[str, object]) -> bool:
         """Return true if the function gets a record, which is given as it stands in the event.
@@ -76,6 +74,4 @@ def _json_object(body: object) -> object:
         parsed = json.loads(str(body))
     except ValueError:
         return body
-    if isinstance(parsed, dict):
-        return parsed
-    return body
+    return parsed if isinstance(parsed, dict) else body

@@ -64,9 +64,8 @@ class MappingPollers:
         self._sources = frozenset(mapping.source_arn for mapping in mappings)
 
     def _start(self, mapping: MappingSettings) -> Poller:
-        if mapping.kind is SourceKind.STREAM:
-            return StreamPoller(mapping, self._control, self._functions)
-        return QueuePoller(mapping, self._control, self._functions)
+        poller = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
+        return poller(mapping, self._control, self._functions)
 
     def _wake(self, source_arn: str) -> None:
         for poller in self._pollers.values():

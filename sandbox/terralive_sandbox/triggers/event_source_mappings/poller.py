@@ -10,8 +10,8 @@ import contextlib
 import time
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final, ParamSpec, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from moto.awslambda.models import lambda_backends
 
@@ -33,9 +33,6 @@ BLOCKED_SECONDS: Final = 1.0
 # Values of LastProcessingResult.
 _OK: Final = "OK"
 _FAILED: Final = "PROBLEM: Function call failed"
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Poller(ABC):
@@ -155,10 +152,6 @@ class Poller(ABC):
             failed = batches.failed(response.body, ids)
         self._report(_FAILED if failed else _OK)
         return failed
-
-    async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a function on the thread that owns moto's state."""
-        return await asyncio.wrap_future(self._control.call(function, *args, **kwargs))
 
     def _problem(self) -> str | None:
         """Return why nothing may be read now; None if reading is allowed.

@@ -57,17 +57,20 @@ class QueuePoller(Poller):
             if not mapping.enabled or len(self._running) >= most_batches:
                 return None
             count = mapping.batch_size - len(self._gathered)
-            received = await self._call(sources.receive_messages, mapping.source_arn, count)
+            received = await self._control.call_async(
+                sources.receive_messages, mapping.source_arn, count
+            )
             if received is None:
                 self._report("PROBLEM: The specified queue does not exist.")
                 return BLOCKED_SECONDS
-            if not received.messages:
-                return seconds_to_next_turn(
-                    self._window_seconds(), received.next_visible_at, time.time()
-                )
-            unwanted = self._gather(received.messages)
+            messages, next_visible_at = received
+            if not messages:
+                return seconds_to_next_turn(self._window_seconds(), next_visible_at, time.time())
+            unwanted = self._gather(messages)
             if unwanted:
-                await self._call(sources.delete_messages, mapping.source_arn, unwanted)
+                await self._control.call_async(
+                    sources.delete_messages, mapping.source_arn, unwanted
+                )
 
     def _start(self, batch: list[Record]) -> None:
         task = asyncio.create_task(self._process(self.mapping, batch))
@@ -89,7 +92,7 @@ class QueuePoller(Poller):
             return
         done = [message for message in batch if message.id not in failed]
         if done and self._problem() is None:
-            await self._call(sources.delete_messages, mapping.source_arn, done)
+            await self._control.call_async(sources.delete_messages, mapping.source_arn, done)
 
     async def _run_function(
         self, mapping: MappingSettings, batch: list[Record]

@@ -13,7 +13,6 @@ import datetime as dt
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from moto.dynamodb.models import dynamodb_backends
@@ -29,20 +28,6 @@ from terralive_sandbox.triggers.event_source_mappings.batches import Record
 _VISIBLE_AFTER_SECONDS: Final = 0.002
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The result of one ReceiveMessage.
-
-    Attributes:
-        messages: the messages, which are hidden now.
-        next_visible_at: when the next hidden or delayed message becomes visible, in seconds since
-            the Unix epoch; None if there is none.
-    """
-
-    messages: tuple[Record, ...]
-    next_visible_at: float | None
-
-
 def find_queue(arn: str) -> Queue | None:
     """Return the queue, if it exists in the sandbox's account."""
     _, _, _, region, account, name = arn.split(":", 5)
@@ -52,11 +37,12 @@ def find_queue(arn: str) -> Queue | None:
     return found
 
 
-def receive_messages(queue_arn: str, count: int) -> Received | None:
+def receive_messages(queue_arn: str, count: int) -> tuple[list[Record], float | None] | None:
     """Receive up to `count` messages, which are hidden for the queue's visibility timeout.
 
     Returns:
-        None if there is no such queue.
+        The messages, and when the next hidden or delayed one becomes visible, in seconds since the
+        Unix epoch, or None if there is none. None instead of both if there is no such queue.
     """
     queue = find_queue(queue_arn)
     if queue is None:
@@ -70,7 +56,7 @@ def receive_messages(queue_arn: str, count: int) -> Received | None:
         Record.of(message.id, _message_fields(message, queue_arn), visible_again)
         for message in found
     ]
-    return Received(tuple(records), _next_visible_at(queue))
+    return records, _next_visible_at(queue)
 
 
 def _next_visible_at(queue: Queue) -> float | None:
@@ -131,18 +117,18 @@ def _system_attributes(message: Message) -> dict[str, str]:
 
 def _attribute(value: Mapping[str, object]) -> dict[str, object]:
     """Return a message attribute as it stands in the event."""
-    field: dict[str, object] = {}
     binary = value.get("BinaryValue")
+    if isinstance(binary, bytes):
+        binary = base64.b64encode(binary).decode()
+    content = {"binaryValue": binary}
     if binary is None:
-        field["stringValue"] = value.get("StringValue")
-    elif isinstance(binary, bytes):
-        field["binaryValue"] = base64.b64encode(binary).decode()
-    else:
-        field["binaryValue"] = binary
-    field["stringListValues"] = []
-    field["binaryListValues"] = []
-    field["dataType"] = value.get("DataType")
-    return field
+        content = {"stringValue": value.get("StringValue")}
+    return {
+        **content,
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": value.get("DataType"),
+    }
 
 
 def find_shard(stream_arn: str) -> StreamShard | None:
@@ -157,7 +143,7 @@ def find_shard(stream_arn: str) -> StreamShard | None:
     return shard
 
 
-def read_stream(stream_arn: str, start: int, count: int) -> tuple[Record, ...] | None:
+def read_stream(stream_arn: str, start: int, count: int) -> list[Record] | None:
     """Return up to `count` records, beginning with the one at index `start`.
 
     Returns:
@@ -167,7 +153,7 @@ def read_stream(stream_arn: str, start: int, count: int) -> tuple[Record, ...] |
     if shard is None:
         return None
     items = shard.items[start : start + count]
-    return tuple(_stream_record(item, stream_arn) for item in items)
+    return [_stream_record(item, stream_arn) for item in items]
 
 
 def _stream_record(item: StreamRecord, stream_arn: str) -> Record:

@@ -51,7 +51,9 @@ class StreamPoller(Poller):
         """Read more records. Return the seconds until the next turn."""
         mapping = self.mapping
         count = mapping.batch_size - len(self._gathered)
-        found = await self._call(sources.read_stream, mapping.source_arn, self._position, count)
+        found = await self._control.call_async(
+            sources.read_stream, mapping.source_arn, self._position, count
+        )
         if found is None:
             self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
             return BLOCKED_SECONDS

@@ -125,7 +125,7 @@ class Clock:
     async def _run(self) -> None:
         while True:
             self._changes.clear()
-            next_at = await asyncio.wrap_future(self._control.call(self._fire_due))
+            next_at = await self._control.call_async(self._fire_due)
             seconds = _LONGEST_SLEEP_SECONDS
             if next_at is not None:
                 left = (next_at - dt.datetime.now(dt.UTC)).total_seconds()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
 from terralive_stub.shared.json_documents import items
@@ -40,9 +40,15 @@ def format_time(moment: dt.datetime) -> str:
 
 
 def event_of(
-    entry: Mapping[str, object], event_id: str, account: str, region: str, now: dt.datetime
+    entry: Mapping[str, object],
+    event_id: str,
+    account: str,
+    region: str,
+    now: dt.datetime,
+    *,
+    from_aws: bool = False,
 ) -> Event:
-    """Return the event of one entry of PutEvents.
+    """Return the event of one entry of PutEvents, or of an entry that AWS itself makes.
 
     Raises:
         EntryError: the entry is not accepted; its code and message belong into the response.
@@ -55,7 +61,7 @@ def event_of(
             )
     # Only AWS may send events with this prefix.
     source = str(entry["Source"])
-    if source.startswith("aws."):
+    if source.startswith("aws.") and not from_aws:
         raise EntryError("NotAuthorizedForSourceException", "Not authorized for the source.")
     try:
         detail = json.loads(str(entry["Detail"]))
@@ -67,38 +73,15 @@ def event_of(
     given_time = entry.get("Time")
     if isinstance(given_time, int | float):
         time = dt.datetime.fromtimestamp(float(given_time), dt.UTC)
-    return aws_event(
-        str(entry["DetailType"]),
-        source,
-        event_id=event_id,
-        account=account,
-        region=region,
-        time=time,
-        resources=[str(resource) for resource in items(entry, "Resources")],
-        detail=detail,
-    )
-
-
-def aws_event(
-    detail_type: str,
-    source: str,
-    *,
-    event_id: str,
-    account: str,
-    region: str,
-    time: dt.datetime,
-    resources: Sequence[str],
-    detail: object,
-) -> Event:
-    """Return an event, with its fields in AWS's order."""
+    # The fields are in AWS's order.
     return {
         "version": "0",
         "id": event_id,
-        "detail-type": detail_type,
+        "detail-type": str(entry["DetailType"]),
         "source": source,
         "account": account,
         "time": format_time(time),
         "region": region,
-        "resources": list(resources),
+        "resources": [str(resource) for resource in items(entry, "Resources")],
         "detail": detail,
     }

@@ -232,14 +232,13 @@ def _numbers_of_item(item: str, bounds: _Bounds) -> list[int]:
         raise InvalidScheduleError(item)
     if found["all"]:
         first, last = bounds.low, bounds.high
-    elif found["last"]:
-        first = _single_number(found["first"], bounds)
-        last = _single_number(found["last"], bounds)
-    elif found["step"]:
-        # `5/10` is every tenth number from 5 on.
-        first, last = _single_number(found["first"], bounds), bounds.high
     else:
         first = last = _single_number(found["first"], bounds)
+        if found["last"]:
+            last = _single_number(found["last"], bounds)
+        elif found["step"]:
+            # `5/10` is every tenth number from 5 on.
+            last = bounds.high
     if first <= last:
         numbers = list(range(first, last + 1))
     else:
