@@ -21,10 +21,9 @@ from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
-from terralive_sandbox.functions.environments import stub_image
+from terralive_sandbox.functions.environments import runtimes
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder, log_settings
 from terralive_sandbox.functions.environments.fleet import Fleet
-from terralive_sandbox.functions.environments.python_runtime import make_python
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_workers.function import LocalFunction
 
@@ -59,7 +58,7 @@ class Deployments:
         self._find = find
         self._credential_seconds = _CREDENTIAL_SECONDS * time_scale
         # The interpreter of Python functions.
-        self._python = make_python(self._workspace.root / "python")
+        self._python = runtimes.make_python(self._workspace.root / "python")
         # The revision that takes invocations, by the function's ARN (with its version, if any).
         self._current: dict[str, Fleet] = {}
         # Older revisions whose last environments are still running.
@@ -107,7 +106,7 @@ class Deployments:
         # Code may be large: it is unpacked on another thread, so that the event loop goes on.
         command: tuple[str, ...] = ()
         if function.package_type == "Image":
-            await asyncio.to_thread(stub_image.unpack, folder)
+            await asyncio.to_thread(runtimes.unpack_stub_image, folder)
             # The command line of the image's Dockerfile.
             module = ("-m", "terralive_stub.container")
             command = (str(self._python), *module, *function.image_config.cmd)
@@ -194,7 +193,7 @@ def _require_emulated(function: LambdaFunction) -> None:
     if function.layers:
         missing = "layers"
     if function.package_type == "Image":
-        if not stub_image.is_stub(function):
+        if not runtimes.is_stub_image(function):
             missing = "container images other than terralive's stub"
     elif not str(function.run_time).startswith(("python", "provided")):
         missing = f"the runtime {function.run_time}"

@@ -2,7 +2,7 @@
 
 Lines reach CloudWatch Logs only if the function's role may write there, as on AWS
 (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html). A stream keeps its
-newest `KEPT_LINES` lines.
+newest 10,000 lines.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_stub.protocol.invocation import Outcome
 
-KEPT_LINES: Final = 10_000
+_KEPT_LINES: Final = 10_000
 # The name under which the control plane keeps a function's LoggingConfig with moto's function.
 LOGGING_CONFIG: Final = "terralive_logging_config"
 # Lines of so much time are written together.
@@ -178,7 +178,7 @@ def _put_log_events(region: str, log: FunctionLog, lines: list[_Line]) -> None:
             [{"timestamp": line.at, "message": line.text} for line in lines],
         )
         events = backend.groups[log.group].streams[log.stream].events
-        del events[: max(0, len(events) - KEPT_LINES)]
+        del events[: max(0, len(events) - _KEPT_LINES)]
     except JsonRESTError:
         return  # The group or the stream has been deleted meanwhile.
 

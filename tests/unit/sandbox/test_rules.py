@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_sandbox.triggers.rules.events import EntryError, event_of
-from terralive_sandbox.triggers.rules.target_input import RuleMatch, target_input
+from terralive_sandbox.triggers.rules.events import EntryError, RuleMatch, event_of, target_input
 from terralive_testing.oracles.samples import assert_same_shape, sample
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678, dt.UTC)

@@ -33,7 +33,6 @@ from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
 from terralive_sandbox.triggers.rules import schedules
-from terralive_sandbox.triggers.rules.target_input import RuleMatch, target_input
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
 _TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
@@ -145,10 +144,10 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     its RetryPolicy is: another attempt would fail in the same way.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq
     """
-    match = RuleMatch(rule.arn, rule.name, dt.datetime.now(dt.UTC))
+    match = rules.RuleMatch(rule.arn, rule.name, dt.datetime.now(dt.UTC))
     sender = Service("events.amazonaws.com", rule.arn)
     for target in list(rule.targets):
-        error = _send(deliveries, sender, target, target_input(target, event, match))
+        error = _send(deliveries, sender, target, rules.target_input(target, event, match))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if error is not None and queue:
             attributes = {

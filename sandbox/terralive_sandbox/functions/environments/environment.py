@@ -192,9 +192,6 @@ class ExecutionEnvironment:
             self.phase = Phase.ANSWERED
         _settle(self._ending, outcome)
 
-    def _init_failed(self, outcome: Outcome) -> None:
-        _settle(self._ready, WorkerFailure(document=outcome))
-
     def _gone(self, failure: WorkerFailure) -> None:
         _log.debug("an execution environment has ended in phase %s", self.phase)
         self.phase = Phase.GONE
@@ -254,7 +251,8 @@ class ExecutionEnvironment:
             if self._initialised or self._closed:
                 return PostResult.WRONG_STATE
         self._process.end()
-        self._call_on_loop(self._init_failed, Outcome(body, error_type or "Unhandled"))
+        failure = WorkerFailure(document=Outcome(body, error_type or "Unhandled"))
+        self._call_on_loop(_settle, self._ready, failure)
         return PostResult.ACCEPTED
 
     def _post(self, request_id: str, outcome: Outcome) -> PostResult:

@@ -32,6 +32,8 @@ class Workspace:
     def __init__(self) -> None:
         # The beginning of a command line that gives a process its own mounts, or ().
         self._namespace = _namespace_command()
+        # True if each environment sees a folder of its own in the place of `/tmp`.
+        self.has_own_tmp = bool(self._namespace)
         parent = Path(tempfile.gettempdir())
         if self.has_own_tmp:
             # A private /tmp must not hide the code.
@@ -39,11 +41,6 @@ class Workspace:
         _remove_left_overs(parent)
         # The folder itself; its name holds this process's id.
         self.root = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-
-    @property
-    def has_own_tmp(self) -> bool:
-        """True if each environment sees a folder of its own in the place of `/tmp`."""
-        return bool(self._namespace)
 
     def new_folder(self, prefix: str) -> Path:
         """Make an empty folder whose name begins with `prefix`."""

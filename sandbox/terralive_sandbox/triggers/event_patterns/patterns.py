@@ -83,26 +83,19 @@ def _matches(
             has it.
     """
     for name, expected in pattern.fields:
-        if isinstance(expected, Pattern):
-            field_matches = _child_matches(expected, name, node, level)
-        else:
-            field_matches = _value_matches(expected, name, node, level)
-        if not field_matches:
+        if isinstance(expected, Values):
+            if not _value_matches(expected, name, node, level):
+                return False
+            continue
+        next_level = [child for parent in level for child in _objects(parent, name)]
+        # A missing object counts as an empty one: a field with `exists: false` matches there, too.
+        children = _objects(node, name) or [{}]
+        if not any(_matches(expected, child, next_level) for child in children):
             return False
     for group in pattern.alternatives:
         if not any(_matches(alternative, node, level) for alternative in group):
             return False
     return True
-
-
-def _child_matches(
-    expected: Pattern, name: str, node: Mapping[str, object], level: Sequence[Mapping[str, object]]
-) -> bool:
-    """Return true if an object under a name matches. A missing object counts as an empty one."""
-    next_level = [child for parent in level for child in _objects(parent, name)]
-    # A field with `exists: false` matches also where its parent is missing.
-    children = _objects(node, name) or [{}]
-    return any(_matches(expected, child, next_level) for child in children)
 
 
 def _value_matches(

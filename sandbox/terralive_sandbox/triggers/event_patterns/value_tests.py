@@ -86,7 +86,7 @@ def _wildcard(text: str) -> str:
 _EXPRESSIONS: Final[Mapping[str, Callable[[str], str]]] = {
     "prefix": lambda text: re.escape(text) + ".*",
     "suffix": lambda text: ".*" + re.escape(text),
-    "equals-ignore-case": re.escape,
+    "equals-ignore-case": lambda text: f"(?i:{re.escape(text)})",
     "wildcard": _wildcard,
 }
 
@@ -105,8 +105,7 @@ def _unwanted_texts(operand: Mapping[str, object]) -> list[ValueTest]:
     texts = _as_list(given)
     if not texts or (operator in {"prefix", "suffix"} and not all(texts)):
         raise InvalidPatternError("Null prefix/suffix not allowed")
-    ignore_case = operator == "equals-ignore-case"
-    return [_text_test(operator, text, ignore_case=ignore_case) for text in texts]
+    return [_text_test(operator, text) for text in texts]
 
 
 def _unwanted_values(operand: object) -> list[ValueTest]:
@@ -206,7 +205,7 @@ def _cidr(operand: object) -> ValueTest:
 _TESTS: Final[Mapping[str, Callable[[object], ValueTest]]] = {
     "prefix": partial(_prefix_or_suffix, "prefix"),
     "suffix": partial(_prefix_or_suffix, "suffix"),
-    "equals-ignore-case": partial(_text_test, "equals-ignore-case", ignore_case=True),
+    "equals-ignore-case": partial(_text_test, "equals-ignore-case"),
     "wildcard": partial(_text_test, "wildcard"),
     "anything-but": _anything_but,
     "numeric": _numeric,

@@ -27,7 +27,7 @@ from terralive_sandbox.triggers.event_source_mappings.settings import (
 )
 
 # New records wake a poller. This is for changes that wake nobody.
-IDLE_SECONDS: Final = 20.0
+_IDLE_SECONDS: Final = 20.0
 # A poller that may not read, or has nothing to read from, tries again after this time.
 BLOCKED_SECONDS: Final = 1.0
 # Values of LastProcessingResult.
@@ -128,7 +128,7 @@ class Poller(ABC):
     def _window_seconds(self) -> float:
         """Return the seconds until the batching window ends; without records, a long time."""
         if not self._gathered:
-            return IDLE_SECONDS
+            return _IDLE_SECONDS
         return max(self._window_ends - time.monotonic(), 0.0)
 
     async def _invoke(self, mapping: MappingSettings, batch: Sequence[Record]) -> frozenset[str]:

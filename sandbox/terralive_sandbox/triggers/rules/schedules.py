@@ -87,7 +87,11 @@ def parse(expression: str) -> Schedule:
     """Read a schedule expression. Raises InvalidScheduleError."""
     rate = _RATE.fullmatch(expression)
     if rate is not None:
-        return _parse_rate(rate)
+        value = int(rate["value"])
+        is_plural = bool(rate["plural"])
+        if value == 0 or is_plural != (value > 1):
+            raise InvalidScheduleError(expression)
+        return dt.timedelta(seconds=value * _UNIT_SECONDS[rate["unit"]])
     cron = _CRON.fullmatch(expression)
     if cron is None:
         raise InvalidScheduleError(expression)
@@ -95,14 +99,6 @@ def parse(expression: str) -> Schedule:
         return _parse_cron(cron["fields"].upper().split())
     except ValueError as error:
         raise InvalidScheduleError(expression) from error
-
-
-def _parse_rate(found: re.Match[str]) -> dt.timedelta:
-    value = int(found["value"])
-    is_plural = bool(found["plural"])
-    if value == 0 or is_plural != (value > 1):
-        raise InvalidScheduleError(found[0])
-    return dt.timedelta(seconds=value * _UNIT_SECONDS[found["unit"]])
 
 
 def _parse_cron(fields: list[str]) -> Cron:

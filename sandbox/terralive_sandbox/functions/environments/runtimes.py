@@ -1,18 +1,30 @@
-"""The Python that functions run on: this interpreter, with only those packages that Lambda has.
+"""What functions run on: this interpreter, or the one container image that the sandbox knows.
 
 Lambda's Python runtimes have the AWS SDK and its requirements
 (https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included). A function
 that imports anything else and does not contain it fails here as it does there.
+
+The image is terralive's stub, which `terralive init --stub-image` lets a team build. There is no
+registry and no container here. An image with the name `terralive-stub` stands for this
+installation's stub, which is started as the image's Dockerfile does, followed by the function's
+`ImageConfig.Command`.
+https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import shutil
 import venv
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Final
 
+from moto.awslambda.models import LambdaFunction
+
+_STUB_IMAGE: Final = re.compile(r".*/terralive-stub(?:[:@].+)?")
+_STUB_PACKAGES: Final = ("terralive_stub", "websocket")
 _END_OF_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -54,3 +66,24 @@ def _with_requirements(included: str) -> set[str]:
             if "extra ==" not in requirement:
                 left.append(_END_OF_NAME.split(requirement, maxsplit=1)[0])
     return known
+
+
+def is_stub_image(function: LambdaFunction) -> bool:
+    """Return true if the function's image is the stub's and has no entry point of its own."""
+    uri = str(function.code.get("ImageUri", ""))
+    return _STUB_IMAGE.fullmatch(uri) is not None and not function.image_config.entry_point
+
+
+def unpack_stub_image(folder: Path) -> None:
+    """Copy the stub image's content into an empty folder.
+
+    Raises:
+        FileNotFoundError: a package of the image is not installed here.
+    """
+    ignore = shutil.ignore_patterns("__pycache__", "tests")
+    for name in _STUB_PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.submodule_search_locations:
+            raise FileNotFoundError(f"the package {name} is not installed")
+        source = next(iter(spec.submodule_search_locations))
+        shutil.copytree(source, folder / name, ignore=ignore)
