@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -62,40 +63,32 @@ class LogWriter:
     def __init__(self, control: ControlPlane, region: str) -> None:
         self._control = control
         self._region = region
-        # Guards the lines.
-        self._lock = threading.Lock()
-        # The lines that are not written yet, in order.
-        self._lines: list[_Line] = []
-        # Set when there are lines to write, or the writer is closed.
-        self._wake = threading.Event()
-        self._closed = False
+        # The lines that are not written yet, in order; None ends the writer.
+        self._queue: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="sandbox-logs", daemon=True).start()
 
     def write(self, log: FunctionLog, text: str) -> None:
         """Take a line. It never blocks, and any thread may call it."""
-        line = _Line(log, int(time.time() * 1000), text)
-        with self._lock:
-            self._lines.append(line)
-        self._wake.set()
+        self._queue.put(_Line(log, int(time.time() * 1000), text))
 
     def close(self) -> None:
         """Stop writing."""
-        self._closed = True
-        self._wake.set()
+        self._queue.put(None)
 
     def _run(self) -> None:
-        while not self._closed:
-            self._wake.wait()
+        is_open = True
+        while is_open:
+            taken = [self._queue.get()]
             time.sleep(_WRITE_INTERVAL_SECONDS)
-            self._wake.clear()
+            # Lines that arrive from now on come with the next round.
+            taken += [self._queue.get() for _ in range(self._queue.qsize())]
+            lines = [line for line in taken if line is not None]
+            is_open = len(lines) == len(taken)
             with contextlib.suppress(RuntimeError):  # The sandbox has stopped.
-                self._control.call(self._put_lines).result()
+                self._control.call(self._put_lines, lines).result()
 
-    def _put_lines(self) -> None:
-        """Write all lines. Runs on the thread that owns moto's state."""
-        with self._lock:
-            lines = self._lines
-            self._lines = []
+    def _put_lines(self, lines: list[_Line]) -> None:
+        """Write lines. Runs on the thread that owns moto's state."""
         by_log: dict[FunctionLog, list[_Line]] = {}
         for line in lines:
             by_log.setdefault(line.log, []).append(line)

@@ -10,7 +10,7 @@ import json
 import pytest
 
 from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError
-from terralive_sandbox.triggers.event_source_mappings.filters import Filters
+from terralive_sandbox.triggers.event_source_mappings.settings import Filters
 
 
 def filters(*patterns: object) -> Filters:

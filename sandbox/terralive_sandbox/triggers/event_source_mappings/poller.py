@@ -80,7 +80,9 @@ class Poller(ABC):
         while not self._deleted:
             self._woken.clear()
             try:
-                problem = self._problem() if self.mapping.enabled else None
+                problem = None
+                if self.mapping.enabled:
+                    problem = self._problem()
                 if problem is None:
                     wait = await self._turn()
                 else:
@@ -150,7 +152,8 @@ class Poller(ABC):
             failed = frozenset(ids)
         elif mapping.reports_failures:
             failed = batches.failed(response.body, ids)
-        self._report(_FAILED if failed else _OK)
+        result = _FAILED if failed else _OK
+        self._report(result)
         return failed
 
     def _problem(self) -> str | None:

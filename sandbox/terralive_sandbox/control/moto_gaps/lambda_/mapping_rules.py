@@ -20,8 +20,7 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
 from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError
 from terralive_sandbox.triggers.event_source_mappings import settings
-from terralive_sandbox.triggers.event_source_mappings.filters import Filters
-from terralive_sandbox.triggers.event_source_mappings.settings import SourceKind
+from terralive_sandbox.triggers.event_source_mappings.settings import Filters, SourceKind
 
 _ARN: Final = (
     r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?(-iso([a-z])?)?-[a-z]+-\d{1})?"

@@ -18,9 +18,9 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
-from terralive_sandbox.triggers.event_source_mappings.filters import Filters
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.event_source_mappings.settings import (
+    Filters,
     MappingSettings,
     SourceKind,
     missing_permission,
