@@ -73,24 +73,16 @@ def send(
     require(sender, arn)
     try:
         if service == "sqs":
-            sqs_backends[ACCOUNT][region].send_message(
-                name,
-                body,
-                message_attributes={
-                    key: {"DataType": "String", "StringValue": value}
-                    for key, value in attributes.items()
-                },
-                group_id=group,
-            )
+            queues = sqs_backends[ACCOUNT][region]
+            typed = {
+                key: {"DataType": "String", "StringValue": value}
+                for key, value in attributes.items()
+            }
+            queues.send_message(name, body, message_attributes=typed, group_id=group)
         else:
-            sns_backends[ACCOUNT][region].publish(
-                body,
-                arn,
-                subject=subject,
-                message_attributes={
-                    key: {"Type": "String", "Value": value} for key, value in attributes.items()
-                },
-            )
+            topics = sns_backends[ACCOUNT][region]
+            typed = {key: {"Type": "String", "Value": value} for key, value in attributes.items()}
+            topics.publish(body, arn, subject=subject, message_attributes=typed)
     except (JsonRESTError, ServiceException) as error:
         raise DestinationError(f"{arn}: {error}") from error
 
