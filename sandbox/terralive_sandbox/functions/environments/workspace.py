@@ -61,7 +61,7 @@ class Workspace:
         bind = f"mount --bind {code_folder} {code_folder}"
         make_read_only = f"mount -o remount,bind,ro {code_folder}"
         steps = [f"{{ {bind} && {make_read_only} || true; }}"]
-        # Folders below /tmp that a Python worker needs besides its code stay visible in the new /tmp.
+        # Folders below /tmp that a Python worker needs stay visible in the new /tmp.
         for path in sorted({Path(sys.prefix), Path(sys.base_prefix), PYTHON_BOOTSTRAP.parent}):
             if path.is_relative_to(_TMP):
                 inside = shlex.quote(str(scratch / path.relative_to(_TMP)))

@@ -1,4 +1,4 @@
-"""Settings of an event source mapping: its filters, and the permissions that its source needs. Pure.
+"""Settings of an event source mapping: its filters, and the permissions that it needs. Pure.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
