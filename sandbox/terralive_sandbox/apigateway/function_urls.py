@@ -67,7 +67,7 @@ class FunctionUrls:
         # In a thread, so that evaluating policies does not hold up the event loop.
         try:
             function = self._functions.find(url.function_arn)
-            caller = await asyncio.to_thread(self._authorize, url, function, received)
+            caller = await asyncio.to_thread(self._authorize, url, function, request)
         except ForbiddenError as error:
             sys.stderr.write(f"function URL of {url.function_arn}: 403 {error}\n")
             return _error_response(403, "Forbidden", "AccessDeniedException")
@@ -125,7 +125,7 @@ class FunctionUrls:
         return response
 
     def _authorize(
-        self, url: FunctionUrl, function: LambdaFunction, received: sigv4.Request
+        self, url: FunctionUrl, function: LambdaFunction, request: HttpRequest
     ) -> Caller | None:
         """Return the caller of a URL with AWS_IAM authorization, None for a public URL.
 
@@ -141,7 +141,7 @@ class FunctionUrls:
         principals: tuple[str, ...] = ("*",)
         if url.auth_type != "NONE":
             try:
-                caller = authenticate(received, "lambda")
+                caller = authenticate(request.received, "lambda")
             except sigv4.SignatureError as error:
                 raise ForbiddenError(error.message) from error
             documents = caller.documents

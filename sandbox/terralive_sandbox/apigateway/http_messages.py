@@ -21,6 +21,7 @@ class HttpRequest:
         headers: names and values as the client sent them.
         body: the bytes of the body, empty if there is none.
         source_ip: the client's address.
+        received: the request as it came, for the check of its signature.
     """
 
     method: str
@@ -29,12 +30,14 @@ class HttpRequest:
     headers: tuple[tuple[str, str], ...]
     body: bytes
     source_ip: str
+    received: sigv4.Request
 
     @classmethod
     def below(cls, path: str, received: sigv4.Request, source_ip: str) -> HttpRequest:
         """Return a request as an API sees it; `path` is the part of the path below the stage."""
         headers = received.sent_headers()
-        return cls(received.method, path, received.query, headers, received.body, source_ip)
+        method, query, body = received.method, received.query, received.body
+        return cls(method, path, query, headers, body, source_ip, received)
 
     def header(self, name: str) -> str:
         """Return the first value of a header (`name` in lower case), or an empty string."""

@@ -48,12 +48,10 @@ def status(value: object) -> int:
         MalformedAnswerError: it is not a number from 200 to 599.
     """
     # API Gateway takes a number in quotes too.
-    code = 0
-    if isinstance(value, int | float | str):
-        try:
-            code = int(value)
-        except (ValueError, OverflowError):
-            code = 0
+    try:
+        code = int(value) if isinstance(value, int | float | str) else 0
+    except (ValueError, OverflowError):
+        code = 0
     if code not in _STATUSES:
         raise MalformedAnswerError(f"{str(value)[:100]} is no status code")
     return code

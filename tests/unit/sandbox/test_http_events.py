@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -33,12 +34,15 @@ API = ApiContext(
 )
 CALLER = Caller("ASIA1", "arn", "AROA1:f", (), "1")
 
+# Events do not depend on the request as it came, which is there for its signature.
+RECEIVED = sigv4.Request("GET", "/", "", ())
+
 
 def request(
     method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str
 ) -> HttpRequest:
     given_headers = tuple((name.replace("_", "-"), value) for name, value in headers.items())
-    return HttpRequest(method, path, query, given_headers, body, "192.0.2.1")
+    return HttpRequest(method, path, query, given_headers, body, "192.0.2.1", RECEIVED)
 
 
 def ask_for(
@@ -61,6 +65,7 @@ def ask_for(
         ),
         str(sample_event["body"]).encode(),
         "192.0.2.1",
+        RECEIVED,
     )
     assert callable(make)
     parameters: dict[str, str] = {}
@@ -367,6 +372,7 @@ REQUESTS = st.builds(
     HEADERS.map(tuple),
     st.binary(max_size=8),
     st.just("192.0.2.1"),
+    st.just(RECEIVED),
 )
 
 

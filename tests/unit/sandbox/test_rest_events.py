@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from terralive_sandbox.access import sigv4
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.apigateway.event_fields import ApiContext
@@ -36,6 +37,9 @@ API = ApiContext(
 )
 PROXY = Resource("roq9wj", "/{proxy+}", frozenset({"ANY"}))
 
+# Events do not depend on the request as it came, which is there for its signature.
+RECEIVED = sigv4.Request("GET", "/", "", ())
+
 
 def request(
     method: str = "GET", path: str = "/", query: str = "", body: bytes = b"", **headers: str
@@ -47,6 +51,7 @@ def request(
         tuple((k.replace("_", "-"), v) for k, v in headers.items()),
         body,
         "192.0.2.1",
+        RECEIVED,
     )
 
 
@@ -72,6 +77,7 @@ def test_the_event_is_the_published_one() -> None:
         sent,
         str(published["body"]).encode(),
         "192.168.196.186",
+        RECEIVED,
     )
     api = dataclasses.replace(API, variables={"stageVariableName": "stageVariableValue"})
     ours = event(asked, MethodMatch(PROXY, "ANY", {"proxy": "hello/world"}), api)
@@ -354,6 +360,7 @@ def test_any_answer_is_a_response_or_malformed(
         st.lists(st.tuples(TEXT, TEXT), max_size=3).map(tuple),
         st.binary(max_size=8),
         st.just("192.0.2.1"),
+        st.just(RECEIVED),
     ),
     st.lists(st.text("/{}+ab%", max_size=8).map("/".__add__), max_size=4),
     TEXT,

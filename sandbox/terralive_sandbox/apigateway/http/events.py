@@ -56,8 +56,7 @@ def check_size(request: HttpRequest) -> None:
     if len(request.body) > BODY_BYTES:
         raise GatewayResponseError(413, "Request Entity Too Large")
     size = len(request.method) + len(request.path) + len(request.query) + len(" ? HTTP/1.1")
-    for _, value in request.headers:
-        size += len(value)
+    size += sum(len(value) for _, value in request.headers)
     if size > HEADER_BYTES:
         raise GatewayResponseError(431, "Request Header Fields Too Large")
 

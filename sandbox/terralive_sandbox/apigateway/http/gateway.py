@@ -79,9 +79,9 @@ class HttpGateway:
         context = ApiContext(api_id, stage_name, domain, request_id, extended_id, time.time())
         request = HttpRequest.below(path, received, source_ip)
         if rest_api is not None:
-            answer = self._rest.answer(rest_api, context, request, received)
+            answer = self._rest.answer(rest_api, context, request)
         elif deployed is not None:
-            answer = self._answer_http(deployed, context, request, received)
+            answer = self._answer_http(deployed, context, request)
         else:
             return GatewayResponseError(404, "Not Found").response
         try:
@@ -93,11 +93,7 @@ class HttpGateway:
         return response
 
     async def _answer_http(
-        self,
-        deployed: DeployedStage,
-        context: ApiContext,
-        request: HttpRequest,
-        received: sigv4.Request,
+        self, deployed: DeployedStage, context: ApiContext, request: HttpRequest
     ) -> HttpResponse:
         http_events.check_size(request)
         # This is a mapping, whatever moto's annotation says.
@@ -116,7 +112,9 @@ class HttpGateway:
         route = deployed.routes[found.route_key]
         try:
             resource = f"{request.method}{request.path}"
-            caller = await self._gateway.authorize_route(deployed, route, received, resource)
+            caller = await self._gateway.authorize_route(
+                deployed, route, request.received, resource
+            )
         except ForbiddenError as error:
             raise GatewayResponseError(403, "Forbidden", str(error)) from error
         # Outside the console a version has to be given, says the page. Terraform's default is 1.0.

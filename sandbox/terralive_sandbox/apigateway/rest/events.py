@@ -146,14 +146,9 @@ def match_resource(resources: Iterable[Resource], method: str, path: str) -> Met
     best: MethodMatch | None = None
     best_path: PathMatch | None = None
     for resource in resources:
-        if method in resource.methods:
-            name = method
-        elif "ANY" in resource.methods:
-            name = "ANY"
-        else:
-            continue
+        name = method if method in resource.methods else "ANY"
         found = match_path([part for part in resource.path.split("/") if part], segments)
-        if found is None:
+        if found is None or name not in resource.methods:
             continue
         if best_path is None or found.kinds < best_path.kinds:
             best_path = found

@@ -57,11 +57,7 @@ class RestGateway:
         return backend.apis.get(api_id)
 
     async def answer(
-        self,
-        current: RestAPI,
-        context: ApiContext,
-        request: HttpRequest,
-        received: sigv4.Request,
+        self, current: RestAPI, context: ApiContext, request: HttpRequest
     ) -> HttpResponse:
         """Find the method of a request, check the caller, and run the method's integration.
 
@@ -69,7 +65,6 @@ class RestGateway:
             current: the API, as it is now.
             context: the stage that the request came to.
             request: the request.
-            received: the request as it came, for the check of its signature.
 
         Raises:
             GatewayResponseError: API Gateway answers, without the integration's response.
@@ -88,9 +83,7 @@ class RestGateway:
         method = api.resources[match.resource.id].resource_methods[match.method]
         check_access_control(method)
         # In a thread, so that evaluating policies does not hold up the event loop.
-        caller = await asyncio.to_thread(
-            self._authorize, api, context.stage, method, request, received
-        )
+        caller = await asyncio.to_thread(self._authorize, api, context.stage, method, request)
         integration = method.method_integration
         if integration is None:
             raise rest_events.integration_failed(500)
@@ -118,12 +111,7 @@ class RestGateway:
         return response
 
     def _authorize(
-        self,
-        api: RestAPI,
-        stage_name: str,
-        method: Method,
-        request: HttpRequest,
-        received: sigv4.Request,
+        self, api: RestAPI, stage_name: str, method: Method, request: HttpRequest
     ) -> Caller | None:
         """Return the caller of a method with AWS_IAM authorization, None for a public method.
 
@@ -143,7 +131,7 @@ class RestGateway:
         by_identity = Decision.NEUTRAL
         if method.authorization_type == "AWS_IAM":
             try:
-                caller = authenticate(received, "execute-api")
+                caller = authenticate(request.received, "execute-api")
             except sigv4.SignatureError as error:
                 error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
                 raise GatewayResponseError(403, error.message, error_type=error_type) from error

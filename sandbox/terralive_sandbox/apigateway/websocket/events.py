@@ -68,11 +68,9 @@ def route_of(expression: str, body: str, routes: Container[str]) -> str | None:
     there is one, else None. A message cannot select `$connect` or `$disconnect`.
     """
     key = evaluate(expression, body)
-    if key is not None and key in routes:
-        # `$connect` and `$disconnect` are for API Gateway's own events.
-        is_predefined = key.startswith("$") and key != "$default"
-        if not is_predefined:
-            return key
+    # `$connect` and `$disconnect` are for API Gateway's own events.
+    if key is not None and key in routes and not key.startswith("$"):
+        return key
     if "$default" in routes:
         return "$default"
     return None
