@@ -6,10 +6,10 @@ Events and errors are bytes that other programs made, so nothing here raises.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from terralive_stub.protocol.invocation import Outcome
 from terralive_stub.shared.json_documents import Json, as_object, items, parse_object, section
@@ -23,42 +23,25 @@ _LARGEST_NUMBER: Final = 2**53
 # `/x/app.js:3`.
 _PLACE: Final = re.compile(r'(?:File "|file://|(?<![\w.:/]))(/[^":()\n]+)(?:",? [Ll]ine |:)(\d+)')
 _TRACE_ROOT: Final = re.compile(r"Root=1-([0-9a-fA-F]{8})-")
-# The names of the triggers whose events have `Records`, by the records' event source. For other
-# sources, the name is the source without `aws:`.
-_RECORD_TRIGGERS: Final = {
-    "aws:sns": "sns",
-    "aws:sqs": "sqs",
-    "aws:s3": "s3",
-    "aws:dynamodb": "dynamodb",
-    "aws:kinesis": "kinesis",
-}
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
-    """The service that invoked a function.
+class EventDescription:
+    """The description of an invocation's event.
 
     Attributes:
-        name: `http`, `sns`, …; `invoke` if nothing is known.
+        trigger: the service that invoked the function: `http`, `sns`, …; `invoke` if nothing is
+            known.
         summary: a few words about the event (`GET /orders`), or "".
-    """
-
-    name: str
-    summary: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """The history of an event, as far as the event contains it.
-
-    Attributes:
-        attempt: attempt number, starting at 1.
+        attempt: attempt number, starting at 1, as far as the event contains it.
         sent_ms: the time at which it was first sent, in milliseconds since the Unix epoch; 0 if it
             is not known.
     """
 
-    attempt: int = 1
-    sent_ms: int = 0
+    trigger: str
+    summary: str
+    attempt: int
+    sent_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +53,6 @@ class ErrorText:
     stack: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EventDescription:
-    """The descriptions of one invocation's event."""
-
-    trigger: Trigger
-    delivery: Delivery
-
-
 def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
     """Describe an invocation's event. It is parsed once, because it may be large.
 
@@ -86,86 +61,58 @@ def describe_event(event: bytes, trace_id: str = "") -> EventDescription:
         trace_id: the invocation's X-Ray trace header, or "".
     """
     document = _parse(event)
-    return EventDescription(_trigger(document), _delivery(document, trace_id))
+    trigger, summary = _trigger(document)
+    attempt, sent_ms = _delivery(document, trace_id)
+    return EventDescription(_shortened(trigger), _shortened(summary), attempt, sent_ms)
 
 
 # Triggers
 
 
-def _trigger(document: Mapping[str, Json]) -> Trigger:
-    """Guess an invocation's trigger from the shape of its event.
+def _trigger(document: Mapping[str, Json]) -> tuple[str, str]:
+    """Guess an invocation's trigger and summary from the shape of its event.
 
     AWS documents the shape of each service's events, and no event names its service.
     """
-    for guess in _GUESSES:
-        trigger = guess(document)
-        if trigger is not None:
-            return Trigger(_shortened(trigger.name), _shortened(trigger.summary))
-    return Trigger("invoke")
-
-
-def _http_api(document: Mapping[str, Json]) -> Trigger | None:
-    """An HTTP API's event in format 2.0, or a function URL's."""
-    http = section(section(document, "requestContext"), "http")
-    if not http:
-        return None
-    return Trigger("http", _joined(http.get("method", ""), http.get("path", "")))
-
-
-def _rest_api(document: Mapping[str, Json]) -> Trigger | None:
-    """A REST API's event, an HTTP API's in format 1.0, or a load balancer's."""
-    if "httpMethod" not in document:
-        return None
-    return Trigger("http", _joined(document["httpMethod"], document.get("path", "")))
-
-
-def _websocket_api(document: Mapping[str, Json]) -> Trigger | None:
     context = section(document, "requestContext")
-    if "connectionId" not in context:
-        return None
-    return Trigger("websocket", _text(context.get("routeKey", "")))
-
-
-def _records(document: Mapping[str, Json]) -> Trigger | None:
-    """SNS, SQS, S3, and the streams of DynamoDB and Kinesis."""
+    http = section(context, "http")
+    if http:
+        # An HTTP API's event in format 2.0, or a function URL's.
+        return "http", _joined(http.get("method", ""), http.get("path", ""))
+    if "httpMethod" in document:
+        # A REST API's event, an HTTP API's in format 1.0, or a load balancer's.
+        return "http", _joined(document["httpMethod"], document.get("path", ""))
+    if "connectionId" in context:
+        return "websocket", _text(context.get("routeKey", ""))
     records = items(document, "Records")
-    if not records or not isinstance(records[0], dict):
-        return None
-    first = records[0]
+    if records and isinstance(records[0], dict):
+        return _records(records[0], len(records))
+    if "detail-type" in document and "source" in document:
+        return _eventbridge(document)
+    return "invoke", ""
+
+
+def _records(first: Mapping[str, Json], count: int) -> tuple[str, str]:
+    """SNS, SQS, S3, and the streams of DynamoDB and Kinesis."""
     source = _text(first.get("EventSource") or first.get("eventSource") or "")
-    other_name = source.removeprefix("aws:") or "invoke"
     summary = ""
-    if len(records) > 1:
-        summary = f"{len(records)} records"
-    return Trigger(_RECORD_TRIGGERS.get(source, other_name), summary)
+    if count > 1:
+        summary = f"{count} records"
+    return source.removeprefix("aws:") or "invoke", summary
 
 
-def _eventbridge(document: Mapping[str, Json]) -> Trigger | None:
-    if "detail-type" not in document or "source" not in document:
-        return None
+def _eventbridge(document: Mapping[str, Json]) -> tuple[str, str]:
     detail_type = document["detail-type"]
-    name = "eventbridge"
     if document["source"] == "aws.events" and detail_type == "Scheduled Event":
-        name = "schedule"
-    return Trigger(name, _text(detail_type))
-
-
-_Guess: TypeAlias = Callable[[Mapping[str, Json]], Trigger | None]
-# In this order; the first one that returns a trigger is right.
-_GUESSES: Final[tuple[_Guess, ...]] = (
-    _http_api,
-    _rest_api,
-    _websocket_api,
-    _records,
-    _eventbridge,
-)
+        return "schedule", _text(detail_type)
+    return "eventbridge", _text(detail_type)
 
 
 # Deliveries
 
 
-def _delivery(document: Mapping[str, Json], trace_id: str) -> Delivery:
-    """Return the age of an invocation and, for messages of queues, the number of attempts.
+def _delivery(document: Mapping[str, Json], trace_id: str) -> tuple[int, int]:
+    """Return an event's attempt number, which queues count, and the time at which it was sent.
 
     A trace begins when Lambda accepts an event, and its id contains the time
     (`Root=1-<seconds, in hex>-…`,
@@ -188,7 +135,7 @@ def _delivery(document: Mapping[str, Json], trace_id: str) -> Delivery:
         created_s = section(record, "dynamodb").get("ApproximateCreationDateTime")
         times_ms.append(_number(created_s) * 1000)
     sent_ms = min([time_ms for time_ms in times_ms if time_ms > 0], default=0)
-    return Delivery(attempt, sent_ms)
+    return attempt, sent_ms
 
 
 # Errors

@@ -288,9 +288,9 @@ class Relay:
 
         Otherwise it would look like a lost connection, and stubs would wait for this relay.
         """
-        self._carry_out(self._session.goodbye())
+        self._carry_out(self._session.leasing.goodbye())
         until = time.monotonic() + _GOODBYE_SECONDS
-        while not self._session.released:
+        while self._session.leasing.held:
             left = until - time.monotonic()
             if left <= 0:
                 return
@@ -309,20 +309,20 @@ class Relay:
         _log.debug("this machine: %s", observation.name)
         self._transport.try_now()
         if observation is Observation.ADDRESS_CHANGED:
-            return self._session.network_changed()
-        return self._session.woke(now)
+            return self._session.leasing.network_changed()
+        return self._session.leasing.woke(now)
 
     def _forward(self, forwarding: Forwarding, now: float) -> list[Effect]:
         """Send the lines that running handlers have printed.
 
         A handler's last lines travel with its result.
         """
-        if self._session.released:
+        if not self._session.leasing.held:
             return []
         self._forwarded_at = now
         effects: list[Effect] = []
         for request_id, printed in forwarding.next_messages().items():
-            sent = self._session.printed(request_id, printed)
+            sent = self._session.invocations.printed(request_id, printed)
             if not sent:
                 forwarding.end(request_id)  # it has ended meanwhile
             effects += sent
@@ -333,11 +333,11 @@ class Relay:
         match item:
             case Opened(connection=connection):
                 self._forbidden_since = None
-                return self._session.opened(connection, now)
+                return self._session.leasing.opened(connection, now)
             case Closed(connection=connection, reason=reason, retry_in_s=retry_in_s):
                 self._last_loss = reason
                 self._count_refusals(item, now)
-                return self._session.closed(connection, now, reason, retry_in_s)
+                return self._session.leasing.closed(connection, now, reason, retry_in_s)
             case TextReceived(connection=connection, text=text):
                 return self._received(connection, text, now)
             case _HandlerEnded(request_id=request_id, result=result):
@@ -345,12 +345,12 @@ class Relay:
                 logs = NOTHING_PRINTED
                 if self._forwarding is not None:
                     logs = self._forwarding.end(request_id)
-                return self._session.finished(
+                return self._session.invocations.finished(
                     request_id,
                     replace(result.outcome, logs=logs),
                     result.handler_ms,
                     now,
-                    send=not result.timed_out,
+                    answered_by_lambda=result.timed_out,
                     waited_ms=result.waited_ms,
                 )
 

@@ -86,7 +86,7 @@ class Entry:
 
 
 class InvocationStore:
-    """The entries, their order and their sizes, kept in step.
+    """The entries, their order and their sizes, kept in step. Others only read its attributes.
 
     Every index is in the order in which its entries are to be forgotten, so a tick costs what it
     forgets and not what is remembered.
@@ -96,41 +96,24 @@ class InvocationStore:
     """
 
     def __init__(self, entries: OrderedDict[str, Entry] | None = None) -> None:
-        if entries is None:
-            entries = OrderedDict()
         # All entries by request id, in the order in which they began.
-        self._entries = entries
+        self.entries: Final = OrderedDict[str, Entry]() if entries is None else entries
         # Running ones and those whose result is awaited: a stub may wait for them.
         self._open: dict[str, Entry] = {}
         # Finished ones, in the order in which they ended.
-        self._results: OrderedDict[str, Entry] = OrderedDict()
+        self.results: Final[OrderedDict[str, Entry]] = OrderedDict()
         # Finished ones whose result no stub waits for, in the order in which they were settled.
         self._settled: OrderedDict[str, Entry] = OrderedDict()
-        # The sizes of the payloads in `_results` and in `_settled`.
-        self._result_bytes = 0
+        # The sizes of the payloads in `results` and in `_settled`.
+        self.result_bytes = 0
         self._settled_bytes = 0
         # A heap of times at which attempts are over. An entry with several attempts is here several
         # times; its own `awaited_until` counts.
         self._attempt_ends: list[tuple[float, str]] = []
 
-    @property
-    def entries(self) -> int:
-        """Return the number of entries."""
-        return len(self._entries)
-
-    @property
-    def results(self) -> int:
-        """Return the number of results that are kept."""
-        return len(self._results)
-
-    @property
-    def result_bytes(self) -> int:
-        """Return the size of the results that are kept."""
-        return self._result_bytes
-
     def get(self, request_id: str) -> Entry | None:
         """Return the entry of an invocation that was run; None for one that was not."""
-        return self._entries.get(request_id)
+        return self.entries.get(request_id)
 
     def open(self) -> Iterable[Entry]:
         """Return the entries that a stub may wait for. Nothing may be added meanwhile."""
@@ -138,7 +121,7 @@ class InvocationStore:
 
     def add(self, entry: Entry, awaited_until: float) -> None:
         """Add an invocation whose handler starts now."""
-        self._entries[entry.request_id] = entry
+        self.entries[entry.request_id] = entry
         self.expect_until(entry, awaited_until)
 
     def expect_until(self, entry: Entry, awaited_until: float) -> None:
@@ -154,8 +137,8 @@ class InvocationStore:
     def finish(self, entry: Entry, payload: bytes, now: float, *, answered_by_lambda: bool) -> None:
         """Keep the result of an invocation whose handler has ended."""
         entry.state = Finished(payload, now, answered_by_lambda)
-        self._results[entry.request_id] = entry
-        self._result_bytes += len(payload)
+        self.results[entry.request_id] = entry
+        self.result_bytes += len(payload)
         if entry.awaited_until + LATE_SECONDS <= now:
             # A debugger had stopped the time here, and not in Lambda.
             self.settle(entry)
@@ -175,7 +158,7 @@ class InvocationStore:
         """Settle the results whose stubs have stopped waiting."""
         while self._attempt_ends and self._attempt_ends[0][0] + LATE_SECONDS <= now:
             _, request_id = heapq.heappop(self._attempt_ends)
-            entry = self._entries.get(request_id)
+            entry = self.entries.get(request_id)
             if entry is not None and entry.awaited_until + LATE_SECONDS <= now:
                 self.settle(entry)
 
@@ -183,30 +166,30 @@ class InvocationStore:
         """Keep memory bounded: forget settled results, then the other results, then request ids."""
         while self._settled:
             settled_fit = self._settled_bytes <= KEEP_SETTLED_BYTES
-            if settled_fit and self._result_bytes <= KEEP_BYTES:
+            if settled_fit and self.result_bytes <= KEEP_BYTES:
                 break
             self._forget_result(next(iter(self._settled.values())))
-        while self._results:
-            oldest = next(iter(self._results.values()))
+        while self.results:
+            oldest = next(iter(self.results.values()))
             young = isinstance(oldest.state, Finished) and (
                 now - oldest.state.finished_at < KEEP_SECONDS
             )
-            if young and self._result_bytes <= KEEP_BYTES:
+            if young and self.result_bytes <= KEEP_BYTES:
                 break
             self._forget_result(oldest)
-        while len(self._entries) > REMEMBER_IDS:
+        while len(self.entries) > REMEMBER_IDS:
             # An entry is needed as long as its handler runs or its result is kept: then all newer
             # ones stay, too.
-            if not isinstance(next(iter(self._entries.values())).state, Forgotten):
+            if not isinstance(next(iter(self.entries.values())).state, Forgotten):
                 break
-            self._entries.popitem(last=False)
+            self.entries.popitem(last=False)
 
     def _forget_result(self, entry: Entry) -> None:
         self._remove_settled(entry)
         self._open.pop(entry.request_id, None)
-        del self._results[entry.request_id]
+        del self.results[entry.request_id]
         if isinstance(entry.state, Finished):
-            self._result_bytes -= len(entry.state.payload)
+            self.result_bytes -= len(entry.state.payload)
             entry.state = Forgotten(entry.state.finished_at)
 
     def _remove_settled(self, entry: Entry) -> None:

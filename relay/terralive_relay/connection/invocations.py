@@ -12,8 +12,8 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from terralive_relay.connection.effects import Effect, Publish, Remember, Run, Send
@@ -25,6 +25,7 @@ from terralive_relay.connection.invocation_store import (
     Running,
 )
 from terralive_relay.connection.journal import Seen
+from terralive_relay.connection.leasing import Leasing
 from terralive_relay.describe import describe_error, describe_event
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
@@ -35,7 +36,6 @@ from terralive_stub.protocol.messages import (
     Chunk,
     Done,
     Kind,
-    Message,
     Missing,
     ProtocolError,
     Resume,
@@ -52,31 +52,12 @@ ABANDON_SECONDS: Final = 30.0
 AGAIN_SECONDS: Final = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class InvocationStats:
-    """Amounts of memory that a relay uses for its invocations.
-
-    Attributes:
-        invocations: the number of invocations that were run and are remembered.
-        results: the number of those whose result is kept.
-        result_bytes: the size of these results.
-        incomplete: the number of invocations of which chunks are missing.
-        incomplete_bytes: the announced size of those of which a chunk is in memory.
-    """
-
-    invocations: int
-    results: int
-    result_bytes: int
-    incomplete: int
-    incomplete_bytes: int
-
-
 class Invocations:
     """The protocol's half about invocations.
 
     Args:
         functions: the names of the functions that are served.
-        send: makes the effect that sends a message over the active connection.
+        leasing: the other half of the protocol, which says where messages go, and whether at all.
         seen: the request ids that earlier relays on this machine have run.
         store: where entries are kept.
     """
@@ -84,29 +65,17 @@ class Invocations:
     def __init__(
         self,
         functions: tuple[str, ...],
-        send: Callable[[Message], Send],
+        leasing: Leasing,
         seen: Mapping[str, Seen],
         store: InvocationStore | None = None,
     ) -> None:
-        if store is None:
-            store = InvocationStore()
         self._functions = functions
-        self._send = send
+        self._leasing = leasing
+        self._send = leasing.send
         self._seen = seen
-        self._store = store
+        self.store: Final = store or InvocationStore()
         # The chunks of invocations that are not complete yet.
-        self._assembler = Assembler()
-
-    def stats(self) -> InvocationStats:
-        """Return how much is remembered."""
-        incomplete = self._assembler.stats()
-        return InvocationStats(
-            self._store.entries,
-            self._store.results,
-            self._store.result_bytes,
-            incomplete.payloads,
-            incomplete.announced_bytes,
-        )
+        self.assembler: Final = Assembler()
 
     def invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
         """Take a part of an invocation; run the invocation when it is complete.
@@ -118,16 +87,16 @@ class Invocations:
             raise ProtocolError(
                 f"{chunk.function!r:.140} is not a function of this project's configuration"
             )
-        entry = self._store.get(chunk.request_id)
+        entry = self.store.get(chunk.request_id)
         if entry is not None:
             return self._repeated(chunk, entry, now)
-        payload = self._assembler.add(chunk, now)
+        payload = self.assembler.add(chunk, now)
         if payload is None:
             return []
         invocation = unpack_invocation(payload, now=now)
         if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
-        self._assembler.discard(chunk.request_id)
+        self.assembler.discard(chunk.request_id)
         if invocation.deadline.has_passed(now):
             # It gets no entry: Lambda's retry has the same id, and may run.
             warned = Warned(
@@ -138,7 +107,7 @@ class Invocations:
             return [Publish(warned)]
         allowed_s = invocation.deadline.remaining(now)
         entry = Entry(chunk.request_id, chunk.function, chunk.peer, allowed_s)
-        self._store.add(entry, now + allowed_s)
+        self.store.add(entry, now + allowed_s)
         seen, started = self._started(invocation, now_ms)
         return [
             self._acknowledgement(entry),
@@ -155,10 +124,11 @@ class Invocations:
         now: float,
         *,
         answered_by_lambda: bool,
-        send: bool,
         waited_ms: float = 0.0,
     ) -> list[Effect]:
-        """Keep the result of a handler that has ended, and send it.
+        """Keep the result of a handler that has ended.
+
+        Send it, unless no stub would receive it: without a lease, and after Lambda's own timeout.
 
         Args:
             request_id: the invocation's id.
@@ -166,13 +136,12 @@ class Invocations:
             handler_ms: the time that the handler took.
             now: the present time.
             answered_by_lambda: Lambda's own timeout has answered the caller.
-            send: False while the relay has no lease, so that no stub would receive the result.
             waited_ms: the time until a worker took the invocation.
 
         Raises:
             KeyError: no such invocation was run.
         """
-        entry = self._store.get(request_id)
+        entry = self.store.get(request_id)
         if entry is None:
             raise KeyError(request_id)
         if len(outcome.body) > SYNCHRONOUS_PAYLOAD_BYTES:
@@ -186,10 +155,10 @@ class Invocations:
         if len(payload) > PAYLOAD_BYTES:
             # The result is worth more than the lines that the handler printed.
             payload = pack_outcome(replace(outcome, logs=NOTHING_PRINTED))
-        self._store.finish(entry, payload, now, answered_by_lambda=answered_by_lambda)
-        self._store.forget_old(now)
+        self.store.finish(entry, payload, now, answered_by_lambda=answered_by_lambda)
+        self.store.forget_old(now)
         effects: list[Effect] = []
-        if send:
+        if self._leasing.held and not answered_by_lambda:
             effects += self._result(entry, now)
         error = describe_error(outcome)
         event = InvocationFinished(
@@ -205,9 +174,9 @@ class Invocations:
         return [*effects, Publish(event)]
 
     def printed(self, request_id: str, printed: Printed) -> list[Effect]:
-        """Send the lines that a running handler has printed."""
-        entry = self._store.get(request_id)
-        if entry is None or not isinstance(entry.state, Running):
+        """Send the lines that a running handler has printed; nothing waits for them."""
+        entry = self.store.get(request_id)
+        if not self._leasing.held or entry is None or not isinstance(entry.state, Running):
             return []
         payload = pack_logs(printed)
         chunks = split(Kind.LOGS, request_id, entry.function, payload, peer=entry.peer)
@@ -215,7 +184,7 @@ class Invocations:
 
     def answer(self, question: Resume | Done | Missing, now: float) -> list[Effect]:
         """Answer a stub's message about an invocation that was acknowledged before."""
-        entry = self._store.get(question.request_id)
+        entry = self.store.get(question.request_id)
         if entry is None or entry.function != question.function:
             if isinstance(question, Resume):
                 return [self._send(Unknown(question.request_id, question.function, question.peer))]
@@ -223,8 +192,8 @@ class Invocations:
         if isinstance(question, Done):
             # Another peer is an earlier attempt, and its message is late.
             if question.peer == entry.peer:
-                self._store.settle(entry)
-                self._store.forget_old(now)
+                self.store.settle(entry)
+                self.store.forget_old(now)
             return []
         entry.peer = question.peer
         if isinstance(question, Resume):
@@ -239,23 +208,23 @@ class Invocations:
         connection.
         """
         effects: list[Effect] = []
-        for entry in self._store.open():
+        for entry in self.store.open():
             effects += self._status(entry, now, even_if_sent=True)
         return effects
 
-    def tick(self, now: float, *, may_ask: bool) -> list[Effect]:
-        """Ask for missing chunks, and forget what is old."""
-        self._store.settle_late(now)
-        self._store.forget_old(now)
+    def tick(self, now: float) -> list[Effect]:
+        """Ask for missing chunks, which needs the lease, and forget what is old."""
+        self.store.settle_late(now)
+        self.store.forget_old(now)
         effects: list[Effect] = []
-        for request_id in self._assembler.expire(now, after=ABANDON_SECONDS):
+        for request_id in self.assembler.expire(now, after=ABANDON_SECONDS):
             text = (
                 f"{request_id} did not arrive whole and was not run; its stub has given up or will"
                 " send it again"
             )
             effects.append(Publish(Warned("invocation-incomplete", text)))
-        if may_ask:
-            for chunk, parts in self._assembler.stalled(now, after=STALL_SECONDS):
+        if self._leasing.held:
+            for chunk, parts in self.assembler.stalled(now, after=STALL_SECONDS):
                 effects.append(
                     self._send(
                         Missing(Kind.INVOKE, chunk.request_id, chunk.function, parts, chunk.peer)
@@ -265,19 +234,18 @@ class Invocations:
 
     def _started(self, invocation: Invocation, now_ms: int) -> tuple[Seen, InvocationStarted]:
         """Return the journal's line for an invocation that starts, and the event."""
-        description = describe_event(invocation.event, invocation.trace_id)
-        trigger, delivery = description.trigger, description.delivery
+        event = describe_event(invocation.event, invocation.trace_id)
         before = self._seen.get(invocation.request_id, Seen(0, now_ms))
-        first_ms = min(before.first_ms, delivery.sent_ms or now_ms)
-        event = InvocationStarted(
+        first_ms = min(before.first_ms, event.sent_ms or now_ms)
+        started = InvocationStarted(
             invocation.request_id,
             invocation.function_name,
-            trigger.name,
-            trigger.summary,
-            attempt=max(before.attempts + 1, delivery.attempt),
+            event.trigger,
+            event.summary,
+            attempt=max(before.attempts + 1, event.attempt),
             age_s=(now_ms - first_ms) / 1000,
         )
-        return Seen(before.attempts + 1, before.first_ms), event
+        return Seen(before.attempts + 1, before.first_ms), started
 
     def _repeated(self, chunk: Chunk, entry: Entry, now: float) -> list[Effect]:
         """Take a part of an invocation that has run: sent again by its stub, or retried by Lambda.
@@ -292,12 +260,12 @@ class Invocations:
 
         before = entry.state
         has_answer = isinstance(before, Finished) and before.answered_by_lambda
-        is_retry = self._store.is_settled(entry) or has_answer or isinstance(before, Forgotten)
+        is_retry = self.store.is_settled(entry) or has_answer or isinstance(before, Forgotten)
         # The time that a retry may take is in its payload, and the payload is not assembled.
         allowed_s = entry.allowed_s
         if is_retry or entry.awaited_until <= now:
             allowed_s = FUNCTION_TIMEOUT_SECONDS
-        self._store.expect_until(entry, now + allowed_s)
+        self.store.expect_until(entry, now + allowed_s)
 
         effects: list[Effect] = []
         if is_retry and not isinstance(before, Running):

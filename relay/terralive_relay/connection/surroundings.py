@@ -9,7 +9,6 @@ address from which the system would reach the gateway now.
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -17,73 +16,6 @@ from typing import Final
 GAP_SECONDS: Final = 5.0
 # Connecting a UDP socket sends nothing, so any port serves.
 _DISCARD_PORT: Final = 9
-
-
-@dataclass(slots=True)
-class Clocks:
-    """Notices gaps between looks.
-
-    Attributes:
-        monotonic: the monotonic clock at the last look, in seconds.
-        wall: the wall clock at the last look, in seconds since the Unix epoch.
-    """
-
-    monotonic: float
-    wall: float
-
-    def gap(self, monotonic: float, wall: float) -> bool:
-        """Return whether this process stood still since the last look.
-
-        A wall clock that was set looks the same; a check of the connection does no harm.
-        """
-        passed = max(monotonic - self.monotonic, wall - self.wall)
-        self.monotonic = monotonic
-        self.wall = wall
-        return passed > GAP_SECONDS
-
-
-class Change(Enum):
-    """The change of the network since the last look."""
-
-    NONE = auto()
-    MOVED = auto()  # another address: the old connections are dead
-    BACK = auto()  # there was no way to the gateway, and there is one again
-
-
-@dataclass(slots=True)
-class Network:
-    """Notices changes of this machine's address.
-
-    Attributes:
-        peer: the gateway's IP address.
-        address: this machine's address on the way there; "" until one was seen.
-        away: there was no way to the gateway at the last look.
-    """
-
-    peer: str = ""
-    address: str = ""
-    away: bool = False
-
-    def look(self, address: str) -> Change:
-        """Compare this machine's present address with that of the last look.
-
-        Looks are compared with looks, and not with a connection's own address: a policy may route
-        TCP another way.
-
-        Args:
-            address: the address from which the gateway would be reached now; "" for none.
-        """
-        if not address:
-            self.away = True
-            return Change.NONE
-        change = Change.NONE
-        if self.address and address != self.address:
-            change = Change.MOVED
-        elif self.away:
-            change = Change.BACK
-        self.address = address
-        self.away = False
-        return change
 
 
 class Observation(Enum):
@@ -103,28 +35,55 @@ class Surroundings:
     """
 
     def __init__(self, monotonic: float, wall: float) -> None:
-        self._clocks = Clocks(monotonic, wall)
-        self._network = Network()
+        # Both clocks at the last look.
+        self._monotonic = monotonic
+        self._wall = wall
+        # The gateway's IP address.
+        self._peer = ""
+        # This machine's address on the way there; "" until one was seen.
+        self._address = ""
+        # There was no way to the gateway at the last look.
+        self._away = False
 
     def observe(self, monotonic: float, wall: float, peer: str) -> Observation:
         """Look at the clocks and at the way to the gateway.
+
+        A wall clock that was set looks like a sleep; a check of the connection does no harm.
 
         Args:
             monotonic: the monotonic clock.
             wall: the wall clock.
             peer: the IP address of the open connection's peer, or "".
         """
-        slept = self._clocks.gap(monotonic, wall)
-        if peer and peer != self._network.peer:
-            self._network = Network(peer)
-        change = Change.NONE
-        if self._network.peer:
-            change = self._network.look(address_towards(self._network.peer))
-        if change is Change.MOVED:
-            return Observation.ADDRESS_CHANGED
-        if slept or change is Change.BACK:
+        slept = max(monotonic - self._monotonic, wall - self._wall) > GAP_SECONDS
+        self._monotonic = monotonic
+        self._wall = wall
+        if peer and peer != self._peer:
+            self._peer, self._address, self._away = peer, "", False
+        observation = Observation.NOTHING
+        if self._peer:
+            observation = self._look_at_network(address_towards(self._peer))
+        if slept and observation is Observation.NOTHING:
             return Observation.CHECK_CONNECTION
-        return Observation.NOTHING
+        return observation
+
+    def _look_at_network(self, address: str) -> Observation:
+        """Compare this machine's address on the way to the gateway ("" for none) with the last one.
+
+        Looks are compared with looks, and not with a connection's own address: a policy may route
+        TCP another way.
+        """
+        if not address:
+            self._away = True
+            return Observation.NOTHING
+        observation = Observation.NOTHING
+        if self._address and address != self._address:
+            observation = Observation.ADDRESS_CHANGED
+        elif self._away:
+            observation = Observation.CHECK_CONNECTION
+        self._address = address
+        self._away = False
+        return observation
 
 
 def address_towards(peer: str) -> str:

@@ -9,8 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from terralive_relay.pool.records import ANSWERED_SECONDS, PendingInvocation, Worker
-from terralive_relay.pool.worker_state import WorkerState
+from terralive_relay.pool.records import (
+    ANSWERED_SECONDS,
+    PendingInvocation,
+    Worker,
+    WorkerState,
+)
 from terralive_stub.protocol.limits import INIT_SECONDS
 
 

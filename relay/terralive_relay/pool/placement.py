@@ -8,18 +8,59 @@ Waiting invocations are served in their order. Each gets, in this order of prefe
 4. a new worker in the place of an idle worker that fits no waiting invocation.
 
 An invocation that gets none of these stays in the queue.
+
+A worker keeps the credentials that it was started with, as an execution environment in Lambda does.
+Lambda's execution environments of one function have different credentials that are equally valid.
+So other credentials alone are no reason for a new worker, as long as an invocation has brought the
+worker's own ones not long ago. After that they may have expired, and the worker serves only
+invocations that bring the very same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Generic, TypeVar
 
-from terralive_relay.pool.worker_state import WorkerState
+from terralive_relay.pool.records import PendingInvocation, Worker, WorkerState
 
 InvocationT = TypeVar("InvocationT")
 WorkerT = TypeVar("WorkerT")
+
+
+class Fit(IntEnum):
+    """How well a worker fits an invocation. The larger, the better."""
+
+    NONE = 0
+    OTHER_CREDENTIALS = 1
+    SAME_CREDENTIALS = 2
+
+
+def fit_of(
+    pending: PendingInvocation,
+    worker: Worker,
+    generation: int,
+    credentials_seen: Mapping[str, float],
+    valid_since: float,
+) -> Fit:
+    """Return how well `worker` fits `pending`.
+
+    Args:
+        pending: the invocation.
+        worker: the worker.
+        generation: the code's generation.
+        credentials_seen: by credentials' digests, when an invocation brought them last.
+        valid_since: credentials that were brought after this time are still valid.
+    """
+    if worker.generation != generation or worker.environment_key != pending.environment_key:
+        return Fit.NONE
+    if worker.credentials_key == pending.credentials_key:
+        return Fit.SAME_CREDENTIALS
+    if credentials_seen.get(worker.credentials_key, -math.inf) > valid_since:
+        return Fit.OTHER_CREDENTIALS
+    return Fit.NONE
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """The workers of one function: every invocation that is handed in gets an outcome.
 
 This module is the shell: it owns the lock, the clock's thread and the processes. The decisions are
-pure and stand in other modules: `placement` and `fit` (which worker gets which invocation),
-`expiry` (what ends by time), `code_state` (can workers start, and what answers if not) and
-`worker_state`.
+pure and stand in other modules: `placement` (which worker gets which invocation), `expiry` (what
+ends by time) and `code_state` (can workers start, and what answers if not).
 
 Threads: one clock per pool, which sleeps until the next deadline; the threads of each worker's
 `Process`; and the Runtime API's connection threads, which enter through `_PoolClient`.
@@ -34,11 +33,9 @@ from terralive_relay.events import Sink
 from terralive_relay.pool import messages
 from terralive_relay.pool.code_state import BuildFailed, CodeState, StartFailed
 from terralive_relay.pool.expiry import expired, next_due
-from terralive_relay.pool.fit import CredentialsSeen, Fit, fit_of
 from terralive_relay.pool.launcher import Launcher
-from terralive_relay.pool.placement import place
-from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker
-from terralive_relay.pool.worker_state import WorkerState
+from terralive_relay.pool.placement import Fit, fit_of, place
+from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker, WorkerState
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
@@ -105,6 +102,7 @@ class Pool:
         )
         self._enforce_deadline = enforce_deadline
         self._idle_s = idle_s
+        self._credentials_s = credentials_s
 
         # Guards every attribute below, and every field of every worker.
         self._lock = threading.Lock()
@@ -122,7 +120,8 @@ class Pool:
         # The environment of the newest invocation, for workers that are started ahead of the next
         # one; None while no environment is known.
         self._known_environment: Mapping[str, str] | None = self._base_environment or None
-        self._credentials = CredentialsSeen(credentials_s)
+        # By credentials' digests: when an invocation brought them last, on the monotonic clock.
+        self._credentials_seen: dict[str, float] = {}
         # The warning about a full queue is given once.
         self._queue_warned = False
         self._closed = False
@@ -250,7 +249,7 @@ class Pool:
         if self._closed:
             return outcomes.stopped(self._function.name)
         self._known_environment = pending.environment
-        self._credentials.record(pending.credentials_key, now)
+        self._credentials_seen[pending.credentials_key] = now
         status = self._code.status
         if isinstance(status, BuildFailed):
             return status.outcome
@@ -283,8 +282,8 @@ class Pool:
             self._deferred.append(lambda: self._sink(warning))
 
     def _fit(self, pending: PendingInvocation, worker: Worker) -> Fit:
-        now = time.monotonic()
-        return fit_of(pending, worker, self._code.generation, self._credentials, now)
+        valid_since = time.monotonic() - self._credentials_s
+        return fit_of(pending, worker, self._code.generation, self._credentials_seen, valid_since)
 
     # Starting and stopping workers
 

@@ -1,4 +1,4 @@
-"""The pool's records: a pending invocation, a worker, and the result of an invocation."""
+"""The pool's records: a pending invocation, a worker with its states, an invocation's result."""
 
 from __future__ import annotations
 
@@ -7,15 +7,47 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Final, Protocol
 
-from terralive_relay.pool.worker_state import WorkerState, transition
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 
 # A worker that has answered asks for the next invocation at once. After this many seconds it is
 # still busy with something of its own.
 ANSWERED_SECONDS: Final = 0.2
+
+
+class WorkerState(StrEnum):
+    """The state of one worker, as its pool sees it."""
+
+    STARTING = "starting"  # its process starts, and its runtime loads the function's code
+    IDLE = "idle"  # it waits for an invocation
+    BUSY = "busy"  # its handler runs
+    ANSWERED = "answered"  # it has sent its result and has not asked for the next invocation yet
+    STOPPING = "stopping"  # its process is being killed
+    GONE = "gone"  # its process has ended
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the worker counts towards its function's limit."""
+        return self not in _ENDS
+
+
+_ENDS: Final = frozenset({WorkerState.STOPPING, WorkerState.GONE})
+# Each state, and the states that may follow it. Any other transition is a defect in terralive.
+_TRANSITIONS: Final[Mapping[WorkerState, frozenset[WorkerState]]] = {
+    WorkerState.STARTING: _ENDS | {WorkerState.IDLE},
+    WorkerState.IDLE: _ENDS | {WorkerState.BUSY},
+    WorkerState.BUSY: _ENDS | {WorkerState.ANSWERED},
+    WorkerState.ANSWERED: _ENDS | {WorkerState.IDLE},
+    WorkerState.STOPPING: frozenset({WorkerState.GONE}),
+    WorkerState.GONE: frozenset(),
+}
+
+
+class IllegalTransitionError(Exception):
+    """A worker's state does not lead to the requested one: a defect in terralive."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +143,9 @@ class Worker:
         Raises:
             IllegalTransitionError: the present state does not lead there.
         """
-        self.state = transition(self.state, to)
+        if to not in _TRANSITIONS[self.state]:
+            raise IllegalTransitionError(f"a worker cannot go from {self.state} to {to}")
+        self.state = to
         self.since = time.monotonic()
 
     def state_for_placement(self, now: float) -> WorkerState:

@@ -516,13 +516,13 @@ class RelayActor:
             for do in waiting:
                 self._soon(do)
             if self.running:
-                self._do(self.session.woke(self.now))
+                self._do(self.session.leasing.woke(self.now))
 
     def change_network(self) -> None:
         """Change the address. Open connections are dead, and the shell has noticed it."""
         for link in self.links:
             self._network.silence(link, None)
-        self._soon(lambda: self._do(self.session.network_changed()))
+        self._soon(lambda: self._do(self.session.leasing.network_changed()))
 
     def renew(self) -> None:
         """Renew the active connection, whose two hours are almost over."""
@@ -604,7 +604,9 @@ class RelayActor:
         if self.running:
             outcome = self._network.handlers.finish(self.life, invocation)
             self._do(
-                self.session.finished(invocation.request_id, outcome, 1.0, self.now, send=True)
+                self.session.invocations.finished(
+                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=False
+                )
             )
 
     def _timed_out(self, invocation: Invocation) -> None:
@@ -612,20 +614,22 @@ class RelayActor:
             outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
             self._network.handlers.given[invocation.request_id].append(outcome)
             self._do(
-                self.session.finished(invocation.request_id, outcome, 1.0, self.now, send=False)
+                self.session.invocations.finished(
+                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=True
+                )
             )
 
     def _ended(self, number: int, why: str) -> None:
         del self.lines[number]
         if self.lines:
-            self._do(self.session.closed(number, self.now, why, None))
+            self._do(self.session.leasing.closed(number, self.now, why, None))
             return
         self.losses += 1
         delay = 0.1
         if self._attempt:
             delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0])
         self._attempt += 1
-        self._do(self.session.closed(number, self.now, why, delay))
+        self._do(self.session.leasing.closed(number, self.now, why, delay))
         self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
 
     def _connect(self) -> None:
@@ -648,4 +652,4 @@ class RelayActor:
             return
         self.lines[number] = link
         self._attempt = 0
-        self._do(self.session.opened(number, self.now))
+        self._do(self.session.leasing.opened(number, self.now))

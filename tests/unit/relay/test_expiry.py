@@ -5,9 +5,13 @@ import math
 import pytest
 
 from terralive_relay.pool.expiry import Expired, expired, next_due
-from terralive_relay.pool.fit import CredentialsSeen, Fit, fit_of
-from terralive_relay.pool.records import ANSWERED_SECONDS, PendingInvocation, Worker
-from terralive_relay.pool.worker_state import WorkerState
+from terralive_relay.pool.placement import Fit, fit_of
+from terralive_relay.pool.records import (
+    ANSWERED_SECONDS,
+    PendingInvocation,
+    Worker,
+    WorkerState,
+)
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.limits import INIT_SECONDS
 from terralive_testing.drivers.workers import invocation
@@ -86,16 +90,15 @@ def test_without_invocations_and_idle_workers_there_is_nothing_to_wait_for(
 
 
 def test_a_worker_fits_invocations_of_its_code_and_environment() -> None:
-    one, seen = worker(WorkerState.IDLE), CredentialsSeen(valid_s=300.0)
-    assert fit_of(pending(), one, 0, seen, 0.0) is Fit.SAME_CREDENTIALS
-    assert fit_of(pending(), one, 1, seen, 0.0) is Fit.NONE
-    assert fit_of(pending(key="other"), one, 0, seen, 0.0) is Fit.NONE
+    one = worker(WorkerState.IDLE)
+    assert fit_of(pending(), one, 0, {}, 0.0) is Fit.SAME_CREDENTIALS
+    assert fit_of(pending(), one, 1, {}, 0.0) is Fit.NONE
+    assert fit_of(pending(key="other"), one, 0, {}, 0.0) is Fit.NONE
 
 
 def test_a_worker_fits_other_credentials_while_its_own_are_valid() -> None:
-    one, seen = worker(WorkerState.IDLE), CredentialsSeen(valid_s=300.0)
+    one = worker(WorkerState.IDLE)
     other = pending(credentials="other")
-    assert fit_of(other, one, 0, seen, 10.0) is Fit.NONE
-    seen.record("role", 10.0)
-    assert fit_of(other, one, 0, seen, 309.9) is Fit.OTHER_CREDENTIALS
-    assert fit_of(other, one, 0, seen, 310.0) is Fit.NONE
+    assert fit_of(other, one, 0, {}, 9.9) is Fit.NONE
+    assert fit_of(other, one, 0, {"role": 10.0}, 9.9) is Fit.OTHER_CREDENTIALS
+    assert fit_of(other, one, 0, {"role": 10.0}, 10.0) is Fit.NONE

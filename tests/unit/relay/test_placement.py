@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from terralive_relay.pool.placement import Placement, place
-from terralive_relay.pool.worker_state import IllegalTransitionError, WorkerState, transition
+from terralive_relay.pool.records import IllegalTransitionError, Worker, WorkerState
 
 S = WorkerState
 
@@ -89,12 +91,16 @@ def test_every_placement_keeps_the_rules(
         assert placement.start
 
 
+def in_state(state: WorkerState) -> Worker:
+    return Worker("key", "role", 0, Mock(), state)
+
+
 def test_a_worker_that_is_gone_stays_gone() -> None:
     with pytest.raises(IllegalTransitionError):
-        transition(S.GONE, S.IDLE)
+        in_state(S.GONE).go(S.IDLE)
 
 
 def test_a_worker_never_gets_an_invocation_before_it_asks() -> None:
     for state in (S.STARTING, S.ANSWERED, S.STOPPING, S.BUSY):
         with pytest.raises(IllegalTransitionError):
-            transition(state, S.BUSY)
+            in_state(state).go(S.BUSY)

@@ -79,7 +79,9 @@ HELLO = Hello("life", ("fn",), "ana", "laptop")
 def live(*, takeover: bool = False, store: InvocationStore | None = None) -> RelaySession:
     identity = RelayIdentity("life", ("fn",), "ana", "laptop", takeover)
     session = RelaySession(identity, store=store)
-    assert session.opened(1, 0.0) == [Send(1, Hello("life", ("fn",), "ana", "laptop", takeover))]
+    assert session.leasing.opened(1, 0.0) == [
+        Send(1, Hello("life", ("fn",), "ana", "laptop", takeover))
+    ]
     assert session.received(1, WELCOME, 0.1, NOW_MS) == [
         Publish(ConnectionChanged(ConnectionState.CONNECTED, ""))
     ]
@@ -120,14 +122,19 @@ def test_an_invocation_is_acknowledged_and_run_and_its_result_sent_to_the_asker(
     effects = receive(session, *invoke())
     assert sent(effects) == [Ack("r1", "fn", "c1")]
     assert runs(effects) == 1
-    assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c1") == OK
+    assert (
+        outcome_in(
+            session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+        )
+        == OK
+    )
 
 
 def test_lines_of_a_running_handler_go_to_the_newest_connection() -> None:
     session = live()
     receive(session, *invoke())
     receive(session, *invoke(peer="c2"))
-    (chunk,) = sent(session.printed("r1", Printed(3, "hello\n")))
+    (chunk,) = sent(session.invocations.printed("r1", Printed(3, "hello\n")))
     assert isinstance(chunk, Chunk)
     assert (chunk.kind, chunk.peer, unpack_logs(chunk.data)) == (
         Kind.LOGS,
@@ -139,19 +146,21 @@ def test_lines_of_a_running_handler_go_to_the_newest_connection() -> None:
 def test_lines_of_an_invocation_that_is_unknown_or_over_are_not_sent() -> None:
     session = live()
     receive(session, *invoke())
-    assert session.printed("unknown", Printed(0, "hello\n")) == []
-    session.finished("r1", OK, 5.0, 2.0, send=True)
-    assert session.printed("r1", Printed(0, "late\n")) == []
+    assert session.invocations.printed("unknown", Printed(0, "hello\n")) == []
+    session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    assert session.invocations.printed("r1", Printed(0, "late\n")) == []
     receive(session, *invoke())
-    session.closed(1, 3.0, "reset", 0.1)
-    assert session.printed("r1", Printed(0, "hello\n")) == []
+    session.leasing.closed(1, 3.0, "reset", 0.1)
+    assert session.invocations.printed("r1", Printed(0, "hello\n")) == []
 
 
 def test_a_result_over_the_limit_keeps_the_last_lines() -> None:
     session = live()
     receive(session, *invoke())
     too_large = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1), logs=Printed(0, "hello\n"))
-    outcome = outcome_in(session.finished("r1", too_large, 5.0, 2.0, send=True), peer="c1")
+    outcome = outcome_in(
+        session.invocations.finished("r1", too_large, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+    )
     assert (outcome.error_type, outcome.logs.text) == ("Function.ResponseSizeTooLarge", "hello\n")
 
 
@@ -159,7 +168,9 @@ def test_lines_that_would_cost_a_result_its_way_are_left_out() -> None:
     session = live()
     receive(session, *invoke())
     largest = Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES), logs=Printed(0, "\x00" * 180_000))
-    outcome = outcome_in(session.finished("r1", largest, 5.0, 2.0, send=True), peer="c1")
+    outcome = outcome_in(
+        session.invocations.finished("r1", largest, 5.0, 2.0, answered_by_lambda=False), peer="c1"
+    )
     assert (outcome.ok, outcome.logs.text) == (True, "")
 
 
@@ -168,13 +179,18 @@ def test_a_repeated_invocation_runs_once_and_is_acknowledged_to_the_newest_conne
     receive(session, *invoke())
     again = receive(session, *invoke(peer="c2"))
     assert (runs(again), sent(again)) == (0, [Ack("r1", "fn", "c2")])
-    assert outcome_in(session.finished("r1", OK, 5.0, 2.0, send=True), peer="c2") == OK
+    assert (
+        outcome_in(
+            session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False), peer="c2"
+        )
+        == OK
+    )
 
 
 def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> None:
     session = live()
     receive(session, *invoke())
-    session.finished("r1", OK, 5.0, 2.0, send=True)
+    session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
     assert outcome_in(receive(session, *invoke(peer="c2")), peer="c2") == OK
     assert outcome_in(receive(session, Resume("r1", "fn", "c3")), peer="c3") == OK
 
@@ -182,29 +198,31 @@ def test_a_finished_invocation_that_is_sent_again_gets_its_result_again() -> Non
 def test_a_result_made_while_disconnected_is_sent_after_the_return_until_it_has_arrived() -> None:
     session = live()
     receive(session, *invoke())
-    session.closed(1, 2.0, "reset", 0.1)
-    assert sent(session.finished("r1", OK, 5.0, 2.5, send=True)) == []
-    session.opened(1, 4.0)
+    session.leasing.closed(1, 2.0, "reset", 0.1)
+    assert sent(session.invocations.finished("r1", OK, 5.0, 2.5, answered_by_lambda=False)) == []
+    session.leasing.opened(1, 4.0)
     back, *waiting = session.received(1, WELCOME, 4.1, NOW_MS)
     assert back == Publish(ConnectionChanged(ConnectionState.CONNECTED, "back after 2.1 s"))
     assert outcome_in(waiting, peer="c1") == OK
     receive(session, Done("r1", "fn", "c1"))
-    session.closed(1, 5.0, "reset", 0.1)
-    session.opened(1, 5.5)
+    session.leasing.closed(1, 5.0, "reset", 0.1)
+    session.leasing.opened(1, 5.5)
     assert sent(session.received(1, WELCOME, 5.6, NOW_MS)) == []
 
 
 def test_a_lost_connection_is_reported_once() -> None:
     session = live()
-    assert len(session.closed(1, 1.0, "reset", 0.1)) == 1
-    assert session.closed(1, 1.2, "reset", 0.5) == []
+    assert len(session.leasing.closed(1, 1.0, "reset", 0.1)) == 1
+    assert session.leasing.closed(1, 1.2, "reset", 0.5) == []
 
 
 def test_missing_parts_of_a_result_are_sent_again() -> None:
     session = live()
     receive(session, *invoke())
     body = random.Random(1).randbytes(2 * CHUNK_BYTES)
-    chunks = sent(session.finished("r1", Outcome(body), 5.0, 2.0, send=True))
+    chunks = sent(
+        session.invocations.finished("r1", Outcome(body), 5.0, 2.0, answered_by_lambda=False)
+    )
     assert sent(receive(session, Missing(Kind.RESULT, "r1", "fn", (1, 99), "c1"), now=4.0)) == [
         chunks[1]
     ]
@@ -221,7 +239,7 @@ def test_missing_parts_of_an_invocation_are_asked_for() -> None:
 def test_nothing_is_asked_for_without_the_lease() -> None:
     session = live()
     receive(session, invoke(random.Random(1).randbytes(2 * CHUNK_BYTES))[0])
-    session.closed(1, 1.5, "reset", 0.1)
+    session.leasing.closed(1, 1.5, "reset", 0.1)
     assert session.tick(3.0) == []
 
 
@@ -254,8 +272,8 @@ def test_a_restarted_relay_does_not_know_and_does_not_run() -> None:
 def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
     session = live()
     receive(session, *invoke())
-    effects = session.finished(
-        "r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, send=True
+    effects = session.invocations.finished(
+        "r1", Outcome(bytes(SYNCHRONOUS_PAYLOAD_BYTES + 1)), 5.0, 2.0, answered_by_lambda=False
     )
     *chunks, reported = effects
     assert outcome_in(chunks, peer="c1").error_type == "Function.ResponseSizeTooLarge"
@@ -267,12 +285,12 @@ def test_a_response_over_lambdas_limit_gets_lambdas_own_error() -> None:
 def test_a_handler_that_lambda_timed_out_sends_nothing() -> None:
     session = live()
     receive(session, *invoke())
-    assert sent(session.finished("r1", OK, 5.0, 2.0, send=False)) == []
+    assert sent(session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=True)) == []
 
 
 def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
     fresh = RelaySession(RelayIdentity("life", ("fn",), "ana", "laptop"))
-    fresh.opened(1, 0.0)
+    fresh.leasing.opened(1, 0.0)
     assert receive(fresh, LeaseRefused("ben", "pc", 7)) == [Stop(StopReason.HELD, "ben", "pc", 7)]
     assert receive(live(), LeaseRefused("ben", "pc", 7)) == [
         Stop(StopReason.TAKEN_OVER, "ben", "pc", 7)
@@ -282,8 +300,8 @@ def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
 
 def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
     session = live(takeover=True)
-    session.closed(1, 1.0, "reset", 0.1)
-    assert session.opened(1, 2.0) == [
+    session.leasing.closed(1, 1.0, "reset", 0.1)
+    assert session.leasing.opened(1, 2.0) == [
         Send(1, Hello("life", ("fn",), "ana", "laptop", takeover=False))
     ]
 
@@ -305,15 +323,15 @@ def test_a_lease_that_ran_out_during_sleep_is_asked_for_again_once_and_quietly()
 
 def test_a_leaving_relay_waits_until_its_lease_is_given_back() -> None:
     session = live()
-    assert session.goodbye() == [Send(1, Goodbye("life"))]
-    assert not session.released
+    assert session.leasing.goodbye() == [Send(1, Goodbye("life"))]
+    assert session.leasing.held
     receive(session, Released("life"))
-    assert session.released
+    assert not session.leasing.held
 
 
 def test_each_reason_why_a_connection_does_not_come_back_is_reported_once() -> None:
     session = RelaySession(RelayIdentity("r", ("fn",), "ana", "laptop"))
-    session.opened(1, 0.0)
+    session.leasing.opened(1, 0.0)
 
     reasons = [
         "closed (1001)",
@@ -321,7 +339,7 @@ def test_each_reason_why_a_connection_does_not_come_back_is_reported_once() -> N
         "SSO session has expired",
         "closed (1001)",
     ]
-    reported = [session.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
+    reported = [session.leasing.closed(1, float(at), why, 1.0) for at, why in enumerate(reasons)]
 
     assert [len(effects) for effects in reported] == [1, 1, 0, 0]
 
@@ -331,8 +349,8 @@ OK_1 = Outcome(b"1")
 
 def reconnected(session: RelaySession, now: float) -> list[Effect]:
     """Lose the connection and get the lease on another one; what is said then."""
-    session.closed(1, now, "reset", 0.1)
-    session.opened(1, now)
+    session.leasing.closed(1, now, "reset", 0.1)
+    session.leasing.opened(1, now)
     return session.received(1, WELCOME, now, NOW_MS)
 
 
@@ -341,7 +359,7 @@ def run_through(
 ) -> None:
     payload = pack_invocation(Invocation(name, "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
     assert runs(receive(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
-    session.finished(name, Outcome(body), 5.0, now, send=True)
+    session.invocations.finished(name, Outcome(body), 5.0, now, answered_by_lambda=False)
     if confirm:
         receive(session, Done(name, "fn", "c1"), now=now)
 
@@ -391,7 +409,7 @@ def test_a_handler_that_runs_for_long_keeps_no_other_result_in_memory() -> None:
     payload = pack_invocation(Invocation("long", "fn", "arn", Deadline(900.0), b"{}"), now=0.0)
     receive(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
     run_through(session, "r2", now=2.0)
-    session.finished("long", OK, 5.0, 800.0, send=True)
+    session.invocations.finished("long", OK, 5.0, 800.0, answered_by_lambda=False)
     session.tick(2.0 + KEEP_SECONDS)
     assert sent(receive(session, Resume("r2", "fn", "c2"))) == [Unknown("r2", "fn", "c2")]
     assert outcome_in(receive(session, Resume("long", "fn", "c2")), peer="c2") == OK
@@ -403,7 +421,7 @@ def test_when_memory_is_short_results_that_have_arrived_go_first() -> None:
     run_through(session, "waiting", body=bytes(size), confirm=False)
     for number in range(KEEP_BYTES // size + 3):
         run_through(session, f"r{number}", body=bytes(size))
-    assert session.stats().result_bytes <= KEEP_BYTES
+    assert session.invocations.store.result_bytes <= KEEP_BYTES
     assert sent(receive(session, Resume("r0", "fn", "c2"))) == [Unknown("r0", "fn", "c2")]
     assert outcome_in(receive(session, Resume("waiting", "fn", "c2")), peer="c2").body == bytes(
         size
@@ -445,7 +463,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
     session = live()
     session.received(1, WELCOME, RENEW_SECONDS, NOW_MS)
     assert session.tick(0.1 + RENEW_SECONDS)[-1] == Renew()
-    assert session.opened(2, 6400.0) == [
+    assert session.leasing.opened(2, 6400.0) == [
         Send(2, Hello("life", ("fn",), "ana", "laptop", renewal=True))
     ]
     ack = session.received(1, invoke()[0], 6400.1, NOW_MS)[0]
@@ -453,7 +471,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
         1, Ack("r1", "fn", "c1")
     )  # the first one has the lease until the second one is welcome
     assert session.received(2, WELCOME, 6400.2, NOW_MS) == [Send(2, Ack("r1", "fn", "c1"))]
-    done = session.finished("r1", OK, 1.0, 6400.3, send=True)
+    done = session.invocations.finished("r1", OK, 1.0, 6400.3, answered_by_lambda=False)
     assert {effect.connection for effect in done if isinstance(effect, Send)} == {2}
     late = split(
         Kind.INVOKE,
@@ -465,15 +483,15 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
         runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1
     )  # a broker had not heard of it yet
     assert Close(1, "renewed") in session.tick(6400.2 + RETIRED_SECONDS)
-    assert session.closed(1, 6406.0, "renewed", None) == []
+    assert session.leasing.closed(1, 6406.0, "renewed", None) == []
     assert session.next_tick(6406.0) > 6406.0
 
 
 def test_a_message_that_was_denied_while_the_lease_moved_is_sent_again() -> None:
     session = live()
     receive(session, *invoke())
-    session.finished("r1", OK, 1.0, 2.0, send=True)
-    session.opened(2, 3.0)
+    session.invocations.finished("r1", OK, 1.0, 2.0, answered_by_lambda=False)
+    session.leasing.opened(2, 3.0)
     assert session.received(1, Problem("no-lease", ""), 3.1, NOW_MS) in ([], [Send(1, HELLO)])
     effects = session.received(2, WELCOME, 3.2, NOW_MS)
     assert outcome_in(effects, peer="c1") == OK
@@ -482,20 +500,20 @@ def test_a_message_that_was_denied_while_the_lease_moved_is_sent_again() -> None
 def test_a_second_connection_that_fails_costs_nothing_and_is_tried_again() -> None:
     session = live()
     session.tick(0.1 + RENEW_SECONDS)
-    assert session.closed(2, 6400.0, "HTTP 429", None) == []
+    assert session.leasing.closed(2, 6400.0, "HTTP 429", None) == []
     session.received(1, WELCOME, 6400.0, NOW_MS)
     assert Renew() in session.tick(6400.0 + RENEW_AGAIN_SECONDS)
-    session.opened(3, 6500.0)
+    session.leasing.opened(3, 6500.0)
     assert Close(3, "the debug stack did not answer in time") in session.tick(
         6500.0 + ANSWER_SECONDS
     )
-    assert not session.released
+    assert session.leasing.held
 
 
 def test_a_first_connection_that_dies_while_the_lease_moves_is_no_loss() -> None:
     session = live()
-    session.opened(2, 3.0)
-    assert session.closed(1, 3.1, "reset", None) == []
+    session.leasing.opened(2, 3.0)
+    assert session.leasing.closed(1, 3.1, "reset", None) == []
     assert session.received(2, WELCOME, 3.2, NOW_MS) == [
         Publish(ConnectionChanged(ConnectionState.CONNECTED, ""))
     ]
@@ -503,18 +521,20 @@ def test_a_first_connection_that_dies_while_the_lease_moves_is_no_loss() -> None
 
 def test_after_sleep_a_dead_connection_is_found_out_within_seconds() -> None:
     session = live()
-    assert session.woke(10.0) == [Send(1, Heartbeat("life"))]
+    assert session.leasing.woke(10.0) == [Send(1, Heartbeat("life"))]
     (close,) = session.tick(10.0 + WAKE_SECONDS)
     assert isinstance(close, Close)
-    session.closed(1, 14.0, "did not answer", 0.1)
-    assert session.woke(15.0) == []
+    session.leasing.closed(1, 14.0, "did not answer", 0.1)
+    assert session.leasing.woke(15.0) == []
 
 
 def test_a_changed_network_costs_every_connection_at_once() -> None:
     session = live()
-    session.opened(2, 3.0)
+    session.leasing.opened(2, 3.0)
     assert [
-        effect.connection for effect in session.network_changed() if isinstance(effect, Close)
+        effect.connection
+        for effect in session.leasing.network_changed()
+        if isinstance(effect, Close)
     ] == [1, 2]
 
 
@@ -554,7 +574,7 @@ def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> N
     second = RelaySession(
         RelayIdentity("life", ("fn",), "ana", "laptop"), seen={note.request_id: note.seen}
     )
-    second.opened(1, 0.0)
+    second.leasing.opened(1, 0.0)
     second.received(1, WELCOME, 0.1, NOW_MS)
     effects = second.received(1, invoke()[0], 63.0, NOW_MS + 63_000)
     assert (started(effects).attempt, started(effects).age_s) == (2, 63.0)
@@ -573,7 +593,9 @@ def test_an_invocation_that_came_late_is_shown_with_its_age() -> None:
 def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None:
     session = live()
     receive(session, *invoke())
-    session.finished("r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, send=True)
+    session.invocations.finished(
+        "r1", Outcome(b"{}", "ValueError"), 1.0, 1.0, answered_by_lambda=False
+    )
     receive(session, Done("r1", "fn", "c1"))
     effects = receive(session, *invoke(peer="c2"), now=61.0)
     (warned,) = [effect.event for effect in effects if isinstance(effect, Publish)]
@@ -594,6 +616,6 @@ def test_a_retry_in_one_relays_life_is_not_run_again_and_said_to_be_so() -> None
 def test_after_a_takeover_the_end_of_the_connection_is_no_news() -> None:
     session = live()
     assert len(session.received(1, TakenOver("ben", "vm"), 1.0, NOW_MS)) == 1
-    assert session.closed(1, 1.1, "closed", 0.1) == []
-    assert [type(effect) for effect in session.opened(2, 1.3)] == [Close]
+    assert session.leasing.closed(1, 1.1, "closed", 0.1) == []
+    assert [type(effect) for effect in session.leasing.opened(2, 1.3)] == [Close]
     assert session.received(1, LeaseRefused("ben", "vm", 1), 1.4, NOW_MS) == []

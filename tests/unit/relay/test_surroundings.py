@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from terralive_relay.connection import surroundings as module
 from terralive_relay.connection.surroundings import (
-    Change,
-    Clocks,
-    Network,
     Observation,
     Surroundings,
     address_towards,
@@ -25,18 +23,23 @@ from terralive_relay.connection.surroundings import (
     ],
 )
 def test_a_gap_shows_on_either_clock(*, monotonic: float, wall: float, gap: bool) -> None:
-    clocks = Clocks(100.0, 1_000_000.0)
-    assert clocks.gap(100.0 + monotonic, 1_000_000.0 + wall) is gap
-    assert clocks.gap(100.0 + monotonic + 1, 1_000_000.0 + wall + 1) is False
+    surroundings = Surroundings(100.0, 1_000_000.0)
+    expected = Observation.CHECK_CONNECTION if gap else Observation.NOTHING
+    assert surroundings.observe(100.0 + monotonic, 1_000_000.0 + wall, "") is expected
+    after = surroundings.observe(100.0 + monotonic + 1, 1_000_000.0 + wall + 1, "")
+    assert after is Observation.NOTHING
 
 
-def test_another_address_is_a_move_and_the_same_one_after_a_while_without_any_a_return() -> None:
-    network = Network("203.0.113.7")
-    seen = [
-        network.look(address)
-        for address in ("10.0.0.1", "10.0.0.1", "", "", "10.0.0.1", "10.0.0.2", "", "10.0.0.3")
-    ]
-    none, moved, back = Change.NONE, Change.MOVED, Change.BACK
+def test_another_address_is_a_move_and_the_same_one_after_a_while_without_any_a_return(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    addresses = ("10.0.0.1", "10.0.0.1", "", "", "10.0.0.1", "10.0.0.2", "", "10.0.0.3")
+    left = iter(addresses)
+    monkeypatch.setattr(module, "address_towards", lambda _peer: next(left))
+    surroundings = Surroundings(0.0, 0.0)
+    seen = [surroundings.observe(0.0, 0.0, "203.0.113.7") for _ in addresses]
+    none, moved = Observation.NOTHING, Observation.ADDRESS_CHANGED
+    back = Observation.CHECK_CONNECTION
     assert seen == [none, none, none, none, back, moved, none, moved]
 
 

@@ -129,9 +129,9 @@ class RelaySide:
     def connect(self, heartbeat_ms: int = 20_000) -> None:
         """Lose the connection, open another and get the lease."""
         if self.connection:
-            self._do(self.session.closed(self.connection, self.now, "reset", 0.1))
+            self._do(self.session.leasing.closed(self.connection, self.now, "reset", 0.1))
         self.connection += 1
-        self._do(self.session.opened(self.connection, self.now))
+        self._do(self.session.leasing.opened(self.connection, self.now))
         self.receive(encode(Welcome("life", NOW_MS + LEASE_MS, heartbeat_ms)))
 
     def receive(self, text: str) -> list[Message]:
@@ -143,7 +143,11 @@ class RelaySide:
             return []
 
     def finish(self, request_id: str, outcome: Outcome) -> list[Message]:
-        return self._do(self.session.finished(request_id, outcome, 1.0, self.now, send=True))
+        return self._do(
+            self.session.invocations.finished(
+                request_id, outcome, 1.0, self.now, answered_by_lambda=False
+            )
+        )
 
     def tick(self) -> list[Message]:
         """Sleep until something is due, and do it."""
@@ -194,7 +198,7 @@ def test_a_relay_goes_on_after_hostile_messages(texts: list[str]) -> None:
         before = len(relay.ran)
         assert len(relay.receive(text)) <= 2, "one message must not cost many"
         assert len(relay.ran) - before <= 1
-        assert relay.session.stats().invocations == len(relay.ran)
+        assert len(relay.session.invocations.store.entries) == len(relay.ran)
         relay.tick()
         if (
             relay.stopped
@@ -216,8 +220,9 @@ def test_questions_about_invocations_that_a_relay_never_had_leave_nothing_behind
         assert relay.receive(encode(Resume(name, "fn", "c1"))) == [Unknown(name, "fn", "c1")]
         assert relay.receive(encode(Done(name, "fn", "c1"))) == []
         assert relay.receive(encode(Missing(Kind.RESULT, name, "fn", tuple(range(76)), "c1"))) == []
-    stats = relay.session.stats()
-    assert (stats.invocations, stats.results, stats.incomplete) == (0, 0, 0)
+    invocations = relay.session.invocations
+    assert (len(invocations.store.entries), len(invocations.store.results)) == (0, 0)
+    assert invocations.assembler.stats().payloads == 0
 
 
 def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
@@ -225,15 +230,15 @@ def test_payloads_that_never_get_whole_are_bounded_and_forgotten() -> None:
     relay.connect()
     for number in range(300):
         relay.receive(encode(endless(number)))
-    stats = relay.session.stats()
-    assert 0 < stats.incomplete_bytes <= Assembler().most_bytes
+    assembler = relay.session.invocations.assembler
+    assert 0 < assembler.stats().announced_bytes <= Assembler().most_bytes
     relay.invoke("fresh")
     assert relay.ran == ["fresh"]
     end = relay.now + 60
     while relay.now < end:
         relay.tick()
         relay.receive(encode(Welcome("life", NOW_MS, 20_000)))
-    assert relay.session.stats().incomplete == 0
+    assert assembler.stats().payloads == 0
 
 
 def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event_out() -> None:
