@@ -111,11 +111,8 @@ class _HandlerEnded:
     result: PoolResult
 
 
-class _Leave:
-    """The session's thread is to end."""
-
-
-_Item: TypeAlias = TransportEvent | _HandlerEnded | _Leave
+# None tells the session's thread to end.
+_Item: TypeAlias = TransportEvent | _HandlerEnded | None
 
 
 class Relay:
@@ -247,7 +244,7 @@ class Relay:
             pool.close()
         # Without an id the thread never started, because `start` failed before.
         if self._thread.ident is not None:
-            self._inbox.put(_Leave())
+            self._inbox.put(None)
             self._thread.join()
         self._transport.stop()
         self._api.close()
@@ -278,7 +275,7 @@ class Relay:
         except queue.Empty:
             self._carry_out(self._session.tick(time.monotonic()))
             return True
-        if isinstance(item, _Leave):
+        if item is None:
             return False
         self._carry_out(self._take(item))
         return True
@@ -298,7 +295,7 @@ class Relay:
                 item = self._inbox.get(timeout=left)
             except queue.Empty:
                 return
-            if not isinstance(item, _Leave):
+            if item is not None:
                 self._carry_out(self._take(item))
 
     def _observe(self, now: float) -> list[Effect]:
@@ -464,13 +461,12 @@ class Relay:
                 if build.changed(function, paths):
                     self._sink(Reloaded(function, paths))
                 return
-        tried_by_worker = self._pools[function].mark_stale()
+        pool = self._pools[function]
+        tried_by_worker = pool.mark_stale()
         self._sink(Reloaded(function, paths))
         if tried_by_worker:
             return
         # No worker loads the code before the next invocation, so nobody else finds these errors.
-        for item in self._settings.functions:
-            if item.name == function:
-                for error in syntax_errors(item.path, paths):
-                    text = f"{error}\nInvocations get this error until the file is corrected."
-                    self._sink(Warned("code-does-not-load", text, function))
+        for error in syntax_errors(pool.function.path, paths):
+            text = f"{error}\nInvocations get this error until the file is corrected."
+            self._sink(Warned("code-does-not-load", text, function))

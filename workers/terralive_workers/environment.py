@@ -155,8 +155,7 @@ def environment_key(remote: Mapping[str, str]) -> str:
 
     It is a digest, so that it contains no secret.
     """
-    stable = {name: value for name, value in remote.items() if name not in _VOLATILE}
-    return _digest({name: value for name, value in stable.items() if not _is_local(name)})
+    return _digest({name: value for name, value in remote.items() if _is_stable(name)})
 
 
 def credentials_key(remote: Mapping[str, str]) -> str:
@@ -170,6 +169,10 @@ def credentials_key(remote: Mapping[str, str]) -> str:
 def _is_local(name: str) -> bool:
     """Return whether this variable is never taken over from Lambda."""
     return name in _NOT_FROM_LAMBDA or name.startswith(_NOT_FROM_LAMBDA_PREFIXES)
+
+
+def _is_stable(name: str) -> bool:
+    return name not in _VOLATILE and not _is_local(name)
 
 
 def _is_from_this_machine(name: str) -> bool:

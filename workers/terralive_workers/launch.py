@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_workers.function import Debugger, LocalFunction
+from terralive_workers.function import LocalFunction
 
 PYTHON_BOOTSTRAP: Final = Path(__file__).parent / "bootstraps" / "python_bootstrap.py"
 NODE_BOOTSTRAP: Final = PYTHON_BOOTSTRAP.with_name("node_bootstrap.mjs")
+# Frozen modules of the standard library have no lines to stop at, and debugpy warns about them.
+_PYTHON_DEBUG_OPTION: Final = "-Xfrozen_modules=off"
+# Terralive shows where to attach a debugger. Without this option, the inspector would write it into
+# the function's log as well.
+_NODE_DEBUG_OPTION: Final = "--inspect-publish-uid=http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,13 @@ def launch_of(
     if command:
         return Launch(tuple(command), own_port=True)
     if function.runtime.startswith("python"):
-        return Launch(_python_command(function, debug_port))
+        return _bootstrap_launch(
+            function, function.python, _PYTHON_DEBUG_OPTION, PYTHON_BOOTSTRAP, debug_port
+        )
     if function.runtime.startswith("nodejs"):
-        return Launch(_node_command(function, debug_port))
+        return _bootstrap_launch(
+            function, function.node, _NODE_DEBUG_OPTION, NODE_BOOTSTRAP, debug_port
+        )
     if function.runtime.startswith("provided"):
         # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
         return Launch((str(function.path / "bootstrap"),), own_port=True)
@@ -68,42 +77,21 @@ def launch_of(
     )
 
 
-def _python_command(function: LocalFunction, debug_port: int) -> tuple[str, ...]:
-    python = str(function.python)
-    bootstrap = (str(PYTHON_BOOTSTRAP), function.handler)
-    if function.debugger is None:
-        return (python, *bootstrap)
-    # Frozen modules of the standard library have no lines to stop at, and debugpy warns about them.
-    return (
-        python,
-        "-Xfrozen_modules=off",
-        *bootstrap,
-        _debugger_argument(function.debugger, debug_port),
-    )
+def _bootstrap_launch(
+    function: LocalFunction, program: Path, debug_option: str, bootstrap: Path, debug_port: int
+) -> Launch:
+    """Return the command line of one of terralive's bootstraps.
 
-
-def _node_command(function: LocalFunction, debug_port: int) -> tuple[str, ...]:
-    node = str(function.node)
-    bootstrap = (str(NODE_BOOTSTRAP), function.handler)
-    if function.debugger is None:
-        return (node, *bootstrap)
-    # Terralive shows where to attach a debugger. Without this option, the inspector would write it
-    # into the function's log as well.
-    return (
-        node,
-        "--inspect-publish-uid=http",
-        *bootstrap,
-        _debugger_argument(function.debugger, debug_port),
-    )
-
-
-def _debugger_argument(debugger: Debugger, debug_port: int) -> str:
-    """Return the argument from which a bootstrap knows how to be debugged: a JSON object."""
-    return json.dumps(
-        {
-            "port": debug_port,
-            "wait": debugger.wait,
-            "freeze_time": debugger.freeze_time,
-            "debugpy": str(debugger.debugpy or ""),
-        }
-    )
+    For a debugged function, a JSON object as the last argument says how.
+    """
+    command = (str(program), str(bootstrap), function.handler)
+    debugger = function.debugger
+    if debugger is None:
+        return Launch(command)
+    settings = {
+        "port": debug_port,
+        "wait": debugger.wait,
+        "freeze_time": debugger.freeze_time,
+        "debugpy": str(debugger.debugpy or ""),
+    }
+    return Launch((command[0], debug_option, *command[1:], json.dumps(settings)))

@@ -57,6 +57,19 @@ class PostResult(IntEnum):
     WRONG_STATE = 403
 
 
+_POST_DOCUMENTS: Final = {
+    PostResult.ACCEPTED: {"status": "OK"},
+    PostResult.UNKNOWN_REQUEST: {
+        "errorMessage": "Invalid request ID",
+        "errorType": "InvalidRequestID",
+    },
+    PostResult.WRONG_STATE: {
+        "errorMessage": "State transition is not allowed",
+        "errorType": "InvalidStateTransition",
+    },
+}
+
+
 class WorkerClient(Protocol):
     """Receives the calls of one worker. The threads of that worker's connections call it."""
 
@@ -263,63 +276,11 @@ def _route(client: WorkerClient, path: str, request: Request) -> bytes | None:
 
 
 def _next(client: WorkerClient) -> bytes | None:
+    """Wait for the next invocation. As in Lambda, empty headers are left out."""
     invocation = client.next_invocation()
     if invocation is None:
         return None
     _log.debug("invocation %s goes to a worker", invocation.request_id)
-    return _next_response(invocation)
-
-
-def _respond(client: WorkerClient, request_id: str, request: Request) -> bytes:
-    if request.body_bytes > RESPONSE_BYTES:
-        return _too_large(client, request_id, request)
-    error_type = request.headers.get(_ERROR_TYPE)
-    if error_type:
-        # The runtime streamed a response and failed on the way: the error is in the trailers.
-        result = client.fail(request_id, error_type, _trailing_error(request, error_type))
-    else:
-        result = client.respond(request_id, request.body)
-    _log.debug(
-        "invocation %s: a response of %d bytes: %s", request_id, request.body_bytes, result.name
-    )
-    return _post_response(request, result)
-
-
-def _fail(client: WorkerClient, request_id: str, request: Request) -> bytes:
-    if request.body_bytes > RESPONSE_BYTES:
-        return _too_large(client, request_id, request)
-    error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
-    result = client.fail(request_id, error_type, request.body)
-    _log.debug("invocation %s: an error of type %s: %s", request_id, error_type, result.name)
-    return _post_response(request, result)
-
-
-def _fail_init(client: WorkerClient, request: Request) -> bytes:
-    error_type = request.headers.get(_ERROR_TYPE, "")
-    cause = request.headers.get(_XRAY_CAUSE, "")
-    result = client.fail_init(error_type, request.body, cause)
-    _log.debug("a worker cannot start: an error of type %s: %s", error_type, result.name)
-    return _post_response(request, result)
-
-
-def _too_large(client: WorkerClient, request_id: str, request: Request) -> bytes:
-    """End the invocation with the error that Lambda gives to a response above its limit."""
-    error_type = "Function.ResponseSizeTooLarge"
-    message = (
-        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
-    )
-    result = client.fail(request_id, error_type, _error_document(error_type, message))
-    _log.debug(
-        "invocation %s: %d bytes are too large: %s", request_id, request.body_bytes, result.name
-    )
-    if result is not PostResult.ACCEPTED:
-        return _post_response(request, result)
-    document = {"errorMessage": message, "errorType": "RequestEntityTooLarge"}
-    return _json_response(request, 413, document)
-
-
-def _next_response(invocation: Invocation) -> bytes:
-    """Format the response to `/invocation/next`. As in Lambda, empty headers are left out."""
     deadline_ms = invocation.deadline.epoch_ms(now=time.monotonic(), wall_now=time.time())
     headers = {
         "Content-Type": "application/json",
@@ -334,6 +295,50 @@ def _next_response(invocation: Invocation) -> bytes:
     if invocation.cognito_identity:
         headers["Lambda-Runtime-Cognito-Identity"] = invocation.cognito_identity
     return format_response(200, headers, invocation.event)
+
+
+def _respond(client: WorkerClient, request_id: str, request: Request) -> bytes:
+    if request.body_bytes > RESPONSE_BYTES:
+        return _too_large(client, request_id, request)
+    error_type = request.headers.get(_ERROR_TYPE)
+    if error_type:
+        # The runtime streamed a response and failed on the way: the error is in the trailers.
+        result = client.fail(request_id, error_type, _trailing_error(request, error_type))
+    else:
+        result = client.respond(request_id, request.body)
+    _log.debug("invocation %s: a response of %d bytes: %d", request_id, request.body_bytes, result)
+    return _post_response(request, result)
+
+
+def _fail(client: WorkerClient, request_id: str, request: Request) -> bytes:
+    if request.body_bytes > RESPONSE_BYTES:
+        return _too_large(client, request_id, request)
+    error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
+    result = client.fail(request_id, error_type, request.body)
+    _log.debug("invocation %s: an error of type %s: %d", request_id, error_type, result)
+    return _post_response(request, result)
+
+
+def _fail_init(client: WorkerClient, request: Request) -> bytes:
+    error_type = request.headers.get(_ERROR_TYPE, "")
+    cause = request.headers.get(_XRAY_CAUSE, "")
+    result = client.fail_init(error_type, request.body, cause)
+    _log.debug("a worker cannot start: an error of type %s: %d", error_type, result)
+    return _post_response(request, result)
+
+
+def _too_large(client: WorkerClient, request_id: str, request: Request) -> bytes:
+    """End the invocation with the error that Lambda gives to a response above its limit."""
+    error_type = "Function.ResponseSizeTooLarge"
+    message = (
+        f"Response payload size exceeded maximum allowed payload size ({RESPONSE_BYTES} bytes)."
+    )
+    result = client.fail(request_id, error_type, _error_document(error_type, message))
+    _log.debug("invocation %s: %d bytes are too large: %d", request_id, request.body_bytes, result)
+    if result is not PostResult.ACCEPTED:
+        return _post_response(request, result)
+    document = {"errorMessage": message, "errorType": "RequestEntityTooLarge"}
+    return _json_response(request, 413, document)
 
 
 def _error_document(error_type: str, message: str) -> bytes:
@@ -351,17 +356,7 @@ def _trailing_error(request: Request, error_type: str) -> bytes:
 
 
 def _post_response(request: Request, result: PostResult) -> bytes:
-    match result:
-        case PostResult.ACCEPTED:
-            document = {"status": "OK"}
-        case PostResult.UNKNOWN_REQUEST:
-            document = {"errorMessage": "Invalid request ID", "errorType": "InvalidRequestID"}
-        case PostResult.WRONG_STATE:
-            document = {
-                "errorMessage": "State transition is not allowed",
-                "errorType": "InvalidStateTransition",
-            }
-    return _json_response(request, int(result), document)
+    return _json_response(request, int(result), _POST_DOCUMENTS[result])
 
 
 def _not_found(request: Request) -> bytes:

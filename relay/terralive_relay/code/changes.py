@@ -59,33 +59,24 @@ _IGNORED_FILES: Final = (
 )
 
 
-def affected(
-    functions: Iterable[LocalFunction], paths: Iterable[Path]
-) -> tuple[tuple[LocalFunction, tuple[str, ...]], ...]:
-    """Return the functions whose code has changed.
+def changed_code(function: LocalFunction, paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return the changed paths that count, sorted and relative to the function's code root.
 
     Args:
-        functions: the functions to look at.
-        paths: absolute paths that have changed, under the names by which the functions see them.
-
-    Returns:
-        Pairs of a function and its changed paths, sorted, relative to its code root.
+        function: the function.
+        paths: absolute paths that have changed, under the names by which the function sees them.
     """
-    changed = [path for path in paths if not _is_ignored_file(path.name)]
-    found: list[tuple[LocalFunction, tuple[str, ...]]] = []
-    for function in functions:
-        globs = normalized_globs(function)
-        candidates = changed
-        if not any(leads_out(glob) for glob in globs):
-            candidates = [path for path in changed if path.is_relative_to(function.path)]
-        counting: set[str] = set()
-        for path in candidates:
+    globs = normalized_globs(function)
+    has_outside_globs = any(leads_out(glob) for glob in globs)
+    counting: set[str] = set()
+    for path in paths:
+        if _is_ignored_file(path.name):
+            continue
+        if has_outside_globs or path.is_relative_to(function.path):
             relative = Path(os.path.relpath(path, function.path)).as_posix()
             if _counts(relative, globs):
                 counting.add(relative)
-        if counting:
-            found.append((function, tuple(sorted(counting))))
-    return tuple(found)
+    return tuple(sorted(counting))
 
 
 def is_named(function: LocalFunction, path: str) -> bool:

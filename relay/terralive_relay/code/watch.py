@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 
 from watchfiles import watch
 
-from terralive_relay.code.changes import affected
+from terralive_relay.code.changes import changed_code
 from terralive_relay.code.folders import SeenFolder, linked_folders, outermost, seen_folders
 from terralive_workers.function import LocalFunction
 
@@ -168,7 +168,8 @@ class Watcher:
                     path = folder.seen_path(real_path)
                     if path is not None:
                         seen.append(Path(path))
-            for _, relative_paths in affected((function,), seen):
+            relative_paths = changed_code(function, seen)
+            if relative_paths:
                 _log.debug("code of %s has changed: %d paths", function.name, len(relative_paths))
                 try:
                     self._changed(function.name, relative_paths)

@@ -57,26 +57,12 @@ _NORMAL_CLOSURE: Final = b"\x03\xe8"  # close code 1000
 _log = logging.getLogger("terralive.relay")
 
 
-class _State(Enum):
-    NEW = auto()
-    RUNNING = auto()
-    STOPPING = auto()
-
-
 class _Command(Enum):
     """A command to the transport's thread."""
 
     RENEW = auto()  # open a connection, also beside one that is open
     TRY_NOW = auto()  # make the next attempt now, if one is waited for
     STOP = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Outgoing:
-    """A message for one connection."""
-
-    connection: int
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +106,10 @@ class Transport:
         )
         self._report = report
         self._backoff_scale = backoff_scale
-        # Only the caller of `start` and `stop` changes it.
-        self._state = _State.NEW
         # Commands, and connections that have ended, for the transport's thread.
         self._commands: queue.SimpleQueue[_Command | _Connection] = queue.SimpleQueue()
-        # Messages for the writer's thread; None ends it.
-        self._outbox: queue.SimpleQueue[_Outgoing | None] = queue.SimpleQueue()
+        # Messages for the writer's thread, each with its connection's number; None ends it.
+        self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
         # Guards `_connections`.
         self._lock = threading.Lock()
         # Connections by number, from the first attempt to their end. Only the transport's thread
@@ -140,13 +124,12 @@ class Transport:
     def start(self) -> None:
         """Start the threads; connecting goes on in the background."""
         websocket.setdefaulttimeout(CONNECT_TIMEOUT_SECONDS)
-        self._state = _State.RUNNING
         self._writer.start()
         self._thread.start()
 
     def send(self, connection: int, text: str) -> None:
         """Queue a message for a connection; it is dropped if that one has ended."""
-        self._outbox.put(_Outgoing(connection, text))
+        self._outbox.put((connection, text))
 
     def close(self, connection: int, why: str) -> None:
         """End a connection; `Closed` follows, and another attempt if it was the only one."""
@@ -174,9 +157,8 @@ class Transport:
 
     def stop(self, *, flush_s: float = 1.0) -> None:
         """Send queued messages, for `flush_s` seconds at most, then end connections and threads."""
-        if self._state is not _State.RUNNING:
-            return
-        self._state = _State.STOPPING
+        if self._thread.ident is None:
+            return  # it was never started
         self._outbox.put(None)
         self._writer.join(flush_s)
         self._commands.put(_Command.STOP)
@@ -214,14 +196,14 @@ class Transport:
         for connection in connections:
             connection.close("stopped")
         for connection in connections:
-            connection.join(CONNECT_TIMEOUT_SECONDS)
+            connection.thread.join(CONNECT_TIMEOUT_SECONDS)
 
     def _open(self, number: int) -> None:
         _log.debug("connection %s: attempt", number)
         connection = _Connection(number, self._settings, self._report, self._commands.put)
         with self._lock:
             self._connections[number] = connection
-        connection.start()
+        connection.thread.start()
 
     def _ended(self, connection: _Connection, due: float | None) -> float | None:
         """Report the end of a connection.
@@ -235,7 +217,7 @@ class Transport:
             another_is_open = bool(self._connections)
         delay: float | None = None
         if not another_is_open:
-            delay = self._next_delay(connection.lasted_s())
+            delay = self._next_delay(time.monotonic() - connection.began)
             next_due = time.monotonic() + delay
             if due is None or next_due < due:
                 due = next_due
@@ -259,9 +241,10 @@ class Transport:
             message = self._outbox.get()
             if message is None:
                 return
-            connection = self._connection(message.connection)
+            number, text = message
+            connection = self._connection(number)
             if connection is not None:
-                connection.write(message.text)
+                connection.write(text)
 
 
 class _Connection:
@@ -289,8 +272,9 @@ class _Connection:
         self._settings = settings
         self._report = report
         self._ended = ended
-        self._began = time.monotonic()
-        self._thread = threading.Thread(
+        # The time of its first attempt, on the monotonic clock.
+        self.began = time.monotonic()
+        self.thread = threading.Thread(
             target=self._run, name=f"relay-connection-{number}", daemon=True
         )
         # Guards everything below: this thread, the writer's and callers of `close` use it.
@@ -309,16 +293,6 @@ class _Connection:
         """Return the reason for the connection's end, in words for a user."""
         with self._lock:
             return self._reason or "the connection was closed"
-
-    def lasted_s(self) -> float:
-        """Return the time since its first attempt."""
-        return time.monotonic() - self._began
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
 
     def close(self, why: str) -> None:
         """End the connection, or the attempt to open it, from any thread."""
@@ -389,9 +363,7 @@ class _Connection:
         )
 
     def _on_open(self, app: WebSocketApp) -> None:
-        raw: socket.socket | None = None
-        if app.sock is not None:
-            raw = app.sock.sock
+        raw: socket.socket | None = app.sock.sock if app.sock is not None else None
         with self._lock:
             self._open = True
             self._raw = raw

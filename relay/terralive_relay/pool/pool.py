@@ -94,7 +94,7 @@ class Pool:
             enforce_deadline = enforce_deadline and not debugger.freeze_time
 
         # These never change.
-        self._function = function
+        self.function = function
         self._sink = sink
         self._base_environment = dict(environment)
         self._launcher = Launcher(
@@ -222,7 +222,7 @@ class Pool:
                 if worker.state.alive:
                     self._stop(worker)
             for pending in unanswered:
-                self._defer_completion(pending, outcomes.stopped(self._function.name))
+                self._defer_completion(pending, outcomes.stopped(self.function.name))
             self._clock_wakes.notify_all()
         for worker in workers:
             worker.process.join(_JOIN_SECONDS)
@@ -247,7 +247,7 @@ class Pool:
     def _answer_without_worker(self, pending: PendingInvocation, now: float) -> Outcome | None:
         """Return the outcome of a new invocation that no worker can run; None if one can."""
         if self._closed:
-            return outcomes.stopped(self._function.name)
+            return outcomes.stopped(self.function.name)
         self._known_environment = pending.environment
         self._credentials_seen[pending.credentials_key] = now
         status = self._code.status
@@ -264,7 +264,7 @@ class Pool:
             return
         now = time.monotonic()
         workers = [(worker, worker.state_for_placement(now)) for worker in self._workers]
-        placement = place(self._waiting, workers, self._function.max_workers, self._fit)
+        placement = place(self._waiting, workers, self.function.max_workers, self._fit)
         for pending, worker in placement.assign:
             self._waiting.remove(pending)
             worker.go(WorkerState.BUSY)
@@ -278,7 +278,7 @@ class Pool:
             self._start(pending.environment, pending.environment_key, pending.credentials_key)
         if placement.queued and not self._queue_warned:
             self._queue_warned = True
-            warning = messages.workers_all_busy(self._function)
+            warning = messages.workers_all_busy(self.function)
             self._deferred.append(lambda: self._sink(warning))
 
     def _fit(self, pending: PendingInvocation, worker: Worker) -> Fit:
@@ -295,7 +295,7 @@ class Pool:
         alive = [worker for worker in self._workers if worker.state.alive]
         if any(worker.generation == self._code.generation for worker in alive):
             return
-        if len(alive) < self._function.max_workers:
+        if len(alive) < self.function.max_workers:
             self._start(environment, environment_key(environment), credentials_key(environment))
 
     def _start(self, environment: Mapping[str, str], key: str, credentials: str) -> None:
@@ -313,7 +313,7 @@ class Pool:
 
         def start() -> None:
             _log.debug(
-                "worker of %s starts (code generation %d)", self._function.name, worker.generation
+                "worker of %s starts (code generation %d)", self.function.name, worker.generation
             )
             process.start()
 
@@ -350,7 +350,7 @@ class Pool:
                 return
         self._code = self._code.start_failed(worker.environment_key, failure)
         self._deferred.append(
-            lambda: self._sink(messages.code_does_not_load(self._function, failure))
+            lambda: self._sink(messages.code_does_not_load(self.function, failure))
         )
 
     # Calls from workers, through the Runtime API and by their end: these take the lock themselves
@@ -407,7 +407,7 @@ class Pool:
         return PostResult.ACCEPTED
 
     def _exited(self, worker: Worker, status: int | OSError) -> None:
-        _log.debug("worker of %s has ended: %s", self._function.name, status)
+        _log.debug("worker of %s has ended: %s", self.function.name, status)
         failure = outcomes.WorkerFailure(status=status)
         with self._locked():
             was_starting = worker.state is WorkerState.STARTING
@@ -451,7 +451,7 @@ class Pool:
             self._workers,
             now,
             idle_s=self._idle_s,
-            starts_may_take_longer=self._function.debugger is not None,
+            starts_may_take_longer=self.function.debugger is not None,
         )
         for worker in over.overrunning:
             pending, worker.pending = worker.pending, None

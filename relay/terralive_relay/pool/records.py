@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_workers.process import Process
 
 # A worker that has answered asks for the next invocation at once. After this many seconds it is
 # still busy with something of its own.
@@ -102,16 +103,6 @@ class PendingInvocation:
         self.future.set_result(PoolResult(outcome, handler_ms, timed_out, waited_ms))
 
 
-class WorkerProcess(Protocol):
-    """The pool's use of `terralive_workers.process.Process`."""
-
-    def start(self) -> None: ...
-    def begin(self, request_id: str) -> None: ...
-    def end(self) -> None: ...
-    def kill(self) -> None: ...
-    def join(self, timeout_s: float) -> None: ...
-
-
 @dataclass(eq=False)
 class Worker:
     """One worker. The pool's lock guards every field.
@@ -131,7 +122,7 @@ class Worker:
     environment_key: str
     credentials_key: str
     generation: int
-    process: WorkerProcess
+    process: Process
     state: WorkerState = WorkerState.STARTING
     since: float = field(default_factory=time.monotonic)
     pending: PendingInvocation | None = None

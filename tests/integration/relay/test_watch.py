@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from terralive_relay.code.changes import affected
+from terralive_relay.code.changes import changed_code
 from terralive_relay.code.watch import Watcher, follow
 from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import PYTHON, Recorder, invocation, local_function
@@ -286,7 +286,7 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> No
     ],
 )
 def test_files_that_tools_write_beside_the_code_are_no_change(tmp_path: Path, path: str) -> None:
-    assert affected([function("api", tmp_path)], [tmp_path / path]) == ()
+    assert changed_code(function("api", tmp_path), [tmp_path / path]) == ()
 
 
 def test_globs_narrow_which_files_count(tmp_path: Path) -> None:
@@ -300,13 +300,13 @@ def test_globs_narrow_which_files_count(tmp_path: Path) -> None:
         "lib/x.sql",
         "lib/y/z.sql",
     ]
-    ((_, mine),) = affected([narrowed], [tmp_path / path for path in paths])
+    mine = changed_code(narrowed, [tmp_path / path for path in paths])
     assert mine == ("lib/x.sql", "lib/y/z.sql", "package.json", "src/a.py", "src/deep/b.py")
 
 
 def test_a_folder_above_the_code_root_may_have_any_name(tmp_path: Path) -> None:
     inside = function("api", tmp_path / "node_modules" / "venv" / "api")
-    assert affected([inside], [inside.path / "app.py"]) == ((inside, ("app.py",)),)
+    assert changed_code(inside, [inside.path / "app.py"]) == ("app.py",)
 
 
 def test_an_edit_is_live_at_the_next_invocation(tmp_path: Path) -> None:

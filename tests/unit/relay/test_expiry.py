@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,20 +20,12 @@ from terralive_testing.drivers.workers import invocation
 IDLE_S = 600.0
 
 
-class NoProcess:
-    def start(self) -> None: ...
-    def begin(self, request_id: str) -> None: ...
-    def end(self) -> None: ...
-    def kill(self) -> None: ...
-    def join(self, timeout_s: float) -> None: ...
-
-
 def pending(due: float = 50.0, *, key: str = "key", credentials: str = "role") -> PendingInvocation:
     return PendingInvocation(invocation(), {}, key, credentials, Deadline(due), allowed_s=3.0)
 
 
 def worker(state: WorkerState, since: float = 0.0, runs: PendingInvocation | None = None) -> Worker:
-    return Worker("key", "role", 0, NoProcess(), state, since, runs)
+    return Worker("key", "role", 0, Mock(), state, since, runs)
 
 
 def over(
