@@ -266,9 +266,9 @@ def _route(client: WorkerClient, path: str, request: Request) -> bytes | None:
         case ["invocation", "next"] if request.method == "GET":
             return _next(client)
         case ["invocation", request_id, "response"] if request.method == "POST":
-            return _respond(client, request_id, request)
+            return _take_outcome(client, request_id, request, is_error=False)
         case ["invocation", request_id, "error"] if request.method == "POST":
-            return _fail(client, request_id, request)
+            return _take_outcome(client, request_id, request, is_error=True)
         case ["init", "error"] if request.method == "POST":
             return _fail_init(client, request)
         case _:
@@ -297,25 +297,20 @@ def _next(client: WorkerClient) -> bytes | None:
     return format_response(200, headers, invocation.event)
 
 
-def _respond(client: WorkerClient, request_id: str, request: Request) -> bytes:
+def _take_outcome(
+    client: WorkerClient, request_id: str, request: Request, *, is_error: bool
+) -> bytes:
     if request.body_bytes > RESPONSE_BYTES:
         return _too_large(client, request_id, request)
     error_type = request.headers.get(_ERROR_TYPE)
-    if error_type:
+    if is_error:
+        result = client.fail(request_id, error_type or "Unhandled", request.body)
+    elif error_type:
         # The runtime streamed a response and failed on the way: the error is in the trailers.
         result = client.fail(request_id, error_type, _trailing_error(request, error_type))
     else:
         result = client.respond(request_id, request.body)
-    _log.debug("invocation %s: a response of %d bytes: %d", request_id, request.body_bytes, result)
-    return _post_response(request, result)
-
-
-def _fail(client: WorkerClient, request_id: str, request: Request) -> bytes:
-    if request.body_bytes > RESPONSE_BYTES:
-        return _too_large(client, request_id, request)
-    error_type = request.headers.get(_ERROR_TYPE) or "Unhandled"
-    result = client.fail(request_id, error_type, request.body)
-    _log.debug("invocation %s: an error of type %s: %d", request_id, error_type, result)
+    _log.debug("invocation %s: error type %s: %d", request_id, error_type, result)
     return _post_response(request, result)
 
 

@@ -59,6 +59,7 @@ _SHORTEST_HEARTBEAT_SECONDS: Final = 1.0
 _LONGEST_HEARTBEAT_SECONDS: Final = 20.0
 # The number of different reasons that are published while the relay has no connection.
 _MOST_LOSS_REASONS: Final = 5
+_NEVER: Final = math.inf
 _NO_ANSWER: Final = "the debug stack did not answer in time"
 _log = logging.getLogger("terralive.relay")
 
@@ -94,20 +95,20 @@ class Leasing:
         self._identity = identity
         self._renew_after_s = renew_after_s
 
-        # All times are on the monotonic clock.
+        # All times are on the monotonic clock; `_NEVER` while there is nothing to wait for.
         # The active connection's number; None while there is none.
         self._active: int | None = None
-        # The time by which the broker answers a Hello or Heartbeat; None while none is under way.
-        self._answer_by: float | None = None
-        # The time of the next Heartbeat; None without a lease.
-        self._heartbeat_at: float | None = None
+        # The time by which the broker answers a Hello or Heartbeat.
+        self._answer_by = _NEVER
+        # The time of the next Heartbeat.
+        self._heartbeat_at = _NEVER
         self._heartbeat_s = _LONGEST_HEARTBEAT_SECONDS
         # The time at which the active connection is to be replaced.
-        self._renew_at: float | None = None
+        self._renew_at = _NEVER
 
         # The candidate's number, and the time by which its Hello is answered.
         self._candidate: int | None = None
-        self._candidate_by: float | None = None
+        self._candidate_by = _NEVER
         # Connections that have been replaced, and the times at which they are closed; infinite
         # once that was asked for.
         self._retired: dict[int, float] = {}
@@ -167,7 +168,7 @@ class Leasing:
             self._active = None
         elif connection == self._candidate:
             self._candidate = None
-            self._candidate_by = None
+            self._candidate_by = _NEVER
         if self._active is not None:
             return []
         if self._candidate is not None:
@@ -175,8 +176,8 @@ class Leasing:
             self._active = self._candidate
             self._answer_by = self._candidate_by
             self._candidate = None
-            self._candidate_by = None
-            self._heartbeat_at = None
+            self._candidate_by = _NEVER
+            self._heartbeat_at = _NEVER
             self._leased = False
             return []
         return self._lost(now, why, retry_in_s)
@@ -192,9 +193,9 @@ class Leasing:
         )
         self._published_reasons.add(why)
         self._leased = False
-        self._answer_by = None
-        self._heartbeat_at = None
-        self._renew_at = None
+        self._answer_by = _NEVER
+        self._heartbeat_at = _NEVER
+        self._renew_at = _NEVER
         if not is_new:
             return []
         return [Publish(ConnectionChanged(ConnectionState.LOST, why, retry_in_s))]
@@ -262,14 +263,14 @@ class Leasing:
             self._retired[self._active] = now + RETIRED_SECONDS
             self._active = self._candidate
             self._candidate = None
-            self._candidate_by = None
+            self._candidate_by = _NEVER
         elif connection != self._active:
             return [], False
 
-        self._answer_by = None
+        self._answer_by = _NEVER
         heartbeat_s = max(_SHORTEST_HEARTBEAT_SECONDS, heartbeat_s)
         self._heartbeat_s = min(_LONGEST_HEARTBEAT_SECONDS, heartbeat_s)
-        if self._heartbeat_at is None:
+        if self._heartbeat_at == _NEVER:
             self._heartbeat_at = now + self._heartbeat_s
 
         if self._leased:
@@ -301,7 +302,7 @@ class Leasing:
             self._leased = False
             self._answer_by = now + ANSWER_SECONDS
             return [self._hello(connection)]
-        if self._answer_by is not None:
+        if self._answer_by != _NEVER:
             # It is about a message of before; a Hello is on its way.
             return []
         return [Publish(Warned(problem.reference, problem.message))]
@@ -319,10 +320,10 @@ class Leasing:
 
     def _tick_active(self, now: float) -> list[Effect]:
         """Close the active connection if it gives no answer, or send its Heartbeat."""
-        if self._active is not None and _is_due(self._answer_by, now):
-            self._answer_by = None
+        if self._active is not None and now >= self._answer_by:
+            self._answer_by = _NEVER
             return [Close(self._active, _NO_ANSWER)]
-        if _is_due(self._heartbeat_at, now):
+        if now >= self._heartbeat_at:
             self._heartbeat_at = now + self._heartbeat_s
             self._answer_by = now + ANSWER_SECONDS
             return [self.send(Heartbeat(self._identity.relay))]
@@ -330,14 +331,14 @@ class Leasing:
 
     def _tick_candidate(self, now: float) -> list[Effect]:
         """Close the candidate if it gives no answer."""
-        if self._candidate is None or not _is_due(self._candidate_by, now):
+        if self._candidate is None or now < self._candidate_by:
             return []
-        self._candidate_by = None
+        self._candidate_by = _NEVER
         return [Close(self._candidate, _NO_ANSWER)]
 
     def _tick_renewal(self, now: float) -> list[Effect]:
         """Open a candidate when the active connection is old."""
-        if not self._leased or not _is_due(self._renew_at, now):
+        if not self._leased or now < self._renew_at:
             return []
         self._renew_at = now + RENEW_AGAIN_SECONDS
         if self._candidate is not None:
@@ -357,8 +358,7 @@ class Leasing:
     def due(self) -> list[float]:
         """Return the times at which `tick` has something to do."""
         times = [self._answer_by, self._heartbeat_at, self._candidate_by, self._renew_at]
-        known = [time for time in times if time is not None]
-        return [*known, *self._retired.values()]
+        return [*times, *self._retired.values()]
 
     def goodbye(self) -> list[Effect]:
         """Give the lease back."""
@@ -380,7 +380,3 @@ class Leasing:
                 renewal,
             ),
         )
-
-
-def _is_due(at: float | None, now: float) -> bool:
-    return at is not None and now >= at

@@ -26,7 +26,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -65,17 +64,6 @@ class _Command(Enum):
     STOP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class _ConnectionSettings:
-    """The settings that all connections of a transport share; see `Transport`."""
-
-    url: str
-    region: str
-    credentials: Callable[[], Credentials]
-    ping_interval_s: float
-    ping_timeout_s: float
-
-
 class Transport:
     """Keeps a connection open from `start` to `stop`.
 
@@ -101,13 +89,16 @@ class Transport:
         ping_interval_s: float = PING_INTERVAL_SECONDS,
         ping_timeout_s: float = PING_TIMEOUT_SECONDS,
     ) -> None:
-        self._settings = _ConnectionSettings(
-            url, region, credentials, ping_interval_s, ping_timeout_s
-        )
-        self._report = report
+        # These never change; connections read them.
+        self.url: Final = url
+        self.region: Final = region
+        self.credentials: Final = credentials
+        self.report: Final = report
+        self.ping_interval_s: Final = ping_interval_s
+        self.ping_timeout_s: Final = ping_timeout_s
         self._backoff_scale = backoff_scale
         # Commands, and connections that have ended, for the transport's thread.
-        self._commands: queue.SimpleQueue[_Command | _Connection] = queue.SimpleQueue()
+        self.commands: Final[queue.SimpleQueue[_Command | _Connection]] = queue.SimpleQueue()
         # Messages for the writer's thread, each with its connection's number; None ends it.
         self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
         # Guards `_connections`.
@@ -139,11 +130,11 @@ class Transport:
 
     def renew(self) -> None:
         """Open another connection beside the present one."""
-        self._commands.put(_Command.RENEW)
+        self.commands.put(_Command.RENEW)
 
     def try_now(self) -> None:
         """Make the next attempt now, if one is waited for."""
-        self._commands.put(_Command.TRY_NOW)
+        self.commands.put(_Command.TRY_NOW)
 
     def peer(self) -> str:
         """Return the IP address of the newest open connection's peer, or ""."""
@@ -161,7 +152,7 @@ class Transport:
             return  # it was never started
         self._outbox.put(None)
         self._writer.join(flush_s)
-        self._commands.put(_Command.STOP)
+        self.commands.put(_Command.STOP)
         self._thread.join(CONNECT_TIMEOUT_SECONDS + 1)
 
     def _connection(self, number: int) -> _Connection | None:
@@ -179,7 +170,7 @@ class Transport:
             if due is not None:
                 timeout = max(0.0, due - time.monotonic())
             try:
-                command = self._commands.get(timeout=timeout)
+                command = self.commands.get(timeout=timeout)
             except queue.Empty:
                 number += 1
                 due = None
@@ -200,7 +191,7 @@ class Transport:
 
     def _open(self, number: int) -> None:
         _log.debug("connection %s: attempt", number)
-        connection = _Connection(number, self._settings, self._report, self._commands.put)
+        connection = _Connection(number, self)
         with self._lock:
             self._connections[number] = connection
         connection.thread.start()
@@ -221,7 +212,7 @@ class Transport:
             next_due = time.monotonic() + delay
             if due is None or next_due < due:
                 due = next_due
-        self._report(
+        self.report(
             Closed(connection.number, connection.reason, delay, connection.handshake_refused)
         )
         return due
@@ -252,26 +243,17 @@ class _Connection:
 
     Args:
         number: its number.
-        settings: the transport's settings.
-        report: called with this connection's `Opened` and `TextReceived`.
-        ended: called at its end, last.
+        transport: gives the transport. It is given this connection's `Opened` and `TextReceived`,
+            and last, at its end, the connection itself as a command.
     """
 
-    def __init__(
-        self,
-        number: int,
-        settings: _ConnectionSettings,
-        report: Callable[[TransportEvent], None],
-        ended: Callable[[_Connection], None],
-    ) -> None:
+    def __init__(self, number: int, transport: Transport) -> None:
         self.number = number
         # API Gateway refused the caller with HTTP 401 or 403. Set by this connection's thread.
         self.handshake_refused = False
         # The peer's IP address while the connection is open. Set by this connection's thread.
         self.peer = ""
-        self._settings = settings
-        self._report = report
-        self._ended = ended
+        self._transport = transport
         # The time of its first attempt, on the monotonic clock.
         self.began = time.monotonic()
         self.thread = threading.Thread(
@@ -330,21 +312,21 @@ class _Connection:
             if raw is not None:
                 # After a close frame the library leaves it open, and the gateway waits for its end.
                 raw.close()
-            self._ended(self)
+            self._transport.commands.put(self)
 
     def _open_and_read(self) -> None:
         """Open the connection, and read until it ends."""
-        settings = self._settings
+        transport = self._transport
         try:
-            credentials = settings.credentials()
-            headers = sign_upgrade(settings.url, settings.region, credentials, time.time())
+            credentials = transport.credentials()
+            headers = sign_upgrade(transport.url, transport.region, credentials, time.time())
         except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
             self._set_reason(f"no credentials: {error}")
             return
         # The library sends the same header by itself.
         del headers["Host"]
         app = WebSocketApp(
-            settings.url,
+            transport.url,
             header=headers,
             on_open=self._on_open,
             on_message=lambda _, data: self._on_message(data),
@@ -356,8 +338,8 @@ class _Connection:
             if self._close_requested:
                 return
         app.run_forever(
-            ping_interval=settings.ping_interval_s,
-            ping_timeout=settings.ping_timeout_s,
+            ping_interval=transport.ping_interval_s,
+            ping_timeout=transport.ping_timeout_s,
             suppress_origin=True,
             sockopt=list(socket_options(UNACKNOWLEDGED_SECONDS)),
         )
@@ -376,13 +358,13 @@ class _Connection:
             with contextlib.suppress(OSError):
                 self.peer = raw.getpeername()[0]
         _log.debug("connection %s: open", self.number)
-        self._report(Opened(self.number))
+        self._transport.report(Opened(self.number))
 
     def _on_message(self, data: str | bytes) -> None:
         # `on_message` and not `on_data`, whose opcode is that of the last frame: it is not "text"
         # where a message has several.
         if isinstance(data, str):
-            self._report(TextReceived(self.number, data))
+            self._transport.report(TextReceived(self.number, data))
 
     def _on_error(self, error: Exception) -> None:
         if not isinstance(error, WebSocketBadStatusException):

@@ -5,6 +5,7 @@ It must never log or publish an environment.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 from terralive_relay.events import LogLine, Sink
@@ -23,7 +24,6 @@ class Launcher:
         function: the function that workers run.
         api: the Runtime API that they connect to.
         sink: takes their output as `LogLine`s.
-        local_environment: the environment variables of this machine.
         command: a program to run instead of terralive's bootstrap; None for that.
 
     Raises:
@@ -36,14 +36,11 @@ class Launcher:
         function: LocalFunction,
         api: RuntimeApi,
         sink: Sink,
-        *,
-        local_environment: Mapping[str, str],
         command: Sequence[str] | None,
     ) -> None:
         self._function = function
         self._api = api
         self._sink = sink
-        self._local_environment = dict(local_environment)
         self._command = command
         # The command line of a worker that is not debugged.
         self._launch = launch_of(function, command)
@@ -78,9 +75,7 @@ class Launcher:
         return Process(
             launch.command,
             cwd=self._function.path,
-            environment=worker_environment(
-                environment, self._function, runtime_api, self._local_environment
-            ),
+            environment=worker_environment(environment, self._function, runtime_api, os.environ),
             guardian=self._api.guardian,
             emit=self._publish,
             on_exit=exited,

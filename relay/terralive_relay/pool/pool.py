@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import queue
 import threading
 import time
@@ -26,7 +25,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final
 
 from terralive_relay.events import Sink
@@ -46,7 +44,6 @@ from terralive_workers.runtime_api import PostResult, RuntimeApi
 IDLE_SECONDS: Final = 600.0
 CREDENTIALS_SECONDS: Final = 300.0
 _JOIN_SECONDS: Final = 5.0
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _log = logging.getLogger("terralive.relay")
 
 
@@ -57,9 +54,6 @@ class Pool:
         function: the function to run.
         api: the Runtime API, from which workers get their invocations.
         sink: takes the workers' output as `LogLine`s.
-        environment: the function's environment as far as it is known before the first invocation;
-            each invocation's own variables replace these.
-        local_environment: this process's environment; by default `os.environ`.
         command: an official runtime interface client or an executable to run instead of terralive's
             bootstrap.
         enforce_deadline: False lets an invocation run past its deadline.
@@ -79,15 +73,11 @@ class Pool:
         api: RuntimeApi,
         sink: Sink,
         *,
-        environment: Mapping[str, str] = _NOTHING,
-        local_environment: Mapping[str, str] | None = None,
         command: Sequence[str] | None = None,
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
         credentials_s: float = CREDENTIALS_SECONDS,
     ) -> None:
-        if local_environment is None:
-            local_environment = os.environ
         debugger = function.debugger
         if debugger is not None:
             idle_s = math.inf
@@ -96,10 +86,7 @@ class Pool:
         # These never change.
         self.function = function
         self._sink = sink
-        self._base_environment = dict(environment)
-        self._launcher = Launcher(
-            function, api, sink, local_environment=local_environment, command=command
-        )
+        self._launcher = Launcher(function, api, sink, command)
         self._enforce_deadline = enforce_deadline
         self._idle_s = idle_s
         self._credentials_s = credentials_s
@@ -119,7 +106,7 @@ class Pool:
         self._code = CodeState()
         # The environment of the newest invocation, for workers that are started ahead of the next
         # one; None while no environment is known.
-        self._known_environment: Mapping[str, str] | None = self._base_environment or None
+        self._known_environment: Mapping[str, str] | None = None
         # By credentials' digests: when an invocation brought them last, on the monotonic clock.
         self._credentials_seen: dict[str, float] = {}
         # The warning about a full queue is given once.
@@ -135,7 +122,7 @@ class Pool:
 
     def submit(self, invocation: Invocation) -> Future[PoolResult]:
         """Run an invocation; the future always completes, never with an exception."""
-        environment = {**self._base_environment, **invocation.environment}
+        environment = invocation.environment
         now = time.monotonic()
         deadline = NEVER
         if self._enforce_deadline:
@@ -160,11 +147,6 @@ class Pool:
                     next_due(self._waiting, self._workers, now, idle_s=self._idle_s)
                 )
         return pending.future
-
-    def warm(self) -> None:
-        """Start a worker ahead of the next invocation, if none is there and it can be started."""
-        with self._locked():
-            self._start_ahead()
 
     def mark_stale(self) -> bool:
         """Have invocations from now on run by new workers, because the code has changed.

@@ -67,7 +67,6 @@ def make_pool(api: RuntimeApi, sink: Recorder) -> Iterator[MakePool]:
     def make(
         function: LocalFunction,
         *,
-        environment: Mapping[str, str] | None = None,
         command: Sequence[str] | None = None,
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
@@ -77,7 +76,6 @@ def make_pool(api: RuntimeApi, sink: Recorder) -> Iterator[MakePool]:
             function,
             api,
             sink,
-            environment=environment or {},
             command=command,
             enforce_deadline=enforce_deadline,
             idle_s=idle_s,
@@ -590,7 +588,6 @@ def test_nothing_is_started_ahead_before_the_environment_is_known(
     pool = make_pool(
         local_function(tmp_path, "print('imported')\ndef handler(event, context): pass")
     )
-    pool.warm()
     pool.mark_stale()
     value(pool.submit(invocation()))
     assert sink.lines().count("imported") == 1
@@ -600,12 +597,13 @@ def test_a_known_environment_lets_a_worker_start_ahead(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
     code = "import os\nprint('imported', os.environ['TABLE'])\ndef handler(event, context): pass"
-    pool = make_pool(local_function(tmp_path, code), environment={"TABLE": "orders"})
-    pool.warm()
-    sink.wait_for("imported orders")
-    pool.warm()
-    value(pool.submit(invocation()))
-    assert sink.lines() == ["imported orders"]
+    pool = make_pool(local_function(tmp_path, code))
+    known = {"TABLE": "orders"}
+    value(pool.submit(invocation(environment=known)))
+    pool.mark_stale()
+    eventually(lambda: sink.lines() == ["imported orders"] * 2, "a worker ahead")
+    value(pool.submit(invocation(environment=known)))
+    assert sink.lines() == ["imported orders"] * 2
 
 
 @pytest.mark.parametrize(
@@ -633,10 +631,10 @@ def test_broken_code_is_the_error_of_every_invocation_until_it_is_mended(
 def test_a_start_that_failed_while_no_invocation_waited_is_the_next_ones_error(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    pool = make_pool(
-        local_function(tmp_path, "print('imported')\n1 / 0"), environment={"TABLE": "orders"}
-    )
-    pool.warm()
+    pool = make_pool(local_function(tmp_path, "def handler(event, context): pass"))
+    value(pool.submit(invocation()))
+    (tmp_path / "app.py").write_text("print('imported')\n1 / 0")
+    pool.mark_stale()
     sink.wait_for("[ERROR] ZeroDivisionError: division by zero")
     assert document(result(pool.submit(invocation())).outcome)["errorType"] == "ZeroDivisionError"
     assert sink.lines().count("imported") == 1
@@ -690,8 +688,10 @@ def test_a_change_during_the_only_invocation_that_may_run_is_warmed_after_it(
 def test_a_failed_start_before_a_change_is_forgotten(
     make_pool: MakePool, sink: Recorder, tmp_path: Path
 ) -> None:
-    pool = make_pool(local_function(tmp_path, "1 / 0"), environment={"TABLE": "orders"})
-    pool.warm()
+    pool = make_pool(local_function(tmp_path, "def handler(event, context): pass"))
+    value(pool.submit(invocation()))
+    (tmp_path / "app.py").write_text("1 / 0")
+    pool.mark_stale()
     sink.wait_for("[ERROR] ZeroDivisionError: division by zero")
     (tmp_path / "app.py").write_text("def handler(event, context): return 'mended'")
     pool.mark_stale()
@@ -705,14 +705,16 @@ def test_the_handler_has_the_functions_environment_and_role(
     make_pool: MakePool, tmp_path: Path
 ) -> None:
     code = "import os\ndef handler(event, context): return [os.environ.get(name) for name in event]"
-    pool = make_pool(local_function(tmp_path, code), environment={"TABLE": "base", "STAGE": "dev"})
+    pool = make_pool(local_function(tmp_path, code))
     names = ["TABLE", "STAGE", "AWS_SESSION_TOKEN", "LAMBDA_TASK_ROOT", "_HANDLER", "TERRALIVE"]
-    got = value(pool.submit(invocation(names, environment={"TABLE": "real", **ROLE})))
+    got = value(
+        pool.submit(invocation(names, environment={"TABLE": "real", "STAGE": "dev", **ROLE}))
+    )
     assert got == ["real", "dev", "role-token", str(tmp_path), "app.handler", "1"]
 
 
 def test_an_sdk_in_a_handler_finds_the_functions_role_region_and_endpoint_and_not_the_developers(
-    api: RuntimeApi, sink: Recorder, tmp_path: Path
+    make_pool: MakePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws/config").write_text(
@@ -739,16 +741,14 @@ def test_an_sdk_in_a_handler_finds_the_functions_role_region_and_endpoint_and_no
             endpoints = [client.meta.endpoint_url for client in clients]
             return [keys.access_key, keys.token, session.region_name, endpoints]
         """
-    pool = Pool(local_function(tmp_path, code), api, sink, local_environment=developer)
+    monkeypatch.setattr(os, "environ", developer)
+    pool = make_pool(local_function(tmp_path, code))
     on_aws = {**ROLE, "AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-1"}
     in_sandbox = {**on_aws, "AWS_ENDPOINT_URL": "http://127.0.0.1:4566"}
-    try:
-        seen = [
-            value(pool.submit(invocation(environment=environment)))
-            for environment in (on_aws, in_sandbox)
-        ]
-    finally:
-        pool.close()
+    seen = [
+        value(pool.submit(invocation(environment=environment)))
+        for environment in (on_aws, in_sandbox)
+    ]
     mine = ["ASIAROLE", "role-token", "eu-west-1"]
     aws = ["https://sqs.eu-west-1.amazonaws.com", "https://sts.eu-west-1.amazonaws.com"]
     assert seen == [[*mine, aws], [*mine, ["http://127.0.0.1:4566"] * 2]]
