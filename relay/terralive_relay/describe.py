@@ -161,12 +161,6 @@ def describe_error(outcome: Outcome) -> ErrorText:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    file: str
-    line: str
-
-
 def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
     """Return the place in a function's code where its module failed to load (`app.py:3`).
 
@@ -183,40 +177,34 @@ def describe_place(outcome: Outcome, cause: str, root: Path) -> str:
     found = _places_in_stack(describe_error(outcome).stack)
     if not found:
         found = _places_in_cause(cause)
-    in_files = [
-        place for place in found if place.file.startswith("/") and "node_modules" not in place.file
-    ]
-    for place in reversed(in_files):
-        if Path(place.file).is_relative_to(root) and "site-packages" not in place.file:
-            return f"{Path(place.file).relative_to(root)}:{place.line}"
-    if in_files:
-        return f"{in_files[-1].file}:{in_files[-1].line}"
-    return ""
+    innermost = ""
+    for file, line in found:
+        if file.startswith("/") and "node_modules" not in file:
+            innermost = innermost or f"{file}:{line}"
+            if Path(file).is_relative_to(root) and "site-packages" not in file:
+                return f"{Path(file).relative_to(root)}:{line}"
+    return innermost
 
 
-def _places_in_stack(stack: tuple[str, ...]) -> list[_Place]:
-    """Return the places that a stack trace names, the innermost last."""
-    found: list[_Place] = []
+def _places_in_stack(stack: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the files and lines that a stack trace names, the innermost first."""
+    found: list[tuple[str, str]] = []
     for text in stack:
-        for file, line in _PLACE.findall(text):
-            found.append(_Place(file, line))
+        found += _PLACE.findall(text)
     # Python names the innermost frame last, Node.js first.
-    is_python = bool(stack) and stack[0].startswith("  File")
-    if not is_python:
+    if stack and stack[0].startswith("  File"):
         found.reverse()
     return found
 
 
-def _places_in_cause(cause: str) -> list[_Place]:
-    """Return the places of the frames in an X-Ray cause, the innermost last."""
+def _places_in_cause(cause: str) -> list[tuple[str, str]]:
+    """Return the files and lines of the frames in an X-Ray cause, the innermost first."""
     exceptions = items(_parse(cause.encode("utf-8", "replace")), "exceptions")
     if not exceptions:
         return []
-    found: list[_Place] = []
-    for item in items(as_object(exceptions[0]), "stack"):
-        frame = as_object(item)
-        found.append(_Place(_text(frame.get("path")), _text(frame.get("line"))))
-    return found
+    frames = [as_object(item) for item in items(as_object(exceptions[0]), "stack")]
+    frames.reverse()
+    return [(_text(frame.get("path")), _text(frame.get("line"))) for frame in frames]
 
 
 # Values

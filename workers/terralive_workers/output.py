@@ -2,7 +2,7 @@
 
 A worker runs one invocation at a time, so what it wrote before it answered belongs to that
 invocation. When it answers, its output is already in the kernel's pipe. The code that is about to
-publish an outcome therefore calls `end()` first, which reads the pipes empty at once. The order is
+publish an outcome therefore calls `begin("")` first, which reads the pipes empty at once. The order is
 exact, without markers in the output and without waiting.
 
 It must never lose a line, and never wait for a worker: a worker that writes without end must not
@@ -64,15 +64,11 @@ class Output:
         self._thread.start()
 
     def begin(self, request_id: str) -> None:
-        """Publish all output so far. Later output belongs to `request_id`."""
+        """Publish all output so far. Later output belongs to `request_id` ("": to none)."""
         with self._lock:
             self._drain()
             self._finish_lines()
             self._request_id = request_id
-
-    def end(self) -> None:
-        """Publish all output so far. Later output belongs to no invocation."""
-        self.begin("")
 
     def close(self) -> None:
         """Publish the rest of the output and close the pipes. The process must have ended."""

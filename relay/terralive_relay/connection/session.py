@@ -13,7 +13,6 @@ it has the status of all open invocations sent again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 from terralive_relay.connection.effects import Effect
@@ -37,8 +36,6 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 
-_NOTHING_SEEN: Final[Mapping[str, Seen]] = MappingProxyType({})
-
 
 class RelaySession:
     """One relay's protocol state, in its two halves `leasing` and `invocations`.
@@ -54,11 +51,11 @@ class RelaySession:
         self,
         identity: RelayIdentity,
         renew_after_s: float = RENEW_SECONDS,
-        seen: Mapping[str, Seen] = _NOTHING_SEEN,
+        seen: Mapping[str, Seen] | None = None,
         store: InvocationStore | None = None,
     ) -> None:
         self.leasing: Final = Leasing(identity, renew_after_s)
-        self.invocations: Final = Invocations(identity.functions, self.leasing, seen, store)
+        self.invocations: Final = Invocations(identity.functions, self.leasing, seen or {}, store)
 
     def received(self, connection: int, message: Message, now: float, now_ms: int) -> list[Effect]:
         """Take one decoded message.

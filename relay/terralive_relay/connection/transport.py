@@ -243,7 +243,7 @@ class _Connection:
 
     Args:
         number: its number.
-        transport: gives the transport. It is given this connection's `Opened` and `TextReceived`,
+        transport: gives the settings. It is given this connection's `Opened` and `TextReceived`,
             and last, at its end, the connection itself as a command.
     """
 

@@ -441,12 +441,10 @@ class Pool:
             self._deferred.append(worker.process.end)
             if pending is not None:
                 self._defer_timeout(pending)
-        for worker in over.unused:
-            self._stop(worker)
         for pending in over.unserved:
             self._waiting.remove(pending)
             self._defer_timeout(pending)
-        for worker in over.hanging:
+        for worker in (*over.unused, *over.hanging):
             self._stop(worker)
         self._place()
 

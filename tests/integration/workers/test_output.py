@@ -35,11 +35,11 @@ def test_what_was_written_before_an_answer_belongs_to_its_invocation(streams: St
     streams.output.begin("r-1")
     os.write(streams.stdout, b"one\ntwo")
     os.write(streams.stderr, b"careful\r\n")
-    streams.output.end()
+    streams.output.begin("")
     os.write(streams.stdout, b"between\n")
     streams.output.begin("r-2")
     os.write(streams.stdout, b"three\n")
-    streams.output.end()
+    streams.output.begin("")
     by_stdout = [(request, line) for request, line, stream in streams.lines if stream == "stdout"]
     assert by_stdout == [
         ("", "importing"),
@@ -59,7 +59,7 @@ def test_a_line_longer_than_cloudwatch_takes_is_cut_between_characters(
     written = 0
     while written < len(data):
         written += os.write(streams.stdout, data[written : written + 65_536])
-    streams.output.end()
+    streams.output.begin("")
     lines = [line for _, line, _ in streams.lines]
     assert "".join(lines) == text
     assert all(len(line.encode()) <= 256 * 1024 for line in lines)
@@ -68,5 +68,5 @@ def test_a_line_longer_than_cloudwatch_takes_is_cut_between_characters(
 
 def test_bytes_that_are_no_text_are_shown_as_such(streams: Streams) -> None:
     os.write(streams.stderr, b"\xff\xfe\n")
-    streams.output.end()
+    streams.output.begin("")
     assert streams.lines == [("", "��", "stderr")]
