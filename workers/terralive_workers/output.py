@@ -2,8 +2,8 @@
 
 A worker runs one invocation at a time, so what it wrote before it answered belongs to that
 invocation. When it answers, its output is already in the kernel's pipe. The code that is about to
-publish an outcome therefore calls `begin("")` first, which reads the pipes empty at once. The order is
-exact, without markers in the output and without waiting.
+publish an outcome therefore calls `begin("")` first, which reads the pipes empty at once. The order
+is exact, without markers in the output and without waiting.
 
 It must never lose a line, and never wait for a worker: a worker that writes without end must not
 hold up the caller.
