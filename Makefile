@@ -41,7 +41,7 @@ ORACLE = tests/contract/workers/node
 
 $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 	@scripts/preflight
-	@echo "Setting up .venv with everything terralive needs (a minute or two, once) ..."
+	@echo "Setting up .venv with everything terralive needs (2 to 10 minutes, once; 1 GB) ..."
 	@"$$(scripts/preflight --python)" -m venv .venv
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
 	@if command -v npm >/dev/null 2>&1; then mkdir -p .venv/aws-lambda-ric && cp -R $(ORACLE)/. .venv/aws-lambda-ric/ && \

@@ -34,7 +34,7 @@ def main() -> int:
     # A script that runs the demo in the background has SIGINT ignored, and the Ctrl-C of the last
     # step would be ignored, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    say("terralive demo: your deployed functions run on this machine, and an edit is live at once.")
+    say("terralive demo: deployed functions run on this machine, and an edit is live at once.")
     folder = Path(tempfile.mkdtemp(prefix="terralive-demo-"))
     try:
         root = folder / EXAMPLE.name
@@ -61,7 +61,7 @@ def run_steps(project: Project) -> None:
         project.sandbox = sandbox.wait_for_type("ready")["sandbox"]
         detail(f"the sandbox answers at {project.sandbox['endpoint']}; no account, no network")
 
-        step(2, "Terraform deploys the debug stack and the app, with stubs in place of functions")
+        step(2, "Terraform deploys the debug stack, and the app with stubs")
         progress = ProgressLine()
         with terralive(project, "start", "--sandbox", "--yes") as start:
             start.on_event = progress.show
@@ -96,7 +96,7 @@ def use_live_functions(live: Live) -> None:
         raise DemoError("the deployed code of the function has changed, which must not happen")
     detail("nothing was deployed: the function's code in AWS has the same hash as before")
 
-    step(5, "Ctrl-C, and everything is put back")
+    step(5, "Ctrl-C, and everything is removed")
     live.command.interrupt()
     live.command.finish()
     detail("the relay has stopped; its workers are gone")
@@ -151,20 +151,17 @@ def require_nothing_left(project: Project) -> None:
 
 
 class ProgressLine:
-    """Shows Terraform's progress: one line for each phase, one dot for each finished action."""
+    """Shows Terraform's progress: a dot for each finished action, and a line for each finished phase.
+
+    Both phases are planned before the first one is applied, so the name of a phase is at its end.
+    """
 
     def show(self, event: Event) -> None:
         """Show a `stack` event; ignore all others."""
         if event["type"] != "stack":
             return
-        action = event["action"]
-        if action == "synth" and event["state"] == "started":
-            sys.stdout.write(f"   {event['phase'].replace('-', ' ')} ")
-        elif action in {"complete", "unchanged"}:
-            took = ""
-            if "elapsed_s" in event:
-                took = f" ({event['elapsed_s']:.0f} s)"
-            sys.stdout.write(f" {event['message']}{took}\n")
+        if event["action"] in {"complete", "unchanged"}:
+            sys.stdout.write(f"\r   {event['phase'].replace('-', ' ')}: {event['message']}\n")
         elif event["state"] == "done":
             sys.stdout.write(".")
         sys.stdout.flush()

@@ -11,8 +11,8 @@ def banner() -> str:
     return (
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
         f"Functions run on Python {python}, whatever python3.x they name.\n"
-        "Not emulated (answered by a named error): other runtimes, images, layers, response\n"
-        "streaming, EventBridge Scheduler, Kinesis and Kafka as event sources, authorizers other\n"
+        "Not emulated (answered by a named error): other runtimes, images, layers, response "
+        "streaming, EventBridge Scheduler, Kinesis and Kafka as event sources, authorizers other "
         "than AWS_IAM, permissions boundaries.\n"
         "More about it, and where it differs from AWS: docs/SANDBOX.md."
     )
