@@ -151,7 +151,7 @@ def require_nothing_left(project: Project) -> None:
 
 
 class ProgressLine:
-    """Shows Terraform's progress: a dot for each finished action, and a line for each finished phase.
+    """Shows Terraform's progress: a dot for each action, and a line for each finished phase.
 
     Both phases are planned before the first one is applied, so the name of a phase is at its end.
     """
