@@ -23,7 +23,9 @@ _REMOVED_VARIABLES: Final = ("AWS_", "MOTO_", "BOTO_")
 def main() -> None:
     """Run a sandbox as the command line says."""
     parser = argparse.ArgumentParser(prog="python -m terralive_sandbox", description=__doc__)
-    parser.add_argument("--info", type=Path, required=True, help="file that gets the address")
+    parser.add_argument(
+        "--info", dest="info_path", type=Path, required=True, help="file that gets the address"
+    )
     parser.add_argument("--port", type=int, default=0, help="0 is a free one")
     parser.add_argument("--region", default="us-east-1")
     parser.add_argument("--time-scale", type=float, default=1.0, help="factor for waiting times")
@@ -42,16 +44,7 @@ def main() -> None:
     sys.stderr.write(f"{banner()}\n")
     from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment then
 
-    asyncio.run(
-        serve(
-            options.info,
-            port=options.port,
-            region=options.region,
-            with_parent=options.with_parent,
-            time_scale=options.time_scale,
-            concurrency=options.concurrency,
-        )
-    )
+    asyncio.run(serve(**vars(options)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from terralive_sandbox.responses import Response, error_response, json_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
-
 _WEBSOCKET: Final = "/_sandbox/websocket/"
 _FAULTS: Final = "/_sandbox/faults"
 

@@ -8,10 +8,10 @@ import json
 import logging
 import re
 import uuid
-from dataclasses import dataclass
+from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from terralive_sandbox.access import actions, denials, identity, protocols, sigv4
 from terralive_sandbox.access.policy import AccessRequest, Decision
@@ -27,20 +27,6 @@ _log: Final = logging.getLogger("terralive.sandbox")
 _INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _MOTO_API: Final = "/moto-api"
 _INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
-
-
-@dataclass(frozen=True, slots=True)
-class _InvokeRequest:
-    """The parameters of Lambda's Invoke API."""
-
-    # The function's name or ARN, decoded
-    function: str
-    qualifier: str | None
-    invocation_type: str
-    # JSON text, or ""
-    client_context: str
-    wants_log: bool
-    payload: bytes
 
 
 class AwsApi:
@@ -74,8 +60,12 @@ class AwsApi:
             # The answer: a function's, or moto's.
             invoked = _INVOKE_PATH.fullmatch(request.path)
             if invoked and service == "lambda" and request.method == "POST":
-                return await self._invoke(unquote(invoked["name"]), request)
-            return await asyncio.wrap_future(self._control.answer(request, service))
+                answer: Awaitable[Response] = self._invoke(unquote(invoked["name"]), request)
+            else:
+                answer = asyncio.wrap_future(self._control.answer(request, service))
+            return await answer
+        except InvokeError as error:
+            return _invoke_error(error)
         except sigv4.SignatureError as error:
             _log.debug("%s %s: no valid signature (%s)", service, request.method, error.code)
             return denials.signature_denied(request, service, error)
@@ -122,67 +112,49 @@ class AwsApi:
         return self._functions.decides(function, AccessRequest(access.action, (arn,), principals))
 
     async def _invoke(self, name: str, request: sigv4.Request) -> Response:
-        """Answer Lambda's Invoke API.
+        """Answer Lambda's Invoke API. Raises InvokeError.
 
         https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
         """
-        request_id = str(uuid.uuid4())
-        try:
-            return await self._run(_parse_invoke(name, request), request_id)
-        except InvokeError as error:
-            return _invoke_error(error)
-
-    async def _run(self, invoke: _InvokeRequest, request_id: str) -> Response:
-        """Invoke a function as the request says. Raises InvokeError."""
-        function = self._functions.find(invoke.function, invoke.qualifier)
+        qualifier = dict(request.parameters()).get("Qualifier") or None
+        client_context = _client_context(request.header("x-amz-client-context"))
+        function = self._functions.find(name, qualifier)
         arn = function.function_arn
-        if invoke.qualifier is not None:
-            arn = f"{_unqualified(arn)}:{invoke.qualifier}"
-        if invoke.invocation_type not in _INVOCATION_TYPES:
+        if qualifier is not None:
+            unqualified = ":".join(arn.split(":")[:7])
+            arn = f"{unqualified}:{qualifier}"
+        invocation_type = request.header("x-amz-invocation-type") or "RequestResponse"
+        if invocation_type not in _INVOCATION_TYPES:
             message = (
-                f"1 validation error detected: Value '{invoke.invocation_type}' at "
+                f"1 validation error detected: Value '{invocation_type}' at "
                 "'invocationType' failed to satisfy constraint: Member must satisfy enum value "
                 f"set: [{', '.join(_INVOCATION_TYPES)}]"
             )
             return error_response(HTTPStatus.BAD_REQUEST, "ValidationException", message)
+        request_id = str(uuid.uuid4())
         headers = [("x-amzn-requestid", request_id)]
-        if invoke.invocation_type == "DryRun":
+        if invocation_type == "DryRun":
             return HTTPStatus.NO_CONTENT, headers, b""
-        if not _is_json(invoke.payload):
+        try:
+            json.loads(request.body or b"{}")
+        except ValueError:
             message = "Could not parse request body into json."
             return error_response(HTTPStatus.BAD_REQUEST, "InvalidRequestContentException", message)
-        if invoke.invocation_type == "Event":
+        if invocation_type == "Event":
             self._asynchronous.accept(
-                arn, invoke.payload, request_id=request_id, client_context=invoke.client_context
+                arn, request.body, request_id=request_id, client_context=client_context
             )
             return HTTPStatus.ACCEPTED, headers, b""
         result = await self._functions.invoke(
-            function,
-            invoke.payload,
-            arn=arn,
-            request_id=request_id,
-            client_context=invoke.client_context,
+            function, request.body, arn=arn, request_id=request_id, client_context=client_context
         )
-        headers += invoke_headers(result, tail=invoke.wants_log).items()
+        wants_log = request.header("x-amz-log-type") == "Tail"
+        headers += invoke_headers(result, tail=wants_log).items()
         return HTTPStatus.OK, headers, result.body
 
 
-def _parse_invoke(name: str, request: sigv4.Request) -> _InvokeRequest:
-    """Read the parameters of Lambda's Invoke API. Raises InvokeError."""
-    return _InvokeRequest(
-        function=name,
-        qualifier=dict(parse_qsl(request.query)).get("Qualifier"),
-        invocation_type=request.header("x-amz-invocation-type") or "RequestResponse",
-        client_context=_client_context(request.header("x-amz-client-context")),
-        wants_log=request.header("x-amz-log-type") == "Tail",
-        payload=request.body,
-    )
-
-
 def _invoke_error(error: InvokeError) -> Response:
-    kind = "User"
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        kind = "Service"
+    kind = "Service" if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR else "User"
     document = {"Type": kind, "message": error.message}
     if error.reason:
         document["Reason"] = error.reason
@@ -205,17 +177,3 @@ def _client_context(header: str | None) -> str:
         message = "Client context must be a valid Base64-encoded JSON object."
         raise InvokeError("InvalidRequestContentException", message, 400) from error
     return text
-
-
-def _unqualified(arn: str) -> str:
-    """Return a function's ARN without its version or alias."""
-    return ":".join(arn.split(":")[:7])
-
-
-def _is_json(body: bytes) -> bool:
-    """Return whether a body is JSON. An empty body counts as `{}`."""
-    try:
-        json.loads(body or b"{}")
-    except ValueError:
-        return False
-    return True

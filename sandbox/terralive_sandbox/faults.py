@@ -8,12 +8,12 @@ Use all of it on the event loop.
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Final, TypeAlias
+from fnmatch import fnmatchcase
+from typing import Any, Final
 
 _MAX_SECONDS: Final = 3600
 
@@ -129,7 +129,7 @@ class ConnectionChoice:
         """Return whether the choice includes a connection."""
         if self.connections is not None and connection_id not in self.connections:
             return False
-        return _matches(self.api, api) and _matches(self.stage, stage)
+        return fnmatchcase(api, self.api) and fnmatchcase(stage, self.stage)
 
 
 def _is_text(value: object) -> bool:
@@ -138,14 +138,6 @@ def _is_text(value: object) -> bool:
 
 def _is_list_of_texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _is_kind(value: object) -> bool:
-    return value in list(FaultKind)
-
-
-def _is_direction(value: object) -> bool:
-    return value in list(Direction)
 
 
 def _is_positive_integer(value: object) -> bool:
@@ -167,24 +159,23 @@ class _Field:
     is_valid: Callable[[object], bool]
 
 
-_Fields: TypeAlias = Mapping[str, _Field]
-_CHOICE_FIELDS: Final[_Fields] = {
+_CHOICE_FIELDS: Final = {
     "connections": _Field("a list of ids", _is_list_of_texts),
     "api": _Field("an id or glob", _is_text),
     "stage": _Field("a name or glob", _is_text),
 }
-_RULE_FIELDS: Final[_Fields] = {
-    "kind": _Field(f"one of {', '.join(FaultKind)}", _is_kind),
+_RULE_FIELDS: Final = {
+    "kind": _Field(f"one of {', '.join(FaultKind)}", lambda value: value in list(FaultKind)),
     "function": _Field("a name or glob", _is_text),
     "api": _Field("an id or glob", _is_text),
     "stage": _Field("a name or glob", _is_text),
-    "direction": _Field("in or out", _is_direction),
+    "direction": _Field("in or out", lambda value: value in list(Direction)),
     "times": _Field("a whole number from 1", _is_positive_integer),
     "seconds": _Field(f"a number from 0 to {_MAX_SECONDS}", _is_time),
 }
 
 
-def _read(text: bytes | str, fields: _Fields) -> dict[str, Any]:
+def _read(text: bytes | str, fields: Mapping[str, _Field]) -> dict[str, Any]:
     """Read a JSON object of known fields, without those that are null. Raises InvalidRuleError."""
     descriptions = [f"{name} ({field.description})" for name, field in fields.items()]
     expected = f"The body is an object of {', '.join(descriptions)}."
@@ -297,7 +288,7 @@ class FaultRules:
         """
         for entry in self._entries.values():
             function = entry.rule.function
-            if function is not None and _matches(function, function_name) and entry.act():
+            if function is not None and fnmatchcase(function_name, function) and entry.act():
                 return entry.rule.kind
         return None
 
@@ -305,8 +296,4 @@ class FaultRules:
 def _is_about_message(rule: FaultRule, direction: Direction, api: str, stage: str) -> bool:
     if rule.function is not None or rule.direction not in {None, direction}:
         return False
-    return _matches(rule.api, api) and _matches(rule.stage, stage)
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern)
+    return fnmatchcase(api, rule.api) and fnmatchcase(stage, rule.stage)

@@ -97,10 +97,10 @@ def local_url(info: SandboxInfo, url: str) -> str:
         return url
     path, mark, query = (match["rest"] or "").partition("?")
     if match["scheme"] == "wss":
-        stage, slash, rest = path.removeprefix("/").partition("/")
+        stage, _, rest = path.removeprefix("/").partition("/")
         base = info.websocket_url.format(api=match["api"], stage=stage)
         if rest:
-            base += slash + rest
+            base = f"{base}/{rest}"
         return base + mark + query
     # Only the sandbox knows whether the path begins with a stage. `~` makes it decide.
     base = info.http_url.format(api=match["api"], stage="$default").removesuffix("/$default")

@@ -98,11 +98,11 @@ class SandboxProcess:
         except BaseException:
             _end(process)
             raise
-        if info is not None:
-            _log.debug("sandbox %d answers at %s", info.pid, info.endpoint)
-            return cls(process, info, info_path)
-        _end(process)
-        raise _start_error(log_path)
+        if info is None:
+            _end(process)
+            raise _start_error(log_path)
+        _log.debug("sandbox %d answers at %s", info.pid, info.endpoint)
+        return cls(process, info, info_path)
 
     def is_running(self) -> bool:
         """Return whether the process still runs."""

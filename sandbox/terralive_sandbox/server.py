@@ -50,7 +50,6 @@ from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
-from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 
 # ASGI's types: https://asgi.readthedocs.io/en/latest/specs/www.html
 Message: TypeAlias = MutableMapping[str, object]
@@ -77,22 +76,14 @@ class Sandbox:
     """Everything of one run, as an ASGI application. Build it on the event loop, then `serve` it.
 
     Args:
-        endpoint: the address that clients use.
-        port: the port of that address.
+        port: the loopback port that clients use.
         region: the region of the API URLs and function URLs.
         time_scale: a factor for the waiting times of API Gateway and Lambda.
         concurrency: the number of executions that the account may have at once.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        port: int,
-        region: str,
-        *,
-        time_scale: float = 1.0,
-        concurrency: int = CONCURRENT_EXECUTIONS,
-    ) -> None:
+    def __init__(self, port: int, region: str, *, time_scale: float, concurrency: int) -> None:
+        endpoint = f"http://127.0.0.1:{port}"
         moto_gaps.configure()
         self._control = ControlPlane(port)
         # The addresses and keys of this run. They do not change.
@@ -137,18 +128,15 @@ class Sandbox:
         """Answer one request, as ASGI asks an application."""
         if scope["type"] != "http":
             return
-        try:
-            body = await _read_body(receive)
-        except _BodyTooLargeError:
-            await _send(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [], b"")
-            return
+        body = await _read_body(receive)
         if body is None:
             return  # the client is gone
+        if len(body) > _BODY_BYTES:
+            await _send(send, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, [], b"")
+            return
         request = _request(scope, body)
-        source_ip = "127.0.0.1"
         client = cast("tuple[str, int] | None", scope.get("client"))
-        if client:
-            source_ip = client[0]
+        source_ip = client[0] if client else "127.0.0.1"
         started = time.monotonic()
         try:
             status, headers, content = await self._answer(request, source_ip)
@@ -167,20 +155,17 @@ class Sandbox:
         """Answer a request by its path. Everything below no known path is AWS."""
         http = _HTTP_PATH.fullmatch(request.path)
         if http:
-            stage = unquote(http["stage"])
-            path = http["path"] or "/"
+            stage, path = unquote(http["stage"]), http["path"] or "/"
             return await self._http.answer(http["api"], stage, path, request, source_ip)
         url = function_urls.PATH.fullmatch(request.path)
         if url:
             return await self._urls.answer(url, request, source_ip)
         connection = _CONNECTIONS_PATH.fullmatch(request.path)
         if connection:
-            named_stage = connection["stage"]
-            if named_stage:
-                named_stage = unquote(named_stage)
+            stage = connection["stage"] and unquote(connection["stage"])
             connection_id = unquote(connection["id"])
             return await self._management.answer(
-                connection["api"] or "", named_stage, connection_id, request
+                connection["api"] or "", stage, connection_id, request
             )
         if request.path.startswith("/_sandbox/"):
             return self._admin.answer(request)
@@ -206,22 +191,16 @@ def _create_info(control: ControlPlane, endpoint: str, region: str) -> SandboxIn
     )
 
 
-class _BodyTooLargeError(Exception):
-    """A request has more bytes than the sandbox takes."""
-
-
 async def _read_body(receive: Receive) -> bytes | None:
-    """Return a request's body, or None if the client has left. Raises _BodyTooLargeError."""
+    """Return a request's body, None if the client has left; stop reading when it is too large."""
     body = bytearray()
     more = True
-    while more:
+    while more and len(body) <= _BODY_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += cast("bytes", message.get("body", b""))
         more = bool(message.get("more_body", False))
-        if len(body) > _BODY_BYTES:
-            raise _BodyTooLargeError
     return bytes(body)
 
 
@@ -263,8 +242,8 @@ async def serve(
     port: int,
     region: str,
     with_parent: bool,
-    time_scale: float = 1.0,
-    concurrency: int = CONCURRENT_EXECUTIONS,
+    time_scale: float,
+    concurrency: int,
 ) -> None:
     """Run a sandbox until a signal or, with a parent, the end of stdin.
 
@@ -281,9 +260,7 @@ async def serve(
     # this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listener.getsockname()[1]
-    sandbox = Sandbox(
-        f"http://127.0.0.1:{port}", port, region, time_scale=time_scale, concurrency=concurrency
-    )
+    sandbox = Sandbox(port, region, time_scale=time_scale, concurrency=concurrency)
     try:
         server = _Server(_uvicorn_config(sandbox))
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -368,11 +345,10 @@ def _socket_class(connections: Connections) -> object:
 
 def _stop_at_end_of_stdin(server: _Server) -> None:
     loop = asyncio.get_running_loop()
-    descriptor = sys.stdin.fileno()
 
     def read() -> None:
-        if not os.read(descriptor, 1024):
-            loop.remove_reader(descriptor)
+        if not os.read(sys.stdin.fileno(), 1024):
+            loop.remove_reader(sys.stdin)
             server.stop()
 
-    loop.add_reader(descriptor, read)
+    loop.add_reader(sys.stdin, read)

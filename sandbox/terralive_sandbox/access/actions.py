@@ -127,8 +127,7 @@ def required_access(
         fields=document or protocols.form_fields(request),
         arn_prefix=f"arn:aws:{signed.service}:{signed.region}:{account}:",
     )
-    rule = _RULES.get(call.service, _any_resource)
-    return rule(call)
+    return _RULES.get(call.service, _any_resource)(call)
 
 
 def _any_resource(call: _Call) -> list[AccessRequest]:
@@ -137,9 +136,7 @@ def _any_resource(call: _Call) -> list[AccessRequest]:
 
 def _named_resource(call: _Call, arn: str) -> list[AccessRequest]:
     """Return the call's own action on one resource; on any where the request names none ("")."""
-    if not arn:
-        return _any_resource(call)
-    return [AccessRequest(_action(call), (arn,))]
+    return [AccessRequest(_action(call), (arn,))] if arn else _any_resource(call)
 
 
 def _action(call: _Call) -> str:
@@ -199,17 +196,13 @@ def _dynamodb_transaction(call: _Call) -> list[AccessRequest]:
 
 def _table_access(call: _Call, action: str, table: object) -> AccessRequest:
     """Return access to a table, which a request names by its name or its ARN."""
-    arn = str(table)
-    if not arn.startswith("arn:"):
-        arn = f"{call.arn_prefix}table/{arn}"
-    return AccessRequest(f"dynamodb:{action}", (arn,))
+    return AccessRequest(f"dynamodb:{action}", (_arn(call, "table", str(table)),))
 
 
 def _events(call: _Call) -> list[AccessRequest]:
     resources = _events_resources(call)
     needed = [AccessRequest(f"events:{call.operation}", (arn,)) for arn in sorted(resources)]
-    if not needed:
-        needed = _any_resource(call)
+    needed = needed or _any_resource(call)
     roles: set[str] = set()
     if call.operation == "PutTargets":
         for target in items(call.document, "Targets"):
@@ -226,11 +219,8 @@ def _events_resources(call: _Call) -> set[str]:
     document = call.document
     entries = document.get("Entries")
     if call.operation == "PutEvents" and isinstance(entries, list):
-        return {
-            _bus_arn(call, entry.get("EventBusName"))
-            for entry in entries
-            if isinstance(entry, dict)
-        }
+        buses = [entry.get("EventBusName") for entry in entries if isinstance(entry, dict)]
+        return {_bus_arn(call, bus) for bus in buses}
     if document.get("ResourceARN"):
         return {str(document["ResourceARN"])}
     rule = document.get("Rule")
@@ -238,9 +228,8 @@ def _events_resources(call: _Call) -> set[str]:
         rule = document.get("Name")
     if rule:
         bus = _bus_arn(call, document.get("EventBusName")).rpartition("event-bus/")[2]
-        if bus == "default":
-            return {f"{call.arn_prefix}rule/{rule}"}
-        return {f"{call.arn_prefix}rule/{bus}/{rule}"}
+        path = str(rule) if bus == "default" else f"{bus}/{rule}"
+        return {f"{call.arn_prefix}rule/{path}"}
     if call.operation.endswith(("EventBus", "Permission")):
         return {_bus_arn(call, document.get("Name") or document.get("EventBusName"))}
     return set()
@@ -248,10 +237,13 @@ def _events_resources(call: _Call) -> set[str]:
 
 def _bus_arn(call: _Call, name: object) -> str:
     """Return the ARN of an event bus, which a request names by its name, its ARN or not at all."""
-    text = str(name or "default")
-    if text.startswith("arn:"):
-        return text
-    return f"{call.arn_prefix}event-bus/{text}"
+    return _arn(call, "event-bus", str(name or "default"))
+
+
+def _arn(call: _Call, kind: str, name: str) -> str:
+    if name.startswith("arn:"):
+        return name
+    return f"{call.arn_prefix}{kind}/{name}"
 
 
 def _lambda(call: _Call) -> list[AccessRequest]:
@@ -284,11 +276,9 @@ def _lambda_arns(call: _Call) -> tuple[str, ...]:
 
 def _function_arn(call: _Call, name: str) -> str:
     """Return the ARN of a function, which a path names by its name, a partial ARN or its ARN."""
-    arn = name
-    if not name.startswith("arn:"):
-        last = name.rpartition("function:")[2]
-        arn = f"{call.arn_prefix}function:{last}"
-    qualifier = dict(parse_qsl(call.request.query)).get("Qualifier")
+    last = name.rpartition("function:")[2]
+    arn = name if name.startswith("arn:") else f"{call.arn_prefix}function:{last}"
+    qualifier = dict(call.request.parameters()).get("Qualifier")
     if qualifier:
         return f"{arn}:{qualifier}"
     return arn
@@ -301,9 +291,7 @@ def _logs(call: _Call) -> list[AccessRequest]:
     arn = f"{call.arn_prefix}log-group:{group}"
     stream = call.field("logStreamName")
     # Policies name a group with and without a colon at its end.
-    last = f"{arn}:"
-    if stream:
-        last = f"{arn}:log-stream:{stream}"
+    last = f"{arn}:log-stream:{stream}" if stream else f"{arn}:"
     return [AccessRequest(_action(call), (arn, last))]
 
 
@@ -314,30 +302,23 @@ def _s3(call: _Call) -> list[AccessRequest]:
         path = path.removesuffix("/")
     if call.operation == "DeleteObjects":
         keys = _OBJECT_KEY.findall(call.request.body.decode("utf-8", "replace"))
-        return [
-            AccessRequest("s3:DeleteObject", (f"arn:aws:s3:::{path}/{unescape(key)}",))
-            for key in keys
-        ]
+        arns = [f"arn:aws:s3:::{path}/{unescape(key)}" for key in keys]
+        return [AccessRequest("s3:DeleteObject", (arn,)) for arn in arns]
     action = _S3_ACTIONS.get(call.operation, call.operation)
     if action in _S3_VERSIONED and "versionId" in dict(parse_qsl(call.request.query)):
         action += "Version"
-    resources: tuple[str, ...] = ()
-    if path:
-        resources = (f"arn:aws:s3:::{path}",)
+    resources = (f"arn:aws:s3:::{path}",) if path else ()
     needed = [AccessRequest(f"s3:{action}", resources)]
     source = call.request.header("x-amz-copy-source")
     if source is not None:
-        needed.append(_s3_copy_source(source))
+        # A copy reads its source, `/bucket/key?versionId=…`.
+        name, _, query = source.partition("?")
+        action = "GetObject"
+        if query.startswith("versionId="):
+            action = "GetObjectVersion"
+        arn = f"arn:aws:s3:::{unquote(name).lstrip('/')}"
+        needed.append(AccessRequest(f"s3:{action}", (arn,)))
     return needed
-
-
-def _s3_copy_source(source: str) -> AccessRequest:
-    """Return the read access that a copy needs to its source (`/bucket/key?versionId=…`)."""
-    name, _, query = source.partition("?")
-    action = "s3:GetObject"
-    if query.startswith("versionId="):
-        action = "s3:GetObjectVersion"
-    return AccessRequest(action, (f"arn:aws:s3:::{unquote(name).lstrip('/')}",))
 
 
 def _secretsmanager(call: _Call) -> list[AccessRequest]:
@@ -362,9 +343,8 @@ def _sqs(call: _Call) -> list[AccessRequest]:
     # A batch needs the action that one message needs.
     action = f"sqs:{call.operation.removesuffix('Batch').lower()}"
     name = call.field("QueueUrl", "QueueName").rpartition("/")[2]
-    if not name:
-        return [AccessRequest(action)]
-    return [AccessRequest(action, (f"{call.arn_prefix}{name}",))]
+    resources = (f"{call.arn_prefix}{name}",) if name else ()
+    return [AccessRequest(action, resources)]
 
 
 def _ssm(call: _Call) -> list[AccessRequest]:

@@ -51,8 +51,7 @@ JSON_SIGNATURE_ERRORS: Final = {
 
 def signature_denied(request: Request, service: str, error: SignatureError) -> Response:
     """Return the response to a request without a valid signature."""
-    code = error.code
-    message = error.message
+    code, message = error.code, error.message
     if service == "s3" and code == "InvalidClientTokenId":
         code = "InvalidAccessKeyId"
         message = "The AWS Access Key Id you provided does not exist in our records."
@@ -75,10 +74,12 @@ def _denied_status(request: Request) -> int:
 
 def _uses_query_names(request: Request, service: str) -> bool:
     """Return whether errors have the names that they have in the query protocol and in S3."""
-    if service == "s3" or service in _XML_SERVICES or protocols.is_form(request):
-        return True
-    # SQS, for callers that knew it before it spoke JSON.
-    return bool(request.header("x-amzn-query-mode"))
+    # The header: SQS, for callers that knew it before it spoke JSON.
+    return _answers_in_xml(request, service) or bool(request.header("x-amzn-query-mode"))
+
+
+def _answers_in_xml(request: Request, service: str) -> bool:
+    return service == "s3" or service in _XML_SERVICES or protocols.is_form(request)
 
 
 def service_error(request: Request, service: str, code: str, message: str, status: int) -> Response:
@@ -87,7 +88,7 @@ def service_error(request: Request, service: str, code: str, message: str, statu
         return _json_rpc_error(request, code, message, status)
     if protocols.is_cbor(request):
         return _cbor_error(code, message, status)
-    if service == "s3" or service in _XML_SERVICES or protocols.is_form(request):
+    if _answers_in_xml(request, service):
         return _xml_error(service, code, message, status)
     return error_response(status, code, message)
 
@@ -120,8 +121,7 @@ def _cbor_text(text: str) -> bytes:
 def _xml_error(service: str, code: str, message: str, status: int) -> Response:
     escaped = message.replace("&", "&amp;").replace("<", "&lt;")
     error = f"<Code>{code}</Code><Message>{escaped}</Message>"
+    xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
     if service == "s3":
         xml = f"<Error>{error}</Error>"
-    else:
-        xml = f"<ErrorResponse><Error><Type>Sender</Type>{error}</Error></ErrorResponse>"
     return status, [("content-type", "text/xml")], xml.encode()

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final
 
-from moto.iam.models import Group, IAMBackend, ManagedPolicy, Role, User, iam_backends
+from moto.iam.models import Group, IAMBackend, Role, User, iam_backends
 from moto.sts.models import sts_backends
 
 from terralive_sandbox.access import sigv2, sigv4
@@ -21,6 +21,7 @@ _ROLE_SESSION_SECONDS: Final = 12 * 3600
 _EVERYTHING: Final = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 )
+_UNKNOWN_KEY: Final = "The security token included in the request is invalid."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def authenticate(request: sigv4.Request) -> tuple[Caller, sigv4.Signed]:
     signed = parse(request)
     owner = _find_owner(signed.access_key_id)
     if signed.token != owner.session_token:
-        raise _invalid_token()
+        raise sigv4.SignatureError("InvalidClientTokenId", _UNKNOWN_KEY)
     verify(request, signed, owner.secret, time.time())
     return owner.caller, signed
 
@@ -104,9 +105,7 @@ def require(
     decisions = {decision, by_resource}
     if Decision.DENIED not in decisions and Decision.ALLOWED in decisions:
         return
-    resource = ""
-    if request.resources:
-        resource = f" on resource: {request.resources[0]}"
+    resource = f" on resource: {request.resources[0]}" if request.resources else ""
     reason = f"because no identity-based policy allows the {request.action} action"
     if decision is Decision.DENIED:
         reason = "with an explicit deny in an identity-based policy"
@@ -123,14 +122,11 @@ def require_trust(caller: Caller, role_arn: str) -> None:
     Raises:
         AccessDeniedError: it does not, or there is no such role.
     """
-    account_root = f"arn:aws:iam::{caller.account}:root"
-    names = (*principals(caller), account_root, caller.account)
+    names = (*principals(caller), f"arn:aws:iam::{caller.account}:root", caller.account)
     request = AccessRequest("sts:AssumeRole", (role_arn,), names)
-    for role in _roles():
-        if role.arn == role_arn:
-            if decide([role.assume_role_policy_document], request) is Decision.ALLOWED:
-                return
-            break
+    trust = [role.assume_role_policy_document for role in _roles() if role.arn == role_arn]
+    if decide(trust, request) is Decision.ALLOWED:
+        return
     raise AccessDeniedError(
         f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
     )
@@ -186,25 +182,15 @@ def _roles() -> list[Role]:
 
 def _documents(owner: Role | User | Group) -> list[str]:
     """Return the inline and the managed policies of a role, user or group as JSON text."""
-    managed = [_default_version(policy) for policy in owner.managed_policies.values()]
-    return [*owner.policies.values(), *managed]
-
-
-def _default_version(policy: ManagedPolicy) -> str:
-    for version in policy.versions:
-        if version.is_default:
-            return str(version.document)
-    return "{}"
+    documents = list(owner.policies.values())
+    for policy in owner.managed_policies.values():
+        documents += [str(version.document) for version in policy.versions if version.is_default]
+    return documents
 
 
 def _find_owner(access_key_id: str) -> _KeyOwner:
     """Find the owner of a key. Raises SignatureError for an unknown or expired key."""
-    owner = _find_user(access_key_id)
-    if owner is None:
-        owner = _find_role_session(access_key_id)
-    if owner is None:
-        raise _invalid_token()
-    return owner
+    return _find_user(access_key_id) or _find_role_session(access_key_id)
 
 
 def _find_user(access_key_id: str) -> _KeyOwner | None:
@@ -221,8 +207,8 @@ def _find_user(access_key_id: str) -> _KeyOwner | None:
     return None
 
 
-def _find_role_session(access_key_id: str) -> _KeyOwner | None:
-    """Find the session of an assumed role, the newest first."""
+def _find_role_session(access_key_id: str) -> _KeyOwner:
+    """Find the session of an assumed role, the newest first. Raises SignatureError."""
     for role in reversed(sts_backends[ACCOUNT]["aws"].assumed_roles):
         if role.access_key_id != access_key_id:
             continue
@@ -232,10 +218,4 @@ def _find_role_session(access_key_id: str) -> _KeyOwner | None:
             )
         caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
         return _KeyOwner(caller, role.secret_access_key, role.session_token)
-    return None
-
-
-def _invalid_token() -> sigv4.SignatureError:
-    return sigv4.SignatureError(
-        "InvalidClientTokenId", "The security token included in the request is invalid."
-    )
+    raise sigv4.SignatureError("InvalidClientTokenId", _UNKNOWN_KEY)

@@ -21,7 +21,7 @@ from ipaddress import ip_address, ip_network
 from operator import eq, ge, gt, le, lt
 from typing import Final, TypeAlias
 
-from terralive_stub.shared.json_documents import as_object
+from terralive_stub.shared.json_documents import as_object, section
 
 
 class Decision(Enum):
@@ -111,9 +111,8 @@ def _any_matches(patterns: object, values: Iterable[str], *, ignore_case: bool =
     """Return whether one of the values matches one of the patterns."""
     for text in _strings(patterns):
         pattern = _pattern(text, ignore_case=ignore_case)
-        for value in values:
-            if pattern.fullmatch(value):
-                return True
+        if any(pattern.fullmatch(value) for value in values):
+            return True
     return False
 
 
@@ -139,10 +138,6 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 _Comparison: TypeAlias = Callable[[str, str], bool]
-
-
-def _equals(expected: str, actual: str) -> bool:
-    return expected == actual
 
 
 def _like(expected: str, actual: str) -> bool:
@@ -171,7 +166,7 @@ def _in_network(expected: str, actual: str) -> bool:
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 _OPERATORS: Final[Mapping[str, _Comparison]] = {
-    "stringequals": _equals,
+    "stringequals": eq,
     "stringequalsignorecase": _equals_ignoring_case,
     "stringlike": _like,
     "arnequals": _like,
@@ -195,12 +190,10 @@ def _conditions_hold(
     `unknown` is the result for an operator that the sandbox does not know. Keys of the context are
     in lower case.
     """
-    for name, pairs in as_object(statement.get("Condition")).items():
-        for key, expected in as_object(pairs).items():
-            operator = name.lower()
-            if not _condition_holds(
-                operator, key.lower(), _strings(expected), context, unknown=unknown
-            ):
+    for name, pairs in section(statement, "Condition").items():
+        for key, value in as_object(pairs).items():
+            expected = _strings(value)
+            if not _condition_holds(name.lower(), key.lower(), expected, context, unknown=unknown):
                 return False
     return True
 
@@ -209,8 +202,7 @@ def _condition_holds(
     operator: str, key: str, expected: tuple[str, ...], context: Mapping[str, str], *, unknown: bool
 ) -> bool:
     if operator == "null":
-        is_missing = key not in context
-        return is_missing == (expected == ("true",))
+        return (key not in context) == (expected == ("true",))
     if_exists = operator.endswith("ifexists")
     operator = operator.removesuffix("ifexists")
     negated = _NEGATED.fullmatch(operator)

@@ -12,13 +12,13 @@ import hmac
 import re
 import time
 from calendar import timegm
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NoReturn, cast
-from urllib.parse import unquote
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 
 MAX_SKEW_SECONDS: Final = 300
@@ -28,6 +28,8 @@ _HEADER: Final = re.compile(
     r"\s*Signature=([0-9a-f]+)\s*"
 )
 _SHA256: Final = re.compile("[0-9a-f]{64}")
+# S3's message for a presigned URL that has expired.
+EXPIRED: Final = "Request has expired"
 
 
 class SignatureError(Exception):
@@ -68,14 +70,20 @@ class Request:
                 return value
         return None
 
+    def parameters(self) -> list[tuple[str, str]]:
+        """Return the query's parameters, names and values decoded."""
+        return parse_qsl(self.query, keep_blank_values=True)
+
+    def url(self, query: str) -> str:
+        """Return a URL with the request's path, for botocore. A path without a slash stays one."""
+        return f"http://host/{self.path.removeprefix('/')}?{query}"
+
 
 @dataclass(frozen=True, slots=True)
 class Signed:
     """The parts of a request's signature. They can be trusted only after `verify`."""
 
     access_key_id: str
-    # YYYYMMDD
-    date: str
     region: str
     # The service's name in signatures, such as `execute-api`
     service: str
@@ -92,93 +100,55 @@ class Signed:
 
 
 def parse(request: Request) -> Signed:
-    """Read the parts of a request's signature.
-
-    Raises:
-        SignatureError: there is no signature, or it is malformed.
-    """
-    query = dict(_parameters(request.query))
+    """Read the parts of a signature. Raises SignatureError if it is missing or malformed."""
+    parts = dict(request.parameters())
+    in_query = parts.get("X-Amz-Algorithm") == _ALGORITHM
+    if not in_query:
+        parts = _header_parts(request)
     try:
-        if query.get("X-Amz-Algorithm") == _ALGORITHM:
-            signed = _parse_query(query)
-        else:
-            signed = _parse_header(request)
+        access_key_id, date, region, service, end = parts["X-Amz-Credential"].rsplit("/", 4)
+        signed = Signed(
+            access_key_id=access_key_id,
+            region=region,
+            service=service,
+            signed_headers=tuple(parts["X-Amz-SignedHeaders"].split(";")),
+            signature=parts["X-Amz-Signature"],
+            timestamp=parts["X-Amz-Date"],
+            token=parts.get("X-Amz-Security-Token", ""),
+            expires=int(parts.get("X-Amz-Expires", MAX_SKEW_SECONDS)),
+            in_query=in_query,
+        )
     except (KeyError, ValueError) as error:
-        raise _incomplete(f"The signature is incomplete: {error}.") from error
-    if not signed.timestamp.startswith(signed.date) or "host" not in signed.signed_headers:
-        raise _scope_error()
+        message = f"The signature is incomplete: {error}."
+        raise SignatureError("IncompleteSignature", message) from error
+    is_scope = end == "aws4_request" and signed.timestamp.startswith(date)
+    if not is_scope or "host" not in signed.signed_headers:
+        message = "Credential scope, date and signed headers do not agree."
+        raise SignatureError("IncompleteSignature", message)
     return signed
 
 
-def _parse_query(query: dict[str, str]) -> Signed:
-    """Read a presigned request. Raises KeyError or ValueError where a part is missing."""
-    scope = _parse_scope(query["X-Amz-Credential"])
-    return Signed(
-        access_key_id=scope.access_key_id,
-        date=scope.date,
-        region=scope.region,
-        service=scope.service,
-        signed_headers=tuple(query["X-Amz-SignedHeaders"].split(";")),
-        signature=query["X-Amz-Signature"],
-        timestamp=query["X-Amz-Date"],
-        token=query.get("X-Amz-Security-Token", ""),
-        expires=int(query.get("X-Amz-Expires", MAX_SKEW_SECONDS)),
-        in_query=True,
-    )
-
-
-def _parse_header(request: Request) -> Signed:
-    """Read the Authorization header. Raises ValueError where the credential is malformed."""
+def _header_parts(request: Request) -> dict[str, str]:
+    """Return the signature in the headers, by the names that its parts have in a query."""
     header = request.header("authorization")
     if header is None:
-        _raise_unsigned(request)
+        if (request.header("content-type") or "").startswith("multipart/form-data"):
+            message = (
+                "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
+            )
+            raise SignatureError("NotEmulatedBySandbox", message)
+        raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
     match = _HEADER.fullmatch(header)
     if match is None:
-        raise _incomplete("The Authorization header is not a valid signature.")
-    scope = _parse_scope(match[1])
-    return Signed(
-        access_key_id=scope.access_key_id,
-        date=scope.date,
-        region=scope.region,
-        service=scope.service,
-        signed_headers=tuple(match[2].split(";")),
-        signature=match[3],
-        timestamp=request.header("x-amz-date") or "",
-        token=request.header("x-amz-security-token") or "",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """The parts of `Credential` in a signature."""
-
-    access_key_id: str
-    date: str
-    region: str
-    service: str
-
-
-def _parse_scope(credential: str) -> _Scope:
-    access_key_id, date, region, service, end = credential.rsplit("/", 4)
-    if end != "aws4_request":
-        raise _scope_error()
-    return _Scope(access_key_id, date, region, service)
-
-
-def _raise_unsigned(request: Request) -> NoReturn:
-    content_type = request.header("content-type") or ""
-    if content_type.startswith("multipart/form-data"):
-        message = "terralive's sandbox does not emulate S3's uploads from a form (POST policies)."
-        raise SignatureError("NotEmulatedBySandbox", message)
-    raise SignatureError("MissingAuthenticationToken", "Missing Authentication Token")
-
-
-def _incomplete(message: str) -> SignatureError:
-    return SignatureError("IncompleteSignature", message)
-
-
-def _scope_error() -> SignatureError:
-    return _incomplete("Credential scope, date and signed headers do not agree.")
+        message = "The Authorization header is not a valid signature."
+        raise SignatureError("IncompleteSignature", message)
+    return {
+        "X-Amz-Credential": match[1],
+        "X-Amz-SignedHeaders": match[2],
+        "X-Amz-Signature": match[3],
+        "X-Amz-Date": request.header("x-amz-date") or "",
+        "X-Amz-Security-Token": request.header("x-amz-security-token") or "",
+    }
 
 
 def service_of(request: Request) -> str:
@@ -199,104 +169,36 @@ def verify(request: Request, signed: Signed, secret: str, now: float) -> None:
         SignatureError: they differ, the time is over, or the body is not the one that was signed.
     """
     _check_time(signed, now)
-    expected = _signature(request, signed, secret)
-    if not hmac.compare_digest(expected.encode(), signed.signature.encode()):
-        raise mismatch()
+    signer_class: type[SigV4Auth] = SigV4Auth
+    if signed.service == "s3":
+        signer_class = S3SigV4Auth  # does not normalise paths
+    signer = signer_class(Credentials(signed.access_key_id, secret), signed.service, signed.region)
+    headers = HTTPHeaders()
+    for name in signed.signed_headers:
+        headers[name] = ",".join(value for key, value in request.headers if key == name)
+    # botocore would leave some of these headers out, whatever the client signed.
+    signer.headers_to_sign = lambda _: headers  # type: ignore[assignment,method-assign] # no other way
+    parameters = [pair for pair in request.parameters() if pair[0] != "X-Amz-Signature"]
+    url = request.url(urlencode(parameters, quote_via=quote))
+    payload = {"X-Amz-Content-SHA256": _payload_hash(request, signed)}
+    received = AWSRequest(request.method, url, payload)
+    received.context["timestamp"] = signed.timestamp
+    string_to_sign = signer.string_to_sign(received, signer.canonical_request(received))
+    compare(signer.signature(string_to_sign, received), signed)
 
 
 def _check_time(signed: Signed, now: float) -> None:
     try:
         signed_at = timegm(time.strptime(signed.timestamp, "%Y%m%dT%H%M%SZ"))
     except ValueError as error:
-        raise _incomplete("X-Amz-Date is not an ISO 8601 basic time.") from error
+        message = "X-Amz-Date is not an ISO 8601 basic time."
+        raise SignatureError("IncompleteSignature", message) from error
     end = signed_at + max(signed.expires, 0)
     if now > end and signed.in_query and signed.service == "s3":
-        raise request_expired()
+        raise SignatureError("AccessDenied", EXPIRED)
     if not signed_at - MAX_SKEW_SECONDS <= now <= end:
         message = f"Signature expired: {signed.timestamp} is not now."
         raise SignatureError("SignatureDoesNotMatch", message)
-
-
-def mismatch() -> SignatureError:
-    """Return the error for a signature that differs."""
-    return SignatureError(
-        "SignatureDoesNotMatch",
-        "The request signature we calculated does not match the signature you provided. "
-        "Check your AWS Secret Access Key and signing method.",
-    )
-
-
-def request_expired() -> SignatureError:
-    """Return S3's error for a presigned URL that has expired."""
-    return SignatureError("AccessDenied", "Request has expired")
-
-
-class _Headers(dict[str, list[str]]):
-    """The values of each header, with the one method that botocore's signers call."""
-
-    def get_all(self, name: str) -> list[str]:
-        return self[name]
-
-
-class _ReceivedParts:
-    """Makes botocore's signers take the headers and the payload that the client signed."""
-
-    # Both are set before a signature is computed.
-    received_headers: _Headers
-    payload_hash: str
-
-    def headers_to_sign(self, request: object) -> _Headers:
-        del request
-        return self.received_headers
-
-    def payload(self, request: object) -> str:
-        del request
-        return self.payload_hash
-
-
-class _Signer(_ReceivedParts, SigV4Auth):  # type: ignore[misc] # headers in a lighter class
-    """Signs for every service but S3."""
-
-
-class _S3Signer(_ReceivedParts, S3SigV4Auth):  # type: ignore[misc] # headers in a lighter class
-    """Signs for S3, which does not normalise paths."""
-
-
-def _signature(request: Request, signed: Signed, secret: str) -> str:
-    signer_class: type[_Signer | _S3Signer] = _Signer
-    if signed.service == "s3":
-        signer_class = _S3Signer
-    credentials = Credentials(signed.access_key_id, secret)
-    signer = signer_class(credentials, signed.service, signed.region)
-    signer.received_headers = _headers_to_sign(request, signed)
-    signer.payload_hash = _payload_hash(request, signed)
-    parameters = [
-        (name, value) for name, value in _parameters(request.query) if name != "X-Amz-Signature"
-    ]
-    # A list, as a name may be there twice.
-    params = cast("Mapping[str, str]", parameters)
-    received = AWSRequest(request.method, url_of(request), params=params)
-    received.context["timestamp"] = signed.timestamp
-    canonical_request = signer.canonical_request(received)
-    string_to_sign = signer.string_to_sign(received, canonical_request)
-    return str(signer.signature(string_to_sign, received))
-
-
-def url_of(request: Request) -> str:
-    """Return a URL with the request's path, for botocore. A path without a slash stays a path."""
-    if request.path.startswith("/"):
-        return f"http://host{request.path}"
-    return f"http://host/{request.path}"
-
-
-def _headers_to_sign(request: Request, signed: Signed) -> _Headers:
-    headers = _Headers()
-    for name in signed.signed_headers:
-        headers[name] = []
-    for name, value in request.headers:
-        if name in headers:
-            headers[name].append(value)
-    return headers
 
 
 def _payload_hash(request: Request, signed: Signed) -> str:
@@ -312,15 +214,11 @@ def _payload_hash(request: Request, signed: Signed) -> str:
     return claimed
 
 
-def _parameters(query: str) -> list[tuple[str, str]]:
-    """Split a query into its parameters, names and values decoded."""
-    parameters: list[tuple[str, str]] = []
-    for part in query.split("&"):
-        name, _, value = part.partition("=")
-        if part:
-            parameters.append((_decoded(name), _decoded(value)))
-    return parameters
-
-
-def _decoded(text: str) -> str:
-    return unquote(text.replace("+", " "))
+def compare(expected: str, signed: Signed) -> None:
+    """Compare two signatures in constant time. Raises SignatureError if they differ."""
+    if not hmac.compare_digest(expected.encode(), signed.signature.encode()):
+        raise SignatureError(
+            "SignatureDoesNotMatch",
+            "The request signature we calculated does not match the signature you provided. "
+            "Check your AWS Secret Access Key and signing method.",
+        )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Final, ParamSpec, TypeVar
@@ -22,9 +22,10 @@ from moto.core.request import Request as MotoRequest
 from moto.core.routing import get_service_router
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.exceptions import NotFound
+from werkzeug.test import run_wsgi_app
 
 from terralive_sandbox.access.sigv4 import Request
-from terralive_sandbox.responses import Headers, Response
+from terralive_sandbox.responses import Response
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -72,9 +73,7 @@ class ControlPlane:
 
         The future raises NotImplementedError for an operation that moto lacks.
         """
-        threads = self._owner
-        if service == "sqs":
-            threads = self._queues
+        threads = self._queues if service == "sqs" else self._owner
         return threads.submit(self._answer, request, service)
 
     def operation(self, request: Request, service: str) -> str | None:
@@ -100,9 +99,7 @@ class ControlPlane:
 
         https://peps.python.org/pep-3333/#environ-variables
         """
-        raw_uri = request.path
-        if request.query:
-            raw_uri = f"{request.path}?{request.query}"
+        raw_uri = f"{request.path}?{request.query}" if request.query else request.path
         environ: dict[str, object] = {
             "REQUEST_METHOD": request.method,
             "SCRIPT_NAME": "",
@@ -135,27 +132,16 @@ class ControlPlane:
         return environ
 
     def _answer(self, request: Request, service: str) -> Response:
-        # The status and headers of each call to start_response; the last one counts.
-        started: list[tuple[int, Headers]] = []
-
-        def start_response(
-            status: str, headers: Headers, error: object = None
-        ) -> Callable[[bytes], object]:
-            del error
-            started.append((int(status.split(" ", 1)[0]), headers))
-            return io.BytesIO().write
-
-        chunks: Iterable[bytes] = self._application(self._environ(request), start_response)
+        environ = self._environ(request)
+        chunks, status_line, headers = run_wsgi_app(self._application, environ, buffered=True)
+        status = int(status_line.split(" ", 1)[0])
         body = b"".join(chunks)
-        status, headers = started[-1]
         if status == HTTPStatus.NOT_FOUND and _is_unknown_path(request, service, body):
             _log.debug("moto has no path %s %s (%s)", request.method, request.path, service)
             raise NotImplementedError("moto does not know this path")
-        kept: Headers = []
-        for name, value in headers:
-            if name.lower() not in {"content-length", "connection"}:
-                kept.append((name, value))
-        return status, kept, body
+        for name in ("Content-Length", "Connection"):
+            headers.remove(name)
+        return status, list(headers), body
 
 
 def _is_unknown_path(request: Request, service: str, body: bytes) -> bool:

@@ -31,10 +31,9 @@ _OPERATIONS: Final = {
     "timestream": "Query",
     "transcribe": "Start(Medical)?TranscriptionJob",  # COMPLETED
 }
-_PATTERNS: Final = {name: re.compile(operations) for name, operations in _OPERATIONS.items()}
 
 
 def is_made_up(service: str, operation_or_path: str) -> bool:
     """Return whether moto would make up the answer; `service` is its name in signatures."""
-    pattern = _PATTERNS.get(service)
-    return pattern is not None and pattern.fullmatch(operation_or_path) is not None
+    operations = _OPERATIONS.get(service)
+    return operations is not None and re.fullmatch(operations, operation_or_path) is not None

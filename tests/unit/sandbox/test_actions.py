@@ -15,7 +15,7 @@ def needed_by(
     path: str = "/",
     operation: str | None = None,
 ) -> object:
-    signed = Signed("k", "20260101", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
+    signed = Signed("k", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
     request = Request("POST", path, "", headers, body)
     needed = required_access(request, signed, "1", operation)
     return [(access.action, *access.resources) for access in needed]

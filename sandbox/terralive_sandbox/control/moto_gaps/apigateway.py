@@ -24,7 +24,7 @@ from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulate
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
-Operations: TypeAlias = list[dict[str, Any]]
+_Operations: TypeAlias = list[dict[str, Any]]
 _JsonAnswer: TypeAlias = tuple[int, dict[str, str], str]
 
 _DEFAULT_TIMEOUT_MILLISECONDS: Final = INTEGRATION_SECONDS * 1000
@@ -32,7 +32,7 @@ _BINARY_MEDIA_TYPES: Final = "binaryMediaTypes"
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class _Field:
     """One field that patch operations can change."""
 
     # The attribute of moto's object.
@@ -41,45 +41,37 @@ class Field:
     convert: Callable[[str], object] = str
 
 
-Fields: TypeAlias = Mapping[str, Field]
-
-
 def _boolean(text: str) -> bool:
     return str(text).lower() == "true"
 
 
-_REST_API_FIELDS: Final[Fields] = {
-    "name": Field("name"),
-    "description": Field("description"),
-    "policy": Field("policy"),
-    "disableExecuteApiEndpoint": Field("disableExecuteApiEndpoint", _boolean),
-    _BINARY_MEDIA_TYPES: Field("binaryMediaTypes"),
+_REST_API_FIELDS: Final = {
+    "name": _Field("name"),
+    "description": _Field("description"),
+    "policy": _Field("policy"),
+    "disableExecuteApiEndpoint": _Field("disableExecuteApiEndpoint", _boolean),
+    _BINARY_MEDIA_TYPES: _Field("binaryMediaTypes"),
 }
-_DEPLOYMENT_FIELDS: Final[Fields] = {"description": Field("description")}
-_RESOURCE_FIELDS: Final[Fields] = {
-    "pathPart": Field("path_part"),
-    "parentId": Field("parent_id"),
+_DEPLOYMENT_FIELDS: Final = {"description": _Field("description")}
+_RESOURCE_FIELDS: Final = {"pathPart": _Field("path_part"), "parentId": _Field("parent_id")}
+_METHOD_FIELDS: Final = {
+    "authorizationType": _Field("authorization_type"),
+    "apiKeyRequired": _Field("api_key_required", _boolean),
+    "requestParameters": _Field("request_parameters", _boolean),
 }
-_METHOD_FIELDS: Final[Fields] = {
-    "authorizationType": Field("authorization_type"),
-    "apiKeyRequired": Field("api_key_required", _boolean),
-    "requestParameters": Field("request_parameters", _boolean),
+_METHOD_RESPONSE_FIELDS: Final = {"responseParameters": _Field("response_parameters", _boolean)}
+_INTEGRATION_FIELDS: Final = {
+    "uri": _Field("uri"),
+    "httpMethod": _Field("http_method"),
+    "credentials": _Field("credentials"),
+    "passthroughBehavior": _Field("passthrough_behaviour"),
+    "timeoutInMillis": _Field("timeout_in_millis", int),
+    "requestParameters": _Field("request_parameters"),
+    "requestTemplates": _Field("request_templates"),
 }
-_METHOD_RESPONSE_FIELDS: Final[Fields] = {
-    "responseParameters": Field("response_parameters", _boolean)
-}
-_INTEGRATION_FIELDS: Final[Fields] = {
-    "uri": Field("uri"),
-    "httpMethod": Field("http_method"),
-    "credentials": Field("credentials"),
-    "passthroughBehavior": Field("passthrough_behaviour"),
-    "timeoutInMillis": Field("timeout_in_millis", int),
-    "requestParameters": Field("request_parameters"),
-    "requestTemplates": Field("request_templates"),
-}
-_INTEGRATION_RESPONSE_FIELDS: Final[Fields] = {
-    "responseParameters": Field("response_parameters"),
-    "responseTemplates": Field("response_templates"),
+_INTEGRATION_RESPONSE_FIELDS: Final = {
+    "responseParameters": _Field("response_parameters"),
+    "responseTemplates": _Field("response_templates"),
 }
 
 
@@ -131,10 +123,7 @@ def _replace_deployments(replacements: Replacements) -> None:
     moto_create_deployment = RestAPI.create_deployment
 
     def create_deployment(
-        self: RestAPI,
-        name: str,
-        description: str,
-        stage_variables: Any = None,
+        self: RestAPI, name: str, description: str, stage_variables: Any = None
     ) -> Deployment:
         stage_before = self.stages.get(name)
         deployment = moto_create_deployment(self, name, description, stage_variables)
@@ -180,19 +169,17 @@ def _replace_rest_apis(replacements: Replacements) -> None:
 
     def to_dict(self: RestAPI) -> dict[str, Any]:
         described = moto_to_dict(self)
-        described["policy"] = None
-        if self.policy:
-            described["policy"] = json.dumps(self.policy)[1:-1]
+        described["policy"] = json.dumps(self.policy)[1:-1] if self.policy else None
         return described
 
-    def apply_patch_operations(self: RestAPI, patch_operations: Operations) -> None:
-        others: Operations = []
+    def apply_patch_operations(self: RestAPI, patch_operations: _Operations) -> None:
+        others: _Operations = []
         for operation in patch_operations:
             if operation["path"].startswith("/endpointConfiguration/types"):
                 self.endpoint_configuration["types"] = [operation["value"]]
             else:
                 others.append(operation)
-        patch(self, others, _REST_API_FIELDS)
+        _patch(self, others, _REST_API_FIELDS)
 
     replacements.replace(APIGatewayResponse, "create_rest_api", create_rest_api)
     replacements.replace(RestAPI, "to_dict", to_dict)
@@ -205,12 +192,15 @@ def _add_updates(replacements: Replacements) -> None:
     https://docs.aws.amazon.com/apigateway/latest/api/patch-operations.html
     """
 
-    def add(name: str, fields: Fields, find: Callable[[APIGatewayBackend, list[str]], Any]) -> None:
-        """Add `update_…`, which patches the object that `find` returns for the path's parts."""
+    def add(
+        name: str, fields: Mapping[str, _Field], find: Callable[..., Any], *positions: int
+    ) -> None:
+        """Add `update_…`, which patches the object that `find` returns for parts of the path."""
 
         def update(self: APIGatewayResponse) -> str:
-            target = find(self.backend, self.path.split("/"))
-            patch(target, self._get_param("patchOperations") or [], fields)
+            parts = self.path.split("/")
+            target = find(self.backend, *(parts[position] for position in positions))
+            _patch(target, self._get_param("patch_Operations") or [], fields)
             if isinstance(target, Resource):
                 return json.dumps(target.to_dict())
             return json.dumps(target.to_json())
@@ -218,30 +208,14 @@ def _add_updates(replacements: Replacements) -> None:
         replacements.add(APIGatewayResponse, f"update_{name}", update)
 
     # Positions in the path: /restapis/{2}/resources/{4}/methods/{6}/responses/{8}, …
-    def deployment(backend: APIGatewayBackend, parts: list[str]) -> Deployment:
-        return backend.get_deployment(parts[2], parts[4])
-
-    def resource(backend: APIGatewayBackend, parts: list[str]) -> Resource:
-        return backend.get_resource(parts[2], parts[4])
-
-    def method(backend: APIGatewayBackend, parts: list[str]) -> Method:
-        return resource(backend, parts).get_method(parts[6])
-
-    def method_response(backend: APIGatewayBackend, parts: list[str]) -> object:
-        return backend.get_method_response(parts[2], parts[4], parts[6], parts[8])
-
-    def integration(backend: APIGatewayBackend, parts: list[str]) -> Integration:
-        return backend.get_integration(parts[2], parts[4], parts[6])
-
-    def integration_response(backend: APIGatewayBackend, parts: list[str]) -> object:
-        return backend.get_integration_response(parts[2], parts[4], parts[6], parts[9])
-
-    add("deployment", _DEPLOYMENT_FIELDS, deployment)
-    add("resource", _RESOURCE_FIELDS, resource)
-    add("method", _METHOD_FIELDS, method)
-    add("method_response", _METHOD_RESPONSE_FIELDS, method_response)
-    add("integration", _INTEGRATION_FIELDS, integration)
-    add("integration_response", _INTEGRATION_RESPONSE_FIELDS, integration_response)
+    backend = APIGatewayBackend
+    find_response = backend.get_integration_response
+    add("deployment", _DEPLOYMENT_FIELDS, backend.get_deployment, 2, 4)
+    add("resource", _RESOURCE_FIELDS, backend.get_resource, 2, 4)
+    add("method", _METHOD_FIELDS, backend.get_method, 2, 4, 6)
+    add("method_response", _METHOD_RESPONSE_FIELDS, backend.get_method_response, 2, 4, 6, 8)
+    add("integration", _INTEGRATION_FIELDS, backend.get_integration, 2, 4, 6)
+    add("integration_response", _INTEGRATION_RESPONSE_FIELDS, find_response, 2, 4, 6, 9)
 
 
 def _replace_put_integration(replacements: Replacements) -> None:
@@ -290,10 +264,9 @@ def _replace_tags(replacements: Replacements) -> None:
 
     def untag_resource(self: APIGatewayResponse) -> _JsonAnswer:
         target = tagged(self)
-        tags = dict(target.tags or {})
-        for name in self.querystring.get("tagKeys") or []:
-            tags.pop(name, None)
-        target.tags = tags
+        removed = self.querystring.get("tagKeys") or []
+        kept = {name: value for name, value in (target.tags or {}).items() if name not in removed}
+        target.tags = kept
         return 204, {}, ""
 
     path = "{0}/tags/(?P<arn>[^/]+)/restapis/(?P<function_id>[^/]+)$"
@@ -303,7 +276,7 @@ def _replace_tags(replacements: Replacements) -> None:
     replacements.replace(APIGatewayResponse, "untag_resource", untag_resource)
 
 
-def patch(target: object, operations: Operations, fields: Fields) -> None:
+def _patch(target: object, operations: _Operations, fields: Mapping[str, _Field]) -> None:
     """Apply patch operations to an object of moto.
 
     A path is a field, or a field and a key of its mapping, or a field and an element of its list.
@@ -312,18 +285,20 @@ def patch(target: object, operations: Operations, fields: Fields) -> None:
         JsonRESTError: the sandbox has no such field.
     """
     for operation in operations:
-        name, *keys = _path_parts(operation["path"])
+        parts = operation["path"].split("/")[1:]  # a JSON pointer
+        name, *keys = [part.replace("~1", "/").replace("~0", "~") for part in parts]
         if name not in fields:
             raise not_emulated(f"an update of {operation['path']}")
         field = fields[name]
         value = operation.get("value")
         removes = operation["op"] == "remove"
         before = getattr(target, field.attribute)
-        after: object
+        after: Any
         if name == _BINARY_MEDIA_TYPES:
             after = _patched_list(before or [], operation, keys)
         elif keys:
-            after = {key: item for key, item in (before or {}).items() if key != keys[0]}
+            after = dict(before or {})
+            after.pop(keys[0], None)
             if not removes:
                 after[keys[0]] = field.convert(value or "")
         elif removes or value in {None, ""}:
@@ -333,20 +308,13 @@ def patch(target: object, operations: Operations, fields: Fields) -> None:
         setattr(target, field.attribute, after)
 
 
-def _path_parts(path: str) -> list[str]:
-    """Split a JSON pointer at its slashes and undo its escapes."""
-    return [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-
-
 def _patched_list(items: list[Any], operation: dict[str, Any], keys: list[str]) -> list[Any]:
     """Return a list after one operation. A key, if there is one, is an element of the list."""
     value = operation.get("value")
-    element = value
-    if keys:
-        element = keys[0]
+    element = keys[0] if keys else value
     kept = [item for item in items if item != element]
     if operation["op"] == "remove":
         return kept
-    if keys and operation["op"] == "replace":
-        return [*kept, value]
+    if operation["op"] == "replace":
+        element = value
     return [*kept, element]

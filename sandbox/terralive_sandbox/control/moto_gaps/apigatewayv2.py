@@ -21,17 +21,12 @@ from moto.apigatewayv2.exceptions import BadRequestException
 from moto.apigatewayv2.models import Api, ApiGatewayV2Backend, Stage
 from moto.apigatewayv2.responses import ApiGatewayV2Response
 
-from terralive_sandbox.control.moto_gaps.errors import (
-    api_error,
-    not_emulated,
-    not_emulated_method,
-)
+from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
 _Answer: TypeAlias = tuple[int, dict[str, str], str]
 _Deployment: TypeAlias = dict[str, object]
 
-_NOT_FOUND: Final = 404
 # The deployments of each API by their ids.
 _DEPLOYMENTS: Final[WeakKeyDictionary[Api, dict[str, _Deployment]]] = WeakKeyDictionary()
 # The request's field -> the attribute of moto's stage.
@@ -69,9 +64,8 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
 
     def create_api(self: ApiGatewayV2Response) -> Any:
         if json.loads(self.body).get("target"):
-            raise not_emulated(
-                "quick create of HTTP APIs; declare their route, integration and stage"
-            )
+            what = "quick create of HTTP APIs; declare their route, integration and stage"
+            raise not_emulated(what)
         return moto_create_api(self)
 
     reimport_api = not_emulated_method(
@@ -200,9 +194,9 @@ def _api(response: ApiGatewayV2Response, position: int) -> Api:
 
 def _deployment(response: ApiGatewayV2Response) -> _Deployment:
     """Return the deployment at the path's end. Raises NotFoundException."""
-    deployment_id = response.path.split("/")[-1]
+    deployment_id = response.path.rpartition("/")[2]
     found = _DEPLOYMENTS.get(_api(response, -3), {}).get(deployment_id)
     if found is None:
         message = f"Unable to find Deployment by name {deployment_id}"
-        raise api_error("NotFoundException", message, _NOT_FOUND)
+        raise api_error("NotFoundException", message, 404)
     return found

@@ -40,9 +40,7 @@ def declare(replacements: Replacements, arrived: Callable[[str], None]) -> None:
         Moto writes another record before it, with the keys alone.
         """
         shard = self.get_table(table_name).stream_shard
-        before = 0
-        if shard:
-            before = len(shard.items)
+        before = len(shard.items) if shard else 0
         item = moto_update_item(self, table_name, *args, **kwargs)
         if shard and len(shard.items) > before + 1:
             shard.items[before:-1] = []

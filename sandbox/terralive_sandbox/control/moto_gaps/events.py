@@ -118,9 +118,9 @@ def _replace_put_events(replacements: Replacements, deliveries: Deliveries) -> N
 def _check_number_of_entries(number: int) -> None:
     if 1 <= number <= rules.MOST_ENTRIES:
         return
-    bound = "greater than or equal to 1"
-    if number:
-        bound = f"less than or equal to {rules.MOST_ENTRIES}"
+    bound = (
+        f"less than or equal to {rules.MOST_ENTRIES}" if number else "greater than or equal to 1"
+    )
     raise ValidationException(
         "1 validation error detected: Value '[PutEventsRequestEntry]' at 'entries' failed to "
         f"satisfy constraint: Member must have length {bound}"
@@ -168,9 +168,8 @@ def _send(
         try:
             json.loads(text)
         except ValueError:
-            sys.stderr.write(
-                f"{sender.source_arn} made no JSON for {arn} of its input template: {text}\n"
-            )
+            rule = sender.source_arn
+            sys.stderr.write(f"{rule} made no JSON for {arn} of its input template: {text}\n")
             return DestinationError("The input of the target is not valid JSON.", "INVALID_JSON")
     group = target.get("SqsParameters", {}).get("MessageGroupId")
     return deliveries.send(sender, arn, text, group=group)

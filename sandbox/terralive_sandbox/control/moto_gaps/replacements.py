@@ -26,11 +26,8 @@ class Target:
     name: str
 
     def __str__(self) -> str:
-        module = getattr(self.owner, "__module__", None)
-        owner = self.owner.__name__
-        if module is not None:
-            owner = f"{module}.{owner}"
-        return f"{owner}.{self.name}"
+        names = (getattr(self.owner, "__module__", None), self.owner.__name__, self.name)
+        return ".".join(name for name in names if name is not None)
 
 
 @dataclass(frozen=True, slots=True)

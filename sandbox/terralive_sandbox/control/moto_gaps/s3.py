@@ -72,15 +72,10 @@ def _replace_notifications(replacements: Replacements, notifier: _Notifier) -> N
         if not bucket.is_versioned:
             notifier.notify(bucket, "ObjectRemoved:Delete", key_name)
         elif version_id is None:
-            notifier.notify(
-                bucket,
-                "ObjectRemoved:DeleteMarkerCreated",
-                key_name,
-                etag=_EMPTY_ETAG,
-                version=meta["version-id"],
-            )
+            event, version = "ObjectRemoved:DeleteMarkerCreated", meta["version-id"]
+            notifier.notify(bucket, event, key_name, etag=_EMPTY_ETAG, version_id=version)
         elif str(version_id) in versions:
-            notifier.notify(bucket, "ObjectRemoved:Delete", key_name, version=version_id)
+            notifier.notify(bucket, "ObjectRemoved:Delete", key_name, version_id=version_id)
         return deleted, meta
 
     replacements.replace(S3Backend, "delete_object", delete_object)
@@ -108,41 +103,34 @@ class _Notifier:
         # Moto calls it a Put when the parts of an object are put together, too.
         if event == "ObjectCreated:Put" and has_request_context() and "uploadId" in request.args:
             return
-        version = None
-        if bucket.is_versioned:
-            version = key.version_id
-        self.notify(
-            bucket, event, key.name, size=key.size, etag=key.etag.strip('"'), version=version
-        )
+        version = key.version_id if bucket.is_versioned else None
+        etag = key.etag.strip('"')
+        self.notify(bucket, event, key.name, size=key.size, etag=etag, version_id=version)
 
-    def notify(
-        self,
-        bucket: FakeBucket,
-        event: str,
-        key: str,
-        *,
-        size: int | None = None,
-        etag: str | None = None,
-        version: str | None = None,
-    ) -> None:
-        """Send an event to the destinations that the bucket's configuration has for it."""
+    def notify(self, bucket: FakeBucket, event: str, key: str, **details: Any) -> None:
+        """Send an event to the destinations that the bucket's configuration has for it.
+
+        `details` are the size, ETag and version of the object, as `buckets.Change` names them.
+        """
         configuration = bucket.notification_configuration
         if configuration is None:
             return
         now = dt.datetime.now(dt.UTC)
         self._sequencer = max(self._sequencer + 1, int(now.timestamp() * 1_000_000))
+        caller = _caller()
+        principal = f"AWS:{caller.user_id}" if caller else "Anonymous"
+        request_id, host_id = _request_ids()
         change = buckets.Change(
-            event,
-            bucket.name,
-            bucket.region_name,
-            key,
-            now,
-            f"{self._sequencer:018X}",
-            _principal(),
-            *_request_ids(),
-            size=size,
-            etag=etag,
-            version_id=version,
+            event=event,
+            bucket=bucket.name,
+            region=bucket.region_name,
+            key=key,
+            time=now,
+            sequencer=f"{self._sequencer:018X}",
+            principal=principal,
+            request_id=request_id,
+            host_id=host_id,
+            **details,
         )
         for entry in _entries(configuration):
             if entry.matches(f"s3:{event}", key):
@@ -168,13 +156,6 @@ def _caller() -> identity.Caller | None:
     if found:
         access_key = found[1]
     return identity.owner_of(access_key)
-
-
-def _principal() -> str:
-    caller = _caller()
-    if caller is None:
-        return "Anonymous"
-    return f"AWS:{caller.user_id}"
 
 
 def _request_ids() -> tuple[str, str]:
@@ -204,8 +185,7 @@ def _replace_configuration(replacements: Replacements, deliveries: Deliveries) -
             return
         _validate(deliveries, bucket, configuration)
         now = dt.datetime.now(dt.UTC)
-        arns = {entry.arn for entry in (*configuration.queue, *configuration.topic)}
-        for arn in sorted(arns):
+        for arn in sorted({entry.arn for entry in [*configuration.queue, *configuration.topic]}):
             message = buckets.trial_event(bucket.name, now, *_request_ids())
             _send(deliveries, bucket, arn, message)
 
@@ -218,9 +198,8 @@ def _validate(
 ) -> None:
     """Raise the error of S3, or of the sandbox, for the first entry that is not possible."""
     if configuration.event_bridge is not None:
-        raise NotImplementedError(
-            "EventBridge as a destination (only functions, queues and topics are)"
-        )
+        message = "EventBridge as a destination (only functions, queues and topics are)"
+        raise NotImplementedError(message)
     entries = _entries(configuration)
     for entry in entries:
         for event in entry.events:

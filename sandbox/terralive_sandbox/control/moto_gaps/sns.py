@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from typing import Any
 
 from moto.sns.exceptions import SNSInvalidParameter
 from moto.sns.models import SNSBackend, Subscription
@@ -36,30 +37,23 @@ def _replace_publish(replacements: Replacements, deliveries: Deliveries) -> None
     """
     moto_publish = Subscription.publish
 
-    def publish(  # noqa: PLR0917 - moto's signature
+    def publish(
         self: Subscription,
         message: str,
         message_id: str,
         subject: str | None = None,
         message_attributes: dict[str, dict[str, object]] | None = None,
-        group_id: str | None = None,
-        deduplication_id: str | None = None,
-        message_structure: str | None = None,
+        **others: Any,
     ) -> None:
         matcher = self._filter_policy_matcher
         if matcher is not None and not matcher.matches(message_attributes, message):
             return
         text = message
-        if message_structure == "json":
+        if others.get("message_structure") == "json":
             text = self._parse_message_structure(message, self.protocol)
-        document = sns_message(
-            self.arn,
-            message_id,
-            text,
-            subject,
-            message_attributes or {},
-            now=dt.datetime.now(dt.UTC),
-        )
+        now = dt.datetime.now(dt.UTC)
+        attributes = message_attributes or {}
+        document = sns_message(self.arn, message_id, text, subject, attributes, now=now)
         sender = Service("sns.amazonaws.com", self.topic.arn)
         error = None
         if self.protocol == "lambda":
@@ -73,16 +67,7 @@ def _replace_publish(replacements: Replacements, deliveries: Deliveries) -> None
             if queue:
                 deliveries.send(sender, queue, json.dumps(document))
         elif self.protocol != "lambda":
-            moto_publish(
-                self,
-                message,
-                message_id,
-                subject,
-                message_attributes,
-                group_id,
-                deduplication_id,
-                message_structure,
-            )
+            moto_publish(self, message, message_id, subject, message_attributes, **others)
 
     replacements.replace(Subscription, "publish", publish)
 

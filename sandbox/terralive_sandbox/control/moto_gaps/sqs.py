@@ -110,9 +110,8 @@ def _is_new(queue: Queue, message: Message) -> bool:
         return True  # moved here as a dead letter
     message.sequence_number = str(next(_SEQUENCE_NUMBERS))
     sent_at = int(message.sent_timestamp or 0)
-    group_id = None
-    if getattr(queue, "deduplication_scope", "queue") == "messageGroup":
-        group_id = message.group_id
+    by_group = getattr(queue, "deduplication_scope", "queue") == "messageGroup"
+    group_id = message.group_id if by_group else None
     key = _DeduplicationKey(group_id, message.deduplication_id)
     # Key -> when its message was sent, in milliseconds.
     seen: dict[_DeduplicationKey, int] = vars(queue).setdefault("terralive_deduplicated", {})
@@ -141,11 +140,8 @@ def _replace_receive(replacements: Replacements) -> None:
                 queue = self.get_queue(queue_name)
                 # Otherwise the second of two messages of a group that become visible together
                 # would be received first.
-                queue._pending_messages = {  # noqa: SLF001 - moto has no other way
-                    message
-                    for message in queue._pending_messages  # noqa: SLF001 - likewise
-                    if not message.visible
-                }
+                pending = queue._pending_messages  # noqa: SLF001 - moto has no other way
+                pending -= {message for message in pending if message.visible}
                 found = moto_receive_message(
                     self, queue_name, count, 0, visibility_timeout, message_attribute_names
                 )
@@ -215,11 +211,7 @@ def _replace_checks_of_messages(replacements: Replacements) -> None:
     moto_send_message_batch = SQSBackend.send_message_batch
 
     def validate_message(
-        self: SQSBackend,
-        queue: Queue,
-        message_body: str,
-        *args: Any,
-        **kwargs: Any,
+        self: SQSBackend, queue: Queue, message_body: str, *args: Any, **kwargs: Any
     ) -> None:
         if not message_body:
             raise MissingParameter("MessageBody")
@@ -238,14 +230,8 @@ def _replace_checks_of_messages(replacements: Replacements) -> None:
             if error is None:
                 valid[key] = entry
                 continue
-            invalid.append(
-                {
-                    "Id": entry["Id"],
-                    "SenderFault": True,
-                    "Code": error.code,
-                    "Message": error.message,
-                }
-            )
+            described = {"Code": error.code, "Message": error.message}
+            invalid.append({"Id": entry["Id"], "SenderFault": True, **described})
         sent, failed = moto_send_message_batch(self, queue_name, valid)
         return sent, [*failed, *invalid]
 

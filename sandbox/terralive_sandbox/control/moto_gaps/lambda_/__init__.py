@@ -1,7 +1,6 @@
 """Lambda: functions, function URLs and event source mappings.
 
-`methods` lists everything of moto that is replaced. The other modules have the code that runs
-instead.
+`methods` declares the replacements of this folder; the checks and settings are in other modules.
 """
 
 from terralive_sandbox.control.moto_gaps.lambda_.methods import declare as declare

@@ -9,17 +9,19 @@ import json
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from moto.awslambda.exceptions import LambdaClientError
+from moto.awslambda import urls as lambda_urls
 from moto.awslambda.models import LambdaBackend, LambdaFunction
+from moto.awslambda.policy import Policy
 from moto.awslambda.responses import LambdaResponse
 
-from terralive_sandbox.control.moto_gaps.errors import not_emulated
+from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 
-JsonAnswer: TypeAlias = tuple[int, dict[str, int], str]
+_JsonAnswer: TypeAlias = tuple[int, dict[str, int], str]
 
 _ID_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _ID_CHARACTERS: Final = 32
@@ -34,39 +36,27 @@ class FunctionUrl:
     id: str
     region: str
     function_arn: str
-    # An alias's name, or "" for the function itself.
-    qualifier: str
     # AWS_IAM or NONE
     auth_type: str
     # The request's `Cors`
-    cors: dict[str, Any] = field(default_factory=dict)
+    cors: dict[str, Any]
     # When it was created and changed, as the API writes times.
-    created: str = ""
-    modified: str = ""
+    created: str
+    modified: str
 
-    def to_dict(self, *, on_create: bool = False) -> dict[str, Any]:
-        """Describe it as the API does; the answer to its creation has no LastModifiedTime."""
+    def to_dict(self) -> dict[str, Any]:
+        """Describe it as the API does."""
         described: dict[str, Any] = {
             "FunctionUrl": f"https://{self.id}.lambda-url.{self.region}.on.aws/",
             "FunctionArn": self.function_arn,
             "AuthType": self.auth_type,
             "CreationTime": self.created,
             "InvokeMode": "BUFFERED",
+            "LastModifiedTime": self.modified,
         }
         if self.cors:
             described["Cors"] = self.cors
-        if not on_create:
-            described["LastModifiedTime"] = self.modified
         return described
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of a policy's statement."""
-
-    operator: str
-    key: str
-    value: str
 
 
 def urls_of(backend: LambdaBackend) -> Iterator[FunctionUrl]:
@@ -75,57 +65,73 @@ def urls_of(backend: LambdaBackend) -> Iterator[FunctionUrl]:
         yield from list(_urls(function).values())
 
 
-def take_conditions(permission: dict[str, Any]) -> list[Condition]:
-    """Remove from a request to AddPermission what is a condition of its statement, and return it.
+def declare(replacements: Replacements) -> None:
+    """Declare the replacements."""
+    moto_decode_policy = Policy.decode_policy
 
-    Moto writes it beside the statement.
-    https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
-    """
-    auth_type = permission.pop("FunctionUrlAuthType", None)
-    through_url = permission.pop("InvokedViaFunctionUrl", None)
-    conditions: list[Condition] = []
-    if auth_type:
-        conditions.append(Condition("StringEquals", "lambda:FunctionUrlAuthType", auth_type))
-    if through_url is not None:
-        value = str(through_url).lower()
-        conditions.append(Condition("Bool", "lambda:InvokedViaFunctionUrl", value))
-    return conditions
+    def decode_policy(self: Policy, obj: dict[str, Any]) -> Policy:
+        """Read a request to AddPermission, with its conditions for function URLs.
+
+        Moto writes them beside the statement.
+        https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html
+        """
+        auth_type = obj.pop("FunctionUrlAuthType", None)
+        through_url = obj.pop("InvokedViaFunctionUrl", None)
+        policy = moto_decode_policy(self, obj)
+        added: dict[str, dict[str, str]] = {}
+        if auth_type:
+            added["StringEquals"] = {"lambda:FunctionUrlAuthType": auth_type}
+        if through_url is not None:
+            added["Bool"] = {"lambda:InvokedViaFunctionUrl": str(through_url).lower()}
+        for operator, condition in added.items():
+            operators = policy.statements[0].setdefault("Condition", {})
+            operators.setdefault(operator, {}).update(condition)
+        return policy
+
+    path = r"{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\w_:%-]+)/urls/?$"
+    replacements.add_path(lambda_urls.url_paths, path, LambdaResponse.dispatch)
+    replacements.replace(LambdaResponse, "create_function_url_config", _create)
+    replacements.replace(LambdaResponse, "get_function_url_config", _get)
+    replacements.replace(LambdaResponse, "update_function_url_config", _update)
+    replacements.replace(LambdaResponse, "delete_function_url_config", _delete)
+    replacements.add(LambdaResponse, "list_function_url_configs", _list_all)
+    replacements.replace(Policy, "decode_policy", decode_policy)
 
 
-def create(self: LambdaResponse) -> JsonAnswer:
-    """Answer CreateFunctionUrlConfig."""
+def _create(self: LambdaResponse) -> _JsonAnswer:
     function, qualifier = _target(self)
     urls = _urls(function)
-    arn = _arn(function, qualifier)
+    arn = function.function_arn
+    if qualifier:
+        arn = f"{arn}:{qualifier}"
     if qualifier in urls:
         message = (
             f"Failed to create function url config for [functionArn = {arn}]. "
             "Error message:  FunctionUrlConfig exists"
         )
-        raise _error("ResourceConflictException", message, 409)
+        raise api_error("ResourceConflictException", message, 409)
     body = _body(self)
     now = _now()
     url = FunctionUrl(
-        "".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARACTERS)),
-        function.region,
-        arn,
-        qualifier,
-        str(body["AuthType"]),
-        body.get("Cors") or {},
-        now,
-        now,
+        id="".join(secrets.choice(_ID_ALPHABET) for _ in range(_ID_CHARACTERS)),
+        region=function.region,
+        function_arn=arn,
+        auth_type=str(body["AuthType"]),
+        cors=body.get("Cors") or {},
+        created=now,
+        modified=now,
     )
     urls[qualifier] = url
-    return 201, {"status": 201}, json.dumps(url.to_dict(on_create=True))
+    described = url.to_dict()
+    del described["LastModifiedTime"]  # AWS does not have it in this answer
+    return 201, {"status": 201}, json.dumps(described)
 
 
-def get(self: LambdaResponse) -> str:
-    """Answer GetFunctionUrlConfig."""
+def _get(self: LambdaResponse) -> str:
     return json.dumps(_existing(*_target(self)).to_dict())
 
 
-def update(self: LambdaResponse) -> str:
-    """Answer UpdateFunctionUrlConfig."""
+def _update(self: LambdaResponse) -> str:
     url = _existing(*_target(self))
     body = _body(self)
     url.auth_type = str(body.get("AuthType") or url.auth_type)
@@ -135,16 +141,14 @@ def update(self: LambdaResponse) -> str:
     return json.dumps(url.to_dict())
 
 
-def delete(self: LambdaResponse) -> JsonAnswer:
-    """Answer DeleteFunctionUrlConfig."""
+def _delete(self: LambdaResponse) -> _JsonAnswer:
     function, qualifier = _target(self)
     _existing(function, qualifier)
     del _urls(function)[qualifier]
     return 204, {"status": 204}, ""
 
 
-def list_all(self: LambdaResponse) -> str:
-    """Answer ListFunctionUrlConfigs."""
+def _list_all(self: LambdaResponse) -> str:
     function, _ = _target(self)
     described = [url.to_dict() for url in _urls(function).values()]
     return json.dumps({"FunctionUrlConfigs": described})
@@ -170,25 +174,15 @@ def _body(response: LambdaResponse) -> dict[str, Any]:
 def _existing(function: LambdaFunction, qualifier: str) -> FunctionUrl:
     url = _urls(function).get(qualifier)
     if url is None:
-        raise _error("ResourceNotFoundException", "The resource you requested does not exist.", 404)
+        raise api_error(
+            "ResourceNotFoundException", "The resource you requested does not exist.", 404
+        )
     return url
 
 
 def _urls(function: LambdaFunction) -> dict[str, FunctionUrl]:
     urls: dict[str, FunctionUrl] = vars(function).setdefault(_URLS, {})
     return urls
-
-
-def _arn(function: LambdaFunction, qualifier: str) -> str:
-    if qualifier:
-        return f"{function.function_arn}:{qualifier}"
-    return function.function_arn
-
-
-def _error(code: str, message: str, status: int) -> LambdaClientError:
-    error = LambdaClientError(code, message)
-    error.code = status
-    return error
 
 
 def _now() -> str:

@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from moto.core.exceptions import JsonRESTError
 
-from terralive_sandbox.control.moto_gaps.errors import not_emulated
+from terralive_sandbox.control.moto_gaps.errors import Bounds, not_emulated
 from terralive_sandbox.triggers.event_patterns.patterns import InvalidPatternError
 from terralive_sandbox.triggers.event_source_mappings import settings
 from terralive_sandbox.triggers.event_source_mappings.settings import Filters, SourceKind
@@ -35,23 +34,15 @@ _OTHER_SOURCES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """The least and the greatest value of a setting."""
-
-    least: int
-    most: int
-
-
 # The bounds of the API reference.
 _BOUNDS: Final = {
-    "BatchSize": _Bounds(1, 10_000),
-    "MaximumBatchingWindowInSeconds": _Bounds(0, 300),
-    "MaximumRecordAgeInSeconds": _Bounds(-1, 604_800),
-    "MaximumRetryAttempts": _Bounds(-1, 10_000),
-    "ParallelizationFactor": _Bounds(1, 10),
+    "BatchSize": Bounds(1, 10_000),
+    "MaximumBatchingWindowInSeconds": Bounds(0, 300),
+    "MaximumRecordAgeInSeconds": Bounds(-1, 604_800),
+    "MaximumRetryAttempts": Bounds(-1, 10_000),
+    "ParallelizationFactor": Bounds(1, 10),
 }
-_CONCURRENCY_BOUNDS: Final = _Bounds(2, 1000)
+_CONCURRENCY_BOUNDS: Final = Bounds(2, 1000)
 _STREAMS_ONLY: Final = (
     "BisectBatchOnFunctionError",
     "MaximumRecordAgeInSeconds",
@@ -89,14 +80,11 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
     _check_bounds(spec)
     if new:
         _check_start(spec, kind)
-    unsupported: tuple[str, ...] = _STREAMS_ONLY
-    if kind is SourceKind.STREAM:
-        unsupported = _QUEUES_ONLY
+    unsupported = _QUEUES_ONLY if kind is SourceKind.STREAM else _STREAMS_ONLY
     for name in unsupported:
         if spec.get(name):
-            raise JsonRESTError(
-                _INVALID, f"Unsupported {name} parameter for given event source mapping type."
-            )
+            message = f"Unsupported {name} parameter for given event source mapping type."
+            raise JsonRESTError(_INVALID, message)
     if spec.get("TumblingWindowInSeconds"):
         raise not_emulated("tumbling windows")
     destinations = spec.get("DestinationConfig") or {}
@@ -112,26 +100,9 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
 
 def _check_bounds(spec: Mapping[str, Any]) -> None:
     for name, bounds in _BOUNDS.items():
-        member = name[0].lower() + name[1:]
-        _check_number(member, spec.get(name), bounds)
+        bounds.check(name[0].lower() + name[1:], spec.get(name))
     concurrency = (spec.get("ScalingConfig") or {}).get("MaximumConcurrency")
-    _check_number("scalingConfig.maximumConcurrency", concurrency, _CONCURRENCY_BOUNDS)
-
-
-def _check_number(member: str, value: object, bounds: _Bounds) -> None:
-    if not isinstance(value, int):
-        return
-    if value > bounds.most:
-        bound = f"less than or equal to {bounds.most}"
-    elif value < bounds.least:
-        bound = f"greater than or equal to {bounds.least}"
-    else:
-        return
-    raise JsonRESTError(
-        "ValidationException",
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy "
-        f"constraint: Member must have value {bound}",
-    )
+    _CONCURRENCY_BOUNDS.check("scalingConfig.maximumConcurrency", concurrency)
 
 
 def _check_start(spec: Mapping[str, Any], kind: SourceKind) -> None:
@@ -146,9 +117,8 @@ def _check_start(spec: Mapping[str, Any], kind: SourceKind) -> None:
             "constraint: Member must not be null.",
         )
     elif start not in {"TRIM_HORIZON", "LATEST"}:
-        raise JsonRESTError(
-            _INVALID, f"Unsupported starting position for arn type: {spec.get('EventSourceArn')}"
-        )
+        message = f"Unsupported starting position for arn type: {spec.get('EventSourceArn')}"
+        raise JsonRESTError(_INVALID, message)
 
 
 def _check_batch(spec: Mapping[str, Any], kind: SourceKind) -> None:

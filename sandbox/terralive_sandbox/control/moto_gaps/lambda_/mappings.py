@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
 from moto.awslambda.models import EventSourceMapping, LambdaBackend, LambdaFunction, lambda_backends
@@ -18,6 +18,7 @@ from moto.core.exceptions import JsonRESTError
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
+from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.event_source_mappings.settings import (
     Filters,
@@ -27,7 +28,7 @@ from terralive_sandbox.triggers.event_source_mappings.settings import (
 )
 from terralive_sandbox.triggers.event_source_mappings.sources import find_queue, find_shard
 
-JsonAnswer: TypeAlias = tuple[int, dict[str, Any], str]
+_JsonAnswer: TypeAlias = tuple[int, dict[str, Any], str]
 
 _INVALID: Final = "InvalidParameterValueException"
 _NO_QUEUE: Final = (
@@ -64,62 +65,72 @@ _START: Final = "terralive_start"
 _RESULT: Final = "terralive_result"
 
 
-class MappingResponses:
-    """The answers to requests that change mappings. Use it on the thread that owns moto's state.
+def declare(replacements: Replacements, pollers: MappingPollers) -> None:
+    """Let the sandbox's pollers run event source mappings.
+
+    Moto invokes a function for each message at once, on the sender's thread. It never begins to,
+    as moto's own method for creating mappings is never called.
 
     An answer names the state that follows ("Creating", "Enabling"); the next request already sees
     the state after it.
 
     Args:
+        replacements: the list that gets the replacements.
         pollers: run the mappings; they get all mappings after every change.
     """
+    moto_list_mappings = LambdaBackend.list_event_source_mappings
+    moto_get_configuration = EventSourceMapping.get_configuration
 
-    def __init__(self, pollers: MappingPollers) -> None:
-        # Any thread may report to them.
-        self._pollers = pollers
+    def create(self: LambdaResponse) -> _JsonAnswer:
+        mapping = _create(self.backend, self.json_body)
+        self.backend._event_source_mappings[mapping.uuid] = mapping  # noqa: SLF001 - no other way
+        return changed(mapping, "Creating")
 
-    def create(self, response: LambdaResponse) -> JsonAnswer:
-        """Answer CreateEventSourceMapping."""
-        mapping = _create(response.backend, response.json_body)
-        response.backend._event_source_mappings[mapping.uuid] = mapping  # noqa: SLF001 - no other way
-        return self._changed(mapping, "Creating")
-
-    def update(self, response: LambdaResponse) -> JsonAnswer:
-        """Answer UpdateEventSourceMapping."""
-        mapping = _existing(response)
+    def update(self: LambdaResponse) -> _JsonAnswer:
+        mapping = _existing(self)
         was_enabled = mapping.enabled
-        _update(response.backend, mapping, response.json_body)
-        if mapping.enabled == was_enabled:
-            state = "Updating"
-        elif mapping.enabled:
-            state = "Enabling"
-        else:
-            state = "Disabling"
-        return self._changed(mapping, state)
+        _update(self.backend, mapping, self.json_body)
+        state = "Updating"
+        if mapping.enabled != was_enabled:
+            state = "Enabling" if mapping.enabled else "Disabling"
+        return changed(mapping, state)
 
-    def delete(self, response: LambdaResponse) -> JsonAnswer:
-        """Answer DeleteEventSourceMapping."""
-        mapping = _existing(response)
-        response.backend.delete_event_source_mapping(mapping.uuid)
-        return self._changed(mapping, "Deleting")
+    def delete(self: LambdaResponse) -> _JsonAnswer:
+        mapping = _existing(self)
+        self.backend.delete_event_source_mapping(mapping.uuid)
+        return changed(mapping, "Deleting")
 
-    def _changed(self, mapping: EventSourceMapping, state: str) -> JsonAnswer:
+    def changed(mapping: EventSourceMapping, state: str) -> _JsonAnswer:
         """Report all mappings to the pollers, and describe the one that changed."""
         settings: list[MappingSettings] = []
         for backend in list(lambda_backends[identity.ACCOUNT].values()):
             every = backend._event_source_mappings.values()  # noqa: SLF001 - no other way
             settings.extend(_settings(one) for one in every)
-        self._pollers.changed(tuple(settings))
+        pollers.changed(tuple(settings))
         body = json.dumps({**mapping.get_configuration(), "State": state})
         return 202, {"status": 202}, body
 
+    def list_all(
+        self: LambdaBackend, source_arn: str, function_name: str
+    ) -> Iterable[EventSourceMapping]:
+        arn = _function_arn(self, function_name) if function_name else ""
+        return moto_list_mappings(self, source_arn, arn)
 
-def described(mapping: EventSourceMapping, configuration: Mapping[str, Any]) -> dict[str, Any]:
+    def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
+        return _described(self, moto_get_configuration(self))
+
+    replacements.replace(LambdaResponse, "create_event_source_mapping", create)
+    replacements.replace(LambdaResponse, "update_event_source_mapping", update)
+    replacements.replace(LambdaResponse, "delete_event_source_mapping", delete)
+    replacements.replace(LambdaBackend, "list_event_source_mappings", list_all)
+    replacements.replace(EventSourceMapping, "get_configuration", get_configuration)
+
+
+def _described(mapping: EventSourceMapping, configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Complete moto's description of a mapping with AWS's defaults and the last result."""
+    defaults, reason = _QUEUE_DEFAULTS, "USER_INITIATED"
     if mapping_rules.kind_of(mapping.event_source_arn) is SourceKind.STREAM:
         defaults, reason = _STREAM_DEFAULTS, "User action"
-    else:
-        defaults, reason = _QUEUE_DEFAULTS, "USER_INITIATED"
     complete = {**defaults, **configuration, "StateTransitionReason": reason}
     result = vars(mapping).get(_RESULT)
     if result:
@@ -151,12 +162,8 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     mapping = EventSourceMapping({**spec, **place, **names})  # type: ignore[abstract] # moto's base class
     mapping.last_modified = time.time()
     # A mapping starts where it was created, not where its poller has begun to run.
-    start = 0
-    if spec.get("StartingPosition") == "LATEST":
-        shard = find_shard(source_arn)
-        if shard:
-            start = len(shard.items)
-    vars(mapping)[_START] = start
+    shard = find_shard(source_arn) if spec.get("StartingPosition") == "LATEST" else None
+    vars(mapping)[_START] = len(shard.items) if shard else 0
     return mapping
 
 
@@ -180,10 +187,9 @@ def _exists_message(kind: SourceKind, function_name: str, other: EventSourceMapp
     """Return Lambda's message for a second mapping of the same source to the same function."""
     source = f'(" {other.event_source_arn} ")'
     function = f'function (" {function_name} ")'
+    text = f"An event source mapping with SQS arn {source} and {function} already exists."
     if kind is SourceKind.STREAM:
         text = f"The event source arn {source} and {function} provided mapping already exists."
-    else:
-        text = f"An event source mapping with SQS arn {source} and {function} already exists."
     return f"{text} Please update or delete the existing mapping with UUID {other.uuid}"
 
 
@@ -231,11 +237,8 @@ def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -
     hidden = int(queue.visibility_timeout)  # type: ignore[attr-defined] # moto sets it by its name
     timeout = int(function.timeout)
     if hidden < timeout:
-        raise JsonRESTError(
-            _INVALID,
-            f"Queue visibility timeout: {hidden} seconds is less than "
-            f"Function timeout: {timeout} seconds",
-        )
+        message = f"{hidden} seconds is less than Function timeout: {timeout} seconds"
+        raise JsonRESTError(_INVALID, f"Queue visibility timeout: {message}")
 
 
 def _existing(response: LambdaResponse) -> EventSourceMapping:
@@ -250,12 +253,12 @@ def _existing(response: LambdaResponse) -> EventSourceMapping:
 
 def _function(backend: LambdaBackend, name: str) -> tuple[LambdaFunction, str]:
     """Return a function and the ARN that a request names, with the request's qualifier."""
-    arn = function_arn(backend, name)
+    arn = _function_arn(backend, name)
     unqualified, _, qualifier = arn.partition(":function:")[2].partition(":")
     return backend.get_function(unqualified, qualifier or None), arn
 
 
-def function_arn(backend: LambdaBackend, name: str) -> str:
+def _function_arn(backend: LambdaBackend, name: str) -> str:
     """Return the ARN for a name, partial ARN or ARN, each with or without a qualifier."""
     last = name.rpartition(":function:")[2]
     return f"arn:aws:lambda:{backend.region_name}:{backend.account_id}:function:{last}"

@@ -1,15 +1,13 @@
-"""All methods of moto's Lambda that the sandbox replaces, each of them once."""
+"""Replaces methods of moto's Lambda: functions, their code, asynchronous settings, aliases."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
-from moto.awslambda import urls as lambda_urls
 from moto.awslambda.exceptions import InvalidParameterValueException
-from moto.awslambda.models import EventSourceMapping, LambdaAlias, LambdaBackend, LambdaFunction
-from moto.awslambda.policy import Policy
+from moto.awslambda.models import LambdaAlias, LambdaBackend, LambdaFunction
 from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
 
@@ -30,8 +28,8 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
     _replace_code(replacements)
     _replace_event_invoke_configs(replacements)
     _replace_aliases(replacements)
-    _replace_function_urls(replacements)
-    _replace_mappings(replacements, pollers)
+    function_urls.declare(replacements)
+    mappings.declare(replacements, pollers)
 
 
 def _replace_functions(replacements: Replacements) -> None:
@@ -45,11 +43,7 @@ def _replace_functions(replacements: Replacements) -> None:
     moto_get_configuration = LambdaFunction.get_configuration
 
     def initialise(
-        self: LambdaFunction,
-        account_id: str,
-        spec: dict[str, Any],
-        *args: Any,
-        **kwargs: Any,
+        self: LambdaFunction, account_id: str, spec: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
         rules.check_settings(spec)
         role = str(spec.get("Role"))
@@ -57,8 +51,7 @@ def _replace_functions(replacements: Replacements) -> None:
         moto_init(self, account_id, spec, *args, **kwargs)
         self.dead_letter_config = dead_letter_config  # type: ignore[attr-defined] # moto lacks it
         settings.set_logging(self, spec.get("LoggingConfig") or {})
-        vpc = settings.vpc_of(self, self._vpc_config)
-        settings.set_vpc(self, vpc)
+        settings.set_vpc(self, settings.vpc_of(self, self._vpc_config))
 
     def update_configuration(self: LambdaFunction, config_updates: dict[str, Any]) -> object:
         changes = config_updates
@@ -74,13 +67,11 @@ def _replace_functions(replacements: Replacements) -> None:
         settings.set_vpc(self, vpc)
         # What moto keeps
         if "Environment" in changes:
-            environment = changes["Environment"] or {}
-            changes["Environment"] = {"Variables": {}, **environment}
+            changes["Environment"] = {"Variables": {}, **(changes["Environment"] or {})}
         return moto_update(self, changes)
 
     def get_configuration(self: LambdaFunction, on_create: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
-        configuration = moto_get_configuration(self, on_create)
-        return settings.described(self, configuration)
+        return settings.described(self, moto_get_configuration(self, on_create))
 
     # Moto would start Docker.
     invoke = not_emulated_method("this trigger of a Lambda function")
@@ -170,10 +161,7 @@ def _replace_aliases(replacements: Replacements) -> None:
 
     def unweighted(moto_method: Callable[..., LambdaAlias]) -> Callable[..., LambdaAlias]:
         def write(
-            self: LambdaBackend,
-            *args: Any,
-            routing_config: Any = None,
-            **kwargs: Any,
+            self: LambdaBackend, *args: Any, routing_config: Any = None, **kwargs: Any
         ) -> LambdaAlias:
             if (routing_config or {}).get("AdditionalVersionWeights"):
                 raise not_emulated("aliases with more than one version")
@@ -183,62 +171,3 @@ def _replace_aliases(replacements: Replacements) -> None:
 
     replacements.replace(LambdaBackend, "create_alias", unweighted(LambdaBackend.create_alias))
     replacements.replace(LambdaBackend, "update_alias", unweighted(LambdaBackend.update_alias))
-
-
-def _replace_function_urls(replacements: Replacements) -> None:
-    moto_decode_policy = Policy.decode_policy
-
-    def decode_policy(self: Policy, obj: dict[str, Any]) -> Policy:
-        conditions = function_urls.take_conditions(obj)
-        policy = moto_decode_policy(self, obj)
-        statement = policy.statements[0]
-        for condition in conditions:
-            operators = statement.setdefault("Condition", {})
-            operators.setdefault(condition.operator, {})[condition.key] = condition.value
-        return policy
-
-    path = r"{0}/(?P<api_version>[^/]+)/functions/(?P<function_name>[\w_:%-]+)/urls/?$"
-    replacements.add_path(lambda_urls.url_paths, path, LambdaResponse.dispatch)
-    replacements.replace(LambdaResponse, "create_function_url_config", function_urls.create)
-    replacements.replace(LambdaResponse, "get_function_url_config", function_urls.get)
-    replacements.replace(LambdaResponse, "update_function_url_config", function_urls.update)
-    replacements.replace(LambdaResponse, "delete_function_url_config", function_urls.delete)
-    replacements.add(LambdaResponse, "list_function_url_configs", function_urls.list_all)
-    replacements.replace(Policy, "decode_policy", decode_policy)
-
-
-def _replace_mappings(replacements: Replacements, pollers: MappingPollers) -> None:
-    """Let the sandbox's pollers run event source mappings.
-
-    Moto invokes a function for each message at once, on the sender's thread. It never begins to,
-    as moto's own method for creating mappings is never called.
-    """
-    moto_list_mappings = LambdaBackend.list_event_source_mappings
-    moto_get_configuration = EventSourceMapping.get_configuration
-    responses = mappings.MappingResponses(pollers)
-
-    def create(self: LambdaResponse) -> mappings.JsonAnswer:
-        return responses.create(self)
-
-    def update(self: LambdaResponse) -> mappings.JsonAnswer:
-        return responses.update(self)
-
-    def delete(self: LambdaResponse) -> mappings.JsonAnswer:
-        return responses.delete(self)
-
-    def list_mappings(
-        self: LambdaBackend, source_arn: str, function_name: str
-    ) -> Iterable[EventSourceMapping]:
-        function_arn = ""
-        if function_name:
-            function_arn = mappings.function_arn(self, function_name)
-        return moto_list_mappings(self, source_arn, function_arn)
-
-    def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
-        return mappings.described(self, moto_get_configuration(self))
-
-    replacements.replace(LambdaResponse, "create_event_source_mapping", create)
-    replacements.replace(LambdaResponse, "update_event_source_mapping", update)
-    replacements.replace(LambdaResponse, "delete_event_source_mapping", delete)
-    replacements.replace(LambdaBackend, "list_event_source_mappings", list_mappings)
-    replacements.replace(EventSourceMapping, "get_configuration", get_configuration)

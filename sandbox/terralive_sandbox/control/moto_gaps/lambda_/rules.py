@@ -10,14 +10,14 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, cast
 
 from botocore.model import StringShape
 from botocore.session import Session
-from moto.awslambda.exceptions import InvalidParameterValueException, ValidationException
+from moto.awslambda.exceptions import InvalidParameterValueException
 
+from terralive_sandbox.control.moto_gaps.errors import Bounds
 from terralive_stub.protocol.limits import (
     ENVIRONMENT_BYTES,
     FUNCTION_TIMEOUT_SECONDS,
@@ -25,22 +25,11 @@ from terralive_stub.protocol.limits import (
     MOST_MEMORY_MB,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class _Bounds:
-    """The least and the greatest value of a setting."""
-
-    least: int
-    most: int
-
-
 # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, for functions that do not
 # run on managed instances (botocore's model has the limits of those; its text has 1,800 seconds for
 # the others, which no page of the guide mentions).
-_BOUNDS: Final = {
-    "Timeout": _Bounds(1, FUNCTION_TIMEOUT_SECONDS),
-    "MemorySize": _Bounds(LEAST_MEMORY_MB, MOST_MEMORY_MB),
-}
+_TIMEOUT: Final = Bounds(1, FUNCTION_TIMEOUT_SECONDS)
+_MEMORY: Final = Bounds(LEAST_MEMORY_MB, MOST_MEMORY_MB)
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED: Final = frozenset(
     {
@@ -74,16 +63,17 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     """Check the settings of a request that creates or changes a function.
 
     Raises:
-        ValidationException: a number is out of its bounds.
+        JsonRESTError: a number is out of its bounds.
         InvalidParameterValueException: the runtime or an environment variable is not possible.
     """
-    for name, bounds in _BOUNDS.items():
-        value = settings.get(name)
-        if value is not None:
-            _check_bounds(name, value, bounds)
+    _TIMEOUT.check("timeout", settings.get("Timeout"))
+    _MEMORY.check("memorySize", settings.get("MemorySize"))
     runtime = settings.get("Runtime")
-    if runtime:
-        _check_runtime(runtime)
+    if runtime and runtime not in _runtimes():
+        raise InvalidParameterValueException(
+            f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
+            f"value set: [{', '.join(_runtimes())}] or be a valid ARN"
+        )
     variables = (settings.get("Environment") or {}).get("Variables") or {}
     _check_environment(variables)
 
@@ -96,26 +86,6 @@ def check_zip(code: bytes) -> None:
         raise InvalidParameterValueException(
             "Could not unzip uploaded file. Please check your file, then try to upload again."
         ) from error
-
-
-def _check_bounds(name: str, value: int, bounds: _Bounds) -> None:
-    if value < bounds.least:
-        bound = f"greater than or equal to {bounds.least}"
-    elif value > bounds.most:
-        bound = f"less than or equal to {bounds.most}"
-    else:
-        return
-    member = name[0].lower() + name[1:]
-    raise ValidationException(str(value), member, f"Member must have value {bound}")
-
-
-def _check_runtime(runtime: str) -> None:
-    if runtime in _runtimes():
-        return
-    raise InvalidParameterValueException(
-        f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum "
-        f"value set: [{', '.join(_runtimes())}] or be a valid ARN"
-    )
 
 
 @cache

@@ -22,12 +22,10 @@ def apply_dropped_changes(function: LambdaFunction, changes: Mapping[str, Any]) 
     """Apply what moto drops of an update of a function's configuration."""
     if "ImageConfig" in changes:
         function.image_config = ImageConfig(changes["ImageConfig"] or {})
-    if "TracingConfig" in changes:
-        function.tracing_config = changes["TracingConfig"]
     if "EphemeralStorage" in changes:
         function.ephemeral_storage = changes["EphemeralStorage"]["Size"]
-    if "KMSKeyArn" in changes:
-        function.kms_key_arn = changes["KMSKeyArn"]
+    function.tracing_config = changes.get("TracingConfig", function.tracing_config)
+    function.kms_key_arn = changes.get("KMSKeyArn", function.kms_key_arn)
     if changes.get("LoggingConfig"):
         set_logging(function, changes["LoggingConfig"])
     set_modified_now(function)
@@ -114,12 +112,9 @@ def check_destinations(function: LambdaFunction, config: Mapping[str, Any]) -> N
     destinations = config.get("DestinationConfig") or {}
     for kind in ("OnSuccess", "OnFailure"):
         arn = (destinations.get(kind) or {}).get("Destination")
-        if not arn or ":lambda:" in arn:
-            continue
-        message = (
-            "The function's execution role does not have permissions to call {action} on " + arn
-        )
-        _require_destination(str(function.role), arn, message)
+        if arn and ":lambda:" not in arn:
+            denial = "The function's execution role does not have permissions to call {action} on "
+            _require_destination(str(function.role), arn, denial + arn)
 
 
 def _require_destination(role: str, arn: str, message: str) -> None:
@@ -134,6 +129,5 @@ def _require_destination(role: str, arn: str, message: str) -> None:
     try:
         require(role, arn)
     except DestinationError as error:
-        raise InvalidParameterValueException(
-            message.format(action=action, service=service.upper())
-        ) from error
+        text = message.format(action=action, service=service.upper())
+        raise InvalidParameterValueException(text) from error
