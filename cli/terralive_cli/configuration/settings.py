@@ -8,7 +8,7 @@ and the table in docs/CONFIGURATION.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any, Final
 
 from terralive_cli.configuration.kinds import Kind
@@ -55,68 +55,43 @@ class Setting:
         return self.key.rpartition(".")[2]
 
 
-def declare(
+def setting(
     kind: Kind[Any],
     meaning: str,
     *,
-    key: str = "",
-    flag: str = "",
-    short: str = "",
-    metavar: str = "",
-    command: str = "",
-    env: str = "",
-    shown_default: str = "",
-    rule: Callable[[Any], str] | None = None,
-) -> dict[str, object]:
-    """Return the `metadata` of a dataclass field that holds a setting (see `Setting`)."""
-    setting = Setting(
-        kind,
-        meaning,
-        key=key,
-        flag=flag,
-        short=short,
-        metavar=metavar,
-        command=command,
-        env=env,
-        shown_default=shown_default,
-        rule=rule,
-    )
-    return {_SETTING: setting}
+    default: Any = MISSING,
+    default_factory: Any = MISSING,
+    repr: bool = True,  # noqa: A002  # dataclasses' own word
+    **details: Any,
+) -> Any:
+    """Return a dataclass field that holds a setting. `details` are attributes of `Setting`."""
+    metadata = {_SETTING: Setting(kind, meaning, **details)}
+    return field(default=default, default_factory=default_factory, repr=repr, metadata=metadata)
 
 
-def declare_table(kind: type) -> dict[str, object]:
-    """Return the `metadata` of a dataclass field that holds a table of settings."""
-    return {_TABLE: kind}
+def setting_table(kind: type, *, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
+    """Return a dataclass field that holds a table of settings; `kind` is the table's dataclass."""
+    return field(default=default, default_factory=default_factory, metadata={_TABLE: kind})
 
 
-def settings_of(kind: type) -> tuple[Setting, ...]:
+def settings_of(kind: Any) -> tuple[Setting, ...]:
     """Return the settings that a dataclass declares on its own fields, in their order."""
     found = []
-    for item in _fields(kind):
-        declared = item.metadata.get(_SETTING)
-        if isinstance(declared, Setting):
-            found.append(replace(declared, name=item.name, default=_default(item)))
+    for item in fields(kind):
+        if _SETTING not in item.metadata:
+            continue
+        default = None
+        if item.default is not MISSING:
+            default = item.default
+        elif item.default_factory is not MISSING:
+            default = item.default_factory()
+        found.append(replace(item.metadata[_SETTING], name=item.name, default=default))
     return tuple(found)
 
 
-def all_settings(kind: type) -> Iterator[Setting]:
+def all_settings(kind: Any) -> Iterator[Setting]:
     """Yield the settings of a dataclass, then those of its tables."""
     yield from settings_of(kind)
-    for item in _fields(kind):
-        table = item.metadata.get(_TABLE)
-        if isinstance(table, type):
-            yield from all_settings(table)
-
-
-def _fields(kind: type) -> tuple[Field[Any], ...]:
-    if not is_dataclass(kind):
-        raise TypeError(f"{kind.__name__} is no dataclass")
-    return fields(kind)
-
-
-def _default(item: Field[Any]) -> object:
-    if item.default is not MISSING:
-        return item.default
-    if item.default_factory is not MISSING:
-        return item.default_factory()
-    return None
+    for item in fields(kind):
+        if _TABLE in item.metadata:
+            yield from all_settings(item.metadata[_TABLE])

@@ -6,8 +6,9 @@ Each setting is declared on the field that holds it (see `settings.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Final
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import (
@@ -22,9 +23,12 @@ from terralive_cli.configuration.kinds import (
     Text,
     Texts,
 )
-from terralive_cli.configuration.settings import declare
+from terralive_cli.configuration.settings import setting
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.debug_stack.settings import DebugStackSettings
+
+_DEBUG_STACK: Final = {item.name: item.default for item in fields(DebugStackSettings)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +44,39 @@ class TerraformConfig:
         found: true if the folder holds a Terraform program.
     """
 
-    dir: Path = field(
-        metadata=declare(
-            Folder(),
-            "Folder of the Terraform configuration or of `cdktf.json`.",
-            key="terraform.dir",
-            env="TERRALIVE_TERRAFORM_DIR",
-            shown_default="the project's folder",
-        )
+    dir: Path = setting(
+        Folder(),
+        "Folder of the Terraform configuration or of `cdktf.json`.",
+        key="terraform.dir",
+        env="TERRALIVE_TERRAFORM_DIR",
+        shown_default="the project's folder",
     )
-    app: str | None = field(
+    app: str | None = setting(
+        Text(),
+        "Command that runs your CDK for Terraform program.",
         default=None,
-        metadata=declare(
-            Text(),
-            "Command that runs your CDK for Terraform program.",
-            key="terraform.app",
-            shown_default="`app` in `cdktf.json`, if there is one",
-        ),
+        key="terraform.app",
+        shown_default="`app` in `cdktf.json`, if there is one",
     )
-    stack: str | None = field(
+    stack: str | None = setting(
+        Text(),
+        "Name of the program's stack to make live.",
         default=None,
-        metadata=declare(
-            Text(),
-            "Name of the program's stack to make live.",
-            key="terraform.stack",
-            shown_default="the program's only stack",
-        ),
+        key="terraform.stack",
+        shown_default="the program's only stack",
     )
-    binary: str = field(
+    binary: str = setting(
+        ProgramName(),
+        "`terraform`, `tofu`, `terragrunt`, or a path.",
         default="terraform",
-        metadata=declare(
-            ProgramName(),
-            "`terraform`, `tofu`, `terragrunt`, or a path.",
-            key="terraform.binary",
-            env="TERRALIVE_TERRAFORM_BINARY",
-        ),
+        key="terraform.binary",
+        env="TERRALIVE_TERRAFORM_BINARY",
     )
-    var_files: tuple[Path, ...] = field(
+    var_files: tuple[Path, ...] = setting(
+        Files(),
+        "Files for `-var-file`, relative to the project's folder.",
         default=(),
-        metadata=declare(
-            Files(),
-            "Files for `-var-file`, relative to the project's folder.",
-            key="terraform.var_files",
-        ),
+        key="terraform.var_files",
     )
     found: bool = True
 
@@ -91,25 +85,21 @@ class TerraformConfig:
 class BackendConfig:
     """Terraform backend for the state of the debug stack. Its placeholders are filled."""
 
-    type: str = field(
-        metadata=declare(
-            Text(),
-            "Terraform backend for the state of the debug stack. A cleanup job on another "
-            "machine needs a remote backend.",
-            key="backend.type",
-            shown_default="`local`, under `.terralive/`",
-            rule=rules.backend,
-        )
+    type: str = setting(
+        Text(),
+        "Terraform backend for the state of the debug stack. A cleanup job on another "
+        "machine needs a remote backend.",
+        key="backend.type",
+        shown_default="`local`, under `.terralive/`",
+        rule=rules.backend,
     )
-    config: Mapping[str, Json] = field(
+    config: Mapping[str, Json] = setting(
+        Document(placeholders=("app", "stage", "user")),
+        "Arguments of the `backend` block. terralive replaces `{app}`, `{stage}` and "
+        "`{user}` in them.",
         default_factory=dict,
         repr=False,
-        metadata=declare(
-            Document(placeholders=("app", "stage", "user")),
-            "Arguments of the `backend` block. terralive replaces `{app}`, `{stage}` and "
-            "`{user}` in them.",
-            key="backend.config",
-        ),
+        key="backend.config",
     )
 
 
@@ -117,57 +107,48 @@ class BackendConfig:
 class DebugStackConfig:
     """An organisation's demands on the debug stack (see `DebugStackSettings`)."""
 
-    permissions_boundary: str | None = field(
+    permissions_boundary: str | None = setting(
+        Text(),
+        "ARN of the permissions boundary for the broker's role.",
         default=None,
-        metadata=declare(
-            Text(),
-            "ARN of the permissions boundary for the broker's role.",
-            key="debug_stack.permissions_boundary",
-            rule=rules.permissions_boundary,
-        ),
+        key="debug_stack.permissions_boundary",
+        rule=rules.permissions_boundary,
     )
-    role_path: str = field(
-        default="/",
-        metadata=declare(
-            Text(), "Path of the broker's role.", key="debug_stack.role_path", rule=rules.role_path
-        ),
+    role_path: str = setting(
+        Text(),
+        "Path of the broker's role.",
+        default=_DEBUG_STACK["role_path"],
+        key="debug_stack.role_path",
+        rule=rules.role_path,
     )
-    name_prefix: str = field(
-        default="terralive",
-        metadata=declare(
-            Text(),
-            "Prefix of the names of all resources that terralive creates.",
-            key="debug_stack.name_prefix",
-            rule=rules.name,
-        ),
+    name_prefix: str = setting(
+        Text(),
+        "Prefix of the names of all resources that terralive creates.",
+        default=_DEBUG_STACK["name_prefix"],
+        key="debug_stack.name_prefix",
+        rule=rules.name,
     )
-    tags: Mapping[str, str] = field(
+    tags: Mapping[str, str] = setting(
+        Labels(),
+        "Tags of all resources that terralive creates, in addition to its own tags.",
         default_factory=dict,
-        metadata=declare(
-            Labels(),
-            "Tags of all resources that terralive creates, in addition to its own tags.",
-            key="debug_stack.tags",
-            rule=rules.tags,
-        ),
+        key="debug_stack.tags",
+        rule=rules.tags,
     )
-    kms_key: str | None = field(
+    kms_key: str | None = setting(
+        Text(),
+        "ARN of the KMS key that encrypts the table and the logs.",
         default=None,
-        metadata=declare(
-            Text(),
-            "ARN of the KMS key that encrypts the table and the logs.",
-            key="debug_stack.kms_key",
-            shown_default="keys that AWS owns",
-            rule=rules.kms_key,
-        ),
+        key="debug_stack.kms_key",
+        shown_default="keys that AWS owns",
+        rule=rules.kms_key,
     )
-    log_retention_days: int = field(
-        default=7,
-        metadata=declare(
-            Number(1, max(rules.RETENTION_DAYS)),
-            "Days for which CloudWatch Logs keeps the broker's log.",
-            key="debug_stack.log_retention_days",
-            rule=rules.retention,
-        ),
+    log_retention_days: int = setting(
+        Number(1, max(rules.RETENTION_DAYS)),
+        "Days for which CloudWatch Logs keeps the broker's log.",
+        default=_DEBUG_STACK["log_retention_days"],
+        key="debug_stack.log_retention_days",
+        rule=rules.retention,
     )
 
 
@@ -178,24 +159,20 @@ class StubImages:
     https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
     """
 
-    x86_64: str | None = field(
+    x86_64: str | None = setting(
+        Text(),
+        "The stub as a container image in ECR, for functions that are container images. "
+        "terralive replaces `{region}`.",
         default=None,
-        metadata=declare(
-            Text(),
-            "The stub as a container image in ECR, for functions that are container images. "
-            "terralive replaces `{region}`.",
-            key="stub_image.x86_64",
-            rule=rules.image,
-        ),
+        key="stub_image.x86_64",
+        rule=rules.image,
     )
-    arm64: str | None = field(
+    arm64: str | None = setting(
+        Text(),
+        "The same for functions whose `architectures` are `arm64`.",
         default=None,
-        metadata=declare(
-            Text(),
-            "The same for functions whose `architectures` are `arm64`.",
-            key="stub_image.arm64",
-            rule=rules.image,
-        ),
+        key="stub_image.arm64",
+        rule=rules.image,
     )
 
 
@@ -215,88 +192,70 @@ class FunctionSettings:
     """
 
     pattern: str
-    path: Path | None = field(
+    path: Path | None = setting(
+        CodeFolder(),
+        "Folder of the function's local code.",
         default=None,
-        metadata=declare(
-            CodeFolder(),
-            "Folder of the function's local code.",
-            key='functions."NAME".path',
-            shown_default="as found in the Terraform configuration",
-        ),
+        key='functions."NAME".path',
+        shown_default="as found in the Terraform configuration",
     )
-    handler: str | None = field(
+    handler: str | None = setting(
+        Text(),
+        "The local handler.",
         default=None,
-        metadata=declare(
-            Text(),
-            "The local handler.",
-            key='functions."NAME".handler',
-            shown_default="as deployed",
-        ),
+        key='functions."NAME".handler',
+        shown_default="as deployed",
     )
-    runtime: str | None = field(
+    runtime: str | None = setting(
+        Text(),
+        "Runtime of a container image (`python3.13`, `nodejs22.x`).",
         default=None,
-        metadata=declare(
-            Text(),
-            "Runtime of a container image (`python3.13`, `nodejs22.x`).",
-            key='functions."NAME".runtime',
-            shown_default="as deployed",
-        ),
+        key='functions."NAME".runtime',
+        shown_default="as deployed",
     )
-    python: Path | None = field(
+    python: Path | None = setting(
+        Program(),
+        "Interpreter of a Python handler.",
         default=None,
-        metadata=declare(
-            Program(),
-            "Interpreter of a Python handler.",
-            key='functions."NAME".python',
-            shown_default="the project's venv, else the Python that runs terralive",
-        ),
+        key='functions."NAME".python',
+        shown_default="the project's venv, else the Python that runs terralive",
     )
-    node: Path | None = field(
+    node: Path | None = setting(
+        Program(),
+        "Interpreter of a Node.js handler, version 18 or newer.",
         default=None,
-        metadata=declare(
-            Program(),
-            "Interpreter of a Node.js handler, version 18 or newer.",
-            key='functions."NAME".node',
-            shown_default="`node` on `PATH`, else the one that terralive's extra `node` installs",
-        ),
+        key='functions."NAME".node',
+        shown_default="`node` on `PATH`, else the one that terralive's extra `node` installs",
     )
-    command: tuple[str, ...] = field(
+    command: tuple[str, ...] = setting(
+        Texts(),
+        "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
+        "handler instead of terralive's own runtime.",
         default=(),
-        metadata=declare(
-            Texts(),
-            "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
-            "handler instead of terralive's own runtime.",
-            key='functions."NAME".command',
-            shown_default="terralive's own runtime for Python and Node.js; the function's "
-            "`bootstrap` for `provided.*`",
-        ),
+        key='functions."NAME".command',
+        shown_default="terralive's own runtime for Python and Node.js; the function's "
+        "`bootstrap` for `provided.*`",
     )
-    build: str | None = field(
+    build: str | None = setting(
+        Text(),
+        "Shell command that makes the code in `path`. It runs in the project's folder, at "
+        "the start and after a change. Name its source files in `watch`: otherwise "
+        "terralive takes files that change during a build for its output.",
         default=None,
-        metadata=declare(
-            Text(),
-            "Shell command that makes the code in `path`. It runs in the project's folder, at "
-            "the start and after a change. Name its source files in `watch`: otherwise "
-            "terralive takes files that change during a build for its output.",
-            key='functions."NAME".build',
-        ),
+        key='functions."NAME".build',
     )
-    watch: tuple[str, ...] = field(
+    watch: tuple[str, ...] = setting(
+        Texts(),
+        "Glob patterns, relative to `path`. A change of a matching file reloads the "
+        "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
+        "watched ones.",
         default=(),
-        metadata=declare(
-            Texts(),
-            "Glob patterns, relative to `path`. A change of a matching file reloads the "
-            "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
-            "watched ones.",
-            key='functions."NAME".watch',
-            shown_default="all files below `path`",
-        ),
+        key='functions."NAME".watch',
+        shown_default="all files below `path`",
     )
-    max_workers: int = field(
+    max_workers: int = setting(
+        Number(1, CONCURRENT_EXECUTIONS),
+        "Number of invocations that may run at the same time.",
         default=16,
-        metadata=declare(
-            Number(1, CONCURRENT_EXECUTIONS),
-            "Number of invocations that may run at the same time.",
-            key='functions."NAME".max_workers',
-        ),
+        key='functions."NAME".max_workers',
     )

@@ -7,7 +7,7 @@ values. No other module reads a setting, except those in `READ_ELSEWHERE`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Final
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import Choice, Folder, Switch, Text, Texts
-from terralive_cli.configuration.settings import Setting, declare, declare_table
+from terralive_cli.configuration.settings import Setting, setting, setting_table
 from terralive_cli.configuration.tables import (
     BackendConfig,
     DebugStackConfig,
@@ -51,138 +51,111 @@ class Config:
         functions: settings of functions, in the order of the file.
     """
 
-    project: Path = field(
-        metadata=declare(
-            Text(),
-            "The project's folder. Paths in `terralive.toml` are relative to it.",
-            flag="--project",
-            metavar="DIR",
-            env="TERRALIVE_PROJECT",
-            shown_default="the nearest folder with a `terralive.toml`, from the current "
-            "folder upwards, else the current folder",
-        )
+    project: Path = setting(
+        Text(),
+        "The project's folder. Paths in `terralive.toml` are relative to it.",
+        flag="--project",
+        metavar="DIR",
+        env="TERRALIVE_PROJECT",
+        shown_default="the nearest folder with a `terralive.toml`, from the current "
+        "folder upwards, else the current folder",
     )
-    app: str = field(
-        metadata=declare(
-            Text(),
-            "Name of the app. It is part of every name and tag.",
-            key="app",
-            env="TERRALIVE_APP",
-            shown_default="the name of the project's folder",
-            rule=rules.name,
-        )
+    app: str = setting(
+        Text(),
+        "Name of the app. It is part of every name and tag.",
+        key="app",
+        env="TERRALIVE_APP",
+        shown_default="the name of the project's folder",
+        rule=rules.name,
     )
-    stage: str = field(
-        metadata=declare(
-            Text(placeholders=("user",)),
-            "The deployed copy of the app to work on. `{user}` is your user name.",
-            key="stage",
-            flag="--stage",
-            metavar="S",
-            env="TERRALIVE_STAGE",
-            shown_default="`dev-{user}`",
-            rule=rules.name,
-        )
+    stage: str = setting(
+        Text(placeholders=("user",)),
+        "The deployed copy of the app to work on. `{user}` is your user name.",
+        key="stage",
+        flag="--stage",
+        metavar="S",
+        env="TERRALIVE_STAGE",
+        shown_default="`dev-{user}`",
+        rule=rules.name,
     )
-    user: str = field(
-        metadata=declare(
-            Text(),
-            "Your user name: the value of `{user}`, and the owner of the stage.",
-            env="TERRALIVE_USER",
-            shown_default="your login name",
-        )
+    user: str = setting(
+        Text(),
+        "Your user name: the value of `{user}`, and the owner of the stage.",
+        env="TERRALIVE_USER",
+        shown_default="your login name",
     )
-    terraform: TerraformConfig = field(metadata=declare_table(TerraformConfig))
+    terraform: TerraformConfig = setting_table(TerraformConfig)
     workspace: str = ""
-    region: str | None = field(
+    region: str | None = setting(
+        Text(),
+        "The AWS region.",
         default=None,
-        metadata=declare(
-            Text(),
-            "The AWS region.",
-            key="region",
-            flag="--region",
-            metavar="R",
-            env="TERRALIVE_REGION",
-            shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS profile",
-            rule=rules.region,
-        ),
+        key="region",
+        flag="--region",
+        metavar="R",
+        env="TERRALIVE_REGION",
+        shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS profile",
+        rule=rules.region,
     )
-    sandbox: bool = field(
+    sandbox: bool = setting(
+        Switch(),
+        "Use AWS in one local process instead of an account.",
         default=False,
-        metadata=declare(
-            Switch(),
-            "Use AWS in one local process instead of an account.",
-            key="sandbox",
-            flag="--sandbox",
-            env="TERRALIVE_SANDBOX",
-        ),
+        key="sandbox",
+        flag="--sandbox",
+        env="TERRALIVE_SANDBOX",
     )
-    output: Output | None = field(
+    output: Output | None = setting(
+        Choice(Output),
+        "Format of the output: `rich`, `plain`, or `json` (one object per line, for scripts).",
         default=None,
-        metadata=declare(
-            Choice(Output),
-            "Format of the output: `rich`, `plain`, or `json` (one object per line, for scripts).",
-            key="output",
-            flag="--output",
-            metavar="KIND",
-            env="TERRALIVE_OUTPUT",
-            shown_default="`rich` in a terminal, else `plain`",
-        ),
+        key="output",
+        flag="--output",
+        metavar="KIND",
+        env="TERRALIVE_OUTPUT",
+        shown_default="`rich` in a terminal, else `plain`",
     )
-    forward_logs: bool = field(
+    forward_logs: bool = setting(
+        Switch(),
+        "Also write the local output of handlers to the functions' logs in CloudWatch (at "
+        "most 90 KB per second and invocation).",
         default=False,
-        metadata=declare(
-            Switch(),
-            "Also write the local output of handlers to the functions' logs in CloudWatch (at "
-            "most 90 KB per second and invocation).",
-            key="forward_logs",
-            flag="--forward-logs",
-            command="start",
-            env="TERRALIVE_FORWARD_LOGS",
-        ),
+        key="forward_logs",
+        flag="--forward-logs",
+        command="start",
+        env="TERRALIVE_FORWARD_LOGS",
     )
-    yes: bool = field(
+    yes: bool = setting(
+        Switch(),
+        "Change things without a question.",
         default=False,
-        metadata=declare(
-            Switch(),
-            "Change things without a question.",
-            flag="--yes",
-            short="-y",
-            env="TERRALIVE_YES",
-        ),
+        flag="--yes",
+        short="-y",
+        env="TERRALIVE_YES",
     )
-    debug: bool = field(
+    debug: bool = setting(
+        Switch(),
+        "Print a traceback with every error. Write it before `start`: after `start`, "
+        "`--debug` names a function.",
         default=False,
-        metadata=declare(
-            Switch(),
-            "Print a traceback with every error. Write it before `start`: after `start`, "
-            "`--debug` names a function.",
-            flag="--debug",
-            env="TERRALIVE_DEBUG",
-        ),
+        flag="--debug",
+        env="TERRALIVE_DEBUG",
     )
-    protected: tuple[str, ...] = field(
+    protected: tuple[str, ...] = setting(
+        Texts(),
+        "Stages, Terraform workspaces and variables files that terralive does not touch.",
         default=("prod*", "main"),
-        metadata=declare(
-            Texts(),
-            "Stages, Terraform workspaces and variables files that terralive does not touch.",
-            key="protected",
-        ),
+        key="protected",
     )
-    allow_protected: bool = field(
-        default=False,
-        metadata=declare(
-            Switch(), "Touch a protected stage in this run.", flag="--allow-protected"
-        ),
+    allow_protected: bool = setting(
+        Switch(), "Touch a protected stage in this run.", default=False, flag="--allow-protected"
     )
-    backend: BackendConfig | None = field(default=None, metadata=declare_table(BackendConfig))
-    debug_stack: DebugStackConfig = field(
-        default_factory=DebugStackConfig, metadata=declare_table(DebugStackConfig)
+    backend: BackendConfig | None = setting_table(BackendConfig, default=None)
+    debug_stack: DebugStackConfig = setting_table(
+        DebugStackConfig, default_factory=DebugStackConfig
     )
-    stub_images: Mapping[str, str] = field(default_factory=dict, metadata=declare_table(StubImages))
-    functions: tuple[FunctionSettings, ...] = field(
-        default=(), metadata=declare_table(FunctionSettings)
-    )
+    stub_images: Mapping[str, str] = setting_table(StubImages, default_factory=dict)
+    functions: tuple[FunctionSettings, ...] = setting_table(FunctionSettings, default=())
 
     def function_for(self, address: str, name: str) -> FunctionSettings | None:
         """Return the settings of a function, or of one instance with `count` or `for_each`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
 from terralive_cli.deploy import record
@@ -118,7 +118,7 @@ class DebugStack:
 
 
 def _settings(stage: Stage) -> DebugStackSettings:
-    config, wanted = stage.config, stage.config.debug_stack
+    config = stage.config
     # The date of the first plan stays: another tag at every run would be a change.
     known = record.load(stage.target.work, today=today())
     record.save(stage.target.work, known)
@@ -134,13 +134,8 @@ def _settings(stage: Stage) -> DebugStackSettings:
         created=known.created,
         version=version("terralive"),
         endpoints=stage.target.endpoints,
-        permissions_boundary=wanted.permissions_boundary,
-        role_path=wanted.role_path,
-        name_prefix=wanted.name_prefix,
-        tags=wanted.tags,
-        kms_key=wanted.kms_key,
-        log_retention_days=wanted.log_retention_days,
         backend=backend,
+        **asdict(config.debug_stack),
     )
 
 
