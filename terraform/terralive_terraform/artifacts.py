@@ -116,9 +116,7 @@ def write_zip(files: Mapping[str, bytes], target: Path, *, compress: bool = Fals
         target: the zip.
         compress: whether to compress.
     """
-    method = zipfile.ZIP_STORED
-    if compress:
-        method = zipfile.ZIP_DEFLATED
+    method = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name in sorted(files):

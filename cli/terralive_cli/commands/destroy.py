@@ -10,9 +10,9 @@ The app comes first: without a debug stack, its stubs could not even report what
 from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy import approval, plans, record, workflows
 from terralive_cli.deploy.app import StageApp
-from terralive_cli.deploy.debug_stack import DebugStack
+from terralive_cli.deploy.debug_stack import DebugStack, today
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.target import opened
 from terralive_cli.output import failures
@@ -32,11 +32,25 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
         stage = Stage.of(config, target, ui.emit)
         removes_app = app
         if removes_app is None:
-            removes_app = workflows.app_was_made_by_terralive(stage)
+            # terralive has deployed the app from nothing.
+            removes_app = record.load(target.work, today=today()).made_app is True
         if removes_app:
             config.refuse_protected()
+            question = (
+                f"Destroy the debug stack and the whole app {stage.name} in {target.name}, with "
+                "all its data (--keep-app keeps the app)?"
+            )
+            done = f"{stage.name} is removed: the app, and everything that terralive made for it."
+        else:
+            question = (
+                f"Put the deployed code back and destroy the debug stack of {stage.name} in "
+                f"{target.name}?"
+            )
+            done = (
+                f"Everything that terralive made for {stage.name} is removed. The app itself stays."
+            )
         try:
-            approval.ask(ui, _question(stage, removes_app=removes_app))
+            approval.ask(ui, question)
             if removes_app:
                 StageApp(stage).destroy()
             else:
@@ -45,19 +59,7 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             ui.emit(Message(message=approval.DECLINED))
             return failures.FAILED
         DebugStack.opened(stage).destroy()
-        workflows.forget_stage(stage)
-        text = f"Everything that terralive made for {stage.name} is removed. The app itself stays."
-        if removes_app:
-            text = f"{stage.name} is removed: the app, and everything that terralive made for it."
-        ui.emit(Message(message=text))
+        plans.forget_plans(stage)
+        record.forget(target.work)
+        ui.emit(Message(message=done))
         return 0
-
-
-def _question(stage: Stage, *, removes_app: bool) -> str:
-    where = stage.target.name
-    if removes_app:
-        return (
-            f"Destroy the debug stack and the whole app {stage.name} in {where}, with all its "
-            "data (--keep-app keeps the app)?"
-        )
-    return f"Put the deployed code back and destroy the debug stack of {stage.name} in {where}?"

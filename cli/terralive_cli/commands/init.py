@@ -67,9 +67,8 @@ def _stub_image(folder: Path, ui: Ui) -> int:
             hint="Name a folder for the stub's image only: "
             "`terralive init --stub-image stub-image`.",
         )
-    kept = ""
-    if not write_stub_image(folder):
-        kept = " (its Dockerfile was not changed)"
+    is_new = write_stub_image(folder)
+    kept = "" if is_new else " (its Dockerfile was not changed)"
     commands = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
     text = f"{folder} is written{kept}. Build the image, push it, and name it in terralive.toml:"
     ui.emit(Message(message=f"{text}\n{commands}"))
@@ -87,9 +86,7 @@ def _vscode(config: Config, ui: Ui) -> int:
         if code.address in ports:
             wanted.append(vs_code.attaching(code, ports[code.address], config.project))
     file = config.project / ".vscode" / "launch.json"
-    before = ""
-    if file.exists():
-        before = file.read_text("utf-8")
+    before = file.read_text("utf-8") if file.exists() else ""
     after = vs_code.merged(before, wanted, file)
     if after != before:
         file.parent.mkdir(exist_ok=True)

@@ -48,9 +48,7 @@ class WrongValueError(ValueError):
 def wrong_type(value: object, allowed: str, below: str = "") -> WrongValueError:
     """Return the error for a TOML value of the wrong type."""
     kind = _TYPE_NAMES.get(type(value), type(value).__name__)
-    shown = ""
-    if isinstance(value, str | int | float):
-        shown = f"{value!r}, "
+    shown = f"{value!r}, " if isinstance(value, str | int | float) else ""
     return WrongValueError(f"it is {shown}{kind}; allowed is {allowed}.", below)
 
 

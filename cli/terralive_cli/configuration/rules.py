@@ -61,9 +61,7 @@ def name(value: str) -> str:
     if _NAME.fullmatch(value) and len(value) <= NAME_CHARACTERS:
         return ""
     better = sanitise(value)
-    suggestion = ""
-    if better:
-        suggestion = f' "{better}" would do.'
+    suggestion = f' "{better}" would do.' if better else ""
     return (
         f'"{value}" cannot be part of AWS names: allowed are letters, digits, "-" and "_" (not at '
         f"either end), at most {NAME_CHARACTERS} characters.{suggestion}"

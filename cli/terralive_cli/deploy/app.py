@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record
-from terralive_cli.deploy.applying import apply, apply_always
 from terralive_cli.deploy.debug_stack import DebugStackOutputs, today
-from terralive_cli.deploy.planning import ReadyPlan, planned
+from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
@@ -89,6 +88,7 @@ class StageApp:
     def __init__(self, stage: Stage, debugging: Debugging = NO_DEBUGGING) -> None:
         self._stage = stage
         self._debugging = debugging
+        self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
         self._unmapped: dict[str, str] = {}
         # Warnings that were emitted: the app may be planned twice, and warns once.
@@ -143,8 +143,7 @@ class StageApp:
 
             # Plan, and check what only the plan shows.
             terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
-            var_files = stage.config.terraform.var_files
-            ready = stack.enter_context(planned(stage, terraform, phase, var_files=var_files))
+            ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
             self._check(ready, functions, mapped)
             yield LivePlan(ready, functions, mapped, refused, self._raised_timeouts(functions))
 
@@ -152,12 +151,14 @@ class StageApp:
         """Apply a plan that makes the app live, and name the deployed functions.
 
         Raises:
-            ConfigurationError, TerraformError: see `applying.apply` and `mapping.instances`.
+            ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
         """
         terraform = plan.ready.terraform
-        if plan.ready.has_changes:
+        work = self._stage.target.work
+        known = record.load(work, today=today())
+        if plan.ready.has_changes and known.made_app is None:
             # After the apply, the state no longer shows whether the app was there before.
-            self._remember_origin(plan.ready)
+            record.save(work, replace(known, made_app=terraform.is_empty()))
         apply(plan.ready)
         outputs = {
             name: output.value
@@ -175,34 +176,17 @@ class StageApp:
         _log.debug("%d functions are live", len(functions))
         return LiveApp(functions, plan.mapped.code, plan.refused, outputs)
 
-    @contextmanager
-    def planned_restore(self) -> Iterator[ReadyPlan | None]:
+    def planned_restore(self) -> AbstractContextManager[ReadyPlan | None]:
         """Plan the app as its configuration says; None where it is not deployed."""
-        stage = self._stage
-        phase = Phase("restore", stage.emit)
-        with self._without_stubs(phase) as prepared:
-            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
-            if terraform.is_empty():
-                phase.unchanged("the app is not deployed")
-                yield None
-                return
-            var_files = stage.config.terraform.var_files
-            with planned(stage, terraform, phase, var_files=var_files) as ready:
-                yield ready
+        phase = Phase("restore", self._stage.emit)
+        return self._planned_without_stubs(phase, "the app is not deployed")
 
-    def destroy(self) -> bool:
-        """Remove the whole app; return False where it is not deployed."""
-        stage = self._stage
-        phase = Phase("app", stage.emit)
-        with self._without_stubs(phase) as prepared:
-            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
-            if terraform.is_empty():
-                phase.unchanged("there is none")
-                return False
-            var_files = stage.config.terraform.var_files
-            with planned(stage, terraform, phase, destroy=True, var_files=var_files) as ready:
+    def destroy(self) -> None:
+        """Remove the whole app, where it is deployed."""
+        phase = Phase("app", self._stage.emit)
+        with self._planned_without_stubs(phase, "there is none", destroy=True) as ready:
+            if ready is not None:
                 apply_always(ready)
-            return True
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage
@@ -213,12 +197,22 @@ class StageApp:
         return self._app.opened(stage.target.work / "app", stage.environment, state)
 
     @contextmanager
-    def _without_stubs(self, phase: Phase) -> Iterator[Prepared]:
+    def _planned_without_stubs(
+        self, phase: Phase, if_empty: str, *, destroy: bool = False
+    ) -> Iterator[ReadyPlan | None]:
+        """Plan the app without stubs; `if_empty` is reported where it is not deployed."""
+        stage = self._stage
         with ExitStack() as stack:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
                 prepared = stack.enter_context(app.prepared(app.discovered(None)))
-            yield prepared
+            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            if terraform.is_empty():
+                phase.unchanged(if_empty)
+                yield None
+                return
+            plan = planned(stage, terraform, phase, self._var_files, destroy=destroy)
+            yield stack.enter_context(plan)
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
@@ -232,12 +226,7 @@ class StageApp:
             exclude=tuple(self._unmapped),
             debug=self._debugging.names,
             stub_images=images_in(target.region, config.stub_images),
-            stub_arguments=(
-                coordinates.url,
-                coordinates.region,
-                coordinates.app,
-                coordinates.stage,
-            ),
+            stub_arguments=astuple(coordinates),
         )
 
     def _reasons(self, prepared: Prepared) -> dict[str, str]:
@@ -278,20 +267,11 @@ class StageApp:
                 raised[function.address] = function.debug_timeout
         return raised
 
-    def _remember_origin(self, ready: ReadyPlan) -> None:
-        """Remember, before the first apply, whether the app is deployed from nothing."""
-        work = self._stage.target.work
-        known = record.load(work, today=today())
-        if known.made_app is None:
-            record.remember_origin(work, known, empty=ready.terraform.is_empty())
-
 
 def app_of(config: Config) -> App:
     """Find the team's app: a CDKTF program runs in `[terraform] dir`, where its cdktf.json is."""
     program = config.require_program()
-    terraform_dir = None
-    if not program.app:
-        terraform_dir = program.dir
+    terraform_dir = None if program.app else program.dir
     return find_app(
         program.dir,
         terraform_dir=terraform_dir,

@@ -234,9 +234,7 @@ def _credentials(session: boto3.Session) -> Credentials:
         CredentialsError: `no-credentials`.
     """
     found = session.get_credentials()
-    frozen = None
-    if found is not None:
-        frozen = found.get_frozen_credentials()
+    frozen = found.get_frozen_credentials() if found is not None else None
     if frozen is None or frozen.access_key is None or frozen.secret_key is None:
         raise CredentialsError(
             "no-credentials", "The AWS credentials are gone.", hint="Sign in again."

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 
 from terralive_cli.deploy import record
-from terralive_cli.deploy.applying import apply, apply_always
-from terralive_cli.deploy.planning import ReadyPlan, planned
+from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
-from terralive_terraform.runs.runner import OutputValue, Terraform
+from terralive_terraform.runs.runner import Terraform
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +63,24 @@ class DebugStack:
 
     def outputs(self) -> DebugStackOutputs | None:
         """Read the outputs of the deployed debug stack; None where there is none."""
-        return _outputs(self.terraform.outputs())
+        outputs = self.terraform.outputs()
+        texts: dict[str, str] = {}
+        for item in fields(DebugStackOutputs):
+            output = outputs.get(item.name)
+            if output is None or not isinstance(output.value, str):
+                return None
+            texts[item.name] = output.value
+        return DebugStackOutputs(**texts)
 
-    @contextmanager
-    def planned(self) -> Iterator[ReadyPlan]:
-        """Plan the debug stack; see `planning.planned`."""
-        with planned(self.stage, self.terraform, self.phase) as ready:
-            yield ready
+    def planned(self) -> AbstractContextManager[ReadyPlan]:
+        """Plan the debug stack; see `plans.planned`."""
+        return planned(self.stage, self.terraform, self.phase)
 
     def apply(self, ready: ReadyPlan) -> DebugStackOutputs:
         """Apply a plan of the debug stack, and read the outputs.
 
         Raises:
-            TerraliveError: `debug-stack-incomplete`; also what `applying.apply` raises.
+            TerraliveError: `debug-stack-incomplete`; also what `plans.apply` raises.
         """
         apply(ready)
         outputs = self.outputs()
@@ -89,8 +92,8 @@ class DebugStack:
             )
         return outputs
 
-    def destroy(self) -> bool:
-        """Remove the debug stack; return False where there is none.
+    def destroy(self) -> None:
+        """Remove the debug stack, where there is one.
 
         Raises:
             TerraliveError: `debug-stack-elsewhere`: there is one, but its state is not here.
@@ -98,10 +101,9 @@ class DebugStack:
         if self.terraform.is_empty():
             self._require_no_broker()
             self.phase.unchanged("there is none")
-            return False
+            return
         with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
             apply_always(ready)
-        return True
 
     def _require_no_broker(self) -> None:
         """Check that no debug stack is deployed whose state is elsewhere."""
@@ -137,18 +139,6 @@ def _settings(stage: Stage) -> DebugStackSettings:
         backend=backend,
         **asdict(config.debug_stack),
     )
-
-
-def _outputs(outputs: Mapping[str, OutputValue]) -> DebugStackOutputs | None:
-    texts: dict[str, str] = {}
-    for name in ("stub_url", "relay_url", "api_arn", "table_name"):
-        if name not in outputs:
-            return None
-        value = outputs[name].value
-        if not isinstance(value, str):
-            return None
-        texts[name] = value
-    return DebugStackOutputs(**texts)
 
 
 def today() -> str:

@@ -6,7 +6,7 @@ A cleanup job on another machine works without them, and they hold no secret.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -52,15 +52,6 @@ def load(work: Path, *, today: str) -> StageRecord:
 def save(work: Path, record: StageRecord) -> None:
     """Write a stage's record."""
     write_atomically(work / _NAME, json.dumps(asdict(record)).encode())
-
-
-def remember_origin(work: Path, record: StageRecord, *, empty: bool) -> StageRecord:
-    """Remember, once, whether terralive found the app without any resources."""
-    if record.made_app is not None:
-        return record
-    record = replace(record, made_app=empty)
-    save(work, record)
-    return record
 
 
 def forget(work: Path) -> None:

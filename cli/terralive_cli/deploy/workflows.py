@@ -13,10 +13,9 @@ A failed apply leaves its finished changes in Terraform's state, and the error s
 
 from __future__ import annotations
 
-from terralive_cli.deploy import approval, planning, record
+from terralive_cli.deploy import approval, plans
 from terralive_cli.deploy.app import LiveApp, StageApp
-from terralive_cli.deploy.applying import apply
-from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs, today
+from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.output.ui import Ui
 
@@ -69,22 +68,11 @@ def restore(stage: Stage, ui: Ui, *, asked: bool = False) -> bool:
     Raises:
         Declined: the user said no.
     """
-    planning.forget_plans(stage)
+    plans.forget_plans(stage)
     with StageApp(stage).planned_restore() as ready:
         if ready is None:
             return False
         if ready.has_changes:
             approval.ask_restore(stage, ui, ready.plan, asked=asked)
-        apply(ready)
+        plans.apply(ready)
         return ready.has_changes
-
-
-def app_was_made_by_terralive(stage: Stage) -> bool:
-    """Tell whether terralive deployed the app from nothing, so that `destroy` removes it too."""
-    return record.load(stage.target.work, today=today()).made_app is True
-
-
-def forget_stage(stage: Stage) -> None:
-    """Remove what this machine remembers of a stage that is gone."""
-    planning.forget_plans(stage)
-    record.forget(stage.target.work)

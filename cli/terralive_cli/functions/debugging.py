@@ -60,9 +60,7 @@ class Debugging:
             ConfigurationError: `debug-options`.
         """
         if (wait or freeze_time) and not typed:
-            option = "--debug-wait"
-            if not wait:
-                option = "--debug-freeze-time"
+            option = "--debug-wait" if wait else "--debug-freeze-time"
             raise ConfigurationError(
                 "debug-options",
                 f"{option} says how, and no function is debugged.",

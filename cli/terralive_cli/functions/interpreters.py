@@ -70,9 +70,7 @@ def python_of(project: Path, path: Path) -> Path:
     it is the Python that runs terralive.
     """
     folders = [path, *path.parents]
-    searched = [path]
-    if project in folders:
-        searched = folders[: folders.index(project) + 1]
+    searched = folders[: folders.index(project) + 1] if project in folders else [path]
     for folder in [*searched, project]:
         for name in (".venv", "venv"):
             candidate = folder / name / "bin" / "python"

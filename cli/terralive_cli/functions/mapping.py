@@ -210,9 +210,7 @@ def _decide(
         reason = _not_run_by_itself(function, address, runtime, handler)
         if reason is not None:
             return NotLive(address, reason)
-    build = None
-    if settings.build:
-        build = Build(settings.build, project)
+    build = Build(settings.build, project) if settings.build else None
     return LocalCode(
         address=address,
         runtime=runtime,

@@ -127,9 +127,7 @@ def _summary(phase: str, summary: Summary) -> TerraformProgress:
         message = changes_in_words(summary.add, summary.change, summary.remove)
         return TerraformProgress(phase=phase, action="plan", total=total, message=message)
     done = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "destroyed"))
-    action = "complete"
-    if total == 0:
-        action = "unchanged"
+    action = "unchanged" if total == 0 else "complete"
     return TerraformProgress(phase=phase, action=action, message=_counted(done))
 
 

@@ -63,9 +63,7 @@ class Renderer:
         """
         errors = errors or sys.stderr
         if output is None:
-            output = Output.PLAIN
-            if stream.isatty():
-                output = Output.RICH
+            output = Output.RICH if stream.isatty() else Output.PLAIN
         if output is Output.JSON:
             return cls(JsonLines(stream))
         if output is Output.PLAIN:

@@ -133,9 +133,7 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
     timeout = noted.get("timeout", block.get("timeout"))
     if not isinstance(timeout, int):
         timeout = _TIMEOUT_SECONDS
-    path = None
-    if text(noted, "path"):
-        path = Path(text(noted, "path"))
+    path = Path(text(noted, "path")) if text(noted, "path") else None
     return DeclaredFunction(
         address=address,
         label=address.rpartition(".")[2],

@@ -166,9 +166,7 @@ def _calls(
 ) -> Iterator[_Call]:
     """Yield the calls in a module's configuration whose folders are on this machine."""
     for name, block in _blocks(document, "module"):
-        key = name
-        if caller.key:
-            key = f"{caller.key}.{name}"
+        key = f"{caller.key}.{name}" if caller.key else name
         source = literal(text(block, "source")) or ""
         directory = downloaded.get(key)
         if source.startswith(("./", "../")):

@@ -245,9 +245,7 @@ def _describe(item: Diagnostic) -> str:
         place.append(f"with {item.address}")
     if item.where:
         place.append(f"at {item.where}")
-    lines = [item.summary]
-    if place:
-        lines = [f"{item.summary} ({' '.join(place)})"]
+    lines = [f"{item.summary} ({' '.join(place)})"] if place else [item.summary]
     if item.detail:
         lines.append(item.detail)
     return "\n".join(lines)

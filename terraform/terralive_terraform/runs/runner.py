@@ -348,9 +348,7 @@ def managed_instances(state: Json) -> Iterator[ResourceInstance]:
         for instance in items(resource, "instances"):
             if isinstance(instance, dict):
                 key = instance.get("index_key")
-                index = ""
-                if key is not None:
-                    index = f"[{json.dumps(key)}]"
+                index = f"[{json.dumps(key)}]" if key is not None else ""
                 yield ResourceInstance(f"{address}{index}", kind, section(instance, "attributes"))
 
 

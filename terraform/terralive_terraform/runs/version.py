@@ -49,9 +49,7 @@ def require_terraform(binary: str, environment: Mapping[str, str] | None = None)
     Raises:
         ConfigurationError: there is none, it is older than 1.5, or its version cannot be read.
     """
-    variables = None
-    if environment is not None:
-        variables = dict(environment)
+    variables = dict(environment) if environment is not None else None
     try:
         ended = subprocess.run(
             [binary, "version", "-json"],

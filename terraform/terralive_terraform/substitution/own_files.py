@@ -99,9 +99,7 @@ def stage_lock_file(directory: Path, work: Path) -> Iterator[None]:
     lock = directory / _LOCK_FILE
     kept = directory / KEPT_LOCK_FILE
     stages_own = work / "stage.lock.hcl"
-    content = b""
-    if lock.is_file():
-        content = lock.read_bytes()
+    content = lock.read_bytes() if lock.is_file() else b""
     write_atomically(kept, content)
     try:
         lock.unlink(missing_ok=True)

@@ -44,9 +44,7 @@ class PlainApp(App):
         work = private_directory(work.resolve())
         # With a state of its own, the stage must not touch what the team's `.terraform` says about
         # the team's backend.
-        own_data_dir = None
-        if backend_override is not None:
-            own_data_dir = work / "terraform-data"
+        own_data_dir = work / "terraform-data" if backend_override is not None else None
         data_dir = own_data_dir or _data_dir(self.directory, environment)
         with folder_lock(self.directory):
             _clean_up(self.directory, data_dir)
@@ -103,9 +101,7 @@ class OpenPlainApp:
                 stack.callback(remove_own_files, module.directory)
             for module in self.modules:
                 # Only the root module has a backend.
-                state = None
-                if module.directory == self.directory:
-                    state = self.state
+                state = self.state if module.directory == self.directory else None
                 write_own_files(module.directory, selection.in_module(module), state)
             yield Prepared(
                 self.directory, self.own_data_dir, selection.functions, selection.refused

@@ -16,11 +16,9 @@ def test_a_record_survives_and_keeps_its_first_day(tmp_path: Path) -> None:
     assert record.load(work, today="2026-03-04") == StageRecord("2026-01-02")
 
 
-def test_who_made_the_app_is_remembered_once(tmp_path: Path) -> None:
-    first = record.remember_origin(tmp_path, StageRecord("2026-01-02"), empty=True)
-    again = record.remember_origin(tmp_path, first, empty=False)
-    assert first == again == record.load(tmp_path, today="2026-03-04")
-    assert again.made_app is True
+def test_who_made_the_app_is_remembered(tmp_path: Path) -> None:
+    record.save(tmp_path, StageRecord("2026-01-02", made_app=True))
+    assert record.load(tmp_path, today="2026-03-04") == StageRecord("2026-01-02", made_app=True)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"made_app": true}', '{"created": 1}'])

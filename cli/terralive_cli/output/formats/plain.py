@@ -33,9 +33,7 @@ class Plain:
         """Do nothing: every line is written at once."""
 
     def _write(self, event: Event) -> None:
-        stream = self._stream
-        if isinstance(event, Failed):
-            stream = self._errors
+        stream = self._errors if isinstance(event, Failed) else self._stream
         lines = [line for line in self._text.lines(event) if not line.live]
         if lines:
             stream.write("".join(f"{plain_text(line, self._text.width)}\n" for line in lines))

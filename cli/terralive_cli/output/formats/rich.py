@@ -79,9 +79,7 @@ class Rich:
         self._hide_live()
 
     def _write(self, event: Event) -> None:
-        console = self._console
-        if isinstance(event, Failed):
-            console = self._errors
+        console = self._errors if isinstance(event, Failed) else self._console
         for line in self._text.lines(event):
             text = rich_text(line, self._text.width)
             if line.live:

@@ -62,9 +62,7 @@ class TerraformText:
         del self._phases[event.phase]
         words = event.message
         if not words:
-            words = "done"
-            if event.action == "unchanged":
-                words = _NOTHING
+            words = _NOTHING if event.action == "unchanged" else "done"
         if phase.total == 0 and words == _NOTHING:
             return []  # the line of the plan has said so
         took = event.elapsed_s
@@ -96,9 +94,7 @@ def _planned(event: TerraformProgress, phase: _Phase, total: int) -> Line:
     phase.done = 0
     words = event.message
     if not words:
-        words = f"{total} to change"
-        if total == 0:
-            words = _NOTHING
+        words = _NOTHING if total == 0 else f"{total} to change"
     return _line(event, phase, words)
 
 

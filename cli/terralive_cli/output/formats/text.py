@@ -214,9 +214,7 @@ class TextLines:
 
 def _warning(event: Event, message: str, functions: Iterable[str]) -> list[Line]:
     names = ", ".join(short_address(name) for name in functions if name)
-    start = "Warning: "
-    if names:
-        start = f"Warning for {names}: "
+    start = f"Warning for {names}: " if names else "Warning: "
     first, *more = message.splitlines() or [""]
     lines = [Line((Span(start, Style.CAUTION), Span(first)), event.at, indent=2)]
     # Indented, so that no further line looks like one of terralive's own.
@@ -246,9 +244,7 @@ def _indented(event: Event, text: str, style: Style) -> Line:
 
 def _plan(event: PlanMade) -> list[Line]:
     count = plural(len(event.functions), "function")
-    end = "."
-    if event.functions:
-        end = ":"
+    end = ":" if event.functions else "."
     head = f"{count} would run on this machine as stage {event.stage}{end}"
     lines = [Line((Span(head, Style.STRONG),), event.at), *_functions(event, event.functions)]
     if event.refused:
@@ -318,9 +314,7 @@ def _addresses(event: Ready) -> dict[str, str]:
 
 
 def _connection(event: ConnectionChanged) -> list[Line]:
-    reason = ""
-    if event.reason:
-        reason = f" ({event.reason})"
+    reason = f" ({event.reason})" if event.reason else ""
     holder = event.reason or "another user"
     match event.state:
         case ConnectionState.CONNECTED:

@@ -1,16 +1,21 @@
-"""Plans of Terraform that are ready to be shown and applied."""
+"""Plans of Terraform: made, shown and agreed to elsewhere, and applied."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from terralive_cli.deploy.stage import Stage
 from terralive_cli.output.progress import Phase
+from terralive_stub.errors import TerraliveError
 from terralive_terraform.runs.runner import Terraform, TerraformPlan
+
+_log: Final = logging.getLogger("terralive.cli")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,9 @@ def planned(
     stage: Stage,
     terraform: Terraform,
     phase: Phase,
+    var_files: Sequence[Path] = (),
     *,
     destroy: bool = False,
-    var_files: Sequence[Path] = (),
 ) -> Iterator[ReadyPlan]:
     """Plan. The plan's file, which may hold secrets, is removed at the end of the context.
 
@@ -48,8 +53,8 @@ def planned(
         stage: the stage.
         terraform: Terraform in the folder to plan.
         phase: reports the progress.
-        destroy: plan to remove everything.
         var_files: absolute paths for `-var-file`.
+        destroy: plan to remove everything.
     """
     file = _folder(stage) / f"{phase.name}.tfplan"
     with phase.step("plan", reports_its_end=True):
@@ -58,6 +63,41 @@ def planned(
         yield ReadyPlan(plan, terraform, phase)
     finally:
         file.unlink(missing_ok=True)
+
+
+def apply(ready: ReadyPlan) -> None:
+    """Apply a plan; a plan without changes is not applied.
+
+    Raises:
+        TerraformError, CredentialsError: the apply failed. Terraform's state holds what was done,
+            and the error's hint says so.
+    """
+    if not ready.has_changes:
+        _log.debug("phase %s: nothing to apply", ready.phase.name)
+        ready.phase.unchanged()
+        return
+    apply_always(ready)
+
+
+def apply_always(ready: ReadyPlan) -> None:
+    """Apply a plan, also one without changes; it raises what `apply` raises."""
+    _log.debug("phase %s: applying %d changes", ready.phase.name, len(ready.plan.changes))
+    with ready.phase.step("apply", reports_its_end=True), _explained(ready.phase.name):
+        ready.terraform.apply(ready.plan.file)
+
+
+@contextmanager
+def _explained(phase: str) -> Iterator[None]:
+    """Add to a failed apply that it may have left resources behind, and what removes them."""
+    try:
+        yield
+    except TerraliveError as error:
+        more = (
+            f"What was done before the failure (phase {phase}) stays, and Terraform's state knows "
+            "it: the same command goes on from there, `terralive destroy` takes everything back."
+        )
+        error.hint = f"{error.hint} {more}".strip()
+        raise
 
 
 def forget_plans(stage: Stage) -> None:
