@@ -13,7 +13,7 @@ import importlib.util
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -143,12 +143,7 @@ def _render_settings(coordinates: StubCoordinates) -> bytes:
         keep_trailing_newline=True,
     )
     template = environment.get_template("terralive_settings.py.j2")
-    return template.render(
-        url=coordinates.url,
-        region=coordinates.region,
-        app=coordinates.app,
-        stage=coordinates.stage,
-    ).encode()
+    return template.render(asdict(coordinates)).encode()
 
 
 def _package(name: str) -> Iterator[tuple[str, bytes]]:

@@ -53,12 +53,10 @@ class DebugStack:
         """Synthesise the debug stack, and run `terraform init` where that is necessary."""
         phase = Phase("debug-stack", stage.emit)
         with phase.step("synth"):
-            synthesised = synthesise_debug_stack(
-                _settings(stage),
-                stage.target.work / "debug-stack",
-                environment=stage.environment,
+            directory = synthesise_debug_stack(
+                _settings(stage), stage.target.work / "debug-stack", environment=stage.environment
             )
-        terraform = stage.terraform(synthesised.directory, None, phase)
+        terraform = stage.terraform(directory, None, phase)
         return cls(stage, phase, terraform)
 
     def outputs(self) -> DebugStackOutputs | None:

@@ -82,19 +82,15 @@ def apply(ready: ReadyPlan) -> None:
 def apply_always(ready: ReadyPlan) -> None:
     """Apply a plan, also one without changes; it raises what `apply` raises."""
     _log.debug("phase %s: applying %d changes", ready.phase.name, len(ready.plan.changes))
-    with ready.phase.step("apply", reports_its_end=True), _explained(ready.phase.name):
-        ready.terraform.apply(ready.plan.file)
-
-
-@contextmanager
-def _explained(phase: str) -> Iterator[None]:
-    """Add to a failed apply that it may have left resources behind, and what removes them."""
     try:
-        yield
+        with ready.phase.step("apply", reports_its_end=True):
+            ready.terraform.apply(ready.plan.file)
     except TerraliveError as error:
+        # A failed apply may have left resources behind.
         more = (
-            f"What was done before the failure (phase {phase}) stays, and Terraform's state knows "
-            "it: the same command goes on from there, `terralive destroy` takes everything back."
+            f"What was done before the failure (phase {ready.phase.name}) stays, and Terraform's "
+            "state knows it: the same command goes on from there, `terralive destroy` takes "
+            "everything back."
         )
         error.hint = f"{error.hint} {more}".strip()
         raise

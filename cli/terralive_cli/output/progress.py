@@ -6,33 +6,20 @@ It also translates the progress that Terraform reports.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
 
 from terralive_cli.output.events import Emit, StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
 from terralive_terraform.runs.progress import (
+    Change,
     Diagnostic,
-    PlannedChange,
+    OutputLine,
     Progress,
-    ResourceCompleted,
-    ResourceFailed,
-    ResourceProgressed,
-    ResourceStarted,
+    ResourceProgress,
     Summary,
 )
-
-_ResourceProgress: TypeAlias = (
-    ResourceStarted | ResourceProgressed | ResourceCompleted | ResourceFailed
-)
-_STATES: Final[Mapping[type, StepState]] = {
-    ResourceStarted: StepState.STARTED,
-    ResourceProgressed: StepState.PROGRESS,
-    ResourceCompleted: StepState.DONE,
-    ResourceFailed: StepState.FAILED,
-}
 
 
 @dataclass(slots=True)
@@ -98,17 +85,21 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:
     Errors are reported elsewhere: the runner raises them, and a user should read them only once.
     """
     match progress:
-        case PlannedChange():
+        case Change():
             return None
-        case ResourceStarted():
-            return _resource(phase, progress, None)
-        case ResourceProgressed() | ResourceCompleted() | ResourceFailed():
-            return _resource(phase, progress, progress.elapsed_s)
+        case ResourceProgress():
+            return TerraformProgress(
+                phase=phase,
+                action=progress.action,
+                state=StepState(progress.state),
+                address=progress.address,
+                elapsed_s=progress.elapsed_s,
+            )
         case Diagnostic():
             return _diagnostic(progress)
         case Summary():
             return _summary(phase, progress)
-        case _:
+        case OutputLine():
             return TerraformProgress(phase=phase, action="note", message=progress.text)
 
 
@@ -139,15 +130,3 @@ def changes_in_words(add: int, change: int, destroy: int) -> str:
 def _counted(counts: Iterable[tuple[int, str]]) -> str:
     parts = [f"{count} {words}" for count, words in counts if count]
     return ", ".join(parts) or "nothing to change"
-
-
-def _resource(
-    phase: str, progress: _ResourceProgress, elapsed_s: float | None
-) -> TerraformProgress:
-    return TerraformProgress(
-        phase=phase,
-        action=progress.action,
-        state=_STATES[type(progress)],
-        address=progress.address,
-        elapsed_s=elapsed_s,
-    )

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -28,18 +28,10 @@ _STAMP: Final = "terralive-synth"
 _LAYOUT: Final = "2"
 
 
-@dataclass(frozen=True, slots=True)
-class SynthResult:
-    """The folder of the synthesised stack, and whether the stack has changed."""
-
-    directory: Path
-    changed: bool
-
-
 def synthesise_debug_stack(
     settings: DebugStackSettings, out: Path, *, environment: Mapping[str, str] = os.environ
-) -> SynthResult:
-    """Write the debug stack's `cdk.tf.json` into the folder `out`.
+) -> Path:
+    """Write the debug stack's `cdk.tf.json` into the folder `out`, and return that folder.
 
     Raises:
         TerraliveError: there is no Node.js that is new enough, or the synthesis failed.
@@ -50,13 +42,13 @@ def synthesise_debug_stack(
     stamp = out / _STAMP
     wanted = fingerprint(settings, broker)
     if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
-        return SynthResult(out, changed=False)
+        return out
     document = _synthesise(
         settings, broker, {**environment, "JSII_NODE": node_for_jsii(environment)}
     )
     write_atomically(target, document)
     write_atomically(stamp, wanted.encode())
-    return SynthResult(out, changed=True)
+    return out
 
 
 def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:

@@ -8,8 +8,9 @@ of a type that this module does not know, is no event (None): Terraform may add 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final, TypeAlias
 
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
@@ -31,46 +32,31 @@ class Change:
     reason: str = ""
 
 
+class ResourceState(StrEnum):
+    """State of the change of a resource in an apply."""
+
+    STARTED = "started"
+    PROGRESS = "progress"
+    DONE = "done"
+    FAILED = "failed"
+
+
+_STATES: Final = {
+    "apply_start": ResourceState.STARTED,
+    "apply_progress": ResourceState.PROGRESS,
+    "apply_complete": ResourceState.DONE,
+    "apply_errored": ResourceState.FAILED,
+}
+
+
 @dataclass(frozen=True, slots=True)
-class PlannedChange:
-    """A line of a plan: one change."""
-
-    change: Change
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceStarted:
-    """An apply begins to change a resource."""
+class ResourceProgress:
+    """An apply changes a resource, since so many seconds; None at the start."""
 
     address: str
     action: str
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceProgressed:
-    """An apply still changes a resource, after so many seconds."""
-
-    address: str
-    action: str
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceCompleted:
-    """An apply has changed a resource, in so many seconds."""
-
-    address: str
-    action: str
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceFailed:
-    """An apply has failed to change a resource, after so many seconds."""
-
-    address: str
-    action: str
-    elapsed_s: float
+    state: ResourceState
+    elapsed_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,25 +87,23 @@ class OutputLine:
     text: str
 
 
-Progress: TypeAlias = (
-    PlannedChange
-    | ResourceStarted
-    | ResourceProgressed
-    | ResourceCompleted
-    | ResourceFailed
-    | Diagnostic
-    | Summary
-    | OutputLine
-)
+Progress: TypeAlias = Change | ResourceProgress | Diagnostic | Summary | OutputLine
 
 
 def parse_line(line: str) -> Progress | None:
     """Return the event of one line of Terraform's `-json` output; None where it is none."""
     document = parse_object(line)
-    reader = _READERS.get(text(document, "type"))
-    if reader is None:
-        return None
-    return reader(document)
+    match text(document, "type"):
+        case "planned_change":
+            return _planned_change(section(document, "change"))
+        case "apply_start" | "apply_progress" | "apply_complete" | "apply_errored" as kind:
+            return _resource(_STATES[kind], section(document, "hook"))
+        case "diagnostic":
+            return diagnostic(section(document, "diagnostic"))
+        case "change_summary":
+            return _summary(section(document, "changes"))
+        case _:
+            return None
 
 
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
@@ -251,49 +235,22 @@ def _describe(item: Diagnostic) -> str:
     return "\n".join(lines)
 
 
-def _planned_change(document: Mapping[str, Json]) -> Progress:
-    change = section(document, "change")
+def _planned_change(change: Mapping[str, Json]) -> Change:
     resource = section(change, "resource")
-    return PlannedChange(
-        Change(
-            address=text(resource, "addr"),
-            action=text(change, "action"),
-            type=text(resource, "resource_type"),
-            reason=text(change, "reason"),
-        )
+    return Change(
+        address=text(resource, "addr"),
+        action=text(change, "action"),
+        type=text(resource, "resource_type"),
+        reason=text(change, "reason"),
     )
 
 
-def _started(document: Mapping[str, Json]) -> Progress:
-    hook = section(document, "hook")
-    return ResourceStarted(text(section(hook, "resource"), "addr"), text(hook, "action"))
+def _resource(state: ResourceState, hook: Mapping[str, Json]) -> ResourceProgress:
+    elapsed_s = None if state is ResourceState.STARTED else number(hook, "elapsed_seconds")
+    address = text(section(hook, "resource"), "addr")
+    return ResourceProgress(address, text(hook, "action"), state, elapsed_s)
 
 
-def _hook(kind: type[ResourceProgressed | ResourceCompleted | ResourceFailed]) -> _Reader:
-    def read(document: Mapping[str, Json]) -> Progress:
-        hook = section(document, "hook")
-        return kind(
-            text(section(hook, "resource"), "addr"),
-            text(hook, "action"),
-            number(hook, "elapsed_seconds"),
-        )
-
-    return read
-
-
-def _summary(document: Mapping[str, Json]) -> Progress:
-    changes = section(document, "changes")
+def _summary(changes: Mapping[str, Json]) -> Summary:
     add, change, remove = (int(number(changes, name)) for name in ("add", "change", "remove"))
     return Summary(text(changes, "operation"), add, change, remove)
-
-
-_Reader: TypeAlias = Callable[[Mapping[str, Json]], Progress]
-_READERS: Final[Mapping[str, _Reader]] = {
-    "planned_change": _planned_change,
-    "apply_start": _started,
-    "apply_progress": _hook(ResourceProgressed),
-    "apply_complete": _hook(ResourceCompleted),
-    "apply_errored": _hook(ResourceFailed),
-    "diagnostic": lambda document: diagnostic(section(document, "diagnostic")),
-    "change_summary": _summary,
-}

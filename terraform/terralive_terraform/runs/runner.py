@@ -22,7 +22,6 @@ from terralive_terraform.runs.progress import (
     Change,
     Diagnostic,
     OutputLine,
-    PlannedChange,
     Progress,
     failure,
     needs_init,
@@ -167,9 +166,7 @@ class Terraform:
         except BaseException:
             out.unlink(missing_ok=True)
             raise
-        changes = tuple(
-            event.change for event in finished.events if isinstance(event, PlannedChange)
-        )
+        changes = tuple(event for event in finished.events if isinstance(event, Change))
         return TerraformPlan(changes, has_changes=finished.code == _CHANGES_PLANNED, file=out)
 
     def _plan(self, arguments: Sequence[str]) -> _Finished:
@@ -258,7 +255,7 @@ class Terraform:
             if hide_init_errors and isinstance(event, Diagnostic) and needs_init((event,)):
                 return
             # An apply repeats the changes that its plan has shown already.
-            if arguments[0] == "apply" and isinstance(event, PlannedChange):
+            if arguments[0] == "apply" and isinstance(event, Change):
                 return
             self._on_progress(event)
 

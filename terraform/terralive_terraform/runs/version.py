@@ -2,58 +2,39 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import parse_object, text
 from terralive_terraform.runs.process import missing_binary
 
-OLDEST: Final = (1, 5, 0)
+_OLDEST: Final = (1, 5, 0)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Version:
-    """A release of Terraform. `text` also has a suffix behind the numbers (`1.12.0-beta1`)."""
+def parse_version(output: str) -> str | None:
+    """Return the version in the output of `terraform version`, with or without `-json`.
 
-    numbers: tuple[int, int, int]
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
-
-def parse_version(output: str) -> Version | None:
-    """Return the version in the output of `terraform version`, with or without `-json`."""
-    text: object = output
-    try:
-        document = json.loads(output)
-    except ValueError:
-        document = None
-    if isinstance(document, dict):
-        text = document.get("terraform_version")
-    if not isinstance(text, str):
-        return None
-    match = re.search(r"(\d+)\.(\d+)\.(\d+)(-[\w.]+)?", text)
-    if match is None:
-        return None
-    return Version((int(match[1]), int(match[2]), int(match[3])), match[0])
+    It may have a suffix behind the numbers (`1.12.0-beta1`).
+    """
+    document = parse_object(output)
+    named = text(document, "terraform_version") if document else output
+    match = re.search(r"\d+\.\d+\.\d+(-[\w.]+)?", named)
+    return match[0] if match else None
 
 
-def require_terraform(binary: str, environment: Mapping[str, str] | None = None) -> Version:
+def require_terraform(binary: str, environment: Mapping[str, str]) -> str:
     """Return the version of the Terraform that will be run.
 
     Raises:
         ConfigurationError: there is none, it is older than 1.5, or its version cannot be read.
     """
-    variables = dict(environment) if environment is not None else None
     try:
         ended = subprocess.run(
             [binary, "version", "-json"],
-            env=variables,
+            env=dict(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -76,7 +57,8 @@ def require_terraform(binary: str, environment: Mapping[str, str] | None = None)
             f"{(ended.stdout or ended.stderr).strip()[:300]}",
             hint=f"Run `{binary} version` by hand. terralive needs Terraform 1.5 or newer.",
         )
-    if version.numbers < OLDEST:
+    numbers = version.partition("-")[0].split(".")
+    if tuple(map(int, numbers)) < _OLDEST:
         raise ConfigurationError(
             "terraform-too-old",
             f"{binary} is version {version}. terralive needs Terraform 1.5 or newer.",

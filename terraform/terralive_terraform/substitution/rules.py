@@ -11,7 +11,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os.path
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -27,18 +27,8 @@ _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
 _HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
-_REPLACED: Final = frozenset(
-    {
-        "filename",
-        "source_code_hash",
-        "handler",
-        "runtime",
-        "package_type",
-        "layers",
-        *_UNSET,
-        *_REMOVED_BLOCKS,
-    }
-)
+_SET: Final = ("filename", "source_code_hash", "handler", "runtime", "package_type", "layers")
+_REPLACED: Final = frozenset((*_SET, *_UNSET, *_REMOVED_BLOCKS))
 # A function with one of these attributes or blocks stays as it is, for this reason.
 _NOT_LIVE_WITH: Final[Mapping[str, str]] = {
     "code_signing_config_arn": "it accepts signed code only (code_signing_config_arn), and the "
@@ -71,7 +61,6 @@ class LiveSettings:
         stub_zip: the stub's zip.
         stub_hash: its base64 SHA-256.
         connect_arn: the ARN that stubs may invoke: `$connect` of the debug stack's stage `stub`.
-        only: globs of addresses or function names; empty for all functions.
         exclude: globs of functions that stay as they are.
         debug: addresses or names of functions whose timeout is raised.
         stub_images: the stub's container image, by architecture (`x86_64`, `arm64`).
@@ -81,7 +70,6 @@ class LiveSettings:
     stub_zip: Path
     stub_hash: str
     connect_arn: str
-    only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
     stub_images: Mapping[str, str] = field(default_factory=dict)
@@ -95,16 +83,10 @@ class LiveSettings:
     def from_json(cls, content: str) -> LiveSettings:
         """Return the settings of a text that `to_json` has written."""
         document = json.loads(content)
-        return cls(
-            stub_zip=Path(document["stub_zip"]),
-            stub_hash=document["stub_hash"],
-            connect_arn=document["connect_arn"],
-            only=tuple(document["only"]),
-            exclude=tuple(document["exclude"]),
-            debug=tuple(document["debug"]),
-            stub_images=dict(document["stub_images"]),
-            stub_arguments=tuple(document["stub_arguments"]),
-        )
+        document["stub_zip"] = Path(document["stub_zip"])
+        for name in ("exclude", "debug", "stub_arguments"):
+            document[name] = tuple(document[name])
+        return cls(**document)
 
     def seen_from(self, directory: Path) -> LiveSettings:
         """Return settings whose zip is relative to the folder that Terraform runs in.
@@ -116,9 +98,10 @@ class LiveSettings:
 
     def selects(self, function: DeclaredFunction) -> bool:
         """Return whether a function is among those that become live."""
-        if self.only and not _matches(function, self.only):
-            return False
-        return not _matches(function, self.exclude)
+        for name in function.names:
+            if any(fnmatch.fnmatchcase(name, glob) for glob in self.exclude):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +165,7 @@ def _substitute_image(function: DeclaredFunction, live: LiveSettings) -> Substit
         set={"image_uri": _stub_image(function, live), **_raised_timeout(function, live)},
         unset=tuple(name for name in _HASHES if name in function.attributes),
         removed_blocks=(),
-        policy_label=_policy_label(function),
+        policy_label=f"terralive_{function.label}",
         policy=_role_policy(function, live.connect_arn),
         blocks={"image_config": [{"command": list(live.stub_arguments)}]},
     )
@@ -204,18 +187,9 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in function.attributes),
-        policy_label=_policy_label(function),
+        policy_label=f"terralive_{function.label}",
         policy=_role_policy(function, live.connect_arn),
     )
-
-
-def _matches(function: DeclaredFunction, globs: Sequence[str]) -> bool:
-    """Return whether one of a function's names matches one of these globs."""
-    for name in function.names:
-        for glob in globs:
-            if fnmatch.fnmatchcase(name, glob):
-                return True
-    return False
 
 
 def _stub_image(function: DeclaredFunction, live: LiveSettings) -> str | None:
@@ -241,10 +215,6 @@ def _raised_timeout(function: DeclaredFunction, live: LiveSettings) -> dict[str,
     if function.is_named(live.debug) and function.debug_timeout > function.timeout:
         return {"timeout": function.debug_timeout}
     return {}
-
-
-def _policy_label(function: DeclaredFunction) -> str:
-    return f"terralive_{function.label}"
 
 
 def _role_policy(function: DeclaredFunction, connect_arn: str) -> dict[str, Json]:
@@ -287,11 +257,9 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
             **dict.fromkeys(substitution.unset),
             **substitution.blocks,
         }
-        removed: dict[str, Json] = {}
-        for name in substitution.removed_blocks:
-            removed[name] = {"for_each": [], "content": {}}
-        if removed:
-            block["dynamic"] = removed
+        if substitution.removed_blocks:
+            nothing: Json = {"for_each": [], "content": {}}
+            block["dynamic"] = dict.fromkeys(substitution.removed_blocks, nothing)
         functions[label] = block
     if not functions:
         return {}

@@ -32,7 +32,7 @@ def deploy(
     )
     made = synthesise_debug_stack(settings, folder / "stack")
     terraform = Terraform(
-        made.directory,
+        made,
         binary=os.environ.get("TERRALIVE_TERRAFORM_BINARY", "terraform"),
         environment=terraform_environment(
             {**clean_environment(), **environment(info), **(access or {})}, folder

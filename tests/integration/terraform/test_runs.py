@@ -19,7 +19,7 @@ from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.progress import Progress, ResourceCompleted, ResourceStarted
+from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import DeployedFunction, Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.find_app import find_app
@@ -132,13 +132,15 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
         "orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", endpoints
     )
     made = synthesise_debug_stack(settings, tmp_path / "debug")
-    assert made.changed
-    assert not synthesise_debug_stack(settings, tmp_path / "debug").changed
-    elsewhere = synthesise_debug_stack(settings, tmp_path / "another checkout" / "debug").directory
-    assert (elsewhere / "cdk.tf.json").read_bytes() == (made.directory / "cdk.tf.json").read_bytes()
-    terraform, events = terraform_in(made.directory, aws, tmp_path / "data")
+    synthesised_at = (made / "cdk.tf.json").stat().st_mtime_ns
+    assert synthesise_debug_stack(settings, tmp_path / "debug") == made
+    assert (made / "cdk.tf.json").stat().st_mtime_ns == synthesised_at
+    elsewhere = synthesise_debug_stack(settings, tmp_path / "another checkout" / "debug")
+    assert (elsewhere / "cdk.tf.json").read_bytes() == (made / "cdk.tf.json").read_bytes()
+    terraform, events = terraform_in(made, aws, tmp_path / "data")
     terraform.apply(plan(terraform, tmp_path).file)
-    assert ResourceCompleted in {type(event) for event in events}
+    states = {event.state for event in events if isinstance(event, ResourceProgress)}
+    assert ResourceState.DONE in states
     outputs = {name: output.value for name, output in terraform.outputs().items()}
     api = outputs["api_id"]
     assert outputs["stub_url"] == f"ws://127.0.0.1:1/{api}/stub"
@@ -151,7 +153,8 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert not terraform.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
-    assert synthesise_debug_stack(later, tmp_path / "debug").changed
+    synthesise_debug_stack(later, tmp_path / "debug")
+    assert (made / "cdk.tf.json").stat().st_mtime_ns != synthesised_at
     assert actions(plan(terraform, tmp_path)) == [
         ("update", "aws_cloudwatch_log_group.broker_logs")
     ]
@@ -266,7 +269,7 @@ def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> N
     (tmp_path / "main.tf").write_text(SLOW)
 
     def interrupt_the_slow_one(event: Progress) -> None:
-        if event == ResourceStarted("terraform_data.slow", "create"):
+        if event == ResourceProgress("terraform_data.slow", "create", ResourceState.STARTED):
             os.kill(os.getpid(), signal.SIGINT)
 
     environment = terraform_environment(os.environ, tmp_path / "work")
@@ -294,11 +297,11 @@ def test_terraform_outlives_a_terralive_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import os, sys
 from pathlib import Path
-from terralive_terraform.runs.progress import ResourceStarted
+from terralive_terraform.runs.progress import ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
 here = Path({str(tmp_path)!r})
 def on_progress(event):
-    if event == ResourceStarted("terraform_data.slow", "create"):
+    if event == ResourceProgress("terraform_data.slow", "create", ResourceState.STARTED):
         os.kill(os.getpid(), 9)
 terraform = Terraform(here, environment=os.environ, on_progress=on_progress, data_dir=here / "data")
 terraform.ensure_init()
@@ -348,10 +351,10 @@ def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(
 
 
 def test_the_terraform_that_will_run_is_known() -> None:
-    assert require_terraform("terraform", os.environ).numbers >= (1, 5, 0)
+    assert require_terraform("terraform", os.environ)
 
 
 def test_a_missing_terraform_says_how_to_get_one() -> None:
     with pytest.raises(ConfigurationError, match=r"needs Terraform 1\.5") as caught:
-        require_terraform("no-such-terraform")
+        require_terraform("no-such-terraform", os.environ)
     assert "https://developer.hashicorp.com/terraform/install" in caught.value.hint

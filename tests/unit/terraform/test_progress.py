@@ -6,10 +6,8 @@ from terralive_stub.errors import CredentialsError, TerraformError
 from terralive_terraform.runs.progress import (
     Change,
     Diagnostic,
-    PlannedChange,
-    ResourceCompleted,
-    ResourceFailed,
-    ResourceStarted,
+    ResourceProgress,
+    ResourceState,
     Summary,
     failure,
     needs_init,
@@ -27,23 +25,19 @@ def test_a_planned_change_names_address_action_and_type() -> None:
         "resource_type": "aws_lambda_function",
     }
     event = parse_line(line("planned_change", change={"resource": resource, "action": "update"}))
-    assert event == PlannedChange(
-        Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function")
-    )
+    assert event == Change("module.a.aws_lambda_function.api[0]", "update", "aws_lambda_function")
     change = {"resource": resource, "action": "replace", "reason": "cannot_update"}
-    assert parse_line(line("planned_change", change=change)) == PlannedChange(
-        Change(
-            "module.a.aws_lambda_function.api[0]", "replace", "aws_lambda_function", "cannot_update"
-        )
+    assert parse_line(line("planned_change", change=change)) == Change(
+        "module.a.aws_lambda_function.api[0]", "replace", "aws_lambda_function", "cannot_update"
     )
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("apply_start", ResourceStarted("aws_iam_role.x", "create")),
-        ("apply_complete", ResourceCompleted("aws_iam_role.x", "create", 3)),
-        ("apply_errored", ResourceFailed("aws_iam_role.x", "create", 3)),
+        ("apply_start", ResourceProgress("aws_iam_role.x", "create", ResourceState.STARTED)),
+        ("apply_complete", ResourceProgress("aws_iam_role.x", "create", ResourceState.DONE, 3)),
+        ("apply_errored", ResourceProgress("aws_iam_role.x", "create", ResourceState.FAILED, 3)),
     ],
 )
 def test_the_steps_of_an_apply_are_told_as_they_happen(kind: str, expected: object) -> None:
@@ -78,7 +72,7 @@ def test_what_terraform_adds_one_day_is_passed_over(text: str) -> None:
 
 
 def test_a_line_that_lacks_its_parts_does_not_break_the_run() -> None:
-    assert parse_line(line("planned_change")) == PlannedChange(Change("", "", ""))
+    assert parse_line(line("planned_change")) == Change("", "", "")
     assert parse_line(line("diagnostic", diagnostic=None)) == Diagnostic("", "")
 
 

@@ -226,17 +226,17 @@ def test_nothing_live_is_no_override() -> None:
     assert added_document({}) == {}
 
 
-def test_only_what_is_asked_for_becomes_live() -> None:
+def test_what_is_excluded_stays_as_it_is() -> None:
     facts = declared_function("module.a.aws_lambda_function.api", {"function_name": "orders-api"})
 
-    def selects(*, only: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> bool:
-        return LiveSettings(Path("z"), "h", CONNECT, only, exclude).selects(facts)
+    def selects(*exclude: str) -> bool:
+        return LiveSettings(Path("z"), "h", CONNECT, exclude).selects(facts)
 
     assert selects()
-    assert selects(only=("orders-*",))
-    assert selects(only=("module.a.*",))
-    assert not selects(only=("billing-*",))
-    assert not selects(exclude=("orders-api",))
+    assert selects("billing-*")
+    assert not selects("orders-*")
+    assert not selects("module.a.*")
+    assert not selects("orders-api")
 
 
 def test_two_checkouts_write_the_same_path_of_the_stub() -> None:
