@@ -159,16 +159,13 @@ class _Reader:
         return in_file
 
     def _in_file(self, setting: Setting, table: Table) -> _Given | None:
-        if not setting.key:
-            return None
-        key = setting.last_key
-        value = table.value(key)
+        value = table.value(setting.name) if setting.in_file else None
         if value is None:
             return None
         try:
-            return _Given(setting.kind.from_toml(value), table.where(key))
+            return _Given(setting.kind.from_toml(value), table.where(setting.name))
         except WrongValueError as wrong:
-            table.report(key, wrong)
+            table.report(setting.name, wrong)
             return None
 
     def _in_environment(self, setting: Setting) -> _Given | None:

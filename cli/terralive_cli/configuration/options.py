@@ -67,7 +67,7 @@ def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:
         return click.option(*names, type=click.Choice(words), help=_help(setting))
     if not isinstance(setting.kind, Switch):
         return click.option(*names, metavar=setting.metavar, help=_help(setting))
-    if setting.key:
+    if setting.in_file:
         # The file can switch it on, so an option has to switch it off.
         names[0] = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
     # None, not False: only an option that was typed replaces environment and file.

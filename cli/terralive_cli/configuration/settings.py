@@ -24,7 +24,7 @@ class Setting:
     Attributes:
         kind: the type of its value, and how it is read.
         meaning: one or two sentences for the reference page and for `--help`.
-        key: dotted key in terralive.toml; "" if the file cannot set it.
+        in_file: whether terralive.toml can set it; its key there is the field's name.
         flag: option of the command line (`--stage`); "" if there is none.
         short: short form of the option (`-y`).
         metavar: name of the option's value in `--help`; "" for a switch.
@@ -32,13 +32,14 @@ class Setting:
         env: environment variable; "" if there is none.
         shown_default: the default as the reference page shows it, if it is not a constant.
         rule: returns what is wrong with a value that the user gave, or "".
+        table: dotted name of its table in terralive.toml; filled in by `all_settings`.
         name: name of the field; filled in by `settings_of`.
         default: default of the field, None if it has none; filled in by `settings_of`.
     """
 
     kind: Kind[Any]
     meaning: str
-    key: str = ""
+    in_file: bool = True
     flag: str = ""
     short: str = ""
     metavar: str = ""
@@ -46,13 +47,16 @@ class Setting:
     env: str = ""
     shown_default: str = ""
     rule: Callable[[Any], str] | None = None
+    table: str = ""
     name: str = ""
     default: object = None
 
     @property
-    def last_key(self) -> str:
-        """The key inside its own table: `dir` of `terraform.dir`."""
-        return self.key.rpartition(".")[2]
+    def key(self) -> str:
+        """The dotted key in terralive.toml (`terraform.dir`); "" if the file cannot set it."""
+        if not self.in_file:
+            return ""
+        return f"{self.table}.{self.name}" if self.table else self.name
 
 
 def setting(
@@ -69,9 +73,12 @@ def setting(
     return field(default=default, default_factory=default_factory, repr=repr, metadata=metadata)
 
 
-def setting_table(kind: type, *, default: Any = MISSING, default_factory: Any = MISSING) -> Any:
+def setting_table(
+    name: str, kind: type, *, default: Any = MISSING, default_factory: Any = MISSING
+) -> Any:
     """Return a dataclass field that holds a table of settings; `kind` is the table's dataclass."""
-    return field(default=default, default_factory=default_factory, metadata={_TABLE: kind})
+    metadata = {_TABLE: (name, kind)}
+    return field(default=default, default_factory=default_factory, metadata=metadata)
 
 
 def settings_of(kind: Any) -> tuple[Setting, ...]:
@@ -94,4 +101,6 @@ def all_settings(kind: Any) -> Iterator[Setting]:
     yield from settings_of(kind)
     for item in fields(kind):
         if _TABLE in item.metadata:
-            yield from all_settings(item.metadata[_TABLE])
+            name, table = item.metadata[_TABLE]
+            for declared in settings_of(table):
+                yield replace(declared, table=name)

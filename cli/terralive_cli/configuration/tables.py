@@ -47,7 +47,6 @@ class TerraformConfig:
     dir: Path = setting(
         Folder(),
         "Folder of the Terraform configuration or of `cdktf.json`.",
-        key="terraform.dir",
         env="TERRALIVE_TERRAFORM_DIR",
         shown_default="the project's folder",
     )
@@ -55,28 +54,24 @@ class TerraformConfig:
         Text(),
         "Command that runs your CDK for Terraform program.",
         default=None,
-        key="terraform.app",
         shown_default="`app` in `cdktf.json`, if there is one",
     )
     stack: str | None = setting(
         Text(),
         "Name of the program's stack to make live.",
         default=None,
-        key="terraform.stack",
         shown_default="the program's only stack",
     )
     binary: str = setting(
         ProgramName(),
         "`terraform`, `tofu`, `terragrunt`, or a path.",
         default="terraform",
-        key="terraform.binary",
         env="TERRALIVE_TERRAFORM_BINARY",
     )
     var_files: tuple[Path, ...] = setting(
         Files(),
         "Files for `-var-file`, relative to the project's folder.",
         default=(),
-        key="terraform.var_files",
     )
     found: bool = True
 
@@ -89,7 +84,6 @@ class BackendConfig:
         Text(),
         "Terraform backend for the state of the debug stack. A cleanup job on another "
         "machine needs a remote backend.",
-        key="backend.type",
         shown_default="`local`, under `.terralive/`",
         rule=rules.backend,
     )
@@ -99,7 +93,6 @@ class BackendConfig:
         "`{user}` in them.",
         default_factory=dict,
         repr=False,
-        key="backend.config",
     )
 
 
@@ -111,35 +104,30 @@ class DebugStackConfig:
         Text(),
         "ARN of the permissions boundary for the broker's role.",
         default=None,
-        key="debug_stack.permissions_boundary",
         rule=rules.permissions_boundary,
     )
     role_path: str = setting(
         Text(),
         "Path of the broker's role.",
         default=_DEBUG_STACK["role_path"],
-        key="debug_stack.role_path",
         rule=rules.role_path,
     )
     name_prefix: str = setting(
         Text(),
         "Prefix of the names of all resources that terralive creates.",
         default=_DEBUG_STACK["name_prefix"],
-        key="debug_stack.name_prefix",
         rule=rules.name,
     )
     tags: Mapping[str, str] = setting(
         Labels(),
         "Tags of all resources that terralive creates, in addition to its own tags.",
         default_factory=dict,
-        key="debug_stack.tags",
         rule=rules.tags,
     )
     kms_key: str | None = setting(
         Text(),
         "ARN of the KMS key that encrypts the table and the logs.",
         default=None,
-        key="debug_stack.kms_key",
         shown_default="keys that AWS owns",
         rule=rules.kms_key,
     )
@@ -147,7 +135,6 @@ class DebugStackConfig:
         Number(1, max(rules.RETENTION_DAYS)),
         "Days for which CloudWatch Logs keeps the broker's log.",
         default=_DEBUG_STACK["log_retention_days"],
-        key="debug_stack.log_retention_days",
         rule=rules.retention,
     )
 
@@ -164,14 +151,12 @@ class StubImages:
         "The stub as a container image in ECR, for functions that are container images. "
         "terralive replaces `{region}`.",
         default=None,
-        key="stub_image.x86_64",
         rule=rules.image,
     )
     arm64: str | None = setting(
         Text(),
         "The same for functions whose `architectures` are `arm64`.",
         default=None,
-        key="stub_image.arm64",
         rule=rules.image,
     )
 
@@ -196,35 +181,30 @@ class FunctionSettings:
         CodeFolder(),
         "Folder of the function's local code.",
         default=None,
-        key='functions."NAME".path',
         shown_default="as found in the Terraform configuration",
     )
     handler: str | None = setting(
         Text(),
         "The local handler.",
         default=None,
-        key='functions."NAME".handler',
         shown_default="as deployed",
     )
     runtime: str | None = setting(
         Text(),
         "Runtime of a container image (`python3.13`, `nodejs22.x`).",
         default=None,
-        key='functions."NAME".runtime',
         shown_default="as deployed",
     )
     python: Path | None = setting(
         Program(),
         "Interpreter of a Python handler.",
         default=None,
-        key='functions."NAME".python',
         shown_default="the project's venv, else the Python that runs terralive",
     )
     node: Path | None = setting(
         Program(),
         "Interpreter of a Node.js handler, version 18 or newer.",
         default=None,
-        key='functions."NAME".node',
         shown_default="`node` on `PATH`, else the one that terralive's extra `node` installs",
     )
     command: tuple[str, ...] = setting(
@@ -232,7 +212,6 @@ class FunctionSettings:
         "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
         "handler instead of terralive's own runtime.",
         default=(),
-        key='functions."NAME".command',
         shown_default="terralive's own runtime for Python and Node.js; the function's "
         "`bootstrap` for `provided.*`",
     )
@@ -242,7 +221,6 @@ class FunctionSettings:
         "the start and after a change. Name its source files in `watch`: otherwise "
         "terralive takes files that change during a build for its output.",
         default=None,
-        key='functions."NAME".build',
     )
     watch: tuple[str, ...] = setting(
         Texts(),
@@ -250,12 +228,10 @@ class FunctionSettings:
         "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
         "watched ones.",
         default=(),
-        key='functions."NAME".watch',
         shown_default="all files below `path`",
     )
     max_workers: int = setting(
         Number(1, CONCURRENT_EXECUTIONS),
         "Number of invocations that may run at the same time.",
         default=16,
-        key='functions."NAME".max_workers',
     )

@@ -54,6 +54,7 @@ class Config:
     project: Path = setting(
         Text(),
         "The project's folder. Paths in `terralive.toml` are relative to it.",
+        in_file=False,
         flag="--project",
         metavar="DIR",
         env="TERRALIVE_PROJECT",
@@ -63,7 +64,6 @@ class Config:
     app: str = setting(
         Text(),
         "Name of the app. It is part of every name and tag.",
-        key="app",
         env="TERRALIVE_APP",
         shown_default="the name of the project's folder",
         rule=rules.name,
@@ -71,7 +71,6 @@ class Config:
     stage: str = setting(
         Text(placeholders=("user",)),
         "The deployed copy of the app to work on. `{user}` is your user name.",
-        key="stage",
         flag="--stage",
         metavar="S",
         env="TERRALIVE_STAGE",
@@ -81,16 +80,16 @@ class Config:
     user: str = setting(
         Text(),
         "Your user name: the value of `{user}`, and the owner of the stage.",
+        in_file=False,
         env="TERRALIVE_USER",
         shown_default="your login name",
     )
-    terraform: TerraformConfig = setting_table(TerraformConfig)
+    terraform: TerraformConfig = setting_table("terraform", TerraformConfig)
     workspace: str = ""
     region: str | None = setting(
         Text(),
         "The AWS region.",
         default=None,
-        key="region",
         flag="--region",
         metavar="R",
         env="TERRALIVE_REGION",
@@ -101,7 +100,6 @@ class Config:
         Switch(),
         "Use AWS in one local process instead of an account.",
         default=False,
-        key="sandbox",
         flag="--sandbox",
         env="TERRALIVE_SANDBOX",
     )
@@ -109,7 +107,6 @@ class Config:
         Choice(Output),
         "Format of the output: `rich`, `plain`, or `json` (one object per line, for scripts).",
         default=None,
-        key="output",
         flag="--output",
         metavar="KIND",
         env="TERRALIVE_OUTPUT",
@@ -120,7 +117,6 @@ class Config:
         "Also write the local output of handlers to the functions' logs in CloudWatch (at "
         "most 90 KB per second and invocation).",
         default=False,
-        key="forward_logs",
         flag="--forward-logs",
         command="start",
         env="TERRALIVE_FORWARD_LOGS",
@@ -129,6 +125,7 @@ class Config:
         Switch(),
         "Change things without a question.",
         default=False,
+        in_file=False,
         flag="--yes",
         short="-y",
         env="TERRALIVE_YES",
@@ -138,6 +135,7 @@ class Config:
         "Print a traceback with every error. Write it before `start`: after `start`, "
         "`--debug` names a function.",
         default=False,
+        in_file=False,
         flag="--debug",
         env="TERRALIVE_DEBUG",
     )
@@ -145,17 +143,22 @@ class Config:
         Texts(),
         "Stages, Terraform workspaces and variables files that terralive does not touch.",
         default=("prod*", "main"),
-        key="protected",
     )
     allow_protected: bool = setting(
-        Switch(), "Touch a protected stage in this run.", default=False, flag="--allow-protected"
+        Switch(),
+        "Touch a protected stage in this run.",
+        default=False,
+        in_file=False,
+        flag="--allow-protected",
     )
-    backend: BackendConfig | None = setting_table(BackendConfig, default=None)
+    backend: BackendConfig | None = setting_table("backend", BackendConfig, default=None)
     debug_stack: DebugStackConfig = setting_table(
-        DebugStackConfig, default_factory=DebugStackConfig
+        "debug_stack", DebugStackConfig, default_factory=DebugStackConfig
     )
-    stub_images: Mapping[str, str] = setting_table(StubImages, default_factory=dict)
-    functions: tuple[FunctionSettings, ...] = setting_table(FunctionSettings, default=())
+    stub_images: Mapping[str, str] = setting_table("stub_image", StubImages, default_factory=dict)
+    functions: tuple[FunctionSettings, ...] = setting_table(
+        'functions."NAME"', FunctionSettings, default=()
+    )
 
     def function_for(self, address: str, name: str) -> FunctionSettings | None:
         """Return the settings of a function, or of one instance with `count` or `for_each`.
@@ -232,12 +235,14 @@ READ_ELSEWHERE: Final = (
         "Level of the debug log: `debug`, `info`, `warning` or `error`. With `debug`, it shows "
         "decisions, retries and the protocol of all parts, and never payloads, environment "
         "variables of functions, or credentials.",
+        in_file=False,
         env="TERRALIVE_LOG",
         shown_default="no debug log",
     ),
     Setting(
         Text(),
         "File for the debug log. The sandbox appends to the same file.",
+        in_file=False,
         env="TERRALIVE_LOG_FILE",
         shown_default="stderr; for the sandbox, `.terralive/sandbox.log`",
     ),
@@ -245,6 +250,7 @@ READ_ELSEWHERE: Final = (
         Folder(),
         "Mirror folder from which Terraform installs provider plugins (see `terraform providers "
         "mirror`).",
+        in_file=False,
         env="TERRALIVE_PROVIDER_MIRROR",
         shown_default="Terraform's own sources: the registry, or an implied mirror folder",
     ),

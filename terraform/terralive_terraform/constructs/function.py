@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from cdktf import Fn
+from cdktf import Fn, TerraformStack
 from constructs import Construct
 
 from terralive_terraform.artifacts import zip_folder
@@ -25,7 +25,6 @@ from terralive_terraform.constructs.resources import (
     lambda_trust,
     outdir_of,
     policy,
-    stack_of,
     statement,
 )
 
@@ -69,7 +68,8 @@ class Function(Construct):
         timeout: int = 10,
     ) -> None:
         super().__init__(scope, id)
-        name = name or f"{stack_of(self).node.id}-{id}"
+        full_id = f"{TerraformStack.of(self).node.id}-{id}"
+        name = name or full_id
         self._label = id
         self._statements = list(policy_statements)
         self.logs = self._resource(
@@ -88,7 +88,7 @@ class Function(Construct):
         self._write_policy()
         folder = Path(code).resolve()
         # Terraform runs in <outdir>/stacks/<stack>. A relative path is the same on every machine.
-        file = Path("..") / ".." / "functions" / f"{stack_of(self).node.id}-{id}.zip"
+        file = Path("..") / ".." / "functions" / f"{full_id}.zip"
         artifact = zip_folder(folder, outdir_of(self) / "functions" / file.name)
         variables: Attribute = None
         if environment:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cdktf import App, TerraformElement, TerraformProvider, TerraformResource, TerraformStack
+from cdktf import App, TerraformElement, TerraformProvider, TerraformResource
 from constructs import Construct, IConstruct
 
 Attribute: TypeAlias = (
@@ -90,23 +90,13 @@ def lambda_trust() -> dict[str, Attribute]:
 
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-intro-execution-role.html
     """
-    principal: dict[str, Attribute] = {"Service": "lambda.amazonaws.com"}
-    trust: dict[str, Attribute] = {
-        "Effect": "Allow",
-        "Action": "sts:AssumeRole",
-        "Principal": principal,
-    }
-    return {"Version": "2012-10-17", "Statement": [trust]}
+    principal: Attribute = {"Service": "lambda.amazonaws.com"}
+    return policy({"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal})
 
 
 def policy(*statements: Mapping[str, Attribute]) -> dict[str, Attribute]:
     """Return a policy document of these statements."""
     return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def stack_of(construct: IConstruct) -> TerraformStack:
-    """Return the stack that a construct belongs to."""
-    return TerraformStack.of(construct)
 
 
 def outdir_of(construct: IConstruct) -> Path:

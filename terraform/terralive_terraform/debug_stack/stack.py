@@ -31,6 +31,7 @@ BROKER_HANDLER: Final = "terralive_stub.broker.handler"
 _BROKER_MEMORY_MB: Final = 256
 # API Gateway does not wait longer for the broker.
 _BROKER_TIMEOUT_S: Final = INTEGRATION_SECONDS
+_ROUTES: Final = {"$connect": "AWS_IAM", "$disconnect": "NONE", "$default": "NONE"}
 _BURST: Final = 1000
 _RATE: Final = 2000
 _TABLE_ACTIONS: Final = (
@@ -60,7 +61,7 @@ class DebugStack(TerraformStack):
         self.settings = settings
         self._backend()
         AwsProvider(self, {"region": settings.region})
-        self.api = self._resource(
+        self.api = self._tagged(
             "api",
             "aws_apigatewayv2_api",
             {
@@ -75,18 +76,13 @@ class DebugStack(TerraformStack):
         self._routes()
         self._outputs()
 
-    def _resource(
-        self, name: str, kind: str, attributes: dict[str, Attribute], *, tagged: bool = True
-    ) -> Resource:
-        if tagged:
-            attributes = {
-                **attributes,
-                "tags": self.settings.all_tags(),
-                "lifecycle": {
-                    "ignore_changes": ['tags["terralive:created"]', 'tags["terralive:owner"]']
-                },
-            }
-        return Resource(self, name, kind, attributes)
+    def _tagged(self, name: str, kind: str, attributes: dict[str, Attribute]) -> Resource:
+        ignored = ['tags["terralive:created"]', 'tags["terralive:owner"]']
+        own: dict[str, Attribute] = {
+            "tags": self.settings.all_tags(),
+            "lifecycle": {"ignore_changes": ignored},
+        }
+        return Resource(self, name, kind, {**attributes, **own})
 
     def _backend(self) -> None:
         backend = self.settings.backend
@@ -98,10 +94,8 @@ class DebugStack(TerraformStack):
 
     def _table(self) -> Resource:
         key = self.settings.kms_key
-        encryption: Attribute = None
-        if key:
-            encryption = {"enabled": True, "kms_key_arn": key}
-        return self._resource(
+        encryption: Attribute = {"enabled": True, "kms_key_arn": key} if key else None
+        return self._tagged(
             "connections",
             "aws_dynamodb_table",
             {
@@ -120,7 +114,7 @@ class DebugStack(TerraformStack):
         logs = self._broker_logs(name)
         role = self._broker_role(name)
         policy_of_role = self._broker_policy(role, logs)
-        return self._resource(
+        return self._tagged(
             "broker",
             "aws_lambda_function",
             {
@@ -146,7 +140,7 @@ class DebugStack(TerraformStack):
         )
 
     def _broker_logs(self, name: str) -> Resource:
-        return self._resource(
+        return self._tagged(
             "broker_logs",
             "aws_cloudwatch_log_group",
             {
@@ -157,7 +151,7 @@ class DebugStack(TerraformStack):
         )
 
     def _broker_role(self, name: str) -> Resource:
-        return self._resource(
+        return self._tagged(
             "broker_role",
             "aws_iam_role",
             {
@@ -179,16 +173,9 @@ class DebugStack(TerraformStack):
         key = self.settings.kms_key
         if key:
             statements.append(statement(["kms:Decrypt", "kms:GenerateDataKey"], [key]))
-        return self._resource(
-            "broker_policy",
-            "aws_iam_role_policy",
-            {
-                "name": "broker",
-                "role": role.ref("id"),
-                "policy": Fn.jsonencode(policy(*statements)),
-            },
-            tagged=False,
-        )
+        document = Fn.jsonencode(policy(*statements))
+        attributes = {"name": "broker", "role": role.ref("id"), "policy": document}
+        return Resource(self, "broker_policy", "aws_iam_role_policy", attributes)
 
     def _routes(self) -> None:
         integration = Resource(
@@ -214,26 +201,18 @@ class DebugStack(TerraformStack):
                 "source_arn": f"{self.api.ref('execution_arn')}/*/*",
             },
         )
-        routes = [
-            Resource(
-                self,
-                f"route_{key.removeprefix('$')}",
-                "aws_apigatewayv2_route",
-                {
-                    "api_id": self.api.ref("id"),
-                    "route_key": key,
-                    "authorization_type": authorization,
-                    "target": f"integrations/{integration.ref('id')}",
-                },
-            )
-            for key, authorization in (
-                ("$connect", "AWS_IAM"),
-                ("$disconnect", "NONE"),
-                ("$default", "NONE"),
-            )
-        ]
+        routes = []
+        for key, authorization in _ROUTES.items():
+            attributes = {
+                "api_id": self.api.ref("id"),
+                "route_key": key,
+                "authorization_type": authorization,
+                "target": f"integrations/{integration.ref('id')}",
+            }
+            name = f"route_{key.removeprefix('$')}"
+            routes.append(Resource(self, name, "aws_apigatewayv2_route", attributes))
         for stage in (STUB_STAGE, RELAY_STAGE):
-            self._resource(
+            self._tagged(
                 f"stage_{stage}",
                 "aws_apigatewayv2_stage",
                 {

@@ -6,14 +6,13 @@ What only Terraform can compute (a variable, an expression) is not known here: i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
-from terralive_terraform.discovery.roles import names_set
 
 FUNCTION_TYPE: Final = "aws_lambda_function"
 # Lambda's defaults:
@@ -147,9 +146,28 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
         attributes=frozenset(names_set(block)) - _undecided(block),
         environment_names=frozenset(section(_nested(block, "environment"), "variables")),
         ignored=_ignored(block),
-        repeated=_repeated(block),
+        repeated=repetition(block),
         provider=_unquoted(block.get("provider")) or None,
     )
+
+
+def blocks(document: Mapping[str, Json], kind: str) -> Iterator[tuple[str, dict[str, Json]]]:
+    """Yield the label and the content of each block of one type."""
+    for label, block in section(document, kind).items():
+        if isinstance(block, dict):
+            yield label, block
+
+
+def names_set(block: Mapping[str, Json]) -> Iterator[str]:
+    """Yield the names of attributes and blocks that a block sets, also those of its `dynamic`."""
+    for name, value in block.items():
+        if name == "dynamic":
+            dynamic = value if isinstance(value, list) else [value]
+            for item in dynamic:
+                if isinstance(item, dict):
+                    yield from item
+        elif value is not None and value != []:
+            yield name
 
 
 def literal(value: str) -> str | None:
@@ -164,9 +182,8 @@ def _noted_or(name: str, noted: Mapping[str, Json], declared: str) -> str | None
 
     A noted "" says that the real value is not known.
     """
-    if name in noted:
-        return literal(text(noted, name))
-    return literal(declared)
+    value = text(noted, name) if name in noted else declared
+    return literal(value)
 
 
 def _undecided(block: Mapping[str, Json]) -> set[str]:
@@ -176,10 +193,9 @@ def _undecided(block: Mapping[str, Json]) -> set[str]:
     a function that does accept signed code only (CodeVerificationFailedException).
     """
     signing = text(block, "code_signing_config_arn")
-    passed_on = "${" in signing and "aws_lambda_code_signing_config." not in signing
-    if not passed_on:
-        return set()
-    return {"code_signing_config_arn"}
+    if "${" in signing and "aws_lambda_code_signing_config." not in signing:
+        return {"code_signing_config_arn"}
+    return set()
 
 
 def _handler(block: Mapping[str, Json]) -> str:
@@ -212,7 +228,8 @@ def _ignored(block: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(_attribute(reference) for reference in references if reference)
 
 
-def _repeated(block: Mapping[str, Json]) -> str | None:
+def repetition(block: Mapping[str, Json]) -> str | None:
+    """Return `count` or `for_each`; None for a block with neither."""
     for name in ("count", "for_each"):
         if block.get(name) is not None:
             return name

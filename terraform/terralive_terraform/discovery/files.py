@@ -25,8 +25,10 @@ from terralive_stub.shared.json_documents import (
 from terralive_terraform.discovery.declared import (
     FUNCTION_TYPE,
     DeclaredFunction,
+    blocks,
     declared_function,
     literal,
+    repetition,
 )
 from terralive_terraform.discovery.roles import owner_for, policy_owners
 from terralive_terraform.discovery.triggers import gateways, queue_visibilities
@@ -100,7 +102,7 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
 
 def calls_downloaded_modules(root: Path) -> bool:
     """Tell whether a root module calls a module that Terraform has to download first."""
-    for _, block in _blocks(read_module(root), "module"):
+    for _, block in blocks(read_module(root), "module"):
         source = literal(text(block, "source"))
         if source is not None and not source.startswith((".", "/")):
             return True
@@ -149,7 +151,7 @@ def functions_of(
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
     owners = policy_owners(resources)
-    for label, block in _blocks(resources, FUNCTION_TYPE):
+    for label, block in blocks(resources, FUNCTION_TYPE):
         function = declared_function(f"{prefix}{FUNCTION_TYPE}.{label}", block)
         yield replace(
             function,
@@ -165,7 +167,7 @@ def _calls(
     document: Mapping[str, Json], caller: _Call, downloaded: Mapping[str, Path]
 ) -> Iterator[_Call]:
     """Yield the calls in a module's configuration whose folders are on this machine."""
-    for name, block in _blocks(document, "module"):
+    for name, block in blocks(document, "module"):
         key = f"{caller.key}.{name}" if caller.key else name
         source = literal(text(block, "source")) or ""
         directory = downloaded.get(key)
@@ -173,12 +175,11 @@ def _calls(
             directory = (caller.directory / source).resolve()
         if directory is None:
             continue
-        has_instances = block.get("count") is not None or block.get("for_each") is not None
         yield _Call(
             directory,
             prefix=f"{caller.prefix}module.{name}.",
             key=key,
-            repeated=caller.repeated or has_instances,
+            repeated=caller.repeated or repetition(block) is not None,
         )
 
 
@@ -207,8 +208,8 @@ def _with_paths(value: str, directory: Path) -> str:
 def _merge(merged: dict[str, Json], kind: str, value: Json) -> None:
     """Merge blocks of one type; Terraform accepts an object or a list of objects everywhere."""
     target = merged.setdefault(kind, {})
-    blocks = value if isinstance(value, list) else [value]
-    for item in blocks:
+    several = value if isinstance(value, list) else [value]
+    for item in several:
         if isinstance(item, dict) and isinstance(target, dict):
             _merge_levels(target, item, _LABELS[kind])
 
@@ -225,12 +226,6 @@ def _merge_levels(target: dict[str, Json], source: Mapping[str, Json], depth: in
                 _merge_levels(below, inner, depth - 1)
         else:
             target[name] = inner
-
-
-def _blocks(document: Mapping[str, Json], kind: str) -> Iterator[tuple[str, dict[str, Json]]]:
-    for name, block in section(document, kind).items():
-        if isinstance(block, dict):
-            yield name, block
 
 
 def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:

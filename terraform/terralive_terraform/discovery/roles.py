@@ -10,10 +10,11 @@ https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/iam_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from terralive_stub.shared.json_documents import Json, section, text
+from terralive_stub.shared.json_documents import Json, text
+from terralive_terraform.discovery.declared import blocks, names_set
 
 ROLE: Final = "aws_iam_role"
 EXCLUSIVE: Final = "aws_iam_role_policies_exclusive"
@@ -27,14 +28,13 @@ def policy_owners(resources: Mapping[str, Json]) -> dict[str, str]:
         resources: a module's resources by type and label, in Terraform's JSON syntax.
     """
     owners: dict[str, str] = {}
-    for label, block in section(resources, ROLE).items():
-        if isinstance(block, dict) and "inline_policy" in names_set(block):
+    for label, block in blocks(resources, ROLE):
+        if "inline_policy" in names_set(block):
             owners[label] = f"inline_policy of {ROLE}.{label}"
-    for label, block in section(resources, EXCLUSIVE).items():
-        if isinstance(block, dict):
-            role = _role(text(block, "role_name"))
-            if role:
-                owners[role] = f"{EXCLUSIVE}.{label}"
+    for label, block in blocks(resources, EXCLUSIVE):
+        role = _role(text(block, "role_name"))
+        if role:
+            owners[role] = f"{EXCLUSIVE}.{label}"
     return owners
 
 
@@ -43,21 +43,7 @@ def owner_for(function: Mapping[str, Json], owners: Mapping[str, str]) -> str | 
     return owners.get(_role(text(function, "role")))
 
 
-def names_set(block: Mapping[str, Json]) -> Iterator[str]:
-    """Yield the names of attributes and blocks that a block sets, also those of its `dynamic`."""
-    for name, value in block.items():
-        if name == "dynamic":
-            dynamic = value if isinstance(value, list) else [value]
-            for item in dynamic:
-                if isinstance(item, dict):
-                    yield from item
-        elif value is not None and value != []:
-            yield name
-
-
 def _role(reference: str) -> str:
     """Return the label of the role that an expression refers to; "" where it is another one."""
     match = _REFERENCE.match(reference)
-    if match is None:
-        return ""
-    return match[1]
+    return match[1] if match else ""

@@ -7,10 +7,11 @@ alias, a variable or another module in between hides a trigger.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, section, text
+from terralive_terraform.discovery.declared import blocks
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
 QUEUE: Final = "aws_sqs_queue"
@@ -40,7 +41,7 @@ def queue_visibilities(
         Seconds, None for a queue whose visibility timeout is not known.
     """
     found: list[int | None] = []
-    for mapping in _blocks(resources, MAPPING):
+    for _, mapping in blocks(resources, MAPPING):
         function = text(mapping, "function_name")
         is_own = _refers_to(function, label) or (bool(function) and function == function_name)
         source = text(mapping, "event_source_arn")
@@ -53,16 +54,10 @@ def gateways(label: str, resources: Mapping[str, Json]) -> tuple[str, ...]:
     """Return the types of the API Gateway integrations that call a function."""
     found: list[str] = []
     for kind, attribute in _URI_ATTRIBUTES.items():
-        uris = [text(block, attribute) for block in _blocks(resources, kind)]
+        uris = [text(block, attribute) for _, block in blocks(resources, kind)]
         if any(_refers_to(uri, label) for uri in uris):
             found.append(kind)
     return tuple(found)
-
-
-def _blocks(resources: Mapping[str, Json], kind: str) -> Iterator[dict[str, Json]]:
-    for block in section(resources, kind).values():
-        if isinstance(block, dict):
-            yield block
 
 
 def _refers_to(reference: str, label: str) -> bool:

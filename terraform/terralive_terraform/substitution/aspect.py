@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import cast
 
 import jsii
 from cdktf import (
@@ -33,7 +33,7 @@ from constructs import IConstruct
 
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.constructs.resources import outdir_of
-from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, declared_function
 from terralive_terraform.discovery.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
 from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
 from terralive_terraform.substitution.rules import (
@@ -42,8 +42,6 @@ from terralive_terraform.substitution.rules import (
     NotLive,
     substitute,
 )
-
-FUNCTION: Final = "aws_lambda_function"
 
 
 @jsii.implements(IAspect)
@@ -62,7 +60,7 @@ class LiveFunctions:
 
     def visit(self, node: IConstruct) -> None:
         """Replace one function. cdktf calls this for every construct."""
-        if not isinstance(node, TerraformResource) or node.terraform_resource_type != FUNCTION:
+        if not isinstance(node, TerraformResource) or node.terraform_resource_type != FUNCTION_TYPE:
             return
         stack = TerraformStack.of(node)
         path = stack.node.path
@@ -71,7 +69,13 @@ class LiveFunctions:
             self._triggers[path] = {}
             if self._live.debug:
                 self._triggers[path] = _resources(stack, KINDS)
-        function = function_of(node, self._owners[path], self._triggers[path])
+        block = _block(node)
+        function = declared_function(f"{FUNCTION_TYPE}.{node.friendly_unique_id}", block)
+        visibilities = queue_visibilities(
+            function.label, function.function_name, self._triggers[path]
+        )
+        owner = owner_for(block, self._owners[path])
+        function = replace(function, policies_owner=owner, queue_visibilities=visibilities)
         if not self._live.selects(function):
             return
         terraform_folder = outdir_of(node) / "stacks" / stack.node.id
@@ -90,25 +94,6 @@ class LiveFunctions:
         stack.add_override(
             f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy)
         )
-
-
-def function_of(
-    node: TerraformResource, owners: Mapping[str, str], triggers: Mapping[str, Json]
-) -> DeclaredFunction:
-    """Return the function that a construct declares.
-
-    Args:
-        node: the construct.
-        owners: the owners of inline policies, by role, as `policy_owners` returns them.
-        triggers: the stack's triggers, by type and label.
-    """
-    block = _block(node)
-    function = declared_function(f"{FUNCTION}.{node.friendly_unique_id}", block)
-    return replace(
-        function,
-        policies_owner=owner_for(block, owners),
-        queue_visibilities=queue_visibilities(function.label, function.function_name, triggers),
-    )
 
 
 def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:

@@ -23,7 +23,7 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError, TerraformError, TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
-from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
 from terralive_terraform.discovery.files import Module, functions_of, read_module
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
@@ -269,9 +269,7 @@ def _interpreter_folders(project: Path, environment: Mapping[str, str]) -> list[
 def _live_in_program(document: Mapping[str, Json]) -> frozenset[str]:
     """Return the addresses of the functions that the Aspect has made live."""
     marked: set[str] = set()
-    for label, block in section(section(document, "resource"), FUNCTION_TYPE).items():
-        if not isinstance(block, dict):
-            continue
+    for label, block in blocks(section(document, "resource"), FUNCTION_TYPE):
         notes = section(section(block, "//"), "terralive")
         if notes.get("live") is True:
             marked.add(f"{FUNCTION_TYPE}.{label}")
