@@ -8,8 +8,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack
-from terralive_cli.deploy.stage import Stage
-from terralive_cli.deploy.target import opened
+from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui
 
 # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
@@ -25,11 +24,11 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
         stage = Stage.of(config, target, ui.emit)
         debug_stack = DebugStack.opened(stage)
         with debug_stack.planned() as ready:
-            has_changes = ready.has_changes
+            has_changes = ready.plan.has_changes
             deployed = debug_stack.outputs()
         with StageApp(stage).planned_live(deployed) as plan:
             ui.emit(approval.plan_made(stage, plan))
-            has_changes = has_changes or plan.ready.has_changes
+            has_changes = has_changes or plan.ready.plan.has_changes
     if has_changes and detailed_exitcode:
         return _CHANGES
     return 0

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
-from terralive_cli.deploy.stage import Stage
-from terralive_cli.deploy.target import opened
+from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui

@@ -77,10 +77,7 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
                 '`eval "$(terralive sandbox --env)"`.'
             ),
         )
-        access = SandboxAccess(
-            info.endpoint, info.region, info.access_key_id, info.secret_access_key
-        )
-        ui.emit(Ready(stage=config.stage, functions=(), sandbox=access))
+        ui.emit(Ready(stage=config.stage, functions=(), sandbox=SandboxAccess.of(info)))
         # The sandbox is another process: this one only waits for it and for Ctrl-C.
         while process.is_running():
             time.sleep(_LOOK_SECONDS)

@@ -12,13 +12,11 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.app import LiveApp, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
-from terralive_cli.deploy.stage import Stage
-from terralive_cli.deploy.target import opened, work_folder
-from terralive_cli.functions.code_warnings import handler_warning, interpreter_warning
+from terralive_cli.deploy.target import Stage, opened, work_folder
+from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
-from terralive_cli.functions.live import live_function
 from terralive_cli.output import failures
-from terralive_cli.output.events import Message, Ready, SandboxAccess, Stopped
+from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_relay.connection.leasing import RelayIdentity
@@ -94,16 +92,13 @@ def _warn(ui: Ui, live: LiveApp) -> None:
     for address, reason in live.refused.items():
         warnings.append(Warned(reference="not-live", message=reason, function=address))
     for code in live.code.values():
-        differs = interpreter_warning(code)
-        if differs is not None:
-            warnings.append(
-                Warned(reference="runtime-differs", message=differs, function=code.address)
-            )
-        doubtful = handler_warning(code)
-        if doubtful is not None:
-            warnings.append(
-                Warned(reference="handler-doubtful", message=doubtful, function=code.address)
-            )
+        found = {
+            "runtime-differs": interpreter_warning(code),
+            "handler-doubtful": handler_warning(code),
+        }
+        for reference, text in found.items():
+            if text is not None:
+                warnings.append(Warned(reference=reference, message=text, function=code.address))
     # Together, so that the same warning for several functions is shown once.
     ui.emit(*warnings)
 
@@ -142,7 +137,11 @@ def _serve(
         raise
     finally:
         # The relay stops first: its last events belong to the log files, too.
-        _stop(relay)
+        try:
+            relay.stop()
+        except KeyboardInterrupt:
+            # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
+            os._exit(failures.INTERRUPTED)
         logs.close()
         ui.emit(
             Stopped(
@@ -176,28 +175,16 @@ def _relay_settings(
     )
 
 
-def _stop(relay: Relay) -> None:
-    try:
-        relay.stop()
-    except KeyboardInterrupt:
-        # The second Ctrl-C ends at once. The workers see their pipes close, and end too.
-        os._exit(failures.INTERRUPTED)
-
-
 def _ready(stage: Stage, live: LiveApp) -> Ready:
     urls = {}
     for name, value in live.outputs.items():
         if isinstance(value, str) and value.startswith(_URL_SCHEMES):
             urls[name] = stage.target.url(value)
-    sandbox = None
     info = stage.target.sandbox
-    if info is not None:
-        sandbox = SandboxAccess(
-            info.endpoint, info.region, info.access_key_id, info.secret_access_key
-        )
+    sandbox = SandboxAccess.of(info) if info else None
     return Ready(
         stage=stage.config.stage,
-        functions=tuple(live_function(function) for function in live.functions),
+        functions=tuple(LiveFunction.of(function) for function in live.functions),
         outputs=live.outputs,
         urls=urls,
         sandbox=sandbox,

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
-from terralive_cli.configuration.suggestion import closest
+from terralive_cli.configuration.rules import closest
 from terralive_stub.shared.json_documents import Json
 
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")

@@ -57,9 +57,7 @@ def _row(setting: Setting) -> str:
 
 
 def _code(text: str) -> str:
-    if not text:
-        return ""
-    return f"`{text}`"
+    return f"`{text}`" if text else ""
 
 
 if __name__ == "__main__":

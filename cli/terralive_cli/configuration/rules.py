@@ -1,15 +1,15 @@
 """Rules of AWS and terralive for names, tags, paths and ARNs.
 
 Each rule returns what is wrong with a value, or "". It names the AWS page that it comes from.
+`closest` suggests a known name for a mistyped one.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
-
-from terralive_cli.configuration.suggestion import closest
 
 # Names of AWS resources hold at most 64 characters, and these names are part of them
 # (debug_settings.resource_name shortens longer ones).
@@ -145,3 +145,9 @@ def _wrong_tag(key: str, value: str) -> str:
             "spaces and _.:/=+-@."
         )
     return ""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return a suggestion for a mistyped name, ` Did you mean "stage"?`, or ""."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f' Did you mean "{found[0]}"?' if found else ""

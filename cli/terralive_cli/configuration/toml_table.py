@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from terralive_cli.configuration.kinds import WrongValueError, wrong_type
-from terralive_cli.configuration.suggestion import closest
+from terralive_cli.configuration.rules import closest
 from terralive_stub.errors import ConfigurationError
 
 
@@ -67,10 +67,10 @@ class Table:
         """Return the table under `key`; an empty one if it is missing."""
         value = self.value(key)
         if value is None:
-            return self._below(key, {})
+            value = {}
         if not isinstance(value, dict):
             self.report(key, wrong_type(value, f"a table (`[{key}]`)"))
-            return self._below(key, {})
+            value = {}
         return self._below(key, value)
 
     def tables(self) -> Iterator[tuple[str, Table]]:
@@ -104,6 +104,4 @@ class Table:
         return Table(values, file=self._file, name=self._dotted(key), problems=self._problems)
 
     def _dotted(self, key: str) -> str:
-        if not self._name:
-            return key
-        return f"{self._name}.{key}"
+        return f"{self._name}.{key}" if self._name else key

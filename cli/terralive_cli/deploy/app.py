@@ -17,7 +17,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import record
 from terralive_cli.deploy.debug_stack import DebugStackOutputs, today
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
-from terralive_cli.deploy.stage import Stage
+from terralive_cli.deploy.target import Stage
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
@@ -156,7 +156,7 @@ class StageApp:
         terraform = plan.ready.terraform
         work = self._stage.target.work
         known = record.load(work, today=today())
-        if plan.ready.has_changes and known.made_app is None:
+        if plan.ready.plan.has_changes and known.made_app is None:
             # After the apply, the state no longer shows whether the app was there before.
             record.save(work, replace(known, made_app=terraform.is_empty()))
         apply(plan.ready)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from terralive_cli.deploy.app import LivePlan
-from terralive_cli.deploy.stage import Stage
-from terralive_cli.functions.live import live_function
-from terralive_cli.output.events import Message, PlanMade
+from terralive_cli.deploy.target import Stage
+from terralive_cli.output.events import LiveFunction, Message, PlanMade
 from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
@@ -94,7 +93,7 @@ def _other_changes(changes: list[Change]) -> str:
 def plan_made(stage: Stage, plan: LivePlan) -> PlanMade:
     """Return the event that shows a plan which makes functions live."""
     functions = [
-        live_function(code, timeout_s=plan.timeouts.get(without_keys(code.address), 0))
+        LiveFunction.of(code, timeout_s=plan.timeouts.get(without_keys(code.address), 0))
         for code in plan.mapped.code.values()
     ]
     return PlanMade(

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 from terralive_cli.deploy import record
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
-from terralive_cli.deploy.stage import Stage
+from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.deploy.stage import Stage
+from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.runs.runner import Terraform, TerraformPlan
@@ -31,11 +31,6 @@ class ReadyPlan:
     plan: TerraformPlan
     terraform: Terraform
     phase: Phase
-
-    @property
-    def has_changes(self) -> bool:
-        """Whether there is anything to apply."""
-        return self.plan.has_changes
 
 
 @contextmanager
@@ -72,7 +67,7 @@ def apply(ready: ReadyPlan) -> None:
         TerraformError, CredentialsError: the apply failed. Terraform's state holds what was done,
             and the error's hint says so.
     """
-    if not ready.has_changes:
+    if not ready.plan.has_changes:
         _log.debug("phase %s: nothing to apply", ready.phase.name)
         ready.phase.unchanged()
         return

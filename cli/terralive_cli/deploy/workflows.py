@@ -16,7 +16,7 @@ from __future__ import annotations
 from terralive_cli.deploy import approval, plans
 from terralive_cli.deploy.app import LiveApp, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
-from terralive_cli.deploy.stage import Stage
+from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 
 
@@ -35,7 +35,7 @@ def deploy_debug_stack(
         Declined: the user said no.
     """
     with debug_stack.planned() as ready:
-        if ready.has_changes:
+        if ready.plan.has_changes:
             with app.planned_live(deployed):
                 pass  # only its errors count here
             approval.ask_debug_stack(debug_stack.stage, ui, ready.plan)
@@ -49,7 +49,7 @@ def make_live(stage: Stage, app: StageApp, ui: Ui, outputs: DebugStackOutputs) -
         Declined: the user said no.
     """
     with app.planned_live(outputs) as plan:
-        if plan.ready.has_changes:
+        if plan.ready.plan.has_changes:
             approval.ask_live(stage, ui, plan)
         return app.apply_live(plan)
 
@@ -72,7 +72,7 @@ def restore(stage: Stage, ui: Ui, *, asked: bool = False) -> bool:
     with StageApp(stage).planned_restore() as ready:
         if ready is None:
             return False
-        if ready.has_changes:
+        if ready.plan.has_changes:
             approval.ask_restore(stage, ui, ready.plan, asked=asked)
         plans.apply(ready)
-        return ready.has_changes
+        return ready.plan.has_changes

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from terralive_cli.configuration.suggestion import closest
+from terralive_cli.configuration.rules import closest
 from terralive_cli.functions.interpreters import runtime_family
 from terralive_relay.pool.debug_port import listen
 from terralive_stub.errors import ConfigurationError

@@ -52,9 +52,7 @@ def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
     """
     if "/" not in program:
         on_path = shutil.which(program)
-        if on_path is None:
-            return None
-        return Path(on_path)
+        return Path(on_path) if on_path else None
     path = Path(program).expanduser()
     candidates = [folder / path for folder in folders] or [path]
     for candidate in candidates:
@@ -85,9 +83,7 @@ def default_node() -> Path | None:
     if found is not None:
         return found
     bundled = node.from_pypi()
-    if not bundled:
-        return None
-    return Path(bundled)
+    return Path(bundled) if bundled else None
 
 
 def is_bundled(program: Path) -> bool:
@@ -112,9 +108,7 @@ def version_of(program: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    if found is None:
-        return None
-    return found[0]
+    return found[0] if found else None
 
 
 def mismatch(runtime: str, program: Path, version: str | None) -> str | None:

@@ -264,6 +264,4 @@ def _not_run_by_itself(
 def _pattern(config: Config, address: str, name: str) -> str | None:
     """Return the pattern of the settings that apply to a function; None for no settings."""
     settings = config.function_for(address, name)
-    if settings is None:
-        return None
-    return settings.pattern
+    return settings.pattern if settings else None

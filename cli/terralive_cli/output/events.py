@@ -16,7 +16,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from terralive_relay.events import Event
+from terralive_sandbox.info import SandboxInfo
 from terralive_stub.shared.json_documents import Json
+from terralive_workers.function import LocalCode, LocalFunction
 
 
 class Emit(Protocol):
@@ -82,6 +84,16 @@ class LiveFunction:
     debug_port: int = 0
     timeout_s: int = 0
 
+    @classmethod
+    def of(cls, code: LocalCode, *, timeout_s: int = 0) -> LiveFunction:
+        """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
+        name, debug_port = "", 0
+        if isinstance(code, LocalFunction):
+            name = code.name
+            debug_port = code.debugger.port if code.debugger else 0
+        path = str(code.path)
+        return cls(name, code.address, code.runtime, code.handler, path, debug_port, timeout_s)
+
 
 @dataclass(frozen=True, slots=True)
 class PlanMade(Event):
@@ -109,6 +121,10 @@ class SandboxAccess:
     region: str
     access_key_id: str
     secret_access_key: str = field(repr=False)
+
+    @classmethod
+    def of(cls, info: SandboxInfo) -> SandboxAccess:
+        return cls(info.endpoint, info.region, info.access_key_id, info.secret_access_key)
 
 
 @dataclass(frozen=True, slots=True)

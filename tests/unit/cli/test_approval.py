@@ -11,8 +11,7 @@ from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
-from terralive_cli.deploy.stage import Stage
-from terralive_cli.deploy.target import Target
+from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
