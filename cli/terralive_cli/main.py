@@ -15,19 +15,18 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 import click
 
 from terralive_cli.configuration.loading import find_project, load
 from terralive_cli.configuration.options import Typed, setting_options
-from terralive_cli.configuration.values import Config, Output
+from terralive_cli.configuration.values import Output
 from terralive_cli.output import failures, interrupts
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.shared.debug_log import start_log
 
-Option: TypeAlias = "str | int | float | bool | tuple[str, ...] | None"
 _CLICK: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _OUTPUTS: Final = tuple(item.value for item in Output)
 _EPILOG: Final = (
@@ -35,12 +34,6 @@ _EPILOG: Final = (
     "the file that TERRALIVE_LOG_FILE names."
 )
 _log: Final = logging.getLogger("terralive.cli")
-
-
-class Run(Protocol):
-    """The body of a command; it returns the exit code."""
-
-    def __call__(self, config: Config, ui: Ui, **options: Option) -> int: ...
 
 
 @click.group(context_settings=_CLICK, epilog=_EPILOG)
@@ -229,7 +222,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("Interrupted.", err=True)
         return failures.INTERRUPTED
     except BrokenPipeError:  # the reader of `--help` has gone
-        _forget_stdout()
+        # Python would report the broken pipe again when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failures.FAILED
     except click.exceptions.NoArgsIsHelpError as nothing:
         click.echo(nothing.format_message(), err=True)
@@ -262,7 +256,7 @@ def _execute(
             renderer,
             questions=sys.stderr,
             answers=sys.stdin,
-            interactive=_is_interactive(),
+            interactive=sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty(),
             assume_yes=config.yes,
         )
         try:
@@ -271,9 +265,9 @@ def _execute(
             if changes:
                 config.refuse_protected()
             # Imported here, so that `--help` and a wrong command line are answered at once.
-            run: Run = importlib.import_module(f"terralive_cli.commands.{name}").run
+            module = importlib.import_module(f"terralive_cli.commands.{name}")
             with interrupts.as_keyboard_interrupt():
-                code = run(config, ui, **options)  # type: ignore[arg-type] # click has checked each option's type
+                code: int = module.run(config, ui, **options)
         except KeyboardInterrupt:
             # A sandbox of this command has removed its file by now.
             # The command has imported it already.
@@ -298,10 +292,6 @@ def _project(typed: Typed) -> Path:
     if named:
         return Path(str(named))
     return find_project(Path.cwd())
-
-
-def _is_interactive() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _report_early(failure: Exception, arguments: Sequence[str]) -> int:
@@ -335,11 +325,6 @@ def _login_name() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # a container's user may have no name
         return "user"
-
-
-def _forget_stdout() -> None:
-    """Keep Python from reporting the broken pipe again when it flushes at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

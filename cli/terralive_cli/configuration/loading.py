@@ -15,15 +15,16 @@ from typing import Any, Final, TypeAlias
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import Context, WrongValueError
 from terralive_cli.configuration.settings import Setting, settings_of
-from terralive_cli.configuration.tables import (
+from terralive_cli.configuration.toml_table import Problems, Table
+from terralive_cli.configuration.values import (
+    FILE,
     BackendConfig,
+    Config,
     DebugStackConfig,
     FunctionSettings,
     StubImages,
     TerraformConfig,
 )
-from terralive_cli.configuration.toml_table import Problems, Table
-from terralive_cli.configuration.values import FILE, Config
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import read_object, text
 

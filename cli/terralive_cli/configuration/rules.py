@@ -150,4 +150,6 @@ def _wrong_tag(key: str, value: str) -> str:
 def closest(name: str, known: Iterable[str]) -> str:
     """Return a suggestion for a mistyped name, ` Did you mean "stage"?`, or ""."""
     found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f' Did you mean "{found[0]}"?' if found else ""
+    if not found:
+        return ""
+    return f' Did you mean "{found[0]}"?'

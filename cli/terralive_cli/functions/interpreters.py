@@ -108,7 +108,9 @@ def version_of(program: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\d+(\.\d+)+", ended.stdout)
-    return found[0] if found else None
+    if found is None:
+        return None
+    return found[0]
 
 
 def mismatch(runtime: str, program: Path, version: str | None) -> str | None:

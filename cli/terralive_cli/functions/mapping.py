@@ -12,11 +12,9 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final
 
-from terralive_cli.configuration.tables import FunctionSettings
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import Config, FunctionSettings
 from terralive_cli.functions import code_checks, interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
@@ -25,7 +23,6 @@ from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
-_NONE_RESERVED: Final[Mapping[str, int | None]] = MappingProxyType({})
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
 
 
@@ -112,15 +109,12 @@ def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotL
     return MappedFunction(code, by_settings)
 
 
-_NOT_MAPPED: Final = MappedFunction({}, {})
-
-
 def instances(
     config: Config,
     mapped: Mapped,
     functions: Sequence[DeclaredFunction],
     names: Mapping[str, str],
-    reserved: Mapping[str, int | None] = _NONE_RESERVED,
+    reserved: Mapping[str, int | None] | None = None,
 ) -> tuple[LocalFunction, ...]:
     """Attach local code to each deployed function; `count` and `for_each` make several of one.
 
@@ -129,7 +123,7 @@ def instances(
         mapped: the local code, as `map_functions` has found it.
         functions: the live functions.
         names: the deployed functions' names by address; "" for one that is not deployed yet.
-        reserved: their reserved concurrency by address, where they have one.
+        reserved: their reserved concurrency by address, where it is known.
 
     Raises:
         ConfigurationError: `instance-unmapped`; also what `map_functions` raises.
@@ -141,15 +135,18 @@ def instances(
         function = declared.get(without_keys(address))
         if function is None:
             continue
-        known = mapped.functions.get(function.address, _NOT_MAPPED)
-        code: LocalCode | NotLive | None = known.by_settings.get(_pattern(config, address, name))
+        known = mapped.functions.get(function.address)
+        code: LocalCode | NotLive | None = None
+        if known is not None:
+            code = known.by_settings.get(_pattern(config, address, name))
         if code is None:
             # The deployed name, which only Terraform's state knows, selects other settings.
             code = _local_code(config, function, address, name)
         if isinstance(code, NotLive):
             missing.append(f"{address}: {code.reason}")
         else:
-            found.append(code.deployed_as(name, address, reserved=reserved.get(address)))
+            limit = reserved.get(address) if reserved else None
+            found.append(code.deployed_as(name, address, reserved=limit))
     if missing:
         raise ConfigurationError(
             "instance-unmapped",
@@ -240,17 +237,15 @@ def _not_run_by_itself(
 ) -> str | None:
     """Return the reason why terralive cannot run a function without a command; None for none."""
     family = interpreters.runtime_family(runtime)
-    if not runtime and function.is_image:
+    if not runtime:
+        problem = "its runtime is not known."
+        if function.is_image:
+            problem = "an image does not contain the runtime of its handler."
         return (
-            "an image does not contain the runtime of its handler. Name it: "
-            f'[functions.\'{address}\'] runtime = "python3.13", or command = ["…"]'
+            f"{problem} Name it: [functions.'{address}'] "
+            'runtime = "python3.13", or command = ["…"]'
         )
     if family is None:
-        if not runtime:
-            return (
-                "its runtime is not known. Name it: "
-                f'[functions.\'{address}\'] runtime = "python3.13", or command = ["…"]'
-            )
         return (
             f"terralive itself runs Python, Node.js and provided.*, and not {runtime}. Name the "
             f"program that runs it: [functions.'{address}'] command = [\"…\"] "

@@ -23,9 +23,7 @@ INTERRUPTED: Final = 130
 
 def exit_code(failure: BaseException) -> int:
     """Return the documented exit code of a failure."""
-    if isinstance(failure, TerraliveError):
-        return failure.exit_code
-    if isinstance(failure, click.ClickException):
+    if isinstance(failure, TerraliveError | click.ClickException):
         return failure.exit_code
     if isinstance(failure, KeyboardInterrupt | click.Abort):
         return INTERRUPTED

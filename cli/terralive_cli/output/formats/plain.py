@@ -27,17 +27,14 @@ class Plain:
 
     def write(self, events: Sequence[Event]) -> None:
         for event in share_warnings(events):
-            self._write(event)
+            stream = self._errors if isinstance(event, Failed) else self._stream
+            lines = [line for line in self._text.lines(event) if not line.live]
+            if lines:
+                stream.write("".join(f"{plain_text(line, self._text.width)}\n" for line in lines))
+                stream.flush()
 
     def close(self) -> None:
         """Do nothing: every line is written at once."""
-
-    def _write(self, event: Event) -> None:
-        stream = self._errors if isinstance(event, Failed) else self._stream
-        lines = [line for line in self._text.lines(event) if not line.live]
-        if lines:
-            stream.write("".join(f"{plain_text(line, self._text.width)}\n" for line in lines))
-            stream.flush()
 
 
 def plain_text(line: Line, width: int = 0) -> str:

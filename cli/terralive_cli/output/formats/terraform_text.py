@@ -72,13 +72,17 @@ class TerraformText:
 
 
 def _step(event: TerraformProgress, phase: _Phase) -> list[Line]:
+    words = event.message
     if event.total is not None:
-        return [_planned(event, phase, event.total)]
-    if event.message:
-        return [_line(event, phase, event.message)]
-    if event.state is StepState.STARTED:
-        return [_started(event, phase)]
-    return []
+        phase.total = event.total
+        phase.done = 0
+        if not words:
+            words = f"{event.total} to change" if event.total else _NOTHING
+    elif not words and event.state is StepState.STARTED:
+        if event.action == "apply":
+            phase.began = event.at  # the time before the question does not count
+        words = _STARTS.get(event.action, event.action)
+    return [_line(event, phase, words)] if words else []
 
 
 def _failed(event: TerraformProgress, phase: _Phase) -> Line:
@@ -87,21 +91,6 @@ def _failed(event: TerraformProgress, phase: _Phase) -> Line:
     if event.message:
         text += f": {event.message}"
     return _line(event, phase, text, Style.BAD)
-
-
-def _planned(event: TerraformProgress, phase: _Phase, total: int) -> Line:
-    phase.total = total
-    phase.done = 0
-    words = event.message
-    if not words:
-        words = _NOTHING if total == 0 else f"{total} to change"
-    return _line(event, phase, words)
-
-
-def _started(event: TerraformProgress, phase: _Phase) -> Line:
-    if event.action == "apply":
-        phase.began = event.at  # the time before the question does not count
-    return _line(event, phase, _STARTS.get(event.action, event.action))
 
 
 def _resource(event: TerraformProgress, phase: _Phase) -> list[Line]:

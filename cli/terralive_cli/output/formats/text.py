@@ -125,9 +125,7 @@ class TextLines:
         return Line(spans, event.at, self._label(function))
 
     def _invocation_line(
-        self,
-        event: InvocationStarted | LogLine | InvocationFinished,
-        *spans: Span,
+        self, event: InvocationStarted | LogLine | InvocationFinished, *spans: Span
     ) -> Line:
         """Return a line that names its invocation if the function runs several at the moment."""
         running = list(self._running.values()).count(event.function)
@@ -142,7 +140,9 @@ class TextLines:
         self._prefix = common_prefix(names)
         self.width = max((len(self._label(name)) for name in names), default=0)
         if not event.functions and event.sandbox is not None:
-            return [_sandbox_ready(event, event.sandbox.endpoint)]
+            endpoint = Span(event.sandbox.endpoint, Style.LINK)
+            end = Span("  Press Ctrl-C to stop it.")
+            return [Line((Span("The sandbox is ready: "), endpoint, end), event.at)]
         return _app_ready(event)
 
     def _invocation_started(self, event: InvocationStarted) -> list[Line]:
@@ -166,11 +166,8 @@ class TextLines:
             waited = duration(event.waited_ms / _MILLISECONDS)
             took += f" (after {waited} of waiting for a worker)"
         if event.ok:
-            lines = [
-                self._invocation_line(
-                    event, Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT)
-                )
-            ]
+            spans = (Span("done", Style.GOOD), Span(f" in {took}", Style.FAINT))
+            lines = [self._invocation_line(event, *spans)]
         else:
             lines = self._invocation_failed(event, took)
         # Only now, so that its own last line still counts it.
@@ -183,14 +180,8 @@ class TextLines:
         if event.error_message:
             text += f": {event.error_message}"
         first, *more = text.splitlines() or ["Error"]
-        lines = [
-            self._invocation_line(
-                event,
-                Span("failed", Style.BAD),
-                Span(f" in {took}  ", Style.FAINT),
-                Span(first, Style.BAD),
-            )
-        ]
+        head = (Span("failed", Style.BAD), Span(f" in {took}  ", Style.FAINT))
+        lines = [self._invocation_line(event, *head, Span(first, Style.BAD))]
         if event.request_id in self._logged_errors:
             return lines  # the lines of the log say the rest
         for part in more:
@@ -232,8 +223,7 @@ def _message(event: Message) -> list[Line]:
 
 
 def _stopped(event: Stopped) -> list[Line]:
-    text = event.message or "Stopped."
-    return [Line((Span(line),), event.at) for line in text.splitlines()]
+    return _message(Message(event.message or "Stopped.", at=event.at))
 
 
 def _indented(event: Event, text: str, style: Style) -> Line:
@@ -279,38 +269,25 @@ def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
     return lines
 
 
-def _sandbox_ready(event: Ready, endpoint: str) -> Line:
-    spans = (
-        Span("The sandbox is ready: "),
-        Span(endpoint, Style.LINK),
-        Span("  Press Ctrl-C to stop it."),
-    )
-    return Line(spans, event.at)
-
-
 def _app_ready(event: Ready) -> list[Line]:
     head = (
         Span("Live", Style.GOOD),
         Span(f" as stage {event.stage}. These functions run on this machine:"),
     )
     lines = [Line(head, event.at), *_functions(event, event.functions)]
-    addresses = _addresses(event)
+    # The app's outputs that are URLs, as they answer on this machine.
+    addresses = {
+        name: value
+        for name, value in event.outputs.items()
+        if isinstance(value, str) and value.startswith("http")
+    }
+    addresses.update(event.urls)
     width = max(map(len, addresses), default=0)
     for name, url in addresses.items():
         spans = (Span(f"  {name.ljust(width)}  "), Span(url, Style.LINK))
         lines.append(Line(spans, event.at, indent=4))
     end = "The next invocation runs your edits. Press Ctrl-C to stop."
     return [*lines, Line((Span(end),), event.at)]
-
-
-def _addresses(event: Ready) -> dict[str, str]:
-    """Return the app's outputs that are URLs, as they answer on this machine."""
-    outputs = {
-        name: value
-        for name, value in event.outputs.items()
-        if isinstance(value, str) and value.startswith("http")
-    }
-    return {**outputs, **event.urls}
 
 
 def _connection(event: ConnectionChanged) -> list[Line]:
