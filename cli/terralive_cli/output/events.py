@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from terralive_relay.events import Event
-from terralive_sandbox.info import SandboxInfo
 from terralive_stub.shared.json_documents import Json
 from terralive_workers.function import LocalCode, LocalFunction
+
+if TYPE_CHECKING:
+    from terralive_sandbox.info import SandboxInfo  # heavy: `--help` must not wait for it
 
 
 class Emit(Protocol):
