@@ -56,7 +56,7 @@ class Setting:
         """The dotted key in terralive.toml (`terraform.dir`); "" if the file cannot set it."""
         if not self.in_file:
             return ""
-        return f"{self.table}.{self.name}" if self.table else self.name
+        return f"{self.table}.{self.name}".removeprefix(".")
 
 
 def setting(

@@ -52,7 +52,9 @@ def find(program: str, folders: Sequence[Path] = ()) -> Path | None:
     """
     if "/" not in program:
         on_path = shutil.which(program)
-        return Path(on_path) if on_path else None
+        if on_path is None:
+            return None
+        return Path(on_path)
     path = Path(program).expanduser()
     candidates = [folder / path for folder in folders] or [path]
     for candidate in candidates:
