@@ -423,8 +423,8 @@ class Config:
             "no-terraform-program",
             f"No Terraform configuration in {self.terraform.dir}: there are no *.tf files and no "
             "cdktf.json.",
-            hint="Go to your app's folder, add `--project DIR`, or name the folder in "
-            f'{FILE}: [terraform] dir = "infra".',
+            hint="Go to your app's folder, add `--project DIR`, or name the folder in the table "
+            f'[terraform] of {FILE}: dir = "infra".',
         )
 
     def refuse_protected(self) -> None:

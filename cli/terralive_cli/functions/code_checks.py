@@ -32,7 +32,7 @@ def require_folder(code: LocalCode) -> None:
         raise ConfigurationError(
             "function-path-missing",
             f"The code folder of {code.address} does not exist: {code.path}",
-            hint=f"Correct it in terralive.toml: [functions.'{code.address}'] path = \"…\".",
+            hint=f"Correct path in the table [functions.'{code.address}'] of terralive.toml.",
         )
 
 
@@ -120,8 +120,8 @@ def _require_file(code: LocalCode, language: str, candidates: Sequence[Path], gl
     raise ConfigurationError(
         "handler-missing",
         f"The handler {code.handler!r} of {code.address} names no file below {code.path}{listed}",
-        hint="Correct the handler, or the code's folder: "
-        f'[functions.\'{code.address}\'] handler = "…", path = "…".',
+        hint="Correct the function's handler, or set handler or path in the table "
+        f"[functions.'{code.address}'] of terralive.toml.",
     )
 
 

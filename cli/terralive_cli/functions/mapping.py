@@ -172,15 +172,17 @@ def _local_code(
     if path is None:
         return NotLive(
             address,
-            f"its local code is not known. Name its folder: [functions.'{address}'] path = \"…\"",
+            'its local code is not known. Set path = "…" in the table '
+            f"[functions.'{address}'] of terralive.toml",
         )
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and settings is general:
         # Settings for the function as a whole do not say which handler each instance has.
         return NotLive(
             address,
-            "its handler may differ by instance (count, for_each). Name the handler of each "
-            f'instance: [functions.\'{function.address}["KEY"]\'] handler = "…"',
+            "its handler may differ by instance (count, for_each). For each instance, set "
+            f'handler = "…" in a table [functions.\'{function.address}["KEY"]\'] of '
+            "terralive.toml",
         )
     settings = settings or _NO_SETTINGS
     decided = _decide(config.project, settings, function, address, path.resolve())
@@ -242,17 +244,20 @@ def _not_run_by_itself(
         if function.is_image:
             problem = "an image does not contain the runtime of its handler."
         return (
-            f"{problem} Name it: [functions.'{address}'] "
-            'runtime = "python3.13", or command = ["…"]'
+            f'{problem} Set runtime = "python3.13", or command = ["…"], in the table '
+            f"[functions.'{address}'] of terralive.toml"
         )
     if family is None:
         return (
             f"terralive itself runs Python, Node.js and provided.*, and not {runtime}. Name the "
-            f"program that runs it: [functions.'{address}'] command = [\"…\"] "
-            "(docs/CONFIGURATION.md)"
+            'program that runs it with command = ["…"] in the table '
+            f"[functions.'{address}'] of terralive.toml"
         )
     if not handler and family != "provided":
-        return f"its handler is not known. Name it: [functions.'{address}'] handler = \"…\""
+        return (
+            'its handler is not known. Set handler = "…" in the table '
+            f"[functions.'{address}'] of terralive.toml"
+        )
     return None
 
 

@@ -200,5 +200,5 @@ def missing_binary(binary: str) -> ConfigurationError:
         "terraform-missing",
         f"{binary} is not on PATH. terralive needs Terraform 1.5 or newer.",
         hint="Install it from https://developer.hashicorp.com/terraform/install, or name another "
-        'binary in terralive.toml: [terraform] binary = "tofu".',
+        'binary in the table [terraform] of terralive.toml: binary = "tofu".',
     )
