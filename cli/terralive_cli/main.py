@@ -161,9 +161,9 @@ def _start() -> None:
     """
 
 
-@command("restore", "Put the deployed code of your functions back.", changes=False)
+@command("restore", "Put your functions' own code back.", changes=False)
 def _restore() -> None:
-    """Put the deployed code of every function back.
+    """Put every function's own code back.
 
     This command changes the app in your AWS account. The debug stack stays for the next start.
     """
@@ -176,7 +176,7 @@ def _restore() -> None:
     help="Also remove the app with its data.  [default: only if terralive deployed the app]",
 )
 def _destroy() -> None:
-    """Put the deployed code of every function back, and remove everything that terralive made.
+    """Put every function's own code back, and remove everything that terralive made.
 
     This command changes your AWS account. An app that terralive deployed is removed with all its
     data, unless you add --keep-app.

@@ -27,8 +27,8 @@ def held_by(
             "stage-held",
             f"Stage {stage!r} is live for another `terralive start` of yours on this machine"
             f"{since}.",
-            hint="Stop that one, or use `--takeover`. If it is gone without a trace, its lease ends"
-            " within a minute.",
+            hint="Stop that one, or use `--takeover`. If it has crashed, wait a minute and try "
+            "again.",
         )
     return StageHeldError(
         "stage-held",

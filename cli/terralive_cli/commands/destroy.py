@@ -1,6 +1,6 @@
 """`terralive destroy`: restore the functions, and remove everything that terralive made.
 
-An app that existed before terralive gets its deployed code back and stays. An app that terralive
+An app that existed before terralive gets its own code back and stays. An app that terralive
 deployed is removed too, unless the user adds `--keep-app`; `--app` removes an app that existed
 before.
 
@@ -42,7 +42,7 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             done = f"{stage.name} is removed: the app, and everything that terralive made for it."
         else:
             question = (
-                f"Put the deployed code back and destroy the debug stack of {stage.name} in "
+                f"Put the functions' own code back and destroy the debug stack of {stage.name} in "
                 f"{target.name}?"
             )
             done = (
@@ -51,13 +51,15 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
         try:
             approval.ask(ui, question)
             if removes_app:
-                StageApp(stage).destroy()
+                app_changed = StageApp(stage).destroy()
             else:
-                workflows.restore(stage, ui, asked=True)
+                app_changed = workflows.restore(stage, ui, asked=True)
         except approval.Declined:
             ui.emit(Message(message=approval.DECLINED))
             return failures.FAILED
-        DebugStack.opened(stage).destroy()
+        stack_removed = DebugStack.opened(stage).destroy()
+        if not app_changed and not stack_removed:
+            done = f"Nothing to remove: terralive has deployed nothing for {stage.name}."
         plans.forget_plans(stage)
         record.forget(target.work)
         ui.emit(Message(message=done))

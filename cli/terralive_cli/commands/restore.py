@@ -1,4 +1,4 @@
-"""`terralive restore`: put the deployed code of every function back.
+"""`terralive restore`: put every function's own code back.
 
 The debug stack stays for the next start.
 """
@@ -24,6 +24,6 @@ def run(config: Config, ui: Ui) -> int:
             return failures.FAILED
         text = "Nothing to restore: no function is live."
         if changed:
-            text = "The deployed code of every live function is back."
+            text = "Every live function has its own code back."
         ui.emit(Message(message=text))
         return 0

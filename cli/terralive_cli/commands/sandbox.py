@@ -72,10 +72,8 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
         ui.emit(
             Message(message=banner()),
             Message(message=f"The sandbox writes denied requests, with the reason, to {log_file}."),
-            Message(
-                message="To point SDKs and Terraform to the sandbox, run this in another terminal: "
-                '`eval "$(terralive sandbox --env)"`.'
-            ),
+            Message(message="To use it with SDKs and Terraform, run this in another terminal:"),
+            Message(message='  eval "$(terralive sandbox --env)"'),
         )
         ui.emit(Ready(stage=config.stage, functions=(), sandbox=SandboxAccess.of(info)))
         # The sandbox is another process: this one only waits for it and for Ctrl-C.
@@ -93,7 +91,9 @@ def _run_until_interrupted(config: Config, ui: Ui, port: int) -> int:
         shutil.rmtree(folder / "sandbox", ignore_errors=True)
         ui.emit(
             Stopped(
-                stage=config.stage, live=False, message="The sandbox and everything in it is gone."
+                stage=config.stage,
+                live=False,
+                message="The sandbox has stopped, and everything in it is deleted.",
             )
         )
 

@@ -194,15 +194,15 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
 def _last_message(stage: Stage, *, is_held: bool) -> str:
     """Return what the end of the relay means, and what to type next."""
     if stage.target.own_sandbox:
-        return "The sandbox and everything in it is gone."
+        return "The sandbox has stopped, and everything in it is deleted."
     name = stage.config.stage
     if is_held:
-        return f"Stage {name} stays live for whoever holds it."
+        return f"Stage {name} is still live: another `terralive start` holds it."
     options = f"--stage {name}"
     if stage.target.sandbox is not None:
         options += " --sandbox"
     return (
         f"The functions of stage {name} are still live: their invocations fail until somebody "
         f"connects. `terralive start {options}` connects again, and `terralive restore {options}` "
-        "puts the deployed code back."
+        "puts the functions' own code back."
     )

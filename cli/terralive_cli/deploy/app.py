@@ -181,12 +181,14 @@ class StageApp:
         phase = Phase("restore", self._stage.emit)
         return self._planned_without_stubs(phase, "the app is not deployed")
 
-    def destroy(self) -> None:
-        """Remove the whole app, where it is deployed."""
+    def destroy(self) -> bool:
+        """Remove the whole app. Return whether it was deployed."""
         phase = Phase("app", self._stage.emit)
         with self._planned_without_stubs(phase, "there is none", destroy=True) as ready:
-            if ready is not None:
-                apply_always(ready)
+            if ready is None:
+                return False
+            apply_always(ready)
+            return True
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage

@@ -82,7 +82,7 @@ def ask_restore(stage: Stage, ui: Ui, plan: TerraformPlan, *, asked: bool = Fals
         )
     if others or not asked:
         where = stage.target.name
-        ask(ui, f"Put the deployed code of {stage.name} back in {where} ({count(plan)})?")
+        ask(ui, f"Put the functions' own code of {stage.name} back in {where} ({count(plan)})?")
 
 
 def _other_changes(changes: list[Change]) -> str:

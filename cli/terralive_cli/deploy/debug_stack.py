@@ -90,8 +90,8 @@ class DebugStack:
             )
         return outputs
 
-    def destroy(self) -> None:
-        """Remove the debug stack, where there is one.
+    def destroy(self) -> bool:
+        """Remove the debug stack. Return whether there was one.
 
         Raises:
             TerraliveError: `debug-stack-elsewhere`: there is one, but its state is not here.
@@ -99,9 +99,10 @@ class DebugStack:
         if self.terraform.is_empty():
             self._require_no_broker()
             self.phase.unchanged("there is none")
-            return
+            return False
         with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
             apply_always(ready)
+        return True
 
     def _require_no_broker(self) -> None:
         """Check that no debug stack is deployed whose state is elsewhere."""

@@ -152,8 +152,8 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
         raise ConfigurationError(
             "no-sandbox",
             "No sandbox runs for this project.",
-            hint="Start one in another terminal: `terralive sandbox`. What an earlier one held is "
-            "gone with it.",
+            hint="Start one in another terminal: `terralive sandbox`. A sandbox that has "
+            "stopped keeps nothing.",
         )
     process = start_sandbox(config)
     try:

@@ -129,7 +129,7 @@ def mismatch(runtime: str, program: Path, version: str | None) -> str | None:
     language = _LANGUAGES[family]
     setting = family.removesuffix("js")
     return (
-        f"It is deployed on {runtime}, and here it runs with {language} {version} ({program}). A "
-        f"difference between the two versions shows only on AWS. To use another {language}, set "
-        f'`{setting} = "…"` in its [functions] table.'
+        f"The runtime is {runtime} in Lambda, and {language} {version} ({program}) here. Code that "
+        f"works here may fail in Lambda. To use another {language} here, set "
+        f'`{setting} = "…"` in the function\'s table in terralive.toml.'
     )

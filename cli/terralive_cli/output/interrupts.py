@@ -59,7 +59,7 @@ def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
         return Stopped(
             stage=config.stage,
             live=False,
-            message="Interrupted. The sandbox and everything in it is gone.",
+            message="Interrupted. The sandbox has stopped, and everything in it is deleted.",
         )
     options = f"--stage {config.stage}"
     if config.sandbox:

@@ -89,8 +89,8 @@ def is_http(event: bytes) -> bool:
 def describe_no_relay(notice: NoRelay, *, app: str, stage: str) -> str:
     """Describe which relay was connected last, until when, and what to do."""
     start = (
-        f"start one with `terralive start --stage {stage}`, or put the deployed code back with "
-        "`terralive restore`"
+        f"start one with `terralive start --stage {stage}`, or put the functions' own code back "
+        f"with `terralive restore --stage {stage}`"
     )
     where = f"app {app!r}, stage {stage!r}"
     if notice.reason == "not-served":

@@ -474,7 +474,7 @@ def test_takeover_ends_the_first_relay_which_says_by_whom_and_leaves_no_worker(
     told = [event for event in live.command.of_type("connection") if event["state"] == "taken-over"]
     assert [event["reason"] for event in told] == [who]
     assert [event["message"] for event in live.command.of_type("stopped")] == [
-        "Stage dev-ana stays live for whoever holds it."
+        "Stage dev-ana is still live: another `terralive start` holds it."
     ]
 
 

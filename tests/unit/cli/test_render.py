@@ -78,7 +78,7 @@ EVENTS: list[tuple[Event, str]] = [
     (PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4), "  edge  code signing"),
     (
         PlanMade("dev-ana", (API,), {"edge": "code signing"}, 4),
-        "Terraform would change 4 resources.",
+        "Terraform would change 4 resources of the app.",
     ),
     (READY, "  orders-api  app.handler in services/api"),
     (READY, "  ApiEndpoint  http://h:1/"),

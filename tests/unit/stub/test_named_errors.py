@@ -165,7 +165,7 @@ def test_who_was_connected_when_and_what_to_do_is_said(reason: str) -> None:
         "2026-01-01 09:00:00 UTC",
         "2026-01-01 10:04:05 UTC",
         "`terralive start --stage dev-ana`",
-        "`terralive restore`",
+        "`terralive restore --stage dev-ana`",
     ):
         assert part in text
 

@@ -12,8 +12,8 @@ from terralive_cli.output.formats.words import duration
 
 _PHASES: Final = {"debug-stack": "Debug stack", "app": "App"}
 _STARTS: Final = {
-    "synth": "synthesising",
-    "init": "preparing Terraform",
+    "synth": "reading the configuration",
+    "init": "initialising Terraform",
     "plan": "planning",
     "apply": "applying",
 }

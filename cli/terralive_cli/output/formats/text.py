@@ -242,9 +242,9 @@ def _plan(event: PlanMade) -> list[Line]:
     for name, reason in event.refused.items():
         spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(reason))
         lines.append(Line(spans, event.at, indent=4))
-    changes = "Terraform would change nothing."
+    changes = "Terraform would change nothing of the app."
     if event.changes:
-        changes = f"Terraform would change {plural(event.changes, 'resource')}."
+        changes = f"Terraform would change {plural(event.changes, 'resource')} of the app."
     return [*lines, Line((Span(changes),), event.at)]
 
 
