@@ -390,3 +390,13 @@ def test_destroy_leaves_nothing(project: Project, restored: Live) -> None:
     assert project.client("iam").list_roles()["Roles"] == []
     assert project.client("logs").describe_log_groups()["logGroups"] == []
     assert httpx.get(restored.url, timeout=30).status_code in {403, 404}
+
+
+def test_a_second_destroy_has_nothing_to_remove_and_says_so(
+    project: Project, restored: Live
+) -> None:
+    assert restored.command.process.poll() is not None
+    command = run(["--project", str(project.root), "destroy", "--sandbox", "--yes"], project.root)
+
+    assert command.process.returncode == 0, command.story()
+    assert "Nothing to remove" in command.of_type("note")[-1]["message"]
