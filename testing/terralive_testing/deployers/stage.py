@@ -20,7 +20,7 @@ from terralive_testing.deployers.sandbox import Aws, unique
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`url` is the door for relays, `functions` the deployed names."""
+    """A stage: `url` is where relays connect, `functions` has the deployed names."""
 
     name: str
     url: str
@@ -58,7 +58,7 @@ def deploy(aws: Aws, folder: Path, timeouts: Mapping[str, int]) -> Stage:
         FunctionName=broker,
         Environment={"Variables": {"TABLE_NAME": name, "MANAGEMENT_ENDPOINT": management}},
     )
-    relay, stub = (info.websocket_url.format(api=api, stage=door) for door in ("relay", "stub"))
+    relay, stub = (info.websocket_url.format(api=api, stage=each) for each in ("relay", "stub"))
     artifact = build_stub_zip(
         StubCoordinates(stub, info.region, "test", name), folder
     ).path.read_bytes()

@@ -107,7 +107,7 @@ def handler(event, context):
 
 @dataclass
 class Stage:
-    """The live stage, its doors, and its functions' credentials."""
+    """The live stage, its API stages, and its functions' credentials."""
 
     live: Live
     info: SandboxInfo
@@ -152,14 +152,14 @@ def say(connection: ClientConnection, message: Message) -> None:
     connection.send(encode(message))
 
 
-def hear(connection: ClientConnection) -> Message:
+def receive(connection: ClientConnection) -> Message:
     return decode(str(connection.recv(timeout=PATIENCE)))
 
 
 def refusal(connection: ClientConnection, message: Message) -> str:
     """Say something that is refused; why."""
     say(connection, message)
-    problem = hear(connection)
+    problem = receive(connection)
     assert isinstance(problem, Problem), problem
     return problem.reference
 
@@ -337,7 +337,7 @@ def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(
                 assert refusal(second, message) == "no-lease"
         assert refusal(second, Heartbeat(lease.relay)) == "no-lease"
         say(second, Goodbye(lease.relay))
-        hear(second)
+        receive(second)
         assert not answer.done()
         (tmp_path / "go").touch()
         assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
@@ -364,15 +364,15 @@ def test_one_function_can_neither_speak_for_another_nor_get_its_answer(
         ):
             assert refusal(greet, message) == "not-your-function", message
         say(greet, Resume(request_id, "plain-greet"))
-        assert isinstance(hear(greet), Unknown), (
+        assert isinstance(receive(greet), Unknown), (
             "under its own name, it is nothing that the relay knows of"
         )
         say(greet, invocation(request_id, "plain-greet"))
         (tmp_path / "go").touch()
         assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
         say(greet, invocation("by-hand", "plain-greet"))
-        assert isinstance(hear(greet), Ack), "nothing of the other's had come before this"
-        assert isinstance(hear(greet), Chunk)
+        assert isinstance(receive(greet), Ack), "nothing of the other's had come before this"
+        assert isinstance(receive(greet), Chunk)
     seen = stage.live.command.of_type("invocation")
     assert [event["function"] for event in seen if event["request_id"] == "by-hand"] == [
         "plain-greet"
@@ -496,9 +496,9 @@ def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(
     taken.command.finish(30)
     with stage.open(ApiStage.RELAY, stage.mine) as relay, ThreadPoolExecutor(1) as caller:
         say(relay, Hello("by-hand", ("plain-greet", "plain-other"), "eve", "laptop"))
-        assert isinstance(hear(relay), Welcome)
+        assert isinstance(receive(relay), Welcome)
         answer = caller.submit(invoke, stage.live.project, "plain-other", b"1")
-        asked = hear(relay)
+        asked = receive(relay)
         assert isinstance(asked, Chunk)
         assert asked.peer in stage.stub_connections("plain-other")
         assert refusal(relay, Ack(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
