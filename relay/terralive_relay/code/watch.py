@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from watchfiles import watch
+from watchfiles import Change, watch
 
-from terralive_relay.code.changes import changed_code
+from terralive_relay.code.changes import IGNORED_FOLDERS, changed_code
 from terralive_relay.code.folders import SeenFolder, linked_folders, outermost, seen_folders
 from terralive_workers.function import LocalFunction
 
@@ -61,7 +61,25 @@ def follow(roots: Sequence[Path], stop: threading.Event, polling: bool) -> Itera
         poll_delay_ms=_POLL_MS,
         ignore_permission_denied=True,
     ):
-        yield [Path(path) for _, path in burst]
+        changed: list[Path] = []
+        for kind, path in burst:
+            changed.append(Path(path))
+            if kind is Change.added:
+                changed += _files_below(path)
+        yield changed
+
+
+def _files_below(path: str) -> list[Path]:
+    """Return the files in a folder that is new; none if `path` is a file.
+
+    The system reports nothing about files that were in it before it was watched: a folder that was
+    moved here, or one that a build has filled at once.
+    """
+    files: list[Path] = []
+    for folder, below, names in os.walk(path):
+        below[:] = [name for name in below if name not in IGNORED_FOLDERS]
+        files += [Path(folder, name) for name in names]
+    return files
 
 
 class Watcher:

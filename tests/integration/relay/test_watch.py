@@ -106,6 +106,15 @@ def test_new_folders_renamed_and_removed_files_count(watch: Watch, tmp_path: Pat
     seen.until("api", "old.py")
 
 
+def test_files_of_a_folder_that_is_moved_into_the_code_count(watch: Watch, tmp_path: Path) -> None:
+    """The system reports the folder only."""
+    (tmp_path / "prepared" / "package").mkdir(parents=True)
+    (tmp_path / "prepared" / "package" / "app.py").write_text("x = 1")
+    seen = watch(function("api", tmp_path / "api", "dist/**"))
+    (tmp_path / "prepared").rename(tmp_path / "api" / "dist")
+    assert seen.until("api", "dist/package/app.py") == {("api", "dist/package/app.py")}
+
+
 def test_a_code_root_behind_a_link_is_watched(watch: Watch, tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
