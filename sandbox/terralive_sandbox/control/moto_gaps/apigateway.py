@@ -200,7 +200,7 @@ def _add_updates(replacements: Replacements) -> None:
         def update(self: APIGatewayResponse) -> str:
             parts = self.path.split("/")
             target = find(self.backend, *(parts[position] for position in positions))
-            _patch(target, self._get_param("patch_Operations") or [], fields)
+            _patch(target, self._get_param("patchOperations") or [], fields)
             if isinstance(target, Resource):
                 return json.dumps(target.to_dict())
             return json.dumps(target.to_json())
