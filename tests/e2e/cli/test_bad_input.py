@@ -334,7 +334,7 @@ def test_a_sandbox_that_dies_under_a_live_relay_is_told_and_ctrl_c_still_ends_it
     assert live.finish(30) == 130, live.story()
     assert not any("Traceback" in line for line in live.noise)
     command = run(["destroy", "--sandbox", "--yes"], project.root)
-    assert "gone with it" in error_of(command, "no-sandbox", 2)["hint"]
+    assert "keeps nothing" in error_of(command, "no-sandbox", 2)["hint"]
     assert set(files(project)) == {
         "main.tf",
         "terralive.toml",
