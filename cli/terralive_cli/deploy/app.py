@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from typing import Final
 
@@ -155,10 +155,9 @@ class StageApp:
         """
         terraform = plan.ready.terraform
         work = self._stage.target.work
-        known = record.load(work, today=today())
-        if plan.ready.plan.has_changes and known.made_app is None:
+        if plan.ready.plan.has_changes:
             # After the apply, the state no longer shows whether the app was there before.
-            record.save(work, replace(known, made_app=terraform.is_empty()))
+            record.remember_origin(work, terraform.is_empty, today=today())
         apply(plan.ready)
         outputs = {
             name: output.value

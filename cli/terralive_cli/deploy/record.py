@@ -6,7 +6,8 @@ A cleanup job on another machine works without them, and they hold no secret.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,13 @@ def load(work: Path, *, today: str) -> StageRecord:
 def save(work: Path, record: StageRecord) -> None:
     """Write a stage's record."""
     write_atomically(work / _NAME, json.dumps(asdict(record)).encode())
+
+
+def remember_origin(work: Path, app_is_empty: Callable[[], bool], *, today: str) -> None:
+    """Record who has made the app. The first answer stays: later the app is never empty."""
+    known = load(work, today=today)
+    if known.made_app is None:
+        save(work, replace(known, made_app=app_is_empty()))
 
 
 def forget(work: Path) -> None:
