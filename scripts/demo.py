@@ -69,7 +69,7 @@ def run_steps(project: Project) -> None:
             start.on_event = None
             use_live_functions(Live(project, start, ready))
 
-        with terralive(project, "destroy", "--sandbox", "--yes") as destroy:
+        with terralive(project, "destroy", "--app", "--sandbox", "--yes") as destroy:
             destroy.on_event = progress.show
             code = destroy.finish(LIVE_SECONDS)
             if code != 0:

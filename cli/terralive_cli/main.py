@@ -169,17 +169,13 @@ def _restore() -> None:
     """
 
 
-@command("destroy", "Restore the functions, and remove everything terralive made.", changes=False)
-@click.option(
-    "--app/--keep-app",
-    default=None,
-    help="Also remove the app with its data.  [default: only if terralive deployed the app]",
-)
+@command("destroy", "Restore the functions, and remove the debug stack.", changes=False)
+@click.option("--app", is_flag=True, help="Also remove the app, with all its data.")
 def _destroy() -> None:
-    """Put every function's own code back, and remove everything that terralive made.
+    """Put every function's own code back, and remove the debug stack.
 
-    This command changes your AWS account. An app that terralive deployed is removed with all its
-    data, unless you add --keep-app.
+    This command changes your AWS account. The app itself stays, whoever deployed it, unless you
+    add --app.
     """
 
 

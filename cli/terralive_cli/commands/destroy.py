@@ -1,8 +1,6 @@
-"""`terralive destroy`: restore the functions, and remove everything that terralive made.
+"""`terralive destroy`: restore the functions, and remove the debug stack.
 
-An app that existed before terralive gets its own code back and stays. An app that terralive
-deployed is removed too, unless the user adds `--keep-app`; `--app` removes an app that existed
-before.
+The app gets its own code back and stays, whoever deployed it. Only `--app` removes it.
 
 The app comes first: without a debug stack, its stubs could not even report what is wrong.
 """
@@ -12,32 +10,28 @@ from __future__ import annotations
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans, record, workflows
 from terralive_cli.deploy.app import StageApp
-from terralive_cli.deploy.debug_stack import DebugStack, today
+from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 
 
-def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
+def run(config: Config, ui: Ui, *, app: bool = False) -> int:
     """Destroy the stage.
 
     Args:
         config: the configuration.
         ui: shows events and asks questions.
-        app: True removes the app, and False keeps it; None removes it if terralive deployed it.
+        app: also remove the app, with all its data.
     """
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
-        removes_app = app
-        if removes_app is None:
-            # terralive has deployed the app from nothing.
-            removes_app = record.load(target.work, today=today()).made_app is True
-        if removes_app:
+        if app:
             config.refuse_protected()
             question = (
                 f"Destroy the debug stack and the whole app {stage.name} in {target.name}, with "
-                "all its data (--keep-app keeps the app)?"
+                "all its data?"
             )
             done = f"{stage.name} is removed: the app, and everything that terralive made for it."
         else:
@@ -50,7 +44,7 @@ def run(config: Config, ui: Ui, *, app: bool | None = None) -> int:
             )
         try:
             approval.ask(ui, question)
-            if removes_app:
+            if app:
                 app_changed = StageApp(stage).destroy()
             else:
                 app_changed = workflows.restore(stage, ui, asked=True)

@@ -14,8 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import record
-from terralive_cli.deploy.debug_stack import DebugStackOutputs, today
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
@@ -154,10 +153,6 @@ class StageApp:
             ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
         """
         terraform = plan.ready.terraform
-        work = self._stage.target.work
-        if plan.ready.plan.has_changes:
-            # After the apply, the state no longer shows whether the app was there before.
-            record.remember_origin(work, terraform.is_empty, today=today())
         apply(plan.ready)
         outputs = {
             name: output.value

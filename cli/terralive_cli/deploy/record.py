@@ -6,8 +6,7 @@ A cleanup job on another machine works without them, and they hold no secret.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,12 +24,9 @@ class StageRecord:
     Attributes:
         created: the day when the debug stack was first planned (ISO date), which is its
             `terralive:created` tag.
-        made_app: whether the app had no resources before terralive's first apply, so that
-            terralive has made all of it; None before that apply.
     """
 
     created: str
-    made_app: bool | None = None
 
 
 def load(work: Path, *, today: str) -> StageRecord:
@@ -42,24 +38,12 @@ def load(work: Path, *, today: str) -> StageRecord:
     """
     document = read_object(work / _NAME)
     created = text(document, "created")
-    if not created:
-        return StageRecord(today)
-    made_app = document.get("made_app")
-    if not isinstance(made_app, bool):
-        made_app = None
-    return StageRecord(created, made_app)
+    return StageRecord(created or today)
 
 
 def save(work: Path, record: StageRecord) -> None:
     """Write a stage's record."""
     write_atomically(work / _NAME, json.dumps(asdict(record)).encode())
-
-
-def remember_origin(work: Path, app_is_empty: Callable[[], bool], *, today: str) -> None:
-    """Record who has made the app. The first answer stays: later the app is never empty."""
-    known = load(work, today=today)
-    if known.made_app is None:
-        save(work, replace(known, made_app=app_is_empty()))
 
 
 def forget(work: Path) -> None:

@@ -246,7 +246,7 @@ def test_an_apply_that_fails_half_way_says_what_stays_and_destroy_takes_it_back(
     assert "terralive destroy" in error["hint"]
     assert left(project)["functions"]
 
-    undone = run(["destroy", "--sandbox", "--yes"], project.root)
+    undone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert undone.process.returncode == 0, undone.story()
     assert left(project) == {}
 
@@ -333,7 +333,7 @@ def test_a_sandbox_that_dies_under_a_live_relay_is_told_and_ctrl_c_still_ends_it
     live.interrupt()
     assert live.finish(30) == 130, live.story()
     assert not any("Traceback" in line for line in live.noise)
-    command = run(["destroy", "--sandbox", "--yes"], project.root)
+    command = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert "keeps nothing" in error_of(command, "no-sandbox", 2)["hint"]
     assert set(files(project)) == {
         "main.tf",

@@ -63,7 +63,7 @@ def kill(command: Command) -> None:
 
 
 def destroy(project: Project) -> None:
-    command = run(["destroy", "--sandbox", "--yes"], project.root)
+    command = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert command.process.returncode == 0, command.story()
     assert left(project) == {}
     assert not list((project.root / ".terralive").rglob("*.tfplan"))
@@ -226,7 +226,7 @@ def test_a_start_with_a_sandbox_of_its_own_killed_takes_the_sandbox_with_it(
         command.wait_for(stack("debug-stack", "init", "started"), "the debug stack's init")
         kill(command)
 
-    refused = run(["destroy", "--sandbox", "--yes"], own.root)
+    refused = run(["destroy", "--app", "--sandbox", "--yes"], own.root)
 
     assert refused.process.returncode == 2
     assert refused.of_type("error")[0]["reference"] == "no-sandbox"

@@ -380,7 +380,9 @@ def test_restore_brings_the_deployed_code_back(project: Project, restored: Live)
 
 
 def test_destroy_leaves_nothing(project: Project, restored: Live) -> None:
-    command = run(["--project", str(project.root), "destroy", "--sandbox", "--yes"], project.root)
+    command = run(
+        ["--project", str(project.root), "destroy", "--app", "--sandbox", "--yes"], project.root
+    )
 
     assert command.process.returncode == 0, command.story()
     assert project.client("lambda").list_functions()["Functions"] == []
@@ -396,7 +398,9 @@ def test_a_second_destroy_has_nothing_to_remove_and_says_so(
     project: Project, restored: Live
 ) -> None:
     assert restored.command.process.poll() is not None
-    command = run(["--project", str(project.root), "destroy", "--sandbox", "--yes"], project.root)
+    command = run(
+        ["--project", str(project.root), "destroy", "--app", "--sandbox", "--yes"], project.root
+    )
 
     assert command.process.returncode == 0, command.story()
     assert "Nothing to remove" in command.of_type("note")[-1]["message"]

@@ -16,19 +16,7 @@ def test_a_record_survives_and_keeps_its_first_day(tmp_path: Path) -> None:
     assert record.load(work, today="2026-03-04") == StageRecord("2026-01-02")
 
 
-def test_who_made_the_app_is_remembered(tmp_path: Path) -> None:
-    record.save(tmp_path, StageRecord("2026-01-02", made_app=True))
-    assert record.load(tmp_path, today="2026-03-04") == StageRecord("2026-01-02", made_app=True)
-
-
-@pytest.mark.parametrize("was_empty", [True, False])
-def test_who_made_the_app_is_asked_once(tmp_path: Path, was_empty: bool) -> None:
-    record.remember_origin(tmp_path, lambda: was_empty, today="2026-01-02")
-    record.remember_origin(tmp_path, lambda: not was_empty, today="2026-03-04")
-    assert record.load(tmp_path, today="2026-03-04") == StageRecord("2026-01-02", was_empty)
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"made_app": true}', '{"created": 1}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"created": 1}'])
 def test_an_unreadable_record_is_a_new_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "stage.json").write_text(content)
     assert record.load(tmp_path, today="2026-01-02") == StageRecord("2026-01-02")
