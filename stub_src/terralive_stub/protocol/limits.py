@@ -10,6 +10,9 @@ MESSAGE_BYTES: Final = 128 * 1024
 FRAME_BYTES: Final = 32 * 1024  # a larger frame ends the connection with code 1009
 CONNECTION_SECONDS: Final = 2 * 60 * 60
 IDLE_SECONDS: Final = 10 * 60
+# A NAT gateway drops a connection that is idle for this long, without telling either side:
+# https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html
+NAT_IDLE_SECONDS: Final = 350
 INTEGRATION_SECONDS: Final = 29  # REST APIs have the same limit
 
 # HTTP APIs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html

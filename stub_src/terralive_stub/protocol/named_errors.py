@@ -47,6 +47,9 @@ def outcome_for_caller(invocation: Invocation, name: ErrorName, message: str) ->
                 "content-type": "text/plain; charset=utf-8",
                 "cache-control": "no-store",
                 "retry-after": "5",
+                # Without it, a browser shows a CORS error in the place of the text:
+                # https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-cors.html
+                "access-control-allow-origin": "*",
             },
             "body": f"{name}: {message}\n",
             "isBase64Encoded": False,

@@ -12,13 +12,13 @@ from typing import Final, TypeAlias
 from terralive_stub.protocol.chunks import Assembler
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.limits import CONNECTION_SECONDS, IDLE_SECONDS
+from terralive_stub.protocol.limits import CONNECTION_SECONDS, NAT_IDLE_SECONDS
 from terralive_stub.protocol.messages import Chunk
 
-# API Gateway ends a connection at its limits, so an invocation does not begin on one that is close
-# to them.
+# API Gateway ends a connection at its limits, and a NAT gateway earlier still. No invocation begins
+# on a connection that is close to them.
 _OLD_SECONDS: Final = CONNECTION_SECONDS - 60
-_IDLE_SECONDS: Final = IDLE_SECONDS - 30
+_IDLE_SECONDS: Final = NAT_IDLE_SECONDS - 20
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ class Up:
     last_message: float
 
     def is_worn_out(self, now: float) -> bool:
-        """Tell whether API Gateway may end the connection during an invocation."""
+        """Tell whether the connection may have ended without a sign, or ends soon."""
         is_old = now - self.opened > _OLD_SECONDS
         is_idle = now - self.last_message > _IDLE_SECONDS
         return is_old or is_idle

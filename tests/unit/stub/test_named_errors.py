@@ -122,6 +122,8 @@ def test_an_http_caller_gets_a_503_with_the_text(event: object) -> None:
     assert response["statusCode"] == 503
     assert response["isBase64Encoded"] is False
     assert response["headers"]["cache-control"] == "no-store"
+    # A browser shows the text of another origin's response only with this header.
+    assert response["headers"]["access-control-allow-origin"] == "*"
     assert response["body"] == "Terralive.NoRelay: Ännä has gone home.\n"
 
 

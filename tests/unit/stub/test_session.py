@@ -9,6 +9,8 @@ import json
 import random
 from dataclasses import replace
 
+import pytest
+
 from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed
@@ -279,6 +281,20 @@ def test_a_clock_that_stood_still_while_frozen_does_not_make_an_old_connection_l
     session.received(result()[0], 1.0)
     call = Invocation("r2", "fn", "arn", Deadline(60.0), b"{}")
     assert session.begin(call, 2.0, asleep_s=3600.0) == [Connect()]
+
+
+@pytest.mark.parametrize(("idle_s", "is_used"), [(329.0, True), (331.0, False)])
+def test_a_connection_that_a_nat_gateway_may_have_dropped_is_not_used(
+    idle_s: float, is_used: bool
+) -> None:
+    """A NAT gateway drops an idle connection after 350 seconds and tells neither side."""
+    session = owned()
+    (chunk,) = result()
+    session.received(chunk, 1.0)
+    began = 1.0 + idle_s
+    call = Invocation("r2", "fn", "arn", Deadline(began + 3), b"{}")
+    effects = session.begin(call, began)
+    assert (effects != [Connect()]) is is_used
 
 
 def test_a_retry_whose_result_the_relay_has_forgotten_is_named_and_not_run_again() -> None:
