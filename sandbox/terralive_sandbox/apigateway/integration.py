@@ -65,13 +65,19 @@ class IntegrationError(Exception):
     """An integration gave no answer.
 
     The text is for the log. With NOT_EMULATED the client gets it too.
+
+    Args:
+        failure: the reason.
+        text: the exception's text.
+        answer: the function's error as JSON, with FUNCTION_FAILED.
     """
 
-    def __init__(self, failure: Failure, text: str) -> None:
+    def __init__(self, failure: Failure, text: str, answer: bytes = b"") -> None:
         if failure is Failure.NOT_EMULATED:
             text = f"NotEmulatedBySandbox: {text}"
         super().__init__(text)
         self.failure = failure
+        self.answer = answer
 
 
 class ForbiddenError(Exception):
@@ -264,12 +270,13 @@ class Gateway:
         if result.function_error:
             # The log gets the error; the client gets API Gateway's own text.
             text = result.body.decode("utf-8", "replace")[:500]
-            raise IntegrationError(Failure.FUNCTION_FAILED, f"{arn} failed: {text}")
+            why = f"{arn} failed: {text}"
+            raise IntegrationError(Failure.FUNCTION_FAILED, why, result.body)
         # The function has ended well; its answer may still be malformed.
         try:
             return read(result.body)
         except MalformedAnswerError as error:
-            why = f"malformed Lambda proxy response: {error}"
+            why = f"malformed answer of {arn}: {error}"
             raise IntegrationError(Failure.MALFORMED, why) from error
 
     def _may_invoke(
@@ -318,11 +325,20 @@ def check_access_control(access: Route | Method) -> None:
     Raises:
         GatewayResponseError: it needs an API key, or an authorizer other than IAM.
     """
-    if access.api_key_required in {True, "true"}:
-        raise not_emulated("API keys")
+    check_api_key(access)
     kind = access.authorization_type
     if kind not in {None, "NONE", "AWS_IAM"}:
         raise not_emulated(f"{kind} authorizers")
+
+
+def check_api_key(access: Route | Method) -> None:
+    """Check that a route or method needs no API key.
+
+    Raises:
+        GatewayResponseError: it needs one.
+    """
+    if access.api_key_required in {True, "true"}:
+        raise not_emulated("API keys")
 
 
 def new_id() -> str:

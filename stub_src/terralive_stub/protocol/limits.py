@@ -14,6 +14,7 @@ IDLE_SECONDS: Final = 10 * 60
 # https://docs.aws.amazon.com/vpc/latest/userguide/nat-gateway-troubleshooting.html
 NAT_IDLE_SECONDS: Final = 350
 INTEGRATION_SECONDS: Final = 29  # REST APIs have the same limit
+AUTHORIZER_RESULT_BYTES: Final = 8 * 1024  # the answer of a Lambda authorizer
 
 # HTTP APIs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 HTTP_API_INTEGRATION_SECONDS: Final = 30

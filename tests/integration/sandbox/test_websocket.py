@@ -315,8 +315,11 @@ def test_what_is_not_emulated_is_refused_by_name(echo: EchoApi) -> None:
     ]
     aws.apis.update_route(ApiId=api, RouteId=route, Target=f"integrations/{mock}")
     assert refusal(echo.url(api=api))[0] == 501
-    aws.apis.update_route(ApiId=api, RouteId=route, AuthorizationType="CUSTOM")
-    assert refusal(echo.url(api=api)) == (501, "NotEmulatedBySandbox: CUSTOM authorizers")
+    aws.apis.update_route(ApiId=api, RouteId=route, AuthorizationType="JWT")
+    assert refusal(echo.url(api=api)) == (501, "NotEmulatedBySandbox: JWT authorizers")
+    for kind in ("NONE", "AWS_IAM", "CUSTOM"):
+        aws.apis.update_route(ApiId=api, RouteId=route, AuthorizationType=kind, ApiKeyRequired=True)
+        assert refusal(echo.url(api=api)) == (501, "NotEmulatedBySandbox: API keys")
 
 
 def test_a_client_that_leaves_during_connect_is_disconnected(echo: EchoApi) -> None:

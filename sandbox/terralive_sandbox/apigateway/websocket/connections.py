@@ -23,12 +23,12 @@ from terralive_sandbox.apigateway.http_messages import GatewayResponseError
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
     Failure,
-    ForbiddenError,
     Gateway,
     IntegrationError,
     new_connection_id,
     new_id,
 )
+from terralive_sandbox.apigateway.websocket import authorization
 from terralive_sandbox.apigateway.websocket import events as websocket_events
 from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.fault_channel import FaultChannel
@@ -36,8 +36,6 @@ from terralive_sandbox.apigateway.websocket.socket import Socket
 from terralive_sandbox.faults import NO_FAULT, ConnectionChoice, Direction, FaultRules
 
 PATH: Final = re.compile(r"/_sandbox/websocket/(?P<api>[^/]+)/(?P<stage>[^/]+)/?")
-# Headers of an upgrade request that functions do not see.
-_HIDDEN_HEADERS: Final = {"authorization", "connection", "upgrade", "x-amz-security-token"}
 # The statuses with which `$connect` accepts a connection.
 _SUCCESS: Final = range(200, 300)
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -92,18 +90,10 @@ class Connections:
             deployed = self._gateway.find(found["api"], unquote(found["stage"]), "WEBSOCKET")
         if deployed is None:
             raise GatewayResponseError(403, "Forbidden")
-        # Check the caller before the function learns of the connection.
         headers = [(name, _latin(value)) for name, value in request.headers.raw_items()]
         # A signature covers header names in lower case.
         lowered = tuple((name.lower(), value) for name, value in headers)
         received = sigv4.Request("GET", path, query, lowered)
-        route = deployed.routes.get("$connect")
-        caller = None
-        try:
-            if route is not None:
-                caller = await self._gateway.authorize_route(deployed, route, received, "$connect")
-        except ForbiddenError as error:
-            raise GatewayResponseError(403, str(error)) from error
         now = time.time()
         connection = Connection(
             id=new_connection_id(),
@@ -113,12 +103,17 @@ class Connections:
             source_ip=socket.source_ip,
             user_agent=received.header("user-agent") or "",
             connected_at=now,
-            headers=tuple(pair for pair in headers if pair[0].lower() not in _HIDDEN_HEADERS),
+            headers=tuple(headers),
             query=query,
-            caller=caller,
             trace_id=f"Root=1-{int(now):08x}-{uuid.uuid4().hex[:24]}",
             stage_variables=deployed.variables,
         )
+        route = deployed.routes.get("$connect")
+        # Check the caller before the function of `$connect` learns of the connection.
+        if route is not None:
+            connection = await authorization.authorize(
+                self._gateway, deployed, route, connection, received
+            )
         subprotocol = None
         if route is not None and route.target:
             subprotocol = await self._run_connect(deployed, route, connection)

@@ -10,21 +10,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qs
 
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
+from terralive_sandbox.apigateway.authorizers import decisions
+from terralive_sandbox.apigateway.authorizers.decisions import Authorization, PolicyAnswer
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
-from terralive_stub.protocol.limits import MESSAGE_BYTES
+from terralive_stub.protocol.limits import AUTHORIZER_RESULT_BYTES, MESSAGE_BYTES
 
 # An escaped dollar sign, or a variable in one of its two forms.
 _VARIABLE: Final = re.compile(
     r"\\\$|\$\{request\.body\.([^}]+)\}|\$request\.body\.([A-Za-z0-9_.\-]+)"
 )
 _ESCAPED_DOLLAR: Final = r"\$"
+# Headers of an upgrade request that the function of `$connect` does not see.
+_HIDDEN_HEADERS: Final = {"connection", "upgrade"}
+# Headers with which a client proves its identity to IAM.
+_IAM_HEADERS: Final = {"authorization", "x-amz-security-token"}
 _SUBPROTOCOL: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -40,9 +46,10 @@ class Connection:
         source_ip: the client's address.
         user_agent: the client's `User-Agent`, empty if it sent none.
         connected_at: seconds since the Unix epoch.
-        headers: the headers of the upgrade request that functions may see.
+        headers: the headers of the upgrade request.
         query: the query string of the upgrade request.
         caller: the caller, known only with AWS_IAM authorization.
+        authorization: the fields that a Lambda authorizer has returned, if the API has one.
         trace_id: the X-Ray trace id of the upgrade request.
         stage_variables: the stage variables at the time of the upgrade request.
     """
@@ -57,6 +64,7 @@ class Connection:
     headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
     query: str = field(repr=False, default="")
     caller: Caller | None = None
+    authorization: Authorization | None = None
     trace_id: str = ""
     stage_variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -122,6 +130,35 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
         context["identity"] = event_fields.identity_fields(
             connection.source_ip, connection.user_agent, connection.caller
         )
+    hidden = _HIDDEN_HEADERS
+    if connection.caller is not None:
+        hidden = hidden | _IAM_HEADERS
+    shown = [pair for pair in connection.headers if pair[0].lower() not in hidden]
+    return _event(connection, context, **_upgrade_fields(connection, shown))
+
+
+def authorizer_event(
+    connection: Connection, arn: str, request_id: str, now: float
+) -> dict[str, object]:
+    """Return the event of the Lambda authorizer of `$connect`; `arn` is the route's ARN.
+
+    Unlike `$connect`, it has all headers of the upgrade request, and fields that are empty.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
+    """
+    headers = [*connection.headers, ("content-length", "0")]
+    return {
+        "type": "REQUEST",
+        "methodArn": arn,
+        **_upgrade_fields(connection, headers),
+        "stageVariables": dict(connection.stage_variables),
+        "requestContext": _context(connection, "$connect", "CONNECT", request_id, now),
+    }
+
+
+def _upgrade_fields(
+    connection: Connection, headers: Iterable[tuple[str, str]]
+) -> dict[str, dict[str, object]]:
+    """Return the headers and the query string of an upgrade request, as events have them."""
     # API Gateway adds these headers. A client of the sandbox would come by TLS on AWS.
     added = (
         ("X-Amzn-Trace-Id", connection.trace_id),
@@ -129,16 +166,14 @@ def connect_event(connection: Connection, request_id: str, now: float) -> dict[s
         ("X-Forwarded-Port", "443"),
         ("X-Forwarded-Proto", "https"),
     )
-    headers = event_fields.multi_values((*connection.headers, *added))
+    header_values = event_fields.multi_values((*headers, *added))
     query = parse_qs(connection.query, keep_blank_values=True)
-    return _event(
-        connection,
-        context,
-        headers=event_fields.last_values(headers),
-        multiValueHeaders=headers,
-        queryStringParameters=event_fields.last_values(query),
-        multiValueQueryStringParameters=query,
-    )
+    return {
+        "headers": {**event_fields.last_values(header_values)},
+        "multiValueHeaders": {**header_values},
+        "queryStringParameters": {**event_fields.last_values(query)},
+        "multiValueQueryStringParameters": {**query},
+    }
 
 
 def message_event(
@@ -180,7 +215,7 @@ def _context(
     identity = {"sourceIp": connection.source_ip}
     if connection.user_agent:
         identity["userAgent"] = connection.user_agent
-    return {
+    context: dict[str, object] = {
         "routeKey": route,
         "eventType": event_type,
         "extendedRequestId": request_id,
@@ -195,6 +230,9 @@ def _context(
         "connectionId": connection.id,
         "apiId": connection.api,
     }
+    if connection.authorization is not None:
+        context["authorizer"] = connection.authorization.fields()
+    return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +280,17 @@ def _subprotocol(headers: object) -> str | None:
         if str(name).lower() == "sec-websocket-protocol":
             return str(value)
     return None
+
+
+def authorizer_answer(body: bytes) -> PolicyAnswer:
+    """Read the answer of an authorizer's function.
+
+    Raises:
+        MalformedAnswerError: it is no policy, or it is larger than API Gateway takes.
+    """
+    if len(body) > AUTHORIZER_RESULT_BYTES:
+        raise MalformedAnswerError(f"it has more than {AUTHORIZER_RESULT_BYTES} bytes")
+    return decisions.policy_answer(body)
 
 
 def error_message(message: str, connection_id: str, request_id: str) -> str:

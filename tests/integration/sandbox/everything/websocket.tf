@@ -23,9 +23,30 @@ resource "aws_apigatewayv2_route" "websocket" {
 
   api_id                              = aws_apigatewayv2_api.websocket.id
   route_key                           = each.key
-  authorization_type                  = each.key == "$connect" ? "AWS_IAM" : "NONE"
+  authorization_type                  = each.key == "$connect" ? local.websocket_connect : "NONE"
+  authorizer_id                       = each.key == "$connect" && var.revision > 1 ? aws_apigatewayv2_authorizer.websocket.id : null
   target                              = "integrations/${aws_apigatewayv2_integration.websocket.id}"
   route_response_selection_expression = each.key == "chat" ? "$default" : null
+}
+
+locals {
+  websocket_connect = var.revision == 1 ? "AWS_IAM" : "CUSTOM"
+}
+
+resource "aws_apigatewayv2_authorizer" "websocket" {
+  api_id           = aws_apigatewayv2_api.websocket.id
+  name             = "authorizer-${var.revision}"
+  authorizer_type  = "REQUEST"
+  authorizer_uri   = local.function_invoke_arn
+  identity_sources = var.revision == 1 ? ["route.request.header.Auth"] : ["route.request.header.Auth", "stageVariables.revision"]
+}
+
+resource "aws_apigatewayv2_authorizer" "websocket_role" {
+  api_id                     = aws_apigatewayv2_api.websocket.id
+  name                       = "role"
+  authorizer_type            = "REQUEST"
+  authorizer_uri             = local.function_invoke_arn
+  authorizer_credentials_arn = aws_iam_role.shared.arn
 }
 
 resource "aws_apigatewayv2_route_response" "websocket" {

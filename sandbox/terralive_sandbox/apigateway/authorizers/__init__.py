@@ -1,0 +1,1 @@
+"""Lambda authorizers: functions that decide whether a client may call an API."""
