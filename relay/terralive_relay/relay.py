@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
+from terralive_relay.clock import clock_warning
 from terralive_relay.code.build import builds
 from terralive_relay.code.syntax import syntax_errors
 from terralive_relay.code.watch import Watcher
@@ -38,7 +40,7 @@ from terralive_relay.connection.journal import Journal, Seen
 from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.connection.surroundings import Observation, Surroundings
-from terralive_relay.connection.transport import Transport
+from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -92,6 +94,8 @@ class RelaySettings:
         functions: the functions that it serves.
         journal: the file that remembers request ids over restarts; None for none.
         forward_logs: lines that handlers print go to their stubs, too.
+        tls: the certificate authorities that the connection trusts; None for the system's.
+        clock_offset_s: AWS's clock less this machine's, as far as it is known, in seconds.
     """
 
     url: str
@@ -101,6 +105,15 @@ class RelaySettings:
     functions: tuple[LocalFunction, ...]
     journal: Path | None = None
     forward_logs: bool = False
+    tls: ssl.SSLContext | None = None
+    clock_offset_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _ThreadFailed:
+    """A thread has ended by an exception that nobody expects."""
+
+    error: Exception
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +124,9 @@ class _HandlerEnded:
     result: PoolResult
 
 
+_Event: TypeAlias = TransportEvent | ClockRead | _HandlerEnded | _ThreadFailed
 # None tells the session's thread to end.
-_Item: TypeAlias = TransportEvent | _HandlerEnded | None
+_Item: TypeAlias = _Event | None
 
 
 class Relay:
@@ -126,7 +140,7 @@ class Relay:
         renew_after_s: the age at which a connection is replaced.
 
     Raises:
-        ConfigurationError: a function's runtime cannot run here.
+        ConfigurationError: a function's runtime cannot run here, or `relay-url-invalid`.
     """
 
     def __init__(
@@ -144,6 +158,18 @@ class Relay:
         # Items for the session's thread; any thread may add one.
         self._inbox: queue.SimpleQueue[_Item] = queue.SimpleQueue()
 
+        # Thread-safe by themselves.
+        self._transport = Transport(
+            settings.url,
+            settings.region,
+            credentials,
+            self._inbox.put,
+            self._thread_failed,
+            tls=settings.tls,
+            clock_offset_s=settings.clock_offset_s,
+            backoff_scale=backoff_scale,
+        )
+
         # Used by the session's thread only.
         self._journal: Journal | None = None
         seen: Mapping[str, Seen] = {}
@@ -160,10 +186,7 @@ class Relay:
         # The time of the last warning, by reference.
         self._warned_at: dict[str, float] = {}
 
-        # Thread-safe by themselves.
-        self._transport = Transport(
-            settings.url, settings.region, credentials, self._inbox.put, backoff_scale=backoff_scale
-        )
+        # Thread-safe by themselves, too.
         self._forwarding: Forwarding | None = None
         if settings.forward_logs:
             self._forwarding = Forwarding()
@@ -171,7 +194,9 @@ class Relay:
         self._pools: dict[str, Pool] = {}
         try:
             for function in settings.functions:
-                self._pools[function.name] = Pool(function, self._api, self._publish_from_pool)
+                self._pools[function.name] = Pool(
+                    function, self._api, self._publish_from_pool, failed=self._thread_failed
+                )
             self._builds = builds(
                 [(function, self._pools[function.name]) for function in settings.functions],
                 self._api.guardian,
@@ -186,6 +211,7 @@ class Relay:
             settings.functions,
             self._code_changed,
             trouble=lambda text: sink(Warned("watching-by-polling", text)),
+            failed=self._thread_failed,
         )
         self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
 
@@ -325,9 +351,16 @@ class Relay:
             effects += sent
         return effects
 
-    def _take(self, item: TransportEvent | _HandlerEnded) -> list[Effect]:
+    def _take(self, item: _Event) -> list[Effect]:
         now = time.monotonic()
         match item:
+            case _ThreadFailed(error=error):
+                raise error  # ends this thread, and the relay with it
+            case ClockRead(offset_s=offset_s):
+                warning = clock_warning(offset_s)
+                if warning is not None:
+                    return [Publish(warning)]
+                return []
             case Opened(connection=connection):
                 self._forbidden_since = None
                 return self._session.leasing.opened(connection, now)
@@ -447,7 +480,10 @@ class Relay:
         self._ready.set()
         self._over.set()
 
-    # Calls from other threads: pools and the watcher
+    # Calls from other threads: the transport's, pools' and the watcher's
+
+    def _thread_failed(self, error: Exception) -> None:
+        self._inbox.put(_ThreadFailed(error))
 
     def _publish_from_pool(self, event: RelayEvent) -> None:
         if self._forwarding is not None and isinstance(event, LogLine):

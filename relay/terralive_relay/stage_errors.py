@@ -72,8 +72,10 @@ def not_connected(timeout_s: float, url: str, reason: str) -> TerraliveError:
 
 def relay_failed(error: Exception) -> TerraliveError:
     """Return the error for a defect of the relay itself."""
-    return TerraliveError(
+    failure = TerraliveError(
         "relay-failed",
         f"The relay itself failed: {type(error).__name__}: {error}",
-        hint="This is a bug of terralive's; please report it. `terralive start` goes on.",
+        hint="This is a bug of terralive's; please report it. `terralive start` connects again.",
     )
+    failure.__cause__ = error
+    return failure

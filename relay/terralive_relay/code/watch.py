@@ -20,6 +20,7 @@ from watchfiles import Change, watch
 
 from terralive_relay.code.changes import IGNORED_FOLDERS, changed_code
 from terralive_relay.code.folders import SeenFolder, linked_folders, outermost, seen_folders
+from terralive_relay.threads import ThreadFailed, guarded_thread
 from terralive_workers.function import LocalFunction
 
 # Takes a sentence for the user.
@@ -91,6 +92,7 @@ class Watcher:
         trouble: called when the operating system cannot watch the folders; they are polled from
             then on.
         source: reports changes of folders.
+        failed: takes an exception that has ended the thread.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Watcher:
         *,
         trouble: Trouble = _log.warning,
         source: Source = follow,
+        failed: ThreadFailed | None = None,
     ) -> None:
         self._functions = tuple(functions)
         self._changed = changed
@@ -111,7 +114,7 @@ class Watcher:
         self._stop = threading.Event()
         # Every change from now on is seen, or never will be.
         self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread = guarded_thread("watch", self._run, failed)
 
     def start(self) -> None:
         """Begin to watch. A large tree takes a moment until all of it is watched."""

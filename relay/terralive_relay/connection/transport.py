@@ -6,54 +6,63 @@ and every message names its connection: a message for one that has ended is drop
 over another.
 
 Threads, all daemons: `relay-transport` owns the connections. It blocks until a connection has ended
-or a command comes (open another, try now, stop), or until the next attempt is due.
-`relay-connection-N` runs websocket-client's loop of one connection and blocks on its socket.
-`relay-writer` is the only thread that sends messages: websocket-client's lock guards frames, and a
-message may be several. websocket-client's own ping thread sends control frames between them, as
-RFC 6455 allows. Callbacks of websocket-client only put items into queues: a slow one would end a
-healthy connection through a missed pong.
+or a command comes (open another, try now, stop), or until the next attempt is due. `relay-writer`
+is the only thread that sends messages: websocket-client's lock guards frames, and a message may be
+several. Each connection has a thread of its own (`connection.py`). An exception that nobody expects
+in one of them goes to `failed`, once, and ends all of them.
 
 This module decides nothing about the protocol; `session.py` does.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import queue
 import random
-import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Final
+from typing import Final, TypeAlias
 
 import websocket
-from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
-from terralive_stub.protocol.transport_events import (
-    Closed,
-    Opened,
-    TextReceived,
-    TransportEvent,
-)
-from terralive_stub.stub.transport import HANDSHAKE_REFUSED, send_text, socket_options
+from terralive_relay.connection.connection import Connection, ConnectionSettings
+from terralive_relay.threads import ThreadFailed, guarded_thread
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.transport_events import Closed, TransportEvent
+from terralive_stub.shared.endpoints import websocket_url
+from terralive_stub.shared.timestamps import parse_date_header
+from terralive_stub.shared.trust_store import system_and
 
 # The timeout must be shorter than the interval.
 PING_INTERVAL_SECONDS: Final = 20
 PING_TIMEOUT_SECONDS: Final = 10
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
-# A peer whose TCP acknowledges nothing for so long is gone (where the system can be told so).
-UNACKNOWLEDGED_SECONDS: Final = 10
 # The waits before attempt 2, 3, …; up to half of each is taken off at random.
 BACKOFF_SECONDS: Final = (0.1, 0.5, 1.0, 2.0, 4.0)
 # After a connection that lasted so long, the waits start anew.
 STEADY_SECONDS: Final = 30.0
-_BODY_CHARACTERS: Final = 300
-_NORMAL_CLOSURE: Final = b"\x03\xe8"  # close code 1000
+# A `Date` header has whole seconds, and is some time under way.
+_SAME_CLOCK_SECONDS: Final = 3.0
 _log = logging.getLogger("terralive.relay")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRead:
+    """A refusal's `Date` header has shown AWS's clock.
+
+    Attributes:
+        offset_s: AWS's clock less this machine's, in seconds.
+    """
+
+    offset_s: float
+
+
+Report: TypeAlias = Callable[[TransportEvent | ClockRead], None]
 
 
 class _Command(Enum):
@@ -73,9 +82,16 @@ class Transport:
         credentials: returns the caller's present credentials; if it raises, the attempt has failed.
         report: called with every event, in order for each connection, from the transport's threads;
             must not block.
+        failed: called once with an exception that nobody expects. No connection follows it.
+        tls: the certificate authorities that are trusted; None for the system's.
+        clock: returns this machine's wall clock, in seconds since the Unix epoch.
+        clock_offset_s: AWS's clock less this machine's, as far as it is known, in seconds.
         backoff_scale: shortens the waits in tests.
         ping_interval_s: the time between pings.
         ping_timeout_s: the time after which a silent peer is gone; shorter than the interval.
+
+    Raises:
+        ConfigurationError: `relay-url-invalid`.
     """
 
     def __init__(
@@ -83,34 +99,49 @@ class Transport:
         url: str,
         region: str,
         credentials: Callable[[], Credentials],
-        report: Callable[[TransportEvent], None],
+        report: Report,
+        failed: ThreadFailed,
         *,
+        tls: ssl.SSLContext | None = None,
+        clock: Callable[[], float] = time.time,
+        clock_offset_s: float = 0.0,
         backoff_scale: float = 1.0,
         ping_interval_s: float = PING_INTERVAL_SECONDS,
         ping_timeout_s: float = PING_TIMEOUT_SECONDS,
     ) -> None:
-        # These never change; connections read them.
-        self.url: Final = url
-        self.region: Final = region
-        self.credentials: Final = credentials
-        self.report: Final = report
-        self.ping_interval_s: Final = ping_interval_s
-        self.ping_timeout_s: Final = ping_timeout_s
+        # These never change.
+        self._report = report
+        self._failed = failed
+        self._clock = clock
         self._backoff_scale = backoff_scale
+        self._settings = ConnectionSettings(
+            url=_valid(url),
+            region=region,
+            credentials=credentials,
+            now=lambda: self._clock() + self._clock_offset_s,
+            tls=tls or system_and(()),
+            ping_interval_s=ping_interval_s,
+            ping_timeout_s=ping_timeout_s,
+        )
+        # AWS's clock less this machine's, in seconds. The transport's thread writes it, the
+        # connections' threads read it.
+        self._clock_offset_s = clock_offset_s
         # Commands, and connections that have ended, for the transport's thread.
-        self.commands: Final[queue.SimpleQueue[_Command | _Connection]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[_Command | Connection] = queue.SimpleQueue()
         # Messages for the writer's thread, each with its connection's number; None ends it.
         self._outbox: queue.SimpleQueue[tuple[int, str] | None] = queue.SimpleQueue()
-        # Guards `_connections`.
+        # Guards `_connections` and `_has_failed`.
         self._lock = threading.Lock()
         # Connections by number, from the first attempt to their end. Only the transport's thread
         # changes this.
-        self._connections: dict[int, _Connection] = {}
+        self._connections: dict[int, Connection] = {}
+        # `failed` was called.
+        self._has_failed = False
         # The number of waits since the last connection that lasted; used by the transport's thread.
         self._attempt = 0
         self._jitter = random.Random()  # noqa: S311  # jitter is no secret
-        self._thread = threading.Thread(target=self._run, name="relay-transport", daemon=True)
-        self._writer = threading.Thread(target=self._write, name="relay-writer", daemon=True)
+        self._thread = guarded_thread("relay-transport", self._run, self._fail)
+        self._writer = guarded_thread("relay-writer", self._write, self._fail)
 
     def start(self) -> None:
         """Start the threads; connecting goes on in the background."""
@@ -130,11 +161,11 @@ class Transport:
 
     def renew(self) -> None:
         """Open another connection beside the present one."""
-        self.commands.put(_Command.RENEW)
+        self._commands.put(_Command.RENEW)
 
     def try_now(self) -> None:
         """Make the next attempt now, if one is waited for."""
-        self.commands.put(_Command.TRY_NOW)
+        self._commands.put(_Command.TRY_NOW)
 
     def peer(self) -> str:
         """Return the IP address of the newest open connection's peer, or ""."""
@@ -152,16 +183,38 @@ class Transport:
             return  # it was never started
         self._outbox.put(None)
         self._writer.join(flush_s)
-        self.commands.put(_Command.STOP)
+        self._commands.put(_Command.STOP)
         self._thread.join(CONNECT_TIMEOUT_SECONDS + 1)
 
-    def _connection(self, number: int) -> _Connection | None:
+    def _connection(self, number: int) -> Connection | None:
         with self._lock:
             return self._connections.get(number)
+
+    def _fail(self, error: Exception) -> None:
+        """Pass an exception that nobody expects on, once, and end."""
+        with self._lock:
+            is_first = not self._has_failed
+            self._has_failed = True
+        if is_first:
+            _log.debug("the transport failed", exc_info=error)
+            self._failed(error)
+        self._commands.put(_Command.STOP)
 
     # The transport's thread
 
     def _run(self) -> None:
+        try:
+            self._keep_open()
+        finally:
+            with self._lock:
+                connections = list(self._connections.values())
+            for connection in connections:
+                connection.close("stopped")
+            for connection in connections:
+                connection.thread.join(CONNECT_TIMEOUT_SECONDS)
+
+    def _keep_open(self) -> None:
+        """Open connections until the transport is stopped."""
         number = 0
         # The time of the next attempt; None while a connection is there.
         due: float | None = time.monotonic()
@@ -170,33 +223,27 @@ class Transport:
             if due is not None:
                 timeout = max(0.0, due - time.monotonic())
             try:
-                command = self.commands.get(timeout=timeout)
+                command = self._commands.get(timeout=timeout)
             except queue.Empty:
                 number += 1
                 due = None
                 self._open(number)
                 continue
-            if isinstance(command, _Connection):
+            if isinstance(command, Connection):
                 due = self._ended(command, due)
             elif command is _Command.STOP:
-                break
+                return
             elif due is not None or command is _Command.RENEW:
                 due = time.monotonic()
-        with self._lock:
-            connections = list(self._connections.values())
-        for connection in connections:
-            connection.close("stopped")
-        for connection in connections:
-            connection.thread.join(CONNECT_TIMEOUT_SECONDS)
 
     def _open(self, number: int) -> None:
         _log.debug("connection %s: attempt", number)
-        connection = _Connection(number, self)
+        connection = Connection(number, self._settings, self._report, self._commands.put)
         with self._lock:
             self._connections[number] = connection
         connection.thread.start()
 
-    def _ended(self, connection: _Connection, due: float | None) -> float | None:
+    def _ended(self, connection: Connection, due: float | None) -> float | None:
         """Report the end of a connection.
 
         Returns:
@@ -206,16 +253,34 @@ class Transport:
         with self._lock:
             del self._connections[connection.number]
             another_is_open = bool(self._connections)
+        if connection.failure is not None:
+            self._fail(connection.failure)
+            return None
+        self._read_clock(connection.date_header)
         delay: float | None = None
         if not another_is_open:
             delay = self._next_delay(time.monotonic() - connection.began)
             next_due = time.monotonic() + delay
             if due is None or next_due < due:
                 due = next_due
-        self.report(
+        self._report(
             Closed(connection.number, connection.reason, delay, connection.handshake_refused)
         )
         return due
+
+    def _read_clock(self, date_header: str) -> None:
+        """Have the next attempts use AWS's clock, as a refusal has shown it.
+
+        AWS refuses a signature whose time differs by more than five minutes:
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/signature-v4-troubleshooting.html
+        """
+        moment = parse_date_header(date_header)
+        if moment is None:
+            return
+        offset_s = moment - self._clock()
+        if abs(offset_s - self._clock_offset_s) > _SAME_CLOCK_SECONDS:
+            self._clock_offset_s = offset_s
+            self._report(ClockRead(offset_s))
 
     def _next_delay(self, lasted_s: float) -> float:
         """Return the wait before the next attempt, after a connection that lasted so long."""
@@ -238,174 +303,14 @@ class Transport:
                 connection.write(text)
 
 
-class _Connection:
-    """One connection, in a thread of its own, from its first attempt to its end.
-
-    Args:
-        number: its number.
-        transport: gives the settings. It is given this connection's `Opened` and `TextReceived`,
-            and last, at its end, the connection itself as a command.
-    """
-
-    def __init__(self, number: int, transport: Transport) -> None:
-        self.number = number
-        # API Gateway refused the caller with HTTP 401 or 403. Set by this connection's thread.
-        self.handshake_refused = False
-        # The peer's IP address while the connection is open. Set by this connection's thread.
-        self.peer = ""
-        self._transport = transport
-        # The time of its first attempt, on the monotonic clock.
-        self.began = time.monotonic()
-        self.thread = threading.Thread(
-            target=self._run, name=f"relay-connection-{number}", daemon=True
-        )
-        # Guards everything below: this thread, the writer's and callers of `close` use it.
-        self._lock = threading.Lock()
-        self._app: WebSocketApp | None = None
-        # The upgrade is complete. Before that, a frame would spoil it.
-        self._open = False
-        # The TCP or TLS socket while the connection is open.
-        self._raw: socket.socket | None = None
-        self._close_requested = False
-        # The first reason for its end.
-        self._reason = ""
-
-    @property
-    def reason(self) -> str:
-        """Return the reason for the connection's end, in words for a user."""
-        with self._lock:
-            return self._reason or "the connection was closed"
-
-    def close(self, why: str) -> None:
-        """End the connection, or the attempt to open it, from any thread."""
-        with self._lock:
-            self._reason = self._reason or why
-            self._close_requested = True
-            app = self._app
-        if app is not None:
-            _close(app)
-
-    def write(self, text: str) -> None:
-        """Send a message if the connection is open. Only one thread may call this."""
-        with self._lock:
-            if not self._open or self._app is None:
-                return
-            connection = self._app.sock
-        if connection is None:
-            return
-        try:
-            send_text(connection, text)
-        except (OSError, WebSocketException) as error:
-            self.close(_describe(error))
-
-    # This connection's thread
-
-    def _run(self) -> None:
-        try:
-            self._open_and_read()
-        finally:
-            with self._lock:
-                self._app = None
-                self._open = False
-                raw, self._raw = self._raw, None
-            self.peer = ""
-            if raw is not None:
-                # After a close frame the library leaves it open, and the gateway waits for its end.
-                raw.close()
-            self._transport.commands.put(self)
-
-    def _open_and_read(self) -> None:
-        """Open the connection, and read until it ends."""
-        transport = self._transport
-        try:
-            credentials = transport.credentials()
-            headers = sign_upgrade(transport.url, transport.region, credentials, time.time())
-        except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
-            self._set_reason(f"no credentials: {error}")
-            return
-        # The library sends the same header by itself.
-        del headers["Host"]
-        app = WebSocketApp(
-            transport.url,
-            header=headers,
-            on_open=self._on_open,
-            on_message=lambda _, data: self._on_message(data),
-            on_error=lambda _, error: self._on_error(error),
-            on_close=lambda _, code, reason: self._on_close(code, reason),
-        )
-        with self._lock:
-            self._app = app
-            if self._close_requested:
-                return
-        app.run_forever(
-            ping_interval=transport.ping_interval_s,
-            ping_timeout=transport.ping_timeout_s,
-            suppress_origin=True,
-            sockopt=list(socket_options(UNACKNOWLEDGED_SECONDS)),
-        )
-
-    def _on_open(self, app: WebSocketApp) -> None:
-        raw: socket.socket | None = app.sock.sock if app.sock is not None else None
-        with self._lock:
-            self._open = True
-            self._raw = raw
-            close_requested = self._close_requested
-        if close_requested:
-            # The request came during the handshake, when there was no connection to close.
-            _close(app)
-            return
-        if raw is not None:
-            with contextlib.suppress(OSError):
-                self.peer = raw.getpeername()[0]
-        _log.debug("connection %s: open", self.number)
-        self._transport.report(Opened(self.number))
-
-    def _on_message(self, data: str | bytes) -> None:
-        # `on_message` and not `on_data`, whose opcode is that of the last frame: it is not "text"
-        # where a message has several.
-        if isinstance(data, str):
-            self._transport.report(TextReceived(self.number, data))
-
-    def _on_error(self, error: Exception) -> None:
-        if not isinstance(error, WebSocketBadStatusException):
-            self._set_reason(_describe(error))
-            return
-        self.handshake_refused = error.status_code in HANDSHAKE_REFUSED
-        body = (error.resp_body or b"").decode(errors="replace")[:_BODY_CHARACTERS]
-        self._set_reason(f"HTTP {error.status_code} {body}".strip())
-
-    def _on_close(self, code: int | None, reason: str | None) -> None:
-        if code is None:
-            return
-        details = str(code)
-        if reason:
-            details = f"{code} {reason}"
-        self._set_reason(f"API Gateway closed the connection ({details})")
-
-    def _set_reason(self, reason: str) -> None:
-        with self._lock:
-            self._reason = self._reason or reason
-
-
-def _describe(error: Exception) -> str:
-    """Describe an error for a user, without a class's name or an errno if there is more to say."""
-    text = str(getattr(error, "strerror", None) or error).rstrip(".")
-    return text or type(error).__name__
-
-
-def _close(app: WebSocketApp) -> None:
-    """End a connection from any thread.
-
-    `app.close()` would read from the socket beside the loop's own thread.
-    """
-    app.keep_running = False
-    connection = app.sock
-    if connection is None:
-        return
-    raw = connection.sock
-    if raw is None:
-        return
-    with contextlib.suppress(OSError, WebSocketException):
-        connection.send(_NORMAL_CLOSURE, ABNF.OPCODE_CLOSE)
-    with contextlib.suppress(OSError):
-        raw.shutdown(socket.SHUT_RDWR)
+def _valid(url: str) -> str:
+    """Return the URL of a WebSocket. Raises ConfigurationError."""
+    try:
+        return websocket_url(url)
+    except ValueError as error:
+        raise ConfigurationError(
+            "relay-url-invalid",
+            f"The debug stack's WebSocket address cannot be used: {error}.",
+            hint="The address is what the API Gateway of AWS_ENDPOINT_URL says of the debug stack's"
+            " API. Check that variable, then run the command again.",
+        ) from None

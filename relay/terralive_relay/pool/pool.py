@@ -34,6 +34,7 @@ from terralive_relay.pool.expiry import expired, next_due
 from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.placement import Fit, fit_of, place
 from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker, WorkerState
+from terralive_relay.threads import ThreadFailed, guarded_thread
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
@@ -61,6 +62,7 @@ class Pool:
             without a limit while it is debugged.
         credentials_s: the number of seconds for which credentials count as valid after an
             invocation brought them.
+        failed: takes an exception that has ended the clock's thread.
 
     Raises:
         ConfigurationError: no worker can run this function's runtime, or its debugger's port is in
@@ -77,6 +79,7 @@ class Pool:
         enforce_deadline: bool = True,
         idle_s: float = IDLE_SECONDS,
         credentials_s: float = CREDENTIALS_SECONDS,
+        failed: ThreadFailed | None = None,
     ) -> None:
         debugger = function.debugger
         if debugger is not None:
@@ -113,9 +116,7 @@ class Pool:
         self._queue_warned = False
         self._closed = False
 
-        self._clock = threading.Thread(
-            target=self._run_clock, name=f"pool-clock-{function.name}", daemon=True
-        )
+        self._clock = guarded_thread(f"pool-clock-{function.name}", self._run_clock, failed)
         self._clock.start()
 
     # Methods for the relay

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self, TypedDict
 
 import boto3
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from terralive_stub.broker.exchange import Conflict, Exchange, Gone
 from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease, LeaseState
+from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.json_documents import section, text
 
 if TYPE_CHECKING:
@@ -151,12 +153,8 @@ class ManagementApi:
     """
 
     def __init__(self, session: boto3.Session, endpoint: str) -> None:
-        self._clients: dict[ApiStage, ApiGatewayManagementApiClient] = {
-            api_stage: session.client(
-                "apigatewaymanagementapi",
-                endpoint_url=endpoint.replace("{stage}", api_stage),
-                config=_CONFIG,
-            )
+        self._clients = {
+            api_stage: _management_client(session, endpoint.replace("{stage}", api_stage))
             for api_stage in ApiStage
         }
 
@@ -177,6 +175,20 @@ class ManagementApi:
             # The relay has a new connection already, so the old one may stay until it expires.
             code = error.response["Error"].get("Code")
             print(f"could not close a connection: {code}")  # noqa: T201  # Lambda's log
+
+
+def _management_client(session: boto3.Session, endpoint: str) -> ApiGatewayManagementApiClient:
+    """Return a client of one API stage; see `reachable` for its address."""
+    address = reachable(endpoint)
+    client = session.client("apigatewaymanagementapi", endpoint_url=address.url, config=_CONFIG)
+
+    def set_host(request: AWSRequest, **_: object) -> None:
+        request.headers["Host"] = address.host
+
+    if address.host:
+        # The emulator finds the API by this header.
+        client.meta.events.register("before-sign.apigatewaymanagementapi", set_host)
+    return client
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import urlsplit
 
 from websocket import WebSocketException
 
@@ -22,6 +24,7 @@ from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.shared.trust_store import untrusted
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.transport import (
@@ -57,6 +60,7 @@ class Stub:
         region: the debug stack's region.
         credentials: returns the current credentials of the function's role.
         session: makes the decisions.
+        tls: the certificate authorities that its connections trust; None for the system's.
         show: prints a text to Lambda's log.
         _inbox: events of all connections; the reader threads put, this thread gets.
         _connection: the present connection, or None.
@@ -69,6 +73,7 @@ class Stub:
     region: str
     credentials: Callable[[], Credentials]
     session: StubSession
+    tls: ssl.SSLContext | None = None
     show: Callable[[str], None] = _print
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
@@ -218,12 +223,14 @@ class Stub:
             left_s = self.session.give_up_at.remaining(time.monotonic())
             timeout_s = min(CONNECT_TIMEOUT_SECONDS, max(_SHORTEST_CONNECT_SECONDS, left_s))
             self._connection = Connection(
-                self.url, headers, self._number, self._inbox, timeout_s=timeout_s
+                self.url, headers, self._number, self._inbox, tls=self.tls, timeout_s=timeout_s
             )
         except HandshakeRefusedError as error:
             return self.session.handshake_refused(time.monotonic(), str(error))
-        except (OSError, WebSocketException) as error:
-            return self.session.connection_lost(time.monotonic(), _describe(error))
+        except (OSError, WebSocketException, ValueError) as error:
+            # ValueError: the settings contain a URL of no WebSocket.
+            reason = untrusted(error, urlsplit(self.url).hostname or "") or _describe(error)
+            return self.session.connection_lost(time.monotonic(), reason)
         return self.session.connected(time.monotonic())
 
 

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.shared import trust_store
 from terralive_stub.stub.runtime_client import RuntimeClient
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
@@ -32,6 +33,7 @@ def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
         region=region,
         credentials=lambda: Credentials.from_environment(os.environ),
         session=StubSession(app=app, stage=stage),
+        tls=trust_store.of_function(os.environ),
     )
 
 

@@ -11,6 +11,7 @@ import contextlib
 import queue
 import select
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketExc
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.limits import FRAME_BYTES
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
+from terralive_stub.shared.endpoints import reachable, websocket_url
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 # The limit includes the frame's header (at most 14 bytes, RFC 6455 section 5.2).
@@ -95,19 +97,23 @@ class Connection:
         number: int,
         inbox: Inbox,
         *,
+        tls: ssl.SSLContext | None = None,
         timeout_s: float = CONNECT_TIMEOUT_SECONDS,
     ) -> None:
         """Connect, and start the reader thread.
 
         Raises:
             HandshakeRefusedError: API Gateway refuses this caller.
-            OSError, WebSocketException: API Gateway cannot be reached.
+            OSError, WebSocketException, ValueError: API Gateway cannot be reached.
         """
         self.number = number
         self._inbox = inbox
+        address = reachable(websocket_url(url))
         try:
             self._socket = websocket.create_connection(
-                url,
+                address.url,
+                host=address.host or None,
+                sslopt={"context": tls, "server_hostname": address.name},
                 timeout=timeout_s,
                 sockopt=socket_options(_UNACKNOWLEDGED_SECONDS),
                 header=headers,

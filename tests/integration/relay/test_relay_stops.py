@@ -21,13 +21,14 @@ from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
+    InvocationStarted,
     RelayEvent,
     Reloaded,
     Sink,
     Warned,
 )
 from terralive_relay.relay import Relay, RelaySettings
-from terralive_stub.errors import ConfigurationError, StageHeldError
+from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome
 from terralive_stub.protocol.messages import (
@@ -176,6 +177,53 @@ def test_a_relay_that_cannot_serve_one_of_its_functions_leaves_nothing(tmp_path:
     settings = RelaySettings("ws://127.0.0.1:1", "eu-west-1", "dev", identity, (fine, other))
     with pytest.raises(ConfigurationError, match="java21"):
         Relay(settings, lambda: Credentials("AKID", "secret"), Recorder())
+    eventually(lambda: not held() - before, seconds=10)
+
+
+@pytest.mark.parametrize("kind", [ConnectionChanged, InvocationStarted])
+def test_an_exception_that_nobody_expects_ends_the_relay_by_name_and_leaves_nothing(
+    tmp_path: Path, kind: type[RelayEvent]
+) -> None:
+    stack = DebugStack()
+
+    def tell(event: RelayEvent) -> None:
+        if isinstance(event, kind) and not relay_has_failed:
+            relay_has_failed.append(True)
+            raise ZeroDivisionError("a defect")
+
+    relay_has_failed: list[bool] = []
+    with serving(stack) as url, started(tmp_path, url, tell=tell) as relay:
+        eventually(lambda: stack.connections, seconds=30)
+        stack.invoke()
+        with pytest.raises(TerraliveError) as failed:
+            relay.wait(30)
+        assert failed.value.reference == "relay-failed"
+        assert "ZeroDivisionError: a defect" in failed.value.message
+
+
+def test_an_exception_in_a_thread_of_a_relay_ends_the_relay_by_name_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    stack = DebugStack()
+    with serving(stack) as url, started(tmp_path, url) as relay:
+        relay.wait_connected(30)
+        relay._transport.send(1, "\ud800")  # no text: the writer's thread cannot send it
+        with pytest.raises(TerraliveError) as failed:
+            relay.wait(30)
+        assert failed.value.reference == "relay-failed"
+        assert "UnicodeEncodeError" in failed.value.message
+
+
+def test_an_address_of_no_websocket_is_refused_by_name_and_leaves_nothing(tmp_path: Path) -> None:
+    before = held()
+    identity = RelayIdentity("life", ("orders",), "ana", "laptop")
+    function = local_function(tmp_path)
+    settings = RelaySettings(
+        "ftp://host", "eu-west-1", "dev", identity, (function,), tmp_path / "seen"
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        Relay(settings, lambda: Credentials("AKID", "secret"), Recorder())
+    assert refused.value.reference == "relay-url-invalid"
     eventually(lambda: not held() - before, seconds=10)
 
 

@@ -17,10 +17,12 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.transport import Transport
+from terralive_relay.connection.transport import ClockRead, Transport
+from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import FRAME_BYTES, MESSAGE_BYTES
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.transport_events import Closed, Opened, TextReceived, TransportEvent
+from terralive_testing.machine.waiting import eventually
 
 Script = Callable[[ServerConnection], None]
 UpgradeScript = Callable[[ServerConnection, Request], Response | None]
@@ -30,9 +32,12 @@ class Observed:
     """The events of a transport, in order; a test takes one after the other."""
 
     def __init__(self) -> None:
-        self.events: queue.SimpleQueue[TransportEvent] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[TransportEvent | ClockRead] = queue.SimpleQueue()
+        self.failures: queue.SimpleQueue[Exception] = queue.SimpleQueue()
+        self.take = self.events.put
+        self.failed = self.failures.put
 
-    def next(self, seconds: float = 10.0) -> TransportEvent:
+    def next(self, seconds: float = 10.0) -> TransportEvent | ClockRead:
         return self.events.get(timeout=seconds)
 
     def opened(self) -> int:
@@ -84,13 +89,21 @@ def server(script: Script, *, upgrade: UpgradeScript | None = None) -> Iterator[
 
 @contextmanager
 def transport(
-    port: int, seen: Observed, *, ping: tuple[float, float] = (20, 10), scale: float = 0.1
+    port: int,
+    seen: Observed,
+    *,
+    ping: tuple[float, float] = (20, 10),
+    scale: float = 0.1,
+    host: str = "127.0.0.1",
+    clock: Callable[[], float] = time.time,
 ) -> Iterator[Transport]:
     made = Transport(
-        f"ws://127.0.0.1:{port}/relay",
+        f"ws://{host}:{port}/relay",
         "eu-west-1",
         lambda: Credentials("AKID", "secret"),
-        seen.events.put,
+        seen.take,
+        seen.failed,
+        clock=clock,
         backoff_scale=scale,
         ping_interval_s=ping[0],
         ping_timeout_s=ping[1],
@@ -275,7 +288,8 @@ def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> Non
             f"ws://127.0.0.1:{port}/relay",
             "eu-west-1",
             credentials,
-            seen.events.put,
+            seen.take,
+            seen.failed,
             backoff_scale=0.1,
         )
         relay.start()
@@ -356,3 +370,133 @@ def test_why_there_is_no_connection_is_said_without_classes_and_numbers() -> Non
     seen = Observed()
     with transport(port, seen):
         assert seen.closed().reason == "Connection refused"
+
+
+# Clocks
+
+
+def test_a_refusal_tells_the_clock_of_aws_and_the_next_attempt_uses_it() -> None:
+    """The clock of this machine is ten minutes slow; a signature may be five minutes old."""
+    stamps: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def refuse_old(connection: ServerConnection, request: Request) -> Response | None:
+        stamp = request.headers["X-Amz-Date"]
+        signed_at = time.mktime(time.strptime(stamp, "%Y%m%dT%H%M%SZ")) - time.timezone
+        stamps.put(stamp)
+        if abs(signed_at - time.time()) < 300:
+            return None
+        return connection.respond(http.HTTPStatus.FORBIDDEN, "Signature expired")
+
+    gateway, seen = Gateway(), Observed()
+    with (
+        server(gateway, upgrade=refuse_old) as port,
+        transport(port, seen, clock=lambda: time.time() - 600),
+    ):
+        read = seen.next()
+        assert isinstance(read, ClockRead)
+        assert abs(read.offset_s - 600) < 30
+        assert seen.closed().handshake_refused
+        seen.opened()
+    assert stamps.get(timeout=0) != stamps.get(timeout=0)
+
+
+def test_a_refusal_by_a_gateway_with_the_same_clock_is_about_something_else() -> None:
+    seen = Observed()
+    refusal = http.HTTPStatus.FORBIDDEN
+    with (
+        server(lambda _: None, upgrade=lambda link, _: link.respond(refusal, "no")) as port,
+        transport(port, seen),
+    ):
+        assert [seen.closed().handshake_refused for _ in range(3)] == [True] * 3
+
+
+# Endpoints that are not AWS's
+
+
+def test_a_name_below_localhost_reaches_this_machine_and_the_gateway_sees_the_name() -> None:
+    names: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def keep_name(_: ServerConnection, request: Request) -> None:
+        names.put(request.headers["Host"])
+
+    gateway, seen = Gateway(), Observed()
+    host = "a1b2.execute-api.localhost"
+    with server(gateway, upgrade=keep_name) as port, transport(port, seen, host=host) as relay:
+        relay.send(seen.opened(), "hello")
+        assert gateway.text() == "hello"
+        assert names.get(timeout=10) == f"{host}:{port}"
+
+
+def test_an_address_that_begins_with_http_is_taken_as_a_websocket() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port:
+        relay = Transport(
+            f"http://127.0.0.1:{port}/relay",
+            "eu-west-1",
+            lambda: Credentials("AKID", "secret"),
+            seen.take,
+            seen.failed,
+        )
+        relay.start()
+        try:
+            relay.send(seen.opened(), "hello")
+            assert gateway.text() == "hello"
+        finally:
+            relay.stop()
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/relay", "127.0.0.1:80", ""])
+def test_an_address_of_no_websocket_is_refused_by_name_before_a_thread_starts(url: str) -> None:
+    seen = Observed()
+    with pytest.raises(ConfigurationError) as refused:
+        Transport(url, "eu-west-1", lambda: Credentials("AKID", "secret"), seen.take, seen.failed)
+    assert refused.value.reference == "relay-url-invalid"
+    assert ours() == []
+
+
+# Defects
+
+
+@pytest.mark.parametrize("kind", [Opened, TextReceived, Closed])
+def test_an_exception_in_the_callback_is_reported_once_and_ends_all_threads(
+    kind: type[TransportEvent],
+) -> None:
+    gateway, seen = Gateway(), Observed()
+
+    def raise_at_kind(event: TransportEvent | ClockRead) -> None:
+        if isinstance(event, kind):
+            raise ZeroDivisionError("a defect")
+        seen.take(event)
+
+    with server(gateway) as port:
+        relay = Transport(
+            f"ws://127.0.0.1:{port}/relay",
+            "eu-west-1",
+            lambda: Credentials("AKID", "secret"),
+            raise_at_kind,
+            seen.failed,
+            backoff_scale=0.01,
+        )
+        relay.start()
+        try:
+            connection = gateway.connection()
+            if kind is TextReceived:
+                connection.send("hello")
+            if kind is Closed:
+                connection.socket.shutdown(socket.SHUT_RDWR)
+            failure = seen.failures.get(timeout=10)
+            assert str(failure) == "a defect"
+            eventually(lambda: ours() in ([], ["relay-writer"]), "the connections' end")
+        finally:
+            relay.stop()
+    assert ours() == []
+    assert seen.failures.empty()
+    assert gateway.connections.empty()
+
+
+def test_an_exception_of_the_writer_is_reported() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen) as relay:
+        relay.send(seen.opened(), "\ud800")  # a lone surrogate is no text
+        assert isinstance(seen.failures.get(timeout=10), UnicodeEncodeError)
+    assert ours() == []

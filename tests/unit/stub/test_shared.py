@@ -67,3 +67,19 @@ def test_timestamps_are_in_utc_with_milliseconds() -> None:
     elsewhere = moment.astimezone(timezone(timedelta(hours=-3)))
     assert timestamps.format_datetime(elsewhere) == "2026-11-29T13:36:48.123Z"
     assert timestamps.format_epoch_seconds(0) == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Sun, 29 Nov 2026 13:36:48 GMT", 1795959408.0),
+        ("Sun, 29 Nov 2026 13:36:48 -0000", 1795959408.0),
+        ("", None),
+        ("yesterday", None),
+        ("Sun, 99 Nov 2026 13:36:48 GMT", None),
+    ],
+)
+def test_the_date_of_an_answer_is_read_and_anything_else_is_none(
+    text: str, seconds: float | None
+) -> None:
+    assert timestamps.parse_date_header(text) == seconds
