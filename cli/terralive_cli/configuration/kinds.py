@@ -8,6 +8,7 @@ absolute. Each of them raises WrongValueError for a value that is not allowed.
 from __future__ import annotations
 
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,6 +168,39 @@ class Texts(Kind[tuple[str, ...]]):
         return tuple(value)
 
 
+@dataclass(frozen=True, slots=True)
+class BackendArguments(Kind[tuple[str, ...]]):
+    """Arguments for `terraform init -backend-config`: `key=value`, or a file that exists.
+
+    https://developer.hashicorp.com/terraform/language/backend#partial-configuration
+
+    `placeholders` are the names that may stand in them in braces.
+    """
+
+    placeholders: tuple[str, ...] = ()
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        return Texts().from_toml(value)
+
+    def from_text(self, text: str) -> tuple[str, ...] | None:
+        """Split the text as a shell does."""
+        try:
+            return tuple(shlex.split(text)) or None
+        except ValueError as error:
+            raise WrongValueError(f"it cannot be split into arguments: {error}.") from None
+
+    def complete(self, value: tuple[str, ...], context: Context) -> object:
+        known = _chosen(context, self.placeholders)
+        arguments = []
+        for given in value:
+            argument = _filled(given, known)
+            if "=" not in argument:
+                (file,) = _existing((argument,), context)
+                argument = str(file)
+            arguments.append(argument)
+        return tuple(arguments)
+
+
 class Labels(Kind[dict[str, str]]):
     """A table of texts."""
 
@@ -221,11 +255,7 @@ class Files(Texts):
     """Files that exist. The completed value is a tuple of their absolute paths."""
 
     def complete(self, value: tuple[str, ...], context: Context) -> object:
-        paths = tuple((context.project / name).resolve() for name in value)
-        missing = [str(path) for path in paths if not path.is_file()]
-        if missing:
-            raise WrongValueError(f"there is no file {', '.join(missing)}.")
-        return paths
+        return _existing(value, context)
 
 
 class Program(Text):
@@ -243,6 +273,19 @@ class ProgramName(Program):
 
     def complete(self, value: str, context: Context) -> object:
         return str(super().complete(value, context))
+
+
+def _existing(names: Iterable[str], context: Context) -> tuple[Path, ...]:
+    """Return the absolute paths of files.
+
+    Raises:
+        WrongValueError: one of them does not exist.
+    """
+    paths = tuple((context.project / name).resolve() for name in names)
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        raise WrongValueError(f"there is no file {', '.join(missing)}.")
+    return paths
 
 
 def _chosen(context: Context, names: Iterable[str]) -> dict[str, str]:

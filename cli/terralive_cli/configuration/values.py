@@ -16,6 +16,7 @@ from typing import Final
 
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import (
+    BackendArguments,
     Choice,
     CodeFolder,
     Document,
@@ -58,6 +59,7 @@ class TerraformConfig:
         stack: name of that program's stack; None if the program has only one.
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
+        backend_config: arguments for `terraform init -backend-config`; paths are absolute.
         found: true if the folder holds a Terraform program.
     """
 
@@ -89,6 +91,15 @@ class TerraformConfig:
         Files(),
         "Files for `-var-file`, relative to the project's folder.",
         default=(),
+    )
+    backend_config: tuple[str, ...] = setting(
+        BackendArguments(placeholders=("app", "stage", "user")),
+        "Arguments for `terraform init -backend-config` of the app, if its backend is partly "
+        "configured: `key=value`, or a file, relative to the project's folder. terralive replaces "
+        "`{app}`, `{stage}` and `{user}` in them, and keeps its own `TF_DATA_DIR` for the app. In "
+        "the environment variable, spaces separate them.",
+        default=(),
+        env="TERRALIVE_BACKEND_CONFIG",
     )
     found: bool = True
 

@@ -27,7 +27,7 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.runs.runner import DeployedFunction
+from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
@@ -141,7 +141,7 @@ class StageApp:
             self._warn(functions)
 
             # Plan, and check what only the plan shows.
-            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            terraform = stage.app_terraform(prepared, phase)
             ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
             self._check(ready, functions, mapped)
             yield LivePlan(ready, functions, mapped, refused, self._raised_timeouts(functions))
@@ -202,7 +202,7 @@ class StageApp:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
                 prepared = stack.enter_context(app.prepared(app.discovered(None)))
-            terraform = stage.terraform(prepared.directory, prepared.data_dir, phase)
+            terraform = stage.app_terraform(prepared, phase)
             if terraform.is_empty():
                 phase.unchanged(if_empty)
                 yield None
@@ -274,6 +274,7 @@ def app_of(config: Config) -> App:
         command=program.app,
         stack=program.stack,
         binary=program.binary,
+        backend_config=program.backend_config,
     )
 
 

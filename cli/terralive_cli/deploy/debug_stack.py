@@ -56,7 +56,7 @@ class DebugStack:
             directory = synthesise_debug_stack(
                 _settings(stage), stage.target.work / "debug-stack", environment=stage.environment
             )
-        terraform = stage.terraform(directory, None, phase)
+        terraform = stage.debug_stack_terraform(directory, phase)
         return cls(stage, phase, terraform)
 
     def outputs(self) -> DebugStackOutputs | None:

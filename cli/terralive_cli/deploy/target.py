@@ -23,9 +23,10 @@ from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.settings import Endpoints
-from terralive_terraform.runs.environment import terraform_environment
+from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.plain_app import tidy
 
 FOLDER: Final = ".terralive"
@@ -95,15 +96,21 @@ class Stage:
         """The app and the stage, for a person: `orders/dev-ana`."""
         return f"{self.config.app}/{self.config.stage}"
 
-    def terraform(self, directory: Path, data_dir: Path | None, phase: Phase) -> Terraform:
-        """Return Terraform in a folder, after `terraform init` where that is necessary."""
+    def debug_stack_terraform(self, directory: Path, phase: Phase) -> Terraform:
+        """Return Terraform in the debug stack's folder, after `terraform init` where necessary."""
         terraform = Terraform(
             directory,
             binary=self.config.terraform.binary,
-            environment=self.environment,
+            environment=debug_stack_environment(self.environment),
             on_progress=phase.on_progress,
-            data_dir=data_dir,
         )
+        with phase.step("init"):
+            terraform.ensure_init()
+        return terraform
+
+    def app_terraform(self, app: Prepared, phase: Phase) -> Terraform:
+        """Return Terraform in the app's folder, after `terraform init` where necessary."""
+        terraform = app.terraform(self.config.terraform.binary, self.environment, phase.on_progress)
         with phase.step("init"):
             terraform.ensure_init()
         return terraform

@@ -14,6 +14,7 @@ from terralive_cli.output.events import Emit, StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
 from terralive_terraform.runs.progress import (
     Change,
+    ChangedOutputs,
     Diagnostic,
     OutputLine,
     Progress,
@@ -85,7 +86,7 @@ def from_terraform(phase: str, progress: Progress) -> Event | None:
     Errors are reported elsewhere: the runner raises them, and a user should read them only once.
     """
     match progress:
-        case Change():
+        case Change() | ChangedOutputs():
             return None
         case ResourceProgress():
             return TerraformProgress(

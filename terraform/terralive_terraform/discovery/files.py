@@ -39,7 +39,7 @@ OVERRIDE_FILE: Final = "terralive_override.tf.json"
 # Resources that are added stand in a second file.
 ADDED_FILE: Final = "terralive_added.tf.json"
 OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
-_SUFFIXES: Final = (".tf", ".tofu", ".tf.json")
+_SUFFIXES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
 _INTERESTING: Final = re.compile(
     rb"aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive"
     rb'|"aws_sqs_queue"|"?module"?\s*["{:]'
@@ -110,8 +110,15 @@ def calls_downloaded_modules(root: Path) -> bool:
 
 
 def is_team_file(path: Path) -> bool:
-    """Tell whether a file is a configuration file of the team's, by its name."""
-    return path.name.endswith(_SUFFIXES) and path.name not in OWN_FILES
+    """Tell whether a file is a configuration file of the team's.
+
+    Terraform reads no hidden files: https://developer.hashicorp.com/terraform/language/files.
+    """
+    name = path.name
+    is_hidden = name.startswith(".")
+    if is_hidden or not name.endswith(_SUFFIXES) or name in OWN_FILES:
+        return False
+    return path.is_file()
 
 
 def read_module(directory: Path) -> dict[str, Json]:

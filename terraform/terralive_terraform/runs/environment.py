@@ -9,6 +9,7 @@ https://developer.hashicorp.com/terraform/cli/config/config-file#provider-instal
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,13 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 
+# Variables that concern one configuration: the team's app, and not terralive's own stack.
+# https://developer.hashicorp.com/terraform/cli/config/environment-variables
+_OF_ONE_CONFIGURATION: Final = ("TF_WORKSPACE", "TF_DATA_DIR", "TF_REATTACH_PROVIDERS")
+_ARGUMENTS: Final = "TF_CLI_ARGS"
+_VARIABLE: Final = "TF_VAR_"
+# The options of an apply that a saved plan takes, too.
+_APPLY_OPTIONS: Final = ("-parallelism", "-lock", "-lock-timeout", "-compact-warnings")
 REGISTRY: Final = "registry.terraform.io"
 _PROVIDER: Final = Path("hashicorp") / "aws"
 
@@ -55,6 +63,49 @@ def terraform_environment(environ: Mapping[str, str], work: Path) -> dict[str, s
         cache.mkdir(parents=True, exist_ok=True)
         result["TF_PLUGIN_CACHE_DIR"] = str(cache)
     return result
+
+
+def debug_stack_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for the debug stack, without what the user has set for the app.
+
+    Arguments, workspace, data folder and variables of the app would make the debug stack's runs
+    fail, or lead them to another state.
+    """
+    return {
+        name: value
+        for name, value in without_arguments(environment).items()
+        if name not in _OF_ONE_CONFIGURATION and not name.startswith(_VARIABLE)
+    }
+
+
+def without_arguments(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without `TF_CLI_ARGS` and `TF_CLI_ARGS_…`."""
+    return {name: value for name, value in environment.items() if not name.startswith(_ARGUMENTS)}
+
+
+def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for the apply of a saved plan.
+
+    Users set options of a plan (`-var-file`, `-target`) for their own `terraform apply`, which
+    plans, too. Terraform accepts none of them together with a saved plan.
+    """
+    result = without_arguments(environment)
+    for name in (_ARGUMENTS, f"{_ARGUMENTS}_apply"):
+        kept = []
+        for option in _split(environment.get(name, "")):
+            if option.partition("=")[0].replace("--", "-", 1) in _APPLY_OPTIONS:
+                kept.append(option)
+        if kept:
+            result[name] = shlex.join(kept)
+    return result
+
+
+def _split(arguments: str) -> list[str]:
+    """Split arguments as a shell does; [] for a text that Terraform could not split either."""
+    try:
+        return shlex.split(arguments)
+    except ValueError:
+        return []
 
 
 def provider_installation(mirror: Path) -> str:

@@ -97,6 +97,16 @@ def run_process(
         return process.returncode
 
 
+def wait_for_earlier_run(scratch: Path, on_wait: Callable[[], None]) -> None:
+    """Return when no run with this scratch folder is left; see `run_process`.
+
+    Raises:
+        TerraformError: an earlier run does not end.
+    """
+    with _exclusive(private_directory(scratch), on_wait):
+        return
+
+
 @contextmanager
 def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
     """Hold the lock of a scratch folder. Yields the lock's file descriptor."""

@@ -81,13 +81,22 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedOutputs:
+    """The names of the outputs that a plan changes."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OutputLine:
     """A plain sentence: "Installing providers", "Waiting for Terraform to write its state"."""
 
     text: str
 
 
-Progress: TypeAlias = Change | ResourceProgress | Diagnostic | Summary | OutputLine
+Progress: TypeAlias = Change | ResourceProgress | Diagnostic | Summary | ChangedOutputs | OutputLine
+# These come before Terraform has read the configuration, or at any time.
+_EARLY: Final = ("", "version", "log", "diagnostic")
 
 
 def parse_line(line: str) -> Progress | None:
@@ -102,8 +111,18 @@ def parse_line(line: str) -> Progress | None:
             return diagnostic(section(document, "diagnostic"))
         case "change_summary":
             return _summary(section(document, "changes"))
+        case "outputs":
+            return _changed_outputs(section(document, "outputs"))
         case _:
             return None
+
+
+def has_read_configuration(line: str) -> bool:
+    """Return whether Terraform has read all configuration files when it prints this line.
+
+    It reads them and starts providers first, and only then refreshes, plans or changes resources.
+    """
+    return text(parse_object(line), "type") not in _EARLY
 
 
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
@@ -254,3 +273,11 @@ def _resource(state: ResourceState, hook: Mapping[str, Json]) -> ResourceProgres
 def _summary(changes: Mapping[str, Json]) -> Summary:
     add, change, remove = (int(number(changes, name)) for name in ("add", "change", "remove"))
     return Summary(text(changes, "operation"), add, change, remove)
+
+
+def _changed_outputs(outputs: Mapping[str, Json]) -> ChangedOutputs | None:
+    """Return the outputs that a plan changes; None for the outputs after an apply."""
+    actions = {name: text(section(outputs, name), "action") for name in outputs}
+    if not any(actions.values()):
+        return None
+    return ChangedOutputs(tuple(name for name, action in actions.items() if action != "noop"))

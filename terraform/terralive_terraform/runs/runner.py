@@ -7,25 +7,37 @@ file that it has applied, and never returns before Terraform has ended.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraformError
-from terralive_stub.shared.json_documents import Json, items, section
-from terralive_terraform.runs.process import private_directory, run_process
+from terralive_stub.shared.json_documents import Json, read_object
+from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
+from terralive_terraform.runs.environment import apply_environment, without_arguments
+from terralive_terraform.runs.fingerprint import init_fingerprint
+from terralive_terraform.runs.process import private_directory, run_process, wait_for_earlier_run
 from terralive_terraform.runs.progress import (
     Change,
+    ChangedOutputs,
     Diagnostic,
     OutputLine,
     Progress,
     failure,
+    has_read_configuration,
     needs_init,
     parse_line,
+)
+from terralive_terraform.runs.state import (
+    DeployedFunction,
+    OutputValue,
+    deployed_functions,
+    managed_instances,
+    outputs_in,
 )
 
 _log: Final = logging.getLogger("terralive.terraform")
@@ -48,32 +60,13 @@ class TerraformPlan:
         has_changes: whether applying it does anything. A changed output counts, too, although it
             is no change of a resource.
         file: the plan file.
+        outputs: the names of the outputs that change.
     """
 
     changes: tuple[Change, ...]
     has_changes: bool
     file: Path
-
-
-@dataclass(frozen=True, slots=True)
-class OutputValue:
-    """One output of the configuration. The value of a sensitive one is never shown."""
-
-    value: Json = field(repr=False)
-    sensitive: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedFunction:
-    """A Lambda function in Terraform's state.
-
-    Attributes:
-        name: its name on AWS.
-        reserved: its reserved concurrency; None where it has none.
-    """
-
-    name: str
-    reserved: int | None = None
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +91,10 @@ class Terraform:
         environment: the whole environment of every run (see `environment.terraform_environment`).
         on_progress: receives every event, on the calling thread.
         data_dir: TF_DATA_DIR; None for Terraform's own default (`.terraform` in the folder).
+        backend_config: arguments for `terraform init -backend-config`.
+        files: files that are added to the configuration while Terraform reads it.
+        state_file: the state, where it is a file of terralive's; None for the configuration's own
+            backend.
     """
 
     def __init__(
@@ -108,6 +105,9 @@ class Terraform:
         environment: Mapping[str, str],
         on_progress: Callable[[Progress], None],
         data_dir: Path | None = None,
+        backend_config: Sequence[str] = (),
+        files: AddedFiles = NoFiles(),  # noqa: B008  # it has no state
+        state_file: Path | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._binary = binary
@@ -118,11 +118,14 @@ class Terraform:
         self._data_dir = data_dir.resolve()
         self._environment = {**environment, "TF_DATA_DIR": str(self._data_dir)}
         self._on_progress = on_progress
+        self._backend_config = tuple(backend_config)
+        self._files = files
+        self._state_file = state_file
 
     def ensure_init(self) -> None:
         """Run `terraform init` unless nothing that it depends on has changed since the last one."""
         stamp = self._data_dir / _STAMP
-        if stamp.is_file() and stamp.read_text() == init_fingerprint(self._directory):
+        if stamp.is_file() and stamp.read_text() == self._fingerprint():
             _log.debug("init of %s is not needed", self._directory)
             return
         self.init()
@@ -140,11 +143,16 @@ class Terraform:
         # is never left behind without a question.
         if self._owns_data_dir:
             arguments.append("-reconfigure")
+        arguments += [f"-backend-config={argument}" for argument in self._backend_config]
         lines: list[str] = []
-        code = self._run(arguments, lines.append)
+        with self._files.during_init():
+            code = self._run(arguments, lines.append)
         if code != 0:
             raise failure("init", (), _from_first_error(lines))
-        (self._data_dir / _STAMP).write_text(init_fingerprint(self._directory))
+        (self._data_dir / _STAMP).write_text(self._fingerprint())
+
+    def _fingerprint(self) -> str:
+        return init_fingerprint(self._directory, self._backend_config)
 
     def plan(
         self, out: Path, *, destroy: bool = False, var_files: Sequence[Path] = ()
@@ -152,7 +160,8 @@ class Terraform:
         """Plan into the file `out`. Its folder becomes private, and a left-over file is removed.
 
         Raises:
-            TerraformError, CredentialsError: it failed. The file `out` does not exist then.
+            TerraformError, CredentialsError: it failed, or Terraform does not list the changes
+                (`plan-not-listed`). The file `out` does not exist then.
         """
         private_directory(out.parent)
         out.unlink(missing_ok=True)
@@ -162,21 +171,32 @@ class Terraform:
             arguments.append("-destroy")
         arguments += [f"-var-file={path.resolve()}" for path in var_files]
         try:
-            finished = self._plan(arguments)
+            plan = _read_plan(self._plan(arguments), out)
         except BaseException:
             out.unlink(missing_ok=True)
             raise
-        changes = tuple(event for event in finished.events if isinstance(event, Change))
-        return TerraformPlan(changes, has_changes=finished.code == _CHANGES_PLANNED, file=out)
+        return plan
 
     def _plan(self, arguments: Sequence[str]) -> _Finished:
-        finished = self._run_json(arguments, hide_init_errors=True)
+        finished = self._plan_once(arguments, hide_init_errors=True)
         if finished.code == 1 and needs_init(finished.diagnostics):
             self.init()
-            finished = self._run_json(arguments)
+            finished = self._plan_once(arguments)
         if finished.code not in (0, _CHANGES_PLANNED):
             raise failure("plan", finished.diagnostics, finished.other_output)
         return finished
+
+    def _plan_once(self, arguments: Sequence[str], *, hide_init_errors: bool = False) -> _Finished:
+        with ExitStack() as added:
+            view = added.enter_context(self._files.during_plan(self._data_dir))
+            return self._run_json(
+                arguments,
+                self._environment | {"TF_DATA_DIR": str(view.data_dir)},
+                # The added files have served when Terraform has read the configuration.
+                on_read=added.close,
+                view=view,
+                hide_init_errors=hide_init_errors,
+            )
 
     def apply(self, plan_file: Path) -> None:
         """Apply a plan and remove its file.
@@ -187,7 +207,10 @@ class Terraform:
         """
         arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT, str(plan_file.resolve())]
         try:
-            finished = self._run_json(arguments)
+            with ExitStack() as added:
+                added.enter_context(self._files.during_apply())
+                environment = apply_environment(self._environment)
+                finished = self._run_json(arguments, environment, on_read=added.close)
             if finished.code != 0:
                 raise failure("apply", finished.diagnostics, finished.other_output)
         finally:
@@ -195,14 +218,7 @@ class Terraform:
 
     def outputs(self) -> dict[str, OutputValue]:
         """Read the outputs from the state."""
-        document = self._read(["output", "-json", "-no-color"])
-        outputs: dict[str, OutputValue] = {}
-        if isinstance(document, dict):
-            for name, item in document.items():
-                if isinstance(item, dict):
-                    sensitive = item.get("sensitive") is True
-                    outputs[name] = OutputValue(item.get("value"), sensitive=sensitive)
-        return outputs
+        return outputs_in(self._state())
 
     def functions(self) -> dict[str, DeployedFunction]:
         """Return each deployed Lambda function by its address, with instance keys and modules."""
@@ -213,7 +229,12 @@ class Terraform:
         return not any(managed_instances(self._state()))
 
     def _state(self) -> Json:
-        return self._read(["state", "pull"])
+        """Read the state; None where there is none."""
+        if self._state_file is None:
+            return self._read(["state", "pull"])
+        # A Terraform that outlives a killed terralive may still be writing it.
+        wait_for_earlier_run(self._data_dir / _SCRATCH, self._on_wait)
+        return read_object(self._state_file) or None
 
     def _read(self, arguments: Sequence[str]) -> Json:
         """Run a command that prints one JSON document, or nothing (None)."""
@@ -221,7 +242,8 @@ class Terraform:
         # Not everything on stderr is an error: TF_LOG, notes on development overrides, and the
         # output of wrappers go there, too.
         errors: list[str] = []
-        code = self._run(arguments, lines.append, errors.append)
+        environment = without_arguments(self._environment)
+        code = self._run(arguments, lines.append, errors.append, environment)
         if code != 0:
             raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
         text = "\n".join(lines).strip()
@@ -237,20 +259,37 @@ class Terraform:
             ) from None
         return document
 
-    def _run_json(self, arguments: Sequence[str], *, hide_init_errors: bool = False) -> _Finished:
+    def _run_json(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        on_read: Callable[[], None],
+        view: PlanView | None = None,
+        hide_init_errors: bool = False,
+    ) -> _Finished:
         """Run a command with `-json` and pass its events on.
 
-        `hide_init_errors`: errors that an init mends are not passed on.
+        Args:
+            arguments: the command and its arguments.
+            environment: its whole environment.
+            on_read: called when Terraform has read the configuration, and with every later event.
+            view: names the team's files in diagnostics.
+            hide_init_errors: do not pass on errors that an init mends.
         """
         events: list[Progress] = []
         other: list[str] = []
 
         def on_line(line: str) -> None:
+            if has_read_configuration(line):
+                on_read()
             event = parse_line(line)
             if event is None:
                 if not line.startswith('{"@level"'):
                     other.append(line)
                 return
+            if isinstance(event, Diagnostic) and view is not None:
+                event = replace(event, where=view.original(event.where))
             events.append(event)
             if hide_init_errors and isinstance(event, Diagnostic) and needs_init((event,)):
                 return
@@ -259,7 +298,7 @@ class Terraform:
                 return
             self._on_progress(event)
 
-        code = self._run(arguments, on_line)
+        code = self._run(arguments, on_line, environment=environment)
         return _Finished(code, events, "\n".join(other))
 
     def _run(
@@ -267,98 +306,47 @@ class Terraform:
         arguments: Sequence[str],
         on_line: Callable[[str], None],
         on_error_line: Callable[[str], None] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> int:
-        def on_wait() -> None:
-            self._on_progress(OutputLine("Waiting for an earlier Terraform run to end"))
-
         _log.debug("%s %s in %s", self._binary, arguments[0], self._directory)
         code = run_process(
             [self._binary, *arguments],
             cwd=self._directory,
-            environment=self._environment,
+            environment=environment or self._environment,
             scratch=self._data_dir / _SCRATCH,
             on_line=on_line,
             on_error_line=on_error_line,
-            on_wait=on_wait,
+            on_wait=self._on_wait,
         )
         _log.debug("%s %s ended with %d", self._binary, arguments[0], code)
         return code
 
+    def _on_wait(self) -> None:
+        self._on_progress(OutputLine("Waiting for an earlier Terraform run to end"))
 
-def init_fingerprint(directory: Path) -> str:
-    """Return a hash of everything in a folder that `terraform init` depends on.
 
-    It does not cover the requirements of local modules. A plan that needs an init for those says
-    so itself.
+def _read_plan(finished: _Finished, out: Path) -> TerraformPlan:
+    """Return the plan of a run.
+
+    Raises:
+        TerraformError: `plan-not-listed`.
     """
-    digest = hashlib.sha256(b"1")
-    files = [*directory.glob("*.tf"), *directory.glob("*.tofu"), *directory.glob("*.tf.json")]
-    for path in sorted(files):
-        content = path.read_bytes()
-        if path.suffix == ".json":
-            content = _init_needs(content)
-        digest.update(path.name.encode() + b"\0" + content + b"\0")
-    lock = directory / ".terraform.lock.hcl"
-    if lock.is_file():
-        digest.update(lock.read_bytes())
-    else:
-        digest.update(b"no lock file")
-    return digest.hexdigest()
-
-
-def _init_needs(content: bytes) -> bytes:
-    """Return the part of a `*.tf.json` file that an init depends on."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        return content
-    if not isinstance(document, dict):
-        return content
-    types = {}
-    for name in ("resource", "data"):
-        if isinstance(document.get(name), dict):
-            types[name] = sorted(document[name])
-    needs = {name: document.get(name) for name in ("terraform", "module")}
-    return json.dumps([types, needs], sort_keys=True).encode()
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceInstance:
-    """One managed resource instance of a state: its address, its type and its attributes."""
-
-    address: str
-    type: str
-    attributes: Mapping[str, Json]
-
-
-def managed_instances(state: Json) -> Iterator[ResourceInstance]:
-    """Yield the managed resource instances of a state (format version 4)."""
-    if not isinstance(state, dict):
-        return
-    for resource in items(state, "resources"):
-        if not isinstance(resource, dict) or resource.get("mode") != "managed":
-            continue
-        kind = str(resource.get("type"))
-        address = f"{kind}.{resource.get('name')}"
-        if resource.get("module"):
-            address = f"{resource['module']}.{address}"
-        for instance in items(resource, "instances"):
-            if isinstance(instance, dict):
-                key = instance.get("index_key")
-                index = f"[{json.dumps(key)}]" if key is not None else ""
-                yield ResourceInstance(f"{address}{index}", kind, section(instance, "attributes"))
-
-
-def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
-    """Yield the address of each Lambda function of a state, and the function."""
-    for instance in managed_instances(state):
-        name = instance.attributes.get("function_name")
-        if instance.type != "aws_lambda_function" or not isinstance(name, str):
-            continue
-        reserved = instance.attributes.get("reserved_concurrent_executions")
-        if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
-            reserved = None
-        yield instance.address, DeployedFunction(name, reserved)
+    changes = tuple(event for event in finished.events if isinstance(event, Change))
+    outputs: list[str] = []
+    for event in finished.events:
+        if isinstance(event, ChangedOutputs):
+            outputs += event.names
+    has_changes = finished.code == _CHANGES_PLANNED
+    if has_changes and not changes and not outputs:
+        raise TerraformError(
+            "plan-not-listed",
+            "Terraform plans changes but does not list them, so terralive cannot show what an "
+            "apply would do. Nothing has been applied.",
+            hint="HCP Terraform and wrappers of Terraform may hide the list. Set the workspace's "
+            "execution mode to Local, or name Terraform itself in the table [terraform] of "
+            'terralive.toml: binary = "terraform".',
+        )
+    return TerraformPlan(changes, has_changes, out, tuple(outputs))
 
 
 def _from_first_error(lines: Sequence[str]) -> str:

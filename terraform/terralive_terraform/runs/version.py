@@ -9,6 +9,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import parse_object, text
+from terralive_terraform.runs.environment import without_arguments
 from terralive_terraform.runs.process import missing_binary
 
 _OLDEST: Final = (1, 5, 0)
@@ -34,7 +35,8 @@ def require_terraform(binary: str, environment: Mapping[str, str]) -> str:
     try:
         ended = subprocess.run(
             [binary, "version", "-json"],
-            env=dict(environment),
+            # `version` knows no option that a user may have set for all commands.
+            env=without_arguments(environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -9,13 +9,15 @@ the context of `OpenApp.prepared` lasts, and never longer.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.runs.progress import Progress
+from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.rules import LiveSettings, NotLive
 from terralive_terraform.substitution.selection import Selection
 
@@ -30,12 +32,30 @@ class Prepared:
         functions: the functions that become live, with the facts of their real code; all functions
             where there are no live settings.
         refused: the functions that were wanted live and stay as they are.
+        backend_config: arguments for `terraform init -backend-config`.
     """
 
     directory: Path
     data_dir: Path | None
     functions: tuple[DeclaredFunction, ...]
     refused: tuple[NotLive, ...]
+    backend_config: tuple[str, ...] = ()
+
+    def terraform(
+        self,
+        binary: str,
+        environment: Mapping[str, str],
+        on_progress: Callable[[Progress], None],
+    ) -> Terraform:
+        """Return Terraform in the app's folder."""
+        return Terraform(
+            self.directory,
+            binary=binary,
+            environment=environment,
+            on_progress=on_progress,
+            data_dir=self.data_dir,
+            backend_config=self.backend_config,
+        )
 
 
 class OpenApp(Protocol):

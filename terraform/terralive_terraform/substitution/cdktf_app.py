@@ -87,12 +87,14 @@ class CdktfApp(App):
         command: its command.
         context: CDKTF's context, from cdktf.json.
         stack: the name of the stack to deploy; None where there is one.
+        backend_config: arguments for `terraform init -backend-config`.
     """
 
     project: Path
     command: str
     context: Mapping[str, Json]
     stack: str | None
+    backend_config: tuple[str, ...] = ()
     # The program's last output, which `_OpenCdktfApp` sets: a program takes seconds to run.
     last: _Synthesis | None = field(default=None, compare=False, repr=False)
 
@@ -144,11 +146,13 @@ class _OpenCdktfApp:
             )
         directory = synthesis.directory
         write_own_files(directory, selected.in_module(synthesis.module), self.state)
+        backend_config = self.app.backend_config if self.state is None else ()
         yield Prepared(
             directory,
             self.work / "terraform-data" / directory.name,
             selected.functions,
             selected.refused,
+            backend_config=backend_config,
         )
 
     def _synthesis(self, live: LiveSettings | None) -> _Synthesis:

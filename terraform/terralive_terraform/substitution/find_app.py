@@ -19,6 +19,7 @@ def find_app(
     command: str | None = None,
     stack: str | None = None,
     binary: str = "terraform",
+    backend_config: tuple[str, ...] = (),
 ) -> App:
     """Find the app of a project folder.
 
@@ -28,6 +29,7 @@ def find_app(
         command: the CDKTF program's command, if `cdktf.json` does not name it.
         stack: the stack of a CDKTF app to deploy.
         binary: the Terraform that downloads modules.
+        backend_config: arguments for `terraform init -backend-config`; paths are absolute.
 
     Raises:
         ConfigurationError: `app-not-found`.
@@ -36,12 +38,12 @@ def find_app(
     described = read_object(project / "cdktf.json")
     command = command or text(described, "app")
     if command and terraform_dir is None:
-        return CdktfApp(project, command, section(described, "context"), stack)
+        return CdktfApp(project, command, section(described, "context"), stack, backend_config)
     directory = project
     if terraform_dir is not None:
         directory = (project / terraform_dir).resolve()
     if directory.is_dir() and any(is_team_file(path) for path in directory.iterdir()):
-        return PlainApp(directory, binary)
+        return PlainApp(directory, binary, backend_config)
     raise ConfigurationError(
         "app-not-found",
         f'{directory} holds neither a cdktf.json with an "app" command nor *.tf files.',

@@ -31,10 +31,12 @@ class PlainApp(App):
     Attributes:
         directory: the root module's folder.
         binary: the Terraform that downloads modules.
+        backend_config: arguments for `terraform init -backend-config`.
     """
 
     directory: Path
     binary: str
+    backend_config: tuple[str, ...] = ()
 
     @contextmanager
     def opened(
@@ -42,16 +44,21 @@ class PlainApp(App):
     ) -> Iterator[OpenPlainApp]:
         """Open the app; the folder is locked, and what a killed run has left is removed."""
         work = private_directory(work.resolve())
-        # With a state of its own, the stage must not touch what the team's `.terraform` says about
-        # the team's backend.
-        own_data_dir = work / "terraform-data" if backend_override is not None else None
+        # With a backend of its own, the stage must not touch what the team's `.terraform` says
+        # about the team's backend.
+        own_data_dir = None
+        if backend_override is not None or self.backend_config:
+            own_data_dir = work / "terraform-data"
+        backend_config = self.backend_config if backend_override is None else ()
         data_dir = own_data_dir or _data_dir(self.directory, environment)
         with folder_lock(self.directory):
             _clean_up(self.directory, data_dir)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, data_dir, environment)
             modules = find_modules(self.directory, data_dir)
-            yield OpenPlainApp(self.directory, modules, work, own_data_dir, backend_override)
+            yield OpenPlainApp(
+                self.directory, modules, work, own_data_dir, backend_override, backend_config
+            )
 
     def _download_modules(self, work: Path, data_dir: Path, environment: Mapping[str, str]) -> None:
         if (data_dir / "modules" / "modules.json").is_file():
@@ -78,6 +85,7 @@ class OpenPlainApp:
         work: the stage's own folder.
         own_data_dir: the stage's TF_DATA_DIR; None for the team's `.terraform`.
         state: the state file that replaces the team's; None for the team's.
+        backend_config: arguments for `terraform init -backend-config`.
     """
 
     directory: Path
@@ -85,6 +93,7 @@ class OpenPlainApp:
     work: Path
     own_data_dir: Path | None
     state: Path | None
+    backend_config: tuple[str, ...]
 
     def discovered(self, live: LiveSettings | None) -> Selection:
         """Select the functions that become live. It reads and changes no file."""
@@ -94,7 +103,7 @@ class OpenPlainApp:
     def prepared(self, selection: Selection) -> Iterator[Prepared]:
         """Write the override files, and remove them at the end."""
         with ExitStack() as stack:
-            if self.own_data_dir is not None:
+            if self.state is not None:
                 stack.enter_context(stage_lock_file(self.directory, self.work))
             # Removal is arranged before the first file is written.
             for module in self.modules:
@@ -104,7 +113,11 @@ class OpenPlainApp:
                 state = self.state if module.directory == self.directory else None
                 write_own_files(module.directory, selection.in_module(module), state)
             yield Prepared(
-                self.directory, self.own_data_dir, selection.functions, selection.refused
+                self.directory,
+                self.own_data_dir,
+                selection.functions,
+                selection.refused,
+                backend_config=self.backend_config,
             )
 
 

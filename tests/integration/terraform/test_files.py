@@ -19,7 +19,7 @@ from terralive_terraform.artifacts import (
 )
 from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.runner import init_fingerprint
+from terralive_terraform.runs.fingerprint import init_fingerprint
 from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plain_app import PlainApp, tidy

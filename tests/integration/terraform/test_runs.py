@@ -20,7 +20,8 @@ from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoin
 from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
-from terralive_terraform.runs.runner import DeployedFunction, Terraform
+from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LiveSettings

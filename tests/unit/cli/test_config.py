@@ -322,3 +322,24 @@ def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_th
     (project / "prod.eu.tfvars").touch()
     with pytest.raises(ConfigurationError, match='file "prod"'):
         read(project, '[terraform]\nvar_files = ["prod.eu.tfvars"]').refuse_protected()
+
+
+def test_arguments_of_a_partly_configured_backend_come_from_file_or_environment(
+    project: Path,
+) -> None:
+    (project / "dev.tfbackend").write_text("")
+    lines = '[terraform]\nbackend_config = ["key={app}/{stage}.tfstate", "dev.tfbackend"]'
+    settings = read(project, f'app = "orders"\nstage = "dev"\n{lines}').terraform
+    assert settings.backend_config == (
+        "key=orders/dev.tfstate",
+        str(project / "dev.tfbackend"),
+    )
+    given = {"TERRALIVE_BACKEND_CONFIG": "bucket=states 'key=a b'"}
+    assert read(project, lines, environ=given).terraform.backend_config == (
+        "bucket=states",
+        "key=a b",
+    )
+    with pytest.raises(ConfigurationError, match=r"there is no file .*prod"):
+        read(project, '[terraform]\nbackend_config = ["prod.tfbackend"]')
+    with pytest.raises(ConfigurationError, match="TERRALIVE_BACKEND_CONFIG"):
+        read(project, environ={"TERRALIVE_BACKEND_CONFIG": "'open"})

@@ -1,0 +1,68 @@
+"""Files that terralive adds to a configuration while Terraform reads it.
+
+Terraform reads the files of a configuration once, at the beginning of a run, and a saved plan holds
+all of them. So files that are added have to be there for a moment only: an apply of a saved plan
+does not read them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class PlanView:
+    """The configuration as a plan sees it.
+
+    Attributes:
+        data_dir: the TF_DATA_DIR of the plan.
+        originals: the folder of a module that terralive has copied -> the folder of the team's, as
+            Terraform names them.
+    """
+
+    data_dir: Path
+    originals: Mapping[str, str] = field(default_factory=dict)
+
+    def original(self, place: str) -> str:
+        """Return the team's file for a file of a copy; `place` is `file` or `file:line`."""
+        for copy, original in self.originals.items():
+            if place.startswith(f"{copy}/"):
+                return original + place.removeprefix(copy)
+        return place
+
+
+class AddedFiles(Protocol):
+    """Files that are there while a context lasts, one for each command of Terraform."""
+
+    def during_init(self) -> AbstractContextManager[None]:
+        """Add the files that `terraform init` needs."""
+
+    def during_plan(self, data_dir: Path) -> AbstractContextManager[PlanView]:
+        """Add the files that `terraform plan` needs.
+
+        Args:
+            data_dir: the TF_DATA_DIR that `terraform init` has written.
+        """
+
+    def during_apply(self) -> AbstractContextManager[None]:
+        """Add the files that `terraform apply` of a saved plan needs."""
+
+
+class NoFiles:
+    """`AddedFiles` of a configuration that is complete."""
+
+    def during_init(self) -> AbstractContextManager[None]:
+        """Add nothing."""
+        return nullcontext()
+
+    def during_plan(self, data_dir: Path) -> AbstractContextManager[PlanView]:
+        """Add nothing."""
+        return nullcontext(PlanView(data_dir))
+
+    def during_apply(self) -> AbstractContextManager[None]:
+        """Add nothing."""
+        return nullcontext()

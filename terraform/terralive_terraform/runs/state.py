@@ -1,0 +1,81 @@
+"""Reads Terraform's state (format version 4): outputs, resource instances, Lambda functions. Pure.
+
+The format is Terraform's own and not documented for other programs. A state that looks different is
+read as an empty one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from terralive_stub.shared.json_documents import Json, as_object, items, section
+
+
+@dataclass(frozen=True, slots=True)
+class OutputValue:
+    """One output of the configuration. The value of a sensitive one is never shown."""
+
+    value: Json = field(repr=False)
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedFunction:
+    """A Lambda function in Terraform's state.
+
+    Attributes:
+        name: its name on AWS.
+        reserved: its reserved concurrency; None where it has none.
+    """
+
+    name: str
+    reserved: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceInstance:
+    """One managed resource instance of a state: its address, its type and its attributes."""
+
+    address: str
+    type: str
+    attributes: Mapping[str, Json]
+
+
+def outputs_in(state: Json) -> dict[str, OutputValue]:
+    """Return the outputs of a state by their names."""
+    outputs: dict[str, OutputValue] = {}
+    for name, item in section(as_object(state), "outputs").items():
+        if isinstance(item, dict):
+            sensitive = item.get("sensitive") is True
+            outputs[name] = OutputValue(item.get("value"), sensitive=sensitive)
+    return outputs
+
+
+def managed_instances(state: Json) -> Iterator[ResourceInstance]:
+    """Yield the managed resource instances of a state."""
+    for resource in items(as_object(state), "resources"):
+        if not isinstance(resource, dict) or resource.get("mode") != "managed":
+            continue
+        kind = str(resource.get("type"))
+        address = f"{kind}.{resource.get('name')}"
+        if resource.get("module"):
+            address = f"{resource['module']}.{address}"
+        for instance in items(resource, "instances"):
+            if isinstance(instance, dict):
+                key = instance.get("index_key")
+                index = f"[{json.dumps(key)}]" if key is not None else ""
+                yield ResourceInstance(f"{address}{index}", kind, section(instance, "attributes"))
+
+
+def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
+    """Yield the address of each Lambda function of a state, and the function."""
+    for instance in managed_instances(state):
+        name = instance.attributes.get("function_name")
+        if instance.type != "aws_lambda_function" or not isinstance(name, str):
+            continue
+        reserved = instance.attributes.get("reserved_concurrent_executions")
+        if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
+            reserved = None
+        yield instance.address, DeployedFunction(name, reserved)
