@@ -15,7 +15,7 @@ ALL_TESTS = tests/integration/sandbox/test_everything.py tests/e2e tests/integra
 # What to test, and pytest's options: make test ARGS="tests/unit/relay -k lease"
 ARGS =
 
-.PHONY: help demo live test unit check format docs bench soak dist clean preflight
+.PHONY: help demo live test unit check format docs template bench soak dist clean preflight
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "  make bench   measurements"
 	@echo "  make soak    10,000 invocations under faults, nothing lost (20 minutes; WITH='--seed 1', '--help')"
 	@echo "  make docs    docs/CONFIGURATION.md from the code"
+	@echo "  make template  the debug stack's template.tf.json from its CDK for Terraform code (needs Node.js)"
 	@echo "  make dist    wheel and sdist in dist/, installed and run in an empty virtual environment"
 	@echo "  make format  format the code"
 	@echo "  make clean   remove .venv and caches"
@@ -76,6 +77,10 @@ format: $(STAMP)
 docs: $(STAMP)
 	@mkdir -p docs
 	@$(BIN)/python -m terralive_cli.configuration.reference > docs/CONFIGURATION.md
+
+TEMPLATE = terraform/terralive_terraform/debug_stack/template.tf.json
+template: $(STAMP)
+	@$(BIN)/python -m terralive_terraform.debug_stack.synth > $(TEMPLATE).new && mv $(TEMPLATE).new $(TEMPLATE)
 
 bench: preflight $(STAMP)
 	@set -e; for file in bench/bench_*.py; do \

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 # Names of AWS resources hold at most 64 characters, and these names are part of them
-# (debug_settings.resource_name shortens longer ones).
+# (`resource_name` of the debug stack's settings shortens longer ones).
 NAME_CHARACTERS: Final = 40
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
@@ -43,6 +43,11 @@ RETENTION_DAYS: Final = (
     *(1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731),
     *(1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
+
+# The quotas of an account for all its APIs in a Region, which no stage can exceed:
+# https://docs.aws.amazon.com/apigateway/latest/developerguide/limits.html
+MOST_REQUESTS: Final = 10_000
+LARGEST_BURST: Final = 5_000
 
 # Backends of Terraform and OpenTofu: https://developer.hashicorp.com/terraform/language/backend
 BACKENDS: Final = (

@@ -165,6 +165,17 @@ class DebugStackConfig:
         default=_DEBUG_STACK["log_retention_days"],
         rule=rules.retention,
     )
+    throttle_rate: int = setting(
+        Number(1, rules.MOST_REQUESTS),
+        "Messages a second that each API of the debug stack accepts. They count against the "
+        "account's quota for all APIs in the Region.",
+        default=_DEBUG_STACK["throttle_rate"],
+    )
+    throttle_burst: int = setting(
+        Number(1, rules.LARGEST_BURST),
+        "Messages at once that each API of the debug stack accepts.",
+        default=_DEBUG_STACK["throttle_burst"],
+    )
 
 
 @dataclass(frozen=True, slots=True)

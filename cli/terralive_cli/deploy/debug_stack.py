@@ -12,8 +12,8 @@ from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
+from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
-from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.runs.runner import Terraform
 
 
@@ -36,7 +36,7 @@ class DebugStackOutputs:
 
 @dataclass(frozen=True, slots=True)
 class DebugStack:
-    """A synthesised debug stack; see `opened`.
+    """A debug stack; see `opened`.
 
     Attributes:
         stage: the stage that it belongs to.
@@ -50,10 +50,10 @@ class DebugStack:
 
     @classmethod
     def opened(cls, stage: Stage) -> DebugStack:
-        """Synthesise the debug stack, and run `terraform init` where that is necessary."""
+        """Write the configuration, and run `terraform init` where that is necessary."""
         phase = Phase("debug-stack", stage.emit)
         with phase.step("synth"):
-            directory = synthesise_debug_stack(
+            directory = write_configuration(
                 _settings(stage), stage.target.work / "debug-stack", environment=stage.environment
             )
         terraform = stage.debug_stack_terraform(directory, phase)

@@ -16,19 +16,44 @@ from terralive_stub.shared.json_documents import Json
 
 STUB_STAGE: Final = str(ApiStage.STUB)
 RELAY_STAGE: Final = str(ApiStage.RELAY)
+BROKER_ZIP: Final = "broker.zip"
+# Name -> Terraform type: the variables in which debug stacks differ. Their values:
+# `DebugStackSettings.variables`.
+VARIABLES: Final = {
+    "region": "string",
+    "name": "string",
+    "tags": "map(string)",
+    "websocket_url": "string",
+    "management_endpoint": "string",
+    "permissions_boundary": "string",
+    "role_path": "string",
+    "kms_key": "string",
+    "log_retention_days": "number",
+    "throttle_rate": "number",
+    "throttle_burst": "number",
+    "broker_concurrency": "number",
+}
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (role names) and
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html (function names): 64
 # characters
 NAME_CHARACTERS: Final = 64
+# The longest part behind a debug stack's name, with its hyphen: `-connections`.
+_PART_CHARACTERS: Final = 12
 _DIGEST_CHARACTERS: Final = 8
+# The provider's value for a function without reserved concurrency:
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+_UNRESERVED: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Patterns of addresses, with `{api}` and `{stage}` in them. None: AWS's own addresses."""
+    """Patterns of the WebSocket APIs' addresses; the defaults are AWS's own.
 
-    websocket: str | None = None
-    management: str | None = None
+    `{host}` is the host of the API's address, `{api}` its id, and `{stage}` the stage's name.
+    """
+
+    websocket: str = "wss://{host}/{stage}"
+    management: str = "https://{host}/{stage}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,9 @@ class DebugStackSettings:
         tags: the organisation's tags, beside terralive's own.
         kms_key: the ARN of a key for table, logs and environment variables.
         log_retention_days: the retention of the broker's log group.
+        throttle_rate: the messages a second that each API stage accepts.
+        throttle_burst: the messages at once that each API stage accepts.
+        broker_concurrency: the broker's reserved concurrency; None for no reservation.
         backend: the backend of the state; None for a file beside the synthesised stack.
     """
 
@@ -73,14 +101,18 @@ class DebugStackSettings:
     tags: Mapping[str, str] = field(default_factory=dict)
     kms_key: str | None = None
     log_retention_days: int = 7
+    throttle_rate: int = 200
+    throttle_burst: int = 200
+    broker_concurrency: int | None = None
     backend: BackendSettings | None = None
 
     def name(self, part: str = "") -> str:
         """Return the name of one resource: `terralive-orders-dev-ana-broker`."""
-        parts = [self.name_prefix, self.app, self.stage]
+        limit = NAME_CHARACTERS - _PART_CHARACTERS
+        name = resource_name(self.name_prefix, self.app, self.stage, limit=limit)
         if part:
-            parts.append(part)
-        return resource_name(*parts)
+            return f"{name}-{part}"
+        return name
 
     def all_tags(self) -> dict[str, str]:
         """Return the organisation's tags and terralive's own."""
@@ -93,16 +125,38 @@ class DebugStackSettings:
             "terralive:version": self.version,
         }
 
+    def variables(self) -> dict[str, Json]:
+        """Return the values of Terraform's variables, as `terraform.tfvars.json` has them.
 
-def resource_name(*parts: str) -> str:
-    """Join parts into a name that Lambda, IAM and DynamoDB accept, of at most 64 characters.
+        A variable that is null leaves its argument out.
+        """
+        concurrency = self.broker_concurrency
+        if concurrency is None:
+            concurrency = _UNRESERVED
+        return {
+            "region": self.region,
+            "name": self.name(),
+            "tags": dict(self.all_tags()),
+            "websocket_url": self.endpoints.websocket,
+            "management_endpoint": self.endpoints.management,
+            "permissions_boundary": self.permissions_boundary,
+            "role_path": self.role_path,
+            "kms_key": self.kms_key,
+            "log_retention_days": self.log_retention_days,
+            "throttle_rate": self.throttle_rate,
+            "throttle_burst": self.throttle_burst,
+            "broker_concurrency": concurrency,
+        }
 
-    Different parts give different names: where characters had to be changed or cut, the name ends
-    with a digest of the original parts.
+
+def resource_name(*parts: str, limit: int = NAME_CHARACTERS) -> str:
+    """Join parts into a name that Lambda, IAM and DynamoDB accept, of at most `limit` characters.
+
+    Where characters had to be changed or cut, the name ends with a digest of the parts.
     """
     wanted = "-".join(parts)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted)
-    if name == wanted and len(name) <= NAME_CHARACTERS:
+    if name == wanted and len(name) <= limit:
         return name
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{name[: NAME_CHARACTERS - _DIGEST_CHARACTERS - 1]}-{digest}"
+    return f"{name[: limit - _DIGEST_CHARACTERS - 1]}-{digest}"

@@ -4,6 +4,10 @@ The API's stages are `stub` and `relay`. IAM decides at `$connect` who may use w
 stub can never register as a relay:
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html
 
+Everything in which two debug stacks differ is a Terraform variable, so all have the same
+configuration: `template.tf.json`, which `make template` writes from this module. It is what plain
+users deploy, without cdktf.
+
 A team may subclass `DebugStack` and add resources. Nothing here reads the environment.
 """
 
@@ -11,11 +15,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from cdktf import Fn, TerraformOutput, TerraformStack
+from cdktf import Fn, TerraformOutput, TerraformStack, TerraformVariable
 from constructs import Construct
 
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
-from terralive_terraform.artifacts import Artifact
 from terralive_terraform.constructs.resources import (
     Attribute,
     AwsProvider,
@@ -24,7 +27,13 @@ from terralive_terraform.constructs.resources import (
     policy,
     statement,
 )
-from terralive_terraform.debug_stack.settings import RELAY_STAGE, STUB_STAGE, DebugStackSettings
+from terralive_terraform.debug_stack.settings import (
+    BROKER_ZIP,
+    RELAY_STAGE,
+    STUB_STAGE,
+    VARIABLES,
+    DebugStackSettings,
+)
 
 BROKER_RUNTIME: Final = "python3.13"
 BROKER_HANDLER: Final = "terralive_stub.broker.handler"
@@ -32,8 +41,6 @@ _BROKER_MEMORY_MB: Final = 256
 # API Gateway does not wait longer for the broker.
 _BROKER_TIMEOUT_S: Final = INTEGRATION_SECONDS
 _ROUTES: Final = {"$connect": "AWS_IAM", "$disconnect": "NONE", "$default": "NONE"}
-_BURST: Final = 1000
-_RATE: Final = 2000
 _TABLE_ACTIONS: Final = (
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -42,79 +49,94 @@ _TABLE_ACTIONS: Final = (
     "dynamodb:Query",
     "dynamodb:ConditionCheckItem",
 )
+# Terraform takes a pattern between slashes for a regular expression:
+# https://developer.hashicorp.com/terraform/language/functions/replace
+_SCHEME: Final = "/^[a-z]+:[/][/]/"
 
 
 class DebugStack(TerraformStack):
     """The debug stack of one app and stage, in a Terraform state of its own.
 
     Attributes:
-        settings: the settings that it is made from.
+        settings: the settings of the stage that it is synthesised for. The resources here refer to
+            the variables instead; a subclass may use the values.
         api: the WebSocket API.
         table: the connections table.
         broker: the broker function.
     """
 
-    def __init__(
-        self, scope: Construct, settings: DebugStackSettings, broker_zip: Artifact
-    ) -> None:
+    def __init__(self, scope: Construct, settings: DebugStackSettings) -> None:
         super().__init__(scope, "debug")
         self.settings = settings
-        self._backend()
-        AwsProvider(self, {"region": settings.region})
-        self.api = self._tagged(
+        self._variables = {name: self._declared(name) for name in VARIABLES}
+        AwsProvider(self, {"region": self.variable("region")})
+        self.api = self.tagged(
             "api",
             "aws_apigatewayv2_api",
             {
-                "name": settings.name(),
+                "name": self.variable("name"),
                 "protocol_type": "WEBSOCKET",
                 "route_selection_expression": "$request.body.action",
                 "description": "terralive: takes invocations from stubs to the relay and back",
             },
         )
         self.table = self._table()
-        self.broker = self._broker(broker_zip)
+        self.broker = self._broker()
         self._routes()
         self._outputs()
 
-    def _tagged(self, name: str, kind: str, attributes: dict[str, Attribute]) -> Resource:
+    def variable(self, name: str) -> str:
+        """Return a reference to a Terraform variable of the debug stack (`settings.VARIABLES`)."""
+        return self._variables[name].string_value
+
+    def name_of(self, part: str) -> str:
+        """Return the name of one resource; see `DebugStackSettings.name`."""
+        return f"{self.variable('name')}-{part}"
+
+    def _declared(self, name: str) -> TerraformVariable:
+        # An output, or a construct of a subclass, may have the variable's name.
+        declared = TerraformVariable(self, f"variable_{name}", type=VARIABLES[name])
+        declared.override_logical_id(name)
+        return declared
+
+    def tagged(self, name: str, kind: str, attributes: dict[str, Attribute]) -> Resource:
+        """Add a resource with terralive's tags and the organisation's."""
         ignored = ['tags["terralive:created"]', 'tags["terralive:owner"]']
         own: dict[str, Attribute] = {
-            "tags": self.settings.all_tags(),
+            "tags": self.variable("tags"),
             "lifecycle": {"ignore_changes": ignored},
         }
         return Resource(self, name, kind, {**attributes, **own})
 
-    def _backend(self) -> None:
-        backend = self.settings.backend
-        if backend is None:
-            self.add_override("terraform.backend.local", {"path": "terraform.tfstate"})
-            return
-        self.add_override("terraform.backend.local", None)  # removes cdktf's default
-        self.add_override(f"terraform.backend.{backend.type}", dict(backend.config))
-
     def _table(self) -> Resource:
-        key = self.settings.kms_key
-        encryption: Attribute = {"enabled": True, "kms_key_arn": key} if key else None
-        return self._tagged(
+        return self.tagged(
             "connections",
             "aws_dynamodb_table",
             {
-                "name": self.settings.name("connections"),
+                "name": self.name_of("connections"),
                 "billing_mode": "PAY_PER_REQUEST",
                 "hash_key": "pk",
                 "range_key": "sk",
                 "attribute": [{"name": "pk", "type": "S"}, {"name": "sk", "type": "S"}],
                 "ttl": {"attribute_name": "expires", "enabled": True},
-                "server_side_encryption": encryption,
+                "dynamic": {
+                    "server_side_encryption": {
+                        "for_each": "${var.kms_key == null ? [] : [var.kms_key]}",
+                        "content": {
+                            "enabled": True,
+                            "kms_key_arn": "${server_side_encryption.value}",
+                        },
+                    }
+                },
             },
         )
 
-    def _broker(self, broker_zip: Artifact) -> Resource:
-        name = self.settings.name("broker")
+    def _broker(self) -> Resource:
+        name = self.name_of("broker")
         logs = self._broker_logs(name)
         role = self._broker_role(name)
-        policy_of_role = self._broker_policy(role, logs)
-        return self._tagged(
+        policies = self._broker_policies(role, logs)
+        return self.tagged(
             "broker",
             "aws_lambda_function",
             {
@@ -126,56 +148,75 @@ class DebugStack(TerraformStack):
                 "architectures": ["arm64"],
                 "memory_size": _BROKER_MEMORY_MB,
                 "timeout": _BROKER_TIMEOUT_S,
-                "filename": str(broker_zip.path),
-                "source_code_hash": broker_zip.sha256_base64,
-                "kms_key_arn": self.settings.kms_key,
+                # Terraform runs beside the zip. The bare name is the same in every checkout, so
+                # two checkouts that share a state plan no change.
+                "filename": BROKER_ZIP,
+                "source_code_hash": f'${{filebase64sha256("{BROKER_ZIP}")}}',
+                "kms_key_arn": self.variable("kms_key"),
+                "reserved_concurrent_executions": self.variable("broker_concurrency"),
                 "environment": {
                     "variables": {
                         "TABLE_NAME": self.table.ref("name"),
                         "MANAGEMENT_ENDPOINT": self.management_endpoint,
                     }
                 },
-                "depends_on": [policy_of_role.address, logs.address],
+                "depends_on": [*(item.address for item in policies), logs.address],
             },
         )
 
     def _broker_logs(self, name: str) -> Resource:
-        return self._tagged(
+        return self.tagged(
             "broker_logs",
             "aws_cloudwatch_log_group",
             {
                 "name": f"/aws/lambda/{name}",
-                "retention_in_days": self.settings.log_retention_days,
-                "kms_key_id": self.settings.kms_key,
+                "retention_in_days": self.variable("log_retention_days"),
+                "kms_key_id": self.variable("kms_key"),
             },
         )
 
     def _broker_role(self, name: str) -> Resource:
-        return self._tagged(
+        return self.tagged(
             "broker_role",
             "aws_iam_role",
             {
                 "name": name,
-                "path": self.settings.role_path,
-                "permissions_boundary": self.settings.permissions_boundary,
+                "path": self.variable("role_path"),
+                "permissions_boundary": self.variable("permissions_boundary"),
                 "assume_role_policy": Fn.jsonencode(lambda_trust()),
             },
         )
 
-    def _broker_policy(self, role: Resource, logs: Resource) -> Resource:
+    def _broker_policies(self, role: Resource, logs: Resource) -> tuple[Resource, Resource]:
         api_arn = self.api.ref("execution_arn")
         connections = [f"{api_arn}/{stage}/*/@connections/*" for stage in (STUB_STAGE, RELAY_STAGE)]
-        statements = [
+        own = policy(
             statement(_TABLE_ACTIONS, [self.table.ref("arn")]),
             statement(["execute-api:ManageConnections"], connections),
             statement(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{logs.ref('arn')}:*"]),
-        ]
-        key = self.settings.kms_key
-        if key:
-            statements.append(statement(["kms:Decrypt", "kms:GenerateDataKey"], [key]))
-        document = Fn.jsonencode(policy(*statements))
-        attributes = {"name": "broker", "role": role.ref("id"), "policy": document}
-        return Resource(self, "broker_policy", "aws_iam_role_policy", attributes)
+        )
+        key = policy(statement(["kms:Decrypt", "kms:GenerateDataKey"], [self.variable("kms_key")]))
+        return (
+            self._role_policy("broker_policy", "broker", role, own),
+            self._role_policy(
+                "broker_key_policy",
+                "key",
+                role,
+                key,
+                {"count": "${var.kms_key == null ? 0 : 1}"},
+            ),
+        )
+
+    def _role_policy(
+        self,
+        id: str,  # noqa: A002  # constructs' own word
+        name: str,
+        role: Resource,
+        document: dict[str, Attribute],
+        more: dict[str, Attribute] | None = None,
+    ) -> Resource:
+        attributes = {"name": name, "role": role.ref("id"), "policy": Fn.jsonencode(document)}
+        return Resource(self, id, "aws_iam_role_policy", {**attributes, **(more or {})})
 
     def _routes(self) -> None:
         integration = Resource(
@@ -212,7 +253,7 @@ class DebugStack(TerraformStack):
             name = f"route_{key.removeprefix('$')}"
             routes.append(Resource(self, name, "aws_apigatewayv2_route", attributes))
         for stage in (STUB_STAGE, RELAY_STAGE):
-            self._tagged(
+            self.tagged(
                 f"stage_{stage}",
                 "aws_apigatewayv2_stage",
                 {
@@ -220,8 +261,8 @@ class DebugStack(TerraformStack):
                     "name": stage,
                     "auto_deploy": True,
                     "default_route_settings": {
-                        "throttling_burst_limit": _BURST,
-                        "throttling_rate_limit": _RATE,
+                        "throttling_burst_limit": self.variable("throttle_burst"),
+                        "throttling_rate_limit": self.variable("throttle_rate"),
                     },
                     "depends_on": [route.address for route in routes],
                 },
@@ -230,17 +271,17 @@ class DebugStack(TerraformStack):
     @property
     def management_endpoint(self) -> str:
         """The address of the `@connections` API, with `{stage}` in it."""
-        pattern = self.settings.endpoints.management
-        if pattern is None:
-            return f"{Fn.replace(self.api.ref('api_endpoint'), 'wss://', 'https://')}/{{stage}}"
-        return pattern.replace("{api}", self.api.ref("id"))
+        return self._address("management_endpoint")
 
     def websocket_url(self, stage: str) -> str:
         """Return the WebSocket URL of one of the two stages."""
-        pattern = self.settings.endpoints.websocket
-        if pattern is None:
-            return f"{Fn.replace(self.api.ref('api_endpoint'), 'https://', 'wss://')}/{stage}"
-        return pattern.replace("{api}", self.api.ref("id")).replace("{stage}", stage)
+        return Fn.replace(self._address("websocket_url"), "{stage}", stage)
+
+    def _address(self, pattern: str) -> str:
+        """Return an address of the API from a variable; see `Endpoints`."""
+        host = Fn.replace(self.api.ref("api_endpoint"), _SCHEME, "")
+        with_host = Fn.replace(self.variable(pattern), "{host}", host)
+        return Fn.replace(with_host, "{api}", self.api.ref("id"))
 
     def _outputs(self) -> None:
         outputs = {

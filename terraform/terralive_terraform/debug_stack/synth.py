@@ -1,7 +1,7 @@
-"""Synthesis of the debug stack, only when something that it depends on has changed.
+"""Synthesis of a team's own subclass of `DebugStack`, only when something has changed.
 
-It runs in a process of its own. That keeps jsii out of the command line: its start-up time, its
-threads and its output.
+It runs in a process of its own (`synth_program.py`). That keeps jsii out of the command line: its
+start-up time, its threads and its output.
 """
 
 from __future__ import annotations
@@ -11,84 +11,135 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import TerraliveError
+from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
-from terralive_stub.shared.json_documents import Json
-from terralive_terraform.artifacts import Artifact, build_broker_zip
+from terralive_stub.shared.json_documents import Json, parse_object, read_object, section, text
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 from terralive_terraform.runs.node import node_for_jsii
 
-_STAMP: Final = "terralive-synth"
-# Raised with every change of the resources in a debug stack.
-_LAYOUT: Final = "2"
+_CACHE: Final = "terralive-synth.json"
+_LINES: Final = 12
 
 
-def synthesise_debug_stack(
-    settings: DebugStackSettings, out: Path, *, environment: Mapping[str, str] = os.environ
-) -> Path:
-    """Write the debug stack's `cdk.tf.json` into the folder `out`, and return that folder.
+@dataclass(frozen=True, slots=True)
+class CustomStack:
+    """A team's own subclass of `DebugStack`.
+
+    Attributes:
+        path: its import path, `package.module:Class`.
+        folder: the folder from which it is imported.
+    """
+
+    path: str
+    folder: Path
+
+
+def synthesised(
+    custom: CustomStack,
+    settings: DebugStackSettings,
+    cache: Path,
+    environment: Mapping[str, str],
+) -> bytes:
+    """Return the configuration of a subclass as JSON.
+
+    The last one is kept in the folder `cache`. It is used again while terralive's version, the
+    settings and every file of the team's that the program has imported are the same.
 
     Raises:
-        TerraliveError: there is no Node.js that is new enough, or the synthesis failed.
+        TerraliveError: `node-missing`.
+        ConfigurationError: `debug-stack-class`: the class cannot be imported or synthesised.
     """
-    out = out.resolve()
-    broker = build_broker_zip(out)
-    target = out / "cdk.tf.json"
-    stamp = out / _STAMP
-    wanted = fingerprint(settings, broker)
-    if target.is_file() and stamp.is_file() and stamp.read_text() == wanted:
-        return out
-    document = _synthesise(
-        settings, broker, {**environment, "JSII_NODE": node_for_jsii(environment)}
-    )
-    write_atomically(target, document)
-    write_atomically(stamp, wanted.encode())
-    return out
-
-
-def fingerprint(settings: DebugStackSettings, broker: Artifact) -> str:
-    """Return a hash of everything that the stack depends on.
-
-    Owner and date of creation do not count: only their first values are used.
-    """
-    facts: dict[str, Json] = {
-        **asdict(settings),
-        "created": "",
-        "owner": "",
-        "broker": broker.sha256_base64,
+    file = cache / _CACHE
+    key = _key(custom, settings)
+    known = read_object(file)
+    if text(known, "key") == key and _unchanged(section(known, "files")):
+        return text(known, "document").encode()
+    output = _run(custom, settings, environment)
+    answer: dict[str, Json] = {
+        "key": key,
+        "document": text(output, "document"),
+        "files": dict(section(output, "files")),
     }
-    return hashlib.sha256(json.dumps([_LAYOUT, facts], sort_keys=True).encode()).hexdigest()
+    write_atomically(file, json.dumps(answer).encode())
+    return text(answer, "document").encode()
 
 
-def _synthesise(
-    settings: DebugStackSettings, broker: Artifact, environment: Mapping[str, str]
-) -> bytes:
-    # Terraform runs beside the zip. The bare name is the same in every checkout, so two checkouts
-    # that share a state plan no change.
+def digest(file: Path) -> str:
+    """Return a hash of a file's content; "" where it cannot be read."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+def _key(custom: CustomStack, settings: DebugStackSettings) -> str:
+    # Owner and date of creation do not count: only their first values are used.
+    facts = {**asdict(settings), "created": "", "owner": ""}
+    everything = [version("terralive"), custom.path, str(custom.folder), facts]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _unchanged(files: Mapping[str, Json]) -> bool:
+    for name, known in files.items():
+        if digest(Path(name)) != known:
+            return False
+    return bool(files)
+
+
+def template() -> bytes:
+    """Return the configuration of terralive's own `DebugStack`, as `template.tf.json` has it.
+
+    Raises:
+        TerraliveError: `node-missing`.
+    """
+    ended = _program(["--template"], b"", os.environ, Path.cwd())
+    if ended.returncode != 0:
+        raise RuntimeError(ended.stderr.decode())
+    return ended.stdout
+
+
+def _run(
+    custom: CustomStack, settings: DebugStackSettings, environment: Mapping[str, str]
+) -> dict[str, Json]:
     request = {
+        "class": custom.path,
+        "folder": str(custom.folder),
         "settings": asdict(settings),
-        "broker_path": broker.path.name,
-        "broker_hash": broker.sha256_base64,
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "terralive_terraform.debug_stack.synth_program"],
-        input=json.dumps(request).encode(),
-        env=dict(environment),
+    ended = _program([], json.dumps(request).encode(), environment, custom.folder)
+    # The team's module may print, too. The answer is the last line.
+    lines = ended.stdout.decode("utf-8", "replace").strip().splitlines()
+    if ended.returncode != 0 or not lines:
+        tail = ended.stderr.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
+        raise ConfigurationError(
+            "debug-stack-class",
+            f'The debug stack\'s class "{custom.path}" could not be synthesised.\n'
+            + "\n".join(tail),
+            hint="Correct it, or [debug_stack] class in terralive.toml: `package.module:Class`, "
+            f"imported from {custom.folder}, a subclass of "
+            "`terralive_terraform.debug_stack.DebugStack`.",
+        )
+    return parse_object(lines[-1])
+
+
+def _program(
+    arguments: Sequence[str], request: bytes, environment: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "terralive_terraform.debug_stack.synth_program", *arguments],
+        input=request,
+        env={**environment, "JSII_NODE": node_for_jsii(environment)},
+        cwd=folder,
         capture_output=True,
         check=False,
     )
-    if ended.returncode != 0:
-        tail = "\n".join(ended.stderr.decode("utf-8", "replace").strip().splitlines()[-12:])
-        raise TerraliveError(
-            "synthesis-failed",
-            f"The debug stack could not be synthesised.\n{tail}",
-            hint="This is a fault of terralive or of its installation. Run "
-            "`pip install --force-reinstall terralive`. If that does not help, report it with the "
-            "lines above.",
-        )
-    return ended.stdout
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(template())

@@ -1,30 +1,78 @@
-"""The process that `synth.py` starts: settings as JSON on stdin, `cdk.tf.json` on stdout."""
+"""The process that synthesises a debug stack with CDK for Terraform.
+
+`synth.py` starts it: for a team's own subclass with a request as JSON on stdin, and for the
+template of terralive's own stack with `--template`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cdktf import App
 
-from terralive_terraform.artifacts import Artifact
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.stack import DebugStack
+from terralive_terraform.debug_stack.synth import digest
+
+# The template does not depend on the settings: a test compares it with another stage's.
+_ANY_STAGE: Final = DebugStackSettings("app", "stage", "us-east-1", "", "", "")
 
 
 def main() -> None:
-    """Synthesise one debug stack."""
+    """Answer one request: the configuration, and a hash of each of the team's files in it."""
+    if sys.argv[1:] == ["--template"]:
+        sys.stdout.write(synthesise(DebugStack, _ANY_STAGE))
+        return
     request = json.loads(sys.stdin.buffer.read())
-    broker = Artifact(Path(request["broker_path"]), request["broker_hash"])
+    folder = Path(request["folder"])
+    sys.path.insert(0, str(folder))
+    stack_class = imported(request["class"])
+    document = synthesise(stack_class, read_settings(request["settings"]))
+    files = {str(file): digest(file) for file in imported_from(folder)}
+    sys.stdout.write("\n" + json.dumps({"document": document, "files": files}) + "\n")
+
+
+def imported(path: str) -> type[DebugStack]:
+    """Import a subclass of `DebugStack` by its path `package.module:Class`.
+
+    Raises:
+        ImportError, AttributeError: there is no such module or class.
+        TypeError: it is no subclass of `DebugStack`.
+    """
+    module, _, name = path.partition(":")
+    found = getattr(importlib.import_module(module), name)
+    if not (isinstance(found, type) and issubclass(found, DebugStack)):
+        raise TypeError(f"{path} is no subclass of terralive_terraform.debug_stack.DebugStack")
+    return found
+
+
+def imported_from(folder: Path) -> set[Path]:
+    """Return the files below a folder that this process has imported as modules."""
+    folder = folder.resolve()
+    files = set()
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and Path(file).resolve().is_relative_to(folder):
+            files.add(Path(file).resolve())
+    return files
+
+
+def synthesise(stack_class: type[DebugStack], settings: DebugStackSettings) -> str:
+    """Return the stack's configuration as JSON, without cdktf's metadata and its backend."""
     with tempfile.TemporaryDirectory(prefix="terralive-synth-") as folder:
         app = App(outdir=folder, skip_validation=True)
-        DebugStack(app, read_settings(request["settings"]), broker)
+        stack_class(app, settings)
         app.synth()
-        stack = Path(folder) / "stacks" / "debug" / "cdk.tf.json"
-        sys.stdout.buffer.write(stack.read_bytes())
+        file = Path(folder) / "stacks" / "debug" / "cdk.tf.json"
+        document = json.loads(file.read_bytes())
+    # terralive writes the backend to a file of its own.
+    document["terraform"].pop("backend", None)
+    return json.dumps(_without_comments(document), indent=2, sort_keys=True) + "\n"
 
 
 def read_settings(fields: dict[str, Any]) -> DebugStackSettings:
@@ -33,6 +81,15 @@ def read_settings(fields: dict[str, Any]) -> DebugStackSettings:
     if fields["backend"] is not None:
         fields["backend"] = BackendSettings(**fields["backend"])
     return DebugStackSettings(**fields)
+
+
+def _without_comments(value: Any) -> Any:  # noqa: ANN401  # JSON of any type
+    """Remove the keys `//`, in which cdktf notes its version and the paths of constructs."""
+    if isinstance(value, dict):
+        return {key: _without_comments(item) for key, item in value.items() if key != "//"}
+    if isinstance(value, list):
+        return [_without_comments(item) for item in value]
+    return value
 
 
 if __name__ == "__main__":

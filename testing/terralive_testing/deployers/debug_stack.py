@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from terralive_sandbox.info import SandboxInfo, environment
+from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
-from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_testing.drivers.command import clean_environment
@@ -30,7 +30,7 @@ def deploy(
         version="0",
         endpoints=Endpoints(info.websocket_url, info.management_url),
     )
-    made = synthesise_debug_stack(settings, folder / "stack")
+    made = write_configuration(settings, folder / "stack")
     terraform = Terraform(
         made,
         binary=os.environ.get("TERRALIVE_TERRAFORM_BINARY", "terraform"),

@@ -16,8 +16,8 @@ import pytest
 
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
-from terralive_terraform.debug_stack.synth import synthesise_debug_stack
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
@@ -132,12 +132,15 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     settings = DebugStackSettings(
         "orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", endpoints
     )
-    made = synthesise_debug_stack(settings, tmp_path / "debug")
-    synthesised_at = (made / "cdk.tf.json").stat().st_mtime_ns
-    assert synthesise_debug_stack(settings, tmp_path / "debug") == made
-    assert (made / "cdk.tf.json").stat().st_mtime_ns == synthesised_at
-    elsewhere = synthesise_debug_stack(settings, tmp_path / "another checkout" / "debug")
-    assert (elsewhere / "cdk.tf.json").read_bytes() == (made / "cdk.tf.json").read_bytes()
+    made = write_configuration(settings, tmp_path / "debug")
+    names = ["backend.tf.json", "broker.zip", "cdk.tf.json", "terraform.tfvars.json"]
+    assert sorted(path.name for path in made.iterdir()) == names
+    written = [(made / name).stat().st_mtime_ns for name in names]
+    assert write_configuration(settings, tmp_path / "debug") == made
+    assert [(made / name).stat().st_mtime_ns for name in names] == written
+    elsewhere = write_configuration(settings, tmp_path / "another checkout" / "debug")
+    for name in names:
+        assert (elsewhere / name).read_bytes() == (made / name).read_bytes()
     terraform, events = terraform_in(made, aws, tmp_path / "data")
     terraform.apply(plan(terraform, tmp_path).file)
     states = {event.state for event in events if isinstance(event, ResourceProgress)}
@@ -154,8 +157,7 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert not terraform.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
-    synthesise_debug_stack(later, tmp_path / "debug")
-    assert (made / "cdk.tf.json").stat().st_mtime_ns != synthesised_at
+    write_configuration(later, tmp_path / "debug")
     assert actions(plan(terraform, tmp_path)) == [
         ("update", "aws_cloudwatch_log_group.broker_logs")
     ]
