@@ -15,6 +15,7 @@ from typing import Any, Final, TypeAlias
 from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import Context, WrongValueError
 from terralive_cli.configuration.settings import Setting, settings_of
+from terralive_cli.configuration.source import source_of
 from terralive_cli.configuration.toml_table import Problems, Table
 from terralive_cli.configuration.values import (
     FILE,
@@ -190,12 +191,14 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
     user = str(reader.value(own["user"], root, login))
     user = rules.sanitise(user) or "user"
     context.placeholders["user"] = user
+    source = source_of(context.project)
     aws_region = reader.environ.get("AWS_REGION") or reader.environ.get("AWS_DEFAULT_REGION")
     values = reader.read(
         Config,
         root,
         {
-            "app": rules.sanitise(context.project.name) or "app",
+            "app": rules.sanitise(source.name) or "app",
+            "source": str(source),
             "stage": f"dev-{user}",
             "region": aws_region or None,
         },

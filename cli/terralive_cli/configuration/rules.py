@@ -30,9 +30,9 @@ _IMAGE: Final = re.compile(
     r"/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
 )
 
-# AWS allows 50 tags for a resource, and terralive adds five:
+# AWS allows 50 tags for a resource, and terralive adds six:
 # https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
-_TAGS: Final = 45
+_TAGS: Final = 44
 _TAG_KEY_CHARACTERS: Final = 128
 _TAG_VALUE_CHARACTERS: Final = 256
 _TAG_TEXT: Final = re.compile(r"[\w\s.:/=+\-@]*")
@@ -128,12 +128,22 @@ def backend(value: str) -> str:
 
 def tags(values: Mapping[str, str]) -> str:
     if len(values) > _TAGS:
-        return f"{len(values)} tags are too many; AWS allows 50, and terralive needs five of them."
+        return f"{len(values)} tags are too many; AWS allows 50, and terralive needs six of them."
     for key, value in values.items():
         wrong = _wrong_tag(key, value)
         if wrong:
             return wrong
     return ""
+
+
+def source(value: str) -> str:
+    """The source is a tag of the debug stack."""
+    if len(value) <= _TAG_VALUE_CHARACTERS and _TAG_TEXT.fullmatch(value):
+        return ""
+    return (
+        f'"{value}" cannot be the value of a tag: allowed are letters, digits, spaces and '
+        f"_.:/=+-@, at most {_TAG_VALUE_CHARACTERS} characters."
+    )
 
 
 def _wrong_tag(key: str, value: str) -> str:

@@ -304,7 +304,8 @@ class Config:
         Text(),
         "Name of the app. It is part of every name and tag.",
         env="TERRALIVE_APP",
-        shown_default="the name of the project's folder",
+        shown_default="the name of the Git repository (of its remote, else of its top folder), "
+        "without Git the name of the project's folder",
         rule=rules.name,
     )
     stage: str = setting(
@@ -325,6 +326,15 @@ class Config:
     )
     terraform: TerraformConfig = setting_table("terraform", TerraformConfig)
     workspace: str = ""
+    source: str = setting(
+        Text(),
+        "Where the project comes from. A debug stack of another source is never used or changed.",
+        default="",
+        env="TERRALIVE_SOURCE",
+        shown_default="the Git remote and the project's folder in the repository, as in "
+        "`github.com/acme/orders//infra`; without a remote the folders' names",
+        rule=rules.source,
+    )
     region: str | None = setting(
         Text(),
         "The AWS region.",

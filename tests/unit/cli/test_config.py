@@ -343,3 +343,21 @@ def test_arguments_of_a_partly_configured_backend_come_from_file_or_environment(
         read(project, '[terraform]\nbackend_config = ["prod.tfbackend"]')
     with pytest.raises(ConfigurationError, match="TERRALIVE_BACKEND_CONFIG"):
         read(project, environ={"TERRALIVE_BACKEND_CONFIG": "'open"})
+
+
+def test_a_project_in_a_repositorys_infra_folder_is_named_after_the_repository(
+    tmp_path: Path,
+) -> None:
+    git = tmp_path / "checkout" / ".git"
+    git.mkdir(parents=True)
+    (git / "HEAD").write_text("ref: refs/heads/main\n", "utf-8")
+    (git / "config").write_text('[remote "origin"]\n\turl = git@github.com:acme/Orders.git\n')
+    infra = tmp_path / "checkout" / "infra"
+    infra.mkdir()
+
+    config = read(infra)
+    assert (config.app, config.source) == ("orders", "github.com/acme/Orders//infra")
+    named = read(infra, 'app = "shop"\nsource = "acme/shop"')
+    assert (named.app, named.source) == ("shop", "acme/shop")
+    assert read(infra, environ={"TERRALIVE_SOURCE": "ci/shop"}).source == "ci/shop"
+    assert "cannot be the value of a tag" in mistakes(infra, 'source = "a;b"')
