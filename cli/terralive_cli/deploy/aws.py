@@ -167,6 +167,15 @@ def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> Mappin
     return {name: str(answer[name]) for name in ("Account", "Arn")}
 
 
+def explained(error: Exception) -> CredentialsError:
+    """Explain an error of AWS or of botocore."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+    if isinstance(error, ClientError):
+        return _client_error(error)
+    return _botocore_error(error)
+
+
 def _botocore_error(error: Exception) -> CredentialsError:
     """Explain an error that comes from botocore itself, and not from AWS."""
     from botocore.exceptions import (  # noqa: PLC0415  # heavy
@@ -223,7 +232,10 @@ def _client_error(error: ClientError) -> CredentialsError:
             "get-caller-identity` must work.",
         )
     return CredentialsError(
-        "aws-refused", f"AWS refused the first call: {error}", hint="Ask who runs the account."
+        "aws-refused",
+        f"AWS refused a call: {error}",
+        hint="The call needs a permission that these credentials lack (docs/PERMISSIONS.md). Ask "
+        "who runs the account.",
     )
 
 

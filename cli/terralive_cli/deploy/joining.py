@@ -1,0 +1,131 @@
+"""The decision whether a debug stack that exists may be used from here. Pure.
+
+It is made before anything is created, where Terraform's state of the debug stack is not here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from terralive_cli.deploy.description import StackDescription
+from terralive_stub.errors import ConfigurationError, StageHeldError
+from terralive_stub.shared.json_documents import Json
+
+# Tags of every resource of a debug stack: `DebugStackSettings.all_tags`.
+_APP: Final = "terralive:app"
+_STAGE: Final = "terralive:stage"
+_SOURCE: Final = "terralive:source"
+_OWNER: Final = "terralive:owner"
+_CREATED: Final = "terralive:created"
+_VERSION: Final = "terralive:version"
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """This checkout.
+
+    Attributes:
+        app: the app's name.
+        stage: the stage's name.
+        source: the project (`configuration/source.py`).
+        version: terralive's version.
+        protocol: its version of the wire protocol.
+        wishes: the demands on the debug stack, by their keys in terralive.toml.
+        place: the account and region, for a person.
+    """
+
+    app: str
+    stage: str
+    source: str
+    version: str
+    protocol: int
+    wishes: Mapping[str, Json]
+    place: str
+
+
+def may_join(project: Project, found: StackDescription) -> bool:
+    """Tell whether a debug stack is used as it is; False: its settings have to be changed before.
+
+    Raises:
+        StageHeldError: `debug-stack-of-another-source`; `debug-stack-differs`: another version has
+            deployed it with other settings.
+        ConfigurationError: `debug-stack-version`: it speaks another protocol.
+    """
+    require_own(project, found.app, found.stage, found.source, _made_by(found))
+    if found.protocol != project.protocol:
+        raise ConfigurationError(
+            "debug-stack-version",
+            f"The debug stack of {found.app}/{found.stage} in {project.place} speaks protocol "
+            f"{found.protocol}, and terralive {project.version} here speaks {project.protocol}. "
+            f"It was {_made_by(found)}.",
+            hint=f"Install terralive {found.version}, or agree with {found.owner} on a newer one: "
+            "`terralive destroy`, then `terralive start`. Or use a stage of your own (`--stage`).",
+        )
+    differing = found.differing_wishes(project.wishes)
+    if not differing:
+        return True
+    if found.version != project.version:
+        raise StageHeldError(
+            "debug-stack-differs",
+            f"The debug stack of {found.app}/{found.stage} in {project.place} was "
+            f"{_made_by(found)}, with other settings: {_listed(differing)}. This is terralive "
+            f"{project.version}.",
+            hint=f"Use the same settings in terralive.toml ([debug_stack]), or install terralive "
+            f"{found.version}, or use a stage of your own (`--stage`).",
+        )
+    return False
+
+
+def require_own_tags(project: Project, name: str, tags: Sequence[Mapping[str, str]]) -> None:
+    """Check that resources belong to this project's debug stack, where there is no description.
+
+    Args:
+        project: this checkout.
+        name: the name of the debug stack.
+        tags: the tags of each resource that was found.
+
+    Raises:
+        StageHeldError: `debug-stack-of-another-source`, `name-taken`.
+    """
+    for own in tags:
+        if _APP not in own:
+            raise StageHeldError(
+                "name-taken",
+                f"In {project.place}, there are resources with the names of the debug stack "
+                f"{name} that terralive has not made (they lack its tags).",
+                hint="Choose another name: [debug_stack] name_prefix in terralive.toml, or "
+                "`--stage`.",
+            )
+        made_by = (
+            f"deployed by {own.get(_OWNER)} on {own.get(_CREATED)} with terralive "
+            f"{own.get(_VERSION)}"
+        )
+        require_own(project, own.get(_APP, ""), own.get(_STAGE, ""), own.get(_SOURCE, ""), made_by)
+
+
+def require_own(project: Project, app: str, stage: str, source: str, made_by: str) -> None:
+    """Check that a debug stack belongs to this project.
+
+    Raises:
+        StageHeldError: `debug-stack-of-another-source`.
+    """
+    if (app, stage, source) == (project.app, project.stage, project.source):
+        return
+    raise StageHeldError(
+        "debug-stack-of-another-source",
+        f"The debug stack with the names of {project.app}/{project.stage} in {project.place} is "
+        f"that of {app}/{stage} from {source}. It was {made_by}. This project is "
+        f"{project.source}.",
+        hint="Use another stage (`--stage`), or set `app` in terralive.toml. If both are the same "
+        f'project under two addresses, write `source = "{source}"` into terralive.toml.',
+    )
+
+
+def _made_by(found: StackDescription) -> str:
+    return f"deployed by {found.owner} on {found.created} with terralive {found.version}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f"[debug_stack] {name}" for name in names)

@@ -1,0 +1,228 @@
+"""Resources of a debug stack that exist although Terraform's state does not have them. Pure.
+
+The state may be on another machine or lost, or an interrupted apply has not recorded everything. An
+`import` block takes an existing resource into a state:
+https://developer.hashicorp.com/terraform/language/import
+
+The ids in these blocks are those of the AWS provider's documentation, section "Import" of each
+resource type.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from terralive_stub.shared.json_documents import Json, as_object, section, text
+
+API: Final = "aws_apigatewayv2_api"
+AUTHORIZER: Final = "aws_apigatewayv2_authorizer"
+FUNCTION: Final = "aws_lambda_function"
+INTEGRATION: Final = "aws_apigatewayv2_integration"
+LOG_GROUP: Final = "aws_cloudwatch_log_group"
+PERMISSION: Final = "aws_lambda_permission"
+ROLE: Final = "aws_iam_role"
+ROLE_POLICY: Final = "aws_iam_role_policy"
+ROUTE: Final = "aws_apigatewayv2_route"
+STAGE: Final = "aws_apigatewayv2_stage"
+TABLE: Final = "aws_dynamodb_table"
+
+# Type -> the argument with its name, by which it is found in the account.
+_NAMED: Final = {
+    API: "name",
+    FUNCTION: "function_name",
+    LOG_GROUP: "name",
+    ROLE: "name",
+    TABLE: "name",
+}
+_VARIABLE: Final = re.compile(r"\$\{var\.(\w+)\}")
+_REFERENCE: Final = re.compile(r"\$\{(aws_\w+\.\w+)\.\w+\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A type of resources inside another resource.
+
+    Attributes:
+        outer: the argument that refers to the other resource.
+        name: the argument with its name there; "" where there is only one.
+        between: the text between the two ids in the id for the provider.
+    """
+
+    outer: str
+    name: str
+    between: str = "/"
+
+
+_PARTS: Final = {
+    AUTHORIZER: _Part("api_id", "name"),
+    INTEGRATION: _Part("api_id", ""),
+    PERMISSION: _Part("function_name", "statement_id"),
+    ROLE_POLICY: _Part("role", "name", ":"),
+    ROUTE: _Part("api_id", "route_key"),
+    STAGE: _Part("api_id", "name"),
+}
+
+
+class Inventory(Protocol):
+    """The resources of an AWS account."""
+
+    def id_of(self, kind: str, name: str) -> str:
+        """Return the id of a resource with a name (the types in `_NAMED`); "": there is none."""
+
+    def parts_of(self, kind: str, outer: str) -> Mapping[str, str]:
+        """Return the resources inside another one (the types in `_PARTS`): name -> id.
+
+        The name is "" for a type that has none. There are none where the other one is missing.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource of the configuration.
+
+    Attributes:
+        address: `aws_lambda_function.broker`.
+        type: its type.
+        arguments: its arguments, with the values of variables in the place of `${var.…}`.
+        is_counted: whether it has a `count`, so that it may have no instance.
+    """
+
+    address: str
+    type: str
+    arguments: Mapping[str, Json]
+    is_counted: bool
+
+    @property
+    def instance(self) -> str:
+        """The address of its only instance."""
+        if self.is_counted:
+            return f"{self.address}[0]"
+        return self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """An existing resource: its address in the configuration, and its id for the provider."""
+
+    address: str
+    id: str
+
+
+def resources(document: Mapping[str, Json], variables: Mapping[str, Json]) -> tuple[Resource, ...]:
+    """Return the resources of a configuration in Terraform's JSON syntax."""
+    found = []
+    for kind, named in section(document, "resource").items():
+        for name, body in as_object(named).items():
+            arguments = {key: _filled(value, variables) for key, value in as_object(body).items()}
+            found.append(Resource(f"{kind}.{name}", kind, arguments, "count" in arguments))
+    return tuple(found)
+
+
+def is_complete(wanted: Sequence[Resource], present: Mapping[str, str]) -> bool:
+    """Tell whether a state has every resource that has no `count`.
+
+    Args:
+        wanted: the resources of the configuration.
+        present: the state's instances, address -> id.
+    """
+    return all(item.address in present for item in wanted if not item.is_counted)
+
+
+def find(
+    wanted: Sequence[Resource], present: Mapping[str, str], inventory: Inventory
+) -> tuple[Import, ...]:
+    """Return the resources that exist in the account and not in the state.
+
+    A resource of a type that is not known here (a team's own) is not looked for.
+
+    Args:
+        wanted: the resources of the configuration.
+        present: the state's instances, address -> id.
+        inventory: the account.
+    """
+    search = _Search({item.address: item for item in wanted}, present, inventory)
+    imports = []
+    for item in wanted:
+        if item.instance not in present:
+            found = search.import_id(item)
+            if found:
+                imports.append(Import(item.instance, found))
+    return tuple(imports)
+
+
+def import_blocks(imports: Sequence[Import]) -> bytes:
+    """Return the content of a `*.tf` file with `import` blocks."""
+    blocks = []
+    for item in imports:
+        blocks.append(f"import {{\n  to = {item.address}\n  id = {json.dumps(item.id)}\n}}\n")
+    return "\n".join(blocks).encode()
+
+
+def without_updates(document: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a configuration by which Terraform imports resources and updates none of them.
+
+    It serves a destroy: what is removed at once need not be brought up to date before.
+    """
+    types: dict[str, Json] = {}
+    for kind, named in section(document, "resource").items():
+        types[kind] = {
+            name: {**as_object(body), "lifecycle": {"ignore_changes": "all"}}
+            for name, body in as_object(named).items()
+        }
+    return {**document, "resource": types}
+
+
+class _Search:
+    """A search in one account."""
+
+    def __init__(
+        self, wanted: Mapping[str, Resource], present: Mapping[str, str], inventory: Inventory
+    ) -> None:
+        self._wanted = wanted
+        self._present = present
+        self._inventory = inventory
+        # (type, id of the outer resource) -> its parts, so that each is asked for once.
+        self._parts: dict[tuple[str, str], Mapping[str, str]] = {}
+
+    def import_id(self, item: Resource) -> str:
+        """Return the id with which the provider imports a resource; "" where it does not exist."""
+        part = _PARTS.get(item.type)
+        if part is None:
+            return self._own_id(item)
+        outer = self._outer_id(item, part)
+        if not outer:
+            return ""
+        key = (item.type, outer)
+        if key not in self._parts:
+            self._parts[key] = self._inventory.parts_of(item.type, outer)
+        name = ""
+        if part.name:
+            name = text(item.arguments, part.name)
+        inner = self._parts[key].get(name, "")
+        if not inner:
+            return ""
+        return f"{outer}{part.between}{inner}"
+
+    def _own_id(self, item: Resource) -> str:
+        if item.address in self._present:
+            return self._present[item.address]
+        if item.type not in _NAMED:
+            return ""
+        return self._inventory.id_of(item.type, text(item.arguments, _NAMED[item.type]))
+
+    def _outer_id(self, item: Resource, part: _Part) -> str:
+        reference = _REFERENCE.fullmatch(text(item.arguments, part.outer))
+        if reference is None or reference[1] not in self._wanted:
+            return ""
+        return self._own_id(self._wanted[reference[1]])
+
+
+def _filled(value: Json, variables: Mapping[str, Json]) -> Json:
+    """Return an argument with the values of variables in it, as far as it is a text."""
+    if not isinstance(value, str):
+        return value
+    return _VARIABLE.sub(lambda match: str(variables.get(match[1], match[0])), value)
