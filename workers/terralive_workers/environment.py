@@ -1,19 +1,24 @@
 """The environment of a worker: that of the deployed function, made to work on this machine.
 
-`worker_environment` is pure. It takes the function's real environment, removes the variables that
-only have a meaning inside Lambda, adds the few that a program needs from this machine, and removes
-the developer's own AWS identity: a handler has the function's role or nothing. Lambda's own
-variables: https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
+`worker_environment` is pure. It takes the function's real environment, leaves out the variables
+that only have a meaning inside Lambda or would run code here (`variables/`), adds the few that a
+program needs from this machine, and removes the developer's own AWS identity: a handler has the
+function's role or nothing. Lambda's own variables:
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from terralive_workers.function import LocalFunction
+from terralive_workers.variables import names
+from terralive_workers.variables.paths import search_path_of_deployed
+from terralive_workers.variables.verdict import judge
 
 CREDENTIALS: Final = frozenset({"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
 
@@ -25,47 +30,6 @@ _VOLATILE: Final = CREDENTIALS | {
     "AWS_LAMBDA_INITIALIZATION_TYPE",
     "_X_AMZN_TRACE_ID",
 }
-
-# These are never taken over from Lambda: they describe the machine there, or the stub instead of
-# the function.
-_NOT_FROM_LAMBDA: Final = frozenset(
-    {
-        # the shell and the machine
-        "PATH",
-        "HOME",
-        "USER",
-        "LOGNAME",
-        "SHELL",
-        "PWD",
-        "OLDPWD",
-        "SHLVL",
-        "HOSTNAME",
-        "TMPDIR",
-        "TERM",
-        "_",
-        "LANG",
-        "LANGUAGE",
-        "TZ",
-        "VIRTUAL_ENV",
-        "PYTHONHOME",
-        # the runtime
-        "AWS_LAMBDA_RUNTIME_API",
-        "AWS_LAMBDA_EXEC_WRAPPER",
-        "AWS_LAMBDA_INITIALIZATION_TYPE",
-        "AWS_XRAY_DAEMON_ADDRESS",
-        "AWS_EXECUTION_ENV",
-        "_HANDLER",
-        "_X_AMZN_TRACE_ID",
-        "LAMBDA_TASK_ROOT",
-        "LAMBDA_RUNTIME_DIR",
-        # credentials from an address that cannot be reached from here
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
-    }
-)
-_NOT_FROM_LAMBDA_PREFIXES: Final = ("LD_", "DYLD_", "LC_", "_AWS_XRAY_", "_LAMBDA_")
 
 # Programs on this machine need these from it. The only AWS variable is the certificate file of a
 # company's proxy, which is no identity.
@@ -81,9 +45,11 @@ _FROM_THIS_MACHINE: Final = frozenset(
         "LANGUAGE",
         "HTTP_PROXY",
         "HTTPS_PROXY",
+        "ALL_PROXY",
         "NO_PROXY",
         "http_proxy",
         "https_proxy",
+        "all_proxy",
         "no_proxy",
         "SSL_CERT_FILE",
         "SSL_CERT_DIR",
@@ -93,13 +59,32 @@ _FROM_THIS_MACHINE: Final = frozenset(
         "AWS_CA_BUNDLE",
     }
 )
-_FROM_THIS_MACHINE_PREFIXES: Final = ("LC_", "LD_", "DYLD_")
-
+_OF_THE_LOADER: Final = ("LD_", "DYLD_")
+_FROM_THIS_MACHINE_PREFIXES: Final = ("LC_", *_OF_THE_LOADER)
+# The search paths of deployed code: those that Lambda's runtimes set.
 _SEARCH_PATHS: Final = ("PYTHONPATH", "NODE_PATH")
-# Folders of Lambda's image, which do not exist here or hold something else.
-_IMAGE_FOLDERS: Final = ("/var/runtime", "/var/lang", "/opt", "/usr/lib", "/lib")
-# The folder of the function's code in Lambda.
-_TASK_ROOT: Final = "/var/task"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Variables of a live function that the user should know about, by name.
+
+    Attributes:
+        names: variables that are not taken over, or only in part, because they would make programs
+            on this machine run code or read files.
+        in_lambda: variables whose values name folders that exist in Lambda only. They are taken
+            over as they are.
+    """
+
+    names: tuple[str, ...] = ()
+    in_lambda: tuple[str, ...] = ()
+
+    def without(self, known: Collection[str]) -> LeftOut:
+        """Return the variables that are not among the known ones."""
+        return LeftOut(
+            tuple(name for name in self.names if name not in known),
+            tuple(name for name in self.in_lambda if name not in known),
+        )
 
 
 def worker_environment(
@@ -120,18 +105,19 @@ def worker_environment(
         live: true for a developer's code in the place of a deployed function, which then gets
             `TERRALIVE=1`; false for the deployed code itself in the sandbox.
     """
-    from_lambda = {name: value for name, value in remote.items() if not _is_local(name)}
-    from_lambda.pop("TERRALIVE", None)  # set below, and by nothing else
-    for name in _SEARCH_PATHS:
-        search_path = _local_search_path(from_lambda.get(name, ""), function)
-        if search_path:
-            from_lambda[name] = search_path
-        else:
-            from_lambda.pop(name, None)
+    if live:
+        from_lambda = _live_variables(remote, function)
+    else:
+        from_lambda = _deployed_variables(remote, function)
 
     # Later entries replace earlier ones: what Lambda sets wins over this machine, and the last
     # group describes this worker and cannot be set by the function.
-    environment = {name: value for name, value in local.items() if _is_from_this_machine(name)}
+    own_locale = any(names.is_locale(name) for name in from_lambda)
+    environment = {
+        name: value
+        for name, value in local.items()
+        if _is_from_this_machine(name) and not (own_locale and names.is_locale(name))
+    }
     environment["TZ"] = "UTC"  # as in Lambda: a handler that asks for the local time gets UTC
     environment["AWS_CONFIG_FILE"] = os.devnull  # ~/.aws belongs to the developer
     environment["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
@@ -150,6 +136,27 @@ def worker_environment(
     return environment
 
 
+def left_out(
+    remote: Mapping[str, str], function: LocalFunction, local: Mapping[str, str]
+) -> LeftOut:
+    """Return the variables of a live function that the user should know about.
+
+    A variable that has the same value in the worker anyway is no news.
+    """
+    environment = worker_environment(remote, function, "", local)
+    unused: list[str] = []
+    in_lambda: list[str] = []
+    for name, value in sorted(remote.items()):
+        if name in function.allow_variables or environment.get(name) == value:
+            continue
+        if judge(name, value, function.path).left_out:
+            unused.append(name)
+    for name, value in sorted(remote.items()):
+        if judge(name, value, function.path).names_lambda_folder:
+            in_lambda.append(name)
+    return LeftOut(tuple(unused), tuple(in_lambda))
+
+
 def environment_key(remote: Mapping[str, str]) -> str:
     """Return a digest that is equal for environments that the same worker may serve.
 
@@ -166,35 +173,39 @@ def credentials_key(remote: Mapping[str, str]) -> str:
     return _digest({name: remote[name] for name in CREDENTIALS if name in remote})
 
 
-def _is_local(name: str) -> bool:
-    """Return whether this variable is never taken over from Lambda."""
-    return name in _NOT_FROM_LAMBDA or name.startswith(_NOT_FROM_LAMBDA_PREFIXES)
+def _live_variables(remote: Mapping[str, str], function: LocalFunction) -> dict[str, str]:
+    """Return the variables that a live function brings to this machine."""
+    found: dict[str, str] = {}
+    for name, value in remote.items():
+        taken: str | None = value
+        if name not in function.allow_variables:
+            taken = judge(name, value, function.path).value
+        if taken is not None:
+            found[name] = taken
+    found.pop("TERRALIVE", None)  # set by `worker_environment`, and by nothing else
+    return found
+
+
+def _deployed_variables(remote: Mapping[str, str], function: LocalFunction) -> dict[str, str]:
+    """Return the variables of deployed code in the sandbox: all but those of Lambda's machine."""
+    found: dict[str, str] = {}
+    for name, value in remote.items():
+        if names.is_of_lambda(name) or name.startswith(_OF_THE_LOADER):
+            continue
+        if name in _SEARCH_PATHS:
+            value = search_path_of_deployed(value, function.path)  # noqa: PLW2901
+            if not value:
+                continue
+        found[name] = value
+    return found
 
 
 def _is_stable(name: str) -> bool:
-    return name not in _VOLATILE and not _is_local(name)
+    return name not in _VOLATILE and not names.is_of_lambda(name)
 
 
 def _is_from_this_machine(name: str) -> bool:
     return name in _FROM_THIS_MACHINE or name.startswith(_FROM_THIS_MACHINE_PREFIXES)
-
-
-def _local_search_path(value: str, function: LocalFunction) -> str:
-    """Return a search path for this machine.
-
-    It has no folders of Lambda's image. Folders of the function's code there become those here.
-    """
-    folders = []
-    for folder in value.split(":"):
-        if _is_within(folder, _TASK_ROOT):
-            folders.append(f"{function.path}{folder[len(_TASK_ROOT) :]}")
-        elif folder and not any(_is_within(folder, image) for image in _IMAGE_FOLDERS):
-            folders.append(folder)
-    return os.pathsep.join(folders)
-
-
-def _is_within(folder: str, parent: str) -> bool:
-    return folder == parent or folder.startswith(f"{parent}/")
 
 
 def _digest(variables: Mapping[str, str]) -> str:

@@ -55,6 +55,8 @@ class LocalCode:
         build: the command that makes the code before its first use and after a change; None where
             the code is used as it is.
         max_workers: how many invocations may run at once.
+        allow_variables: environment variables of the function in Lambda that are taken over,
+            although they can make programs run code here.
     """
 
     address: str
@@ -67,6 +69,7 @@ class LocalCode:
     watch: tuple[str, ...] = ()
     build: Build | None = None
     max_workers: int = 16
+    allow_variables: tuple[str, ...] = ()
 
     def deployed_as(self, name: str, address: str, *, reserved: int | None = None) -> LocalFunction:
         """Return the deployed function, or the instance of one, that this code stands behind.

@@ -213,6 +213,7 @@ class FunctionSettings:
             terralive's own runtime.
         build: a shell command that makes the code in `path`; it runs in the project's folder.
         watch: glob patterns, relative to `path`.
+        allow_variables: names of environment variables.
     """
 
     pattern: str
@@ -273,6 +274,15 @@ class FunctionSettings:
         Number(1, CONCURRENT_EXECUTIONS),
         "Number of invocations that may run at the same time.",
         default=16,
+    )
+    allow_variables: tuple[str, ...] = setting(
+        Texts(),
+        "Environment variables of the function in Lambda to take over although they can make "
+        "programs run code or read files here (`NODE_OPTIONS`, `GIT_SSH_COMMAND`). A warning "
+        "names those that are left out. Whoever may change the function's environment in AWS "
+        "can then run code on your machine.",
+        default=(),
+        shown_default="none",
     )
 
 

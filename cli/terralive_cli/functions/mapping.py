@@ -221,6 +221,7 @@ def _decide(
         watch=settings.watch,
         build=build,
         max_workers=settings.max_workers,
+        allow_variables=settings.allow_variables,
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 
-from terralive_relay.events import LogLine, Sink
+from terralive_relay.events import LogLine, Sink, Warned
+from terralive_relay.pool import messages
 from terralive_relay.pool.debug_port import DebugPort
-from terralive_workers.environment import worker_environment
+from terralive_workers.environment import left_out, worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.process import Process
@@ -44,6 +45,8 @@ class Launcher:
         self._command = command
         # The command line of a worker that is not debugged.
         self._launch = launch_of(function, command)
+        # Names of the variables that the user was told about. The pool's lock guards it.
+        self._told: set[str] = set()
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
         if function.debugger is not None:
@@ -80,6 +83,13 @@ class Launcher:
             emit=self._publish,
             on_exit=exited,
         )
+
+    def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
+        """Return warnings about variables that are not taken over; each of them only once."""
+        found = left_out(environment, self._function, os.environ)
+        news = found.without(self._told)
+        self._told.update(found.names, found.in_lambda)
+        return messages.variables_left_out(self._function, news)
 
     def close(self) -> None:
         """Close the debugger's port. All workers have ended."""

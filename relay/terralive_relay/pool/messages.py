@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import Warned
+from terralive_workers.environment import LeftOut
 from terralive_workers.function import LocalFunction
 from terralive_workers.outcomes import WorkerFailure
 
@@ -31,3 +32,24 @@ def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warne
         reason = f"{place}: {reason}"
     text = f"{reason}\nThe next invocation gets this error."
     return Warned("code-does-not-load", text, function.name)
+
+
+def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warned]:
+    """Warn about environment variables that differ from Lambda's, by name and without values."""
+    warnings: list[Warned] = []
+    if left_out.names:
+        text = (
+            "Some environment variables of the function are not taken over from Lambda, or only in"
+            f" part: {', '.join(left_out.names)}.\nThey can make programs on this machine run code"
+            " or read files, or they name folders that are not part of the function's code. If you"
+            " need one, name it in allow_variables of"
+            f" [functions.'{function.address}'] in terralive.toml."
+        )
+        warnings.append(Warned("variables-left-out", text, function.name))
+    if left_out.in_lambda:
+        text = (
+            "Some environment variables name folders that exist in Lambda only:"
+            f" {', '.join(left_out.in_lambda)}.\nThey are taken over as they are."
+        )
+        warnings.append(Warned("variables-name-lambda-folders", text, function.name))
+    return warnings

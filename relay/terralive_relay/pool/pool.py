@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from terralive_relay.events import Sink
@@ -291,6 +292,8 @@ class Pool:
         process = self._launcher.build(
             environment, client, lambda status: self._exited(worker, status)
         )
+        for warning in self._launcher.warnings(environment):
+            self._deferred.append(partial(self._sink, warning))
         worker = Worker(key, credentials, self._code.generation, process)
         self._workers.append(worker)
 

@@ -994,3 +994,26 @@ def test_headers_that_no_http_can_carry_cost_the_handler_nothing(
         .result(30)
         .outcome.ok
     )
+
+
+def test_variables_that_are_left_out_are_named_once_in_one_warning(
+    make_pool: MakePool, sink: Recorder, tmp_path: Path
+) -> None:
+    pool = make_pool(local_function(tmp_path, "def handler(event, context): return event"))
+    unsafe = {"BASH_ENV": "/secret-1", "GIT_SSH": "secret-2", "CONFIG": "/opt/secret-3"}
+    for value in range(3):
+        # Another value needs another worker.
+        pool.submit(invocation(environment=unsafe | {"VALUE": str(value)})).result(30)
+    pool.submit(invocation(environment=unsafe | {"LD_AUDIT": "secret-4"})).result(30)
+    told = [(warning.reference, warning.function) for warning in sink.of_type(Warned)]
+    assert told == [
+        ("variables-left-out", "orders"),
+        ("variables-name-lambda-folders", "orders"),
+        ("variables-left-out", "orders"),
+    ]
+    first, in_lambda, second = (warning.message for warning in sink.of_type(Warned))
+    assert "BASH_ENV, GIT_SSH." in first
+    assert "CONFIG" in in_lambda
+    assert "LD_AUDIT." in second
+    assert "BASH_ENV" not in second
+    assert "secret" not in first + in_lambda + second

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from terralive_workers.environment import credentials_key, environment_key, worker_environment
+from terralive_workers.environment import (
+    LeftOut,
+    credentials_key,
+    environment_key,
+    left_out,
+    worker_environment,
+)
 from terralive_workers.function import LocalFunction
+from terralive_workers.variables.names import DATA_PATHS, SEARCH_PATHS
 
 FUNCTION = LocalFunction(
     name="orders",
@@ -125,6 +133,33 @@ def test_the_time_zone_is_that_of_lambda() -> None:
     assert environment()["TZ"] == "UTC"
 
 
+@pytest.mark.parametrize("zone", ["Asia/Tokyo", ":America/Sao_Paulo", "EST5EDT,M3.2.0/2,M11.1.0"])
+def test_a_time_zone_that_the_team_has_set_is_the_functions(zone: str) -> None:
+    assert environment(LAMBDA | {"TZ": zone})["TZ"] == zone
+
+
+@pytest.mark.parametrize("zone", ["/home/ana/secret", ":/etc/passwd", "../../etc/passwd"])
+def test_a_time_zone_cannot_name_a_file_of_this_machine(zone: str) -> None:
+    assert environment(LAMBDA | {"TZ": zone})["TZ"] == "UTC"
+
+
+@pytest.mark.parametrize("name", ["LANG", "LC_ALL", "LC_CTYPE"])
+def test_a_language_that_the_team_has_set_replaces_all_settings_of_this_machine(name: str) -> None:
+    got = environment(LAMBDA | {name: "pt_BR.UTF-8"})
+    assert {key: value for key, value in got.items() if key.startswith(("LANG", "LC_"))} == {
+        name: "pt_BR.UTF-8"
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "AWS_CA_BUNDLE"],
+)
+def test_proxies_and_trust_stores_of_the_function_are_not_used(name: str) -> None:
+    got = environment(LAMBDA | {name: "http://proxy.vpc:3128"})
+    assert got.get(name) == LAPTOP.get(name)
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -152,9 +187,34 @@ def test_a_handler_never_gets_the_developers_identity() -> None:
     assert "GITHUB_TOKEN" not in got
 
 
-def test_search_paths_keep_the_folders_of_the_team() -> None:
+def test_search_paths_keep_the_folders_of_the_functions_code() -> None:
     got = environment({"PYTHONPATH": "/var/task/lib:/opt/python:/var/runtime:/var/task:vendored"})
     assert got["PYTHONPATH"] == "/home/ana/orders/lib:/home/ana/orders:vendored"
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "/home/ana",
+        "/scratch/x",
+        "/var/task/../ana",
+        "..",
+        "lib/../../x",
+        "~/x",
+        "/home/ana/ordersx",
+        "",
+    ],
+)
+@pytest.mark.parametrize("name", sorted(SEARCH_PATHS))
+def test_search_paths_keep_no_folder_outside_of_the_functions_code(name: str, folder: str) -> None:
+    assert environment({name: f"{folder}:/var/task"})[name] == "/home/ana/orders"
+
+
+@pytest.mark.parametrize("name", sorted(DATA_PATHS))
+def test_files_of_libraries_are_those_of_the_functions_code_or_none(name: str) -> None:
+    assert environment({name: "/var/task/data/x"})[name] == "/home/ana/orders/data/x"
+    for elsewhere in ("/opt/x", "/var/task/../x", "/home/ana/x", "~/x", ""):
+        assert name not in environment({name: elsewhere})
 
 
 def test_another_execution_environment_of_the_same_function_needs_no_other_worker() -> None:
@@ -176,6 +236,67 @@ def test_another_value_of_a_variable_needs_another_worker(name: str) -> None:
 
 def test_the_keys_contain_no_secret() -> None:
     assert "role-secret" not in environment_key(LAMBDA) + credentials_key(LAMBDA)
+
+
+def test_names_of_variables_that_are_left_out_are_reported_without_values() -> None:
+    remote = LAMBDA | {
+        "NODE_OPTIONS": "--enable-source-maps --import data:x",
+        "BASH_ENV": "/x",
+        "PYTHONPATH": "/var/task:/home/x",
+        "HTTPS_PROXY": "http://proxy.vpc:3128",
+        "CONFIG": "/var/task/config.json",
+        "HOMEPAGE": "https://example.com/opt/x",
+    }
+    got = left_out(remote, FUNCTION, LAPTOP)
+    assert got.names == (
+        "AWS_LAMBDA_EXEC_WRAPPER",
+        "BASH_ENV",
+        "HTTPS_PROXY",
+        "NODE_OPTIONS",
+        "PYTHONPATH",
+    )
+    assert got.in_lambda == ("CONFIG",)
+    assert environment(remote)["CONFIG"] == "/var/task/config.json"
+
+
+def test_a_variable_that_is_the_same_on_this_machine_is_not_reported() -> None:
+    same = {"HTTPS_PROXY": LAPTOP["HTTPS_PROXY"], "AWS_CONFIG_FILE": os.devnull}
+    assert left_out(same, FUNCTION, LAPTOP) == LeftOut()
+
+
+def test_variables_that_lambda_itself_sets_are_not_reported() -> None:
+    own = {name: value for name, value in LAMBDA.items() if name != "AWS_LAMBDA_EXEC_WRAPPER"}
+    assert left_out(own, FUNCTION, LAPTOP) == LeftOut()
+
+
+def test_a_variable_that_the_project_allows_is_taken_over_as_it_is() -> None:
+    remote = {"GIT_SSH_COMMAND": "ssh -v", "NODE_OPTIONS": "--require ./x.js"}
+    function = replace(FUNCTION, allow_variables=("GIT_SSH_COMMAND",))
+    got = worker_environment(remote, function, "127.0.0.1:9", LAPTOP)
+    assert got["GIT_SSH_COMMAND"] == "ssh -v"
+    assert "NODE_OPTIONS" not in got
+    assert left_out(remote, function, LAPTOP).names == ("NODE_OPTIONS",)
+
+
+def test_an_allowed_variable_cannot_describe_another_worker() -> None:
+    mine = ("_HANDLER", "AWS_LAMBDA_RUNTIME_API", "LAMBDA_TASK_ROOT", "TERRALIVE")
+    function = replace(FUNCTION, allow_variables=mine)
+    remote = dict.fromkeys(mine, "evil")
+    got = worker_environment(remote, function, "127.0.0.1:9", LAPTOP)
+    assert "evil" not in got.values()
+
+
+def test_deployed_code_in_the_sandbox_has_lambdas_own_environment() -> None:
+    own = {
+        "NODE_OPTIONS": "--require ./x.js",
+        "BASH_ENV": "/var/task/x",
+        "TZ": "Asia/Tokyo",
+        "LANG": "pt_BR.UTF-8",
+        "GIT_SSH_COMMAND": "ssh -v",
+        "CONFIG": "/opt/config",
+    }
+    got = worker_environment(own, FUNCTION, "127.0.0.1:9", LAPTOP, live=False)
+    assert {name: got[name] for name in own} == own
 
 
 def test_deployed_code_in_the_sandbox_does_not_get_the_variable_of_live_code() -> None:

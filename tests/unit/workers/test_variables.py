@@ -1,0 +1,190 @@
+"""Variables of a live function, one by one: those that could run code here, and all others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from terralive_workers.variables.verdict import Verdict, judge
+
+CODE = Path("/home/ana/orders")
+# By the program that reads them. The value names a file, as an attacker's would.
+RUN_OR_READ = """
+    PYTHONSTARTUP PYTHONHOME PYTHONUSERBASE PYTHONBREAKPOINT PYTHONINSPECT PYTHONEXECUTABLE
+    PYTHONPYCACHEPREFIX PYTHONPLATLIBDIR PYTHON_PRESITE PYTHON_HISTORY PYTHONPERFSUPPORT
+    PYTHONDUMPREFSFILE PYTHONHTTPSVERIFY PYTEST_PLUGINS PYTEST_ADDOPTS PYENV_HOOK_PATH
+    COVERAGE_PROCESS_START COVERAGE_RCFILE IPYTHONDIR JUPYTER_PATH MPLBACKEND MATPLOTLIBRC
+    NUMBA_CACHE_DIR PIP_INDEX_URL PIP_CONFIG_FILE UV_INDEX_URL UV_PYTHON POETRY_HOME
+    PYSPARK_PYTHON UVICORN_LOG_CONFIG GUNICORN_CMD_ARGS VIRTUAL_ENV CONDA_EXE
+    NODE_REPL_EXTERNAL_MODULE NODE_V8_COVERAGE NODE_REDIRECT_WARNINGS NODE_ICU_DATA
+    NODE_COMPILE_CACHE NODE_TLS_REJECT_UNAUTHORIZED NODE_CHANNEL_FD NODE_UNIQUE_ID
+    NODE_CONFIG_PARSER NODE_REPL_HISTORY NODE_TEST_CONTEXT TS_NODE_COMPILER DENO_DIR BUN_OPTIONS
+    npm_config_node_options npm_config_script_shell NPM_CONFIG_REGISTRY npm_lifecycle_script
+    YARN_IGNORE_PATH PNPM_HOME PUPPETEER_EXECUTABLE_PATH PLAYWRIGHT_BROWSERS_PATH
+    ESBUILD_BINARY_PATH CHROME_EXECUTABLE_PATH ELECTRON_RUN_AS_NODE
+    JAVA_HOME JVM_OPTS MAVEN_OPTS GRADLE_OPTS SBT_OPTS CATALINA_OPTS LEIN_JVM_OPTS JAVACMD
+    OPENJ9_JAVA_OPTIONS SPRING_CONFIG_LOCATION SPRING_APPLICATION_JSON LOGGING_CONFIG LOADER_PATH
+    LOG4J_CONFIGURATION_FILE LOG4J2_CONTEXT_SELECTOR OTEL_JAVAAGENT_EXTENSIONS
+    RUBYSHELL RUBYPATH GEM_HOME BUNDLE_GEMFILE BUNDLER_SETUP RAKEOPT IRBRC BOOTSNAP_CACHE_DIR
+    DOTNET_STARTUP_HOOKS DOTNET_ADDITIONAL_DEPS DOTNET_SHARED_STORE DOTNET_ROOT CORECLR_PROFILER
+    CORECLR_PROFILER_PATH CORECLR_ENABLE_PROFILING COR_PROFILER_PATH COMPlus_AltJit MONO_PATH
+    ASPNETCORE_HOSTINGSTARTUPASSEMBLIES NUGET_PACKAGES PSModulePath POWERSHELL_UPDATECHECK
+    PERL5OPT PERL5DB PERL5SHELL PERLIO PERLIO_DEBUG PERL_MM_OPT PERL_MB_OPT
+    PHPRC PHP_FCGI_CHILDREN PHP_PEAR_PHP_BIN COMPOSER_HOME XDEBUG_CONFIG
+    LUA_INIT LUA_INIT_5_4 LUA_PATH LUA_CPATH LUA_PATH_5_3 R_PROFILE R_PROFILE_USER R_ENVIRON R_LIBS
+    JULIA_LOAD_PATH JULIA_DEPOT_PATH ERL_FLAGS ERL_AFLAGS ELIXIR_ERL_OPTIONS MIX_HOME HEX_HOME
+    TCLLIBPATH TCL_LIBRARY CAML_LD_LIBRARY_PATH OCAMLRUNPARAM GHCRTS GUILE_LOAD_PATH
+    RUSTC_WRAPPER RUSTFLAGS CARGO_HOME CGO_CFLAGS GOFLAGS GOROOT GOENV GOTOOLCHAIN GOCOVERDIR
+    BASH_ENV BASHOPTS BASH_XTRACEFD BASH_LOADABLES_PATH SHELLOPTS PROMPT_COMMAND PS0 PS1 PS2 PS4
+    IFS ENV CDPATH FPATH ZDOTDIR GLOBIGNORE EXECIGNORE INPUTRC HISTFILE FCEDIT NULLCMD READNULLCMD
+    TMPPREFIX MAILPATH fish_function_path XDG_CONFIG_HOME XDG_DATA_DIRS
+    GIT_SSH GIT_SSH_COMMAND GIT_ASKPASS GIT_EDITOR GIT_SEQUENCE_EDITOR GIT_PAGER GIT_EXTERNAL_DIFF
+    GIT_PROXY_COMMAND GIT_EXEC_PATH GIT_TEMPLATE_DIR GIT_DIR GIT_WORK_TREE GIT_COMMON_DIR
+    GIT_CONFIG GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM GIT_CONFIG_COUNT GIT_CONFIG_KEY_0
+    GIT_CONFIG_VALUE_0 GIT_CONFIG_PARAMETERS GIT_TRACE GIT_TRACE2 GIT_ATTR_SOURCE GIT_SHALLOW_FILE
+    GIT_SSL_NO_VERIFY GIT_SSL_CAINFO GIT_INDEX_FILE GIT_OBJECT_DIRECTORY GIT_NAMESPACE
+    SSH_ASKPASS SSH_ASKPASS_REQUIRE SSH_AUTH_SOCK SSH_SK_PROVIDER SUDO_ASKPASS SUDO_EDITOR
+    SVN_SSH HGRCPATH HGEDITOR CVS_RSH RSYNC_RSH RSYNC_CONNECT_PROG P4CONFIG GH_CONFIG_DIR GH_PAGER
+    GNUPGHOME GPG_TTY
+    EDITOR VISUAL PAGER BROWSER MANPAGER SYSTEMD_PAGER KUBE_EDITOR LESS LESSOPEN LESSCLOSE LESSKEYIN
+    MANPATH VIMINIT EXINIT NVIM_APPNAME EMACSLOADPATH MAILCAPS TERMINFO TERMINFO_DIRS TERMCAP
+    TAR_OPTIONS ZIPOPT UNZIP ZIP XZ_OPT GREP_OPTIONS AWKPATH AWKLIBPATH RIPGREP_CONFIG_PATH
+    FZF_DEFAULT_COMMAND MAKEFLAGS MAKEFILES GNUMAKEFLAGS MAKE CC CXX LD AR LDSHARED CFLAGS
+    CMAKE_TOOLCHAIN_FILE CCACHE_PREFIX CPATH LIBRARY_PATH COMPILER_PATH GCC_EXEC_PREFIX
+    CURL_HOME CURL_SSL_BACKEND WGETRC NETRC HTTPIE_CONFIG_DIR
+    LD_PRELOAD LD_AUDIT LD_DEBUG_OUTPUT LD_PROFILE DYLD_INSERT_LIBRARIES DYLD_LIBRARY_PATH
+    GCONV_PATH GLIBC_TUNABLES GETCONF_DIR HOSTALIASES LOCALDOMAIN LOCPATH MALLOC_TRACE NIS_PATH
+    NLSPATH RES_OPTIONS RESOLV_HOST_CONF TZDIR KRB5CCNAME KRB5_KTNAME SASL_PATH LDAPCONF
+    LDAPTLS_CACERT OPENSSL_CONF OPENSSL_MODULES OPENSSL_ENGINES OPENSSL_CONF_INCLUDE SSLKEYLOGFILE
+    SSL_CERT_FILE SSL_CERT_DIR NODE_EXTRA_CA_CERTS REQUESTS_CA_BUNDLE CURL_CA_BUNDLE AWS_CA_BUNDLE
+    GNUTLS_SYSTEM_PRIORITY_FILE P11_KIT_PKCS11_MODULE_PATH ASAN_OPTIONS UBSAN_OPTIONS
+    LLVM_PROFILE_FILE GCOV_PREFIX OMP_TOOL_LIBRARIES NVBLAS_CONFIG_FILE CUDA_INJECTION64_PATH
+    TF_PLUGGABLE_DEVICE_LIBRARY_PATH TORCH_EXTENSIONS_DIR TRITON_CACHE_DIR
+    GDAL_DRIVER_PATH GDAL_PYTHON_DRIVER_PATH GDAL_VRT_ENABLE_PYTHON GDAL_CONFIG_FILE PYTHONSO
+    OGR_DRIVER_PATH MAGICK_CODER_MODULE_PATH MAGICK_FILTER_MODULE_PATH MAGICK_HOME QT_PLUGIN_PATH
+    GTK_MODULES GIO_EXTRA_MODULES GDK_PIXBUF_MODULE_FILE GI_TYPELIB_PATH GST_PLUGIN_PATH VIPSHOME
+    OPENCV_VIDEOIO_PLUGIN_PATH ALSA_CONFIG_PATH VK_ICD_FILENAMES FREI0R_PATH LADSPA_PATH
+    IMAGEIO_FFMPEG_EXE FFMPEG_BINARY LIBMYSQL_PLUGIN_DIR LIBMYSQL_PLUGINS MYSQL_HOME PSQLRC
+    PSQL_EDITOR ORACLE_HOME
+    AWS_CONFIG_FILE AWS_SHARED_CREDENTIALS_FILE AWS_PROFILE AWS_DEFAULT_PROFILE AWS_DATA_PATH
+    AWS_PAGER AWS_CLI_AUTO_PROMPT AWS_WEB_IDENTITY_TOKEN_FILE AWS_EC2_METADATA_SERVICE_ENDPOINT
+    BOTO_CONFIG CLOUDSDK_PYTHON GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES AZURE_EXTENSION_DIR
+    DOCKER_HOST DOCKER_CONFIG HELM_PLUGINS TF_CLI_CONFIG_FILE TF_CLI_ARGS ANSIBLE_LIBRARY
+    HTTP_PROXY https_proxy ALL_PROXY no_proxy TERRALIVE_LOG_FILE
+    BASH_FUNC_ls%% BASH_FUNC_x() a.b =x
+    """.split()  # noqa: SIM905
+HARMLESS = {
+    "TABLE": "orders-dev",
+    "DATABASE_URL": "postgres://db/orders",
+    "ENV": "staging-2",
+    "STAGE": "dev",
+    "NODE_ENV": "production",
+    "NODE_RPC_URL": "https://node.example.com",
+    "NODE_DEBUG": "http,net",
+    "GIT_SHA": "4f1c2a9",
+    "GIT_COMMIT": "4f1c2a9",
+    "GIT_BRANCH": "main",
+    "GIT_COMMITTER_NAME": "Ana",
+    "GITHUB_TOKEN": "ghp_x",
+    "SSH_HOST": "sftp.example.com",
+    "SSH_PRIVATE_KEY": "-----BEGIN",
+    "HISTORY_TABLE": "history",
+    "VIMEO_TOKEN": "x",
+    "LESSON_TABLE": "lessons",
+    "TG_TOKEN": "telegram",
+    "GST_RATE": "18",
+    "ORACLE_HOST": "db",
+    "UV_THREADPOOL_SIZE": "16",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONUTF8": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8:replace",
+    "PYTHONWARNINGS": "ignore::DeprecationWarning,error:x",
+    "PYTHONOPTIMIZE": "2",
+    "RUST_LOG": "info,my_crate=debug",
+    "RUBY_YJIT_ENABLE": "1",
+    "DOTNET_ENVIRONMENT": "Development",
+    "DOTNET_TieredPGO": "0",
+    "ASPNETCORE_ENVIRONMENT": "Development",
+    "MALLOC_ARENA_MAX": "2",
+    "GDAL_CACHEMAX": "512",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "GOMEMLIMIT": "100MiB",
+    "POWERTOOLS_SERVICE_NAME": "orders",
+    "DD_TRACE_ENABLED": "true",
+    "OTEL_SERVICE_NAME": "orders",
+    "SPRING_PROFILES_ACTIVE": "dev",
+    "MAIN_CLASS": "com.example.Application",
+    "DJANGO_SETTINGS_MODULE": "orders.settings",
+    "AWS_REGION": "eu-west-1",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:4566",
+    "AWS_ACCOUNT_ID": "123456789012",
+    "AWS_NODEJS_CONNECTION_REUSE_ENABLED": "1",
+    "AWS_RETRY_MODE": "adaptive",
+    "EMPTY": "",
+}
+
+
+@pytest.mark.parametrize("name", RUN_OR_READ)
+def test_a_variable_that_makes_programs_run_code_or_read_files_is_left_out(name: str) -> None:
+    assert judge(name, "/home/x/payload", CODE) == Verdict(None, left_out=True)
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_variable_of_the_teams_own_is_taken_over_as_it_is(name: str) -> None:
+    assert judge(name, HARMLESS[name], CODE) == Verdict(HARMLESS[name])
+
+
+@pytest.mark.parametrize("name", ["NAME", "LANG", "ENV", "PYTHONUTF8", "NODE_ENV"])
+def test_a_function_of_a_shell_is_left_out_whatever_its_name(name: str) -> None:
+    assert judge(name, "() { :; }; touch x", CODE).value is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("NODE_OPTIONS", "--enable-source-maps", "--enable-source-maps"),
+        ("NODE_OPTIONS", "--max_old_space_size=512", "--max_old_space_size=512"),
+        ("NODE_OPTIONS", "--max-old-space-size=512 --require x", "--max-old-space-size=512"),
+        ("NODE_OPTIONS", "--no-warnings --import=x -r y", "--no-warnings"),
+        ("NODE_OPTIONS", "--enable-source-maps=--require x", None),
+        ("NODE_OPTIONS", '--unhandled-rejections="strict"', None),
+        ("NODE_OPTIONS", "--experimental-loader x --inspect=0.0.0.0:1 --env-file=.env", None),
+        ("NODE_OPTIONS", "--max-http-header-size=1\\ --require=x", None),
+        ("JAVA_TOOL_OPTIONS", "-XX:+TieredCompilation -XX:TieredStopAtLevel=1", "same"),
+        ("JAVA_TOOL_OPTIONS", "-Xmx512m -javaagent:/opt/x.jar", "-Xmx512m"),
+        ("JAVA_TOOL_OPTIONS", "-XX:OnOutOfMemoryError=x -XX:Flags=x @file -Xlog:x:file=y", None),
+        ("JDK_JAVA_OPTIONS", "-Duser.timezone=Asia/Tokyo -Dlog4j.configurationFile=http://x", "-Duser.timezone=Asia/Tokyo"),  # noqa: E501
+        ("RUBYOPT", "-W0 -r/x --yjit", "-W0 --yjit"),
+        ("RUBYOPT", "-rx -Ix", None),
+    ],
+)  # fmt: skip
+def test_only_harmless_options_of_an_interpreter_are_kept(
+    name: str, value: str, kept: str | None
+) -> None:
+    if kept == "same":
+        kept = value
+    assert judge(name, value, CODE) == Verdict(kept, left_out=kept != value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["error::x.Y", "all:0:antigravity.x:0:0", "ignore,error::a.b", "error::x.Y:m:1", "\n", "a b"],
+)
+def test_a_warning_filter_that_imports_a_module_is_left_out(value: str) -> None:
+    assert judge("PYTHONWARNINGS", value, CODE) == Verdict(None, left_out=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["/opt/x", "/var/task/a.json", "x:/var/runtime", "file:///opt/x", '{"a": "/var/task"}', "/opt"],
+)
+def test_a_value_with_a_folder_of_lambda_is_taken_over_and_reported(value: str) -> None:
+    assert judge("CONFIG", value, CODE) == Verdict(value, names_lambda_folder=True)
+
+
+@pytest.mark.parametrize("value", ["/options", "https://x/opt/y", "adopt", "/var/tasks", "opt/x"])
+def test_a_value_without_a_folder_of_lambda_is_not_reported(value: str) -> None:
+    assert judge("CONFIG", value, CODE) == Verdict(value)

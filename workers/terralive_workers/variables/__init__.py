@@ -1,0 +1,1 @@
+"""Rules by which a variable of a function in Lambda becomes a variable of its worker here."""
