@@ -9,23 +9,28 @@ import logging
 import re
 import uuid
 from collections.abc import Awaitable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
 from terralive_sandbox.access import actions, denials, identity, protocols, sigv4
-from terralive_sandbox.access.policy import AccessRequest, Decision
+from terralive_sandbox.access.policy import AccessRequest
+from terralive_sandbox.access.resource_policies import find_policy
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
-from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers
+from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers, unqualified_arn
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.places import Place
 from terralive_sandbox.responses import Response, error_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
 _INVOKE_PATH: Final = re.compile(r"/2015-03-31/functions/(?P<name>[^/]+)/invocations/?")
 _MOTO_API: Final = "/moto-api"
+# Services whose resources may be used from other accounts, as their own policies allow.
+_SHARED_SERVICES: Final = frozenset({"lambda", "sns", "sqs"})
 _INVOCATION_TYPES: Final = ("Event", "RequestResponse", "DryRun")
 
 
@@ -52,17 +57,22 @@ class AwsApi:
             operation = self._control.operation(request, service)
             if operation is None:
                 operation = protocols.operation_of(request)
+            if operation == "AssumeRole":
+                role_arn = protocols.form_fields(request).get("RoleArn", "")
+                await self._control.call_async(identity.open_account, str(role_arn))
             # What the call needs, and whether policies allow it.
-            self._authorize(request, signed, caller, operation)
+            account = self._authorize(request, signed, caller, operation)
             if request.path.startswith(_MOTO_API):
                 message = "moto's own API is closed in the sandbox."
                 return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
             # The answer: a function's, or moto's.
             invoked = _INVOKE_PATH.fullmatch(request.path)
             if invoked and service == "lambda" and request.method == "POST":
-                answer: Awaitable[Response] = self._invoke(unquote(invoked["name"]), request)
+                name = unquote(invoked["name"])
+                place = Place(account, signed.region)
+                answer: Awaitable[Response] = self._invoke(name, place, request)
             else:
-                answer = asyncio.wrap_future(self._control.answer(request, service))
+                answer = asyncio.wrap_future(self._control.answer(request, service, account))
             return await answer
         except InvokeError as error:
             return _invoke_error(error)
@@ -85,8 +95,8 @@ class AwsApi:
         signed: sigv4.Signed,
         caller: identity.Caller,
         operation: str | None,
-    ) -> None:
-        """Check that a request is emulated and allowed.
+    ) -> str:
+        """Check that a request is emulated and allowed. Return the account whose state it is about.
 
         Raises:
             NotImplementedError: moto would make its answer up.
@@ -94,35 +104,25 @@ class AwsApi:
         """
         if is_made_up(signed.service, operation or request.path):
             raise NotImplementedError("moto would make its answer up.")
-        for access in actions.required_access(request, signed, caller.account, operation):
-            identity.require(caller, access, self._decision_of_function(caller, access))
-            if access.action == "sts:AssumeRole" and access.resources:
-                identity.require_trust(caller, access.resources[0])
+        context = _global_context(caller, signed)
+        needed = actions.required_access(request, signed, caller.account, operation)
+        for access in needed:
+            _require(caller, replace(access, context={**context, **access.context}))
+        if needed and needed[0].resources and signed.service in _SHARED_SERVICES:
+            return Place.of(needed[0].resources[0]).account or caller.account
+        return caller.account
 
-    def _decision_of_function(self, caller: identity.Caller, access: AccessRequest) -> Decision:
-        """Return the decision of a function's own policy about its invocation by the caller."""
-        if access.action != "lambda:InvokeFunction" or not access.resources:
-            return Decision.NEUTRAL
-        arn = access.resources[0]
-        try:
-            function = self._functions.find(arn)
-        except InvokeError:
-            return Decision.NEUTRAL
-        principals = identity.principals(caller)
-        return self._functions.decides(function, AccessRequest(access.action, (arn,), principals))
-
-    async def _invoke(self, name: str, request: sigv4.Request) -> Response:
-        """Answer Lambda's Invoke API. Raises InvokeError.
+    async def _invoke(self, name: str, place: Place, request: sigv4.Request) -> Response:
+        """Answer Lambda's Invoke API in a place. Raises InvokeError.
 
         https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
         """
         qualifier = dict(request.parameters()).get("Qualifier") or None
         client_context = _client_context(request.header("x-amz-client-context"))
-        function = self._functions.find(name, qualifier)
+        function = self._functions.find(name, qualifier, place=place)
         arn = function.function_arn
         if qualifier is not None:
-            unqualified = ":".join(arn.split(":")[:7])
-            arn = f"{unqualified}:{qualifier}"
+            arn = f"{unqualified_arn(arn)}:{qualifier}"
         invocation_type = request.header("x-amz-invocation-type") or "RequestResponse"
         if invocation_type not in _INVOCATION_TYPES:
             message = (
@@ -151,6 +151,36 @@ class AwsApi:
         wants_log = request.header("x-amz-log-type") == "Tail"
         headers += invoke_headers(result, tail=wants_log).items()
         return HTTPStatus.OK, headers, result.body
+
+
+def _global_context(caller: identity.Caller, signed: sigv4.Signed) -> dict[str, str]:
+    """Return condition keys that every request has. The loopback port counts as TLS.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+    """
+    return {
+        "aws:PrincipalAccount": caller.account,
+        "aws:PrincipalArn": identity.principals(caller)[-1],
+        "aws:RequestedRegion": signed.region,
+        "aws:SecureTransport": "true",
+    }
+
+
+def _require(caller: identity.Caller, access: AccessRequest) -> None:
+    """Check one access that a request needs. Raises identity.AccessDeniedError."""
+    if access.action == "sts:AssumeRole" and access.resources:
+        identity.require_trust(caller, access)
+        return
+    if access.action == "iam:PassRole" and not identity.is_own(caller, access):
+        raise identity.AccessDeniedError("Cross-account pass role is not allowed.")
+    policy = None
+    # A bucket's name may be taken by another account, which is no question of permission.
+    if access.resources and access.action != "s3:CreateBucket":
+        policy = find_policy(access.resources[0])
+    if policy is not None and access.action.startswith("s3:") and policy.owner == caller.account:
+        # Within one account moto evaluates the bucket's denials, for each key of a request.
+        policy = None
+    identity.require(caller, access, policy)
 
 
 def _invoke_error(error: InvokeError) -> Response:

@@ -77,9 +77,9 @@ class Sandbox:
 
     Args:
         port: the loopback port that clients use.
-        region: the region of the API URLs and function URLs.
+        region: the region that the sandbox's users work in; other regions work, too.
         time_scale: a factor for the waiting times of API Gateway and Lambda.
-        concurrency: the number of executions that the account may have at once.
+        concurrency: the number of executions that an account may have at once in a region.
     """
 
     def __init__(self, port: int, region: str, *, time_scale: float, concurrency: int) -> None:
@@ -93,7 +93,6 @@ class Sandbox:
         # Lambda
         self._functions = Functions(
             endpoint,
-            region,
             self._control,
             time_scale=time_scale,
             concurrency=concurrency,
@@ -101,7 +100,7 @@ class Sandbox:
         )
         self._asynchronous = AsynchronousInvocations(self._functions, self._control)
         # API Gateway and function URLs
-        self._gateway = Gateway(region, self._functions, time_scale=time_scale)
+        self._gateway = Gateway(self._functions, time_scale=time_scale)
         self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
         self._management = ManagementApi(self._gateway, self.connections)
@@ -253,7 +252,7 @@ async def serve(
         region: its region.
         with_parent: whether the end of stdin ends it.
         time_scale: a factor for the waiting times of API Gateway and Lambda.
-        concurrency: the number of executions that the account may have at once.
+        concurrency: the number of executions that an account may have at once in a region.
     """
     listener = socket.create_server(("127.0.0.1", port))
     # Accepted connections inherit it. asyncio sets it only where a socket names its protocol, which

@@ -19,7 +19,7 @@ from xml.sax.saxutils import unescape
 from terralive_sandbox.access import protocols
 from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.sigv4 import Request, Signed
-from terralive_stub.shared.json_documents import items, parse_object
+from terralive_stub.shared.json_documents import items, parse_object, section
 
 # Operations of DynamoDB's transactions -> their actions.
 _TRANSACTION_ACTIONS: Final = {
@@ -66,6 +66,7 @@ _S3_ACTIONS: Final = {
     operation: action for action, operations in _S3_OPERATIONS.items() for operation in operations
 }
 _S3_VERSIONED: Final = frozenset({"GetObject", "DeleteObject"})
+_ACCOUNT_ID: Final = re.compile(r"\d{12}")
 _OBJECT_KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 # Paths of Lambda's API after their date.
 _FUNCTION_PATH: Final = re.compile(r"/[0-9-]+/functions/([^/]+)")
@@ -251,10 +252,18 @@ def _lambda(call: _Call) -> list[AccessRequest]:
     if operation == "Invoke":
         operation = "InvokeFunction"
     needed = [AccessRequest(f"lambda:{operation}", _lambda_arns(call))]
-    if operation in {"CreateFunction", "UpdateFunctionConfiguration"}:
-        role = parse_object(call.request.body).get("Role")
-        if role:
-            needed += _pass_role("lambda", {str(role)})
+    body: Mapping[str, object] = {}
+    if operation in {"CreateFunction", "UpdateFunctionCode", "UpdateFunctionConfiguration"}:
+        body = parse_object(call.request.body)
+    role = body.get("Role")
+    if role:
+        needed += _pass_role("lambda", {str(role)})
+    # Lambda reads code from S3 as the caller:
+    # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
+    code = section(body, "Code") or body
+    if code.get("S3Bucket"):
+        arn = f"arn:aws:s3:::{code['S3Bucket']}/{code.get('S3Key', '')}"
+        needed.append(AccessRequest("s3:GetObject", (arn,)))
     return needed
 
 
@@ -276,8 +285,11 @@ def _lambda_arns(call: _Call) -> tuple[str, ...]:
 
 def _function_arn(call: _Call, name: str) -> str:
     """Return the ARN of a function, which a path names by its name, a partial ARN or its ARN."""
-    last = name.rpartition("function:")[2]
-    arn = name if name.startswith("arn:") else f"{call.arn_prefix}function:{last}"
+    account, _, last = name.rpartition("function:")
+    prefix = call.arn_prefix
+    if _ACCOUNT_ID.fullmatch(account.removesuffix(":")):
+        prefix = f"arn:aws:lambda:{call.region}:{account}"
+    arn = name if name.startswith("arn:") else f"{prefix}function:{last}"
     qualifier = dict(call.request.parameters()).get("Qualifier")
     if qualifier:
         return f"{arn}:{qualifier}"
@@ -342,9 +354,15 @@ def _sns(call: _Call) -> list[AccessRequest]:
 def _sqs(call: _Call) -> list[AccessRequest]:
     # A batch needs the action that one message needs.
     action = f"sqs:{call.operation.removesuffix('Batch').lower()}"
-    name = call.field("QueueUrl", "QueueName").rpartition("/")[2]
-    resources = (f"{call.arn_prefix}{name}",) if name else ()
-    return [AccessRequest(action, resources)]
+    # A queue's URL ends with its owner's account and its name.
+    path, _, name = call.field("QueueUrl", "QueueName").rpartition("/")
+    account = path.rpartition("/")[2] or call.field("QueueOwnerAWSAccountId")
+    if not name:
+        return [AccessRequest(action)]
+    prefix = call.arn_prefix
+    if _ACCOUNT_ID.fullmatch(account):
+        prefix = f"arn:aws:sqs:{call.region}:{account}:"
+    return [AccessRequest(action, (f"{prefix}{name}",))]
 
 
 def _ssm(call: _Call) -> list[AccessRequest]:
@@ -357,7 +375,16 @@ def _ssm(call: _Call) -> list[AccessRequest]:
 def _sts(call: _Call) -> list[AccessRequest]:
     if call.operation == "GetCallerIdentity":
         return []
-    return _named_resource(call, call.field("RoleArn"))
+    context: dict[str, str] = {}
+    # Conditions that trust policies demand
+    # (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html).
+    for key in ("ExternalId", "RoleSessionName"):
+        value = call.field(key)
+        if value:
+            context[f"sts:{key}"] = value
+    role = call.field("RoleArn")
+    resources = (role,) if role else ()
+    return [AccessRequest(_action(call), resources, context=context)]
 
 
 # The service's name in signatures -> its rule.

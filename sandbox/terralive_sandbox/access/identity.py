@@ -6,17 +6,25 @@ owns moto's state.
 
 from __future__ import annotations
 
+import json
+import re
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from moto.iam.models import Group, IAMBackend, Role, User, iam_backends
 from moto.sts.models import sts_backends
 
 from terralive_sandbox.access import sigv2, sigv4
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
+from terralive_sandbox.access.resource_policies import ResourcePolicy, find_policy
+from terralive_sandbox.places import Place
 
+# The account of the developer. Other accounts begin to exist when one of their roles is assumed.
 ACCOUNT: Final = "123456789012"
+# AWS Organizations makes this role in an account that it creates, for the management account.
+# https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_accounts_access.html
+_ACCESS_ROLE: Final = re.compile(r"arn:aws:iam::(\d{12}):role/(OrganizationAccountAccessRole)")
 _ROLE_SESSION_SECONDS: Final = 12 * 3600
 _EVERYTHING: Final = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
@@ -88,48 +96,76 @@ def owner_of(access_key_id: str) -> Caller | None:
         return None
 
 
-def require(
-    caller: Caller, request: AccessRequest, by_resource: Decision = Decision.NEUTRAL
-) -> None:
-    """Check that the caller's policies, or the resource's policy, allow a request.
+def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | None = None) -> None:
+    """Check that policies allow a request.
 
     Args:
         caller: the caller.
         request: the action and its resource.
-        by_resource: the decision of the resource's own policy.
+        policy: the policy of the resource, where the sandbox evaluates it.
 
     Raises:
         AccessDeniedError: they do not.
     """
     decision = decide(caller.documents, request)
-    decisions = {decision, by_resource}
-    if Decision.DENIED not in decisions and Decision.ALLOWED in decisions:
+    by_resource = Decision.NEUTRAL
+    same_account = is_own(caller, request, policy)
+    if policy is not None:
+        names = principals(caller) if same_account else all_principals(caller)
+        by_resource = decide([policy.document], replace(request, principals=names))
+    if is_permitted(decision, by_resource, same_account=same_account):
         return
     resource = f" on resource: {request.resources[0]}" if request.resources else ""
     reason = f"because no identity-based policy allows the {request.action} action"
     if decision is Decision.DENIED:
         reason = "with an explicit deny in an identity-based policy"
+    elif by_resource is Decision.DENIED:
+        reason = "with an explicit deny in a resource-based policy"
+    elif decision is Decision.ALLOWED:
+        reason = f"because no resource-based policy allows the {request.action} action"
     raise AccessDeniedError(
         f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {reason}"
     )
 
 
-def require_trust(caller: Caller, role_arn: str) -> None:
-    """Check that a role's trust policy lets the caller assume the role.
+def is_own(caller: Caller, request: AccessRequest, policy: ResourcePolicy | None = None) -> bool:
+    """Return whether a resource belongs to the caller's account, as far as its ARN tells.
 
+    Args:
+        caller: the caller.
+        request: the request for the resource.
+        policy: the policy of the resource, which tells the owner of a bucket.
+    """
+    if policy is not None:
+        return policy.owner == caller.account
+    if not request.resources:
+        return True
+    return Place.of(request.resources[0]).account in {"", "*", caller.account}
+
+
+def require_trust(caller: Caller, request: AccessRequest) -> None:
+    """Check that a caller may assume a role: by the role's trust policy, and by its own policies.
+
+    Within one account, a trust policy that names the caller needs no other permission. One that
+    names the account needs the caller's own policies, too, as one of another account always does.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_terms-and-concepts.html
 
+    Args:
+        caller: the caller.
+        request: `sts:AssumeRole` on the role.
+
     Raises:
-        AccessDeniedError: it does not, or there is no such role.
+        AccessDeniedError: the caller may not, or there is no such role.
     """
-    names = (*principals(caller), f"arn:aws:iam::{caller.account}:root", caller.account)
-    request = AccessRequest("sts:AssumeRole", (role_arn,), names)
-    trust = [role.assume_role_policy_document for role in _roles() if role.arn == role_arn]
-    if decide(trust, request) is Decision.ALLOWED:
-        return
-    raise AccessDeniedError(
-        f"User: {caller.arn} is not authorized to perform: sts:AssumeRole on resource: {role_arn}"
-    )
+    (role_arn,) = request.resources
+    trust = [role.assume_role_policy_document for role in _roles(role_arn) if role.arn == role_arn]
+    named = decide(trust, replace(request, principals=all_principals(caller)))
+    if named is not Decision.ALLOWED:
+        raise AccessDeniedError(
+            f"User: {caller.arn} is not authorized to perform: {request.action} on resource: "
+            f"{role_arn}"
+        )
+    require(caller, request, ResourcePolicy(Place.of(role_arn).account, trust[0]))
 
 
 def principals(caller: Caller) -> tuple[str, ...]:
@@ -142,20 +178,71 @@ def principals(caller: Caller) -> tuple[str, ...]:
     if ":assumed-role/" not in caller.arn:
         return (caller.arn,)
     role_name = caller.arn.split("/")[1]
-    return (caller.arn, *(role.arn for role in _roles() if role.name == role_name))
+    return (caller.arn, *(role.arn for role in _roles(caller.arn) if role.name == role_name))
+
+
+def all_principals(caller: Caller) -> tuple[str, ...]:
+    """Return all names by which a policy can mean the caller, the account's names among them."""
+    return (*principals(caller), f"arn:aws:iam::{caller.account}:root", caller.account)
 
 
 def role_documents(role_arn: str) -> tuple[str, ...]:
     """Return the policies of a role as JSON text; none for a role that does not exist."""
     name = role_arn.rpartition("/")[2]
-    for role in _roles():
+    for role in _roles(role_arn):
         if role.name == name:
             return tuple(_documents(role))
     return ()
 
 
+def role_may(role_arn: str, action: str, arn: str) -> bool:
+    """Return whether a role may do something with a resource, maybe one of another account."""
+    account = Place.of(role_arn).account
+    request = AccessRequest(action, (arn,))
+    by_resource = Decision.NEUTRAL
+    owner = Place.of(arn).account
+    policy = find_policy(arn)
+    if policy is not None:
+        owner = policy.owner
+        names = (role_arn, f"arn:aws:iam::{account}:root", account)
+        by_resource = decide([policy.document], replace(request, principals=names))
+    decision = decide(role_documents(role_arn), request)
+    return is_permitted(decision, by_resource, same_account=owner in {"", account})
+
+
+def open_account(role_arn: str) -> None:
+    """Let an account begin to exist, if this is the role by which an organization enters one.
+
+    The developer's account may assume the role, and the role may do everything. Other roles have to
+    be created, in an account that exists.
+    """
+    found = _ACCESS_ROLE.fullmatch(role_arn)
+    if found is None:
+        return
+    account, name = found.groups()
+    backend = iam_backends[account]["aws"]
+    if any(role.name == name for role in backend.roles.values()):
+        return
+    trust = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:root"},
+    }
+    backend.create_role(
+        role_name=name,
+        assume_role_policy_document=json.dumps({"Version": "2012-10-17", "Statement": [trust]}),
+        path="/",
+        permissions_boundary=None,
+        description="",
+        tags=[],
+        max_session_duration=str(_ROLE_SESSION_SECONDS),
+    )
+    backend.put_role_policy(name, "sandbox-administrator", _EVERYTHING)
+
+
 def assume(role_arn: str, session_name: str, region: str) -> Keys:
     """Return temporary credentials for a function's role, as Lambda obtains them."""
+    # moto keeps the session in the account of the role.
     role = sts_backends[ACCOUNT]["aws"].assume_role(
         region, session_name, role_arn, "", _ROLE_SESSION_SECONDS, ""
     )
@@ -164,20 +251,27 @@ def assume(role_arn: str, session_name: str, region: str) -> Keys:
 
 def create_developer(name: str = "developer") -> tuple[str, str]:
     """Create the developer's IAM user, who may do everything; return its key and secret."""
-    backend = _iam()
+    backend = iam_backends[ACCOUNT]["aws"]
     backend.create_user("us-east-1", name, tags=[])
     backend.put_user_policy(name, "sandbox-administrator", _EVERYTHING)
     key = backend.create_access_key(name)
     return key.access_key_id, key.secret_access_key
 
 
-def _iam() -> IAMBackend:
-    return iam_backends[ACCOUNT]["aws"]
+def _iam_of_accounts() -> list[IAMBackend]:
+    """Return IAM of every account."""
+    return [account["aws"] for account in list(iam_backends.values())]
 
 
-def _roles() -> list[Role]:
-    """Return a copy of the list of roles, so that another thread can read it."""
-    return list(_iam().roles.values())
+def _roles(arn: str) -> list[Role]:
+    """Return a copy of the list of roles in an ARN's account, so that another thread can read it.
+
+    An account that does not exist has none.
+    """
+    account = Place.of(arn).account
+    if account not in iam_backends:
+        return []
+    return list(iam_backends[account]["aws"].roles.values())
 
 
 def _documents(owner: Role | User | Group) -> list[str]:
@@ -194,28 +288,32 @@ def _find_owner(access_key_id: str) -> _KeyOwner:
 
 
 def _find_user(access_key_id: str) -> _KeyOwner | None:
-    backend = _iam()
-    for user in list(backend.users.values()):
-        for key in user.access_keys:
-            if key.access_key_id != access_key_id or key.status != "Active":
-                continue
-            documents = _documents(user)
-            for group in backend.get_groups_for_user(user.name):
-                documents += _documents(group)
-            caller = Caller(access_key_id, user.arn, user.id, tuple(documents))
-            return _KeyOwner(caller, key.secret_access_key, "")
+    for backend in _iam_of_accounts():
+        for user in list(backend.users.values()):
+            for key in user.access_keys:
+                if key.access_key_id != access_key_id or key.status != "Active":
+                    continue
+                documents = _documents(user)
+                for group in backend.get_groups_for_user(user.name):
+                    documents += _documents(group)
+                account = backend.account_id
+                caller = Caller(access_key_id, user.arn, user.id, tuple(documents), account)
+                return _KeyOwner(caller, key.secret_access_key, "")
     return None
 
 
 def _find_role_session(access_key_id: str) -> _KeyOwner:
     """Find the session of an assumed role, the newest first. Raises SignatureError."""
-    for role in reversed(sts_backends[ACCOUNT]["aws"].assumed_roles):
-        if role.access_key_id != access_key_id:
-            continue
-        if role.expiration.timestamp() < time.time():
-            raise sigv4.SignatureError(
-                "ExpiredToken", "The security token included in the request is expired"
-            )
-        caller = Caller(access_key_id, role.arn, role.user_id, role_documents(role.role_arn))
-        return _KeyOwner(caller, role.secret_access_key, role.session_token)
+    for account in list(sts_backends.values()):
+        for role in reversed(account["aws"].assumed_roles):
+            if role.access_key_id != access_key_id:
+                continue
+            if role.expiration.timestamp() < time.time():
+                raise sigv4.SignatureError(
+                    "ExpiredToken", "The security token included in the request is expired"
+                )
+            documents = role_documents(role.role_arn)
+            account_id = role.account_id
+            caller = Caller(access_key_id, role.arn, role.user_id, documents, account_id)
+            return _KeyOwner(caller, role.secret_access_key, role.session_token)
     raise sigv4.SignatureError("InvalidClientTokenId", _UNKNOWN_KEY)

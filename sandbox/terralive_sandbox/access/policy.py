@@ -64,6 +64,20 @@ def decide(documents: Iterable[str], request: AccessRequest) -> Decision:
     return decision
 
 
+def is_permitted(by_identity: Decision, by_resource: Decision, *, same_account: bool) -> bool:
+    """Combine the decision of the caller's policies with that of the resource's own policy.
+
+    Neither may deny. Within one account one of them has to allow; across accounts, both.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+    """
+    decisions = {by_identity, by_resource}
+    if Decision.DENIED in decisions:
+        return False
+    if same_account:
+        return Decision.ALLOWED in decisions
+    return decisions == {Decision.ALLOWED}
+
+
 @lru_cache(maxsize=512)
 def _statements(document: str) -> tuple[Mapping[str, object], ...]:
     """Return the statements of a document. A single one may stand without a list."""

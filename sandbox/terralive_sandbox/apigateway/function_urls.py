@@ -17,18 +17,19 @@ from typing import Final
 from moto.awslambda.models import LambdaFunction, lambda_backends
 
 from terralive_sandbox.access import identity, sigv4
-from terralive_sandbox.access.identity import ACCOUNT, Caller
-from terralive_sandbox.access.policy import AccessRequest, decide
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.access.policy import AccessRequest, decide, is_permitted
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
 from terralive_sandbox.apigateway.http.events import RouteMatch
 from terralive_sandbox.apigateway.http_messages import HttpRequest
-from terralive_sandbox.apigateway.integration import ForbiddenError, authenticate, is_allowed
+from terralive_sandbox.apigateway.integration import ForbiddenError, authenticate
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUrl, urls_of
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.places import Place
 from terralive_sandbox.responses import Response
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
@@ -79,9 +80,11 @@ class FunctionUrls:
         return status, headers, body
 
     def _find(self, url_id: str) -> FunctionUrl | None:
-        for url in urls_of(lambda_backends[ACCOUNT][self._functions.region]):
-            if url.id == url_id:
-                return url
+        for account in list(lambda_backends.values()):
+            for backend in list(account.values()):
+                for url in urls_of(backend):
+                    if url.id == url_id:
+                        return url
         return None
 
     async def _invoke(
@@ -93,7 +96,7 @@ class FunctionUrls:
     ) -> Response:
         request_id = str(uuid.uuid4())
         # AWS names no account for a caller that it does not know.
-        account = "anonymous" if caller is None else ACCOUNT
+        account = "anonymous" if caller is None else Place.of(url.function_arn).account
         context = ApiContext(
             id=url.id,
             stage="$default",
@@ -139,20 +142,24 @@ class FunctionUrls:
         caller: Caller | None = None
         documents: tuple[str, ...] = ()
         principals: tuple[str, ...] = ("*",)
+        same_account = True
         if url.auth_type != "NONE":
             try:
                 caller = authenticate(request.received, "lambda")
             except sigv4.SignatureError as error:
                 raise ForbiddenError(error.message) from error
             documents = caller.documents
+            same_account = caller.account == Place.of(url.function_arn).account
             principals = identity.principals(caller)
+            if not same_account:
+                principals = identity.all_principals(caller)
         # Both actions have to be allowed, each by the caller's policies or by the function's.
         for action in _ACTIONS:
             asked = AccessRequest(action, (url.function_arn,), context=context)
             by_identity = decide(documents, asked)
             named = AccessRequest(action, (url.function_arn,), principals, context)
             by_resource = self._functions.decides(function, named)
-            if not is_allowed(by_identity, by_resource):
+            if not is_permitted(by_identity, by_resource, same_account=same_account):
                 raise ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
         return caller
 

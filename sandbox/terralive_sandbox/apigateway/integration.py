@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, TypeAlias, TypeVar
 
-from moto.apigateway.models import Method
+from moto.apigateway.models import APIGatewayBackend, Method, apigateway_backends
 from moto.apigatewayv2.models import (
     Api,
     ApiGatewayV2Backend,
@@ -32,12 +32,13 @@ from moto.apigatewayv2.models import (
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity, sigv4
-from terralive_sandbox.access.identity import ACCOUNT, AccessDeniedError, Caller
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.identity import AccessDeniedError, Caller
+from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.apigateway.http_messages import not_emulated
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.places import Place
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 T = TypeVar("T")
@@ -108,21 +109,41 @@ class DeployedStage:
 
 
 class Gateway:
-    """API Gateway in one region. It lives on the event loop.
+    """API Gateway in all accounts and regions. It lives on the event loop.
 
     Attributes:
-        region: the region of all APIs.
         time_scale: the factor of all timeouts, below 1 in tests.
     """
 
-    def __init__(self, region: str, functions: Functions, *, time_scale: float = 1.0) -> None:
-        self.region = region
+    def __init__(self, functions: Functions, *, time_scale: float = 1.0) -> None:
         self.time_scale = time_scale
         self._functions = functions
+        # The places of APIs that were found, by their ids. An id is never used again.
+        self._places: dict[str, Place] = {}
+
+    def place_of(self, api_id: str) -> Place | None:
+        """Return the account and region of an API, or None if there is none with this id."""
+        known = self._places.get(api_id)
+        if known is not None:
+            return known
+        backends: list[ApiGatewayV2Backend | APIGatewayBackend] = []
+        for newer in list(apigatewayv2_backends.values()):
+            backends += newer.values()
+        for older in list(apigateway_backends.values()):
+            backends += older.values()
+        for backend in backends:
+            if api_id in backend.apis:
+                place = Place(backend.account_id, backend.region_name)
+                self._places[api_id] = place
+                return place
+        return None
 
     def find(self, api_id: str, stage_name: str, protocol: str) -> DeployedStage | None:
         """Return the stage of an API, or None. `protocol` is `HTTP` or `WEBSOCKET`."""
-        backend: ApiGatewayV2Backend = apigatewayv2_backends[ACCOUNT][self.region]
+        place = self.place_of(api_id)
+        if place is None:
+            return None
+        backend: ApiGatewayV2Backend = apigatewayv2_backends[place.account][place.region]
         api = backend.apis.get(api_id)
         if api is None or api.protocol_type != protocol:
             return None
@@ -132,12 +153,19 @@ class Gateway:
         return DeployedStage(api, stage)
 
     def domain(self, api_id: str) -> str:
-        """Return the host name under which AWS would serve an API."""
-        return f"{api_id}.execute-api.{self.region}.amazonaws.com"
+        """Return the host name under which AWS would serve an API that exists."""
+        return f"{api_id}.execute-api.{self._place(api_id).region}.amazonaws.com"
 
     def arn(self, api_id: str, resource: str) -> str:
-        """Return the ARN of a part of an API; `resource` starts with the stage's name."""
-        return f"arn:aws:execute-api:{self.region}:{ACCOUNT}:{api_id}/{resource}"
+        """Return the ARN of a part of an API that exists; `resource` starts with the stage."""
+        place = self._place(api_id)
+        return f"arn:aws:execute-api:{place.region}:{place.account}:{api_id}/{resource}"
+
+    def _place(self, api_id: str) -> Place:
+        place = self.place_of(api_id)
+        if place is None:
+            raise LookupError(f"there is no API {api_id}")
+        return place
 
     def authorize(self, request: sigv4.Request, action: str, arn: str) -> Caller:
         """Verify a caller's signature and policies.
@@ -282,11 +310,9 @@ class Gateway:
     def _may_invoke(
         self, function: LambdaFunction, arn: str, credentials: str | None, source_arn: str
     ) -> bool:
-        # With a role, the role's policies decide alone, as for any caller of Lambda.
+        # With a role, API Gateway is a caller of Lambda like any other.
         if credentials:
-            documents = identity.role_documents(credentials)
-            asked = AccessRequest("lambda:InvokeFunction", (arn,))
-            return decide(documents, asked) is Decision.ALLOWED
+            return identity.role_may(credentials, "lambda:InvokeFunction", arn)
         return self._functions.allows(function, "apigateway.amazonaws.com", source_arn, arn)
 
 
@@ -309,14 +335,6 @@ def authenticate(request: sigv4.Request, service: str) -> Caller:
         text = f"Credential should be scoped to correct service: '{service}'."
         raise sigv4.SignatureError("SignatureDoesNotMatch", text)
     return caller
-
-
-def is_allowed(*decisions: Decision) -> bool:
-    """Combine policies of one account: none may deny explicitly, and one has to allow.
-
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
-    """
-    return Decision.DENIED not in decisions and Decision.ALLOWED in decisions
 
 
 def check_access_control(access: Route | Method) -> None:

@@ -38,8 +38,9 @@ _QUEUE_THREADS: Final = 32
 _REST_SERVICES: Final = frozenset({"lambda", "s3", "apigateway", "scheduler"})
 # Two versions of API Gateway are signed for by one name; paths of the newer one start so.
 _V2_PATH: Final = "/v2/"
-# moto takes the account from this header; the sandbox takes it from the signature.
-_DROPPED_HEADERS: Final = frozenset({"CONTENT_LENGTH", "TRANSFER_ENCODING", "X_MOTO_ACCOUNT_ID"})
+# moto takes the account from this header. The sandbox sets it; a client's own is dropped.
+_ACCOUNT_HEADER: Final = "X_MOTO_ACCOUNT_ID"
+_DROPPED_HEADERS: Final = frozenset({"CONTENT_LENGTH", "TRANSFER_ENCODING", _ACCOUNT_HEADER})
 
 
 class ControlPlane:
@@ -68,13 +69,13 @@ class ControlPlane:
         """Run a function on the thread that owns moto's state, and wait on the event loop."""
         return await asyncio.wrap_future(self._owner.submit(function, *args, **kwargs))
 
-    def answer(self, request: Request, service: str) -> Future[Response]:
-        """Let moto answer a request.
+    def answer(self, request: Request, service: str, account: str) -> Future[Response]:
+        """Let moto answer a request with the state of an account.
 
         The future raises NotImplementedError for an operation that moto lacks.
         """
         threads = self._queues if service == "sqs" else self._owner
-        return threads.submit(self._answer, request, service)
+        return threads.submit(self._answer, request, service, account)
 
     def operation(self, request: Request, service: str) -> str | None:
         """Return the operation of a request whose protocol carries it in method and path."""
@@ -131,8 +132,8 @@ class ControlPlane:
             environ[key] = value
         return environ
 
-    def _answer(self, request: Request, service: str) -> Response:
-        environ = self._environ(request)
+    def _answer(self, request: Request, service: str, account: str) -> Response:
+        environ = {**self._environ(request), f"HTTP_{_ACCOUNT_HEADER}": account}
         chunks, status_line, headers = run_wsgi_app(self._application, environ, buffered=True)
         status = int(status_line.split(" ", 1)[0])
         body = b"".join(chunks)

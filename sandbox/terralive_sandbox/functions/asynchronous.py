@@ -31,6 +31,7 @@ from terralive_sandbox.functions.invoke_api import (
     InvokeResponse,
     check_size,
     new_trace_header,
+    unqualified_arn,
 )
 from terralive_sandbox.functions.registry import Functions
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
@@ -46,8 +47,6 @@ _FIRST_THROTTLE_SECONDS: Final = 1.0
 _MOST_THROTTLE_SECONDS: Final = 300.0
 # https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
 _ERROR_MESSAGE_CHARACTERS: Final = 1024
-# The number of fields of a function's ARN without version or alias.
-_UNQUALIFIED_ARN_FIELDS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class _Event:
     """One accepted event. All its attempts belong to one trace.
 
     Attributes:
-        arn: the name or ARN that was invoked.
+        arn: the ARN that was invoked.
         payload: the event's JSON text.
         request_id: the AWS request id of all attempts.
         client_context: JSON text, or "".
@@ -90,12 +89,12 @@ class AsynchronousInvocations:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def accept(
-        self, name_or_arn: str, payload: bytes, *, request_id: str = "", client_context: str = ""
+        self, arn: str, payload: bytes, *, request_id: str = "", client_context: str = ""
     ) -> None:
         """Accept an event.
 
         Args:
-            name_or_arn: the function, with its version or alias, if any.
+            arn: the function's ARN, with its version or alias, if any.
             payload: the event's JSON text.
             request_id: the AWS request id; empty for a new one.
             client_context: JSON text, or "".
@@ -104,8 +103,8 @@ class AsynchronousInvocations:
             InvokeError: there is no such function, or the event is too large.
         """
         check_size(payload, ASYNCHRONOUS_PAYLOAD_BYTES, "Event")
-        self._functions.find(name_or_arn)
-        event = _Event(name_or_arn, payload, request_id or str(uuid.uuid4()), client_context)
+        self._functions.find(arn)
+        event = _Event(arn, payload, request_id or str(uuid.uuid4()), client_context)
         task = asyncio.create_task(self._run(event))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -154,12 +153,11 @@ class AsynchronousInvocations:
             await asyncio.sleep(wait)
 
     async def _attempt(self, function: LambdaFunction, event: _Event) -> _Result:
-        arn = event.arn if event.arn.startswith("arn:") else ""
         try:
             return await self._functions.invoke(
                 function,
                 event.payload,
-                arn=arn,
+                arn=event.arn,
                 request_id=event.request_id,
                 client_context=event.client_context,
                 trace_id=event.trace_id,
@@ -238,7 +236,7 @@ def _record(
 ) -> dict[str, object]:
     """Return the record that a destination receives."""
     arn = event.arn
-    if len(arn.split(":")) <= _UNQUALIFIED_ARN_FIELDS:
+    if arn == unqualified_arn(arn):
         arn = f"{function.function_arn}:$LATEST"
     record: dict[str, object] = {
         "version": "1.0",

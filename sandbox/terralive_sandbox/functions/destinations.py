@@ -6,7 +6,6 @@ queue or topic. Everything here runs on the thread that owns moto's state (`Cont
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -15,8 +14,10 @@ from moto.core.exceptions import JsonRESTError, ServiceException
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
-from terralive_sandbox.access.identity import ACCOUNT, role_documents
+from terralive_sandbox.access.identity import role_may
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.resource_policies import find_policy
+from terralive_sandbox.places import Place
 
 # Service of the destination -> the action that the sender needs.
 _ACTIONS: Final[Mapping[str, str]] = {"sqs": "sqs:SendMessage", "sns": "sns:Publish"}
@@ -41,10 +42,12 @@ class Service:
     Attributes:
         principal: the service (`events.amazonaws.com`).
         source_arn: the resource (an EventBridge rule, a bucket, a subscription).
+        source_account: the account of the resource.
     """
 
     principal: str
     source_arn: str
+    source_account: str
 
 
 def send(
@@ -69,18 +72,19 @@ def send(
     Raises:
         DestinationError: nothing was sent.
     """
-    _, _, service, region, _, name = arn.split(":", 5)
+    place = Place.of(arn)
     require(sender, arn)
     try:
-        if service == "sqs":
-            queues = sqs_backends[ACCOUNT][region]
+        if arn.split(":")[2] == "sqs":
+            queues = sqs_backends[place.account][place.region]
             typed = {
                 key: {"DataType": "String", "StringValue": value}
                 for key, value in attributes.items()
             }
+            name = arn.rpartition(":")[2]
             queues.send_message(name, body, message_attributes=typed, group_id=group)
         else:
-            topics = sns_backends[ACCOUNT][region]
+            topics = sns_backends[place.account][place.region]
             typed = {key: {"Type": "String", "Value": value} for key, value in attributes.items()}
             topics.publish(body, arn, subject=subject, message_attributes=typed)
     except (JsonRESTError, ServiceException) as error:
@@ -95,33 +99,16 @@ def require(sender: Service | str, arn: str) -> None:
         raise DestinationError(
             f"terralive's sandbox does not emulate {service} as a destination of failures"
         )
-    policy = _policy_of(arn)
+    policy = find_policy(arn)
     if policy is None:
         raise DestinationError(f"{arn} does not exist", "NO_RESOURCE")
     if isinstance(sender, str):
         name = sender
-        decision = decide(role_documents(sender), AccessRequest(action, (arn,)))
+        is_allowed = role_may(sender, action, arn)
     else:
         name = sender.principal
-        context = {"aws:SourceArn": sender.source_arn, "aws:SourceAccount": ACCOUNT}
-        decision = decide([policy], AccessRequest(action, (arn,), (sender.principal,), context))
-    if decision is not Decision.ALLOWED:
+        context = {"aws:SourceArn": sender.source_arn, "aws:SourceAccount": sender.source_account}
+        asked = AccessRequest(action, (arn,), (sender.principal,), context)
+        is_allowed = decide([policy.document], asked) is Decision.ALLOWED
+    if not is_allowed:
         raise DestinationError(f"{name} may not {action} on {arn}", "NO_PERMISSIONS")
-
-
-def _policy_of(arn: str) -> str | None:
-    """Return the policy of a queue or topic as JSON text; None if there is no such destination."""
-    _, _, service, region, _, name = arn.split(":", 5)
-    if service == "sqs":
-        queue = sqs_backends[ACCOUNT][region].queues.get(name)
-        if queue is None:
-            return None
-        policy: object = queue.policy
-        # In moto it is the text that was set, or an object that AddPermission has made.
-        if isinstance(policy, str) and policy:
-            return policy
-        return json.dumps(policy or {})
-    topic = sns_backends[ACCOUNT][region].topics.get(arn)
-    if topic is None:
-        return None
-    return topic.policy or "{}"

@@ -14,8 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Final
+
+from terralive_sandbox.places import Place
 
 _log = logging.getLogger("terralive.sandbox")
+
+# The number of fields of a function's ARN without version or alias.
+_UNQUALIFIED_ARN_FIELDS: Final = 7
 
 
 class InvokeError(Exception):
@@ -60,39 +66,45 @@ def throttled(reason: str = "") -> InvokeError:
 class ConcurrentExecutions:
     """Count the executions that run now, and limit them. It belongs to the event loop.
 
+    Each region of each account has limits of its own.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 
     Args:
-        account_limit: how many executions the account may have at once.
+        account_limit: how many executions an account may have at once in a region.
     """
 
     def __init__(self, account_limit: int) -> None:
         self._account_limit = account_limit
-        # Executions that run now, by function name.
+        # Executions that run now, by the function's ARN.
         self._running: Counter[str] = Counter()
+        # The same for all functions of an account in a region.
+        self._running_in: Counter[Place] = Counter()
 
     @contextmanager
-    def one(self, function_name: str, reserved: int | None) -> Iterator[None]:
+    def one(self, function_arn: str, reserved: int | None) -> Iterator[None]:
         """Count one execution of a function for the duration of the block.
 
         Args:
-            function_name: the function's name, without qualifier.
+            function_arn: the function's ARN, without qualifier.
             reserved: the function's reserved concurrency; None if it has none.
 
         Raises:
             InvokeError: TooManyRequestsException, because a limit is reached.
         """
-        if reserved is not None and self._running[function_name] >= reserved:
-            _log.debug("%s is throttled: its reserved concurrency is in use", function_name)
+        place = Place.of(function_arn)
+        if reserved is not None and self._running[function_arn] >= reserved:
+            _log.debug("%s is throttled: its reserved concurrency is in use", function_arn)
             raise throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
-        if self._running.total() >= self._account_limit:
-            _log.debug("%s is throttled: the account's concurrency is in use", function_name)
+        if self._running_in[place] >= self._account_limit:
+            _log.debug("%s is throttled: the account's concurrency is in use", function_arn)
             raise throttled("ConcurrentInvocationLimitExceeded")
-        self._running[function_name] += 1
+        self._running[function_arn] += 1
+        self._running_in[place] += 1
         try:
             yield
         finally:
-            self._running[function_name] -= 1
+            self._running[function_arn] -= 1
+            self._running_in[place] -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +135,11 @@ def invoke_headers(response: InvokeResponse, *, tail: bool) -> dict[str, str]:
     if tail:
         headers["x-amz-log-result"] = base64.b64encode(response.log_tail).decode()
     return headers
+
+
+def unqualified_arn(arn: str) -> str:
+    """Return a function's ARN without version or alias."""
+    return ":".join(arn.split(":")[:_UNQUALIFIED_ARN_FIELDS])
 
 
 def new_trace_header() -> str:

@@ -20,9 +20,9 @@ from moto.awslambda.models import LambdaFunction
 from moto.core.exceptions import JsonRESTError
 from moto.logs.models import logs_backends
 
-from terralive_sandbox.access.identity import ACCOUNT
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_thread import ControlPlane
+from terralive_sandbox.places import Place
 from terralive_stub.protocol.invocation import Outcome
 
 _KEPT_LINES: Final = 10_000
@@ -60,9 +60,8 @@ class _Line:
 class LogWriter:
     """Writes lines to CloudWatch Logs, many at once, so that the control plane has little to do."""
 
-    def __init__(self, control: ControlPlane, region: str) -> None:
+    def __init__(self, control: ControlPlane) -> None:
         self._control = control
-        self._region = region
         # The lines that are not written yet, in order; None ends the writer.
         self._queue: queue.SimpleQueue[_Line | None] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="sandbox-logs", daemon=True).start()
@@ -93,7 +92,7 @@ class LogWriter:
         for line in lines:
             by_log.setdefault(line.log, []).append(line)
         for log, lines_of_log in by_log.items():
-            _put_log_events(self._region, log, lines_of_log)
+            _put_log_events(log, lines_of_log)
 
 
 @dataclass(eq=False, slots=True)
@@ -101,12 +100,14 @@ class FunctionLog:
     """The log of one execution environment. Any thread may call it; it never blocks.
 
     Attributes:
+        place: the account and region of the function.
         group: the log group's name.
         stream: the log stream's name.
         documents: the policies of the function's role, as JSON text.
         write: takes a line and never blocks.
     """
 
+    place: Place
     group: str
     stream: str
     documents: tuple[str, ...]
@@ -152,13 +153,14 @@ class FunctionLog:
             return tuple(self._lines.pop(request_id, ()))
 
 
-def _put_log_events(region: str, log: FunctionLog, lines: list[_Line]) -> None:
+def _put_log_events(log: FunctionLog, lines: list[_Line]) -> None:
     """Write lines of one log to CloudWatch Logs, if the function's role may do so."""
-    group_arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{log.group}"
+    account, region = log.place.account, log.place.region
+    group_arn = f"arn:aws:logs:{region}:{account}:log-group:{log.group}"
     stream_arn = f"{group_arn}:log-stream:{log.stream}"
     if not _may(log, "PutLogEvents", stream_arn, group_arn):
         return
-    backend = logs_backends[ACCOUNT][region]
+    backend = logs_backends[account][region]
     try:
         if log.group not in backend.groups:
             if not _may(log, "CreateLogGroup", group_arn, f"{group_arn}:"):

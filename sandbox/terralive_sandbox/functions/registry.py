@@ -1,4 +1,4 @@
-"""The functions of the sandbox's account: find one, decide who may invoke it, invoke it.
+"""The functions of all accounts and regions: find one, decide who may invoke it, invoke it.
 
 `Functions` belongs to the event loop; `find`, `allows` and `decides` may run on any thread.
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
@@ -20,7 +20,6 @@ from typing import Final
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
 
-from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FAILURE, FaultKind
@@ -34,8 +33,10 @@ from terralive_sandbox.functions.invoke_api import (
     check_size,
     new_trace_header,
     throttled,
+    unqualified_arn,
 )
 from terralive_sandbox.functions.logs import LogWriter
+from terralive_sandbox.places import Place
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PAYLOAD_BYTES
@@ -51,68 +52,82 @@ _NAME: Final = re.compile(
 
 
 class Functions:
-    """All functions of the sandbox's account.
+    """All functions of all accounts and regions.
 
     Args:
         endpoint: the value of `AWS_ENDPOINT_URL` for functions.
-        region: the sandbox's region.
         control: the control plane.
         time_scale: what waiting times are multiplied by; a function's own timeout is not.
-        concurrency: how many executions the account may have at once; AWS gives most accounts
-            1,000.
+        concurrency: how many executions an account may have at once in a region; AWS gives most
+            accounts 1,000.
         on_invoke: returns the fault that an invocation of the named function meets, or None.
     """
 
     def __init__(
         self,
         endpoint: str,
-        region: str,
         control: ControlPlane,
         *,
         time_scale: float = 1.0,
         concurrency: int = CONCURRENT_EXECUTIONS,
         on_invoke: Callable[[str], FaultKind | None] = lambda _: None,
     ) -> None:
-        # The sandbox's region, and what waiting times are multiplied by. Both never change.
-        self.region = region
+        # What waiting times are multiplied by. It never changes.
         self.time_scale = time_scale
         self._on_invoke = on_invoke
         self._executions = ConcurrentExecutions(concurrency)
         # The Runtime API that all function processes call; it has threads of its own.
         self._api = RuntimeApi()
         self._workspace = Workspace()
-        self._log_writer = LogWriter(control, region)
+        self._log_writer = LogWriter(control)
         environments = EnvironmentBuilder(
-            endpoint, region, control, self._log_writer, self._workspace, self._api
+            endpoint, control, self._log_writer, self._workspace, self._api
         )
         self._deployments = Deployments(environments, self.find, time_scale=time_scale)
         # True once `close` was called: no invocation begins any more.
         self._closed = False
 
-    def find(self, name_or_arn: str, qualifier: str | None = None) -> LambdaFunction:
+    def find(
+        self, name_or_arn: str, qualifier: str | None = None, *, place: Place | None = None
+    ) -> LambdaFunction:
         """Find a function by its name, its ARN or a part of it, each with or without a qualifier.
+
+        Args:
+            name_or_arn: a name or part of an ARN needs a place.
+            qualifier: the version or alias.
+            place: the account and region in which the function is looked for.
 
         Raises:
             InvokeError: ResourceNotFoundException.
         """
-        found = _NAME.fullmatch(name_or_arn)
-        if (
-            found is not None
-            and found["region"] in {None, self.region}
-            and found["account"] in {None, identity.ACCOUNT}
-        ):
-            backend = lambda_backends[identity.ACCOUNT][self.region]
-            # It fails if there is no such function, or no such version or alias.
-            with contextlib.suppress(JsonRESTError):
-                function: LambdaFunction = backend.get_function(
-                    found["name"], qualifier or found["qualifier"]
-                )
-                return function
         message = f"Function not found: {name_or_arn}"
+        found = _NAME.fullmatch(name_or_arn)
+        if found is not None:
+            place = place or Place("", "")
+            region = found["region"] or place.region
+            account = found["account"] or place.account
+            if place.region not in {"", region}:
+                message = (
+                    f"Functions from '{region}' are not reachable in this region ('{place.region}')"
+                )
+            elif account in lambda_backends and region in lambda_backends[account]:
+                backend = lambda_backends[account][region]
+                # It fails if there is no such function, or no such version or alias.
+                with contextlib.suppress(JsonRESTError):
+                    function: LambdaFunction = backend.get_function(
+                        found["name"], qualifier or found["qualifier"]
+                    )
+                    return function
         raise InvokeError("ResourceNotFoundException", message, HTTPStatus.NOT_FOUND)
 
     def allows(
-        self, function: LambdaFunction, service: str, source_arn: str, arn: str = ""
+        self,
+        function: LambdaFunction,
+        service: str,
+        source_arn: str,
+        arn: str = "",
+        *,
+        source_account: str = "",
     ) -> bool:
         """Return true if the function's resource policy lets a service invoke it.
 
@@ -121,8 +136,10 @@ class Functions:
             service: the service's principal (`sns.amazonaws.com`).
             source_arn: the resource on whose behalf the service invokes the function.
             arn: the ARN that is invoked, with its qualifier, if it is not the function's own.
+            source_account: the account of that resource, if its ARN does not tell it (S3).
         """
-        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": identity.ACCOUNT}
+        source_account = source_account or Place.of(source_arn).account
+        context = {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account}
         resources = (arn or function.function_arn,)
         access = AccessRequest("lambda:InvokeFunction", resources, (service,), context)
         return self.decides(function, access) is Decision.ALLOWED
@@ -183,11 +200,12 @@ class Functions:
             message = "The sandbox is stopping."
             raise InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)
         # All versions of a function share its reserved concurrency.
-        reserved = self.find(name).reserved_concurrency
+        unqualified = unqualified_arn(function.function_arn)
+        reserved = self.find(unqualified).reserved_concurrency
         if reserved is not None:
             reserved = int(reserved)
         # Unpacking and the init phase count as a part of the execution.
-        with self._executions.one(name, reserved):
+        with self._executions.one(unqualified, reserved):
             fleet = await self._deployments.fleet_of(function)
             return await fleet.run(invocation)
 

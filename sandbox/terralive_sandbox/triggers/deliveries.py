@@ -80,7 +80,14 @@ class Deliveries:
             function = self._functions.find(arn)
         except InvokeError as error:
             raise DestinationError(error.message, "NO_RESOURCE") from error
-        if not self._functions.allows(function, sender.principal, sender.source_arn, arn):
+        is_allowed = self._functions.allows(
+            function,
+            sender.principal,
+            sender.source_arn,
+            arn,
+            source_account=sender.source_account,
+        )
+        if not is_allowed:
             raise DestinationError(
                 f"User: {sender.principal} is not authorized to perform: lambda:InvokeFunction on "
                 f"resource: {arn} because no resource-based policy allows the "

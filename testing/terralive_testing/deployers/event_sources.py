@@ -76,6 +76,30 @@ class Queue:
         attributes: Mapping[Any, str] = answer["Attributes"]
         return attributes[name]
 
+    def allow(self, service: str, source_arn: str) -> None:
+        """Let a service send messages on behalf of one of its resources."""
+        statement = {
+            "Effect": "Allow",
+            "Principal": {"Service": service},
+            "Action": "sqs:SendMessage",
+            "Resource": self.arn,
+            "Condition": {"ArnEquals": {"aws:SourceArn": source_arn}},
+        }
+        self.set_policy(statement)
+
+    def set_policy(self, statement: Mapping[str, object]) -> None:
+        """Set a policy with one statement."""
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self._aws.sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
+
+    def take_bodies(self) -> list[str]:
+        """Receive and delete up to ten messages; return their bodies."""
+        received = self._aws.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10)
+        messages = received.get("Messages", [])
+        for message in messages:
+            self._aws.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return [message["Body"] for message in messages]
+
     def send(self, *bodies: str, group: str = "") -> None:
         """Send messages in batches of ten, in order."""
         for start in range(0, len(bodies), 10):

@@ -12,6 +12,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,6 +172,16 @@ class Aws:
     def assume(self, role_arn: str, session: str = "test") -> Aws:
         """Clients with temporary credentials of a role."""
         return Aws(self.info, self.role_keys(role_arn, session), checked=self._checked)
+
+    def in_region(self, region: str) -> Aws:
+        """Clients with the developer's keys in another region."""
+        return Aws(replace(self.info, region=region), checked=self._checked)
+
+    def in_account(self, account: str, region: str = "") -> Aws:
+        """Clients that may do everything in another account."""
+        keys = self.role_keys(f"arn:aws:iam::{account}:role/OrganizationAccountAccessRole")
+        info = replace(self.info, account_id=account, region=region or self.info.region)
+        return Aws(info, keys, checked=self._checked)
 
     def role_keys(self, role_arn: str, session: str = "test") -> dict[str, str]:
         """Return temporary keys of a role: `AccessKeyId`, `SecretAccessKey`, `SessionToken`."""

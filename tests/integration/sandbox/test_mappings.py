@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -234,7 +233,7 @@ def test_what_stops_a_mapping_loses_no_message(aws: Aws) -> None:
 
 def test_mappings_of_another_region_leave_those_of_this_one_alone(aws: Aws) -> None:
     function, queue = reader(aws), Queue(aws)
-    there = Aws(replace(aws.info, region="eu-west-1"))
+    there = aws.in_region("eu-west-1")
     elsewhere, other = there.function(READER, statements=[READ_QUEUES]), Queue(there)
     with mapping(aws, function, queue.arn):
         with mapping(there, elsewhere, other.arn):

@@ -69,6 +69,9 @@ class HttpGateway:
             else:
                 stage_name = "$default"
         deployed = self._gateway.find(api_id, stage_name, "HTTP")
+        place = self._gateway.place_of(api_id)
+        if place is None or (rest_api is None and deployed is None):
+            return GatewayResponseError(404, "Not Found").response
         request_id = extended_id = new_id()
         id_headers = [("apigw-requestid", request_id)]
         if rest_api is not None:
@@ -76,16 +79,21 @@ class HttpGateway:
             request_id = str(uuid.uuid4())
             id_headers = [("x-amzn-requestid", request_id), ("x-amz-apigw-id", extended_id)]
         domain = self._gateway.domain(api_id)
-        context = ApiContext(api_id, stage_name, domain, request_id, extended_id, time.time())
+        context = ApiContext(
+            id=api_id,
+            stage=stage_name,
+            domain=domain,
+            request_id=request_id,
+            extended_id=extended_id,
+            now=time.time(),
+            account=place.account,
+        )
         request = HttpRequest.below(path, received, source_ip)
-        if rest_api is not None:
-            answer = self._rest.answer(rest_api, context, request)
-        elif deployed is not None:
-            answer = self._answer_http(deployed, context, request)
-        else:
-            return GatewayResponseError(404, "Not Found").response
         try:
-            response = await answer
+            if rest_api is not None:
+                response = await self._rest.answer(rest_api, context, request)
+            elif deployed is not None:
+                response = await self._answer_http(deployed, context, request)
         except GatewayResponseError as error:
             response = error.response
             sys.stderr.write(f"{api_id} {request.method} {path}: {response.status} {error}\n")

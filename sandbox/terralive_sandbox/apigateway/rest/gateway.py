@@ -22,8 +22,8 @@ from moto.apigateway.models import (
 
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.denials import JSON_SIGNATURE_ERRORS
-from terralive_sandbox.access.identity import ACCOUNT, Caller
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.identity import Caller
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
 from terralive_sandbox.apigateway import event_fields
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
@@ -38,11 +38,11 @@ from terralive_sandbox.apigateway.integration import (
     IntegrationError,
     authenticate,
     check_access_control,
-    is_allowed,
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
 from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
+from terralive_sandbox.places import Place
 
 
 class RestGateway:
@@ -53,7 +53,10 @@ class RestGateway:
 
     def find(self, api_id: str) -> RestAPI | None:
         """Return moto's record of a REST API, or None."""
-        backend: APIGatewayBackend = apigateway_backends[ACCOUNT][self._gateway.region]
+        place = self._gateway.place_of(api_id)
+        if place is None:
+            return None
+        backend: APIGatewayBackend = apigateway_backends[place.account][place.region]
         return backend.apis.get(api_id)
 
     async def answer(
@@ -115,7 +118,8 @@ class RestGateway:
     ) -> Caller | None:
         """Return the caller of a method with AWS_IAM authorization, None for a public method.
 
-        A permission of either policy is enough: API and caller are in the same account.
+        Within the account of the API, a permission of either policy is enough; a caller of another
+        account needs both.
 
         Raises:
             GatewayResponseError: the caller has no permission.
@@ -135,9 +139,7 @@ class RestGateway:
             except sigv4.SignatureError as error:
                 error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
                 raise GatewayResponseError(403, error.message, error_type=error_type) from error
-            # Resource policies may name the caller, its role, its account's root, or its account.
-            account_root = f"arn:aws:iam::{caller.account}:root"
-            principals = (*identity.principals(caller), account_root, caller.account)
+            principals = identity.all_principals(caller)
             asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
             by_identity = decide(caller.documents, asked)
         # A public method of an API without a policy has nothing to decide.
@@ -145,7 +147,8 @@ class RestGateway:
             return None
         asked = AccessRequest("execute-api:Invoke", (arn,), principals, context)
         by_resource = decide(resource_policies, asked)
-        if not is_allowed(by_identity, by_resource):
+        same_account = caller is None or caller.account == Place.of(arn).account
+        if not is_permitted(by_identity, by_resource, same_account=same_account):
             explicitly = Decision.DENIED in {by_identity, by_resource}
             raise rest_events.access_denied(principals[0], arn, explicitly=explicitly)
         return caller

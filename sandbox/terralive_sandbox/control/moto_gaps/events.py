@@ -25,10 +25,10 @@ from moto.events.models import (
 from moto.events.responses import EventsHandler
 from moto.scheduler.models import EventBridgeSchedulerBackend
 
-from terralive_sandbox.access.identity import ACCOUNT
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import DestinationError, Service
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
@@ -145,7 +145,7 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq
     """
     match = rules.RuleMatch(rule.arn, rule.name, dt.datetime.now(dt.UTC))
-    sender = Service("events.amazonaws.com", rule.arn)
+    sender = Service("events.amazonaws.com", rule.arn, Place.of(rule.arn).account)
     for target in list(rule.targets):
         error = _send(deliveries, sender, target, rules.target_input(target, event, match))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
@@ -176,9 +176,10 @@ def _send(
 
 
 def _replace_put_targets(replacements: Replacements) -> None:
-    """Refuse targets that the sandbox does not emulate.
+    """Refuse targets that the sandbox does not emulate, and those that EventBridge cannot reach.
 
     Moto takes every ARN and fails when an event comes.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
     """
     moto_put_targets = EventsBackend.put_targets
 
@@ -186,8 +187,20 @@ def _replace_put_targets(replacements: Replacements) -> None:
         self: EventsBackend, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]
     ) -> None:
         for target in targets:
-            if not target["Arn"].startswith(_TARGETS):
-                raise not_emulated(f"the target {target['Arn']} of EventBridge rules")
+            arn = target["Arn"]
+            if not arn.startswith(_TARGETS):
+                raise not_emulated(f"the target {arn} of EventBridge rules")
+            place = Place.of(arn)
+            if place.region != self.region_name:
+                raise ValidationException(
+                    f"Parameter {arn} is not valid. Reason: Only an event bus can be a target in "
+                    "another region."
+                )
+            if place.account != self.account_id and not target.get("RoleArn"):
+                raise ValidationException(
+                    f"Parameter {arn} is not valid. Reason: A target in another account needs a "
+                    "RoleArn."
+                )
         moto_put_targets(self, name, event_bus_arn, targets)
 
     replacements.replace(EventsBackend, "put_targets", put_targets)
@@ -229,10 +242,11 @@ def scheduled_rules() -> Mapping[str, str]:
     Only rules of default buses can have one.
     """
     found: dict[str, str] = {}
-    for backend in list(events_backends[ACCOUNT].values()):
-        for rule in backend.event_buses["default"].rules.values():
-            if rule.scheduled_expression and rule.state in _ENABLED:
-                found[rule.arn] = rule.scheduled_expression
+    for account in list(events_backends.values()):
+        for backend in list(account.values()):
+            for rule in backend.event_buses["default"].rules.values():
+                if rule.scheduled_expression and rule.state in _ENABLED:
+                    found[rule.arn] = rule.scheduled_expression
     return found
 
 
@@ -241,15 +255,16 @@ def fire_scheduled(deliveries: Deliveries, rule_arn: str, at: dt.datetime) -> No
 
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-run-lambda-schedule.html
     """
-    _, _, _, region, _, name = rule_arn.split(":", 5)
-    rule = events_backends[ACCOUNT][region].event_buses["default"].rules[name.removeprefix("rule/")]
+    place = Place.of(rule_arn)
+    bus = events_backends[place.account][place.region].event_buses["default"]
+    rule = bus.rules[rule_arn.partition(":rule/")[2]]
     entry = {
         "Source": "aws.events",
         "DetailType": "Scheduled Event",
         "Detail": "{}",
         "Resources": [rule.arn],
     }
-    event = rules.event_of(entry, str(uuid.uuid4()), ACCOUNT, region, at, from_aws=True)
+    event = rules.event_of(entry, str(uuid.uuid4()), place.account, place.region, at, from_aws=True)
     _fire(deliveries, rule, event)
 
 

@@ -22,6 +22,7 @@ from terralive_sandbox.access import identity
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import Service
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers import buckets
 from terralive_sandbox.triggers.deliveries import Deliveries
 
@@ -143,7 +144,7 @@ def _entries(configuration: NotificationConfiguration) -> list[Notification]:
 
 
 def _send(deliveries: Deliveries, bucket: FakeBucket, arn: str, message: object) -> None:
-    sender = Service(_SERVICE, bucket.arn)
+    sender = Service(_SERVICE, bucket.arn, bucket.account_id)
     deliveries.send(sender, arn, json.dumps(message), subject=_NOTIFICATION_SUBJECT)
 
 
@@ -211,8 +212,16 @@ def _validate(
             "if the prefixes are overlapping for the same event type."
         )
         raise InvalidArgumentError(message, "", "")
+    sender = Service(_SERVICE, bucket.arn, bucket.account_id)
     for entry in entries:
-        error = deliveries.check(Service(_SERVICE, bucket.arn), entry.arn)
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/how-to-enable-disable-notification-intro.html
+        if Place.of(entry.arn).region != bucket.region_name:
+            message = (
+                "The notification destination service region is not valid for the bucket location "
+                "constraint"
+            )
+            raise InvalidArgumentError(message, entry.arn, "")
+        error = deliveries.check(sender, entry.arn)
         if error is not None:
             message = "Unable to validate the following destination configurations"
             raise InvalidArgumentError(message, entry.arn, str(error))

@@ -11,6 +11,7 @@ from moto.sns.models import SNSBackend, Subscription
 
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import Service
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.topics import sns_event, sns_message
 
@@ -54,7 +55,8 @@ def _replace_publish(replacements: Replacements, deliveries: Deliveries) -> None
         now = dt.datetime.now(dt.UTC)
         attributes = message_attributes or {}
         document = sns_message(self.arn, message_id, text, subject, attributes, now=now)
-        sender = Service("sns.amazonaws.com", self.topic.arn)
+        account = Place.of(self.topic.arn).account
+        sender = Service("sns.amazonaws.com", self.topic.arn, account)
         error = None
         if self.protocol == "lambda":
             event = json.dumps(sns_event(self.arn, document))
@@ -84,6 +86,10 @@ def _replace_subscribe(replacements: Replacements) -> None:
             raise SNSInvalidParameter(
                 "Invalid parameter: Invalid parameter: Endpoint Reason: Please use FIFO SQS queue"
             )
-        return moto_subscribe(self, topic_arn, endpoint, protocol)
+        subscription: Subscription = moto_subscribe(self, topic_arn, endpoint, protocol)
+        if protocol == "sqs":
+            # Moto looks for the queue in this account.
+            subscription.account_id = Place.of(endpoint).account
+        return subscription
 
     replacements.replace(SNSBackend, "subscribe", subscribe)

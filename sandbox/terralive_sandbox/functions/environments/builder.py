@@ -17,6 +17,7 @@ from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.environments.environment import ExecutionEnvironment
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.logs import FunctionLog, LogWriter, logging_config
+from terralive_sandbox.places import Place
 from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
@@ -29,7 +30,6 @@ class EnvironmentBuilder:
 
     Attributes:
         endpoint: the value of `AWS_ENDPOINT_URL` for functions.
-        region: the sandbox's region.
         control: the control plane.
         log_writer: takes the lines of the environments' logs.
         workspace: the place of the environments' `/tmp` folders.
@@ -37,7 +37,6 @@ class EnvironmentBuilder:
     """
 
     endpoint: str
-    region: str
     control: ControlPlane
     log_writer: LogWriter
     workspace: Workspace
@@ -47,14 +46,16 @@ class EnvironmentBuilder:
         """Start an environment of a function whose code is unpacked at `local.path`."""
         # Each environment has credentials of its own, as in Lambda.
         keys = await self.control.call_async(
-            identity.assume, function.role, function.function_name, self.region
+            identity.assume, function.role, function.function_name, function.region
         )
         # A new log stream has a name like `2026/01/31/[$LATEST]…`.
         day = time.strftime("%Y/%m/%d", time.gmtime())
         stream = f"{day}/[{function.version}]{uuid.uuid4().hex}"
         # The role's policies decide what reaches the log. They are read once for each environment.
         documents = identity.role_documents(function.role)
-        log = FunctionLog(function.logs_group_name, stream, documents, self.log_writer.write)
+        place = Place.of(function.function_arn)
+        group = function.logs_group_name
+        log = FunctionLog(place, group, stream, documents, self.log_writer.write)
         scratch = self.workspace.new_folder("tmp-")
         launch = launch_of(local)
         environment = ExecutionEnvironment(self.api, log, scratch, own_port=launch.own_port)
@@ -83,8 +84,8 @@ class EnvironmentBuilder:
         own = {str(name): str(value) for name, value in function.environment_vars.items()}
         return {
             **own,
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": function.region,
+            "AWS_DEFAULT_REGION": function.region,
             "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
             "AWS_LAMBDA_FUNCTION_VERSION": str(function.version),
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_size),

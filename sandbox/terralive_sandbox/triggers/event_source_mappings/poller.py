@@ -19,6 +19,7 @@ from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.event_source_mappings import batches
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 from terralive_sandbox.triggers.event_source_mappings.settings import (
@@ -166,8 +167,11 @@ class Poller(ABC):
             function = self._functions.find(mapping.function_arn)
         except InvokeError as error:
             return f"PROBLEM: {error.message}"
-        documents = identity.role_documents(function.role)
-        missing = missing_permission(documents, mapping.source_arn, mapping.kind)
+        missing = missing_permission(
+            lambda action: identity.role_may(function.role, action, mapping.source_arn),
+            mapping.source_arn,
+            mapping.kind,
+        )
         if missing is None:
             return None
         return f"PROBLEM: {missing}"
@@ -182,7 +186,7 @@ class Poller(ABC):
 
 def _keep_result(function_arn: str, uuid: str, result: str) -> None:
     """Keep LastProcessingResult with moto's mapping. Runs on the thread that owns moto's state."""
-    _, _, _, region, account, _ = function_arn.split(":", 5)
-    mapping = lambda_backends[account][region]._event_source_mappings.get(uuid)  # noqa: SLF001  # moto has no other way
+    place = Place.of(function_arn)
+    mapping = lambda_backends[place.account][place.region]._event_source_mappings.get(uuid)  # noqa: SLF001  # moto has no other way
     if mapping is not None:
         vars(mapping)["terralive_result"] = result

@@ -8,12 +8,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_stub.shared.json_documents import items
 
@@ -118,18 +117,17 @@ def kind_of(source_arn: str) -> SourceKind | None:
     return None
 
 
-def missing_permission(documents: Iterable[str], source_arn: str, kind: SourceKind) -> str | None:
+def missing_permission(may: Callable[[str], bool], source_arn: str, kind: SourceKind) -> str | None:
     """Return Lambda's message if the function's role may not read the source; None if it may.
 
     Args:
-        documents: the policies of the role, as JSON text.
+        may: tells whether the role may do an action with the source.
         source_arn: the queue or stream.
         kind: its kind.
     """
-    documents = tuple(documents)
     actions = _STREAM_ACTIONS if kind is SourceKind.STREAM else _QUEUE_ACTIONS
     for action in actions:
-        if decide(documents, AccessRequest(action, (source_arn,))) is Decision.ALLOWED:
+        if may(action):
             continue
         if kind is SourceKind.STREAM:
             return (

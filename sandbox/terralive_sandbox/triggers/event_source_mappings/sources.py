@@ -21,7 +21,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
-from terralive_sandbox.access import identity
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
 # In moto a message is visible only after its moment, which is in whole milliseconds.
@@ -29,11 +29,12 @@ _VISIBLE_AFTER_SECONDS: Final = 0.002
 
 
 def find_queue(arn: str) -> Queue | None:
-    """Return the queue, if it exists in the sandbox's account."""
-    _, _, _, region, account, name = arn.split(":", 5)
-    if account != identity.ACCOUNT or region not in sqs_backends[account]:
+    """Return the queue, if it exists."""
+    place = Place.of(arn)
+    if place.account not in sqs_backends or place.region not in sqs_backends[place.account]:
         return None
-    found: Queue | None = sqs_backends[account][region].queues.get(name)
+    queues = sqs_backends[place.account][place.region].queues
+    found: Queue | None = queues.get(arn.rpartition(":")[2])
     return found
 
 
@@ -133,10 +134,12 @@ def _attribute(value: Mapping[str, object]) -> dict[str, object]:
 
 def find_shard(stream_arn: str) -> StreamShard | None:
     """Return the shard of a table's latest stream. In moto a stream has one shard."""
-    _, _, _, region, account, resource = stream_arn.split(":", 5)
-    if account != identity.ACCOUNT or region not in dynamodb_backends[account]:
+    place = Place.of(stream_arn)
+    backends = dynamodb_backends
+    if place.account not in backends or place.region not in backends[place.account]:
         return None
-    table = dynamodb_backends[account][region].tables.get(resource.split("/")[1])
+    name = stream_arn.split("/")[1]
+    table = backends[place.account][place.region].tables.get(name)
     if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":
         return None
     shard: StreamShard | None = table.stream_shard

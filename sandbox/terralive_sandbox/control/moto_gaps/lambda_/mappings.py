@@ -19,6 +19,7 @@ from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
+from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.event_source_mappings.settings import (
     Filters,
@@ -103,9 +104,10 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
     def changed(mapping: EventSourceMapping, state: str) -> _JsonAnswer:
         """Report all mappings to the pollers, and describe the one that changed."""
         settings: list[MappingSettings] = []
-        for backend in list(lambda_backends[identity.ACCOUNT].values()):
-            every = backend._event_source_mappings.values()  # noqa: SLF001 - no other way
-            settings.extend(_settings(one) for one in every)
+        for account in list(lambda_backends.values()):
+            for backend in list(account.values()):
+                every = backend._event_source_mappings.values()  # noqa: SLF001 - no other way
+                settings.extend(_settings(one) for one in every)
         pollers.changed(tuple(settings))
         body = json.dumps({**mapping.get_configuration(), "State": state})
         return 202, {"status": 202}, body
@@ -222,9 +224,20 @@ def _limit(value: int | None) -> int | None:
 def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -> None:
     """Check that a function can read the source.
 
-    Its role must be allowed to, and a queue must hide messages for as long as the function runs.
+    Both are in one region, the function's role must be allowed to, and a queue must hide messages
+    for as long as the function runs.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     """
-    denial = missing_permission(identity.role_documents(function.role), source_arn, kind)
+    region = Place.of(source_arn).region
+    if region != function.region:
+        raise JsonRESTError(
+            _INVALID,
+            f"The event source {source_arn} is in another region than the function: {region} is "
+            f"not {function.region}.",
+        )
+    denial = missing_permission(
+        lambda action: identity.role_may(function.role, action, source_arn), source_arn, kind
+    )
     if denial:
         raise JsonRESTError(_INVALID, denial)
     if kind is SourceKind.STREAM:

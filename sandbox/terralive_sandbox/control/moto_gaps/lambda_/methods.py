@@ -88,6 +88,7 @@ def _replace_code(replacements: Replacements) -> None:
     moto_get_code = LambdaFunction.get_code
 
     def set_function_code(self: LambdaFunction, updated_spec: dict[str, Any]) -> None:
+        rules.check_bucket(str(updated_spec.get("S3Bucket") or ""), self.region)
         before = {name: value for name, value in vars(self).items() if name.startswith("code")}
         code = dict(self.code)
         moto_set_code(self, updated_spec)

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 from botocore.model import StringShape
 from botocore.session import Session
 from moto.awslambda.exceptions import InvalidParameterValueException
+from moto.s3.models import s3_backends
 
 from terralive_sandbox.control.moto_gaps.errors import Bounds
 from terralive_stub.protocol.limits import (
@@ -86,6 +87,26 @@ def check_zip(code: bytes) -> None:
         raise InvalidParameterValueException(
             "Could not unzip uploaded file. Please check your file, then try to upload again."
         ) from error
+
+
+def check_bucket(name: str, region: str) -> None:
+    """Check that the bucket of a function's code, if there is one, is in the function's region.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCode.html
+
+    Raises:
+        InvalidParameterValueException: it is in another region.
+    """
+    _, account = s3_backends.bucket_accounts.get(name, ("", ""))
+    if not account:
+        return
+    bucket_region = s3_backends[account]["aws"].get_bucket(name).region_name
+    if bucket_region != region:
+        raise InvalidParameterValueException(
+            "Error occurred while GetObject. S3 Error Code: PermanentRedirect. S3 Error Message: "
+            f"The bucket is in this region: {bucket_region}. Please use this region to retry the "
+            "request"
+        )
 
 
 @cache
