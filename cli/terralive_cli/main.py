@@ -22,7 +22,7 @@ import click
 from terralive_cli.configuration.loading import find_project, load
 from terralive_cli.configuration.options import Typed, setting_options
 from terralive_cli.configuration.values import Output
-from terralive_cli.output import failures, interrupts
+from terralive_cli.output import failures, interrupts, thread_failures
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.shared.debug_log import start_log
@@ -262,7 +262,7 @@ def _execute(
                 config.refuse_protected()
             # Imported here, so that `--help` and a wrong command line are answered at once.
             module = importlib.import_module(f"terralive_cli.commands.{name}")
-            with interrupts.as_keyboard_interrupt():
+            with interrupts.as_keyboard_interrupt(), thread_failures.reported(ui.emit):
                 code: int = module.run(config, ui, **options)
         except KeyboardInterrupt:
             # A sandbox of this command has removed its file by now.

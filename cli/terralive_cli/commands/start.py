@@ -15,6 +15,7 @@ from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
+from terralive_cli.network.trust import relay_trust
 from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
@@ -172,6 +173,8 @@ def _relay_settings(
         live.functions,
         record.journal(stage.target.work),
         config.forward_logs,
+        tls=relay_trust(outputs.relay_url),
+        clock_offset_s=stage.target.caller.clock_offset_s,
     )
 
 

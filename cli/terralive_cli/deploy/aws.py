@@ -7,10 +7,13 @@ when it is needed: `terralive --help` must not wait for it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from terralive_cli.network import clock as aws_clock
+from terralive_cli.network.endpoint import emulator_url
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.sigv4 import Credentials
@@ -48,7 +51,10 @@ class Caller:
         region: the region of the session.
         credentials: returns the credentials of this moment; it raises CredentialsError.
         session: the session; its credentials refresh themselves.
-        endpoint_url: where all services answer; None for AWS's own addresses.
+        endpoint_url: where all services answer; None for the addresses of the AWS settings.
+        emulator: the address of an API Gateway that is not AWS's own (`AWS_ENDPOINT_URL`); None on
+            AWS.
+        clock_offset_s: AWS's clock less this machine's, in seconds.
     """
 
     account: str
@@ -57,6 +63,8 @@ class Caller:
     credentials: Callable[[], Credentials]
     session: boto3.Session
     endpoint_url: str | None
+    emulator: str | None = None
+    clock_offset_s: float = 0.0
 
     def has_function(self, name: str) -> bool:
         """Tell whether a Lambda function exists.
@@ -94,12 +102,18 @@ class Caller:
             return None
 
 
-def identify(region: str | None, environment: Mapping[str, str] | None = None) -> Caller:
+def identify(
+    region: str | None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Caller:
     """Ask AWS (or the sandbox that `environment` points at) who these credentials belong to.
 
     Args:
         region: the region asked for; None for the one that the AWS configuration names.
         environment: `AWS_ENDPOINT_URL` and keys of a sandbox; None for the user's own AWS settings.
+        clock: returns this machine's time, in seconds since the Unix epoch.
 
     Raises:
         ConfigurationError: no region.
@@ -115,18 +129,23 @@ def identify(region: str | None, environment: Mapping[str, str] | None = None) -
     try:
         session = _session(region, own)
         identity = _caller_identity(session, endpoint_url)
+        emulator = None
+        if environment is None:
+            emulator = emulator_url(session, identity.endpoint_url)
     except ClientError as error:
-        raise _client_error(error) from None
+        raise aws_clock.explain(error, clock()) or _client_error(error) from None
     except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
         raise _botocore_error(error) from None
-    _log.debug("the caller is %s in %s", identity["Arn"], session.region_name)
+    _log.debug("the caller is %s in %s", identity.arn, session.region_name)
     return Caller(
-        account=identity["Account"],
-        arn=identity["Arn"],
+        account=identity.account,
+        arn=identity.arn,
         region=session.region_name,
         credentials=lambda: _credentials(session),
         session=session,
         endpoint_url=endpoint_url,
+        emulator=emulator,
+        clock_offset_s=aws_clock.offset(identity.date_header, clock()),
     )
 
 
@@ -153,7 +172,17 @@ def _session(region: str | None, own: Mapping[str, str]) -> boto3.Session:
     return session
 
 
-def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> Mapping[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Answer of `sts:GetCallerIdentity`, its `Date` header, and the address that it came from."""
+
+    account: str
+    arn: str
+    date_header: str
+    endpoint_url: str
+
+
+def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> _Identity:
     """Call `sts:GetCallerIdentity`."""
     from botocore.config import Config  # noqa: PLC0415  # heavy
 
@@ -164,7 +193,12 @@ def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> Mappin
     )
     client = session.client("sts", endpoint_url=endpoint_url, config=config)
     answer = client.get_caller_identity()
-    return {name: str(answer[name]) for name in ("Account", "Arn")}
+    return _Identity(
+        account=answer["Account"],
+        arn=answer["Arn"],
+        date_header=answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""),
+        endpoint_url=client.meta.endpoint_url,
+    )
 
 
 def explained(error: Exception) -> CredentialsError:
@@ -183,6 +217,7 @@ def _botocore_error(error: Exception) -> CredentialsError:
         HTTPClientError,
         NoCredentialsError,
         ProfileNotFound,
+        SSLError,
     )
 
     match error:
@@ -198,6 +233,13 @@ def _botocore_error(error: Exception) -> CredentialsError:
                 "No AWS credentials were found (environment, ~/.aws, SSO, instance).",
                 hint="Sign in (`aws sso login`, `aws configure`) or set AWS_PROFILE; `--sandbox` "
                 "needs no account.",
+            )
+        case SSLError():
+            return CredentialsError(
+                "certificate-untrusted",
+                f"The certificate of an AWS endpoint is not trusted: {error}",
+                hint="If a proxy of your organisation answers for AWS, set AWS_CA_BUNDLE to a file "
+                "with the proxy's certificate authority.",
             )
         case HTTPClientError() | ConnectionError():
             return CredentialsError(

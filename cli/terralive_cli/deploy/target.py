@@ -19,6 +19,7 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import aws
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
+from terralive_relay.clock import clock_warning
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import ConfigurationError
@@ -88,6 +89,9 @@ class Stage:
             ConfigurationError: Terraform is missing or too old.
         """
         require_terraform(config.terraform.binary, target.environment)
+        warning = clock_warning(target.caller.clock_offset_s)
+        if warning is not None:
+            emit(warning)
         environment = terraform_environment(target.environment, target.work)
         return cls(config, target, emit, environment)
 
@@ -185,8 +189,11 @@ def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
 def _aws(config: Config) -> Target:
     caller = aws.identify(config.region)
     place = f"{caller.account}-{caller.region}"
+    name = f"account {caller.account}, {caller.region}"
+    if caller.emulator is not None:
+        name = f"{name} at {caller.emulator}"
     return Target(
-        name=f"account {caller.account}, {caller.region}",
+        name=name,
         region=caller.region,
         environment={**os.environ, "AWS_REGION": caller.region, **_stage(config)},
         caller=caller,

@@ -43,7 +43,7 @@ class ConnectionSettings:
         region: the debug stack's region.
         credentials: returns the caller's present credentials; if it raises, the attempt has failed.
         now: returns the present time by AWS's clock, in seconds since the Unix epoch.
-        tls: the certificate authorities that are trusted.
+        tls: the certificate authorities that are trusted; None for a connection without TLS.
         ping_interval_s: the time between pings.
         ping_timeout_s: the time after which a silent peer is gone; shorter than the interval.
     """
@@ -52,7 +52,7 @@ class ConnectionSettings:
     region: str
     credentials: Callable[[], Credentials]
     now: Callable[[], float]
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None
     ping_interval_s: float
     ping_timeout_s: float
 

@@ -109,17 +109,21 @@ class Transport:
         ping_interval_s: float = PING_INTERVAL_SECONDS,
         ping_timeout_s: float = PING_TIMEOUT_SECONDS,
     ) -> None:
+        url = _valid(url)
+        if tls is None and url.startswith("wss:"):
+            tls = system_and(())
+
         # These never change.
         self._report = report
         self._failed = failed
         self._clock = clock
         self._backoff_scale = backoff_scale
         self._settings = ConnectionSettings(
-            url=_valid(url),
+            url=url,
             region=region,
             credentials=credentials,
             now=lambda: self._clock() + self._clock_offset_s,
-            tls=tls or system_and(()),
+            tls=tls,
             ping_interval_s=ping_interval_s,
             ping_timeout_s=ping_timeout_s,
         )
