@@ -8,7 +8,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
 A worker finds its Runtime API in `AWS_LAMBDA_RUNTIME_API`, which has one of two forms:
 `127.0.0.1:PORT/SECRET` on the port that all workers share (for terralive's own bootstraps; no other
 program on this machine can guess the secret), or `127.0.0.1:PORT` on a port of the worker's own
-(for clients that split the variable into host and port).
+(for clients that split the variable into host and port). On such a port, connections of other users
+of this machine are refused (`peers.py`).
 
 It must never log an event, a response, an error's message or a worker's secret, and never make a
 worker wait for anything but its next invocation.
@@ -30,6 +31,7 @@ from typing import Final, Protocol
 
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
+from terralive_workers import peers
 from terralive_workers.guardian import Guardian
 from terralive_workers.http_messages import (
     BadRequestError,
@@ -47,6 +49,12 @@ _ERROR_TYPE: Final = "lambda-runtime-function-error-type"
 _XRAY_CAUSE: Final = "lambda-runtime-function-xray-error-cause"
 _ERROR_BODY: Final = "lambda-runtime-function-error-body"
 _JOIN_SECONDS: Final = 5.0
+_FORBIDDEN: Final = format_response(
+    403,
+    {"Content-Type": "text/plain"},
+    b"Another user of this machine runs this function.",
+    keep_alive=False,
+)
 
 
 class PostResult(IntEnum):
@@ -215,6 +223,10 @@ class RuntimeApi:
     def _serve(self, connection: socket.socket, worker_id: str) -> None:
         """Answer the requests of one connection: the thread `runtime-api-connection`."""
         try:
+            if worker_id and not peers.is_own(connection):
+                _log.debug("a connection to a worker's port is refused: it is another user's")
+                connection.sendall(_FORBIDDEN)
+                return
             with connection.makefile("rb", buffering=64 * 1024) as stream:
                 goes_on = True
                 while goes_on:

@@ -73,6 +73,28 @@ class Debugging:
         """The typed names, without instance keys."""
         return tuple(without_keys(item.function) for item in self.wanted)
 
+    def require_private(self, other_users: Sequence[str]) -> None:
+        """Check that nobody else on this machine could attach to a worker.
+
+        A debugger runs any code as the user. Its port is open to everybody on this machine:
+        https://nodejs.org/en/learn/getting-started/debugging#security-implications.
+
+        Args:
+            other_users: the names of other people who run programs on this machine.
+
+        Raises:
+            ConfigurationError: `debug-port-not-private`.
+        """
+        if self.wanted and other_users:
+            raise ConfigurationError(
+                "debug-port-not-private",
+                f"Other users run programs on this machine: {', '.join(other_users)}. Whoever "
+                "attaches to a debugger's port runs code with your rights, and every user of the "
+                "machine can attach.",
+                hint="Use --debug on a machine of your own, or in a container. `start` without "
+                "--debug is safe here.",
+            )
+
     def check(self, functions: Sequence[DeclaredFunction], code: Sequence[LocalCode]) -> None:
         """Check before a deployment that every named function can be debugged.
 

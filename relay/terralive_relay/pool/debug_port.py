@@ -5,21 +5,27 @@ The debugger's connection waits until a worker accepts it on a port of its own; 
 are passed in both directions. The process that listens on a worker's port may have left the
 worker's process group (debugpy's adapter does): it ends with its connection, and that connection
 ends with this process.
+
+Connections of other users of this machine are refused. They could still attach to the worker's own
+port, so `--debug` is refused on a machine that others use (`terralive_cli.functions.debugging`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
+from terralive_workers import peers
 
 _HOST: Final = "127.0.0.1"
 _READ_BYTES: Final = 64 * 1024
 _RETRY_SECONDS: Final = 0.05
+_log = logging.getLogger("terralive.relay")
 
 
 def listen(function: str, port: int) -> socket.socket:
@@ -101,6 +107,9 @@ class DebugPort:
 
     async def _serve_debugger(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
+            if not peers.is_own(connection):
+                _log.debug("a debugger's connection is refused: it is another user's")
+                return
             debugger, to_debugger = await asyncio.open_connection(sock=connection)
             with contextlib.closing(to_debugger):
                 await self._pass_on(debugger, to_debugger)

@@ -17,6 +17,7 @@ from terralive_relay.pool.pool import Pool
 from terralive_stub.errors import ConfigurationError
 from terralive_testing.drivers.debugger import Inspector
 from terralive_testing.drivers.workers import Recorder, invocation, local_function
+from terralive_testing.machine.users import CAN_BE_NOBODY, fetch_as_nobody
 from terralive_workers.function import Debugger
 from terralive_workers.runtime_api import RuntimeApi
 
@@ -73,6 +74,23 @@ def test_a_node_invocation_stops_at_a_breakpoint_past_its_deadline(
         inspector.ask("Debugger.resume")
         assert json.loads(future.result(60).outcome.body) == {"twice": 42, "spent": 0}
     pool.close()
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="only root can be another user, and by curl")
+def test_another_user_of_this_machine_cannot_attach(
+    port: int,
+) -> None:
+    """A debugger's port passes nothing on to the worker behind it."""
+    with socket.create_server(("127.0.0.1", 0)) as worker:
+        debug_port = DebugPort("orders", port)
+        debug_port._worker_port = worker.getsockname()[1]
+        worker.settimeout(3)
+        assert fetch_as_nobody(f"http://127.0.0.1:{port}/json/list") == (0, "")
+        with pytest.raises(TimeoutError):
+            worker.accept()
+        with socket.create_connection(("127.0.0.1", port)):
+            worker.accept()[0].close()  # this user's own connection gets there
+        debug_port.close()
 
 
 def test_a_port_in_use_is_an_error_and_an_ended_one_is_free_again(port: int) -> None:

@@ -16,6 +16,7 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
 from terralive_testing.drivers.workers import ARN
+from terralive_testing.machine.users import CAN_BE_NOBODY, fetch_as_nobody
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.runtime_api import PostResult, RuntimeApi
 
@@ -264,6 +265,44 @@ def test_a_request_without_a_workers_secret_is_not_found(api: RuntimeApi, client
         stranger = Worker(address)
         assert stranger.call("GET", NEXT)[0] == 404
         stranger.close()
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="only root can be another user, and by curl")
+def test_another_user_of_this_machine_gets_no_invocation_and_cannot_answer_one(
+    api: RuntimeApi, client: Client
+) -> None:
+    _, address = api.register(client, own_port=True)
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"the event"))
+    for path, answer in ((NEXT, None), (RESPONSE, "forged"), (ERROR, "{}"), (INIT_ERROR, "{}")):
+        status, body = fetch_as_nobody(f"http://{address}{path}", answer)
+        assert status in {0, 403}  # the connection may be reset before the answer is read
+        assert "the event" not in body
+    assert client.calls == []
+    worker = Worker(address)
+    assert worker.call("GET", NEXT)[2] == b"the event"
+    worker.close()
+
+
+@pytest.mark.skipif(not CAN_BE_NOBODY, reason="only root can be another user, and by curl")
+def test_another_user_of_this_machine_does_not_know_the_secret_of_the_common_port(
+    api: RuntimeApi, client: Client
+) -> None:
+    api.register(client)
+    assert fetch_as_nobody(f"http://{api.address}{NEXT}")[0] == 404
+    assert client.calls == []
+
+
+def test_a_worker_may_use_a_socket_for_ipv6_as_javas_client_does(
+    api: RuntimeApi, client: Client
+) -> None:
+    _, address = api.register(client, own_port=True)
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"the event"))
+    with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as java:
+        java.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        java.settimeout(20)
+        java.connect(("::ffff:127.0.0.1", int(address.rpartition(":")[2])))
+        java.sendall(f"GET {NEXT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert java.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_connection_that_does_not_speak_http_is_closed(api: RuntimeApi) -> None:

@@ -104,3 +104,12 @@ def test_a_runtime_without_a_debugger_is_refused() -> None:
     command = replace(code(API.address), command=("./run",))
     assert refused(["api"], command).reference == "debug-not-supported"
     assert refused(["api"], code(API.address, "provided.al2023")).reference == "debug-not-supported"
+
+
+def test_debugging_is_refused_where_another_user_could_attach() -> None:
+    with pytest.raises(ConfigurationError, match="bob, carol") as caught:
+        Debugging.of(["api"]).require_private(["bob", "carol"])
+    assert caught.value.reference == "debug-port-not-private"
+    assert "--debug" in str(caught.value.hint)
+    Debugging.of(["api"]).require_private([])
+    Debugging.of([]).require_private(["bob"])
