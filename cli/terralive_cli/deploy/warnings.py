@@ -43,14 +43,20 @@ def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
 
 
 def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]:
-    """Yield the warnings about functions that become live."""
+    """Yield the warnings about functions that become live.
+
+    A WebSocket API is public, and an interface endpoint reaches private APIs only:
+    https://repost.aws/knowledge-center/api-gateway-vpc-connections
+    """
     for function in functions:
         if "vpc_config" in function.attributes:
             yield Warned(
                 reference="function-in-vpc",
-                message="It runs in a VPC: its stub connects only where its subnets have a way to "
-                "the internet (a NAT gateway) or its VPC an endpoint for execute-api, and its "
-                "security groups let port 443 out. Otherwise every invocation ends in a time-out.",
+                message="It runs in a VPC. Its stub connects only if its subnets have a route to "
+                "the internet (a NAT gateway), its security groups let port 443 out, and the VPC "
+                "has no interface endpoint for execute-api with private DNS: with that endpoint, "
+                "every public API answers 403 Forbidden. Your local code cannot reach private "
+                "resources of the VPC (databases, caches) without a VPN or a tunnel.",
                 function=function.address,
             )
 

@@ -23,8 +23,8 @@ def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
         function_warnings([DeclaredFunction(API, "api", attributes=frozenset({"vpc_config"}))])
     )
     assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
-    assert "NAT" in warnings[0].message
-    assert "execute-api" in warnings[0].message
+    for part in ("NAT gateway", "execute-api with private DNS", "private resources", "VPN"):
+        assert part in warnings[0].message
 
 
 def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() -> None:
