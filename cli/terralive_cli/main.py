@@ -21,7 +21,7 @@ import click
 
 from terralive_cli.configuration.loading import find_project, load
 from terralive_cli.configuration.options import Typed, setting_options
-from terralive_cli.configuration.values import Output
+from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts, thread_failures
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
@@ -56,7 +56,7 @@ def command(
     short_help: str,
     *,
     program: bool = True,
-    changes: bool = True,
+    protected: bool = True,
     without: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., None]], click.Command]:
     """Register a command with the body `terralive_cli.commands.<name>.run`.
@@ -65,7 +65,8 @@ def command(
         name: name of the command.
         short_help: its line in `terralive --help`.
         program: true if it needs a Terraform program in the project.
-        changes: true if it changes the stage's functions, which a protected stage forbids.
+        protected: true if it is refused on a protected stage, and where the project looks like
+            production.
         without: settings that have no option after the command's name.
     """
 
@@ -75,7 +76,7 @@ def command(
             if not isinstance(typed, Typed):
                 raise TypeError("a command outside its group")
             typed.take(values)
-            return _execute(name, typed, values, program=program, changes=changes)
+            return _execute(name, typed, values, program=program, protected=protected)
 
         body.__doc__ = definition.__doc__
         # click keeps an option's definition on the function that it decorates.
@@ -87,7 +88,7 @@ def command(
     return decorate
 
 
-@command("plan", "Show which functions would become live. Changes nothing.", changes=False)
+@command("plan", "Show which functions would become live. Changes nothing.")
 @click.option(
     "--detailed-exitcode",
     is_flag=True,
@@ -101,6 +102,7 @@ def _plan() -> None:
 
 
 @command("apply", "Deploy the stubs without connecting.")
+@click.option("--takeover", is_flag=True, help="Take functions that are live for another stage.")
 def _apply() -> None:
     """Deploy the debug stack, and the app with stubs in place of its functions.
 
@@ -110,7 +112,7 @@ def _apply() -> None:
 
 
 @command(
-    "init", "Write a first terralive.toml, or files for VS Code.", program=False, changes=False
+    "init", "Write a first terralive.toml, or files for VS Code.", program=False, protected=False
 )
 @click.option(
     "--vscode",
@@ -132,7 +134,10 @@ def _init() -> None:
 
 @command("start", "Run your functions here, live, until Ctrl-C.", without=("debug",))
 @click.option(
-    "--takeover", is_flag=True, help="Take the stage from the user who is connected to it."
+    "--takeover",
+    is_flag=True,
+    help="Take the stage from the user who is connected to it, and functions that are live for "
+    "another stage.",
 )
 @click.option(
     "--debug",
@@ -161,7 +166,8 @@ def _start() -> None:
     """
 
 
-@command("restore", "Put your functions' own code back.", changes=False)
+@command("restore", "Put your functions' own code back.")
+@click.option("--takeover", is_flag=True, help="Also restore what is live for another stage.")
 def _restore() -> None:
     """Put every function's own code back.
 
@@ -169,8 +175,9 @@ def _restore() -> None:
     """
 
 
-@command("destroy", "Restore the functions, and remove the debug stack.", changes=False)
+@command("destroy", "Restore the functions, and remove the debug stack.")
 @click.option("--app", is_flag=True, help="Also remove the app, with all its data.")
+@click.option("--takeover", is_flag=True, help="Also restore what is live for another stage.")
 def _destroy() -> None:
     """Put every function's own code back, and remove the debug stack.
 
@@ -179,7 +186,7 @@ def _destroy() -> None:
     """
 
 
-@command("sandbox", "Run AWS in one local process.", program=False, changes=False)
+@command("sandbox", "Run AWS in one local process.", program=False, protected=False)
 @click.option(
     "--env",
     "env",
@@ -232,7 +239,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _execute(
-    name: str, typed: Typed, options: Mapping[str, object], *, program: bool, changes: bool
+    name: str, typed: Typed, options: Mapping[str, object], *, program: bool, protected: bool
 ) -> int:
     """Read the configuration and run a command.
 
@@ -258,8 +265,8 @@ def _execute(
         try:
             if program:
                 config.require_program()
-            if changes:
-                config.refuse_protected()
+            if protected:
+                _refuse_production(config)
             # Imported here, so that `--help` and a wrong command line are answered at once.
             module = importlib.import_module(f"terralive_cli.commands.{name}")
             with interrupts.as_keyboard_interrupt(), thread_failures.reported(ui.emit):
@@ -280,6 +287,19 @@ def _execute(
             code = failures.exit_code(failure)
     _log.debug("command %s ends with exit code %d", name, code)
     return code
+
+
+def _refuse_production(config: Config) -> None:
+    """Refuse what is protected and what looks like production, before AWS is asked anything."""
+    # The files of a project are read here, and `terralive --help` needs none of it.
+    from terralive_cli.protection.places import places_of  # noqa: PLC0415  # heavy
+    from terralive_cli.protection.production import refuse_production  # noqa: PLC0415
+
+    config.refuse_protected()
+    # Nothing real is in the sandbox.
+    if not config.sandbox:
+        places = places_of(config, os.environ)
+        refuse_production(places, config.production_words, allowed=config.allow_protected)
 
 
 def _project(typed: Typed) -> Path:

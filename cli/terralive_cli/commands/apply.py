@@ -10,20 +10,27 @@ from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.guard import Guard
 
 
-def run(config: Config, ui: Ui) -> int:
-    """Deploy. Invocations of live functions fail, by name, until a user connects."""
+def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
+    """Deploy. Invocations of live functions fail, by name, until a user connects.
+
+    Args:
+        config: the configuration.
+        ui: shows events and asks questions.
+        takeover: take functions that are live for another stage.
+    """
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
-        app = StageApp(stage)
+        check_target(stage, ui, changes=True)
+        app = StageApp(stage, Guard(stage, takeover=takeover).inspect)
         try:
             debug_stack = DebugStack.opened(stage)
-            deployed = debug_stack.outputs()
-            outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
-            live = workflows.make_live(stage, app, ui, outputs)
-        except approval.Declined:
-            ui.emit(Message(message=approval.DEPLOYMENT_DECLINED))
+            _, live = workflows.make_live(debug_stack, app, ui, debug_stack.outputs())
+        except approval.Declined as declined:
+            ui.emit(Message(message=str(declined)))
             return failures.FAILED
         names = ", ".join(function.name for function in live.functions)
         text = f"Live: {names}. Their invocations fail until `terralive start` connects."

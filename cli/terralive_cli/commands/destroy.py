@@ -15,46 +15,58 @@ from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.guard import Guard
+from terralive_stub.errors import StageHeldError
 
 
-def run(config: Config, ui: Ui, *, app: bool = False) -> int:
+def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) -> int:
     """Destroy the stage.
 
     Args:
         config: the configuration.
         ui: shows events and asks questions.
         app: also remove the app, with all its data.
+        takeover: also restore, or remove, functions that are live for another stage.
     """
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
-        if app:
-            config.refuse_protected()
-            question = (
-                f"Destroy the debug stack and the whole app {stage.name} in {target.name}, with "
-                "all its data?"
-            )
-            done = f"{stage.name} is removed: the app, and everything that terralive made for it."
-        else:
-            question = (
-                f"Put the functions' own code back and destroy the debug stack of {stage.name} in "
-                f"{target.name}?"
-            )
-            done = (
-                f"Everything that terralive made for {stage.name} is removed. The app itself stays."
-            )
+        check_target(stage, ui, changes=True)
+        guard = Guard(stage, takeover=takeover)
         try:
-            approval.ask(ui, question)
             if app:
-                app_changed = StageApp(stage).destroy()
+                app_changed = workflows.destroy(stage, StageApp(stage, guard.inspect), ui)
             else:
-                app_changed = workflows.restore(stage, ui, asked=True)
-        except approval.Declined:
-            ui.emit(Message(message=approval.DECLINED))
+                app_changed = _restore(stage, guard, ui)
+        except approval.Declined as declined:
+            ui.emit(Message(message=str(declined)))
             return failures.FAILED
         stack_removed = DebugStack.opened(stage).destroy()
+        done = f"Everything that terralive made for {stage.name} is removed. The app itself stays."
+        if app:
+            done = f"{stage.name} is removed: the app, and everything that terralive made for it."
         if not app_changed and not stack_removed:
             done = f"Nothing to remove: terralive has deployed nothing for {stage.name}."
         plans.forget_plans(stage)
         record.forget(target.work)
         ui.emit(Message(message=done))
         return 0
+
+
+def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
+    """Put the functions' own code back, where they are live for this stage.
+
+    Returns:
+        Whether the app has changed.
+    """
+    where = f"of {stage.name} in {stage.target.name}"
+    question = f"Put the functions' own code back and destroy the debug stack {where}?"
+    try:
+        return workflows.restore(stage, StageApp(stage, guard.inspect), ui, question)
+    except StageHeldError as held:
+        if guard.has_own:
+            raise
+        # They are none of this stage's business, and this stage can be destroyed without them.
+        ui.emit(Message(message=f"{held.message} They stay as they are."))
+        approval.ask(ui, f"Destroy the debug stack {where}?")
+        return False

@@ -10,6 +10,8 @@ from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.guard import Guard
 
 # https://developer.hashicorp.com/terraform/cli/commands/plan#detailed-exitcode
 _CHANGES: Final = 2
@@ -22,13 +24,15 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
     """
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
+        check_target(stage, ui, changes=False)
         debug_stack = DebugStack.opened(stage)
+        deployed = debug_stack.outputs()
+        app = StageApp(stage, Guard(stage, changes=False).inspect)
+        with app.planned_live(deployed) as plan:
+            approval.show_live_plan(stage, ui, plan)
+            has_changes = plan.ready.plan.has_changes
         with debug_stack.planned() as ready:
-            has_changes = ready.plan.has_changes
-            deployed = debug_stack.outputs()
-        with StageApp(stage).planned_live(deployed) as plan:
-            ui.emit(approval.plan_made(stage, plan))
-            has_changes = has_changes or plan.ready.plan.has_changes
+            has_changes = has_changes or ready.plan.has_changes
     if has_changes and detailed_exitcode:
         return _CHANGES
     return 0

@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
+from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.guard import Guard
 
 
-def run(config: Config, ui: Ui) -> int:
-    """Apply the app's configuration without stubs."""
+def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
+    """Apply the app's configuration without stubs.
+
+    Args:
+        config: the configuration.
+        ui: shows events and asks questions.
+        takeover: also restore functions that are live for another stage.
+    """
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
+        check_target(stage, ui, changes=True)
+        app = StageApp(stage, Guard(stage, takeover=takeover).inspect)
         try:
-            changed = workflows.restore(stage, ui)
-        except approval.Declined:
-            ui.emit(Message(message=approval.DECLINED))
+            changed = workflows.restore(stage, app, ui)
+        except approval.Declined as declined:
+            ui.emit(Message(message=str(declined)))
             return failures.FAILED
         text = "Nothing to restore: no function is live."
         if changed:

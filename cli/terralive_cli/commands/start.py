@@ -20,6 +20,8 @@ from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
+from terralive_cli.protection.guard import Guard
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings
@@ -47,7 +49,7 @@ def run(
     Args:
         config: the configuration.
         ui: shows events and asks questions.
-        takeover: take the stage from the user who is connected.
+        takeover: take the stage from the user who is connected, and functions from other stages.
         debugged: functions that a debugger may attach to, as `FUNCTION[:PORT]`.
         debug_wait: import the code of debugged functions only when a debugger is attached.
         debug_freeze_time: stop the remaining time of debugged functions.
@@ -56,17 +58,17 @@ def run(
     debugging.require_private(peers.other_users())
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
-        app = StageApp(stage, debugging)
+        check_target(stage, ui, changes=True)
+        app = StageApp(stage, Guard(stage, takeover=takeover).inspect, debugging)
         try:
             # The debug stack comes first, because the stubs contain its address.
             debug_stack = DebugStack.opened(stage)
             deployed = debug_stack.outputs()
             if deployed is not None and not takeover:
                 _require_free(stage, deployed)
-            outputs = workflows.deploy_debug_stack(debug_stack, app, ui, deployed)
-            live = workflows.make_live(stage, app, ui, outputs)
-        except approval.Declined:
-            ui.emit(Message(message=approval.DEPLOYMENT_DECLINED))
+            outputs, live = workflows.make_live(debug_stack, app, ui, deployed)
+        except approval.Declined as declined:
+            ui.emit(Message(message=str(declined)))
             return failures.FAILED
         _warn(ui, live)
         return _serve(stage, ui, outputs, live, takeover=takeover)

@@ -156,7 +156,10 @@ class Number(Kind[int]):
 
 
 class Texts(Kind[tuple[str, ...]]):
-    """A list of texts, none of them empty."""
+    """A list of texts, none of them empty; in an environment variable, with commas or spaces."""
+
+    def from_text(self, text: str) -> tuple[str, ...] | None:
+        return tuple(text.replace(",", " ").split()) or None
 
     def from_toml(self, value: object) -> tuple[str, ...]:
         allowed = 'a list of texts (`["a", "b"]`)'

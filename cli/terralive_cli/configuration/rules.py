@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 # Names of AWS resources hold at most 64 characters, and these names are part of them
@@ -16,6 +16,8 @@ from typing import Final
 NAME_CHARACTERS: Final = 40
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-\d{1,2}")
+# https://docs.aws.amazon.com/accounts/latest/reference/manage-acct-identifiers.html
+_ACCOUNT: Final = re.compile(r"\d{12}")
 
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
 _ROLE_PATH: Final = re.compile(r"/|/[\x21-\x7e]+/")
@@ -110,6 +112,13 @@ def image(value: str) -> str:
         f'"{value}" is no image in ECR '
         "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1)."
     )
+
+
+def accounts(values: Sequence[str]) -> str:
+    for value in values:
+        if not _ACCOUNT.fullmatch(value):
+            return f'"{value}" is no AWS account id; an id has twelve digits ("123456789012").'
+    return ""
 
 
 def retention(value: int) -> str:

@@ -403,9 +403,26 @@ class Config:
         "Stages, Terraform workspaces and variables files that terralive does not touch.",
         default=("prod*", "main"),
     )
+    production_words: tuple[str, ...] = setting(
+        Texts(),
+        "Words that mean production, wherever they are in a name: a folder of the repository, the "
+        "stage, the workspace, a variables file, an environment's variable or tag, the backend's "
+        "arguments, the AWS profile, the account's alias, a function. terralive does not touch "
+        "what has such a name.",
+        default=("prod", "production", "prd"),
+    )
+    accounts: tuple[str, ...] = setting(
+        Texts(),
+        "Ids of the AWS accounts that terralive may change. In the environment variable, they are "
+        "separated by commas.",
+        default=(),
+        env="TERRALIVE_ACCOUNTS",
+        shown_default="each account that you have confirmed on this machine",
+        rule=rules.accounts,
+    )
     allow_protected: bool = setting(
         Switch(),
-        "Touch a protected stage in this run.",
+        "Touch a protected stage, or what looks like production, in this run.",
         default=False,
         in_file=False,
         flag="--allow-protected",

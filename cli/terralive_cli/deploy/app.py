@@ -7,15 +7,15 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeAlias
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
+from terralive_cli.deploy.plans import ReadyPlan, apply, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
@@ -27,15 +27,20 @@ from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
 from terralive_terraform.debug_stack.settings import STUB_STAGE
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.runs.shown_plan import ShownPlan
+from terralive_terraform.runs.state import DeployedFunction, planned_functions
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
+from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_terraform.substitution.other_changes import OtherChange, other_changes
 from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import addresses_of
 from terralive_workers.function import LocalCode, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
+# Called with functions by address; it raises a TerraliveError where they must not be touched.
+Inspect: TypeAlias = Callable[[Mapping[str, DeployedFunction]], None]
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_DEPLOYED: Final = DebugStackOutputs(*["not-deployed-yet"] * 4)
 
@@ -50,6 +55,8 @@ class LivePlan:
         mapped: their local code.
         refused: address -> the reason why a function stays as it is.
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
+        others: what the plan changes beside the functions' code.
+        is_first: whether nothing of the app is deployed yet.
     """
 
     ready: ReadyPlan
@@ -57,6 +64,21 @@ class LivePlan:
     mapped: Mapped
     refused: Mapping[str, str]
     timeouts: Mapping[str, int] = field(default_factory=dict)
+    others: tuple[OtherChange, ...] = ()
+    is_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """A plan that makes the app what its configuration says, or that removes it.
+
+    Attributes:
+        ready: Terraform's plan.
+        others: what it changes beside the functions' code; everything where it removes the app.
+    """
+
+    ready: ReadyPlan
+    others: tuple[OtherChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +103,14 @@ class StageApp:
 
     Args:
         stage: the stage.
+        inspect: is called with the app's functions as the state has them, before anything is
+            planned, and as the plan has them. It raises where they must not be touched.
         debugging: the functions to debug.
     """
 
-    def __init__(self, stage: Stage, debugging: Debugging = NO_DEBUGGING) -> None:
+    def __init__(self, stage: Stage, inspect: Inspect, debugging: Debugging = NO_DEBUGGING) -> None:
         self._stage = stage
+        self._inspect = inspect
         self._debugging = debugging
         self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
@@ -109,6 +134,7 @@ class StageApp:
             ConfigurationError: `no-live-functions`, `instance-unmapped`; also what mapping and
                 debugging raise.
             TerraformError: the plan failed, or `function-would-be-replaced`.
+            TerraliveError: whatever `inspect` raises.
         """
         stage = self._stage
         phase = Phase("app", stage.emit)
@@ -142,9 +168,19 @@ class StageApp:
 
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
+            self._inspect(terraform.functions())
             ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
             self._check(ready, functions, mapped)
-            yield LivePlan(ready, functions, mapped, refused, self._raised_timeouts(functions))
+            shown = self._shown(ready)
+            yield LivePlan(
+                ready,
+                functions,
+                mapped,
+                refused,
+                timeouts=self._raised_timeouts(functions),
+                others=other_changes(shown, addresses_of(functions)),
+                is_first=shown.is_first,
+            )
 
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
@@ -170,19 +206,15 @@ class StageApp:
         _log.debug("%d functions are live", len(functions))
         return LiveApp(functions, plan.mapped.code, plan.refused, outputs)
 
-    def planned_restore(self) -> AbstractContextManager[ReadyPlan | None]:
+    def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan the app as its configuration says; None where it is not deployed."""
         phase = Phase("restore", self._stage.emit)
         return self._planned_without_stubs(phase, "the app is not deployed")
 
-    def destroy(self) -> bool:
-        """Remove the whole app. Return whether it was deployed."""
+    def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
+        """Plan to remove the whole app; None where it is not deployed."""
         phase = Phase("app", self._stage.emit)
-        with self._planned_without_stubs(phase, "there is none", destroy=True) as ready:
-            if ready is None:
-                return False
-            apply_always(ready)
-            return True
+        return self._planned_without_stubs(phase, "there is none", destroy=True)
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage
@@ -195,7 +227,7 @@ class StageApp:
     @contextmanager
     def _planned_without_stubs(
         self, phase: Phase, if_empty: str, *, destroy: bool = False
-    ) -> Iterator[ReadyPlan | None]:
+    ) -> Iterator[RestorePlan | None]:
         """Plan the app without stubs; `if_empty` is reported where it is not deployed."""
         stage = self._stage
         with ExitStack() as stack:
@@ -207,8 +239,20 @@ class StageApp:
                 phase.unchanged(if_empty)
                 yield None
                 return
+            self._inspect(terraform.functions())
             plan = planned(stage, terraform, phase, self._var_files, destroy=destroy)
-            yield stack.enter_context(plan)
+            ready = stack.enter_context(plan)
+            yield RestorePlan(ready, other_changes(self._shown(ready)))
+
+    def _shown(self, ready: ReadyPlan) -> ShownPlan:
+        """Read a plan's content, and inspect the functions in it."""
+        if not ready.plan.has_changes:
+            return ShownPlan((), is_first=False)
+        shown = ready.terraform.show(ready.plan.file)
+        # The plan has looked at AWS: the state may be older, and new functions have names now.
+        for functions in planned_functions(shown):
+            self._inspect(functions)
+        return shown
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
@@ -223,6 +267,7 @@ class StageApp:
             debug=self._debugging.names,
             stub_images=images_in(target.region, config.stub_images),
             stub_arguments=astuple(coordinates),
+            description=live_description(StageName(config.app, config.stage)),
         )
 
     def _reasons(self, prepared: Prepared) -> dict[str, str]:

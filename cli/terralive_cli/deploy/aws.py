@@ -10,7 +10,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 from terralive_cli.network import clock as aws_clock
 from terralive_cli.network.endpoint import emulator_url
@@ -34,6 +35,13 @@ _REJECTED: Final = {
     "IncompleteSignature",
 }
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
+# The domains of AWS's partitions, and of its dual-stack endpoints:
+# https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
+_AWS_DOMAINS: Final = (
+    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"),
+    *(".api.aws", ".api.amazonwebservices.com.cn", ".api.amazonwebservices.eu"),
+    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
+)
 _ATTEMPTS: Final = 2
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 10
@@ -82,6 +90,46 @@ class Caller:
         except ClientError as error:
             raise _client_error(error) from None
         return True
+
+    def function_tags(self, name: str) -> dict[str, str]:
+        """Return a Lambda function's tags; {} where there is none, or where AWS refuses."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        client = self.session.client("lambda", endpoint_url=self.endpoint_url)
+        try:
+            return dict(client.get_function(FunctionName=name).get("Tags", {}))
+        except (ClientError, BotoCoreError) as error:
+            _log.debug("the tags of %s cannot be read: %s", name, type(error).__name__)
+            return {}
+
+    def account_alias(self) -> str:
+        """Return the account's alias; "" where it has none, or where AWS refuses.
+
+        https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListAccountAliases.html
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        client = self.session.client("iam", endpoint_url=self.endpoint_url)
+        try:
+            aliases = client.list_account_aliases()["AccountAliases"]
+        except (ClientError, BotoCoreError) as error:
+            _log.debug("the account's alias cannot be read: %s", type(error).__name__)
+            return ""
+        return aliases[0] if aliases else ""
+
+    @property
+    def is_aws(self) -> bool:
+        """Whether AWS itself answers, and no emulator does.
+
+        One service may have another address than the rest:
+        https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+        """
+        return any(self._answers_at_aws(service) for service in ("sts", "lambda", "iam"))
+
+    def _answers_at_aws(self, service: Literal["sts", "lambda", "iam"]) -> bool:
+        client = self.session.client(service, endpoint_url=self.endpoint_url)
+        host = urlsplit(client.meta.endpoint_url).hostname or ""
+        return host.endswith(_AWS_DOMAINS)
 
     def lease(self, table_name: str) -> Lease | None:
         """Read the lease of the relay that holds the stage.

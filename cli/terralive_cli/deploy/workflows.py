@@ -2,77 +2,109 @@
 
 Making an app live has these steps, and each leaves a state that `restore` and `destroy` understand:
 
-    1. The debug stack is synthesised and planned. If it changes, the app is planned first, so that
-       a mistake in the app is found while nothing is deployed yet. Then it is applied.
-    2. The stub's zip is built with the debug stack's address in it.
-    3. The app is planned with stubs in the place of its functions, and applied if anything changes.
-    4. The names of the deployed functions are read from the state and attached to the local code.
+    1. The app is planned with stubs, and the debug stack is planned. Nothing is deployed yet, so
+       every mistake and everything that must not be touched is found first.
+    2. Both plans are shown. There is one question for them, and one for everything else that the
+       app's configuration changes.
+    3. The debug stack is applied, if it changes. Its address is in the stub's zip, so the app is
+       planned again. If that plan changes other things than the one that was shown, it is shown,
+       too, and the user is asked again.
+    4. The app is applied, if it changes. The names of the deployed functions are read from the
+       state and attached to the local code.
 
 A failed apply leaves its finished changes in Terraform's state, and the error says so.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 from terralive_cli.deploy import approval, plans
-from terralive_cli.deploy.app import LiveApp, StageApp
+from terralive_cli.deploy.app import LiveApp, LivePlan, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 
 
-def deploy_debug_stack(
+def make_live(
     debug_stack: DebugStack, app: StageApp, ui: Ui, deployed: DebugStackOutputs | None
-) -> DebugStackOutputs:
-    """Deploy the debug stack; nothing is applied where nothing has changed.
+) -> tuple[DebugStackOutputs, LiveApp]:
+    """Deploy the debug stack and put the stub in the functions' place.
+
+    Nothing is applied where nothing has changed.
 
     Args:
         debug_stack: the debug stack.
-        app: the app, which is planned before the debug stack changes.
+        app: the app.
         ui: asks the user.
         deployed: the outputs of the debug stack that is deployed; None where there is none.
 
     Raises:
         Declined: the user said no.
+        TerraliveError: `would-destroy`; also what planning and applying raise.
     """
-    with debug_stack.planned() as ready:
-        if ready.plan.has_changes:
-            with app.planned_live(deployed):
-                pass  # only its errors count here
-            approval.ask_debug_stack(debug_stack.stage, ui, ready.plan)
-        return debug_stack.apply(ready)
-
-
-def make_live(stage: Stage, app: StageApp, ui: Ui, outputs: DebugStackOutputs) -> LiveApp:
-    """Put the stub in the functions' place; nothing is applied where nothing has changed.
-
-    Raises:
-        Declined: the user said no.
-    """
+    stage = debug_stack.stage
+    with ExitStack() as open_plans:
+        shown = open_plans.enter_context(app.planned_live(deployed))
+        stack = open_plans.enter_context(debug_stack.planned())
+        approval.ask_deployment(stage, ui, stack.plan, shown)
+        outputs = debug_stack.apply(stack)
+        if outputs == deployed:
+            return outputs, app.apply_live(shown)
     with app.planned_live(outputs) as plan:
-        if plan.ready.plan.has_changes:
-            approval.ask_live(stage, ui, plan)
-        return app.apply_live(plan)
+        if _changes(plan) != _changes(shown):
+            approval.ask_again(stage, ui, plan)
+        return outputs, app.apply_live(plan)
 
 
-def restore(stage: Stage, ui: Ui, *, asked: bool = False) -> bool:
+def _changes(plan: LivePlan) -> set[object]:
+    """Return what an apply would do, for comparison."""
+    actions = {(change.address, change.action) for change in plan.ready.plan.changes}
+    return {*actions, *plan.others}
+
+
+def restore(stage: Stage, app: StageApp, ui: Ui, question: str = "") -> bool:
     """Make the app what its configuration says.
 
     Args:
         stage: the stage.
+        app: the app.
         ui: asks the user.
-        asked: the user has agreed already to put the code back.
+        question: the question that is asked, also where nothing changes; "" for the restore's own.
 
     Returns:
         False where it is so already, or where the app is not deployed.
 
     Raises:
         Declined: the user said no.
+        TerraliveError: `would-destroy`; also what planning and applying raise.
     """
     plans.forget_plans(stage)
-    with StageApp(stage).planned_restore() as ready:
-        if ready is None:
+    with app.planned_restore() as restoring:
+        if restoring is not None and restoring.ready.plan.has_changes:
+            approval.ask_restore(stage, ui, restoring, question)
+            plans.apply(restoring.ready)
+            return True
+        if question:
+            approval.ask(ui, question)
+        if restoring is not None:
+            plans.apply(restoring.ready)  # reports that nothing changes
+        return False
+
+
+def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:
+    """Remove the whole app, with all its data. The user has asked for this by `--app`.
+
+    Returns:
+        Whether the app was deployed.
+
+    Raises:
+        Declined: the user said no.
+    """
+    plans.forget_plans(stage)
+    with app.planned_destroy() as removing:
+        approval.ask_destroy(stage, ui, removing)
+        if removing is None:
             return False
-        if ready.plan.has_changes:
-            approval.ask_restore(stage, ui, ready.plan, asked=asked)
-        plans.apply(ready)
-        return ready.plan.has_changes
+        plans.apply_always(removing.ready)
+        return True

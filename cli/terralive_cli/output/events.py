@@ -116,6 +116,42 @@ class PlanMade(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """A change of one resource, as events show it.
+
+    Attributes:
+        address: Terraform address of the resource.
+        action: `create`, `update`, `delete`, `replace`, `forget` (it leaves the state only),
+            `import`, `move`.
+        resource_type: type of the resource.
+        attributes: names of the attributes that an `update` changes.
+    """
+
+    address: str
+    action: str
+    resource_type: str
+    attributes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesListed(Event):
+    """Everything that a plan changes beside the code of live functions.
+
+    Attributes:
+        stage: name of the stage.
+        changes: the changes.
+        first: true if the app is not deployed yet, and all of it is created.
+        destroys_app: true if the plan removes the whole app.
+    """
+
+    type = "changes"
+    stage: str
+    changes: tuple[ResourceChange, ...]
+    first: bool = False
+    destroys_app: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxAccess:
     """Address and keys of the sandbox."""
 

@@ -64,11 +64,15 @@ class Ui:
                 f"There is no terminal to ask this question in: {question}",
                 hint="If you are sure, run the same command with `--yes` (or TERRALIVE_YES=1).",
             )
+        return self.answer(f"{question} [y/N]").lower() in {"y", "yes"}
+
+    def answer(self, question: str) -> str:
+        """Ask a person for a text. `--yes` answers no such question."""
         # The question is written by this thread, so the events before it must be on the screen.
         self._renderer.flush()
-        self._questions.write(f"{_wrapped(question + ' [y/N]')} ")
+        self._questions.write(f"{_wrapped(question)} ")
         self._questions.flush()
-        return self._answers.readline().strip().lower() in {"y", "yes"}
+        return self._answers.readline().strip()
 
 
 def _wrapped(text: str) -> str:

@@ -138,7 +138,7 @@ def read_module(directory: Path) -> dict[str, Json]:
         if path.suffix == ".json":
             document = parse_object(content)
         else:
-            document = _parse_hcl(path, content)
+            document = parse_hcl(path, content)
         for kind in _LABELS:
             _merge(merged, kind, document.get(kind))
     return merged
@@ -235,7 +235,12 @@ def _merge_levels(target: dict[str, Json], source: Mapping[str, Json], depth: in
             target[name] = inner
 
 
-def _parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
+def parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
+    """Parse a `*.tf` file into Terraform's JSON syntax.
+
+    Raises:
+        ConfigurationError: `terraform-unreadable`.
+    """
     import hcl2  # noqa: PLC0415  # costs every command 30 ms, and CDKTF apps never need it
 
     try:

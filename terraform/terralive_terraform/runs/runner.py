@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraformError
-from terralive_stub.shared.json_documents import Json, read_object
+from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
 from terralive_terraform.runs.environment import apply_environment, without_arguments
 from terralive_terraform.runs.fingerprint import init_fingerprint
@@ -32,6 +32,7 @@ from terralive_terraform.runs.progress import (
     needs_init,
     parse_line,
 )
+from terralive_terraform.runs.shown_plan import ShownPlan, shown_plan
 from terralive_terraform.runs.state import (
     DeployedFunction,
     OutputValue,
@@ -197,6 +198,17 @@ class Terraform:
                 view=view,
                 hide_init_errors=hide_init_errors,
             )
+
+    def show(self, plan_file: Path) -> ShownPlan:
+        """Read the content of a saved plan.
+
+        Raises:
+            TerraformError: it failed.
+        """
+        # The same files as for its apply: Terraform looks at the lock file of the providers.
+        with self._files.during_apply():
+            document = self._read(["show", "-json", "-no-color", str(plan_file.resolve())])
+        return shown_plan(as_object(document))
 
     def apply(self, plan_file: Path) -> None:
         """Apply a plan and remove its file.

@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from terralive_stub.shared.json_documents import Json, as_object, items, section
+from terralive_stub.shared.json_documents import Json, as_object, items, section, text
+from terralive_terraform.runs.shown_plan import ShownPlan
+
+_FUNCTION_TYPE: Final = "aws_lambda_function"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,14 @@ class DeployedFunction:
     Attributes:
         name: its name on AWS.
         reserved: its reserved concurrency; None where it has none.
+        description: its description.
+        tags: its tags, with the provider's `default_tags`.
     """
 
     name: str
     reserved: int | None = None
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +80,26 @@ def managed_instances(state: Json) -> Iterator[ResourceInstance]:
 def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
     """Yield the address of each Lambda function of a state, and the function."""
     for instance in managed_instances(state):
-        name = instance.attributes.get("function_name")
-        if instance.type != "aws_lambda_function" or not isinstance(name, str):
-            continue
-        reserved = instance.attributes.get("reserved_concurrent_executions")
-        if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
-            reserved = None
-        yield instance.address, DeployedFunction(name, reserved)
+        if instance.type == _FUNCTION_TYPE and text(instance.attributes, "function_name"):
+            yield instance.address, _deployed_function(instance.attributes)
+
+
+def planned_functions(plan: ShownPlan) -> Iterator[dict[str, DeployedFunction]]:
+    """Yield a plan's functions by address: first as they are, then as its apply leaves them."""
+    functions = list(plan.of_type(_FUNCTION_TYPE))
+    yield {item.address: _deployed_function(item.before) for item in functions if item.before}
+    yield {item.address: _deployed_function(item.after) for item in functions if item.after}
+
+
+def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
+    reserved = attributes.get("reserved_concurrent_executions")
+    if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
+        reserved = None
+    # `tags_all` has the provider's `default_tags`, too.
+    tags = {**section(attributes, "tags"), **section(attributes, "tags_all")}
+    return DeployedFunction(
+        name=text(attributes, "function_name"),
+        reserved=reserved,
+        description=text(attributes, "description"),
+        tags={name: value for name, value in tags.items() if isinstance(value, str)},
+    )

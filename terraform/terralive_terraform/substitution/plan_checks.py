@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -11,9 +10,6 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.runs.progress import Change
 
-_POLICY_TYPE: Final = "aws_iam_role_policy"
-_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
-_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
 # asks for:
 # https://developer.hashicorp.com/terraform/internals/machine-readable-ui#planned-change
@@ -68,12 +64,3 @@ def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict
             gone.add(change.address)
     found.update(names)
     return {address: name for address, name in found.items() if address not in gone}
-
-
-def is_restoring(change: Change) -> bool:
-    """Tell whether a change takes back what making the app live did."""
-    if change.type == FUNCTION_TYPE:
-        return change.action == "update"
-    label = _INSTANCE_KEY.sub("", change.address).rpartition(".")[2]
-    is_own_policy = change.type == _POLICY_TYPE and label.startswith(_POLICY_PREFIX)
-    return is_own_policy and change.action == "delete"

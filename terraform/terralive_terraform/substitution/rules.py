@@ -65,6 +65,7 @@ class LiveSettings:
         debug: addresses or names of functions whose timeout is raised.
         stub_images: the stub's container image, by architecture (`x86_64`, `arm64`).
         stub_arguments: the arguments of `terralive_stub.container` in such an image.
+        description: the description of functions while they are live (see `marker`).
     """
 
     stub_zip: Path
@@ -74,6 +75,7 @@ class LiveSettings:
     debug: tuple[str, ...] = ()
     stub_images: Mapping[str, str] = field(default_factory=dict)
     stub_arguments: tuple[str, ...] = ()
+    description: str = ""
 
     def to_json(self) -> str:
         """Return the settings as the JSON text that `from_json` reads in a CDKTF program."""
@@ -162,7 +164,11 @@ def _reason_against(function: DeclaredFunction, live: LiveSettings) -> str:
 
 def _substitute_image(function: DeclaredFunction, live: LiveSettings) -> Substitution:
     return Substitution(
-        set={"image_uri": _stub_image(function, live), **_raised_timeout(function, live)},
+        set={
+            "image_uri": _stub_image(function, live),
+            **_description(live),
+            **_raised_timeout(function, live),
+        },
         unset=tuple(name for name in _HASHES if name in function.attributes),
         removed_blocks=(),
         policy_label=f"terralive_{function.label}",
@@ -183,6 +189,7 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
             "handler": STUB_HANDLER,
             "runtime": STUB_RUNTIME,
             "package_type": "Zip",
+            **_description(live),
             **_raised_timeout(function, live),
         },
         unset=tuple(unset),
@@ -208,6 +215,13 @@ def _no_image(function: DeclaredFunction, live: LiveSettings) -> str:
         f"it is a container image for {architecture}, and [stub_image] in terralive.toml names the "
         f"stub's image for {known} only"
     )
+
+
+def _description(live: LiveSettings) -> dict[str, Json]:
+    """Return the description that says for whom the function is live, where there is one."""
+    if live.description:
+        return {"description": live.description}
+    return {}
 
 
 def _raised_timeout(function: DeclaredFunction, live: LiveSettings) -> dict[str, Json]:

@@ -45,6 +45,15 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     assert decision.removed_blocks == ()
 
 
+@pytest.mark.parametrize("block", [ZIP, {"image_uri": "a", "package_type": "Image"}])
+def test_the_description_of_a_live_function_says_for_which_stage(block: dict[str, Json]) -> None:
+    images = {"x86_64": "stub-image"}
+    settings = replace(LIVE, description="Live for orders/dev-ana", stub_images=images)
+    decision = substitute(declared_function(ADDRESS, {**block, "description": "own"}), settings)
+    assert isinstance(decision, Substitution)
+    assert decision.set["description"] == "Live for orders/dev-ana"
+
+
 def test_a_block_that_is_made_dynamically_goes_too() -> None:
     assert live({**ZIP, "dynamic": [{"snap_start": {"for_each": []}}]}).removed_blocks == (
         "snap_start",

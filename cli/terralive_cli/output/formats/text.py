@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from terralive_cli.output.events import (
+    ChangesListed,
     Failed,
     LiveFunction,
     Message,
@@ -19,6 +20,7 @@ from terralive_cli.output.events import (
     Stopped,
     TerraformProgress,
 )
+from terralive_cli.output.formats.changes_text import changes_listed
 from terralive_cli.output.formats.line import Line, Span, Style
 from terralive_cli.output.formats.terraform_text import TerraformText
 from terralive_cli.output.formats.words import (
@@ -100,6 +102,7 @@ class TextLines:
         self._makers: Mapping[type[Event], Callable[[Any], list[Line]]] = {
             TerraformProgress: self._terraform.lines,
             PlanMade: _plan,
+            ChangesListed: changes_listed,
             Ready: self._ready,
             ConnectionChanged: _connection,
             InvocationStarted: self._invocation_started,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,9 @@ _SHOWN_PATHS: Final = 3
 # Up to this number, an age is shown in the smaller unit (`90 s ago`).
 _TWO_DIGITS: Final = 100
 _FUNCTION: Final = "aws_lambda_function."
+_MODULE: Final = re.compile(r"\bmodule\.(?=[\w-])")
+# Labels of a module's only resource of a type, as registry modules use them.
+_ONLY_FUNCTION: Final = re.compile(r"(?:this|main)((?:\[.*\])?)$")
 
 
 def duration(seconds: float) -> str:
@@ -72,6 +76,26 @@ def short_address(name: str) -> str:
     stays as it is.
     """
     return name.replace(_FUNCTION, "", 1)
+
+
+def spoken_name(address: str) -> str:
+    """Return a function's name for a question, by its Terraform address.
+
+    A module's only function is often called `this` or `main`, and is named by its module:
+    `module.orders.aws_lambda_function.this[0]` is `orders`, and
+    `module.jobs["eu"].aws_lambda_function.send` is `jobs["eu"].send`.
+    """
+    prefix, found, label = address.rpartition(_FUNCTION)
+    if not found:
+        return address
+    modules = _MODULE.sub("", prefix).removesuffix(".")
+    if not modules:
+        return label
+    only = _ONLY_FUNCTION.match(label)
+    if only is None:
+        return f"{modules}.{label}"
+    # `count = 1` says nothing; any other key tells instances apart.
+    return modules + only[1].replace("[0]", "", 1)
 
 
 def shortened(name: str, width: int) -> str:

@@ -1,0 +1,133 @@
+"""Accounts that terralive may work in: listed in the configuration, or confirmed on this machine.
+
+A confirmation is kept in the user's folder for state
+(https://specifications.freedesktop.org/basedir-spec/latest/), once for each account.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.target import Stage
+from terralive_cli.output.ui import Ui
+from terralive_cli.protection.production import Place, refuse_production
+from terralive_relay.events import Warned
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import items, read_object
+
+_FILE: Final = "accounts.json"
+_CONFIRMED: Final = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedAccounts:
+    """The accounts that the user has confirmed on this machine.
+
+    Attributes:
+        file: the file that keeps them.
+    """
+
+    file: Path
+
+    @classmethod
+    def of_user(cls, environ: Mapping[str, str], home: Path) -> ConfirmedAccounts:
+        """Return those of the user with this environment and home folder."""
+        state = Path(environ.get("XDG_STATE_HOME") or "")
+        # The specification has relative paths ignored.
+        if not state.is_absolute():
+            state = home / ".local" / "state"
+        return cls(state / "terralive" / _FILE)
+
+    def has(self, account: str) -> bool:
+        return account in items(read_object(self.file), _CONFIRMED)
+
+    def add(self, account: str) -> None:
+        """Keep an account.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        known = {str(item) for item in items(read_object(self.file), _CONFIRMED)}
+        document = {_CONFIRMED: sorted({*known, account})}
+        write_atomically(self.file, json.dumps(document).encode())
+
+
+def check_target(stage: Stage, ui: Ui, *, changes: bool) -> None:
+    """Check that terralive may work in the account, before anything is deployed or planned.
+
+    Args:
+        stage: the stage.
+        ui: asks the user to confirm the account.
+        changes: whether the command changes the account.
+
+    Raises:
+        ConfigurationError: `stage-protected`, `account-not-allowed`.
+    """
+    config, target = stage.config, stage.target
+    if target.sandbox is not None:
+        return
+    alias = ""
+    if not config.allow_protected:
+        alias = target.caller.account_alias()
+        refuse_production([Place("account alias", alias)], config.production_words)
+    if changes and target.caller.is_aws:
+        confirmed = ConfirmedAccounts.of_user(os.environ, Path.home())
+        require_allowed(target.caller.account, alias, config, ui, confirmed)
+
+
+def require_allowed(
+    account: str, alias: str, config: Config, ui: Ui, confirmed: ConfirmedAccounts
+) -> None:
+    """Check that terralive may change an account; ask the user where nothing says so.
+
+    Args:
+        account: the account's id.
+        alias: its alias; "" if it has none.
+        config: the configuration, which may list the accounts.
+        ui: asks the user to type the account's id.
+        confirmed: the accounts that the user has confirmed.
+
+    Raises:
+        ConfigurationError: `account-not-allowed`.
+    """
+    if config.accounts:
+        if account in config.accounts:
+            return
+        known = ", ".join(config.accounts)
+        raise _not_allowed(account, f"`accounts` allows {known} only.", config.accounts)
+    if confirmed.has(account):
+        return
+    if config.yes or not ui.interactive:
+        raise _not_allowed(account, "Nobody has confirmed it on this machine.")
+    name = account
+    if alias:
+        name = f"{account} ({alias})"
+    typed = ui.answer(
+        f"terralive has not worked in account {name} from this machine. It would run this "
+        "account's functions here. Type the account's id to allow it:"
+    )
+    if typed != account:
+        raise _not_allowed(account, "Its id was not typed.")
+    try:
+        confirmed.add(account)
+    except OSError as error:
+        ui.emit(Warned(reference="account-not-kept", message=f"The next start asks again: {error}"))
+
+
+def _not_allowed(account: str, reason: str, accounts: Sequence[str] = ()) -> ConfigurationError:
+    allowed = [*accounts, account]
+    return ConfigurationError(
+        "account-not-allowed",
+        f"terralive may not work in account {account}. {reason} Nothing was changed.",
+        hint="If it is an account for development, write this line at the top of terralive.toml: "
+        f"accounts = {json.dumps(allowed)}\n"
+        f"Or set TERRALIVE_ACCOUNTS={','.join(allowed)}, or, where there is no such list, run the "
+        "command once in a terminal and without `--yes`.",
+    )

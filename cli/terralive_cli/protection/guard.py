@@ -1,0 +1,82 @@
+"""Guard of the app's functions: it refuses production and what another stage holds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+
+from terralive_cli.deploy.target import Stage
+from terralive_cli.output.events import Message
+from terralive_cli.output.formats.words import short_address
+from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
+from terralive_cli.protection.production import Place, refuse_production, tag_places
+from terralive_relay.events import Warned
+from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.substitution.marker import StageName
+
+
+class Guard:
+    """Inspects the functions of an app; a command has one of it.
+
+    Args:
+        stage: the stage at work.
+        takeover: whether functions that another stage holds may be taken.
+        changes: whether the command changes functions. One that only looks warns of what another
+            stage holds.
+
+    Attributes:
+        has_own: whether a function is live for this stage. Every inspection may set it.
+    """
+
+    def __init__(self, stage: Stage, *, takeover: bool = False, changes: bool = True) -> None:
+        self._stage = stage
+        self._takeover = takeover
+        self._changes = changes
+        self._own = StageName(stage.config.app, stage.config.stage)
+        # Other stages that hold functions and have been reported: each is reported once.
+        self._reported: set[StageName] = set()
+        self.has_own = False
+
+    def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
+        """Refuse functions, by address, that must not be touched.
+
+        Raises:
+            ConfigurationError: `stage-protected`.
+            StageHeldError: `stage-held-elsewhere`.
+        """
+        config = self._stage.config
+        # Nothing real is in the sandbox.
+        if self._stage.target.sandbox is None:
+            refuse_production(
+                _places(functions), config.production_words, allowed=config.allow_protected
+            )
+        stages = stages_of(functions)
+        if stages.pop(self._own, None):
+            self.has_own = True
+        for name, addresses in stages.items():
+            if name not in self._reported:
+                self._reported.add(name)
+                self._report(name, addresses)
+
+    def _report(self, name: StageName, addresses: Sequence[str]) -> None:
+        """Refuse functions that another stage holds, or say that they are taken over.
+
+        Raises:
+            StageHeldError: `stage-held-elsewhere`.
+        """
+        if self._takeover:
+            names = ", ".join(short_address(address) for address in addresses)
+            self._stage.emit(Message(message=f"Taking over from stage {name}: {names}."))
+            return
+        holder = find_holder(self._stage, name, int(time.time() * 1000))
+        held = held_elsewhere(name, addresses, holder)
+        if self._changes:
+            raise held
+        text = f"{held.message} `terralive start` needs `--takeover`."
+        self._stage.emit(Warned(reference=held.reference, message=text))
+
+
+def _places(functions: Mapping[str, DeployedFunction]) -> Iterator[Place]:
+    for function in functions.values():
+        yield Place("function", function.name)
+        yield from tag_places(function.tags)

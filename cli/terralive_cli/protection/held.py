@@ -1,0 +1,84 @@
+"""Functions that carry the stub of another stage: who holds them, and since when."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from terralive_cli.deploy.target import Stage
+from terralive_cli.output.formats.words import short_address
+from terralive_stub.broker.leases import Lease, LeaseState
+from terralive_stub.errors import StageHeldError
+from terralive_terraform.debug_stack.settings import DebugStackSettings
+from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.substitution.marker import StageName, stage_of
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The debug stack of a stage, as far as this user may see it.
+
+    Attributes:
+        owner: the user who deployed it; "" if it is not known.
+        created: the day of its deployment (ISO date); "" if it is not known.
+        lease: its relay's lease; None where nobody is connected.
+    """
+
+    owner: str = ""
+    created: str = ""
+    lease: Lease | None = None
+
+
+def stages_of(functions: Mapping[str, DeployedFunction]) -> dict[StageName, list[str]]:
+    """Return the addresses of live functions by the stage that they are live for."""
+    found: dict[StageName, list[str]] = {}
+    for address, function in functions.items():
+        name = stage_of(function.description)
+        if name is not None:
+            found.setdefault(name, []).append(address)
+    return found
+
+
+def find_holder(stage: Stage, name: StageName, now_ms: int) -> Holder:
+    """Look at the debug stack of another stage, in the account and region of this one.
+
+    Args:
+        stage: the stage at work.
+        name: the other stage.
+        now_ms: milliseconds since the Unix epoch.
+    """
+    settings = DebugStackSettings(
+        app=name.app,
+        stage=name.stage,
+        region=stage.target.region,
+        owner="",
+        created="",
+        version="",
+        name_prefix=stage.config.debug_stack.name_prefix,
+    )
+    caller = stage.target.caller
+    tags = caller.function_tags(settings.name("broker"))
+    lease = caller.lease(settings.name("connections"))
+    if lease is not None and not (lease.state is LeaseState.HELD and lease.live(now_ms)):
+        lease = None
+    return Holder(tags.get("terralive:owner", ""), tags.get("terralive:created", ""), lease)
+
+
+def held_elsewhere(name: StageName, addresses: Sequence[str], holder: Holder) -> StageHeldError:
+    """Return the error for functions that another stage holds."""
+    functions = ", ".join(short_address(address) for address in addresses)
+    owner = holder.owner or "its owner"
+    state = "Its debug stack is not in this account and region, or you may not see it."
+    if holder.lease is not None:
+        owner = holder.lease.owner
+        since = time.strftime("%Y-%m-%d %H:%M", time.localtime(holder.lease.since_ms / 1000))
+        state = f"{owner} on {holder.lease.machine} is connected since {since}."
+    elif holder.created:
+        state = f"{owner} deployed it on {holder.created}; nobody is connected now."
+    return StageHeldError(
+        "stage-held-elsewhere",
+        f"These functions are live for stage {name}: {functions}. {state}",
+        hint=f"Ask {owner} to run `terralive restore --stage {name.stage}`, work on a copy of the "
+        "app of your own, or take the functions over with `--takeover`.",
+    )

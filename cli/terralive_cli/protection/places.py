@@ -1,0 +1,174 @@
+"""Places in a project and its environment that may look like production. It reads files only."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration.values import Config
+from terralive_cli.protection.production import Place, is_environment_key
+from terralive_stub.shared.json_documents import Json, read_object, section, text
+from terralive_terraform.discovery.backends import backend_blocks
+
+# Terraform reads these files by itself:
+# https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files
+_AUTOMATIC: Final = (
+    "terraform.tfvars",
+    "terraform.tfvars.json",
+    "*.auto.tfvars",
+    "*.auto.tfvars.json",
+)
+_ASSIGNMENT: Final = re.compile(r'^\s*"?([\w-]+)"?\s*[=:]\s*"([^"\n]*)"', re.MULTILINE)
+# Arguments of backends that name a place; all others may hold secrets.
+_BACKEND_ARGUMENTS: Final = frozenset(
+    (
+        *("bucket", "container_name", "key", "name", "organization", "path", "prefix", "profile"),
+        *("resource_group_name", "role_arn", "schema_name", "storage_account_name"),
+        *("workspace_key_prefix",),
+    )
+)
+# Without a repository, only the folder itself and the one around it say something.
+_PARTS_WITHOUT_REPOSITORY: Final = 2
+
+
+def places_of(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield the places of a project.
+
+    Args:
+        config: its configuration.
+        environ: the environment variables.
+    """
+    yield Place("stage", config.stage, is_environment=True)
+    if config.workspace:
+        yield Place("Terraform workspace", config.workspace, is_environment=True)
+    top = _top(config.project)
+    folders = (config.project, config.terraform.dir)
+    for folder in dict.fromkeys(folders):
+        yield from _folder_places(folder, top)
+    for file in config.terraform.var_files:
+        yield Place("variables file", _below(file, top))
+    yield from _backend_places(config, top, environ)
+    yield from _variable_places(config, environ)
+    for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
+        if environ.get(name):
+            yield Place("AWS profile", environ[name])
+
+
+def _folder_places(folder: Path, top: Path | None) -> Iterator[Place]:
+    for part in Path(_below(folder, top)).parts:
+        yield Place("folder", part)
+
+
+def _top(folder: Path) -> Path | None:
+    """Return the top folder of the repository; None outside of one."""
+    for candidate in (folder, *folder.parents):
+        if (candidate / ".git").exists():
+            return candidate
+    return None
+
+
+def _below(path: Path, top: Path | None) -> str:
+    """Return the part of a path below the repository's top, or its last parts."""
+    if top is not None and path.is_relative_to(top):
+        return str(path.relative_to(top))
+    return str(Path(*path.parts[-_PARTS_WITHOUT_REPOSITORY:]))
+
+
+def _backend_places(
+    config: Config, top: Path | None, environ: Mapping[str, str]
+) -> Iterator[Place]:
+    """Yield the places of the app's backend: as declared, as given, and as initialised.
+
+    https://developer.hashicorp.com/terraform/language/backend#partial-configuration
+    """
+    directory = config.terraform.dir
+    for block in backend_blocks(directory):
+        yield from _arguments(block)
+    data_dir = directory / (environ.get("TF_DATA_DIR") or ".terraform")
+    initialised = read_object(data_dir / "terraform.tfstate")
+    yield from _arguments(section(section(initialised, "backend"), "config"))
+    given = [*config.terraform.backend_config]
+    given += _options(environ, "-backend-config", "TF_CLI_ARGS_init")
+    for option in given:
+        name, is_argument, value = option.partition("=")
+        if is_argument:
+            yield from _arguments({name: value})
+        else:
+            file = directory / option
+            yield Place("backend's file", _below(file, top))
+            yield from _arguments(dict(_ASSIGNMENT.findall(_text(file))))
+
+
+def _arguments(block: Mapping[str, Json]) -> Iterator[Place]:
+    for name, value in block.items():
+        if isinstance(value, str) and name in _BACKEND_ARGUMENTS:
+            yield Place(f"backend's {name}", value)
+    # `cloud` and `remote` have a block in the block.
+    workspaces = block.get("workspaces")
+    several = workspaces if isinstance(workspaces, list) else [workspaces]
+    for item in several:
+        if isinstance(item, dict):
+            for name in ("name", "prefix"):
+                if text(item, name):
+                    yield Place(f"backend's workspace {name}", text(item, name))
+
+
+def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
+    """Yield the variables that name an environment.
+
+    https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence
+    """
+    for name, value in environ.items():
+        if name.startswith("TF_VAR_"):
+            yield from _variable(name.removeprefix("TF_VAR_"), value)
+    for option in _options(environ, "-var", "TF_CLI_ARGS_plan"):
+        name, _, value = option.partition("=")
+        yield from _variable(name, value)
+    for option in _options(environ, "-var-file", "TF_CLI_ARGS_plan"):
+        yield Place("variables file", option)
+    files = list(config.terraform.var_files)
+    for pattern in _AUTOMATIC:
+        files += sorted(config.terraform.dir.glob(pattern))
+    for file in files:
+        for name, value in _ASSIGNMENT.findall(_text(file)):
+            yield from _variable(name, value)
+
+
+def _variable(name: str, value: str) -> Iterator[Place]:
+    if is_environment_key(name):
+        yield Place(f"variable {name} =", value, is_environment=True)
+
+
+def _options(environ: Mapping[str, str], option: str, command_variable: str) -> Iterator[str]:
+    """Yield the values of an option in `TF_CLI_ARGS` and in the variable of one command.
+
+    https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
+    """
+    for variable in ("TF_CLI_ARGS", command_variable):
+        words = _split(environ.get(variable, ""))
+        for index, word in enumerate(words):
+            name, has_value, value = word.partition("=")
+            # Terraform accepts one dash or two, and the value behind `=` or as the next word.
+            if name.replace("--", "-", 1) != option:
+                continue
+            if has_value:
+                yield value
+            elif index + 1 < len(words):
+                yield words[index + 1]
+
+
+def _split(words: str) -> Sequence[str]:
+    try:
+        return shlex.split(words)
+    except ValueError:  # a quote is missing; Terraform reports it
+        return words.split()
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""

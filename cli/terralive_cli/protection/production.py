@@ -1,0 +1,109 @@
+"""Signs of production in names: of folders, accounts, states, variables, tags, functions. Pure.
+
+A sign is a whole word: `orders-prod` has one, `products` has none. So has `orders-nonprod`, whose
+word before it says the opposite.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from terralive_stub.errors import ConfigurationError
+
+# `ordersProd-eu1` has the words `orders`, `Prod`, `eu` and `1`.
+_WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_OPPOSITES: Final = ("non", "not", "no", "pre")
+# It means production only where the name is that of an environment: folders of this name are a
+# convention of Terragrunt's, and hold all environments.
+_ENVIRONMENT_WORDS: Final = ("live",)
+# Words in the names of tags and variables whose value is the name of an environment.
+_ENVIRONMENT_KEYS: Final = frozenset(("env", "environment", "stage"))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A name that may look like production.
+
+    Attributes:
+        kind: the name's place, for a person: `folder`, `key of the backend`.
+        name: the name.
+        is_environment: whether it is the name of an environment, and of nothing else.
+    """
+
+    kind: str
+    name: str
+    is_environment: bool = False
+
+    def __str__(self) -> str:
+        return f'{self.kind} "{self.name}"'
+
+
+def signs_of_production(places: Iterable[Place], words: Sequence[str]) -> list[Place]:
+    """Return the places that look like production.
+
+    Args:
+        places: the places.
+        words: the words that mean production, in lower case.
+    """
+    found: list[Place] = []
+    for place in places:
+        wanted = {word.lower() for word in words}
+        if place.is_environment and wanted:
+            wanted.update(_ENVIRONMENT_WORDS)
+        if place not in found and _has_word(place.name, wanted):
+            found.append(place)
+    return found
+
+
+def refuse_production(
+    places: Iterable[Place], words: Sequence[str], *, allowed: bool = False
+) -> None:
+    """Refuse to go on where a place looks like production.
+
+    Args:
+        places: the places.
+        words: the words that mean production.
+        allowed: whether the user has allowed it (`--allow-protected`).
+
+    Raises:
+        ConfigurationError: `stage-protected`.
+    """
+    if allowed:
+        return
+    found = signs_of_production(places, words)
+    if not found:
+        return
+    listed = ", ".join(str(place) for place in found)
+    raise ConfigurationError(
+        "stage-protected",
+        f"This looks like production: {listed}. Its functions would run on this machine.",
+        hint="Work on a copy of the app for development. If you are sure, add `--allow-protected`. "
+        "If this is not production, set `production_words` in terralive.toml.",
+    )
+
+
+def is_environment_key(key: str) -> bool:
+    """Tell whether the value of a tag or variable is the name of an environment."""
+    return not _ENVIRONMENT_KEYS.isdisjoint(_words(key))
+
+
+def tag_places(tags: Mapping[str, str]) -> Iterator[Place]:
+    """Yield the tags whose values are names of environments."""
+    for key, value in tags.items():
+        if is_environment_key(key) and not key.startswith("terralive:"):
+            yield Place(f"tag {key} =", value, is_environment=True)
+
+
+def _has_word(name: str, wanted: Iterable[str]) -> bool:
+    words = _words(name)
+    for before, word in zip(["", *words], words, strict=False):
+        if word in wanted and before not in _OPPOSITES:
+            return True
+    return False
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]

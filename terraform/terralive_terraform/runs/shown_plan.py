@@ -1,0 +1,117 @@
+"""Content of a saved plan, from `terraform show -json`. Pure.
+
+The format: https://developer.hashicorp.com/terraform/internals/json-format. It holds values in
+plain text, also sensitive ones. So no value of it is printed, logged or kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json, items, section, text
+
+# The actions of one change, and the one word that names them together.
+_ACTIONS: Final[Mapping[tuple[str, ...], str]] = {
+    ("create",): "create",
+    ("update",): "update",
+    ("delete",): "delete",
+    ("read",): "read",
+    ("delete", "create"): "replace",
+    ("create", "delete"): "replace",
+    ("forget",): "forget",
+    ("create", "forget"): "replace",
+    ("forget", "create"): "replace",
+}
+_NO_ACTION: Final = "no-op"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedResource:
+    """One managed resource instance of a plan, also one that does not change.
+
+    Attributes:
+        address: its address, with modules and instance keys.
+        type: its type.
+        action: `create`, `update`, `delete`, `replace`, `forget` (it leaves the state, and stays
+            on AWS), `import`, `move` (only its address changes) or `no-op`.
+        before: its values as AWS has them, {} where it does not exist.
+        after: its values after the apply, as far as they are known; {} where it is deleted.
+        unknown: the names of values that are known only after the apply.
+    """
+
+    address: str
+    type: str
+    action: str
+    before: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    after: Mapping[str, Json] = field(default_factory=dict, repr=False)
+    unknown: frozenset[str] = frozenset()
+
+    @property
+    def changed(self) -> frozenset[str]:
+        """The names of the attributes and blocks that an update changes."""
+        names = {*self.before, *self.after}
+        different = {name for name in names if self.before.get(name) != self.after.get(name)}
+        return frozenset(different | self.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownPlan:
+    """A saved plan.
+
+    Attributes:
+        resources: the managed resource instances.
+        is_first: whether the state was empty before.
+    """
+
+    resources: tuple[PlannedResource, ...]
+    is_first: bool
+
+    def of_type(self, kind: str) -> Iterator[PlannedResource]:
+        """Yield the instances of one resource type."""
+        return (resource for resource in self.resources if resource.type == kind)
+
+
+def shown_plan(document: Mapping[str, Json]) -> ShownPlan:
+    """Read the JSON document of a plan."""
+    resources = tuple(_resources(document))
+    # Terraform leaves the prior state out where it is empty.
+    is_first = not any(resource.before for resource in resources)
+    return ShownPlan(resources, is_first)
+
+
+def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:
+    for item in items(document, "resource_changes"):
+        if not isinstance(item, dict) or text(item, "mode") != "managed":
+            continue
+        change = section(item, "change")
+        unknown = section(change, "after_unknown")
+        yield PlannedResource(
+            address=text(item, "address"),
+            type=text(item, "type"),
+            action=_action(item, change),
+            before=section(change, "before"),
+            after=section(change, "after"),
+            # Terraform writes `true` for what is unknown, and also parts that are empty.
+            unknown=frozenset(name for name, value in unknown.items() if _has_unknown(value)),
+        )
+
+
+def _action(item: Mapping[str, Json], change: Mapping[str, Json]) -> str:
+    actions = tuple(str(action) for action in items(change, "actions"))
+    if actions != (_NO_ACTION,):
+        return _ACTIONS.get(actions, "-".join(actions))
+    if section(change, "importing"):
+        return "import"
+    if text(item, "previous_address"):
+        return "move"
+    return _NO_ACTION
+
+
+def _has_unknown(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(_has_unknown(item) for item in value.values())
+    if isinstance(value, list):
+        return any(_has_unknown(item) for item in value)
+    return value is True

@@ -1,0 +1,99 @@
+"""Changes of a plan that are not the substitution of functions: what the user has to see. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json, text
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
+from terralive_terraform.substitution.marker import stage_of
+
+_POLICY_TYPE: Final = "aws_iam_role_policy"
+_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
+_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
+_UNCHANGED: Final = ("no-op", "read")
+# What `rules` changes on a function that becomes live, and takes back from one that is restored.
+_SUBSTITUTED: Final = frozenset(
+    (
+        *("description", "filename", "handler", "image_config", "image_uri", "layers"),
+        *("package_type", "publish", "runtime", "s3_bucket", "s3_key", "s3_object_version"),
+        *("snap_start", "source_code_hash", "timeout"),
+    )
+)
+# What AWS computes anew with every update of a function:
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+_COMPUTED: Final = frozenset(
+    (
+        *("code_sha256", "invoke_arn", "last_modified", "qualified_arn", "qualified_invoke_arn"),
+        *("response_streaming_invoke_arn", "signing_job_arn", "signing_profile_version_arn"),
+        *("source_code_size", "version"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherChange:
+    """A change of a plan beside the substitution.
+
+    Attributes:
+        address: the resource's address.
+        action: `create`, `update`, `delete`, `replace`, `forget`, `import` or `move`.
+        type: the resource's type.
+        attributes: the names of the attributes that an update changes.
+    """
+
+    address: str
+    action: str
+    type: str
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def destroys(self) -> bool:
+        """Whether it destroys something that exists on AWS."""
+        return self.action in ("delete", "replace")
+
+
+def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherChange, ...]:
+    """Return what a plan changes beside the code of live functions.
+
+    Args:
+        plan: a plan that makes functions live or restores them.
+        live: the addresses, without instance keys, of the functions that are live after it.
+    """
+    found: list[OtherChange] = []
+    for resource in plan.resources:
+        if resource.action in _UNCHANGED or _is_own_policy(resource):
+            continue
+        attributes: frozenset[str] = frozenset()
+        if resource.action == "update":
+            attributes = resource.changed - _COMPUTED
+            if _is_substitution(resource, live):
+                attributes -= _SUBSTITUTED
+                if not attributes:
+                    continue
+        names = tuple(sorted(attributes))
+        found.append(OtherChange(resource.address, resource.action, resource.type, names))
+    return tuple(found)
+
+
+def is_stub(function: Mapping[str, Json]) -> bool:
+    """Tell whether a function's values are those of a stub."""
+    description = text(function, "description")
+    return text(function, "handler") == STUB_HANDLER or stage_of(description) is not None
+
+
+def _is_substitution(resource: PlannedResource, live: Collection[str]) -> bool:
+    if resource.type != FUNCTION_TYPE:
+        return False
+    return without_keys(resource.address) in live or is_stub(resource.before)
+
+
+def _is_own_policy(resource: PlannedResource) -> bool:
+    label = _INSTANCE_KEY.sub("", resource.address).rpartition(".")[2]
+    return resource.type == _POLICY_TYPE and label.startswith(_POLICY_PREFIX)

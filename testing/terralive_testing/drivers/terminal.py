@@ -1,0 +1,78 @@
+"""A command that a user types in a terminal, with the user's answers to its questions."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from terralive_testing.drivers.command import Event, clean_environment
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended.
+
+    Attributes:
+        code: its exit code.
+        events: its events.
+        screen: its questions, on one line.
+    """
+
+    code: int
+    events: Sequence[Event]
+    screen: str
+
+    def of_type(self, kind: str) -> list[Event]:
+        return [event for event in self.events if event["type"] == kind]
+
+
+def answered(
+    arguments: Sequence[str],
+    answers: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str] | None = None,
+    timeout_s: float = 180,
+) -> Ended:
+    """Run a command to its end in a terminal, and type the answers in advance."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "terralive_cli", "--output", "json", *arguments],
+        cwd=cwd,
+        env=clean_environment(environment),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen: list[bytes] = []
+
+    def read_screen() -> None:
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux's way to say that the other end is closed
+                return
+            if not part:
+                return
+            screen.append(part)
+
+    reader = threading.Thread(target=read_screen, daemon=True)
+    reader.start()
+    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+        reader.join(10)
+        os.close(ours)
+    events = [json.loads(line) for line in output.splitlines()]
+    return Ended(process.returncode, events, " ".join(b"".join(screen).decode().split()))

@@ -1,0 +1,209 @@
+"""Production is recognised by whole words, wherever its name is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from terralive_cli.configuration.loading import load
+from terralive_cli.protection.places import places_of
+from terralive_cli.protection.production import (
+    Place,
+    is_environment_key,
+    refuse_production,
+    signs_of_production,
+    tag_places,
+)
+from terralive_stub.errors import ConfigurationError
+
+WORDS = ("prod", "production", "prd")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("prod", "PROD", "production", "prd", "orders-prod", "prod_eu", "prod-eu-1", "prod1"),
+        *("ordersProd", "ProdOrders", "acme/prod/orders.tfstate", "acme.production", "eu:prd"),
+        *("PRD-orders", "prod.eu.tfvars"),
+    ],
+)
+def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
+    assert signs_of_production([Place("folder", name)], WORDS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("products", "product-api", "reproduce", "producer", "dev", "", "nonprod", "non-prod"),
+        *("orders-non-production", "preprod", "pre-prod", "notProd", "no_prod", "live", "main"),
+    ],
+)
+def test_a_name_without_one_does_not(name: str) -> None:
+    assert not signs_of_production([Place("folder", name)], WORDS)
+
+
+def test_live_means_production_as_the_name_of_an_environment_only() -> None:
+    assert signs_of_production([Place("tag env =", "live", is_environment=True)], WORDS)
+    assert not signs_of_production([Place("folder", "infrastructure-live")], WORDS)
+
+
+def test_a_team_says_which_words_mean_production() -> None:
+    place = Place("stage", "blue", is_environment=True)
+    assert signs_of_production([place], ("Blue",))
+    assert not signs_of_production([Place("stage", "prod", is_environment=True)], ())
+    assert not signs_of_production([Place("stage", "live", is_environment=True)], ())
+
+
+def test_all_places_are_named_and_the_user_may_allow_them() -> None:
+    places = [Place("folder", "prod"), Place("AWS profile", "acme-prd"), Place("stage", "dev")]
+    with pytest.raises(ConfigurationError) as raised:
+        refuse_production(places, WORDS)
+    assert raised.value.reference == "stage-protected"
+    assert 'folder "prod", AWS profile "acme-prd".' in raised.value.message
+    assert "--allow-protected" in raised.value.hint
+    refuse_production(places, WORDS, allowed=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        *((key, True) for key in ("env", "Environment", "STAGE", "acme:env", "EnvironmentName")),
+        *((key, False) for key in ("Name", "cost-centre", "inventory", "environs", "backstage")),
+    ],
+)
+def test_tags_and_variables_of_environments(key: str, expected: bool) -> None:
+    assert is_environment_key(key) is expected
+    assert bool(list(tag_places({key: "prod"}))) is expected
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder in a repository."""
+    (tmp_path / ".git").mkdir()
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "main.tf").write_text("", "utf-8")
+    return folder
+
+
+def signs(folder: Path, environ: Mapping[str, str] | None = None, **flags: str) -> list[str]:
+    """The places of a project that look like production."""
+    config = load(project=folder, flags=flags, environ=environ or {}, user="ana")
+    return [str(place) for place in signs_of_production(places_of(config, environ or {}), WORDS)]
+
+
+def test_an_ordinary_project_has_no_sign(project: Path) -> None:
+    assert signs(project, {"AWS_PROFILE": "acme-dev", "TF_VAR_environment": "dev"}) == []
+
+
+def test_a_folder_below_the_repositorys_top(tmp_path: Path, project: Path) -> None:
+    folder = project / "envs" / "prod" / "eu"
+    folder.mkdir(parents=True)
+    assert signs(folder) == ['folder "prod"']
+    (project / "terralive.toml").write_text('[terraform]\ndir = "envs/prod/eu"\n', "utf-8")
+    assert signs(project) == ['folder "prod"']
+    assert signs(tmp_path) == []
+
+
+def test_the_repositorys_own_folder_says_nothing(tmp_path: Path) -> None:
+    top = tmp_path / "prod-tools"
+    (top / ".git").mkdir(parents=True)
+    (top / "app").mkdir()
+    assert signs(top / "app") == []
+
+
+def test_without_a_repository_the_folder_and_the_one_around_it_count(tmp_path: Path) -> None:
+    folder = tmp_path / "x" / "prod" / "eu"
+    folder.mkdir(parents=True)
+    assert signs(folder) == ['folder "prod"']
+    (folder / "a" / "b").mkdir(parents=True)
+    assert signs(folder / "a" / "b") == []
+
+
+@pytest.mark.parametrize(
+    ("block", "expected"),
+    [
+        (
+            'backend "s3" {\n bucket = "acme-prod"\n key = "orders"\n}',
+            'backend\'s bucket "acme-prod"',
+        ),
+        ('backend "s3" {\n key = "prod/orders"\n}', 'backend\'s key "prod/orders"'),
+        ('backend "gcs" {\n prefix = "orders/prd"\n}', 'backend\'s prefix "orders/prd"'),
+        (
+            'backend "s3" {\n workspace_key_prefix = "production"\n}',
+            'backend\'s workspace_key_prefix "production"',
+        ),
+        (
+            'backend "remote" {\n workspaces {\n prefix = "prod-"\n }\n}',
+            'backend\'s workspace prefix "prod-"',
+        ),
+        (
+            'cloud {\n workspaces {\n name = "orders-prod"\n }\n}',
+            'backend\'s workspace name "orders-prod"',
+        ),
+    ],
+)
+def test_the_backend_of_the_configuration(project: Path, block: str, expected: str) -> None:
+    (project / "main.tf").write_text(f"terraform {{\n{block}\n}}\n", "utf-8")
+    assert signs(project) == [expected]
+
+
+def test_the_backend_in_json_and_as_it_was_initialised(project: Path) -> None:
+    document = {"terraform": {"backend": {"s3": {"key": "prod/a"}}}}
+    (project / "main.tf.json").write_text(json.dumps(document), "utf-8")
+    (project / ".terraform").mkdir()
+    initialised = {
+        "backend": {"type": "s3", "config": {"key": "b", "bucket": "prd", "token": "prod"}}
+    }
+    (project / ".terraform" / "terraform.tfstate").write_text(json.dumps(initialised), "utf-8")
+    assert signs(project) == ['backend\'s key "prod/a"', 'backend\'s bucket "prd"']
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"AWS_PROFILE": "acme-prod"}, 'AWS profile "acme-prod"'),
+        ({"TF_VAR_environment": "production"}, 'variable environment = "production"'),
+        ({"TF_CLI_ARGS_plan": "-var env=prod"}, 'variable env = "prod"'),
+        ({"TF_CLI_ARGS": "-lock=false '-var=stage=prod'"}, 'variable stage = "prod"'),
+        ({"TF_CLI_ARGS_plan": "-var-file=prod.tfvars"}, 'variables file "prod.tfvars"'),
+        ({"TF_CLI_ARGS_init": "-backend-config=prod.hcl"}, 'backend\'s file "app/prod.hcl"'),
+        ({"TF_CLI_ARGS_init": "-backend-config key=prod/a"}, 'backend\'s key "prod/a"'),
+        ({"TF_WORKSPACE": "orders-prod"}, 'Terraform workspace "orders-prod"'),
+    ],
+)
+def test_the_environment(project: Path, environ: dict[str, str], expected: str) -> None:
+    assert signs(project, environ) == [expected]
+
+
+def test_the_backends_arguments_in_the_configuration(project: Path) -> None:
+    (project / "prod").mkdir()
+    (project / "prod" / "eu.hcl").write_text('key = "a"\nbucket = "acme-prod"\n', "utf-8")
+    toml = '[terraform]\nbackend_config = ["key=prd/orders", "secret=prod", "prod/eu.hcl"]\n'
+    (project / "terralive.toml").write_text(toml, "utf-8")
+    assert signs(project) == [
+        'backend\'s key "prd/orders"',
+        'backend\'s file "app/prod/eu.hcl"',
+        'backend\'s bucket "acme-prod"',
+    ]
+
+
+def test_variables_files_by_name_folder_and_content(project: Path) -> None:
+    (project / "prod").mkdir()
+    (project / "prod" / "eu.tfvars").write_text("", "utf-8")
+    (project / "eu.tfvars").write_text('region = "eu"\nenvironment = "prod"\n', "utf-8")
+    (project / "a.auto.tfvars.json").write_text('{\n "stage": "prd"\n}', "utf-8")
+    toml = '[terraform]\nvar_files = ["prod/eu.tfvars", "eu.tfvars"]\n'
+    (project / "terralive.toml").write_text(toml, "utf-8")
+    assert signs(project) == [
+        'variables file "app/prod/eu.tfvars"',
+        'variable environment = "prod"',
+        'variable stage = "prd"',
+    ]
+
+
+def test_the_stage(project: Path) -> None:
+    assert signs(project, stage="orders-prd") == ['stage "orders-prd"']

@@ -1,0 +1,114 @@
+"""Changes of a plan that a user has to see: all but the stubs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.runs.shown_plan import shown_plan
+from terralive_terraform.substitution.marker import StageName, live_description, stage_of
+from terralive_terraform.substitution.other_changes import OtherChange, other_changes
+
+LIVE = "module.orders.aws_lambda_function.api"
+STUB = {"handler": STUB_HANDLER, "description": live_description(StageName("orders", "dev-ana"))}
+OWN = {"handler": "app.handler", "description": "Takes orders", "memory_size": 128}
+
+
+def resource(address: str, *actions: str, **change: object) -> dict[str, Any]:
+    kind = address.split("[", maxsplit=1)[0].rsplit(".", 2)[-2]
+    return {
+        "address": address,
+        "mode": "managed",
+        "type": kind,
+        "change": {"actions": list(actions), **change},
+    }
+
+
+def others(*resources: dict[str, Any], live: tuple[str, ...] = ()) -> tuple[OtherChange, ...]:
+    return other_changes(shown_plan({"resource_changes": list(resources)}), live)
+
+
+def test_a_stub_in_the_place_of_a_function_is_no_other_change() -> None:
+    change = resource(
+        f"{LIVE}[0]",
+        "update",
+        before={**OWN, "version": "1"},
+        after={**OWN, **STUB},
+        after_unknown={"version": True, "last_modified": True, "environment": []},
+    )
+    assert others(change, live=(LIVE,)) == ()
+
+
+def test_a_restore_is_no_other_change() -> None:
+    assert others(resource(LIVE, "update", before={**OWN, **STUB}, after=OWN)) == ()
+
+
+@pytest.mark.parametrize("live", [(LIVE,), ()])
+def test_what_else_changes_on_a_live_function_is_named(live: tuple[str, ...]) -> None:
+    before, after = {**OWN, **STUB}, {**OWN, "memory_size": 512}
+    change = resource(LIVE, "update", before=before, after=after)
+    assert others(change, live=live) == (
+        OtherChange(LIVE, "update", "aws_lambda_function", ("memory_size",)),
+    )
+
+
+def test_an_edit_of_a_function_that_is_not_live_is_named() -> None:
+    """A restore would deploy it."""
+    address = "aws_lambda_function.other"
+    change = resource(
+        address, "update", before={"source_code_hash": "a"}, after={"source_code_hash": "b"}
+    )
+    assert others(change, live=(LIVE,)) == (
+        OtherChange(address, "update", "aws_lambda_function", ("source_code_hash",)),
+    )
+
+
+def test_everything_else_is_named_by_address_and_action() -> None:
+    found = others(
+        resource("aws_db_instance.a", "delete", before={"id": "a"}, after=None),
+        resource("aws_sqs_queue.b", "delete", "create", before={}, after={}),
+        resource("aws_sqs_queue.c", "create", "delete", before={}, after={}),
+        resource('aws_sns_topic.d["x.y"]', "create", before=None, after={}),
+        resource("aws_s3_bucket.e", "forget", before={"id": "e"}, after=None),
+        resource("aws_iam_role.f", "no-op", before={"id": "f"}, after={"id": "f"}),
+        {**resource("aws_iam_role.g", "no-op"), "previous_address": "aws_iam_role.old"},
+        {**resource("data.aws_ami.h", "read"), "mode": "data"},
+        resource("aws_iam_role.i", "no-op", importing={"id": "i"}),
+    )
+    assert [(change.address, change.action, change.destroys) for change in found] == [
+        ("aws_db_instance.a", "delete", True),
+        ("aws_sqs_queue.b", "replace", True),
+        ("aws_sqs_queue.c", "replace", True),
+        ('aws_sns_topic.d["x.y"]', "create", False),
+        ("aws_s3_bucket.e", "forget", False),
+        ("aws_iam_role.g", "move", False),
+        ("aws_iam_role.i", "import", False),
+    ]
+
+
+@pytest.mark.parametrize("actions", [("delete",), ("delete", "create")])
+def test_a_live_function_that_is_destroyed_is_named(actions: tuple[str, ...]) -> None:
+    (change,) = others(resource(LIVE, *actions, before={**OWN, **STUB}, after={}), live=(LIVE,))
+    assert change.destroys
+
+
+def test_a_plan_is_the_first_where_nothing_exists() -> None:
+    created = resource("aws_iam_role.a", "create", before=None, after={})
+    existing = resource("aws_iam_role.b", "no-op", before={"id": "b"}, after={"id": "b"})
+    assert shown_plan({"resource_changes": [created]}).is_first
+    assert not shown_plan({"resource_changes": [created, existing]}).is_first
+
+
+def test_no_value_of_a_plan_is_in_its_repr() -> None:
+    plan = shown_plan({"resource_changes": [resource(LIVE, "update", before={"p": "secret"})]})
+    assert "secret" not in repr(plan)
+
+
+def test_a_description_says_for_which_stage_a_function_is_live() -> None:
+    name = StageName("a" * 40, "dev-ana_1")
+    assert stage_of(live_description(name)) == name
+    assert len(live_description(StageName("a" * 40, "s" * 40))) <= 256
+    assert stage_of("Takes orders") is None
+    assert stage_of("") is None
