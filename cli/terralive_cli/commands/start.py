@@ -18,6 +18,7 @@ from terralive_cli.functions.debugging import Debugging
 from terralive_cli.network.trust import relay_trust
 from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
+from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
@@ -205,9 +206,7 @@ def _last_message(stage: Stage, *, is_held: bool) -> str:
     name = stage.config.stage
     if is_held:
         return f"Stage {name} is still live: another `terralive start` holds it."
-    options = f"--stage {name}"
-    if stage.target.sandbox is not None:
-        options += " --sandbox"
+    options = options_of(stage.config)
     return (
         f"The functions of stage {name} are still live: their invocations fail until somebody "
         f"connects. `terralive start {options}` connects again, and `terralive restore {options}` "

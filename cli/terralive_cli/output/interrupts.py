@@ -46,6 +46,16 @@ def as_keyboard_interrupt() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def options_of(config: Config) -> str:
+    """Return the options that another command needs for the same stage."""
+    options = f"--stage {config.stage}"
+    if config.sandbox:
+        options += " --sandbox"
+    if config.allow_protected:
+        options += " --allow-protected"
+    return options
+
+
 def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
     """Return the event of an interrupted command: what it leaves, and what to type next.
 
@@ -61,9 +71,7 @@ def interrupted(command: str, config: Config, *, sandbox_runs: bool) -> Stopped:
             live=False,
             message="Interrupted. The sandbox has stopped, and everything in it is deleted.",
         )
-    options = f"--stage {config.stage}"
-    if config.sandbox:
-        options += " --sandbox"
+    options = options_of(config)
     is_deploying = command in _DEPLOYING
     message = "Interrupted. Nothing was changed."
     if is_deploying:
