@@ -80,7 +80,9 @@ def refused(command: Command, reference: str, project: Project) -> str:
     (error,) = command.of_type("error")
     assert error["reference"] == reference, command.story()
     assert left(project) == {}
-    assert not list(project.root.rglob("terraform.tfstate"))
+    # `.terraform/terraform.tfstate` is Terraform's note of the backend, and no state.
+    states = project.root.rglob("*.tfstate")
+    assert [path for path in states if path.parent.name != ".terraform"] == []
     return f"{error['message']}\n{error['hint']}"
 
 
