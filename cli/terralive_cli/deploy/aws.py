@@ -18,6 +18,7 @@ from terralive_cli.network.endpoint import emulator_url
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_terraform.runs.refusals import describe_missing
 
 if TYPE_CHECKING:
     import boto3
@@ -324,7 +325,7 @@ def _client_error(error: ClientError) -> CredentialsError:
     return CredentialsError(
         "aws-refused",
         f"AWS refused a call: {error}",
-        hint="The call needs a permission that these credentials lack (docs/PERMISSIONS.md). Ask "
+        hint=f"{describe_missing(str(error))} docs/PERMISSIONS.md lists what terralive needs. Ask "
         "who runs the account.",
     )
 

@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_stub.shared.json_documents import Json, number, parse_object, section, text
+from terralive_terraform.runs.refusals import describe_missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +211,8 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         return CredentialsError(
             "aws-permission",
             message,
-            hint="Your identity lacks a permission that Terraform needs. Ask for the permission "
-            "named above, or use another profile.",
+            hint=f"{describe_missing(said)} terralive's own are listed in docs/PERMISSIONS.md. Ask "
+            "for what is missing, or use another profile.",
         )
     if _LOCKED.search(said):
         return TerraformError(
