@@ -1,0 +1,114 @@
+"""Refuses a debug stack whose API stages write messages to CloudWatch.
+
+Messages hold the events, environment variables and credentials of functions. With data tracing on,
+API Gateway writes them to a log group that more people can read than may use the stage:
+https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html. Terraform
+deploys the stages with data tracing off, but anybody with `apigateway:PATCH` may turn it on, and
+some organisations do so for every stage by automation.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import section
+from terralive_terraform.debug_stack.settings import Endpoints
+
+if TYPE_CHECKING:
+    import boto3
+
+_log: Final = logging.getLogger("terralive.cli")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiStageName:
+    """A stage of a WebSocket API: the API's id and the stage's name."""
+
+    api: str
+    stage: str
+
+
+class ApiStages(Protocol):
+    """Reads the settings of stages; see `AwsApiStages`."""
+
+    def settings(self, name: ApiStageName) -> Mapping[str, object] | None:
+        """Return what `GetStage` answers; None where the caller may not ask."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AwsApiStages:
+    """The stages of an account.
+
+    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages-stagename.html
+    """
+
+    session: boto3.Session
+    endpoint_url: str | None
+
+    def settings(self, name: ApiStageName) -> Mapping[str, object] | None:
+        """Return what `GetStage` answers; None where the caller may not ask."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        client = self.session.client("apigatewayv2", endpoint_url=self.endpoint_url)
+        try:
+            found: Mapping[str, object] = client.get_stage(ApiId=name.api, StageName=name.stage)
+        except (BotoCoreError, ClientError) as error:
+            _log.debug("the stage %s cannot be read: %s", name.stage, type(error).__name__)
+            return None
+        return found
+
+
+def stages_of(urls: Iterable[str], endpoints: Endpoints) -> Iterator[ApiStageName]:
+    """Yield the stages that WebSocket URLs lead to.
+
+    A URL of another form (a domain of the team's own) is left out.
+
+    Args:
+        urls: the debug stack's URLs.
+        endpoints: the patterns that they were made from.
+    """
+    pattern = re.escape(endpoints.websocket)
+    pattern = pattern.replace(r"\{host\}", r"(?P<id>[^./]+)\.execute-api\.[^/]+")
+    pattern = pattern.replace(r"\{api\}", "(?P<id>[^/]+)")
+    pattern = pattern.replace(r"\{stage\}", "(?P<stage>[^/]+)")
+    for url in urls:
+        found = re.fullmatch(pattern, url)
+        if found is not None:
+            yield ApiStageName(found["id"], found["stage"])
+
+
+def refuse_tracing(stages: Iterable[ApiStageName], account: ApiStages) -> None:
+    """Check that no stage writes messages to CloudWatch.
+
+    Raises:
+        ConfigurationError: `data-trace-on`.
+    """
+    for name in stages:
+        settings = account.settings(name)
+        if settings is None or not traces(settings):
+            continue
+        raise ConfigurationError(
+            "data-trace-on",
+            f"Data tracing is on for the stage {name.stage} of the debug stack (API {name.api}): "
+            "API Gateway writes every message to CloudWatch, with the credentials and environment "
+            "variables of your functions.",
+            hint="Turn it off: `terralive apply` does, or `aws apigatewayv2 update-stage --api-id "
+            f"{name.api} --stage-name {name.stage} --default-route-settings "
+            "DataTraceEnabled=false`. If an automation turns it on again, ask your security team "
+            "to exempt APIs with the tag terralive:app (docs/SECURITY-TEAM.md).",
+        )
+
+
+def traces(settings: Mapping[str, object]) -> bool:
+    """Tell whether a stage, or one of its routes, has data tracing on."""
+    of_routes = section(settings, "RouteSettings").values()
+    for item in (settings.get("DefaultRouteSettings"), *of_routes):
+        if isinstance(item, dict) and item.get("DataTraceEnabled") is True:
+            return True
+    return False

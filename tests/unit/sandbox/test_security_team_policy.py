@@ -1,0 +1,91 @@
+"""The service control policy of docs/SECURITY-TEAM.md stops terralive, and nothing of a team's."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_terraform.debug_stack.settings import DebugStackSettings
+
+PAGE = Path(__file__).parents[3] / "docs" / "SECURITY-TEAM.md"
+SETTINGS = DebugStackSettings(
+    app="orders",
+    stage="dev-ana",
+    region="eu-west-1",
+    owner="ana",
+    created="2026-01-01",
+    version="0",
+)
+OTHER_PREFIX = DebugStackSettings(
+    app="orders",
+    stage="dev-ana",
+    region="eu-west-1",
+    owner="ana",
+    created="2026-01-01",
+    version="0",
+    name_prefix="acme",
+)
+TAGS = {f"aws:RequestTag/{name}": value for name, value in SETTINGS.all_tags().items()}
+
+
+def policy() -> str:
+    found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def creations(name: str, path: str = "/") -> list[AccessRequest]:
+    """Return the requests that create a debug stack whose resources have this name."""
+    return [
+        AccessRequest("dynamodb:CreateTable", (f"arn:aws:dynamodb:eu-west-1:1:table/{name}",)),
+        AccessRequest("iam:CreateRole", (f"arn:aws:iam::1:role{path}{name}",)),
+        AccessRequest("lambda:CreateFunction", (f"arn:aws:lambda:eu-west-1:1:function:{name}",)),
+        AccessRequest(
+            "logs:CreateLogGroup", (f"arn:aws:logs:eu-west-1:1:log-group:/aws/lambda/{name}",)
+        ),
+    ]
+
+
+def test_every_request_that_creates_a_debug_stack_is_denied_by_its_tags() -> None:
+    api = AccessRequest("apigateway:POST", ("arn:aws:apigateway:eu-west-1::/apis",), context=TAGS)
+    assert decide([policy()], api) is Decision.DENIED
+    for request in creations(OTHER_PREFIX.name("broker")):
+        tagged = AccessRequest(request.action, request.resources, context=TAGS)
+        assert decide([policy()], tagged) is Decision.DENIED
+
+
+@pytest.mark.parametrize("path", ["/", "/engineering/"])
+def test_every_resource_with_terralives_prefix_is_denied_by_its_name(path: str) -> None:
+    for request in creations(SETTINGS.name("broker"), path):
+        assert decide([policy()], request) is Decision.DENIED
+
+
+def test_nobody_can_connect_as_a_relay() -> None:
+    connect = AccessRequest(
+        "execute-api:Invoke", ("arn:aws:execute-api:eu-west-1:1:a1b2c3/relay/$connect",)
+    )
+    assert decide([policy()], connect) is Decision.DENIED
+
+
+def test_the_teams_own_requests_are_not_touched() -> None:
+    own = [
+        *creations("orders-api"),
+        AccessRequest("apigateway:POST", ("arn:aws:apigateway:eu-west-1::/apis",)),
+        AccessRequest(
+            "execute-api:Invoke", ("arn:aws:execute-api:eu-west-1:1:a1b2c3/prod/GET/orders",)
+        ),
+        AccessRequest("lambda:UpdateFunctionCode", ("arn:aws:lambda:eu-west-1:1:function:orders",)),
+    ]
+    tags = {"aws:RequestTag/app": "orders"}
+    for request in own:
+        tagged = AccessRequest(request.action, request.resources, context=tags)
+        assert decide([policy()], tagged) is Decision.NEUTRAL
+
+
+def test_the_policy_is_small_enough_for_an_organisation() -> None:
+    """https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html."""
+    assert len(json.dumps(json.loads(policy()))) < 5120
