@@ -38,7 +38,9 @@ def handler(event, context):
 
 def function(folder: Path) -> LocalFunction:
     folder.mkdir()
-    return replace(local_function(folder, HANDLER, max_workers=CALLERS), name=folder.name)
+    return replace(
+        local_function(folder, HANDLER, max_workers=CALLERS), name=folder.name, arn=folder.name
+    )
 
 
 def load(relay: LoneRelay, wanted: int) -> None:

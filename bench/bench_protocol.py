@@ -2,9 +2,9 @@
 
 Terraform deploys the product's own debug stacks into a sandbox. Counts are exact
 (terralive_testing.oracles.costs). The relay's time is a ratio: a client that plays a stub invokes
-two stages in turns, through the same gateway. In one of them the real relay runs a handler that
-does nothing. In the other one an echo holds the lease, which sends every chunk back at once and
-does nothing else. Nothing is asserted about times.
+in two debug stacks in turns, through the same gateway. In one of them the real relay runs a handler
+that does nothing. In the other one an echo holds the lease, which sends every chunk back at once
+and does nothing else. Nothing is asserted about times.
 Run: python bench/bench_protocol.py [--invocations 200] [--large 5]
 """
 
@@ -39,17 +39,19 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.messages import Chunk, Done, Heartbeat, Hello, Kind
 from terralive_stub.protocol.payloads import pack_invocation
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.transport_events import TextReceived
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.transport import Connection, Inbox, send_text
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.drivers.upgrades import relay_headers, stub_headers
 from terralive_testing.oracles.costs import Costs, cost, counted, of_several
 from terralive_workers.function import LocalFunction
 
 FUNCTION = "noop"
+ARN = f"arn:aws:lambda:us-east-1:123456789012:function:{FUNCTION}"
 HANDLER = "def handler(event, context):\n    return event\n"
 KILOBYTE = 1024
 MEGABYTE = 1024 * 1024
@@ -71,13 +73,8 @@ class Stage:
 
     info: SandboxInfo
     outputs: dict[str, str]
-
-    def sign(self, api_stage: str, credentials: Credentials) -> tuple[str, dict[str, str]]:
-        """Return the address of the stage `relay` or `stub`, and the headers to connect with."""
-        url = self.outputs[f"{api_stage}_url"]
-        headers = sign_upgrade(url, self.info.region, credentials, time.time())
-        del headers["Host"]  # websocket-client sends the same one
-        return url, headers
+    secret: bytes
+    developer_arn: str
 
 
 def developer(info: SandboxInfo) -> Credentials:
@@ -88,15 +85,24 @@ def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
     """Run the real relay as `terralive start` does, without a terminal: a process of its own."""
     function = LocalFunction(
         name=FUNCTION,
+        arn=ARN,
         address=FUNCTION,
         runtime="python3.12",
         handler="app.handler",
         path=folder,
         python=Path(sys.executable),
     )
-    identity = RelayIdentity(uuid.uuid4().hex, (FUNCTION,), "ana", "bench")
+    identity = RelayIdentity(uuid.uuid4().hex, (ARN,), "ana", "bench")
     url = stage.outputs["relay_url"]
-    settings = RelaySettings(url, stage.info.region, "bench", identity, (function,))
+    settings = RelaySettings(
+        url,
+        stage.info.region,
+        "bench",
+        identity,
+        (function,),
+        stage.developer_arn,
+        stage.secret,
+    )
     running = Relay(settings, lambda: developer(stage.info), lambda _: None)
     running.start()
     running.wait_connected(PATIENCE_SECONDS)
@@ -110,10 +116,12 @@ def relay(stage: Stage, folder: Path, ready: Event, over: Event) -> None:
 
 def echo(stage: Stage, _: Path, ready: Event, over: Event) -> None:
     """Send every chunk back as a result's, and keep the lease: a process in the relay's place."""
-    url, headers = stage.sign("relay", developer(stage.info))
+    info = stage.info
+    url = stage.outputs["relay_url"]
+    headers = relay_headers(url, info.region, developer(info), stage.developer_arn, stage.secret)
     connection = websocket.create_connection(url, header=headers, suppress_origin=True)
     relay_id = uuid.uuid4().hex
-    send_text(connection, encode(Hello(relay_id, (FUNCTION,), "ana", "bench")))
+    send_text(connection, encode(Hello(relay_id, (ARN,), "ana", "bench")))
     connection.settimeout(1)
     last_heartbeat = time.monotonic()
     while not over.is_set():
@@ -151,18 +159,18 @@ def serving(
 
 
 class Caller:
-    """Plays a stub: one connection to the stage `stub`, one invocation at a time."""
+    """Plays a stub: one connection to the API `stub`, one invocation at a time."""
 
     def __init__(self, stage: Stage, role: str) -> None:
-        """Connect with the credentials of `role`, in a session that is named after the function."""
+        """Connect, and take the credentials of `role`, which invocations carry."""
         keys = Aws(stage.info).role_keys(role, FUNCTION)
         self._credentials = Credentials(
             keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
         )
         # Everything that the connection receives.
         self._inbox: Inbox = queue.SimpleQueue()
-        url, headers = stage.sign("stub", self._credentials)
-        self._connection = Connection(url, headers, 1, self._inbox)
+        headers = stub_headers(ARN, stage.secret)
+        self._connection = Connection(stage.outputs["stub_url"], headers, 1, self._inbox)
 
     def ask(self, event: bytes) -> float:
         """Return the seconds from an invocation's first chunk to the last chunk of its result."""
@@ -173,7 +181,7 @@ class Caller:
             self._connection.send(text)
         self._await_result(request_id)
         took = time.perf_counter() - began
-        self._connection.send(encode(Done(request_id, FUNCTION)))
+        self._connection.send(encode(Done(request_id, ARN)))
         time.sleep(REST_SECONDS)
         return took
 
@@ -189,9 +197,9 @@ class Caller:
         }
         now = time.monotonic()
         deadline = Deadline.after(PATIENCE_SECONDS, now=now)
-        invocation = Invocation(request_id, FUNCTION, "arn", deadline, event, variables)
+        invocation = Invocation(request_id, FUNCTION, ARN, deadline, event, variables)
         payload = pack_invocation(invocation, now=now)
-        return [encode(chunk) for chunk in split(Kind.INVOKE, request_id, FUNCTION, payload)]
+        return [encode(chunk) for chunk in split(Kind.INVOKE, request_id, ARN, payload)]
 
     def _await_result(self, request_id: str) -> None:
         """Wait for all chunks of the result. The first one says how many there are."""
@@ -253,8 +261,8 @@ def measure_costs(aws: Aws, live: Stage) -> None:
     print("One invocation, through the real stub, broker and relay")
     small = json_text(KILOBYTE)
     big = json_text(LARGE)
-    api = live.outputs["api_id"]
-    with counted(aws, api, live.outputs["broker_name"]) as so_far:
+    apis = debug_stack.apis(live.outputs)
+    with counted(aws, apis, live.outputs["broker_name"]) as so_far:
         show_costs("1 KB, stub and broker cold", cost(so_far, lambda: invoke(aws, small)))
         for _ in range(WARM_UPS):
             invoke(aws, small)
@@ -305,11 +313,10 @@ def measure_large(aws: Aws, callers: dict[str, Caller], count: int) -> None:
 def deploy_stub(aws: Aws, stage: Stage, folder: Path) -> None:
     """Deploy the live function, whose code is the stub."""
     url = stage.outputs["stub_url"]
-    stub = build_stub_zip(StubCoordinates(url, stage.info.region, "bench", "bench"), folder)
+    stub = build_stub_zip(StubCoordinates(url, "bench", "bench", stage.secret), folder)
     aws.function(
         stub.path.read_bytes(),
         handler=STUB_HANDLER,
-        statements=[ALLOW_EVERYTHING],
         timeout=FUNCTION_TIMEOUT_SECONDS,
         name=FUNCTION,
     )
@@ -335,7 +342,8 @@ def main() -> None:
         for program in (relay, echo):
             kind = program.__name__
             outputs = debug_stack.outputs(debug_stack.deploy(running.info, folder / kind, kind))
-            stages[kind] = Stage(running.info, outputs)
+            secret = debug_stack.secret(aws, outputs)
+            stages[kind] = Stage(running.info, outputs, secret, aws.caller_arn)
             stack.enter_context(serving(program, stages[kind], code))
         deploy_stub(aws, stages["relay"], folder / "stub")
         role = aws.role(ALLOW_EVERYTHING)

@@ -66,7 +66,7 @@ def function(
 ) -> LocalFunction:
     folder.mkdir(parents=True, exist_ok=True)
     local = local_function(folder, code, max_workers=max_workers)
-    return replace(local, name=name, command=command)
+    return replace(local, name=name, arn=name, command=command)
 
 
 def invoke(pool: Pool) -> tuple[float, object]:

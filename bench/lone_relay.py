@@ -89,8 +89,11 @@ class LoneRelay:
         self._results: dict[str, queue.SimpleQueue[bytes]] = {}
 
     def ask(self, function: str, event: object = None) -> float:
-        """Send one invocation. Return the milliseconds until its result is complete."""
-        sent = replace(invocation(event, seconds=PATIENCE_SECONDS), function_name=function)
+        """Send one invocation of a function, by its ARN.
+
+        Return the milliseconds until its result is complete.
+        """
+        sent = replace(invocation(event, seconds=PATIENCE_SECONDS), function_arn=function)
         payload = pack_invocation(sent, now=time.monotonic())
         chunks = split(Kind.INVOKE, sent.request_id, function, payload, peer="stub")
         texts = [encode(chunk) for chunk in chunks]
@@ -172,9 +175,11 @@ def lone_relay(functions: tuple[LocalFunction, ...]) -> Iterator[LoneRelay]:
 
 def _run(url: str, functions: tuple[LocalFunction, ...], control: Connection) -> None:
     """Run the relay until the other end of `control` asks to stop: the relay's process."""
-    names = tuple(function.name for function in functions)
-    identity = RelayIdentity("bench", names, "ana", "bench")
-    settings = RelaySettings(url, "eu-west-1", "bench", identity, functions)
+    arns = tuple(function.arn for function in functions)
+    identity = RelayIdentity("bench", arns, "ana", "bench")
+    settings = RelaySettings(
+        url, "eu-west-1", "bench", identity, functions, "arn:aws:iam::1:user/ana", bytes(32)
+    )
     sockets_before = _usage().sockets
     relay = Relay(settings, lambda: Credentials("AKID", "secret"), lambda _: None)
     relay.start()

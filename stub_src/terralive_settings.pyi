@@ -1,6 +1,6 @@
 # Types of the module that terralive renders from templates/terralive_settings.py.j2 into the root
 # of a stub's zip.
 URL: str
-REGION: str
 APP: str
 STAGE: str
+SECRET: str

@@ -7,13 +7,14 @@ items into its inbox. relay/README.md lists the threads, what each blocks on and
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -58,6 +59,7 @@ from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.token import NONCE_BYTES, Api, make_token, signing_key
 from terralive_stub.protocol.transport_events import (
     Closed,
     Opened,
@@ -87,11 +89,13 @@ class RelaySettings:
     """The settings of a relay.
 
     Attributes:
-        url: the debug stack's WebSocket address, with the API stage for relays.
+        url: the address of the debug stack's WebSocket API for relays.
         region: the debug stack's region.
         stage: the stage's name, for messages.
         identity: the relay's description of itself.
         functions: the functions that it serves.
+        caller_arn: the ARN of the caller, whose credentials sign the connections.
+        secret: the stage's secret.
         journal: the file that remembers request ids over restarts; None for none.
         forward_logs: lines that handlers print go to their stubs, too.
         tls: the certificate authorities that the connection trusts; None for the system's.
@@ -103,10 +107,18 @@ class RelaySettings:
     stage: str
     identity: RelayIdentity
     functions: tuple[LocalFunction, ...]
+    caller_arn: str
+    secret: bytes = field(repr=False)
     journal: Path | None = None
     forward_logs: bool = False
     tls: ssl.SSLContext | None = None
     clock_offset_s: float = 0.0
+
+    def token(self, now: float) -> str:
+        """Return a token for one attempt to connect; `now` is in seconds since the Unix epoch."""
+        key = signing_key(self.secret, Api.RELAY, self.caller_arn)
+        nonce = os.urandom(NONCE_BYTES)
+        return make_token(Api.RELAY, self.caller_arn, key, now=now, nonce=nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +177,7 @@ class Relay:
             credentials,
             self._inbox.put,
             self._thread_failed,
+            token=settings.token,
             tls=settings.tls,
             clock_offset_s=settings.clock_offset_s,
             backoff_scale=backoff_scale,
@@ -192,6 +205,8 @@ class Relay:
             self._forwarding = Forwarding()
         self._api = RuntimeApi()
         self._pools: dict[str, Pool] = {}
+        # The name of each function by its ARN, which is its identity in messages.
+        self._names = {function.arn: function.name for function in settings.functions}
         try:
             for function in settings.functions:
                 self._pools[function.name] = Pool(
@@ -386,14 +401,14 @@ class Relay:
 
     def _count_refusals(self, closed: Closed, now: float) -> None:
         """Give up when the gateway has refused these credentials for too long."""
-        if not closed.handshake_refused:
+        if not closed.refused_with:
             self._forbidden_since = None
             return
         if self._forbidden_since is None:
             self._forbidden_since = now
         too_long = now - self._forbidden_since >= _FORBIDDEN_SECONDS
         if too_long and not self._ready.is_set():
-            self._fail(stage_errors.forbidden(closed.reason))
+            self._fail(stage_errors.forbidden(closed.refused_with, closed.reason))
 
     def _received(self, connection: int, text: str, now: float) -> list[Effect]:
         try:
@@ -446,8 +461,8 @@ class Relay:
         self._sink(event)
 
     def _run_invocation(self, invocation: Invocation) -> None:
-        _log.debug("invocation %s of %s", invocation.request_id, invocation.function_name)
-        pool = self._pools[invocation.function_name]
+        _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
+        pool = self._pools[self._names[invocation.function]]
         future = pool.submit(invocation)
         future.add_done_callback(partial(self._handler_ended, invocation.request_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
 
@@ -47,12 +48,25 @@ def taken_over_by(stage: str, holder: str) -> StageHeldError:
     )
 
 
-def forbidden(reason: str) -> CredentialsError:
-    """Return the error for credentials that API Gateway refuses."""
+def forbidden(status: int, reason: str) -> CredentialsError:
+    """Return the error for a relay that the debug stack's API has refused.
+
+    Args:
+        status: 401 for its token, 403 for its credentials.
+        reason: the answer, in words for a user.
+    """
+    if status == HTTPStatus.UNAUTHORIZED:
+        return CredentialsError(
+            "relay-token-refused",
+            f"The debug stack's WebSocket API refused this relay's token: {reason}.",
+            hint="Run the command again: another `terralive start` may have replaced the debug "
+            "stack and its secret meanwhile. Also compare this machine's clock with the right time:"
+            " it may differ by five minutes at most.",
+        )
     return CredentialsError(
         "relay-forbidden",
         f"The debug stack's WebSocket API refused these credentials: {reason}.",
-        hint="They need `execute-api:Invoke` on the debug stack's API, stage `relay`.",
+        hint="They need `execute-api:Invoke` on the debug stack's API `relay`.",
     )
 
 

@@ -11,11 +11,14 @@ it.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import terralive_settings as settings
+from terralive_stub.protocol.token import function_key
 from terralive_stub.stub.takeover import make_stub, take_over
 
 # Lambda sets this variable for its runtimes. Without it (a test, a tool that imports every module)
 # there is nothing to serve.
 if "AWS_LAMBDA_RUNTIME_API" in os.environ:
-    take_over(make_stub(settings.URL, settings.REGION, settings.APP, settings.STAGE))
+    key = partial(function_key, bytes.fromhex(settings.SECRET))
+    take_over(make_stub(settings.URL, settings.APP, settings.STAGE, key))

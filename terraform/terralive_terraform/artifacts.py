@@ -13,16 +13,20 @@ import importlib.util
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+from terralive_stub.container import VERSION as CONTAINER_VERSION
 from terralive_stub.errors import TerraliveError
+from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.atomic_files import write_atomically
 
 STUB_RUNTIME: Final = "python3.13"
 STUB_HANDLER: Final = "terralive_stub.live.handler"
 STUB_IMAGE: Final = "terralive-stub"
+# The tag of the stub's image begins with the version of its arguments.
+STUB_IMAGE_TAG: Final = CONTAINER_VERSION
 _DOCKERFILE: Final = f"""\
 # terralive's stub, which takes the place of functions that are deployed as container images.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-image.html has the base image.
@@ -56,16 +60,34 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class StubCoordinates:
-    """The settings in a stub's zip: URL and region of its debug stack, the app and the stage."""
+    """The settings in a stub's zip.
+
+    Attributes:
+        url: the URL of the debug stack's WebSocket API for stubs.
+        app: the app's name.
+        stage: the stage's name.
+        secret: the stage's secret.
+    """
 
     url: str
-    region: str
     app: str
     stage: str
+    secret: bytes = field(repr=False)
+
+    def image_arguments(self, function_arn: str) -> tuple[str, ...]:
+        """Return the arguments of `terralive_stub.container` for one function.
+
+        They are in Terraform's state, so they contain a key for this function alone.
+        """
+        key = function_key(self.secret, function_arn).hex()
+        return (CONTAINER_VERSION, self.url, self.app, self.stage, key)
 
 
 def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
-    """Build the stub's zip, which all live functions of a stage have in common."""
+    """Build the stub's zip, which all live functions of a stage have in common.
+
+    The stage's secret is in it, so only its owner may read the file.
+    """
     files = _stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
     return write_zip(files, out_dir / "stub.zip")

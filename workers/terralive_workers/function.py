@@ -71,12 +71,15 @@ class LocalCode:
     max_workers: int = 16
     allow_variables: tuple[str, ...] = ()
 
-    def deployed_as(self, name: str, address: str, *, reserved: int | None = None) -> LocalFunction:
+    def deployed_as(
+        self, name: str, address: str, *, arn: str, reserved: int | None = None
+    ) -> LocalFunction:
         """Return the deployed function, or the instance of one, that this code stands behind.
 
         Args:
             name: the deployed function's name.
             address: its Terraform address, with the key of the instance.
+            arn: its ARN, without a qualifier.
             reserved: its reserved concurrency in Lambda, None where it has none. No more
                 invocations run at once here than there.
         """
@@ -84,7 +87,7 @@ class LocalCode:
         values["address"] = address
         if reserved is not None:
             values["max_workers"] = max(1, min(self.max_workers, reserved))
-        return LocalFunction(name=name, **values)
+        return LocalFunction(name=name, arn=arn, **values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +96,10 @@ class LocalFunction(LocalCode):
 
     Attributes:
         name: the deployed function's name.
+        arn: its ARN, without a qualifier. It is its identity in messages.
         debugger: None where the function is not debugged. A debugged function has one worker.
     """
 
     name: str
+    arn: str
     debugger: Debugger | None = None

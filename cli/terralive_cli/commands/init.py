@@ -16,7 +16,7 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
-from terralive_terraform.artifacts import STUB_IMAGE, write_stub_image
+from terralive_terraform.artifacts import STUB_IMAGE, STUB_IMAGE_TAG, write_stub_image
 from terralive_terraform.runs.environment import terraform_environment
 
 _FIRST: Final = """\
@@ -69,7 +69,7 @@ def _stub_image(folder: Path, ui: Ui) -> int:
         )
     is_new = write_stub_image(folder)
     kept = "" if is_new else " (its Dockerfile was not changed)"
-    commands = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:1", folder=folder)
+    commands = _BUILDING.format(image=f"REGISTRY/{STUB_IMAGE}:{STUB_IMAGE_TAG}", folder=folder)
     text = f"{folder} is written{kept}. Build the image, push it, and name it in terralive.toml:"
     ui.emit(Message(message=f"{text}\n{commands}"))
     return 0

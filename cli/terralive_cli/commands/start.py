@@ -165,7 +165,7 @@ def _relay_settings(
     config = stage.config
     identity = RelayIdentity(
         relay=uuid.uuid4().hex,
-        functions=tuple(function.name for function in live.functions),
+        functions=tuple(function.arn for function in live.functions),
         owner=config.user,
         machine=socket.gethostname(),
         takeover=takeover,
@@ -176,6 +176,8 @@ def _relay_settings(
         config.stage,
         identity,
         live.functions,
+        stage.target.caller.arn,
+        outputs.secret,
         record.journal(stage.target.work),
         config.forward_logs,
         tls=relay_trust(outputs.relay_url),

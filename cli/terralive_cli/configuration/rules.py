@@ -110,7 +110,7 @@ def image(value: str) -> str:
         return ""
     return (
         f'"{value}" is no image in ECR '
-        "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1)."
+        "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:v2)."
     )
 
 

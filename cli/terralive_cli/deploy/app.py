@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
 
@@ -25,7 +25,6 @@ from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
-from terralive_terraform.debug_stack.settings import STUB_STAGE
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.runs.shown_plan import ShownPlan
 from terralive_terraform.runs.state import DeployedFunction, planned_functions
@@ -34,7 +33,7 @@ from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.other_changes import OtherChange, other_changes
 from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
-from terralive_terraform.substitution.rules import LiveSettings
+from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 from terralive_terraform.substitution.selection import addresses_of
 from terralive_workers.function import LocalCode, LocalFunction
 
@@ -42,7 +41,10 @@ _log: Final = logging.getLogger("terralive.cli")
 # Called with functions by address; it raises a TerraliveError where they must not be touched.
 Inspect: TypeAlias = Callable[[Mapping[str, DeployedFunction]], None]
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
-_NOT_DEPLOYED: Final = DebugStackOutputs(*["not-deployed-yet"] * 4)
+_NOT_YET: Final = "not-deployed-yet"
+_NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+# `arn:PARTITION:service::ACCOUNT:…`
+_PARTITION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,10 +197,8 @@ class StageApp:
             for name, output in terraform.outputs().items()
             if not output.sensitive
         }
-        deployed = terraform.functions()
-        reserved = {address: function.reserved for address, function in deployed.items()}
         functions = instances(
-            self._stage.config, plan.mapped, plan.functions, _names(deployed), reserved
+            self._stage.config, plan.mapped, plan.functions, terraform.functions()
         )
         functions = self._debugging.with_debuggers(
             plan.functions, plan.mapped.code.values(), functions
@@ -257,16 +257,22 @@ class StageApp:
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
         known = outputs or _NOT_DEPLOYED
-        coordinates = StubCoordinates(known.stub_url, target.region, config.app, config.stage)
+        coordinates = StubCoordinates(known.stub_url, config.app, config.stage, known.secret)
         stub = build_stub_zip(coordinates, target.work / "stub")
+        image_stub = None
+        if config.stub_images:
+            partition = target.caller.arn.split(":")[_PARTITION]
+            image_stub = ImageStub(
+                images=images_in(target.region, config.stub_images),
+                coordinates=coordinates,
+                arn_prefix=f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:",
+            )
         return LiveSettings(
             stub_zip=stub.path,
             stub_hash=stub.sha256_base64,
-            connect_arn=f"{known.api_arn}/{STUB_STAGE}/$connect",
             exclude=tuple(self._unmapped),
             debug=self._debugging.names,
-            stub_images=images_in(target.region, config.stub_images),
-            stub_arguments=astuple(coordinates),
+            image_stub=image_stub,
             description=live_description(StageName(config.app, config.stage)),
         )
 
@@ -287,8 +293,8 @@ class StageApp:
         code = mapped.code
         by_instance = [function for function in functions if function.address not in code]
         if by_instance:
-            names = functions_after(_names(ready.terraform.functions()), ready.plan.changes)
-            instances(self._stage.config, mapped, by_instance, names)
+            deployed = functions_after(ready.terraform.functions(), ready.plan.changes)
+            instances(self._stage.config, mapped, by_instance, deployed)
 
     def _warn(self, functions: Sequence[DeclaredFunction]) -> None:
         warnings = list(function_warnings(functions))
@@ -321,10 +327,6 @@ def app_of(config: Config) -> App:
         binary=program.binary,
         backend_config=program.backend_config,
     )
-
-
-def _names(deployed: Mapping[str, DeployedFunction]) -> dict[str, str]:
-    return {address: function.name for address, function in deployed.items()}
 
 
 def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:

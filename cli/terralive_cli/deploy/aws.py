@@ -7,6 +7,7 @@ when it is needed: `terralive --help` must not wait for it.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ from terralive_cli.network.endpoint import emulator_url
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.token import SECRET_BYTES
 from terralive_terraform.runs.refusals import describe_missing
 
 if TYPE_CHECKING:
     import boto3
     from botocore.exceptions import ClientError
+
+    from terralive_stub.broker.aws import DynamoDBTable
 
 _log: Final = logging.getLogger("terralive.cli")
 # Error codes of AWS's services:
@@ -139,16 +143,48 @@ class Caller:
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        from terralive_stub.broker.lambda_function import (  # noqa: PLC0415  # imports boto3
-            DynamoDBTable,
-        )
-
         try:
-            client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)
-            return DynamoDBTable(client, table_name).get_lease()
+            return self._table(table_name).get_lease()
         except (ClientError, BotoCoreError) as error:
             _log.debug("the lease cannot be read: %s", type(error).__name__)
             return None
+
+    def secret(self, table_name: str) -> bytes | None:
+        """Read the secret of a stage; None where it has none yet, or where there is no table.
+
+        Raises:
+            CredentialsError: `secret-refused`: the caller may not read it.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        try:
+            return self._table(table_name).get_secret()
+        except ClientError as error:
+            if error.response["Error"].get("Code") == "ResourceNotFoundException":
+                return None
+            raise _secret_refused("read", "GetItem", table_name, error) from None
+
+    def create_secret(self, table_name: str) -> bytes:
+        """Make the secret of a stage, unless it has one, and return it.
+
+        Raises:
+            CredentialsError: `secret-refused`: the caller may not read it, or not make it.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        known = self.secret(table_name)
+        if known is not None:
+            return known
+        try:
+            return self._table(table_name).create_secret(os.urandom(SECRET_BYTES))
+        except ClientError as error:
+            raise _secret_refused("made", "PutItem", table_name, error) from None
+
+    def _table(self, name: str) -> DynamoDBTable:
+        from terralive_stub.broker.aws import DynamoDBTable  # noqa: PLC0415  # imports boto3
+
+        client = self.session.client("dynamodb", endpoint_url=self.endpoint_url)
+        return DynamoDBTable(client, name)
 
 
 def identify(
@@ -327,6 +363,20 @@ def _client_error(error: ClientError) -> CredentialsError:
         f"AWS refused a call: {error}",
         hint=f"{describe_missing(str(error))} docs/PERMISSIONS.md lists what terralive needs. Ask "
         "who runs the account.",
+    )
+
+
+def _secret_refused(
+    done: str, action: str, table_name: str, error: ClientError
+) -> CredentialsError:
+    """Explain that the stage's secret cannot be `read` or `made`."""
+    known = _client_error(error)
+    if known.reference != "aws-refused":
+        return known
+    return CredentialsError(
+        "secret-refused",
+        f"The stage's secret, an item of the table {table_name}, cannot be {done}: {error}",
+        hint=f"These credentials need dynamodb:{action} on that table; see docs/PERMISSIONS.md.",
     )
 
 

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from typing import Final
 
 from terralive_cli.deploy import record
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
+from terralive_stub.protocol.token import SECRET_BYTES
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
 from terralive_terraform.runs.runner import Terraform
 
+# The secret of a stage that has none yet: its app is planned with it to find mistakes.
+NO_SECRET: Final = bytes(SECRET_BYTES)
+_OUTPUTS: Final = ("stub_url", "relay_url", "table_name", "broker_name")
+
 
 @dataclass(frozen=True, slots=True)
 class DebugStackOutputs:
-    """Outputs of a deployed debug stack.
+    """Outputs of a deployed debug stack, and the stage's secret.
 
     Attributes:
         stub_url: the WebSocket URL that stubs connect to.
         relay_url: the WebSocket URL that relays connect to.
-        api_arn: the ARN of the WebSocket API, without stage and route.
         table_name: the name of the DynamoDB table.
+        broker_name: the name of the broker function.
+        secret: the secret of all tokens. It is in the table, and in no output of Terraform.
     """
 
     stub_url: str
     relay_url: str
-    api_arn: str
     table_name: str
+    broker_name: str
+    secret: bytes = field(repr=False, default=NO_SECRET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +68,54 @@ class DebugStack:
         return cls(stage, phase, terraform)
 
     def outputs(self) -> DebugStackOutputs | None:
-        """Read the outputs of the deployed debug stack; None where there is none."""
+        """Read the outputs and the secret of the deployed debug stack; None where there is none.
+
+        Raises:
+            CredentialsError: the caller may not read the secret.
+        """
+        outputs = self._outputs()
+        if outputs is None:
+            return None
+        secret = self.stage.target.caller.secret(outputs.table_name)
+        return replace(outputs, secret=secret or NO_SECRET)
+
+    def _outputs(self) -> DebugStackOutputs | None:
+        """Read the outputs alone; None where there is no debug stack, or an incomplete one."""
         outputs = self.terraform.outputs()
         texts: dict[str, str] = {}
-        for item in fields(DebugStackOutputs):
-            output = outputs.get(item.name)
+        for name in _OUTPUTS:
+            output = outputs.get(name)
             if output is None or not isinstance(output.value, str):
                 return None
-            texts[item.name] = output.value
-        return DebugStackOutputs(**texts)
+            texts[name] = output.value
+        return DebugStackOutputs(
+            stub_url=texts["stub_url"],
+            relay_url=texts["relay_url"],
+            table_name=texts["table_name"],
+            broker_name=texts["broker_name"],
+        )
 
     def planned(self) -> AbstractContextManager[ReadyPlan]:
         """Plan the debug stack; see `plans.planned`."""
         return planned(self.stage, self.terraform, self.phase)
 
     def apply(self, ready: ReadyPlan) -> DebugStackOutputs:
-        """Apply a plan of the debug stack, and read the outputs.
+        """Apply a plan of the debug stack, make its secret, and read the outputs.
 
         Raises:
             TerraliveError: `debug-stack-incomplete`; also what `plans.apply` raises.
+            CredentialsError: the caller may not make or read the secret.
         """
         apply(ready)
-        outputs = self.outputs()
+        outputs = self._outputs()
         if outputs is None:
             raise TerraliveError(
                 "debug-stack-incomplete",
                 "The debug stack has been applied but lacks some of its outputs.",
                 hint="Run `terralive destroy` and start again.",
             )
-        return outputs
+        secret = self.stage.target.caller.create_secret(outputs.table_name)
+        return replace(outputs, secret=secret)
 
     def destroy(self) -> bool:
         """Remove the debug stack. Return whether there was one.
@@ -135,6 +162,7 @@ def _settings(stage: Stage) -> DebugStackSettings:
         created=known.created,
         version=version("terralive"),
         endpoints=stage.target.endpoints,
+        identity_source=stage.target.identity_source,
         backend=backend,
         **asdict(config.debug_stack),
     )

@@ -22,6 +22,7 @@ from terralive_cli.output.progress import Phase
 from terralive_relay.clock import clock_warning
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
+from terralive_stub.broker.admission import IdentitySource
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.settings import Endpoints
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
@@ -45,6 +46,7 @@ class Target:
         caller: the caller on AWS, with the credentials of this moment.
         work: the stage's work folder.
         endpoints: the addresses of WebSocket APIs, where they are not AWS's own.
+        identity_source: the source of a relay's identity: IAM, or its token alone.
         sandbox: the sandbox; None on AWS.
         own_sandbox: whether the sandbox stops with this command.
     """
@@ -55,6 +57,7 @@ class Target:
     caller: aws.Caller = field(repr=False)
     work: Path
     endpoints: Endpoints = field(default_factory=Endpoints)
+    identity_source: IdentitySource = IdentitySource.IAM
     sandbox: SandboxInfo | None = None
     own_sandbox: bool = False
 
@@ -190,7 +193,10 @@ def _aws(config: Config) -> Target:
     caller = aws.identify(config.region)
     place = f"{caller.account}-{caller.region}"
     name = f"account {caller.account}, {caller.region}"
+    identity_source = IdentitySource.IAM
     if caller.emulator is not None:
+        # An emulator may not tell who connects.
+        identity_source = IdentitySource.TOKEN
         name = f"{name} at {caller.emulator}"
     return Target(
         name=name,
@@ -198,6 +204,7 @@ def _aws(config: Config) -> Target:
         environment={**os.environ, "AWS_REGION": caller.region, **_stage(config)},
         caller=caller,
         work=work_folder(config.project) / "aws" / place / config.stage,
+        identity_source=identity_source,
     )
 
 

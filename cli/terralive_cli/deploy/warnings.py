@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_terraform.artifacts import STUB_IMAGE_TAG
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.triggers import HTTP, REST
 
@@ -19,6 +21,10 @@ _GATEWAYS: Final = {
 }
 
 
+# `v2`, `v2-orders`, and not `v20`.
+_OWN_TAG: Final = re.compile(rf"{STUB_IMAGE_TAG}(?![0-9])")
+
+
 def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
     """Put the region into the names of the stub's images, by architecture.
 
@@ -26,11 +32,12 @@ def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
     https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
 
     Raises:
-        ConfigurationError: `stub-image-elsewhere`.
+        ConfigurationError: `stub-image-elsewhere`, `stub-image-too-old`.
     """
     placed: dict[str, str] = {}
     for architecture, name in images.items():
         image = name.replace("{region}", region)
+        _require_version(image, architecture)
         if f".{region}.amazonaws.com" not in image:
             raise ConfigurationError(
                 "stub-image-elsewhere",
@@ -40,6 +47,28 @@ def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
             )
         placed[architecture] = image
     return placed
+
+
+def _require_version(image: str, architecture: str) -> None:
+    """Refuse an image whose tag says that it is of another version of the stub's arguments.
+
+    A digest (`@sha256:…`) says nothing about the version; the image itself checks its arguments.
+
+    Raises:
+        ConfigurationError: `stub-image-too-old`.
+    """
+    name = image.rpartition("/")[2]
+    if "@" in name:
+        return
+    tag = name.partition(":")[2]
+    if not _OWN_TAG.match(tag):
+        raise ConfigurationError(
+            "stub-image-too-old",
+            f"The stub's image is of an older kind: {image}. This terralive needs one whose tag "
+            f"begins with {STUB_IMAGE_TAG}.",
+            hint="Build it again: `terralive init --stub-image FOLDER` writes its files and prints "
+            f"the commands. Then name it in [stub_image] {architecture} of terralive.toml.",
+        )
 
 
 def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]:

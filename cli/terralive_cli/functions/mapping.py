@@ -19,6 +19,7 @@ from terralive_cli.functions import code_checks, interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
@@ -113,8 +114,7 @@ def instances(
     config: Config,
     mapped: Mapped,
     functions: Sequence[DeclaredFunction],
-    names: Mapping[str, str],
-    reserved: Mapping[str, int | None] | None = None,
+    deployed: Mapping[str, DeployedFunction],
 ) -> tuple[LocalFunction, ...]:
     """Attach local code to each deployed function; `count` and `for_each` make several of one.
 
@@ -122,8 +122,7 @@ def instances(
         config: the configuration.
         mapped: the local code, as `map_functions` has found it.
         functions: the live functions.
-        names: the deployed functions' names by address; "" for one that is not deployed yet.
-        reserved: their reserved concurrency by address, where it is known.
+        deployed: the deployed functions by address, also those that a plan creates.
 
     Raises:
         ConfigurationError: `instance-unmapped`; also what `map_functions` raises.
@@ -131,7 +130,8 @@ def instances(
     declared = {function.address: function for function in functions}
     found: list[LocalFunction] = []
     missing: list[str] = []
-    for address, name in names.items():
+    for address, instance in deployed.items():
+        name = instance.name
         function = declared.get(without_keys(address))
         if function is None:
             continue
@@ -145,8 +145,9 @@ def instances(
         if isinstance(code, NotLive):
             missing.append(f"{address}: {code.reason}")
         else:
-            limit = reserved.get(address) if reserved else None
-            found.append(code.deployed_as(name, address, reserved=limit))
+            found.append(
+                code.deployed_as(name, address, arn=instance.arn, reserved=instance.reserved)
+            )
     if missing:
         raise ConfigurationError(
             "instance-unmapped",

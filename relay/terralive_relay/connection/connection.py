@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
 from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.token import HEADER as TOKEN_HEADER
 from terralive_stub.protocol.transport_events import Opened, TextReceived, TransportEvent
 from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.trust_store import untrusted
@@ -42,6 +43,7 @@ class ConnectionSettings:
         url: the debug stack's WebSocket address, with the scheme `ws` or `wss`.
         region: the debug stack's region.
         credentials: returns the caller's present credentials; if it raises, the attempt has failed.
+        token: returns a new token for an attempt at the given time.
         now: returns the present time by AWS's clock, in seconds since the Unix epoch.
         tls: the certificate authorities that are trusted; None for a connection without TLS.
         ping_interval_s: the time between pings.
@@ -51,6 +53,7 @@ class ConnectionSettings:
     url: str
     region: str
     credentials: Callable[[], Credentials]
+    token: Callable[[float], str]
     now: Callable[[], float]
     tls: ssl.SSLContext | None
     ping_interval_s: float
@@ -76,8 +79,8 @@ class Connection:
     ) -> None:
         self.number = number
         # This connection's thread sets the next four.
-        # API Gateway refused the caller with HTTP 401 or 403.
-        self.handshake_refused = False
+        # The status with which API Gateway refused the caller, 401 or 403; 0 while it has not.
+        self.refused_with = 0
         # The `Date` header of a refusal; "" for none.
         self.date_header = ""
         # A defect of terralive, which ended the connection.
@@ -157,7 +160,9 @@ class Connection:
         except Exception as error:  # noqa: BLE001  # whatever the credentials' source raises is a failed attempt
             self._set_reason(f"no credentials: {error}")
             return
-        headers = sign_upgrade(settings.url, settings.region, credentials, settings.now())
+        now = settings.now()
+        headers = sign_upgrade(settings.url, settings.region, credentials, now)
+        headers[TOKEN_HEADER] = settings.token(now)
         # The library sends the same header by itself.
         del headers["Host"]
         address = reachable(settings.url)
@@ -208,7 +213,8 @@ class Connection:
         if not isinstance(error, WebSocketBadStatusException):
             self._set_reason(self._describe(error))
             return
-        self.handshake_refused = error.status_code in HANDSHAKE_REFUSED
+        if error.status_code in HANDSHAKE_REFUSED:
+            self.refused_with = error.status_code
         self.date_header = (error.resp_headers or {}).get("date", "")
         body = (error.resp_body or b"").decode(errors="replace")[:_BODY_CHARACTERS]
         self._set_reason(f"HTTP {error.status_code} {body}".strip())

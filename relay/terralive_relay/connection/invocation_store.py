@@ -66,7 +66,7 @@ class Entry:
 
     Attributes:
         request_id: the AWS request id.
-        function: the function's name.
+        function: the function's ARN.
         peer: the connection of the stub that asked last; everything is sent there.
         allowed_s: the time that its first attempt had, in seconds.
         state: see the module's table.

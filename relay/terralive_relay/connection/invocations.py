@@ -29,7 +29,13 @@ from terralive_relay.connection.leasing import Leasing
 from terralive_relay.describe import describe_error, describe_event
 from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
-from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
+from terralive_stub.protocol.invocation import (
+    NOTHING_PRINTED,
+    Invocation,
+    Outcome,
+    Printed,
+    name_of,
+)
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS, SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.messages import (
     Ack,
@@ -56,7 +62,7 @@ class Invocations:
     """The protocol's half about invocations.
 
     Args:
-        functions: the names of the functions that are served.
+        functions: the ARNs of the functions that are served.
         leasing: the other half of the protocol, which says where messages go, and whether at all.
         seen: the request ids that earlier relays on this machine have run.
         store: where entries are kept.
@@ -94,7 +100,7 @@ class Invocations:
         if payload is None:
             return []
         invocation = unpack_invocation(payload, now=now)
-        if (invocation.request_id, invocation.function_name) != (chunk.request_id, chunk.function):
+        if (invocation.request_id, invocation.function) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self.assembler.discard(chunk.request_id)
         if invocation.deadline.has_passed(now):
@@ -102,7 +108,7 @@ class Invocations:
             warned = Warned(
                 "invocation-expired",
                 f"{chunk.request_id} came too late and was not run",
-                chunk.function,
+                name_of(chunk.function),
             )
             return [Publish(warned)]
         allowed_s = invocation.deadline.remaining(now)
@@ -163,7 +169,7 @@ class Invocations:
         error = describe_error(outcome)
         event = InvocationFinished(
             request_id=request_id,
-            function=entry.function,
+            function=name_of(entry.function),
             ok=outcome.ok,
             error_type=error.type,
             handler_ms=handler_ms,
@@ -239,7 +245,7 @@ class Invocations:
         first_ms = min(before.first_ms, event.sent_ms or now_ms)
         started = InvocationStarted(
             invocation.request_id,
-            invocation.function_name,
+            name_of(invocation.function),
             event.trigger,
             event.summary,
             attempt=max(before.attempts + 1, event.attempt),
@@ -276,7 +282,7 @@ class Invocations:
                 f"Lambda tries {entry.request_id} again after {now - before.finished_at:.0f} s;"
                 f" its handler has run here: {result}"
             )
-            effects.append(Publish(Warned("retry-not-run", text, entry.function)))
+            effects.append(Publish(Warned("retry-not-run", text, name_of(entry.function))))
         return [*effects, *self._status(entry, now)]
 
     def _status(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:

@@ -70,7 +70,7 @@ class RelayIdentity:
 
     Attributes:
         relay: a random id of this life of this process.
-        functions: the names of the functions that it serves.
+        functions: the ARNs of the functions that it serves.
         owner: the person.
         machine: the machine's name.
         takeover: take the stage over if another relay holds it.

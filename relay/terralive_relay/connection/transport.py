@@ -77,12 +77,13 @@ class Transport:
     """Keeps a connection open from `start` to `stop`.
 
     Args:
-        url: the debug stack's WebSocket address, with the API stage for relays.
+        url: the address of the debug stack's WebSocket API for relays.
         region: the debug stack's region.
         credentials: returns the caller's present credentials; if it raises, the attempt has failed.
         report: called with every event, in order for each connection, from the transport's threads;
             must not block.
         failed: called once with an exception that nobody expects. No connection follows it.
+        token: returns a new token for an attempt at the given time (seconds since the Unix epoch).
         tls: the certificate authorities that are trusted; None for the system's.
         clock: returns this machine's wall clock, in seconds since the Unix epoch.
         clock_offset_s: AWS's clock less this machine's, as far as it is known, in seconds.
@@ -102,6 +103,7 @@ class Transport:
         report: Report,
         failed: ThreadFailed,
         *,
+        token: Callable[[float], str],
         tls: ssl.SSLContext | None = None,
         clock: Callable[[], float] = time.time,
         clock_offset_s: float = 0.0,
@@ -122,6 +124,7 @@ class Transport:
             url=url,
             region=region,
             credentials=credentials,
+            token=token,
             now=lambda: self._clock() + self._clock_offset_s,
             tls=tls,
             ping_interval_s=ping_interval_s,
@@ -267,9 +270,7 @@ class Transport:
             next_due = time.monotonic() + delay
             if due is None or next_due < due:
                 due = next_due
-        self._report(
-            Closed(connection.number, connection.reason, delay, connection.handshake_refused)
-        )
+        self._report(Closed(connection.number, connection.reason, delay, connection.refused_with))
         return due
 
     def _read_clock(self, date_header: str) -> None:

@@ -122,6 +122,7 @@ class Deployments:
                 ) from error
         local = LocalFunction(
             name=function.function_name,
+            arn=function.function_arn,
             address=function.function_name,
             runtime=str(function.run_time or ""),
             handler=str(function.handler or ""),

@@ -1,13 +1,12 @@
 """The broker's decisions: who may send which message to whom.
 
-Table, gateway and clock are passed in. The WebSocket API has two stages, `relay` and `stub`. At
-`$connect`, IAM decides who may connect to which (a stub's role may connect to `stub` only), and API
-Gateway's request context names the stage and the caller. No identity is ever taken from a message.
+Table, gateway and clock are passed in. `admission.py` decides who may connect, and under which ARN.
+No identity is ever taken from a message.
 
 Rules:
-    1. Only a connection to the stage `relay` can hold the lease; one relay holds it at a time.
-    2. A stub's session name is its function's name (Lambda assumes the role with it). A connection
-       to the stage `stub` can send messages of that function only.
+    1. Only a connection to the API `relay` can hold the lease; one relay holds it at a time.
+    2. A connection to the API `stub` has its function's ARN and can send messages of that function
+       only.
     3. Only the lease's connection receives invocations, and only it can answer them.
     4. An answer goes to a stub connection of the same function only.
 
@@ -26,15 +25,16 @@ from typing import Final, Protocol, TypeAlias
 from terralive_stub.broker.leases import (
     HEARTBEAT_MS,
     LEASE_MS,
-    ApiStage,
     ConnectionIdentity,
     FromStub,
     Lease,
     LeaseState,
+    Takeover,
     may_take,
     new_lease,
     no_relay,
     renewed,
+    takeover_of,
 )
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
 from terralive_stub.protocol.messages import (
@@ -57,6 +57,7 @@ from terralive_stub.protocol.messages import (
     Unknown,
     Welcome,
 )
+from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
 
 _CACHED_IDENTITIES: Final = 4096
@@ -88,18 +89,21 @@ class Table(Protocol):
             Conflict: the stored lease has another version.
         """
 
+    def put_takeover(self, takeover: Takeover) -> None:
+        """Keep a trace of a takeover for 30 days."""
+
 
 class Gateway(Protocol):
     """API Gateway's management API (`@connections`)."""
 
-    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
+    def post(self, api: Api, connection: str, text: str) -> None:
         """Send a message.
 
         Raises:
             Gone: the connection does not exist.
         """
 
-    def close(self, api_stage: ApiStage, connection: str) -> None:
+    def close(self, api: Api, connection: str) -> None:
         """Close a connection; do nothing if it does not exist."""
 
 
@@ -121,21 +125,12 @@ class Exchange:
 
     # Events of API Gateway
 
-    def connect(self, connection: str, stage: str, arn: str, now_ms: int) -> bool:
-        """Store a new connection's identity; False refuses the connection."""
-        try:
-            api_stage = ApiStage(stage)
-        except ValueError:
-            return False
+    def connect(self, connection: str, api: Api, arn: str, now_ms: int) -> None:
+        """Store the identity of a new connection that was admitted."""
         expires_ms = now_ms + CONNECTION_SECONDS * 1000
-        identity = ConnectionIdentity(connection, api_stage, arn, expires_ms)
-        if not arn:
-            return False
-        if api_stage is ApiStage.STUB and not identity.session_name:
-            return False
+        identity = ConnectionIdentity(connection, api, arn, expires_ms)
         self.table.put_identity(identity)
         self._cache(identity)
-        return True
 
     def disconnect(self, connection: str, now_ms: int) -> None:
         """Forget a connection; the lease that it held becomes lost."""
@@ -156,7 +151,7 @@ class Exchange:
             self._reply(identity, Problem("malformed-message", str(error)))
             return
         try:
-            if identity.api_stage is ApiStage.RELAY:
+            if identity.api is Api.RELAY:
                 problem = self._from_relay(identity, message, now_ms)
             else:
                 problem = self._from_stub(identity, message, now_ms)
@@ -190,10 +185,10 @@ class Exchange:
     ) -> Problem | None:
         match message:
             case Chunk(kind=Kind.INVOKE) | Resume() | Done() | Missing(kind=Kind.RESULT):
-                if message.function != identity.session_name:
+                if message.function != identity.arn:
                     return Problem(
                         "not-your-function",
-                        f"{identity.session_name} cannot speak for {message.function:.140}.",
+                        f"{identity.arn} cannot speak for {message.function}.",
                         message.request_id,
                     )
                 with_peer = replace(message, peer=identity.connection)
@@ -216,6 +211,9 @@ class Exchange:
                     return None
             lease = new_lease(identity, hello, present, now_ms)
             if self._write(lease, present):
+                takeover = takeover_of(present, lease, now_ms)
+                if takeover is not None and hello.takeover:
+                    self.table.put_takeover(takeover)
                 self._welcome(identity, hello, present, now_ms)
                 return None
         return Problem("lease-contended", "Others write the lease all the time; please ask again.")
@@ -243,7 +241,7 @@ class Exchange:
                 self._post_to_relay(before.connection, TakenOver(hello.owner, hello.machine))
             # The old connection may be dead without a sign. Another broker that still knows the old
             # lease would continue to post to it.
-            self.gateway.close(ApiStage.RELAY, before.connection)
+            self.gateway.close(Api.RELAY, before.connection)
         self._reply(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 
     def _heartbeat(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> Problem | None:
@@ -282,11 +280,11 @@ class Exchange:
         if stub is None:
             self._reply(identity, Undeliverable(message.request_id, message.peer))
             return None
-        if stub.api_stage is not ApiStage.STUB or stub.session_name != message.function:
-            text = f"That connection is not one of {message.function:.140}."
+        if stub.api is not Api.STUB or stub.arn != message.function:
+            text = f"That connection is not one of {message.function}."
             return Problem("not-the-asker", text, message.request_id)
         try:
-            self.gateway.post(ApiStage.STUB, stub.connection, encode(message))
+            self.gateway.post(Api.STUB, stub.connection, encode(message))
         except Gone:
             self._identities.pop(stub.connection, None)
             self._reply(identity, Undeliverable(message.request_id, message.peer))
@@ -311,7 +309,7 @@ class Exchange:
     def _post_to_relay(self, connection: str, message: Message) -> bool:
         """Send a message to a relay's connection; False if the connection is gone."""
         try:
-            self.gateway.post(ApiStage.RELAY, connection, encode(message))
+            self.gateway.post(Api.RELAY, connection, encode(message))
         except Gone:
             return False
         return True
@@ -319,7 +317,7 @@ class Exchange:
     def _reply(self, identity: ConnectionIdentity, message: Message) -> None:
         """Send a message to the connection whose message is processed."""
         try:
-            self.gateway.post(identity.api_stage, identity.connection, encode(message))
+            self.gateway.post(identity.api, identity.connection, encode(message))
         except Gone:
             self._identities.pop(identity.connection, None)
 

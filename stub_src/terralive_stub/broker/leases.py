@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final, TypeAlias
 
 from terralive_stub.protocol.messages import Chunk, Done, Hello, Missing, NoRelay, Resume
+from terralive_stub.protocol.token import Api
 
 LEASE_MS: Final = 60_000
 HEARTBEAT_MS: Final = 20_000
@@ -18,13 +19,6 @@ RETURN_MS: Final = 10_000
 RETRY_MS: Final = 1_000
 
 FromStub: TypeAlias = Chunk | Resume | Done | Missing
-
-
-class ApiStage(StrEnum):
-    """A stage of the WebSocket API in API Gateway."""
-
-    RELAY = "relay"
-    STUB = "stub"
 
 
 class LeaseState(StrEnum):
@@ -37,17 +31,17 @@ class LeaseState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionIdentity:
-    """The caller behind a connection, as API Gateway reported it at `$connect`.
+    """The sender behind a connection, as it was found out at `$connect`.
 
     Attributes:
         connection: the connection's id at API Gateway.
-        api_stage: the API's stage to which it is connected.
-        arn: the caller's ARN.
+        api: the API to which it is connected.
+        arn: the function's ARN for a stub, the caller's ARN for a relay.
         expires_ms: when API Gateway ends the connection at the latest.
     """
 
     connection: str
-    api_stage: ApiStage
+    api: Api
     arn: str
     expires_ms: int
 
@@ -59,31 +53,18 @@ class ConnectionIdentity:
         """
         return principal_of(self.arn)
 
-    @property
-    def session_name(self) -> str:
-        """Return the session name of an assumed role, or ""."""
-        return session_name_of(self.arn)
 
-
-def session_name_of(arn: str) -> str:
-    """Return the session name in `arn:aws:sts::…:assumed-role/ROLE/SESSION`; "" for other ARNs.
+def principal_of(arn: str) -> str:
+    """Return an ARN without the session name in `arn:aws:sts::…:assumed-role/ROLE/SESSION`.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html
     """
-    resource = arn.split(":", 5)[-1].split("/")
-    match resource:
-        case ["assumed-role", _, session_name]:
-            return session_name
+    match arn.split(":", 5)[-1].split("/"):
+        case ["assumed-role", _, _]:
+            principal, _, _ = arn.rpartition("/")
+            return principal
         case _:
-            return ""
-
-
-def principal_of(arn: str) -> str:
-    """Return the ARN without an assumed role's session name."""
-    if session_name_of(arn):
-        principal, _, _ = arn.rpartition("/")
-        return principal
-    return arn
+            return arn
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +76,8 @@ class Lease:
         connection: the relay's connection.
         owner: the person's name.
         machine: the person's machine.
-        arn: the caller's ARN.
-        functions: the names of the functions that the relay serves.
+        arn: the caller's ARN. Only the same principal can keep or move the lease.
+        functions: the ARNs of the functions that the relay serves.
         state: the lease's state.
         since_ms: when this relay connected first.
         until_ms: when it was lost or released; 0 while it is held.
@@ -124,6 +105,28 @@ class Lease:
         """Tell whether invocations of a function go to this relay now."""
         is_held = self.state is LeaseState.HELD and self.live(now_ms)
         return is_held and function in self.functions
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """A lease that a person took from another relay by an explicit request.
+
+    Attributes:
+        at_ms: when.
+        before: the lease that was taken.
+        after: the lease that replaced it.
+    """
+
+    at_ms: int
+    before: Lease
+    after: Lease
+
+
+def takeover_of(before: Lease | None, after: Lease, now_ms: int) -> Takeover | None:
+    """Return the takeover that a new lease is; None if no relay lost a lease that was live."""
+    if before is None or before.relay == after.relay or not before.live(now_ms):
+        return None
+    return Takeover(now_ms, before, after)
 
 
 def new_lease(

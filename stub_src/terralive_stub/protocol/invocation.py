@@ -13,6 +13,14 @@ from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 
+# `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME`; a qualifier follows as another part.
+_ARN_PARTS: Final = 7
+
+
+def name_of(function: str) -> str:
+    """Return the name in a function's ARN without a qualifier."""
+    return function.rpartition(":")[2]
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
@@ -41,6 +49,14 @@ class Invocation:
     trace_id: str = ""
     client_context: str = ""
     cognito_identity: str = ""
+
+    @property
+    def function(self) -> str:
+        """Return the function's ARN without a qualifier: its identity in messages.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html#versioning-versions-using
+        """
+        return ":".join(self.function_arn.split(":")[:_ARN_PARTS])
 
 
 @dataclass(frozen=True, slots=True)

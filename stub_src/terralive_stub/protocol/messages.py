@@ -1,4 +1,6 @@
-"""The messages of the wire protocol, version 1, as values. `wire.py` reads and writes them.
+"""The messages of the wire protocol, version 2, as values. `wire.py` reads and writes them.
+
+`function` is a function's ARN without a qualifier: names repeat in other regions and accounts.
 
 `peer` is the id of a stub's WebSocket connection at API Gateway. The broker sets it when it passes
 a stub's message on, and a relay's answer returns it. The broker overwrites a stub's own `peer`, so
@@ -19,7 +21,7 @@ from enum import StrEnum
 from typing import ClassVar, TypeAlias
 
 Name: TypeAlias = str
-"""An identifier: an id that AWS made, a function's name, or a word of this protocol.
+"""An identifier: an id that AWS made, a function's ARN, or a word of this protocol.
 
 Printable ASCII without spaces, at most 256 characters. It is used in table keys, HTTP headers and
 log lines, and a message that repeats it must not exceed API Gateway's limit.
@@ -52,7 +54,7 @@ class Hello:
 
     Attributes:
         relay: a random id of one run of a relay process.
-        functions: the names of the functions that it serves.
+        functions: the ARNs of the functions that it serves.
         owner: the person's name.
         machine: the machine's name.
         takeover: the person asks to take the lease from another person.
@@ -141,7 +143,7 @@ class Chunk:
     Attributes:
         kind: the payload's kind.
         request_id: the invocation's AWS request id.
-        function: the function's name.
+        function: the function's ARN.
         part: the part's number, from 0.
         parts: the number of parts.
         size: the length of the whole encoded payload, in bytes.

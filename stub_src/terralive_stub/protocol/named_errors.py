@@ -31,6 +31,7 @@ class ErrorName(StrEnum):
     CANNOT_CONNECT = "Terralive.CannotConnect"
     RELAY_LOST = "Terralive.RelayLost"
     PROTOCOL = "Terralive.Protocol"
+    STUB_IMAGE = "Terralive.StubImage"
     TOO_LARGE = "Function.ResponseSizeTooLarge"
 
 

@@ -32,13 +32,14 @@ class Closed:
         connection: its number.
         reason: why, in words for a user.
         retry_in_s: seconds until the transport's next attempt; None if it makes none by itself.
-        handshake_refused: API Gateway refused the caller with HTTP 401 or 403.
+        refused_with: the HTTP status with which the caller was refused: 401 (its token) or 403 (its
+            permissions); 0 for every other end.
     """
 
     connection: int
     reason: str
     retry_in_s: float | None = None
-    handshake_refused: bool = False
+    refused_with: int = 0
 
 
 TransportEvent: TypeAlias = Opened | TextReceived | Closed

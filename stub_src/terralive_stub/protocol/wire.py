@@ -1,4 +1,4 @@
-"""The wire protocol, version 1: JSON text messages through API Gateway. Pure: no I/O, no clock.
+"""The wire protocol, version 2: JSON text messages through API Gateway. Pure: no I/O, no clock.
 
 A message is an object with `v`, `action` and the fields of one of the dataclasses in `messages.py`.
 `decode` is the only way to read one: it raises `ProtocolError` for a malformed message, and ignores
@@ -18,7 +18,7 @@ from typing import Final, get_args
 from terralive_stub.protocol.limits import MESSAGE_BYTES
 from terralive_stub.protocol.messages import GatewayError, Kind, Message, Name, ProtocolError
 
-VERSION: Final = 1
+VERSION: Final = 2
 # Limits of this protocol, so that a peer cannot make a message's fields arbitrarily large.
 TEXT_CHARACTERS: Final = 4096
 LIST_ITEMS: Final = 4096

@@ -13,7 +13,7 @@ from typing import Final
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 
-_PATH: Final = "/2018-06-01/runtime/invocation/"
+_PATH: Final = "/2018-06-01/runtime/"
 _ACCEPTED: Final = 202
 _HEADER_CHARACTERS: Final = 256
 
@@ -30,10 +30,10 @@ class RuntimeClient:
 
     def __init__(self, address: str, function_name: str, environment: Mapping[str, str]) -> None:
         host, _, prefix = address.partition("/")
-        # The path of all requests.
-        self._prefix = _PATH
+        # The beginning of all requests' paths.
+        self._path = _PATH
         if prefix:
-            self._prefix = f"/{prefix.rstrip('/')}{_PATH}"
+            self._path = f"/{prefix.rstrip('/')}{_PATH}"
         # Without a timeout: `next` waits until there is an invocation.
         self._http = http.client.HTTPConnection(host)
         self._function_name = function_name
@@ -41,7 +41,8 @@ class RuntimeClient:
 
     def next(self) -> Invocation:
         """Wait for the next invocation. Lambda may freeze this process meanwhile, for hours."""
-        self._http.request("GET", f"{self._prefix}next", headers={"User-Agent": "terralive-stub"})
+        headers = {"User-Agent": "terralive-stub"}
+        self._http.request("GET", f"{self._path}invocation/next", headers=headers)
         answer = self._http.getresponse()
         event = answer.read()
         header = answer.headers
@@ -65,16 +66,26 @@ class RuntimeClient:
         Returns:
             False if Lambda does not accept it, because it is too large or too late.
         """
+        path = f"invocation/{request_id}/error"
         if outcome.ok:
-            path = f"{self._prefix}{request_id}/response"
-            headers = {"Content-Type": "application/json"}
-        else:
-            path = f"{self._prefix}{request_id}/error"
+            path = f"invocation/{request_id}/response"
+        return self._post(path, outcome)
+
+    def fail_init(self, outcome: Outcome) -> None:
+        """Report an error of the init phase. Lambda gives it to the caller, and ends the process.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html#runtimes-api-initerror
+        """
+        self._post("init/error", outcome)
+
+    def _post(self, path: str, outcome: Outcome) -> bool:
+        headers = {"Content-Type": "application/json"}
+        if not outcome.ok:
             headers = {
                 "Content-Type": "application/vnd.aws.lambda.error+json",
                 "Lambda-Runtime-Function-Error-Type": _header(outcome.error_type),
             }
-        self._http.request("POST", path, body=outcome.body, headers=headers)
+        self._http.request("POST", f"{self._path}{path}", body=outcome.body, headers=headers)
         answer = self._http.getresponse()
         answer.read()
         return answer.status == _ACCEPTED

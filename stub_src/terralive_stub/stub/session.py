@@ -64,7 +64,7 @@ STALL_SECONDS: Final = 2.0
 # The longest wait before attempt 1, 2, …; the last one repeats.
 RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
 CONNECT_SECONDS: Final = 10.0
-# A policy that was attached a moment ago may need this long to reach API Gateway.
+# An API that was deployed a moment ago may need this long to accept connections.
 HANDSHAKE_REFUSED_SECONDS: Final = 15.0
 # A relay that owns the invocation and is gone for as long as a lease lasts does not return.
 LOST_SECONDS: Final = 60.0
@@ -133,10 +133,9 @@ class StubSession:
         return self.tick(now)
 
     def handshake_refused(self, now: float, reason: str) -> list[Effect]:
-        """API Gateway has refused the connection with HTTP 403.
+        """API Gateway has refused the connection with HTTP 401 or 403.
 
-        A policy that was attached a moment ago needs time to reach IAM, so the first refusals are
-        repeated.
+        An API that was deployed a moment ago needs time, so the attempt is repeated at first.
         """
         current = self._current
         if current is None or now - current.began < HANDSHAKE_REFUSED_SECONDS:
@@ -277,7 +276,7 @@ class StubSession:
     def _send_invocation(self, current: Current, offered: Offered, now: float) -> list[Effect]:
         invocation = current.invocation
         payload = pack_invocation(invocation, now=now)
-        function = invocation.function_name
+        function = invocation.function
         offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
         offered.times_sent += 1
         offered.send_again_at = NEVER
@@ -312,7 +311,7 @@ class StubSession:
         # a new one.
         owned.ask_at = NEVER
         owned.answer_by = Deadline.after(PROBE_SECONDS, now=now)
-        return [Send(Resume(current.invocation.request_id, current.invocation.function_name))]
+        return [Send(Resume(current.invocation.request_id, current.invocation.function))]
 
     # Messages about the invocation under way
 

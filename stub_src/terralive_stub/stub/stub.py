@@ -7,6 +7,7 @@ only fills the inbox. Lambda freezes both between invocations.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import ssl
 import time
@@ -21,7 +22,7 @@ from websocket import WebSocketException
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.shared.trust_store import untrusted
@@ -56,28 +57,28 @@ class Stub:
     """Answers one invocation after the other through a relay.
 
     Attributes:
-        url: the URL of the debug stack's WebSocket stage for stubs.
-        region: the debug stack's region.
-        credentials: returns the current credentials of the function's role.
+        url: the URL of the debug stack's WebSocket API for stubs.
+        key: returns the key of a function's tokens for the function's ARN.
         session: makes the decisions.
         tls: the certificate authorities that its connections trust; None for the system's.
         show: prints a text to Lambda's log.
         _inbox: events of all connections; the reader threads put, this thread gets.
         _connection: the present connection, or None.
         _number: the number of the newest connection, also of one that did not open.
+        _function: the ARN of this environment's function, known from the first invocation on.
         _finished_at: when the last invocation finished, on the monotonic clock in seconds.
         _finished_wall: the same moment on the wall clock; None before the first invocation.
     """
 
     url: str
-    region: str
-    credentials: Callable[[], Credentials]
+    key: Callable[[str], bytes] = field(repr=False)
     session: StubSession
     tls: ssl.SSLContext | None = None
     show: Callable[[str], None] = _print
     _inbox: Inbox = field(default_factory=queue.SimpleQueue)
     _connection: Connection | None = None
     _number: int = 0
+    _function: str = ""
     _finished_at: float = 0.0
     _finished_wall: float | None = None
 
@@ -86,6 +87,7 @@ class Stub:
 
         Does not return if Lambda's own timeout is the right answer.
         """
+        self._function = invocation.function
         self._catch_up()
         now = time.monotonic()
         effects = self.session.begin(invocation, now, asleep_s=self._asleep(now))
@@ -217,13 +219,16 @@ class Stub:
         self.close()
         self._number += 1
         try:
-            headers = sign_upgrade(self.url, self.region, self.credentials(), time.time())
-            del headers["Host"]  # the library sends the same header itself
             # A connection that opens after the deadline would leave no time for a named error.
             left_s = self.session.give_up_at.remaining(time.monotonic())
             timeout_s = min(CONNECT_TIMEOUT_SECONDS, max(_SHORTEST_CONNECT_SECONDS, left_s))
             self._connection = Connection(
-                self.url, headers, self._number, self._inbox, tls=self.tls, timeout_s=timeout_s
+                self.url,
+                self._headers(),
+                self._number,
+                self._inbox,
+                tls=self.tls,
+                timeout_s=timeout_s,
             )
         except HandshakeRefusedError as error:
             return self.session.handshake_refused(time.monotonic(), str(error))
@@ -232,6 +237,17 @@ class Stub:
             reason = untrusted(error, urlsplit(self.url).hostname or "") or _describe(error)
             return self.session.connection_lost(time.monotonic(), reason)
         return self.session.connected(time.monotonic())
+
+    def _headers(self) -> dict[str, str]:
+        """Return the headers of one attempt to connect. The broker accepts each token once."""
+        token = make_token(
+            Api.STUB,
+            self._function,
+            self.key(self._function),
+            now=time.time(),
+            nonce=os.urandom(NONCE_BYTES),
+        )
+        return {HEADER: token}
 
 
 def _describe(error: Exception) -> str:

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.shared import trust_store
 from terralive_stub.stub.runtime_client import RuntimeClient
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
 
 
-def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
+def make_stub(url: str, app: str, stage: str, key: Callable[[str], bytes]) -> Stub:
     """Build the stub for one debug stack.
 
     Args:
-        url: the URL of the debug stack's WebSocket stage for stubs.
-        region: the debug stack's region.
+        url: the URL of the debug stack's WebSocket API for stubs.
         app: the app's name.
         stage: the stage's name.
+        key: returns the key of a function's tokens for the function's ARN.
     """
     return Stub(
         url=url,
-        region=region,
-        credentials=lambda: Credentials.from_environment(os.environ),
+        key=key,
         session=StubSession(app=app, stage=stage),
         tls=trust_store.of_function(os.environ),
     )
@@ -39,11 +38,7 @@ def make_stub(url: str, region: str, app: str, stage: str) -> Stub:
 
 def take_over(stub: Stub) -> NoReturn:
     """Serve invocations until Lambda ends this process."""
-    runtime = RuntimeClient(
-        os.environ["AWS_LAMBDA_RUNTIME_API"],
-        os.environ["AWS_LAMBDA_FUNCTION_NAME"],
-        dict(os.environ),
-    )
+    runtime = _runtime_client()
     while True:
         invocation = runtime.next()
         try:
@@ -58,3 +53,18 @@ def take_over(stub: Stub) -> NoReturn:
                 f"RequestId: {invocation.request_id} Lambda did not accept the answer",
                 file=sys.stderr,
             )
+
+
+def fail_init(message: str) -> NoReturn:
+    """End this process with an error of Lambda's init phase, which the caller gets."""
+    if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+        _runtime_client().fail_init(error_outcome(ErrorName.STUB_IMAGE, message))
+    sys.exit(message)
+
+
+def _runtime_client() -> RuntimeClient:
+    return RuntimeClient(
+        os.environ["AWS_LAMBDA_RUNTIME_API"],
+        os.environ["AWS_LAMBDA_FUNCTION_NAME"],
+        dict(os.environ),
+    )

@@ -11,11 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from terralive_stub.broker.leases import ApiStage
+from terralive_stub.broker.admission import IdentitySource
 from terralive_stub.shared.json_documents import Json
 
-STUB_STAGE: Final = str(ApiStage.STUB)
-RELAY_STAGE: Final = str(ApiStage.RELAY)
 BROKER_ZIP: Final = "broker.zip"
 # Name -> Terraform type: the variables in which debug stacks differ. Their values:
 # `DebugStackSettings.variables`.
@@ -25,6 +23,7 @@ VARIABLES: Final = {
     "tags": "map(string)",
     "websocket_url": "string",
     "management_endpoint": "string",
+    "identity_source": "string",
     "permissions_boundary": "string",
     "role_path": "string",
     "kms_key": "string",
@@ -75,15 +74,16 @@ class DebugStackSettings:
         owner: the user who deployed it first. Later values change nothing.
         created: the ISO date of the first deployment. Later values change nothing.
         version: terralive's version.
-        endpoints: the addresses of the WebSocket API, if they are not AWS's own.
+        endpoints: the addresses of the WebSocket APIs, if they are not AWS's own.
+        identity_source: the source of a relay's identity at the broker (`IdentitySource`).
         permissions_boundary: the ARN of a policy for the broker's role.
         role_path: the path of the broker's role.
         name_prefix: the beginning of every name.
         tags: the organisation's tags, beside terralive's own.
         kms_key: the ARN of a key for table, logs and environment variables.
         log_retention_days: the retention of the broker's log group.
-        throttle_rate: the messages a second that each API stage accepts.
-        throttle_burst: the messages at once that each API stage accepts.
+        throttle_rate: the messages a second that each API accepts.
+        throttle_burst: the messages at once that each API accepts.
         broker_concurrency: the broker's reserved concurrency; None for no reservation.
         backend: the backend of the state; None for a file beside the synthesised stack.
     """
@@ -95,6 +95,7 @@ class DebugStackSettings:
     created: str
     version: str
     endpoints: Endpoints = field(default_factory=Endpoints)
+    identity_source: str = IdentitySource.IAM
     permissions_boundary: str | None = None
     role_path: str = "/"
     name_prefix: str = "terralive"
@@ -139,6 +140,7 @@ class DebugStackSettings:
             "tags": dict(self.all_tags()),
             "websocket_url": self.endpoints.websocket,
             "management_endpoint": self.endpoints.management,
+            "identity_source": self.identity_source,
             "permissions_boundary": self.permissions_boundary,
             "role_path": self.role_path,
             "kms_key": self.kms_key,

@@ -1,8 +1,9 @@
-"""The debug stack: a WebSocket API with two stages, a connections table and a broker function.
+"""The debug stack: two WebSocket APIs, a connections table and a broker function.
 
-The API's stages are `stub` and `relay`. IAM decides at `$connect` who may use which stage, so a
-stub can never register as a relay:
+Relays connect to the API `relay`, which IAM protects, and stubs to the API `stub`, which a Lambda
+authorizer protects: the broker. A stub needs no permission of its function's role for that.
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
 
 Everything in which two debug stacks differ is a Terraform variable, so all have the same
 configuration: `template.tf.json`, which `make template` writes from this module. It is what plain
@@ -19,6 +20,7 @@ from cdktf import Fn, TerraformOutput, TerraformStack, TerraformVariable
 from constructs import Construct
 
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
+from terralive_stub.protocol.token import HEADER, Api
 from terralive_terraform.constructs.resources import (
     Attribute,
     AwsProvider,
@@ -29,8 +31,6 @@ from terralive_terraform.constructs.resources import (
 )
 from terralive_terraform.debug_stack.settings import (
     BROKER_ZIP,
-    RELAY_STAGE,
-    STUB_STAGE,
     VARIABLES,
     DebugStackSettings,
 )
@@ -40,7 +40,9 @@ BROKER_HANDLER: Final = "terralive_stub.broker.handler"
 _BROKER_MEMORY_MB: Final = 256
 # API Gateway does not wait longer for the broker.
 _BROKER_TIMEOUT_S: Final = INTEGRATION_SECONDS
-_ROUTES: Final = {"$connect": "AWS_IAM", "$disconnect": "NONE", "$default": "NONE"}
+_ROUTES: Final = ("$connect", "$disconnect", "$default")
+# Without this header, API Gateway answers 401 and does not run the broker.
+_IDENTITY_SOURCE: Final = f"route.request.header.{HEADER}"
 _TABLE_ACTIONS: Final = (
     "dynamodb:GetItem",
     "dynamodb:PutItem",
@@ -60,7 +62,8 @@ class DebugStack(TerraformStack):
     Attributes:
         settings: the settings of the stage that it is synthesised for. The resources here refer to
             the variables instead; a subclass may use the values.
-        api: the WebSocket API.
+        relay_api: the WebSocket API that relays connect to.
+        stub_api: the WebSocket API that stubs connect to.
         table: the connections table.
         broker: the broker function.
     """
@@ -70,19 +73,17 @@ class DebugStack(TerraformStack):
         self.settings = settings
         self._variables = {name: self._declared(name) for name in VARIABLES}
         AwsProvider(self, {"region": self.variable("region")})
-        self.api = self.tagged(
-            "api",
-            "aws_apigatewayv2_api",
-            {
-                "name": self.variable("name"),
-                "protocol_type": "WEBSOCKET",
-                "route_selection_expression": "$request.body.action",
-                "description": "terralive: takes invocations from stubs to the relay and back",
-            },
-        )
+        self.relay_api = self._api(Api.RELAY)
+        self.stub_api = self._api(Api.STUB)
         self.table = self._table()
         self.broker = self._broker()
-        self._routes()
+        self._routes(Api.RELAY, self.relay_api, {"authorization_type": "AWS_IAM"})
+        authorizer = self._authorizer()
+        custom: dict[str, Attribute] = {
+            "authorization_type": "CUSTOM",
+            "authorizer_id": authorizer.ref("id"),
+        }
+        self._routes(Api.STUB, self.stub_api, custom)
         self._outputs()
 
     def variable(self, name: str) -> str:
@@ -107,6 +108,18 @@ class DebugStack(TerraformStack):
             "lifecycle": {"ignore_changes": ignored},
         }
         return Resource(self, name, kind, {**attributes, **own})
+
+    def _api(self, api: Api) -> Resource:
+        return self.tagged(
+            f"{api}_api",
+            "aws_apigatewayv2_api",
+            {
+                "name": self.name_of(api),
+                "protocol_type": "WEBSOCKET",
+                "route_selection_expression": "$request.body.action",
+                "description": f"terralive: the WebSocket API of each {api}",
+            },
+        )
 
     def _table(self) -> Resource:
         return self.tagged(
@@ -157,7 +170,9 @@ class DebugStack(TerraformStack):
                 "environment": {
                     "variables": {
                         "TABLE_NAME": self.table.ref("name"),
-                        "MANAGEMENT_ENDPOINT": self.management_endpoint,
+                        "RELAY_MANAGEMENT_ENDPOINT": self.management_endpoint(Api.RELAY),
+                        "STUB_MANAGEMENT_ENDPOINT": self.management_endpoint(Api.STUB),
+                        "RELAY_IDENTITY": self.variable("identity_source"),
                     }
                 },
                 "depends_on": [*(item.address for item in policies), logs.address],
@@ -188,8 +203,9 @@ class DebugStack(TerraformStack):
         )
 
     def _broker_policies(self, role: Resource, logs: Resource) -> tuple[Resource, Resource]:
-        api_arn = self.api.ref("execution_arn")
-        connections = [f"{api_arn}/{stage}/*/@connections/*" for stage in (STUB_STAGE, RELAY_STAGE)]
+        connections = [
+            f"{self.api(api).ref('execution_arn')}/{api}/*/@connections/*" for api in Api
+        ]
         own = policy(
             statement(_TABLE_ACTIONS, [self.table.ref("arn")]),
             statement(["execute-api:ManageConnections"], connections),
@@ -218,79 +234,116 @@ class DebugStack(TerraformStack):
         attributes = {"name": name, "role": role.ref("id"), "policy": Fn.jsonencode(document)}
         return Resource(self, id, "aws_iam_role_policy", {**attributes, **(more or {})})
 
-    def _routes(self) -> None:
+    def _permit(self, name: str, source_arn: str) -> None:
+        """Let API Gateway run the broker."""
+        Resource(
+            self,
+            name,
+            "aws_lambda_permission",
+            {
+                "statement_id": f"terralive-{name}",
+                "action": "lambda:InvokeFunction",
+                "function_name": self.broker.ref("function_name"),
+                "principal": "apigateway.amazonaws.com",
+                "source_arn": source_arn,
+            },
+        )
+
+    def _authorizer(self) -> Resource:
+        authorizer = Resource(
+            self,
+            "stub_authorizer",
+            "aws_apigatewayv2_authorizer",
+            {
+                "api_id": self.stub_api.ref("id"),
+                "name": "token",
+                "authorizer_type": "REQUEST",
+                "authorizer_uri": self.broker.ref("invoke_arn"),
+                "identity_sources": [_IDENTITY_SOURCE],
+            },
+        )
+        execution_arn = self.stub_api.ref("execution_arn")
+        self._permit("authorizer_permission", f"{execution_arn}/authorizers/{authorizer.ref('id')}")
+        return authorizer
+
+    def _routes(self, api: Api, resource: Resource, connect: dict[str, Attribute]) -> None:
+        """Send everything that one API receives to the broker.
+
+        Args:
+            api: which API.
+            resource: the API.
+            connect: the authorization of its `$connect`.
+        """
         integration = Resource(
             self,
-            "broker_integration",
+            f"{api}_integration",
             "aws_apigatewayv2_integration",
             {
-                "api_id": self.api.ref("id"),
+                "api_id": resource.ref("id"),
                 "integration_type": "AWS_PROXY",
                 "integration_method": "POST",
                 "integration_uri": self.broker.ref("invoke_arn"),
             },
         )
-        Resource(
-            self,
-            "broker_permission",
-            "aws_lambda_permission",
+        self._permit(f"{api}_permission", f"{resource.ref('execution_arn')}/{api}/*")
+        routes = []
+        for key in _ROUTES:
+            authorization: dict[str, Attribute] = {"authorization_type": "NONE"}
+            if key == "$connect":
+                authorization = connect
+            attributes: dict[str, Attribute] = {
+                "api_id": resource.ref("id"),
+                "route_key": key,
+                "target": f"integrations/{integration.ref('id')}",
+                **authorization,
+            }
+            name = f"{api}_route_{key.removeprefix('$')}"
+            routes.append(Resource(self, name, "aws_apigatewayv2_route", attributes))
+        self.tagged(
+            f"{api}_stage",
+            "aws_apigatewayv2_stage",
             {
-                "statement_id": "AllowExecutionFromTheDebugStacksApi",
-                "action": "lambda:InvokeFunction",
-                "function_name": self.broker.ref("function_name"),
-                "principal": "apigateway.amazonaws.com",
-                "source_arn": f"{self.api.ref('execution_arn')}/*/*",
+                "api_id": resource.ref("id"),
+                "name": str(api),
+                "auto_deploy": True,
+                "default_route_settings": {
+                    # Messages contain credentials, and must never be in a log:
+                    # https://docs.aws.amazon.com/apigateway/latest/developerguide/websocket-api-logging.html
+                    "data_trace_enabled": False,
+                    "throttling_burst_limit": self.variable("throttle_burst"),
+                    "throttling_rate_limit": self.variable("throttle_rate"),
+                },
+                "depends_on": [route.address for route in routes],
             },
         )
-        routes = []
-        for key, authorization in _ROUTES.items():
-            attributes = {
-                "api_id": self.api.ref("id"),
-                "route_key": key,
-                "authorization_type": authorization,
-                "target": f"integrations/{integration.ref('id')}",
-            }
-            name = f"route_{key.removeprefix('$')}"
-            routes.append(Resource(self, name, "aws_apigatewayv2_route", attributes))
-        for stage in (STUB_STAGE, RELAY_STAGE):
-            self.tagged(
-                f"stage_{stage}",
-                "aws_apigatewayv2_stage",
-                {
-                    "api_id": self.api.ref("id"),
-                    "name": stage,
-                    "auto_deploy": True,
-                    "default_route_settings": {
-                        "throttling_burst_limit": self.variable("throttle_burst"),
-                        "throttling_rate_limit": self.variable("throttle_rate"),
-                    },
-                    "depends_on": [route.address for route in routes],
-                },
-            )
 
-    @property
-    def management_endpoint(self) -> str:
-        """The address of the `@connections` API, with `{stage}` in it."""
-        return self._address("management_endpoint")
+    def api(self, api: Api) -> Resource:
+        """Return one of the two WebSocket APIs."""
+        if api is Api.RELAY:
+            return self.relay_api
+        return self.stub_api
 
-    def websocket_url(self, stage: str) -> str:
-        """Return the WebSocket URL of one of the two stages."""
-        return Fn.replace(self._address("websocket_url"), "{stage}", stage)
+    def management_endpoint(self, api: Api) -> str:
+        """Return the address of an API's `@connections` API."""
+        return self._address("management_endpoint", api)
 
-    def _address(self, pattern: str) -> str:
-        """Return an address of the API from a variable; see `Endpoints`."""
-        host = Fn.replace(self.api.ref("api_endpoint"), _SCHEME, "")
+    def websocket_url(self, api: Api) -> str:
+        """Return the WebSocket URL of an API."""
+        return self._address("websocket_url", api)
+
+    def _address(self, pattern: str, api: Api) -> str:
+        """Return an address of an API from a variable; see `Endpoints`."""
+        resource = self.api(api)
+        host = Fn.replace(resource.ref("api_endpoint"), _SCHEME, "")
         with_host = Fn.replace(self.variable(pattern), "{host}", host)
-        return Fn.replace(with_host, "{api}", self.api.ref("id"))
+        with_id = Fn.replace(with_host, "{api}", resource.ref("id"))
+        return Fn.replace(with_id, "{stage}", api)
 
     def _outputs(self) -> None:
         outputs = {
-            "stub_url": self.websocket_url(STUB_STAGE),
-            "relay_url": self.websocket_url(RELAY_STAGE),
-            "management_endpoint": self.management_endpoint,
+            "stub_url": self.websocket_url(Api.STUB),
+            "relay_url": self.websocket_url(Api.RELAY),
             "table_name": self.table.ref("name"),
-            "api_id": self.api.ref("id"),
-            "api_arn": self.api.ref("execution_arn"),
             "broker_name": self.broker.ref("function_name"),
         }
         for name, value in outputs.items():

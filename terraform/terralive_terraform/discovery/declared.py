@@ -44,8 +44,6 @@ class DeclaredFunction:
         repeated: `count`, `for_each`, or None where it has neither.
         instanced: whether it, or a module around it, is repeated.
         provider: the provider alias that it uses (`aws.eu`).
-        policies_owner: the resource that owns all inline policies of its role, where its module
-            declares one.
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
             one that is not known (see `triggers`).
         gateways: the types of the API Gateway integrations that call it.
@@ -66,7 +64,6 @@ class DeclaredFunction:
     repeated: str | None = None
     instanced: bool = False
     provider: str | None = None
-    policies_owner: str | None = None
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
 

@@ -30,19 +30,14 @@ from terralive_terraform.discovery.declared import (
     literal,
     repetition,
 )
-from terralive_terraform.discovery.roles import owner_for, policy_owners
 from terralive_terraform.discovery.triggers import gateways, queue_visibilities
 
 # Terraform reads `*_override.tf.json` last, and such a file can only change resources that other
 # files declare: https://developer.hashicorp.com/terraform/language/files/override.
 OVERRIDE_FILE: Final = "terralive_override.tf.json"
-# Resources that are added stand in a second file.
-ADDED_FILE: Final = "terralive_added.tf.json"
-OWN_FILES: Final = (OVERRIDE_FILE, ADDED_FILE)
 _SUFFIXES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
 _INTERESTING: Final = re.compile(
-    rb"aws_lambda_function|archive_file|inline_policy|aws_iam_role_policies_exclusive"
-    rb'|"aws_sqs_queue"|"?module"?\s*["{:]'
+    rb'aws_lambda_function|archive_file|"aws_sqs_queue"|"?module"?\s*["{:]'
 )
 _ARCHIVE: Final = re.compile(r"^\$\{data\.archive_file\.([\w-]+)\.output_path\}$")
 _PATH_REFERENCE: Final = re.compile(r"\$\{path\.(module|root)\}")
@@ -116,7 +111,7 @@ def is_team_file(path: Path) -> bool:
     """
     name = path.name
     is_hidden = name.startswith(".")
-    if is_hidden or not name.endswith(_SUFFIXES) or name in OWN_FILES:
+    if is_hidden or not name.endswith(_SUFFIXES) or name == OVERRIDE_FILE:
         return False
     return path.is_file()
 
@@ -157,14 +152,12 @@ def functions_of(
     """
     resources = section(document, "resource")
     archives = section(section(document, "data"), "archive_file")
-    owners = policy_owners(resources)
     for label, block in blocks(resources, FUNCTION_TYPE):
         function = declared_function(f"{prefix}{FUNCTION_TYPE}.{label}", block)
         yield replace(
             function,
             path=function.path or _archived(block, archives, directory),
             instanced=repeated or function.repeated is not None,
-            policies_owner=owner_for(block, owners),
             queue_visibilities=queue_visibilities(label, function.function_name, resources),
             gateways=gateways(label, resources),
         )

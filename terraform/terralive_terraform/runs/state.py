@@ -27,16 +27,18 @@ class OutputValue:
 
 @dataclass(frozen=True, slots=True)
 class DeployedFunction:
-    """A Lambda function in Terraform's state.
+    """A Lambda function in Terraform's state, or one that a plan adds to it.
 
     Attributes:
-        name: its name on AWS.
+        name: its name on AWS; "" where a plan creates it.
+        arn: its ARN, without a qualifier; "" where a plan creates it.
         reserved: its reserved concurrency; None where it has none.
         description: its description.
         tags: its tags, with the provider's `default_tags`.
     """
 
     name: str
+    arn: str
     reserved: int | None = None
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
     tags = {**section(attributes, "tags"), **section(attributes, "tags_all")}
     return DeployedFunction(
         name=text(attributes, "function_name"),
+        arn=text(attributes, "arn"),
         reserved=reserved,
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},

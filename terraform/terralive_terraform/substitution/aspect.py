@@ -34,7 +34,6 @@ from constructs import IConstruct
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.constructs.resources import outdir_of
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, declared_function
-from terralive_terraform.discovery.roles import EXCLUSIVE, ROLE, owner_for, policy_owners
 from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
@@ -53,9 +52,8 @@ class LiveFunctions:
 
     def __init__(self, live: LiveSettings) -> None:
         self._live = live
-        # By the stack's path: owners of inline policies, and triggers. They are read once for each
-        # stack, because asking jsii for all constructs is slow.
-        self._owners: dict[str, dict[str, str]] = {}
+        # Triggers by the stack's path. They are read once for each stack: asking jsii for all
+        # constructs is slow.
         self._triggers: dict[str, dict[str, Json]] = {}
 
     def visit(self, node: IConstruct) -> None:
@@ -64,8 +62,7 @@ class LiveFunctions:
             return
         stack = TerraformStack.of(node)
         path = stack.node.path
-        if path not in self._owners:
-            self._owners[path] = policy_owners(_resources(stack, (ROLE, EXCLUSIVE)))
+        if path not in self._triggers:
             self._triggers[path] = {}
             if self._live.debug:
                 self._triggers[path] = _resources(stack, KINDS)
@@ -74,8 +71,7 @@ class LiveFunctions:
         visibilities = queue_visibilities(
             function.label, function.function_name, self._triggers[path]
         )
-        owner = owner_for(block, self._owners[path])
-        function = replace(function, policies_owner=owner, queue_visibilities=visibilities)
+        function = replace(function, queue_visibilities=visibilities)
         if not self._live.selects(function):
             return
         terraform_folder = outdir_of(node) / "stacks" / stack.node.id
@@ -91,9 +87,6 @@ class LiveFunctions:
         node.add_override("//.terralive.handler", function.handler or "")
         node.add_override("//.terralive.runtime", function.runtime or "")
         node.add_override("//.terralive.timeout", function.timeout)
-        stack.add_override(
-            f"resource.aws_iam_role_policy.{decision.policy_label}", dict(decision.policy)
-        )
 
 
 def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:

@@ -28,7 +28,7 @@ from terralive_terraform.discovery.files import Module, functions_of, read_modul
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared
-from terralive_terraform.substitution.own_files import write_own_files
+from terralive_terraform.substitution.own_files import write_override
 from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
 from terralive_terraform.substitution.selection import Selection, addresses_of, select
 
@@ -145,7 +145,7 @@ class _OpenCdktfApp:
                 hint="Make its output depend on its input only.",
             )
         directory = synthesis.directory
-        write_own_files(directory, selected.in_module(synthesis.module), self.state)
+        write_override(directory, selected.in_module(synthesis.module), self.state)
         backend_config = self.app.backend_config if self.state is None else ()
         yield Prepared(
             directory,

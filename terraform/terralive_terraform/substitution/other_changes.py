@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,9 +13,6 @@ from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.substitution.marker import stage_of
 
-_POLICY_TYPE: Final = "aws_iam_role_policy"
-_POLICY_PREFIX: Final = "terralive_"  # the role policies that let stubs connect
-_INSTANCE_KEY: Final = re.compile(r"\[[^]]*\]$")
 _UNCHANGED: Final = ("no-op", "read")
 # What `rules` changes on a function that becomes live, and takes back from one that is restored.
 _SUBSTITUTED: Final = frozenset(
@@ -68,7 +64,7 @@ def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherCha
     """
     found: list[OtherChange] = []
     for resource in plan.resources:
-        if resource.action in _UNCHANGED or _is_own_policy(resource):
+        if resource.action in _UNCHANGED:
             continue
         attributes: frozenset[str] = frozenset()
         if resource.action == "update":
@@ -92,8 +88,3 @@ def _is_substitution(resource: PlannedResource, live: Collection[str]) -> bool:
     if resource.type != FUNCTION_TYPE:
         return False
     return without_keys(resource.address) in live or is_stub(resource.before)
-
-
-def _is_own_policy(resource: PlannedResource) -> bool:
-    label = _INSTANCE_KEY.sub("", resource.address).rpartition(".")[2]
-    return resource.type == _POLICY_TYPE and label.startswith(_POLICY_PREFIX)

@@ -1,7 +1,7 @@
-"""Files of terralive's beside a team's Terraform configuration, and the folder's lock.
+"""The override file beside a team's Terraform configuration, and the folder's lock.
 
-The files exist only while Terraform runs. Whatever ends that, an error or a signal, they are
-removed; what a killed process leaves is removed by the next one.
+The file exists only while Terraform runs. Whatever ends that, an error or a signal, it is removed;
+what a killed process leaves is removed by the next one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,8 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.files import ADDED_FILE, OVERRIDE_FILE, OWN_FILES
-from terralive_terraform.substitution.rules import (
-    Substitution,
-    added_document,
-    override_document,
-)
+from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.substitution.rules import Substitution, override_document
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
 # The team's dependency lock file while Terraform works with the stage's own. It is kept beside the
@@ -30,36 +26,31 @@ _LOCK_FILE: Final = ".terraform.lock.hcl"
 KEPT_LOCK_FILE: Final = ".terraform.lock.hcl.terralive"
 
 
-def write_own_files(
+def write_override(
     directory: Path, substitutions: Mapping[str, Substitution], state: Path | None = None
 ) -> None:
-    """Write the files that make a module's functions live; no file where it would be empty.
+    """Write the override file that makes a module's functions live; none where it would be empty.
 
     Args:
         directory: the module's folder.
         substitutions: how its functions become live, by their labels.
         state: a state file that replaces the team's backend; None for the team's own.
     """
-    documents = {
-        OVERRIDE_FILE: {**override_document(substitutions), **_backend(state)},
-        ADDED_FILE: added_document(substitutions),
-    }
-    for name, document in documents.items():
-        if document:
-            write_atomically(directory / name, json.dumps(document, indent=2).encode())
-        else:
-            (directory / name).unlink(missing_ok=True)
+    document = {**override_document(substitutions), **_backend(state)}
+    if document:
+        write_atomically(directory / OVERRIDE_FILE, json.dumps(document, indent=2).encode())
+    else:
+        remove_override(directory)
 
 
-def remove_own_files(directory: Path) -> None:
-    """Remove terralive's files from a module's folder."""
-    for name in OWN_FILES:
-        (directory / name).unlink(missing_ok=True)
+def remove_override(directory: Path) -> None:
+    """Remove the override file from a module's folder."""
+    (directory / OVERRIDE_FILE).unlink(missing_ok=True)
 
 
 def has_own_files(directory: Path) -> bool:
     """Tell whether a folder holds files of a run that is at work or was killed."""
-    return any((directory / name).exists() for name in (*OWN_FILES, KEPT_LOCK_FILE))
+    return any((directory / name).exists() for name in (OVERRIDE_FILE, KEPT_LOCK_FILE))
 
 
 def _backend(state: Path | None) -> dict[str, Json]:

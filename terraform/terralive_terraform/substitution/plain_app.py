@@ -15,10 +15,10 @@ from terralive_terraform.substitution.app import App, Prepared
 from terralive_terraform.substitution.own_files import (
     folder_lock,
     has_own_files,
-    remove_own_files,
+    remove_override,
     return_lock_file,
     stage_lock_file,
-    write_own_files,
+    write_override,
 )
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select
@@ -107,11 +107,11 @@ class OpenPlainApp:
                 stack.enter_context(stage_lock_file(self.directory, self.work))
             # Removal is arranged before the first file is written.
             for module in self.modules:
-                stack.callback(remove_own_files, module.directory)
+                stack.callback(remove_override, module.directory)
             for module in self.modules:
                 # Only the root module has a backend.
                 state = self.state if module.directory == self.directory else None
-                write_own_files(module.directory, selection.in_module(module), state)
+                write_override(module.directory, selection.in_module(module), state)
             yield Prepared(
                 self.directory,
                 self.own_data_dir,
@@ -136,9 +136,9 @@ def tidy(directory: Path, environment: Mapping[str, str]) -> None:
 
 def _clean_up(directory: Path, data_dir: Path) -> None:
     return_lock_file(directory)
-    remove_own_files(directory)
+    remove_override(directory)
     for module in find_modules(directory, data_dir):
-        remove_own_files(module.directory)
+        remove_override(module.directory)
 
 
 def _data_dir(directory: Path, environment: Mapping[str, str]) -> Path:

@@ -9,6 +9,7 @@ from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.runs.progress import Change
+from terralive_terraform.runs.state import DeployedFunction
 
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
 # asks for:
@@ -45,22 +46,21 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
         )
 
 
-def functions_after(names: Mapping[str, str], changes: Sequence[Change]) -> dict[str, str]:
-    """Return the functions that exist after a plan's apply, by address, with their names.
+def functions_after(
+    deployed: Mapping[str, DeployedFunction], changes: Sequence[Change]
+) -> dict[str, DeployedFunction]:
+    """Return the functions that exist after a plan's apply, by address.
 
     Args:
-        names: the names of the deployed functions by address.
+        deployed: the deployed functions by address.
         changes: the plan's changes.
-
-    Returns:
-        "" as the name of a function that is not deployed yet.
     """
-    found: dict[str, str] = {}
+    found: dict[str, DeployedFunction] = {}
     gone: set[str] = set()
     for change in changes:
         if change.type == FUNCTION_TYPE and change.action == "create":
-            found[change.address] = ""
+            found[change.address] = DeployedFunction(name="", arn="")
         if change.type == FUNCTION_TYPE and change.action == "delete":
             gone.add(change.address)
-    found.update(names)
-    return {address: name for address, name in found.items() if address not in gone}
+    found.update(deployed)
+    return {address: function for address, function in found.items() if address not in gone}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME
+from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
 
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
@@ -45,6 +45,13 @@ _IMAGE: Final = (
 )
 
 
+_UNKNOWN_ARN: Final = (
+    "it is a container image, and the key of its stub is derived from its ARN, which is not known "
+    "before the plan: its function_name is an expression, or its provider has an alias; write "
+    "function_name as a literal, or leave this function as it is"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NotLive:
     """A function that cannot become live and stays as it is, and the reason."""
@@ -54,40 +61,71 @@ class NotLive:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageStub:
+    """The stub for functions that are container images.
+
+    Attributes:
+        images: the stub's image, by architecture (`x86_64`, `arm64`).
+        coordinates: the settings of the stage.
+        arn_prefix: the ARN of a function of the stage's account and region, without the name.
+    """
+
+    images: Mapping[str, str]
+    coordinates: StubCoordinates
+    arn_prefix: str
+
+    def arguments(self, function: DeclaredFunction) -> tuple[str, ...] | None:
+        """Return the arguments of a function's stub; None where its ARN is not known."""
+        if function.function_name is None or function.provider is not None:
+            return None
+        return self.coordinates.image_arguments(self.arn_prefix + function.function_name)
+
+
+@dataclass(frozen=True, slots=True)
 class LiveSettings:
     """The stub of a stage, and which functions it replaces.
 
     Attributes:
         stub_zip: the stub's zip.
         stub_hash: its base64 SHA-256.
-        connect_arn: the ARN that stubs may invoke: `$connect` of the debug stack's stage `stub`.
         exclude: globs of functions that stay as they are.
         debug: addresses or names of functions whose timeout is raised.
-        stub_images: the stub's container image, by architecture (`x86_64`, `arm64`).
-        stub_arguments: the arguments of `terralive_stub.container` in such an image.
+        image_stub: the stub for container images; None where they stay as they are.
         description: the description of functions while they are live (see `marker`).
     """
 
     stub_zip: Path
     stub_hash: str
-    connect_arn: str
     exclude: tuple[str, ...] = ()
     debug: tuple[str, ...] = ()
-    stub_images: Mapping[str, str] = field(default_factory=dict)
-    stub_arguments: tuple[str, ...] = ()
+    image_stub: ImageStub | None = None
     description: str = ""
 
     def to_json(self) -> str:
-        """Return the settings as the JSON text that `from_json` reads in a CDKTF program."""
-        return json.dumps({**asdict(self), "stub_zip": str(self.stub_zip)}, sort_keys=True)
+        """Return the settings as the JSON text that `from_json` reads in a CDKTF program.
+
+        With an image's stub they contain the stage's secret.
+        """
+        document = {**asdict(self), "stub_zip": str(self.stub_zip)}
+        if self.image_stub is not None:
+            document["image_stub"]["coordinates"]["secret"] = (
+                self.image_stub.coordinates.secret.hex()
+            )
+        return json.dumps(document, sort_keys=True)
 
     @classmethod
     def from_json(cls, content: str) -> LiveSettings:
         """Return the settings of a text that `to_json` has written."""
         document = json.loads(content)
         document["stub_zip"] = Path(document["stub_zip"])
-        for name in ("exclude", "debug", "stub_arguments"):
+        for name in ("exclude", "debug"):
             document[name] = tuple(document[name])
+        image_stub = document["image_stub"]
+        if image_stub is not None:
+            coordinates = image_stub["coordinates"]
+            coordinates["secret"] = bytes.fromhex(coordinates["secret"])
+            image_stub["coordinates"] = StubCoordinates(**coordinates)
+            document["image_stub"] = ImageStub(**image_stub)
         return cls(**document)
 
     def seen_from(self, directory: Path) -> LiveSettings:
@@ -115,15 +153,11 @@ class Substitution:
         unset: attributes that are removed.
         removed_blocks: nested blocks that are removed.
         blocks: nested blocks that replace all blocks of their type.
-        policy_label: the name of the role policy that allows the stub to connect.
-        policy: that policy's attributes.
     """
 
     set: Mapping[str, Json]
     unset: tuple[str, ...]
     removed_blocks: tuple[str, ...]
-    policy_label: str
-    policy: Mapping[str, Json] = field(repr=False)
     blocks: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -132,8 +166,8 @@ def substitute(function: DeclaredFunction, live: LiveSettings) -> Substitution |
     reason = _reason_against(function, live)
     if reason:
         return NotLive(function.address, reason)
-    if function.is_image:
-        return _substitute_image(function, live)
+    if function.is_image and live.image_stub is not None:
+        return _substitute_image(function, live.image_stub, live)
     return _substitute_zip(function, live)
 
 
@@ -142,8 +176,10 @@ def _reason_against(function: DeclaredFunction, live: LiveSettings) -> str:
     for name, reason in _NOT_LIVE_WITH.items():
         if name in function.attributes:
             return reason
-    if function.is_image and _stub_image(function, live) is None:
-        return _no_image(function, live)
+    if function.is_image:
+        reason = _reason_against_image(function, live.image_stub)
+        if reason:
+            return reason
     ignored = sorted(_REPLACED.intersection(function.ignored))
     if not ignored and "all" in function.ignored:
         ignored = ["all"]
@@ -153,27 +189,35 @@ def _reason_against(function: DeclaredFunction, live: LiveSettings) -> str:
             "restore its own code; remove that from ignore_changes on the stages that you develop "
             "on, or leave this function as it is"
         )
-    if function.policies_owner:
-        return (
-            f"{function.policies_owner} owns all inline policies of its role, and would remove the "
-            "one that its stub needs; write them as aws_iam_role_policy, or leave this function as "
-            "it is"
-        )
     return ""
 
 
-def _substitute_image(function: DeclaredFunction, live: LiveSettings) -> Substitution:
+def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) -> str:
+    """Return the reason why a container image stays as it is; "" where it can become live."""
+    if stub is None:
+        return _IMAGE
+    if function.architecture not in stub.images:
+        known = ", ".join(sorted(stub.images))
+        architecture = function.architecture or "an architecture that only Terraform knows"
+        return (
+            f"it is a container image for {architecture}, and [stub_image] in terralive.toml names "
+            f"the stub's image for {known} only"
+        )
+    if stub.arguments(function) is None:
+        return _UNKNOWN_ARN
+    return ""
+
+
+def _substitute_image(
+    function: DeclaredFunction, stub: ImageStub, live: LiveSettings
+) -> Substitution:
+    image = stub.images[function.architecture or ""]
+    arguments = stub.arguments(function) or ()
     return Substitution(
-        set={
-            "image_uri": _stub_image(function, live),
-            **_description(live),
-            **_raised_timeout(function, live),
-        },
+        set={"image_uri": image, **_description(live), **_raised_timeout(function, live)},
         unset=tuple(name for name in _HASHES if name in function.attributes),
         removed_blocks=(),
-        policy_label=f"terralive_{function.label}",
-        policy=_role_policy(function, live.connect_arn),
-        blocks={"image_config": [{"command": list(live.stub_arguments)}]},
+        blocks={"image_config": [{"command": list(arguments)}]},
     )
 
 
@@ -194,26 +238,6 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in function.attributes),
-        policy_label=f"terralive_{function.label}",
-        policy=_role_policy(function, live.connect_arn),
-    )
-
-
-def _stub_image(function: DeclaredFunction, live: LiveSettings) -> str | None:
-    """Return the stub's image for a container image's architecture; None where there is none."""
-    if not function.is_image or function.architecture is None:
-        return None
-    return live.stub_images.get(function.architecture)
-
-
-def _no_image(function: DeclaredFunction, live: LiveSettings) -> str:
-    if not live.stub_images:
-        return _IMAGE
-    known = ", ".join(sorted(live.stub_images))
-    architecture = function.architecture or "an architecture that only Terraform knows"
-    return (
-        f"it is a container image for {architecture}, and [stub_image] in terralive.toml names the "
-        f"stub's image for {known} only"
     )
 
 
@@ -229,31 +253,6 @@ def _raised_timeout(function: DeclaredFunction, live: LiveSettings) -> dict[str,
     if function.is_named(live.debug) and function.debug_timeout > function.timeout:
         return {"timeout": function.debug_timeout}
     return {}
-
-
-def _role_policy(function: DeclaredFunction, connect_arn: str) -> dict[str, Json]:
-    """Return a role policy that allows `execute-api:Invoke` on the stubs' `$connect` only.
-
-    It refers to the role through the function, because a configuration may name the role in any
-    way. Its name has the function's name in it, so functions that share a role have a policy each.
-    """
-    resource = f"aws_lambda_function.{function.label}"
-    attributes: dict[str, Json] = {}
-    if function.repeated == "for_each":
-        attributes["for_each"] = f"${{{resource}}}"
-        resource = "each.value"
-    elif function.repeated == "count":
-        attributes["count"] = f"${{length({resource})}}"
-        resource = f"{resource}[count.index]"
-    if function.provider:
-        attributes["provider"] = function.provider
-    allowed: Json = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": connect_arn}
-    return {
-        **attributes,
-        "name": f"terralive-${{{resource}.function_name}}",
-        "role": f'${{reverse(split("/", {resource}.role))[0]}}',
-        "policy": json.dumps({"Version": "2012-10-17", "Statement": [allowed]}, sort_keys=True),
-    }
 
 
 def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
@@ -278,16 +277,3 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
     if not functions:
         return {}
     return {"resource": {"aws_lambda_function": functions}}
-
-
-def added_document(substitutions: Mapping[str, Substitution]) -> dict[str, Json]:
-    """Return the content of the file beside it, with the role policies.
-
-    An override file cannot add a resource.
-    """
-    policies: dict[str, Json] = {}
-    for substitution in substitutions.values():
-        policies[substitution.policy_label] = dict(substitution.policy)
-    if not policies:
-        return {}
-    return {"resource": {"aws_iam_role_policy": policies}}

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from terralive_sandbox.info import SandboxInfo, environment
+from terralive_stub.broker.aws import DynamoDBTable
+from terralive_stub.protocol.token import SECRET_BYTES, Api
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
+from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.drivers.command import clean_environment
 
 
@@ -46,3 +49,14 @@ def deploy(
 
 def outputs(terraform: Terraform) -> dict[str, str]:
     return {name: str(output.value) for name, output in terraform.outputs().items()}
+
+
+def apis(found: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids of the APIs `relay` and `stub`, from the outputs of a debug stack."""
+    return {api: found[f"{api}_url"].split("/")[-2] for api in Api}
+
+
+def secret(aws: Aws, found: Mapping[str, str]) -> bytes:
+    """Return the secret of a debug stack's stage, and make it if there is none."""
+    table = DynamoDBTable(aws.dynamodb, found["table_name"])
+    return table.create_secret(os.urandom(SECRET_BYTES))

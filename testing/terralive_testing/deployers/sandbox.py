@@ -245,6 +245,11 @@ class Aws:
             SourceArn=source_arn,
         )
 
+    @property
+    def caller_arn(self) -> str:
+        """The ARN of the user or role that these clients call as."""
+        return self.sts.get_caller_identity()["Arn"]
+
     def execution_arn(self, api: str) -> str:
         return f"arn:aws:execute-api:{self.info.region}:{self.info.account_id}:{api}"
 
@@ -301,6 +306,27 @@ class Aws:
             self.apis.create_stage(ApiId=api, StageName=stage, AutoDeploy=True)
         self.allow(function_arn, "apigateway.amazonaws.com", f"{self.execution_arn(api)}/*/*")
         return api
+
+    def authorize_connect(self, api: str, function_arn: str, header: str) -> None:
+        """Give `$connect` of a WebSocket API a Lambda authorizer that reads a header."""
+        path = f"lambda:path/2015-03-31/functions/{function_arn}/invocations"
+        authorizer = self.apis.create_authorizer(
+            ApiId=api,
+            AuthorizerType="REQUEST",
+            AuthorizerUri=f"arn:aws:apigateway:{self.info.region}:{path}",
+            IdentitySource=[f"route.request.header.{header}"],
+            Name=unique("authorizer"),
+        )["AuthorizerId"]
+        routes = self.apis.get_routes(ApiId=api)["Items"]
+        connect = next(route for route in routes if route["RouteKey"] == "$connect")
+        self.apis.update_route(
+            ApiId=api,
+            RouteId=connect["RouteId"],
+            AuthorizationType="CUSTOM",
+            AuthorizerId=authorizer,
+        )
+        source = f"{self.execution_arn(api)}/authorizers/{authorizer}"
+        self.allow(function_arn, "apigateway.amazonaws.com", source)
 
     def _reply_by_route(self, api: str, route: str) -> None:
         """Let a WebSocket route send its function's result back to the connection."""

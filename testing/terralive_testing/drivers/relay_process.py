@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,10 @@ from typing import Any
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent
 from terralive_relay.relay import Relay, RelaySettings
+from terralive_sandbox.info import SandboxInfo
+from terralive_stub.protocol.invocation import name_of
 from terralive_stub.protocol.sigv4 import Credentials
+from terralive_testing.deployers.stage import Stage
 from terralive_testing.drivers.command import clean_environment
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import LocalFunction
@@ -70,15 +73,25 @@ class RelayProcess:
 
 @contextmanager
 def relay_process(
-    url: str, region: str, stage: str, keys: tuple[str, str], functions: Mapping[str, Path]
+    info: SandboxInfo, stage: Stage, code: Path, caller_arn: str, *, url: str = ""
 ) -> Iterator[RelayProcess]:
-    """Run a relay for functions, each with the folder of its app.py. Yields it connected."""
+    """Run a relay for a stage's functions. Yields it connected.
+
+    Args:
+        info: the sandbox.
+        stage: the stage.
+        code: the folder of app.py.
+        caller_arn: the developer's ARN.
+        url: the address to connect to, if it is not the stage's own.
+    """
     settings = {
-        "url": url,
-        "region": region,
-        "stage": stage,
-        "keys": keys,
-        "functions": {name: str(path) for name, path in functions.items()},
+        "url": url or stage.url,
+        "region": info.region,
+        "stage": stage.name,
+        "keys": [info.access_key_id, info.secret_access_key],
+        "caller_arn": caller_arn,
+        "secret": stage.secret.hex(),
+        "functions": dict.fromkeys(stage.arns.values(), str(code)),
     }
     process = subprocess.Popen(
         [sys.executable, "-m", "terralive_testing.drivers.relay_process"],
@@ -109,19 +122,28 @@ def _main() -> None:
 
     functions = tuple(
         LocalFunction(
-            name=name,
-            address=name,
+            name=name_of(arn),
+            arn=arn,
+            address=name_of(arn),
             runtime="python3.12",
             handler="app.handler",
             path=Path(path),
             python=Path(sys.executable),
         )
-        for name, path in settings["functions"].items()
+        for arn, path in settings["functions"].items()
     )
     identity = RelayIdentity(f"relay-{os.getpid()}", tuple(settings["functions"]), "ana", "laptop")
     keys = Credentials(*settings["keys"])
     relay = Relay(
-        RelaySettings(settings["url"], settings["region"], settings["stage"], identity, functions),
+        RelaySettings(
+            settings["url"],
+            settings["region"],
+            settings["stage"],
+            identity,
+            functions,
+            settings["caller_arn"],
+            bytes.fromhex(settings["secret"]),
+        ),
         lambda: keys,
         tell,
     )

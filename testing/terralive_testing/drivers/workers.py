@@ -33,6 +33,7 @@ def local_function(
     (folder / "app.py").write_text(dedent(code))
     return LocalFunction(
         name="orders",
+        arn=ARN,
         address="aws_lambda_function.orders",
         runtime="python3.12",
         handler=handler,

@@ -6,17 +6,21 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from terralive_stub.broker.exchange import Conflict, Gone
-from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
+from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
 from terralive_stub.protocol.messages import Message
+from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode
 
 
 @dataclass
 class FakeTable:
-    """Keeps the contract of `terralive_stub.broker.exchange.Table`."""
+    """Keeps the contracts of `exchange.Table` and `admission.AdmissionTable` of the broker."""
 
     identities: dict[str, ConnectionIdentity] = field(default_factory=dict)
     lease: Lease | None = None
+    takeovers: list[Takeover] = field(default_factory=list)
+    secret: bytes | None = None
+    nonces: dict[str, int] = field(default_factory=dict)  # with their ends, in milliseconds
     accesses: int = 0
 
     def put_identity(self, identity: ConnectionIdentity) -> None:
@@ -44,6 +48,25 @@ class FakeTable:
             raise Conflict
         self.lease = lease
 
+    def put_takeover(self, takeover: Takeover) -> None:
+        self.accesses += 1
+        self.takeovers.append(takeover)
+
+    def get_secret(self) -> bytes | None:
+        self.accesses += 1
+        return self.secret
+
+    def create_secret(self, secret: bytes) -> bytes:
+        self.accesses += 1
+        self.secret = self.secret or secret
+        return self.secret
+
+    def put_nonce(self, nonce: str, expires_ms: int) -> bool:
+        self.accesses += 1
+        is_new = nonce not in self.nonces
+        self.nonces.setdefault(nonce, expires_ms)
+        return is_new
+
 
 @dataclass
 class FakeGateway:
@@ -53,14 +76,14 @@ class FakeGateway:
     closed: list[str] = field(default_factory=list)
     posted: defaultdict[str, list[Message]] = field(default_factory=lambda: defaultdict(list))
 
-    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
-        assert connection.startswith(api_stage), "the wrong API stage"
+    def post(self, api: Api, connection: str, text: str) -> None:
+        assert connection.startswith(api), "the wrong API"
         if connection in self.gone:
             raise Gone
         self.posted[connection].append(decode(text))
 
-    def close(self, api_stage: ApiStage, connection: str) -> None:
-        del api_stage
+    def close(self, api: Api, connection: str) -> None:
+        del api
         self.closed.append(connection)
         self.gone.add(connection)
 

@@ -21,10 +21,11 @@ from terralive_relay.connection.effects import Send as RelaySend
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_stub.broker.exchange import Exchange, Gone
-from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease
+from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Ack, Chunk, GatewayError, ProtocolError
+from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send
 from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
@@ -64,7 +65,7 @@ class Link:
     """
 
     name: str
-    api_stage: ApiStage
+    api: Api
     client: StubActor | RelayActor
     at_gateway: bool = True
     at_client: bool = True
@@ -122,21 +123,13 @@ class Network:
 
     # Between client and broker. Every message is a run of the broker, so there is no order.
 
-    def open(self, client: StubActor | RelayActor, api_stage: ApiStage, arn: str) -> Link | None:
-        """Try to open a connection. None where the gateway fails.
-
-        Raises:
-            PermissionError: the broker refuses it (403).
-        """
-        link = Link(f"{api_stage}-{next(self._numbers)}", api_stage, client)
+    def open(self, client: StubActor | RelayActor, api: Api, arn: str) -> Link | None:
+        """Try to open a connection that is admitted. None where the gateway fails."""
+        link = Link(f"{api}-{next(self._numbers)}", api, client)
         try:
-            welcome = self.chance.choice(self.brokers).connect(
-                link.name, api_stage, arn, self.now_ms
-            )
+            self.chance.choice(self.brokers).connect(link.name, api, arn, self.now_ms)
         except BrokerDiedError:
             return None
-        if not welcome:
-            raise PermissionError
         self.links[link.name] = link
         self.at(self.now + CONNECTION_S, lambda: self.cut(link))
         return link
@@ -153,17 +146,17 @@ class Network:
         except BrokerDiedError:
             self._carry(link, INTERNAL_ERROR)
 
-    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
+    def post(self, api: Api, connection: str, text: str) -> None:
         """Send a message to a client, as the `@connections` API does for a broker."""
         self.shake()
         link = self.links.get(connection)
         if link is None or not link.at_gateway:
             raise Gone
-        assert api_stage is link.api_stage, "the wrong stage's endpoint"
+        assert api is link.api, "the wrong stage's endpoint"
         self._carry(link, text)
 
-    def close(self, api_stage: ApiStage, connection: str) -> None:
-        del api_stage
+    def close(self, api: Api, connection: str) -> None:
+        del api
         link = self.links.get(connection)
         if link is not None and link.at_gateway:
             if link.carries:
@@ -193,7 +186,7 @@ class Network:
         link.carries = False
         if gateway_after_s is not None:
             self.at(self.now + gateway_after_s, lambda: self.gateway_notices(link))
-        if link.api_stage is ApiStage.RELAY:  # stubs send no pings
+        if link.api is Api.RELAY:  # stubs send no pings
             self.at(
                 self.now + self.chance.uniform(10, PING_NOTICES_S),
                 lambda: self.client_notices(link),
@@ -242,6 +235,10 @@ class ShakyTable:
     def put_lease(self, lease: Lease, *, replaces: int) -> None:
         self.network.shake()
         self.network.table.put_lease(lease, replaces=replaces)
+
+    def put_takeover(self, takeover: Takeover) -> None:
+        self.network.shake()
+        self.network.table.put_takeover(takeover)
 
 
 @dataclass
@@ -312,7 +309,7 @@ class StubActor:
         assert not self.busy
         network = self._network
         deadline = network.now + timeout_s
-        call = Invocation(request_id, self.function, "arn", Deadline(deadline), event)
+        call = Invocation(request_id, self.function, self.function, Deadline(deadline), event)
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False
@@ -400,14 +397,9 @@ class StubActor:
             return  # Lambda has ended that process
         self._opening = False
         now = self._network.now
-        try:
-            arn = f"arn:aws:sts::1:assumed-role/role-of-{self.function}/{self.function}"
-            self.link = None
-            if not failed:
-                self.link = self._network.open(self, ApiStage.STUB, arn)
-        except PermissionError:
-            self._do(self.session.handshake_refused(now, "HTTP 403"))
-            return
+        self.link = None
+        if not failed:
+            self.link = self._network.open(self, Api.STUB, self.function)
         self.reconnects += 1
         if self.link is None:
             self._do(self.session.connection_lost(now, IDENTITY_TROUBLE))
@@ -646,7 +638,7 @@ class RelayActor:
         away = self._network.now < self.away_until
         link = None
         if not away:
-            link = self._network.open(self, ApiStage.RELAY, self._arn)
+            link = self._network.open(self, Api.RELAY, self._arn)
         if link is None:
             self._ended(number, IDENTITY_TROUBLE)
             return

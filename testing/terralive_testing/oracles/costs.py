@@ -24,7 +24,7 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.machine.waiting import eventually
 
 Costs = Counter[str]
-# The API stage and the direction of each kind of message: `in` from clients to the broker, `out`
+# The API and the direction of each kind of message: `in` from clients to the broker, `out`
 # to them. `Costs` also has `runs`, `reads` and `writes`.
 MESSAGES: Final = {
     f"{stage} {way}": (stage, way) for stage in ("stub", "relay") for way in ("in", "out")
@@ -33,10 +33,15 @@ _QUIET_SECONDS: Final = 0.3
 
 
 @contextmanager
-def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
-    """Count what goes through an API and its broker. The broker restarts before and after.
+def counted(aws: Aws, apis: Mapping[str, str], broker: str) -> Iterator[Callable[[], Costs]]:
+    """Count what goes through a debug stack's APIs and its broker, which restarts before and after.
 
     Yields a function that returns the counts so far. It waits until the log is complete.
+
+    Args:
+        aws: the clients.
+        apis: the ids of the APIs `relay` and `stub`.
+        broker: the broker's name.
     """
     faults = Faults(aws.info)
     accesses: Costs = Counter()
@@ -60,7 +65,8 @@ def counted(aws: Aws, api: str, broker: str) -> Iterator[Callable[[], Costs]]:
 
         try:
             for name, (stage, way) in MESSAGES.items():
-                rules[faults.set("delay", seconds=0, api=api, stage=stage, direction=way)] = name
+                rule = faults.set("delay", seconds=0, api=apis[stage], stage=stage, direction=way)
+                rules[rule] = name
             yield so_far
         finally:
             _configure(aws, broker, variables)

@@ -15,10 +15,10 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.broker.aws import ManagementApi
 from terralive_stub.broker.exchange import Gateway, Gone
-from terralive_stub.broker.lambda_function import ManagementApi
-from terralive_stub.broker.leases import ApiStage
 from terralive_stub.protocol.messages import Ack, Done, Message
+from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.deployers.sandbox import Aws, code
 from terralive_testing.drivers.websocket_clients import ask, client, two_way
@@ -39,7 +39,7 @@ class Connections(Protocol):
 
     gateway: Gateway
 
-    def open(self, api_stage: ApiStage) -> str:
+    def open(self, api: Api) -> str:
         """Open a connection and return its id."""
         ...
 
@@ -58,9 +58,9 @@ class InMemory:
         self.gateway: Gateway = self.fake
         self._opened = 0
 
-    def open(self, api_stage: ApiStage) -> str:
+    def open(self, api: Api) -> str:
         self._opened += 1
-        return f"{api_stage}-{self._opened}"
+        return f"{api}-{self._opened}"
 
     def received(self, connection: str, count: int) -> list[Message]:
         messages = self.fake.take(connection)
@@ -77,14 +77,14 @@ class InSandbox:
         self._api = api
         self._clients = clients  # closes the connections at the end
         self._opened: dict[str, ClientConnection] = {}
-        endpoint = aws.info.management_url.format(api=api, stage="{stage}")
+        endpoints = {each: aws.info.management_url.format(api=api, stage=each) for each in Api}
         session = boto3.Session(
             aws.info.access_key_id, aws.info.secret_access_key, region_name=aws.info.region
         )
-        self.gateway: Gateway = ManagementApi(session, endpoint)
+        self.gateway: Gateway = ManagementApi(session, endpoints)
 
-    def open(self, api_stage: ApiStage) -> str:
-        url = self._aws.info.websocket_url.format(api=self._api, stage=api_stage)
+    def open(self, api: Api) -> str:
+        url = self._aws.info.websocket_url.format(api=self._api, stage=api)
         connection = self._clients.enter_context(client(url))
         name = str(ask(connection, "{}")["id"])
         self._opened[name] = connection
@@ -112,26 +112,24 @@ def connections(request: pytest.FixtureRequest) -> Iterator[Connections]:
         yield InSandbox(aws, api, clients)
 
 
-@pytest.mark.parametrize("api_stage", ApiStage)
-def test_messages_arrive_at_their_connection_in_order(
-    connections: Connections, api_stage: ApiStage
-) -> None:
-    mine = connections.open(api_stage)
-    other = connections.open(api_stage)
+@pytest.mark.parametrize("api", Api)
+def test_messages_arrive_at_their_connection_in_order(connections: Connections, api: Api) -> None:
+    mine = connections.open(api)
+    other = connections.open(api)
     for message in (FIRST, SECOND):
-        connections.gateway.post(api_stage, mine, encode(message))
-    connections.gateway.post(api_stage, other, encode(SECOND))
+        connections.gateway.post(api, mine, encode(message))
+    connections.gateway.post(api, other, encode(SECOND))
     assert connections.received(mine, 2) == [FIRST, SECOND]
     assert connections.received(other, 1) == [SECOND]
 
 
 def test_a_message_to_a_connection_that_has_left_raises_gone(connections: Connections) -> None:
-    relay = connections.open(ApiStage.RELAY)
+    relay = connections.open(Api.RELAY)
     connections.leave(relay)
 
     def is_gone() -> bool:
         try:
-            connections.gateway.post(ApiStage.RELAY, relay, encode(FIRST))
+            connections.gateway.post(Api.RELAY, relay, encode(FIRST))
         except Gone:
             return True
         return False
@@ -143,19 +141,19 @@ def test_a_message_to_a_connection_that_has_left_raises_gone(connections: Connec
 def test_a_connection_that_was_closed_is_gone_and_can_be_closed_again(
     connections: Connections,
 ) -> None:
-    stub = connections.open(ApiStage.STUB)
-    connections.gateway.close(ApiStage.STUB, stub)
+    stub = connections.open(Api.STUB)
+    connections.gateway.close(Api.STUB, stub)
     with pytest.raises(Gone):
-        connections.gateway.post(ApiStage.STUB, stub, encode(FIRST))
-    connections.gateway.close(ApiStage.STUB, stub)
+        connections.gateway.post(Api.STUB, stub, encode(FIRST))
+    connections.gateway.close(Api.STUB, stub)
     if isinstance(connections, InSandbox):
         with pytest.raises(ConnectionClosed):
             connections.received(stub, 1)
 
 
 def test_closing_a_connection_leaves_the_others_open(connections: Connections) -> None:
-    first = connections.open(ApiStage.RELAY)
-    second = connections.open(ApiStage.RELAY)
-    connections.gateway.close(ApiStage.RELAY, first)
-    connections.gateway.post(ApiStage.RELAY, second, encode(FIRST))
+    first = connections.open(Api.RELAY)
+    second = connections.open(Api.RELAY)
+    connections.gateway.close(Api.RELAY, first)
+    connections.gateway.post(Api.RELAY, second, encode(FIRST))
     assert connections.received(second, 1) == [FIRST]

@@ -6,19 +6,26 @@ That of `terralive_stub.broker.exchange.Table`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 import boto3
 import pytest
 from moto import mock_aws
 
+from terralive_stub.broker.admission import AdmissionTable
+from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.broker.exchange import Conflict, Table
-from terralive_stub.broker.lambda_function import DynamoDBTable
-from terralive_stub.broker.leases import ApiStage, ConnectionIdentity, Lease, LeaseState
+from terralive_stub.broker.leases import ConnectionIdentity, Lease, LeaseState, Takeover
+from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.broker import FakeTable
 
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
 RELAY = ConnectionIdentity(
-    "Lx=1", ApiStage.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000
+    "Lx=1", Api.RELAY, "arn:aws:sts::1:assumed-role/Developer/ana", 1_700_007_200_000
 )
 LEASE = Lease(
     relay="life",
@@ -35,32 +42,43 @@ LEASE = Lease(
 )
 
 
+class BrokerTable(Table, AdmissionTable, Protocol):
+    """Both contracts of the table, and the one that the command line adds."""
+
+    def create_secret(self, secret: bytes) -> bytes: ...
+
+
 @pytest.fixture(params=["memory", "dynamodb"])
-def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+def table(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[BrokerTable]:
     if request.param == "memory":
         yield FakeTable()
         return
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
-        client = boto3.client("dynamodb", region_name="eu-west-1")
-        client.create_table(
-            TableName="connections",
-            KeySchema=[
-                {"AttributeName": "pk", "KeyType": "HASH"},
-                {"AttributeName": "sk", "KeyType": "RANGE"},
-            ],
-            AttributeDefinitions=[
-                {"AttributeName": "pk", "AttributeType": "S"},
-                {"AttributeName": "sk", "AttributeType": "S"},
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        try:
-            yield DynamoDBTable(client, "connections")
-        finally:
-            client.close()
+    with mock_aws(), made_table() as (_, table):
+        yield table
+
+
+@contextmanager
+def made_table() -> Iterator[tuple[DynamoDBClient, DynamoDBTable]]:
+    client = boto3.client("dynamodb", region_name="eu-west-1")
+    client.create_table(
+        TableName="connections",
+        KeySchema=[
+            {"AttributeName": "pk", "KeyType": "HASH"},
+            {"AttributeName": "sk", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    try:
+        yield client, DynamoDBTable(client, "connections")
+    finally:
+        client.close()
 
 
 def test_a_connection_is_remembered_until_it_is_deleted(table: Table) -> None:
@@ -132,3 +150,49 @@ def test_nothing_can_be_replaced_where_there_is_no_lease(table: Table) -> None:
     with pytest.raises(Conflict):
         table.put_lease(replace(LEASE, version=6), replaces=5)
     assert table.get_lease() is None
+
+
+def test_a_secret_is_made_once_and_what_is_there_stays(table: BrokerTable) -> None:
+    assert table.get_secret() is None
+    first, second = bytes(range(32)), bytes(32)
+    assert table.create_secret(first) == first
+    assert table.create_secret(second) == first
+    assert table.get_secret() == first
+
+
+def test_a_nonce_can_be_recorded_once(table: BrokerTable) -> None:
+    assert table.put_nonce("a" * 32, 1_700_000_600_001)
+    assert not table.put_nonce("a" * 32, 1_800_000_000_000)
+    assert table.put_nonce("b" * 32, 1_700_000_600_001)
+
+
+def test_traces_of_takeovers_are_no_lease_no_secret_and_no_connection(table: BrokerTable) -> None:
+    later = replace(LEASE, relay="other", owner="ben", arn="arn:aws:iam::1:user/ben", version=2)
+    for number in range(2):
+        table.put_takeover(Takeover(1_700_000_000_000 + number, LEASE, later))
+    assert table.get_lease() is None
+    assert table.get_secret() is None
+    assert table.get_identity("takeover") is None
+
+
+def test_dynamodb_forgets_a_nonce_after_its_token_and_a_takeover_after_30_days(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    with mock_aws(), made_table() as (client, table):
+        table.put_nonce("a" * 32, 1_700_000_600_001)
+        later = replace(LEASE, relay="other", owner="ben", arn="arn:ben")
+        table.put_takeover(Takeover(1_700_000_000_000, LEASE, later))
+        items = {item["pk"]["S"]: item for item in client.scan(TableName="connections")["Items"]}
+    assert items["nonce#" + "a" * 32]["expires"]["N"] == "1700000601"
+    trace = items["takeover"]
+    assert trace["expires"]["N"] == str(1_700_000_000 + 30 * 24 * 60 * 60)
+    told = {name: trace[name]["S"] for name in ("from_owner", "from_arn", "by_owner", "by_arn")}
+    assert told == {
+        "from_owner": "Ana Ä.",
+        "from_arn": RELAY.arn,
+        "by_owner": "ben",
+        "by_arn": "arn:ben",
+    }

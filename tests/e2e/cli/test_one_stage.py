@@ -10,7 +10,6 @@ import json
 import random
 import shutil
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -21,11 +20,11 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.broker.lambda_function import DynamoDBTable
-from terralive_stub.broker.leases import ApiStage, Lease, LeaseState
+from terralive_stub.broker.aws import DynamoDBTable
+from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
-from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.invocation import Invocation, Outcome, name_of
 from terralive_stub.protocol.limits import SYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.protocol.messages import (
     Ack,
@@ -43,19 +42,16 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.token import HEADER, Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.deployers.faults import Faults
-from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
+from terralive_testing.deployers.sandbox import Aws, running_sandbox
 from terralive_testing.drivers.command import Command
 from terralive_testing.drivers.plain_app import add, plain_project, start
 from terralive_testing.drivers.project import Live, Project
-from terralive_testing.drivers.websocket_clients import (
-    PATIENCE,
-    client,
-    unsigned_host,
-    upgrade_status,
-)
+from terralive_testing.drivers.upgrades import signature, token
+from terralive_testing.drivers.websocket_clients import PATIENCE, client, upgrade_status
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
 
@@ -105,34 +101,47 @@ def handler(event, context):
 """
 
 
+_ARN = "arn:aws:lambda:us-east-1:123456789012:function"
+GREET_ARN = f"{_ARN}:plain-greet"
+OTHER_ARN = f"{_ARN}:plain-other"
+
+
 @dataclass
 class Stage:
-    """The live stage, its API stages, and its functions' credentials."""
+    """The live stage, its two APIs and its secret, and a function's credentials."""
 
     live: Live
     info: SandboxInfo
-    api: str
+    apis: dict[str, str]
     table: str
+    secret: bytes
     mine: Credentials
+    mine_arn: str
     greet: Credentials
 
-    def url(self, api_stage: ApiStage) -> str:
-        return self.info.websocket_url.format(api=self.api, stage=api_stage)
+    def url(self, api: Api) -> str:
+        return self.info.websocket_url.format(api=self.apis[api], stage=api)
 
-    def headers(
-        self, api_stage: ApiStage, who: Credentials, *, late_s: float = 0
+    def signed(
+        self, who: Credentials, *, api: Api = Api.RELAY, late_s: float = 0
     ) -> dict[str, str]:
-        return unsigned_host(
-            sign_upgrade(self.url(api_stage), self.info.region, who, time.time() - late_s)
-        )
+        return signature(self.url(api), self.info.region, who, late_s=late_s)
 
-    def status(self, api_stage: ApiStage, who: Credentials, *, late_s: float = 0) -> int:
-        return upgrade_status(self.url(api_stage), self.headers(api_stage, who, late_s=late_s))
+    def token(self, api: Api, *, late_s: float = 0) -> dict[str, str]:
+        subject = self.mine_arn if api is Api.RELAY else GREET_ARN
+        return {HEADER: token(api, subject, self.secret, late_s=late_s)}
 
-    def open(
-        self, api_stage: ApiStage, who: Credentials
-    ) -> AbstractContextManager[ClientConnection]:
-        return client(self.url(api_stage), self.headers(api_stage, who))
+    def headers(self, api: Api) -> dict[str, str]:
+        """The headers that open an API."""
+        if api is Api.STUB:
+            return self.token(api)
+        return {**self.signed(self.mine), **self.token(api)}
+
+    def status(self, api: Api, headers: dict[str, str]) -> int:
+        return upgrade_status(self.url(api), headers)
+
+    def open(self, api: Api) -> AbstractContextManager[ClientConnection]:
+        return client(self.url(api), self.headers(api))
 
     def lease(self) -> Lease:
         lease = DynamoDBTable(self.live.project.client("dynamodb"), self.table).get_lease()
@@ -144,7 +153,7 @@ class Stage:
         items = self.live.project.client("dynamodb").scan(
             TableName=self.table, ConsistentRead=True
         )["Items"]
-        mine = [item for item in items if item.get("arn", {}).get("S", "").endswith(f"/{function}")]
+        mine = [item for item in items if item.get("arn", {}).get("S") == function]
         return [item["pk"]["S"].rpartition("#")[2] for item in mine]
 
 
@@ -217,68 +226,67 @@ def live(project: Project) -> Iterator[Live]:
 def stage(live: Live) -> Stage:
     project = live.project
     info = SandboxInfo.from_json((project.root / ".terralive" / "sandbox.json").read_text("utf-8"))
-    (api,) = project.client("apigatewayv2").get_apis()["Items"]
+    apis = {
+        api["Name"].rpartition("-")[2]: api["ApiId"]
+        for api in project.client("apigatewayv2").get_apis()["Items"]
+    }
     (table,) = project.client("dynamodb").list_tables()["TableNames"]
+    secret = DynamoDBTable(project.client("dynamodb"), table).get_secret()
+    assert secret is not None
     error, stolen = invoke(project, "plain-greet", b"{}")
     assert error is None
     greet = Credentials(*json.loads(stolen))
     mine = Credentials(info.access_key_id, info.secret_access_key)
-    return Stage(live, info, api["ApiId"], table, mine, greet)
+    return Stage(live, info, apis, table, secret, mine, Aws(info).caller_arn, greet)
 
 
 # Who gets in
 
 
-def test_a_function_gets_in_through_the_door_for_stubs_and_a_developer_through_the_one_for_relays(
+def test_a_stub_and_a_developer_get_in_each_by_the_api_that_is_theirs(stage: Stage) -> None:
+    assert stage.status(Api.STUB, stage.headers(Api.STUB)) == 101
+    assert stage.status(Api.RELAY, stage.headers(Api.RELAY)) == 101
+
+
+def test_a_developer_gets_in_only_with_a_right_signature_which_is_403_and_a_token_which_is_401(
     stage: Stage,
 ) -> None:
-    assert stage.status(ApiStage.STUB, stage.greet) == 101
-    assert stage.status(ApiStage.RELAY, stage.mine) == 101
+    mine, good = stage.mine, stage.token(Api.RELAY)
+    assert stage.status(Api.RELAY, good) == 403
+    for wrong in (
+        Credentials(mine.access_key_id, "wrong" * 8),
+        Credentials("AKIA" + "X" * 16, mine.secret_access_key),
+    ):
+        assert stage.status(Api.RELAY, {**stage.signed(wrong), **good}) == 403
+    assert stage.status(Api.RELAY, {**stage.signed(mine, api=Api.STUB), **good}) == 403
+    assert stage.status(Api.RELAY, stage.signed(mine)) == 401
+    other = {HEADER: token(Api.RELAY, stage.mine_arn, bytes(32))}
+    assert stage.status(Api.RELAY, {**stage.signed(mine), **other}) == 401
 
 
-@pytest.mark.parametrize("api_stage", ApiStage)
-def test_nobody_gets_in_unsigned_or_signed_wrongly(stage: Stage, api_stage: ApiStage) -> None:
-    right = stage.mine if api_stage is ApiStage.RELAY else stage.greet
-    assert upgrade_status(stage.url(api_stage), {}) == 403
-    assert (
-        stage.status(api_stage, Credentials(right.access_key_id, "wrong" * 8, right.session_token))
-        == 403
-    )
-    assert stage.status(api_stage, Credentials("AKIA" + "X" * 16, right.secret_access_key)) == 403
-    another = ApiStage.STUB if api_stage is ApiStage.RELAY else ApiStage.RELAY
-    assert upgrade_status(stage.url(api_stage), stage.headers(another, right)) == 403, (
-        "signed for the other stage"
-    )
+def test_a_stub_gets_in_only_with_a_token(stage: Stage) -> None:
+    assert stage.status(Api.STUB, {}) == 401
+    assert stage.status(Api.STUB, stage.signed(stage.mine, api=Api.STUB)) == 401
+    assert stage.status(Api.STUB, {HEADER: "nonsense"}) == 403
+    assert stage.status(Api.STUB, stage.token(Api.RELAY)) == 403
 
 
 @pytest.mark.parametrize("late_s", [360, -360])
-def test_nobody_gets_in_by_a_signature_that_is_more_than_five_minutes_off(
+def test_nobody_gets_in_when_the_clock_is_more_than_five_minutes_off(
     stage: Stage, late_s: float
 ) -> None:
     """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html."""
-    assert stage.status(ApiStage.STUB, stage.greet, late_s=late_s) == 403
-    assert stage.status(ApiStage.RELAY, stage.mine, late_s=late_s) == 403
+    late = stage.token(Api.RELAY, late_s=late_s)
+    assert stage.status(Api.STUB, stage.token(Api.STUB, late_s=late_s)) == 403
+    assert stage.status(Api.RELAY, {**stage.signed(stage.mine), **late}) == 401
+    late_signature = stage.signed(stage.mine, late_s=late_s)
+    assert stage.status(Api.RELAY, {**late_signature, **stage.token(Api.RELAY)}) == 403
 
 
-def test_a_functions_temporary_key_is_worth_nothing_without_its_token(stage: Stage) -> None:
-    alone = Credentials(stage.greet.access_key_id, stage.greet.secret_access_key)
-    assert stage.status(ApiStage.STUB, alone) == 403
-
-
-@pytest.mark.parametrize("api_stage", ApiStage)
-def test_a_role_without_the_permission_gets_in_through_no_door_whatever_it_calls_itself(
-    stage: Stage, api_stage: ApiStage
-) -> None:
-    aws = Aws(stage.info)
-    keys = aws.sts.assume_role(
-        RoleArn=aws.role(name=unique("nobody")), RoleSessionName="plain-greet"
-    )["Credentials"]
-    nobody = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
-    assert stage.status(api_stage, nobody) == 403
-
-
-def test_a_functions_role_does_not_get_in_through_the_door_for_relays(stage: Stage) -> None:
-    assert stage.status(ApiStage.RELAY, stage.greet) == 403
+def test_a_functions_role_opens_neither_api(stage: Stage) -> None:
+    good = stage.token(Api.RELAY)
+    assert stage.status(Api.RELAY, {**stage.signed(stage.greet), **good}) == 403
+    assert stage.status(Api.STUB, stage.signed(stage.greet, api=Api.STUB)) == 401
 
 
 # Who may say what
@@ -290,24 +298,23 @@ def result(request_id: str, function: str, peer: str, body: bytes = b'"forged"')
 
 
 def invocation(request_id: str, function: str) -> Chunk:
-    arn = f"arn:aws:lambda:us-east-1:1:function:{function}"
-    made = Invocation(request_id, function, arn, Deadline(30.0), b'"by hand"')
+    made = Invocation(request_id, name_of(function), function, Deadline(30.0), b'"by hand"')
     (chunk,) = split(Kind.INVOKE, request_id, function, pack_invocation(made, now=0.0))
     return chunk
 
 
 def test_a_stub_can_neither_register_as_a_relay_nor_answer(stage: Stage) -> None:
     lease = stage.lease()
-    with stage.open(ApiStage.STUB, stage.greet) as stub:
+    with stage.open(Api.STUB) as stub:
         for message in (
-            Hello("evil", ("plain-greet", "plain-other"), "ana", "laptop", takeover=True),
-            Hello(lease.relay, ("plain-greet",), lease.owner, lease.machine),
+            Hello("evil", (GREET_ARN, OTHER_ARN), "ana", "laptop", takeover=True),
+            Hello(lease.relay, (GREET_ARN,), lease.owner, lease.machine),
             Heartbeat(lease.relay),
             Goodbye(lease.relay),
-            Ack("r", "plain-greet", "c"),
-            Unknown("r", "plain-greet", "c"),
-            Missing(Kind.INVOKE, "r", "plain-greet", (0,), "c"),
-            result("r", "plain-greet", "c"),
+            Ack("r", GREET_ARN, "c"),
+            Unknown("r", GREET_ARN, "c"),
+            Missing(Kind.INVOKE, "r", GREET_ARN, (0,), "c"),
+            result("r", GREET_ARN, "c"),
         ):
             assert refusal(stub, message) == "not-a-stub-message", message
     after = stage.lease()
@@ -324,15 +331,15 @@ def test_a_relay_without_the_lease_can_neither_answer_nor_end_the_lease(
     lease = stage.lease()
     with (
         under_way(stage.live, tmp_path / "go") as (answer, request_id),
-        stage.open(ApiStage.RELAY, stage.mine) as second,
+        stage.open(Api.RELAY) as second,
     ):
-        peers = stage.stub_connections("plain-other")
+        peers = stage.stub_connections(OTHER_ARN)
         assert peers
         for peer in peers:
             for message in (
-                result(request_id, "plain-other", peer),
-                Unknown(request_id, "plain-other", peer),
-                Ack(request_id, "plain-other", peer),
+                result(request_id, OTHER_ARN, peer),
+                Unknown(request_id, OTHER_ARN, peer),
+                Ack(request_id, OTHER_ARN, peer),
             ):
                 assert refusal(second, message) == "no-lease"
         assert refusal(second, Heartbeat(lease.relay)) == "no-lease"
@@ -354,23 +361,23 @@ def test_one_function_can_neither_speak_for_another_nor_get_its_answer(
 ) -> None:
     with (
         under_way(stage.live, tmp_path / "go") as (answer, request_id),
-        stage.open(ApiStage.STUB, stage.greet) as greet,
+        stage.open(Api.STUB) as greet,
     ):
         for message in (
-            invocation("by-hand", "plain-other"),
-            Resume(request_id, "plain-other"),
-            Done(request_id, "plain-other"),
-            Missing(Kind.RESULT, request_id, "plain-other", (0,)),
+            invocation("by-hand", OTHER_ARN),
+            Resume(request_id, OTHER_ARN),
+            Done(request_id, OTHER_ARN),
+            Missing(Kind.RESULT, request_id, OTHER_ARN, (0,)),
         ):
             assert refusal(greet, message) == "not-your-function", message
-        say(greet, Resume(request_id, "plain-greet"))
+        say(greet, Resume(request_id, GREET_ARN))
         assert isinstance(receive(greet), Unknown), (
             "under its own name, it is nothing that the relay knows of"
         )
-        say(greet, invocation(request_id, "plain-greet"))
+        say(greet, invocation(request_id, GREET_ARN))
         (tmp_path / "go").touch()
         assert answer.result(PATIENCE) == (None, b'"the handler\'s own answer"')
-        say(greet, invocation("by-hand", "plain-greet"))
+        say(greet, invocation("by-hand", GREET_ARN))
         assert isinstance(receive(greet), Ack), "nothing of the other's had come before this"
         assert isinstance(receive(greet), Chunk)
     seen = stage.live.command.of_type("invocation")
@@ -397,16 +404,16 @@ def test_six_megabytes_come_and_go_and_what_is_larger_is_lambdas_own_error(live:
     assert (error, json.loads(body)["errorType"]) == ("Unhandled", "Function.ResponseSizeTooLarge")
 
 
-@pytest.mark.parametrize("api_stage", ApiStage)
+@pytest.mark.parametrize("api", Api)
 @pytest.mark.parametrize("direction", ["in", "out"])
 def test_chunks_that_are_lost_doubled_or_out_of_order_make_no_difference(
-    stage: Stage, api_stage: ApiStage, direction: str
+    stage: Stage, api: Api, direction: str
 ) -> None:
     faults = Faults(stage.info)
     payload = noise(2_000_000, 2)
     for kind, times in (("reorder", None), ("duplicate", None), ("drop", 2)):
         faults.set(
-            kind, api=stage.api, stage=api_stage, direction=direction, times=times, seconds=0.2
+            kind, api=stage.apis[api], stage=api, direction=direction, times=times, seconds=0.2
         )
     began = len(stage.live.command.of_type("invocation"))
     try:
@@ -423,7 +430,7 @@ def test_a_lost_connection_is_told_once_and_so_is_that_it_is_back(stage: Stage) 
     before = 1 + len(
         others
     )  # a machine that stood still for a while may have cost a connection already
-    assert Faults(stage.info).drop_connections(api=stage.api) > 0
+    assert Faults(stage.info).drop_connections(api=stage.apis[Api.RELAY]) > 0
     eventually(lambda: len(stage.live.command.of_type("connection")) > before + 1)
     lost, *more = stage.live.command.of_type("connection")[before:]
     assert lost["state"] == "lost"
@@ -494,17 +501,15 @@ def test_the_holder_of_the_lease_cannot_answer_one_function_in_anothers_name(
     """A relay by hand, since terralive's own never would."""
     taken.command.interrupt()
     taken.command.finish(30)
-    with stage.open(ApiStage.RELAY, stage.mine) as relay, ThreadPoolExecutor(1) as caller:
-        say(relay, Hello("by-hand", ("plain-greet", "plain-other"), "eve", "laptop"))
+    with stage.open(Api.RELAY) as relay, ThreadPoolExecutor(1) as caller:
+        say(relay, Hello("by-hand", (GREET_ARN, OTHER_ARN), "eve", "laptop"))
         assert isinstance(receive(relay), Welcome)
         answer = caller.submit(invoke, stage.live.project, "plain-other", b"1")
         asked = receive(relay)
         assert isinstance(asked, Chunk)
-        assert asked.peer in stage.stub_connections("plain-other")
-        assert refusal(relay, Ack(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
-        assert (
-            refusal(relay, result(asked.request_id, "plain-greet", asked.peer)) == "not-the-asker"
-        )
+        assert asked.peer in stage.stub_connections(OTHER_ARN)
+        assert refusal(relay, Ack(asked.request_id, GREET_ARN, asked.peer)) == "not-the-asker"
+        assert refusal(relay, result(asked.request_id, GREET_ARN, asked.peer)) == "not-the-asker"
         assert not answer.done()
-        say(relay, result(asked.request_id, "plain-other", asked.peer, b'"right"'))
+        say(relay, result(asked.request_id, OTHER_ARN, asked.peer, b'"right"'))
         assert answer.result(PATIENCE) == (None, b'"right"')

@@ -75,7 +75,7 @@ resource "aws_lambda_function" "image" {
 
 CONFIGURATION = """
 [stub_image]
-x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"
+x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:v2"
 
 [functions."aws_lambda_function.image"]
 path = "functions/image"
@@ -219,7 +219,7 @@ def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place
     live: Live,
 ) -> None:
     deployed = live.project.client("lambda").get_function(FunctionName="plain-image")
-    assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:1")
+    assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:v2")
     assert invoke(live, "plain-image", {"n": 1}) == [
         {"n": 1},
         "from an image",

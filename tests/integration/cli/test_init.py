@@ -48,7 +48,9 @@ def test_what_the_stubs_image_is_built_from_is_written_again_but_never_among_oth
         "terralive_stub",
         "websocket",
     ]
-    assert "docker buildx build" in capsys.readouterr().out
+    written = capsys.readouterr().out
+    assert "docker buildx build" in written
+    assert 'x86_64 = "REGISTRY/terralive-stub:v2"' in written
     (folder / "Dockerfile").write_text("FROM our/python")
     assert main(["init", "--stub-image", str(folder), "--project", str(tmp_path)]) == 0
     assert "its Dockerfile was not changed" in capsys.readouterr().out

@@ -45,11 +45,13 @@ from terralive_stub.protocol.messages import (
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
 from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import decode, encode
-from terralive_testing.drivers.workers import Recorder, invocation, local_function
+from terralive_testing.drivers.upgrades import SECRET
+from terralive_testing.drivers.workers import ARN, Recorder, invocation, local_function
 from terralive_testing.machine.processes import descendants, running
 from terralive_testing.machine.waiting import eventually
 from terralive_workers.function import Build
 
+CALLER = "arn:aws:iam::123456789012:user/ana"
 QUICK = "def handler(event, context): return event"
 ENDLESS = """
     import subprocess, time
@@ -99,7 +101,7 @@ class DebugStack:
     def invoke(self) -> None:
         sent = invocation({"order": 1}, seconds=900)
         payload = pack_invocation(sent, now=time.monotonic())
-        for chunk in split(Kind.INVOKE, sent.request_id, "orders", payload, peer="stub"):
+        for chunk in split(Kind.INVOKE, sent.request_id, ARN, payload, peer="stub"):
             self.connections[-1].send(encode(chunk))
 
 
@@ -140,11 +142,11 @@ def started(
 ) -> Iterator[Relay]:
     """A relay; after it has stopped, everything that came with it is gone."""
     before = held()
-    identity = RelayIdentity("life", ("orders",), "ana", "laptop")
+    identity = RelayIdentity("life", (ARN,), "ana", "laptop")
     function = replace(
         local_function(folder, code), build=Build(build, folder) if build else None, watch=watch
     )
-    settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,))
+    settings = RelaySettings(url, "eu-west-1", "dev", identity, (function,), CALLER, SECRET)
     credentials = Credentials("AKID", "secret")
     relay = Relay(
         settings,
@@ -172,9 +174,11 @@ def started(
 def test_a_relay_that_cannot_serve_one_of_its_functions_leaves_nothing(tmp_path: Path) -> None:
     before = held()
     fine = local_function(tmp_path)
-    other = replace(fine, name="other", runtime="java21")
-    identity = RelayIdentity("life", ("orders", "other"), "ana", "laptop")
-    settings = RelaySettings("ws://127.0.0.1:1", "eu-west-1", "dev", identity, (fine, other))
+    other = replace(fine, name="other", arn=f"{ARN}-2", runtime="java21")
+    identity = RelayIdentity("life", (ARN, other.arn), "ana", "laptop")
+    settings = RelaySettings(
+        "ws://127.0.0.1:1", "eu-west-1", "dev", identity, (fine, other), CALLER, SECRET
+    )
     with pytest.raises(ConfigurationError, match="java21"):
         Relay(settings, lambda: Credentials("AKID", "secret"), Recorder())
     eventually(lambda: not held() - before, seconds=10)
@@ -216,10 +220,17 @@ def test_an_exception_in_a_thread_of_a_relay_ends_the_relay_by_name_and_leaves_n
 
 def test_an_address_of_no_websocket_is_refused_by_name_and_leaves_nothing(tmp_path: Path) -> None:
     before = held()
-    identity = RelayIdentity("life", ("orders",), "ana", "laptop")
+    identity = RelayIdentity("life", (ARN,), "ana", "laptop")
     function = local_function(tmp_path)
     settings = RelaySettings(
-        "ftp://host", "eu-west-1", "dev", identity, (function,), tmp_path / "seen"
+        "ftp://host",
+        "eu-west-1",
+        "dev",
+        identity,
+        (function,),
+        CALLER,
+        SECRET,
+        tmp_path / "seen",
     )
     with pytest.raises(ConfigurationError) as refused:
         Relay(settings, lambda: Credentials("AKID", "secret"), Recorder())

@@ -52,10 +52,11 @@ def test_a_connection_is_renewed_without_a_refusal_a_loss_or_a_handler_that_runs
         stage.url,
         sandbox.region,
         stage.name,
-        RelayIdentity("life", (name,), "ana", "laptop"),
+        RelayIdentity("life", (stage.arns["fn"],), "ana", "laptop"),
         (
             LocalFunction(
                 name=name,
+                arn=stage.arns["fn"],
                 address=name,
                 runtime="python3.12",
                 handler="app.handler",
@@ -63,6 +64,8 @@ def test_a_connection_is_renewed_without_a_refusal_a_loss_or_a_handler_that_runs
                 python=Path(sys.executable),
             ),
         ),
+        aws.caller_arn,
+        stage.secret,
     )
     keys = Credentials(sandbox.access_key_id, sandbox.secret_access_key)
     relay = Relay(settings, lambda: keys, events.put, renew_after_s=2.0)

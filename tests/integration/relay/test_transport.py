@@ -103,6 +103,7 @@ def transport(
         lambda: Credentials("AKID", "secret"),
         seen.take,
         seen.failed,
+        token=lambda now: f"token of {now:.0f}",
         clock=clock,
         backoff_scale=scale,
         ping_interval_s=ping[0],
@@ -173,12 +174,13 @@ def test_no_frame_is_larger_than_api_gateway_lets_through() -> None:
 def test_a_refused_handshake_is_reported_as_such_and_tried_again_with_growing_waits() -> None:
     def refuse(connection: ServerConnection, request: Request) -> Response:
         assert "AWS4-HMAC-SHA256" in request.headers["Authorization"]
+        assert request.headers["X-Terralive-Token"].startswith("token of 1")
         return connection.respond(http.HTTPStatus.FORBIDDEN, '{"message":"Forbidden"}')
 
     seen = Observed()
     with server(lambda _: None, upgrade=refuse) as port, transport(port, seen, scale=0.05):
         reported = [seen.closed() for _ in range(4)]
-    assert all(event.handshake_refused for event in reported)
+    assert [event.refused_with for event in reported] == [403] * 4
     assert "403" in reported[0].reason
     assert "Forbidden" in reported[0].reason
     waits = [event.retry_in_s or 0.0 for event in reported]
@@ -194,7 +196,7 @@ def test_a_gateway_that_fails_is_not_taken_for_one_that_forbids() -> None:
         ) as port,
         transport(port, seen),
     ):
-        assert not seen.closed().handshake_refused
+        assert seen.closed().refused_with == 0
 
 
 def test_an_abrupt_end_is_reported_and_followed_by_another_connection() -> None:
@@ -290,6 +292,7 @@ def test_credentials_that_cannot_be_had_are_a_failed_attempt_and_no_end() -> Non
             credentials,
             seen.take,
             seen.failed,
+            token=lambda _: "token",
             backoff_scale=0.1,
         )
         relay.start()
@@ -395,7 +398,7 @@ def test_a_refusal_tells_the_clock_of_aws_and_the_next_attempt_uses_it() -> None
         read = seen.next()
         assert isinstance(read, ClockRead)
         assert abs(read.offset_s - 600) < 30
-        assert seen.closed().handshake_refused
+        assert seen.closed().refused_with == 403
         seen.opened()
     assert stamps.get(timeout=0) != stamps.get(timeout=0)
 
@@ -407,7 +410,7 @@ def test_a_refusal_by_a_gateway_with_the_same_clock_is_about_something_else() ->
         server(lambda _: None, upgrade=lambda link, _: link.respond(refusal, "no")) as port,
         transport(port, seen),
     ):
-        assert [seen.closed().handshake_refused for _ in range(3)] == [True] * 3
+        assert [seen.closed().refused_with for _ in range(3)] == [403] * 3
 
 
 # Endpoints that are not AWS's
@@ -436,6 +439,7 @@ def test_an_address_that_begins_with_http_is_taken_as_a_websocket() -> None:
             lambda: Credentials("AKID", "secret"),
             seen.take,
             seen.failed,
+            token=lambda _: "token",
         )
         relay.start()
         try:
@@ -449,7 +453,14 @@ def test_an_address_that_begins_with_http_is_taken_as_a_websocket() -> None:
 def test_an_address_of_no_websocket_is_refused_by_name_before_a_thread_starts(url: str) -> None:
     seen = Observed()
     with pytest.raises(ConfigurationError) as refused:
-        Transport(url, "eu-west-1", lambda: Credentials("AKID", "secret"), seen.take, seen.failed)
+        Transport(
+            url,
+            "eu-west-1",
+            lambda: Credentials("AKID", "secret"),
+            seen.take,
+            seen.failed,
+            token=lambda _: "token",
+        )
     assert refused.value.reference == "relay-url-invalid"
     assert ours() == []
 
@@ -475,6 +486,7 @@ def test_an_exception_in_the_callback_is_reported_once_and_ends_all_threads(
             lambda: Credentials("AKID", "secret"),
             raise_at_kind,
             seen.failed,
+            token=lambda _: "token",
             backoff_scale=0.01,
         )
         relay.start()

@@ -58,6 +58,7 @@ def first_event(port: int, tls: ssl.SSLContext, host: str = "127.0.0.1") -> obje
         lambda: Credentials("AKID", "secret"),
         events.put,
         failures.append,
+        token=lambda _: "token",
         tls=tls,
     )
     relay.start()
@@ -99,7 +100,7 @@ def test_an_unknown_authority_is_named_with_what_to_set(authority: Authority) ->
         "certificate-untrusted: the certificate of 127.0.0.1 is not trusted ("
     )
     assert "set AWS_CA_BUNDLE" in closed.reason
-    assert not closed.handshake_refused
+    assert closed.refused_with == 0
 
 
 def test_a_certificate_for_another_name_is_not_trusted(authority: Authority) -> None:

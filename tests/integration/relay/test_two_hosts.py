@@ -112,12 +112,11 @@ def laptops(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Laptop]]:
             with cloud.entered():
                 aws = Aws(info)
                 stage = deploy(aws, folder / "zips", TIMEOUTS)
+                caller_arn = aws.caller_arn
             url = stage.url.replace("127.0.0.1", CLOUD)
-            keys = (info.access_key_id, info.secret_access_key)
-            functions = dict.fromkeys(stage.functions.values(), folder / "code")
             with link.laptop.entered():
                 relay = stack.enter_context(
-                    relay_process(url, info.region, stage.name, keys, functions)
+                    relay_process(info, stage, folder / "code", caller_arn, url=url)
                 )
             return Laptop(link, stage, relay, aws, folder, callers)
 

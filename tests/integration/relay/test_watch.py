@@ -48,6 +48,7 @@ def function(name: str, path: Path, *watch: str) -> LocalFunction:
     path.mkdir(parents=True, exist_ok=True)
     return LocalFunction(
         name=name,
+        arn=name,
         address=name,
         runtime="python3.12",
         handler="app.handler",
@@ -211,6 +212,7 @@ def test_a_checkout_of_many_files_is_reported_in_a_few_bursts(tmp_path: Path) ->
 def test_a_code_root_that_is_not_there_does_no_harm(watch: Watch, tmp_path: Path) -> None:
     gone = LocalFunction(
         name="gone",
+        arn="gone",
         address="gone",
         runtime="python3.12",
         handler="app.handler",

@@ -640,6 +640,7 @@ def test_an_answer_in_time_counts_also_where_the_sandbox_was_too_busy_to_see_it(
     )
     local = LocalFunction(
         name="busy",
+        arn="busy",
         address="busy",
         runtime="python3.12",
         handler="app.handler",

@@ -1,18 +1,18 @@
-"""The policy of docs/PERMISSIONS.md is enough, and allows connections to the relay's stage only."""
+"""The policy of docs/PERMISSIONS.md is enough."""
 
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 
 import pytest
 
 from terralive_sandbox.info import SandboxInfo
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_stub.protocol.sigv4 import Credentials
 from terralive_testing.deployers import debug_stack
 from terralive_testing.deployers.sandbox import Aws, unique
-from terralive_testing.drivers.websocket_clients import unsigned_host, upgrade_status
+from terralive_testing.drivers.upgrades import relay_headers
+from terralive_testing.drivers.websocket_clients import upgrade_status
 
 PAGE = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
 
@@ -21,12 +21,6 @@ def documented_policy() -> str:
     found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert found is not None
     return found.group(1)
-
-
-def status_at(url: str, info: SandboxInfo, credentials: Credentials) -> int:
-    return upgrade_status(
-        url, unsigned_host(sign_upgrade(url, info.region, credentials, time.time()))
-    )
 
 
 @pytest.mark.timeout(180)
@@ -48,7 +42,11 @@ def test_the_documented_policy_deploys_connects_and_destroys(
 
     outputs = debug_stack.outputs(terraform)
     assert not terraform.plan(tmp_path / "plans" / "b.tfplan").has_changes
-    assert status_at(outputs["relay_url"], sandbox, mine) == 101
-    assert status_at(outputs["stub_url"], sandbox, mine) == 403
+    keys = {"AccessKeyId": mine.access_key_id, "SecretAccessKey": mine.secret_access_key}
+    own = Aws(sandbox, keys)
+    secret = debug_stack.secret(own, outputs)
+    url = outputs["relay_url"]
+    headers = relay_headers(url, sandbox.region, mine, own.caller_arn, secret)
+    assert upgrade_status(url, headers) == 101
     terraform.apply(terraform.plan(tmp_path / "plans" / "c.tfplan", destroy=True).file)
     assert terraform.is_empty()

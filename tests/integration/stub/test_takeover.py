@@ -31,6 +31,7 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Ack, Chunk, Kind
 from terralive_stub.protocol.payloads import pack_outcome, unpack_invocation
+from terralive_stub.protocol.token import HEADER, Api, Token, check_token
 from terralive_stub.protocol.wire import decode, encode
 from terralive_terraform.artifacts import (
     STUB_HANDLER,
@@ -75,6 +76,7 @@ time.time = lambda: told() + (float(ahead.read_text()) if ahead.exists() else 0)
 """
 
 ARN = "arn:aws:lambda:eu-west-1:1:function:orders"
+SECRET = bytes(range(32))
 
 
 class DebugStack:
@@ -110,9 +112,9 @@ class DebugStack:
             known.request_id for known in self.ran
         }:  # as a relay: what is repeated runs once
             self.ran.append(invocation)
-        connection.send(encode(Ack(invocation.request_id, "orders")))
+        connection.send(encode(Ack(invocation.request_id, ARN)))
         outcome = self.outcomes.get(invocation.request_id, Outcome(invocation.event))
-        for chunk in split(Kind.RESULT, invocation.request_id, "orders", pack_outcome(outcome)):
+        for chunk in split(Kind.RESULT, invocation.request_id, ARN, pack_outcome(outcome)):
             connection.send(encode(chunk))
 
 
@@ -173,7 +175,7 @@ def execution_environment(folder: Path, runtime: str, link: Link | None = None) 
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         host, port = server.socket.getsockname()
-        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "eu-west-1", "orders", "dev")
+        coordinates = StubCoordinates(f"ws://{host}:{port}/stub", "orders", "dev", SECRET)
         command = unpack(coordinates, runtime, task)
         (task / "sitecustomize.py").write_text(CLOCK)
         with link.laptop.entered() if link else nullcontext():
@@ -205,8 +207,8 @@ def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str,
         (entry,) = re.findall("^ENTRYPOINT (.*)", (task / "Dockerfile").read_text(), re.MULTILINE)
         python, *arguments = json.loads(entry)
         assert python == "/var/lang/bin/python3"
-        where = (coordinates.url, coordinates.region, coordinates.app, coordinates.stage)
-        return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *where
+        own = coordinates.image_arguments(ARN)
+        return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *own
     artifact = build_stub_zip(coordinates, task.parent)
     with zipfile.ZipFile(artifact.path) as archive:
         archive.extractall(task)
@@ -243,11 +245,15 @@ def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor
     assert world.invoke("r2")[0] == ""
 
 
-def test_the_upgrade_is_signed_with_the_roles_credentials(world: Lambda) -> None:
+def test_the_upgrade_carries_a_token_for_the_function_and_none_of_the_roles_credentials(
+    world: Lambda,
+) -> None:
     world.invoke("r1")
     (headers,) = world.stack.headers
-    assert "Credential=AKID/" in headers["Authorization"]
-    assert headers["X-Amz-Security-Token"] == "token"
+    token = check_token(headers[HEADER], Api.STUB, SECRET, now=time.time())
+    assert isinstance(token, Token)
+    assert token.subject == ARN
+    assert not {"Authorization", "X-Amz-Security-Token", "X-Amz-Date"} & set(headers)
 
 
 def test_the_handlers_error_reaches_the_caller_by_its_own_name(world: Lambda) -> None:
@@ -353,3 +359,38 @@ def test_six_megabytes_pass_through_untouched_by_any_json(tmp_path: Path) -> Non
         error, body = world.invoke("r1", event)
     assert error == ""
     assert body == event
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("wss://x", "eu-west-1", "orders", "dev"), "takes settings of version v2"),
+        (("wss://x", "eu-west-1", "orders", "dev"), "has settings of version v1"),
+        (("v3", "wss://x", "orders", "dev", "00", "more"), "has settings of version v3"),
+        (("v2", "wss://x", "orders", "dev"), "Build the image again"),
+        ((), "This is terralive's stub"),
+    ],
+)
+def test_an_image_with_settings_of_another_version_says_so_to_the_caller(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    write_stub_image(tmp_path)
+    world, api = Lambda(), RuntimeApi()
+    try:
+        _, address = api.register(world, own_port=True)
+        ended = subprocess.run(
+            [sys.executable, "-m", "terralive_stub.container", *arguments],
+            cwd=tmp_path,
+            env={**ENVIRONMENT, "AWS_LAMBDA_RUNTIME_API": address},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        answered, error_type, body = world.answers.get(timeout=10)
+    finally:
+        api.close()
+    assert (answered, error_type) == ("init", "Terralive.StubImage")
+    assert words in json.loads(body)["errorMessage"]
+    assert words in ended.stderr
+    assert ended.returncode == 1

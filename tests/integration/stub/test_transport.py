@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -20,11 +21,13 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Ack, Chunk, Kind, Resume
 from terralive_stub.protocol.payloads import pack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
+from terralive_stub.protocol.token import HEADER, Api, Token, check_token, function_key
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
 
+SECRET = bytes(range(32))
+KEY = partial(function_key, SECRET)
 OK = Outcome(b'"ok"')
 Script = Callable[[ServerConnection], None]
 
@@ -78,12 +81,7 @@ def serving(peer: Script) -> Iterator[Stub]:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
-        stub = Stub(
-            url,
-            "eu-west-1",
-            lambda: Credentials("AKID", "secret"),
-            StubSession(app="orders", stage="dev"),
-        )
+        stub = Stub(url, KEY, StubSession(app="orders", stage="dev"))
         try:
             yield stub
         finally:
@@ -93,7 +91,7 @@ def serving(peer: Script) -> Iterator[Stub]:
 
 
 def invocation(name: str = "r1", event: bytes = b"{}", *, seconds: float = 20.0) -> Invocation:
-    return Invocation(name, "fn", "arn", Deadline.after(seconds, now=time.monotonic()), event)
+    return Invocation(name, "fn", "fn", Deadline.after(seconds, now=time.monotonic()), event)
 
 
 def readers() -> list[str]:
@@ -109,6 +107,30 @@ def test_warm_invocations_share_one_connection_and_closing_leaves_no_thread() ->
         assert len(readers()) == 1
     assert peer.connections == 1
     assert readers() == []
+
+
+def test_every_attempt_to_connect_has_a_token_of_its_own_for_the_function() -> None:
+    peer = Peer()
+    with serving(peer) as stub:
+        assert stub.handle(invocation("r1")) == OK
+        peer.open[0].close()
+        assert stub.handle(invocation("r2")) == OK
+    tokens = [
+        check_token(connection.request.headers[HEADER], Api.STUB, SECRET, now=time.time())
+        for connection in peer.open
+        if connection.request is not None
+    ]
+    first, second = tokens
+    assert isinstance(first, Token)
+    assert isinstance(second, Token)
+    assert (first.subject, second.subject) == ("fn", "fn")
+    assert first.nonce != second.nonce
+
+
+def test_a_stub_shows_its_key_to_nobody() -> None:
+    stub = Stub("ws://127.0.0.1:1/stub", KEY, StubSession(app="orders", stage="dev"))
+    assert repr(SECRET) not in repr(stub)
+    assert "function_key" not in repr(stub)
 
 
 def test_six_megabytes_travel_each_way() -> None:
@@ -158,12 +180,7 @@ def test_a_result_counts_although_its_receipt_cannot_be_reported(
 
 def test_an_unreachable_gateway_is_a_named_error_before_the_deadline() -> None:
     with serving(Peer()) as stub:
-        dead = Stub(
-            "ws://127.0.0.1:1/stub",
-            "eu-west-1",
-            stub.credentials,
-            StubSession(app="orders", stage="dev"),
-        )
+        dead = Stub("ws://127.0.0.1:1/stub", stub.key, StubSession(app="orders", stage="dev"))
         outcome = dead.handle(invocation(seconds=2.0))
     assert outcome.error_type == "Terralive.CannotConnect"
 
@@ -172,7 +189,7 @@ def test_a_gateway_that_never_answers_the_upgrade_is_a_named_error_before_the_de
 
     with socket.create_server(("127.0.0.1", 0)) as silent, serving(Peer()) as stub:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}/stub"
-        mute = Stub(url, "eu-west-1", stub.credentials, StubSession(app="orders", stage="dev"))
+        mute = Stub(url, stub.key, StubSession(app="orders", stage="dev"))
         call = invocation(seconds=2.0)
         outcome = mute.handle(call)
         assert not call.deadline.has_passed(time.monotonic())

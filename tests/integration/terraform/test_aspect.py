@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
 from terralive_terraform.runs.node import node_for_jsii
-from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
+from terralive_terraform.substitution.rules import LIVE_VARIABLE, ImageStub, LiveSettings
 
 PROGRAM = """
 from cdktf import App, TerraformStack
@@ -33,20 +34,15 @@ app.synth()
 """
 
 
-def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_as_far_as_its_queue(
+def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_its_queue(
     tmp_path: Path,
 ) -> None:
     settings = tmp_path / "live.json"
     zipped = tmp_path / "stub" / "stub.zip"
-    images = {"x86_64": "terralive-stub:1"}
-    live = LiveSettings(
-        zipped,
-        "h",
-        "arn:connect",
-        debug=("free",),
-        stub_images=images,
-        stub_arguments=("wss://x", "r", "a", "s"),
-    )
+    coordinates = StubCoordinates("wss://x", "a", "s", bytes(32))
+    prefix = "arn:aws:lambda:eu-west-1:1:function:"
+    image_stub = ImageStub({"x86_64": "terralive-stub:v2"}, coordinates, prefix)
+    live = LiveSettings(zipped, "h", debug=("free",), image_stub=image_stub)
     settings.write_text(live.to_json())
     environment = {
         "JSII_NODE": node_for_jsii({}),
@@ -57,14 +53,11 @@ def test_the_aspect_names_its_zip_respects_roles_of_others_and_raises_a_timeout_
     document = json.loads((tmp_path / "out" / "stacks" / "orders" / "cdk.tf.json").read_text())
     functions = document["resource"]["aws_lambda_function"]
     assert functions["free_fn"]["filename"] == "../../../stub/stub.zip"
-    assert functions["own_fn"]["handler"] == "app.handler"
-    assert "inline_policy of aws_iam_role.own" in functions["own_fn"]["//"]["terralive"]["refused"]
+    assert functions["own_fn"]["handler"] == STUB_HANDLER
     assert functions["free_fn"]["timeout"] == 60
     assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
-    assert list(document["resource"]["aws_iam_role_policy"]) == [
-        "terralive_free_fn",
-        "terralive_image",
-    ]
-    assert functions["image"]["image_uri"] == "terralive-stub:1"
-    assert functions["image"]["image_config"] == [{"command": ["wss://x", "r", "a", "s"]}]
+    assert "aws_iam_role_policy" not in document["resource"]
+    assert functions["image"]["image_uri"] == "terralive-stub:v2"
+    arguments = coordinates.image_arguments(f"{prefix}image")
+    assert functions["image"]["image_config"] == [{"command": list(arguments)}]
     assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"

@@ -13,7 +13,7 @@ from terralive_terraform.discovery.files import OVERRIDE_FILE
 from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.rules import LiveSettings
 
-PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder", "arn:connect")
+PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder")
 DEPLOYED = replace(PLACEHOLDER, stub_hash="real")
 API, JOB = "aws_lambda_function.api", "aws_lambda_function.job"
 # Every run adds a line to `runs`. ATTACHED makes `api` live as the Aspect does.

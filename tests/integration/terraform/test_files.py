@@ -25,10 +25,9 @@ from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plain_app import PlainApp, tidy
 from terralive_terraform.substitution.rules import LiveSettings
 
-COORDINATES = StubCoordinates("wss://example.org/stub", "eu-west-1", "orders", 'dev-"ana"')
-LIVE = LiveSettings(
-    Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect"
-)
+SECRET = bytes(range(32))
+COORDINATES = StubCoordinates("wss://example.org/stub", "orders", 'dev-"ana"', SECRET)
+LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
 MAIN = """
 resource "aws_lambda_function" "api" {
   function_name = "api"
@@ -86,22 +85,32 @@ def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_pa
         exec(archive.read("terralive_settings.py"), settings)  # noqa: S102  # what Lambda would import
     assert settings["URL"] == COORDINATES.url
     assert settings["STAGE"] == COORDINATES.stage
+    assert bytes.fromhex(settings["SECRET"]) == SECRET
+    assert first.path.stat().st_mode & 0o777 == 0o600
     assert {"terralive_stub/live.py", "websocket/_app.py", "websocket/LICENSE"} <= set(names)
     assert names == sorted(names)
     assert not any("broker" in name or "__pycache__" in name or "/tests/" in name for name in names)
     shared = {name for name in names if name.startswith("terralive_stub/shared/")}
     assert shared == {
         "terralive_stub/shared/__init__.py",
+        "terralive_stub/shared/endpoints.py",
         "terralive_stub/shared/json_documents.py",
+        "terralive_stub/shared/trust_store.py",
     }
 
 
 def test_another_stage_is_another_stub(tmp_path: Path) -> None:
-    other = StubCoordinates(COORDINATES.url, COORDINATES.region, COORDINATES.app, "dev-ben")
+    other = replace(COORDINATES, stage="dev-ben")
     assert (
         build_stub_zip(COORDINATES, tmp_path).sha256_base64
         != build_stub_zip(other, tmp_path).sha256_base64
     )
+
+
+def test_the_secret_shows_in_no_text_about_the_stub() -> None:
+    for text in (repr(COORDINATES), str(COORDINATES), f"{COORDINATES}"):
+        assert SECRET.hex() not in text
+        assert repr(SECRET) not in text
 
 
 def test_the_brokers_zip_holds_the_broker(tmp_path: Path) -> None:
@@ -215,14 +224,15 @@ def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
         ),
     ],
 )
-def test_a_role_that_takes_no_further_policy_is_told(
+def test_a_role_that_takes_no_further_policy_is_no_hindrance(
     project: Path, tmp_path: Path, more: str
 ) -> None:
     (project / "iam.tf").write_text(more)
+    before = set(snapshot(project))
     with find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
-        assert [facts.label for facts in prepared.functions] == ["job"]
-        assert [item.address for item in prepared.refused] == ["aws_lambda_function.api"]
-    assert "inline policies" in prepared.refused[0].reason
+        assert [facts.label for facts in prepared.functions] == ["api", "job"]
+        assert prepared.refused == ()
+        assert set(snapshot(project)) - before == {OVERRIDE_FILE, f"jobs/{OVERRIDE_FILE}"}
 
 
 def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ What is deployed, what a second plan shows, and what an interrupt leaves.
 """
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,10 +22,9 @@ from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoin
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
-from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.find_app import find_app
-from terralive_terraform.substitution.rules import LiveSettings
+from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 from terralive_testing.deployers.terraform_account import (
     actions,
     aws_environment,
@@ -111,6 +111,9 @@ resource "terraform_data" "slow" {
 """
 
 
+COORDINATES = StubCoordinates("wss://example.org/stub", "sns-demo", "dev-ana", bytes(range(32)))
+
+
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with aws_environment(tmp_path_factory.mktemp("terraform")) as environment:
@@ -118,11 +121,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 def live_settings(work: Path) -> LiveSettings:
-    stub = build_stub_zip(
-        StubCoordinates("wss://example.org/stub", "eu-west-1", "sns-demo", "dev-ana"), work / "stub"
-    )
-    connect = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
-    return LiveSettings(stub.path, stub.sha256_base64, connect)
+    stub = build_stub_zip(COORDINATES, work / "stub")
+    return LiveSettings(stub.path, stub.sha256_base64)
 
 
 def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict[str, str]) -> None:
@@ -146,14 +146,12 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     states = {event.state for event in events if isinstance(event, ResourceProgress)}
     assert ResourceState.DONE in states
     outputs = {name: output.value for name, output in terraform.outputs().items()}
-    api = outputs["api_id"]
-    assert outputs["stub_url"] == f"ws://127.0.0.1:1/{api}/stub"
-    assert outputs["relay_url"] == f"ws://127.0.0.1:1/{api}/relay"
-    assert outputs["management_endpoint"] == f"http://127.0.0.1:1/{api}/{{stage}}"
-    assert str(outputs["api_arn"]).startswith("arn:aws:execute-api:eu-west-1:")
-    assert terraform.functions() == {
-        "aws_lambda_function.broker": DeployedFunction("terralive-orders-dev-ana-broker")
-    }
+    (stub_api,) = re.findall("ws://127.0.0.1:1/([a-z0-9]+)/stub", str(outputs["stub_url"]))
+    (relay_api,) = re.findall("ws://127.0.0.1:1/([a-z0-9]+)/relay", str(outputs["relay_url"]))
+    assert stub_api != relay_api
+    (broker,) = terraform.functions().values()
+    assert broker.name == outputs["broker_name"] == "terralive-orders-dev-ana-broker"
+    assert broker.arn.endswith(":function:terralive-orders-dev-ana-broker")
     assert not terraform.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
@@ -187,8 +185,6 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
     with app.prepared(None, tmp_path / "work", environment, state) as prepared:
         restoring = plan(terraform, tmp_path)
         assert actions(restoring) == [
-            ("delete", "aws_iam_role_policy.terralive_api"),
-            ("delete", "aws_iam_role_policy.terralive_sns"),
             ("update", "aws_lambda_function.api"),
             ("update", "aws_lambda_function.sns"),
         ]
@@ -215,8 +211,7 @@ def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(
         made = actions(terraform.plan(tmp_path / "plans" / "p"))
     addresses = [address for _, address in made]
     assert 'module.jobs.aws_lambda_function.job["a"]' in addresses
-    assert 'module.jobs.aws_iam_role_policy.terralive_job["b"]' in addresses
-    assert "module.jobs.aws_iam_role_policy.terralive_signed" not in addresses
+    assert not any("aws_iam_role_policy" in address for address in addresses)
     assert sorted(project.rglob("*")) == before
 
 
@@ -227,11 +222,9 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
     project.mkdir()
     (project / "main.tf").write_text(IMAGE)
     registry = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
-    live = replace(
-        live_settings(tmp_path),
-        stub_images={"arm64": f"{registry}/terralive-stub:1"},
-        stub_arguments=("wss://example.org/stub", "eu-west-1", "orders", "dev-ana"),
-    )
+    prefix = "arn:aws:lambda:eu-west-1:123456789012:function:"
+    stub = ImageStub({"arm64": f"{registry}/terralive-stub:v2"}, COORDINATES, prefix)
+    live = replace(live_settings(tmp_path), image_stub=stub)
     app, work, state = find_app(project), tmp_path / "work", tmp_path / "app.tfstate"
 
     def deployed() -> tuple[str, dict[str, object]]:
@@ -247,14 +240,11 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
         terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
         terraform.apply(plan(terraform, tmp_path).file)
     with app.prepared(live, work, aws, state):
-        assert actions(plan(terraform, tmp_path)) == [
-            ("create", "aws_iam_role_policy.terralive_resize"),
-            ("update", "aws_lambda_function.resize"),
-        ]
+        assert actions(plan(terraform, tmp_path)) == [("update", "aws_lambda_function.resize")]
         terraform.apply(plan(terraform, tmp_path).file)
         assert deployed() == (
-            f"{registry}/terralive-stub:1",
-            {"Command": list(live.stub_arguments)},
+            f"{registry}/terralive-stub:v2",
+            {"Command": list(COORDINATES.image_arguments(f"{prefix}resize"))},
         )
         assert not plan(terraform, tmp_path).has_changes
     with app.prepared(None, work, aws, state):

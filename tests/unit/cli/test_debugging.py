@@ -36,7 +36,7 @@ def code(address: str, runtime: str = "python3.12", python: Path = PYTHON) -> Lo
 
 
 def deployed(address: str, name: str) -> LocalFunction:
-    return code(address).deployed_as(name, address)
+    return code(address).deployed_as(name, address, arn=name)
 
 
 @pytest.mark.parametrize("typed", ["api:http", ":5678", "api:0", "api:70000", "api:"])

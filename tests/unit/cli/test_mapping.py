@@ -17,6 +17,7 @@ from terralive_cli.functions.mapping import (
 )
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.runs.state import DeployedFunction
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
 FN = "aws_lambda_function.fn"
@@ -48,7 +49,14 @@ def found_instances(
     reserved: dict[str, int | None] | None = None,
 ) -> tuple[LocalFunction, ...]:
     mapped = map_functions(own, [function])
-    return instances(own, mapped, [function], names, reserved or {})
+    limits = reserved or {}
+    deployed = {
+        address: DeployedFunction(
+            name, f"arn:aws:lambda:eu-west-1:1:function:{name}", limits.get(address)
+        )
+        for address, name in names.items()
+    }
+    return instances(own, mapped, [function], deployed)
 
 
 def config(code: Path, **handlers: str) -> Config:
@@ -186,7 +194,7 @@ def test_what_a_build_makes_need_not_be_there_before_it(tmp_path: Path) -> None:
     for runtime in ("nodejs20.x", "python3.12", "provided.al2023"):
         own = mapped(tmp_path / "dist", runtime, node=executable(tmp_path / "node"), build="make")
         assert isinstance(own, LocalCode)
-        assert own.deployed_as("fn", FN).build == Build("make", tmp_path)
+        assert own.deployed_as("fn", FN, arn="arn").build == Build("make", tmp_path)
         assert handler_warning(own) is None
 
 

@@ -48,10 +48,25 @@ def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() ->
 
 
 def test_the_stubs_image_is_one_of_the_stages_region() -> None:
-    anywhere = {"arm64": "1.dkr.ecr.{region}.amazonaws.com/terralive-stub:1"}
+    anywhere = {"arm64": "1.dkr.ecr.{region}.amazonaws.com/terralive-stub:v2"}
     assert images_in("eu-west-1", anywhere) == {
-        "arm64": "1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:1"
+        "arm64": "1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:v2"
     }
     with pytest.raises(ConfigurationError, match="another region than this stage") as caught:
         images_in("us-east-1", images_in("eu-west-1", anywhere))
     assert caught.value.reference == "stub-image-elsewhere"
+
+
+@pytest.mark.parametrize("tag", [":1", ":latest", ":v1", ":v20", ""])
+def test_an_image_of_the_stub_of_an_older_kind_is_refused_by_name(tag: str) -> None:
+    image = f"1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub{tag}"
+    with pytest.raises(ConfigurationError, match="is of an older kind") as caught:
+        images_in("eu-west-1", {"arm64": image})
+    assert caught.value.reference == "stub-image-too-old"
+    assert "terralive init --stub-image" in caught.value.hint
+
+
+@pytest.mark.parametrize("tag", [":v2", ":v2-orders", "@sha256:" + "0" * 64])
+def test_a_tag_may_go_on_after_the_version_and_a_digest_has_none(tag: str) -> None:
+    image = f"1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub{tag}"
+    assert images_in("eu-west-1", {"arm64": image}) == {"arm64": image}

@@ -91,7 +91,7 @@ def live(*, takeover: bool = False, store: InvocationStore | None = None) -> Rel
 def invoke(
     event: bytes = b"{}", *, peer: str = "c1", remaining_s: float = 3.0
 ) -> tuple[Chunk, ...]:
-    payload = pack_invocation(Invocation("r1", "fn", "arn", Deadline(remaining_s), event), now=0.0)
+    payload = pack_invocation(Invocation("r1", "fn", "fn", Deadline(remaining_s), event), now=0.0)
     return split(Kind.INVOKE, "r1", "fn", payload, peer=peer)
 
 
@@ -250,7 +250,7 @@ def test_a_function_outside_the_configuration_is_refused() -> None:
 
 
 def test_a_payload_that_names_another_invocation_is_refused() -> None:
-    payload = pack_invocation(Invocation("r2", "fn", "arn", Deadline(1.0), b""), now=0.0)
+    payload = pack_invocation(Invocation("r2", "fn", "fn", Deadline(1.0), b""), now=0.0)
     with pytest.raises(ProtocolError):
         receive(live(), *split(Kind.INVOKE, "r1", "fn", payload))
 
@@ -357,7 +357,7 @@ def reconnected(session: RelaySession, now: float) -> list[Effect]:
 def run_through(
     session: RelaySession, name: str, *, body: bytes = b"1", now: float = 1.0, confirm: bool = True
 ) -> None:
-    payload = pack_invocation(Invocation(name, "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
+    payload = pack_invocation(Invocation(name, "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
     assert runs(receive(session, *split(Kind.INVOKE, name, "fn", payload, peer="c1"), now=now)) == 1
     session.invocations.finished(name, Outcome(body), 5.0, now, answered_by_lambda=False)
     if confirm:
@@ -371,7 +371,7 @@ def test_results_are_kept_for_longer_than_any_function_may_run_and_their_ids_aft
     session.tick(1.0 + KEEP_SECONDS)
     assert sent(receive(session, Resume("slow", "fn", "c2"))) == [Unknown("slow", "fn", "c2")]
     assert outcome_in(receive(session, Resume("r2", "fn", "c2")), peer="c2") == Outcome(b"1")
-    payload = pack_invocation(Invocation("slow", "fn", "arn", Deadline(3.0), b"{}"), now=0.0)
+    payload = pack_invocation(Invocation("slow", "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
     again = receive(session, *split(Kind.INVOKE, "slow", "fn", payload, peer="c3"))
     assert (runs(again), sent(again)) == (0, [Unknown("slow", "fn", "c3")])
 
@@ -394,7 +394,7 @@ def test_an_unconfirmed_result_is_sent_again_until_its_time_is_over() -> None:
 def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_had() -> None:
     session = live()
     run_through(session, "r1", now=1.0)
-    payload = pack_invocation(Invocation("r1", "fn", "arn", Deadline(60.0), b"{}"), now=0.0)
+    payload = pack_invocation(Invocation("r1", "fn", "fn", Deadline(60.0), b"{}"), now=0.0)
     receive(session, *split(Kind.INVOKE, "r1", "fn", payload, peer="c2"), now=60.0)
     receive(session, Done("r1", "fn", "c1"), now=61.0)  # the first attempt's, late
     session.tick(110.0)
@@ -406,7 +406,7 @@ def test_a_retry_of_lambdas_is_waited_for_however_little_time_its_first_attempt_
 def test_a_handler_that_runs_for_long_keeps_no_other_result_in_memory() -> None:
     """Entries stand in the order in which they began; what counts is when they ended."""
     session = live()
-    payload = pack_invocation(Invocation("long", "fn", "arn", Deadline(900.0), b"{}"), now=0.0)
+    payload = pack_invocation(Invocation("long", "fn", "fn", Deadline(900.0), b"{}"), now=0.0)
     receive(session, *split(Kind.INVOKE, "long", "fn", payload, peer="c1"))
     run_through(session, "r2", now=2.0)
     session.invocations.finished("long", OK, 5.0, 800.0, answered_by_lambda=False)
@@ -477,7 +477,7 @@ def test_the_lease_moves_to_a_second_connection_before_the_first_is_closed() -> 
         Kind.INVOKE,
         "r2",
         "fn",
-        pack_invocation(Invocation("r2", "fn", "arn", Deadline(0.099), b"{}"), now=0.0),
+        pack_invocation(Invocation("r2", "fn", "fn", Deadline(0.099), b"{}"), now=0.0),
     )
     assert (
         runs(session.received(1, late[0], 6400.4, NOW_MS)) == 1
@@ -584,7 +584,7 @@ def test_a_retry_after_a_restart_is_shown_as_one_with_its_attempt_and_age() -> N
 def test_an_invocation_that_came_late_is_shown_with_its_age() -> None:
     """Its trace began when Lambda accepted the event."""
     trace = f"Root=1-{NOW_MS // 1000 - 185:08x}-000000000000000000000000;Sampled=0"
-    call = Invocation("r1", "fn", "arn", Deadline(3.0), b"{}", trace_id=trace)
+    call = Invocation("r1", "fn", "fn", Deadline(3.0), b"{}", trace_id=trace)
     (chunk,) = split(Kind.INVOKE, "r1", "fn", pack_invocation(call, now=0.0), peer="c1")
     event = started(receive(live(), chunk))
     assert (event.attempt, event.age_s) == (1, 185.0)

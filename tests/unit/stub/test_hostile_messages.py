@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import random
+import re
 import traceback
 import zlib
 from dataclasses import dataclass, field
@@ -25,9 +26,10 @@ from terralive_relay.connection.effects import Effect, Publish, Run, Send, Stop
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
+from terralive_stub.broker.admission import Admission
 from terralive_stub.broker.exchange import Exchange
-from terralive_stub.broker.lambda_function import Broker
-from terralive_stub.broker.leases import LEASE_MS, ApiStage
+from terralive_stub.broker.gateway_events import Broker
+from terralive_stub.broker.leases import LEASE_MS
 from terralive_stub.protocol.chunks import CHUNK_BYTES, PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
@@ -49,6 +51,7 @@ from terralive_stub.protocol.messages import (
 )
 from terralive_stub.protocol.named_errors import ErrorName
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome, unpack_outcome
+from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token, signing_key
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub import effects as stub_effects
 from terralive_stub.stub.session import StubSession
@@ -58,7 +61,9 @@ from terralive_testing.fakes.messages import JSON, MESSAGES, NAMES, NUMBERS, TEX
 NOW_MS = 1_700_000_000_000
 OK = Outcome(b'"ok"')
 ANA = "arn:aws:sts::1:assumed-role/Developer/ana"
-STUB = "arn:aws:sts::1:assumed-role/fn-role/fn"
+# The ARN of the function, shortened.
+STUB = "fn"
+SECRET = bytes(range(32))
 BOMB = zlib.compress(bytes(50_000_000), 9)
 
 
@@ -155,9 +160,7 @@ class RelaySide:
         return self._do(self.session.tick(self.now))
 
     def invoke(self, request_id: str, *, peer: str = "c1") -> None:
-        payload = pack_invocation(
-            Invocation(request_id, "fn", "arn", Deadline(3.0), b"{}"), now=0.0
-        )
+        payload = pack_invocation(Invocation(request_id, "fn", "fn", Deadline(3.0), b"{}"), now=0.0)
         for part in split(Kind.INVOKE, request_id, "fn", payload, peer=peer):
             self.receive(encode(part))
 
@@ -246,7 +249,7 @@ def test_a_peer_that_repeats_its_first_parts_forever_does_not_keep_a_large_event
     relay.connect()
     hogs = [endless(number) for number in range(20)]
     event = random.Random(1).randbytes(2 * CHUNK_BYTES)
-    payload = pack_invocation(Invocation("fresh", "fn", "arn", Deadline(3.0), event), now=0.0)
+    payload = pack_invocation(Invocation("fresh", "fn", "fn", Deadline(3.0), event), now=0.0)
     for _ in range(60):
         for message in (*hogs, *split(Kind.INVOKE, "fresh", "fn", payload, peer="c1")):
             relay.receive(encode(message))
@@ -301,7 +304,7 @@ class StubSide:
 
     def begin(self, request_id: str, *, seconds: float = 60.0) -> list[Message]:
         deadline = Deadline.after(seconds, now=self.now)
-        invocation = Invocation(request_id, "fn", "arn", deadline, b"{}")
+        invocation = Invocation(request_id, "fn", "fn", deadline, b"{}")
         return self._do(self.session.begin(invocation, self.now))
 
     def receive(self, text: str) -> list[Message]:
@@ -396,22 +399,41 @@ class Stack:
     gateway: FakeGateway = field(default_factory=FakeGateway)
     now_ms: int = NOW_MS
 
+    nonces: int = 0
+    log: list[str] = field(default_factory=list)
+
     def __post_init__(self) -> None:
-        self.broker = Broker(Exchange(self.table, self.gateway))
+        self.table.secret = SECRET
+        exchange = Exchange(self.table, self.gateway)
+        self.broker = Broker(Admission(self.table), exchange, self.log.append)
 
     def event(self, kind: str, connection: str, body: object = None) -> dict[str, object]:
-        api_stage = ApiStage.RELAY if connection.startswith("relay") else ApiStage.STUB
-        identity = {"userArn": ANA if api_stage is ApiStage.RELAY else STUB}
-        context = {
+        api = Api.RELAY if connection.startswith("relay") else Api.STUB
+        self.nonces += 1
+        nonce = self.nonces.to_bytes(NONCE_BYTES)
+        context: dict[str, object] = {
             "eventType": kind,
             "connectionId": connection,
-            "stage": str(api_stage),
-            "identity": identity,
+            "stage": str(api),
         }
-        return {"requestContext": context, "body": body, "isBase64Encoded": False}
+        headers: dict[str, object] = {}
+        if api is Api.RELAY:
+            key = signing_key(SECRET, api, ANA)
+            headers[HEADER] = make_token(api, ANA, key, now=self.now_ms / 1000, nonce=nonce)
+            context["identity"] = {"userArn": ANA}
+        else:
+            context["authorizer"] = {"subject": STUB, "nonce": nonce.hex()}
+        return {
+            "headers": headers,
+            "requestContext": context,
+            "body": body,
+            "isBase64Encoded": False,
+        }
 
     def handle(self, event: dict[str, object]) -> int:
-        return self.broker.handle(event, self.now_ms)["statusCode"]
+        status = self.broker.handle(event, self.now_ms)["statusCode"]
+        assert isinstance(status, int)
+        return status
 
     def say(self, connection: str, message: Message) -> list[Message]:
         self.handle(self.event("MESSAGE", connection, encode(message)))
@@ -480,8 +502,10 @@ def test_a_broker_goes_on_after_hostile_events_and_logs_none_of_them(
     stack.say("relay1", Hello("life", ("fn",), "ana", "laptop"))
     with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         for event in events:
-            assert stack.handle(event) in {200, 400, 403}
+            assert stack.handle(event) in {200, 400, 401, 403}
     assert log.getvalue() == ""
+    # Only the reasons of refusals are logged, in words of ours.
+    assert all(re.fullmatch("refused a connection: [a-z0-9-]+", line) for line in stack.log)
     stack.serve()
 
 
@@ -501,8 +525,8 @@ def test_a_flood_of_connections_costs_a_busy_one_no_access_of_the_table() -> Non
 class Throttled(FakeGateway):
     """API Gateway takes no more calls."""
 
-    def post(self, api_stage: ApiStage, connection: str, text: str) -> None:
-        del api_stage, connection, text
+    def post(self, api: Api, connection: str, text: str) -> None:
+        del api, connection, text
         raise ClientError(
             {"Error": {"Code": "LimitExceededException", "Message": ""}}, "PostToConnection"
         )

@@ -109,7 +109,7 @@ GARBAGE = (
 
 
 def call(event: bytes) -> Invocation:
-    return Invocation("r1", "fn", "arn", NEVER, event)
+    return Invocation("r1", "fn", "fn", NEVER, event)
 
 
 @pytest.mark.parametrize("event", HTTP.values(), ids=HTTP)

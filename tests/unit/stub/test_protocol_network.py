@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from terralive_stub.broker.leases import ApiStage
+from terralive_stub.protocol.token import Api
 from terralive_testing.fakes.network import (
     CONNECTION_S,
     Faults,
@@ -84,12 +84,8 @@ class Stage:
         if self.traffic:
             self.network.at(self.network.now + frozen_s, lambda: self.call_again(stub))
 
-    def open_links(self, api_stage: ApiStage) -> list[Link]:
-        return [
-            link
-            for link in self.network.links.values()
-            if link.api_stage is api_stage and link.carries
-        ]
+    def open_links(self, api: Api) -> list[Link]:
+        return [link for link in self.network.links.values() if link.api is api and link.carries]
 
     def settle(self) -> None:
         """The faults are over; a person starts a relay again where theirs has stopped."""
@@ -143,14 +139,12 @@ class ProtocolNetwork(RuleBasedStateMachine):
         self.network.faults = Faults(drop, duplicate, slow, broker)
 
     @rule(
-        api_stage=st.sampled_from(ApiStage),
+        api=st.sampled_from(Api),
         silently=st.booleans(),
         gateway_after=st.sampled_from([0.0, 3.0, 25.0, None]),
     )
-    def connection_is_lost(
-        self, *, api_stage: ApiStage, silently: bool, gateway_after: float | None
-    ) -> None:
-        links = self.stage.open_links(api_stage)
+    def connection_is_lost(self, *, api: Api, silently: bool, gateway_after: float | None) -> None:
+        links = self.stage.open_links(api)
         if not links:
             return
         link = self.network.chance.choice(links)
@@ -247,7 +241,7 @@ def test_the_two_hour_limit_costs_no_invocation_a_refusal_or_a_second_try(seed: 
     stage = Stage(seed)
     network = stage.network
     network.run(1.0)
-    first = stage.open_links(ApiStage.RELAY)
+    first = stage.open_links(Api.RELAY)
     for _ in range(2500):
         calls = [
             stage.invoke(stub, handler_s=network.chance.choice([0.0, 0.3, 8.0]))
@@ -260,7 +254,7 @@ def test_the_two_hour_limit_costs_no_invocation_a_refusal_or_a_second_try(seed: 
             assert outcome.ok, outcome.body
     assert stage.relay.losses == 0
     assert network.now > 3 * CONNECTION_S
-    assert not set(first) & set(stage.open_links(ApiStage.RELAY))
+    assert not set(first) & set(stage.open_links(Api.RELAY))
     assert sum(network.handlers.runs.values()) == len(network.handlers.runs)
 
 

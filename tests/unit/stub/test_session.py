@@ -43,7 +43,7 @@ def begun(
     event: bytes = b"{}", *, deadline: float = 60.0, jitter: float = 0.0
 ) -> tuple[StubSession, list[Effect]]:
     session = StubSession(app="orders", stage="dev", jitter=lambda: jitter)
-    assert session.begin(Invocation("r1", "fn", "arn", Deadline(deadline), event), 0.0) == [
+    assert session.begin(Invocation("r1", "fn", "fn", Deadline(deadline), event), 0.0) == [
         Connect()
     ]
     return session, session.connected(0.1)
@@ -106,7 +106,7 @@ def test_lines_that_the_result_has_overtaken_are_shown_once() -> None:
     )
     assert session.received(chunk, 1.0)[0] == Show("one\ntwo\n")
     assert session.received(logs("one\n"), 1.1) == []
-    session.begin(Invocation("r2", "fn", "arn", Deadline(60.0), b"{}"), 2.0)
+    session.begin(Invocation("r2", "fn", "fn", Deadline(60.0), b"{}"), 2.0)
     assert session.received(logs("one\n"), 2.1) == []
     assert session.busy
 
@@ -139,7 +139,7 @@ def test_lines_are_no_acknowledgement() -> None:
 def test_a_warm_invocation_uses_the_open_connection() -> None:
     session = owned()
     session.received(result()[0], 1.0)
-    (offer,) = session.begin(Invocation("r2", "fn", "arn", Deadline(60.0), b"{}"), 2.0)
+    (offer,) = session.begin(Invocation("r2", "fn", "fn", Deadline(60.0), b"{}"), 2.0)
     assert isinstance(offer, Send)
 
 
@@ -270,7 +270,7 @@ def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
     waits = set()
     for _ in range(1000):
         session = StubSession(app="orders", stage="dev", jitter=chance.random)
-        session.begin(Invocation("r1", "fn", "arn", Deadline(60.0), b"{}"), 0.0)
+        session.begin(Invocation("r1", "fn", "fn", Deadline(60.0), b"{}"), 0.0)
         session.connection_lost(0.0, "reset")
         waits.add(round(session.next_tick(0.0) / RECONNECT_SECONDS[0], 2))
     assert len(waits) > 90
@@ -279,7 +279,7 @@ def test_a_thousand_stubs_do_not_come_back_at_one_moment() -> None:
 def test_a_clock_that_stood_still_while_frozen_does_not_make_an_old_connection_look_young() -> None:
     session = owned()
     session.received(result()[0], 1.0)
-    call = Invocation("r2", "fn", "arn", Deadline(60.0), b"{}")
+    call = Invocation("r2", "fn", "fn", Deadline(60.0), b"{}")
     assert session.begin(call, 2.0, asleep_s=3600.0) == [Connect()]
 
 
@@ -292,7 +292,7 @@ def test_a_connection_that_a_nat_gateway_may_have_dropped_is_not_used(
     (chunk,) = result()
     session.received(chunk, 1.0)
     began = 1.0 + idle_s
-    call = Invocation("r2", "fn", "arn", Deadline(began + 3), b"{}")
+    call = Invocation("r2", "fn", "fn", Deadline(began + 3), b"{}")
     effects = session.begin(call, began)
     assert (effects != [Connect()]) is is_used
 

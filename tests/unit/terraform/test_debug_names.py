@@ -30,7 +30,13 @@ def test_functions_are_found_in_modules_and_under_every_key() -> None:
             resource(
                 "one",
                 instances=[
-                    {"attributes": {"function_name": "a", "reserved_concurrent_executions": 5}}
+                    {
+                        "attributes": {
+                            "function_name": "a",
+                            "arn": "arn:a",
+                            "reserved_concurrent_executions": 5,
+                        }
+                    }
                 ],
             ),
             resource(
@@ -52,9 +58,9 @@ def test_functions_are_found_in_modules_and_under_every_key() -> None:
         ]
     }
     assert dict(deployed_functions(state)) == {  # type: ignore[arg-type]  # a literal's type is wider than JSON's
-        "aws_lambda_function.one": DeployedFunction("a", 5),
-        "aws_lambda_function.two[0]": DeployedFunction("b"),
-        'module.m["k"].aws_lambda_function.three["x"]': DeployedFunction("c"),
+        "aws_lambda_function.one": DeployedFunction("a", "arn:a", 5),
+        "aws_lambda_function.two[0]": DeployedFunction("b", ""),
+        'module.m["k"].aws_lambda_function.three["x"]': DeployedFunction("c", ""),
     }
 
 

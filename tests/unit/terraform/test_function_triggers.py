@@ -94,6 +94,6 @@ def test_only_a_functions_own_mappings_and_integrations_count() -> None:
 def test_only_a_debugged_functions_timeout_is_raised_and_only_as_far_as_aws_takes_it(
     facts: DeclaredFunction, raised: int | None
 ) -> None:
-    decision = substitute(facts, LiveSettings(Path("stub.zip"), "hash", "arn", debug=("api",)))
+    decision = substitute(facts, LiveSettings(Path("stub.zip"), "hash", debug=("api",)))
     assert isinstance(decision, Substitution)
     assert decision.set.get("timeout") == raised

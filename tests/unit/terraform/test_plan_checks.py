@@ -6,6 +6,7 @@ import pytest
 
 from terralive_stub.errors import TerraformError
 from terralive_terraform.runs.progress import Change
+from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
 
 API = "module.a.aws_lambda_function.api"
@@ -52,5 +53,9 @@ def test_the_functions_that_a_plan_leaves_are_known_before_it_is_applied() -> No
         change("create", address="aws_lambda_function.new"),
         change("delete", address="aws_lambda_function.old"),
     ]
-    names = {API: "orders-api", "aws_lambda_function.old": "old"}
-    assert functions_after(names, changes) == {API: "orders-api", "aws_lambda_function.new": ""}
+    api = DeployedFunction("orders-api", "arn:1", 5)
+    deployed = {API: api, "aws_lambda_function.old": DeployedFunction("old", "arn:2")}
+    assert functions_after(deployed, changes) == {
+        API: api,
+        "aws_lambda_function.new": DeployedFunction(name="", arn=""),
+    }

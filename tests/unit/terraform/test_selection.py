@@ -10,7 +10,7 @@ from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select
 
 ROOT = Path("/app")
-LIVE = LiveSettings(Path("/app/.terralive/stub.zip"), "hash", "arn:connect")
+LIVE = LiveSettings(Path("/app/.terralive/stub.zip"), "hash")
 API = DeclaredFunction("aws_lambda_function.api", "api")
 SIGNED = DeclaredFunction(
     "aws_lambda_function.signed", "signed", attributes=frozenset({"code_signing_config_arn"})

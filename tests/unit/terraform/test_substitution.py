@@ -4,20 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from terralive_stub.shared.json_documents import Json
+from terralive_stub.protocol.token import function_key
+from terralive_stub.shared.json_documents import Json, section
+from terralive_terraform.artifacts import StubCoordinates
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.substitution.rules import (
+    ImageStub,
     LiveSettings,
     NotLive,
     Substitution,
-    added_document,
     override_document,
     substitute,
 )
 
 ADDRESS = "aws_lambda_function.api"
-CONNECT = "arn:aws:execute-api:eu-west-1:123456789012:abc/stub/$connect"
-LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", CONNECT)
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:api"
+SECRET = bytes(range(32))
+LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
 ZIP: dict[str, Json] = {
     "function_name": "api",
     "handler": "app.handler",
@@ -45,10 +48,11 @@ def test_a_zip_function_gets_the_stub_and_keeps_the_rest() -> None:
     assert decision.removed_blocks == ()
 
 
-@pytest.mark.parametrize("block", [ZIP, {"image_uri": "a", "package_type": "Image"}])
+@pytest.mark.parametrize(
+    "block", [ZIP, {"image_uri": "a", "package_type": "Image", "function_name": "api"}]
+)
 def test_the_description_of_a_live_function_says_for_which_stage(block: dict[str, Json]) -> None:
-    images = {"x86_64": "stub-image"}
-    settings = replace(LIVE, description="Live for orders/dev-ana", stub_images=images)
+    settings = replace(WITH_IMAGES, description="Live for orders/dev-ana")
     decision = substitute(declared_function(ADDRESS, {**block, "description": "own"}), settings)
     assert isinstance(decision, Substitution)
     assert decision.set["description"] == "Live for orders/dev-ana"
@@ -100,7 +104,12 @@ def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
 
 IMAGE: dict[str, Json] = {"function_name": "api", "package_type": "Image", "image_uri": "x:1"}
 WITH_IMAGES = replace(
-    LIVE, stub_images={"x86_64": "stub:1"}, stub_arguments=("wss://x", "eu-west-1", "a", "dev")
+    LIVE,
+    image_stub=ImageStub(
+        images={"x86_64": "stub:v2"},
+        coordinates=StubCoordinates("wss://x", "a", "dev", SECRET),
+        arn_prefix=ARN.removesuffix("api"),
+    ),
 )
 
 
@@ -109,18 +118,35 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
     block: dict[str, Json] = {**IMAGE, "image_config": config, "source_code_hash": "sha256:1"}
     decision = substitute(declared_function(ADDRESS, block), WITH_IMAGES)
     assert isinstance(decision, Substitution)
-    assert override_document({"api": decision}) == {
+    key = function_key(SECRET, ARN).hex()
+    document = override_document({"api": decision})
+    # Terraform's state will hold it: the key of one function, and never the secret.
+    assert SECRET.hex() not in json.dumps(document)
+    assert document == {
         "resource": {
             "aws_lambda_function": {
                 "api": {
-                    "image_uri": "stub:1",
+                    "image_uri": "stub:v2",
                     "source_code_hash": None,
-                    "image_config": [{"command": ["wss://x", "eu-west-1", "a", "dev"]}],
+                    "image_config": [{"command": ["v2", "wss://x", "a", "dev", key]}],
                 }
             }
         }
     }
     assert LiveSettings.from_json(WITH_IMAGES.to_json()) == WITH_IMAGES
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"function_name": "${var.prefix}-api"}, {"provider": "${aws.eu}"}],
+    ids=["a computed name", "another provider"],
+)
+def test_an_image_whose_arn_is_not_known_before_the_plan_stays_and_says_why(
+    more: dict[str, Json],
+) -> None:
+    decision = substitute(declared_function(ADDRESS, {**IMAGE, **more}), WITH_IMAGES)
+    assert isinstance(decision, NotLive)
+    assert "its ARN, which is not known before the plan" in decision.reason
 
 
 @pytest.mark.parametrize(
@@ -189,24 +215,13 @@ def test_ignoring_tags_alone_is_no_hindrance() -> None:
     live({**ZIP, "lifecycle": {"ignore_changes": ["tags"]}})
 
 
-def test_the_stub_may_connect_and_do_nothing_else() -> None:
-    policy = live(ZIP).policy
-    assert policy["role"] == '${reverse(split("/", aws_lambda_function.api.role))[0]}'
-    assert policy["name"] == "terralive-${aws_lambda_function.api.function_name}"
-    document = json.loads(str(policy["policy"]))
-    assert document["Statement"] == [
-        {"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": CONNECT}
-    ]
-
-
-def test_each_instance_of_a_function_gets_its_policy() -> None:
-    counted = live({**ZIP, "count": 2}).policy
-    assert counted["count"] == "${length(aws_lambda_function.api)}"
-    assert "aws_lambda_function.api[count.index].role" in str(counted["role"])
-    keyed = live({**ZIP, "for_each": "${toset([])}", "provider": "${aws.eu}"}).policy
-    assert keyed["for_each"] == "${aws_lambda_function.api}"
-    assert "each.value.role" in str(keyed["role"])
-    assert keyed["provider"] == "aws.eu"
+@pytest.mark.parametrize("more", [{}, {"count": 2}, {"for_each": "${toset([])}"}])
+def test_no_role_and_no_policy_is_touched(more: dict[str, Json]) -> None:
+    document = override_document(
+        {"api": live({**ZIP, "role": "${data.aws_iam_role.x.arn}", **more})}
+    )
+    assert list(section(document, "resource")) == ["aws_lambda_function"]
+    assert "role" not in json.dumps(document)
 
 
 def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> None:
@@ -225,21 +240,17 @@ def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> N
     assert list(document["resource"]) == [
         "aws_lambda_function"
     ]  # an override file cannot add a resource
-    assert added_document(wanted) == {
-        "resource": {"aws_iam_role_policy": {"terralive_api": wanted["api"].policy}}
-    }
 
 
 def test_nothing_live_is_no_override() -> None:
     assert override_document({}) == {}
-    assert added_document({}) == {}
 
 
 def test_what_is_excluded_stays_as_it_is() -> None:
     facts = declared_function("module.a.aws_lambda_function.api", {"function_name": "orders-api"})
 
     def selects(*exclude: str) -> bool:
-        return LiveSettings(Path("z"), "h", CONNECT, exclude).selects(facts)
+        return LiveSettings(Path("z"), "h", exclude).selects(facts)
 
     assert selects()
     assert selects("billing-*")
@@ -251,7 +262,7 @@ def test_what_is_excluded_stays_as_it_is() -> None:
 def test_two_checkouts_write_the_same_path_of_the_stub() -> None:
     names = {
         str(
-            LiveSettings(Path(home) / "app/.terralive/stub.zip", "h", CONNECT)
+            LiveSettings(Path(home) / "app/.terralive/stub.zip", "h")
             .seen_from(Path(home) / "app/infra")
             .stub_zip
         )
@@ -261,7 +272,7 @@ def test_two_checkouts_write_the_same_path_of_the_stub() -> None:
 
 
 def test_settings_survive_their_file() -> None:
-    settings = LiveSettings(Path("/x/stub.zip"), "h", CONNECT, ("a*",), ("b*",))
+    settings = LiveSettings(Path("/x/stub.zip"), "h", ("a*",), ("b*",))
     assert LiveSettings.from_json(settings.to_json()) == settings
 
 

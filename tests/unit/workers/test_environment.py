@@ -18,6 +18,7 @@ from terralive_workers.variables.names import DATA_PATHS, SEARCH_PATHS
 
 FUNCTION = LocalFunction(
     name="orders",
+    arn="arn:aws:lambda:eu-west-1:123456789012:function:orders",
     address="aws_lambda_function.orders",
     runtime="python3.12",
     handler="app.handler",

@@ -12,6 +12,7 @@ from terralive_workers.launch import NODE_BOOTSTRAP, PYTHON_BOOTSTRAP, launch_of
 
 FUNCTION = LocalFunction(
     name="orders",
+    arn="arn:aws:lambda:eu-west-1:123456789012:function:orders",
     address="aws_lambda_function.orders",
     runtime="python3.12",
     handler="app.handler",
