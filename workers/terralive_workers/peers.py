@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+# The tables of this thread's network namespace, which may not be the process's.
+_TABLES: Final = (Path("/proc/thread-self/net/tcp"), Path("/proc/thread-self/net/tcp6"))
 # A table changes while it is read, so a socket may be missing in one reading.
 _READINGS: Final = 5
 _ROOT: Final = 0
