@@ -17,8 +17,17 @@ from typing import Final
 from urllib.parse import parse_qs
 
 from terralive_sandbox.access.identity import ACCOUNT, Caller
+from terralive_sandbox.apigateway.authorizers.decisions import Answer
 from terralive_sandbox.apigateway.http_messages import HttpRequest
+from terralive_stub.shared.json_documents import as_object
 
+# Fields of payload format 1.0 that are null in the event of an integration without them.
+_PARAMETERS: Final = (
+    "queryStringParameters",
+    "multiValueQueryStringParameters",
+    "pathParameters",
+    "stageVariables",
+)
 # Headers that API Gateway replaces with its own, in lower case.
 _REPLACED: Final = {
     "connection",
@@ -44,6 +53,7 @@ class ApiContext:
         account: the id of the account.
         variables: the stage variables.
         caller: the caller, known only with AWS_IAM authorization.
+        authorizer: the answer of the Lambda authorizer, if the route or method has one.
     """
 
     id: str
@@ -55,6 +65,7 @@ class ApiContext:
     account: str = ACCOUNT
     variables: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
+    authorizer: Answer | None = None
 
 
 def forwarded_headers(
@@ -137,6 +148,27 @@ def format_1_event(
             **context,
         },
     }
+
+
+def authorizer_event(event: Mapping[str, object], arn: str) -> dict[str, object]:
+    """Return the event of payload format 1.0 for a REQUEST authorizer.
+
+    It has no body, and empty objects instead of null.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+
+    Args:
+        event: the event of the integration.
+        arn: the ARN of the method or route.
+    """
+    fields = {**event, "type": "REQUEST", "methodArn": arn}
+    del fields["body"]
+    del fields["isBase64Encoded"]
+    for name in _PARAMETERS:
+        fields[name] = fields[name] or {}
+    context = {**as_object(fields["requestContext"])}
+    context.pop("authorizer", None)
+    fields["requestContext"] = context
+    return fields
 
 
 def identity_fields(source_ip: str, user_agent: str, caller: Caller | None) -> dict[str, object]:

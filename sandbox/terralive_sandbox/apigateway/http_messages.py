@@ -62,7 +62,7 @@ class GatewayResponseError(Exception):
 
     Args:
         status: the HTTP status.
-        message: the text for the client.
+        message: the text for the client; None is null.
         why: the exception's text, for the log. Without it, it is the body of the response.
         error_type: the value of `x-amzn-ErrorType`, if the response has this header.
         key: the field of the message; it is `Message` when IAM denies, and in Lambda's errors.
@@ -71,7 +71,7 @@ class GatewayResponseError(Exception):
     def __init__(
         self,
         status: int,
-        message: str,
+        message: str | None,
         why: str = "",
         *,
         error_type: str = "",

@@ -18,6 +18,7 @@ AUTHORIZER_RESULT_BYTES: Final = 8 * 1024  # the answer of a Lambda authorizer
 
 # HTTP APIs: https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 HTTP_API_INTEGRATION_SECONDS: Final = 30
+HTTP_API_AUTHORIZER_SECONDS: Final = 10
 
 # HTTP and REST APIs; for REST APIs:
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html

@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo, local_url
+from terralive_testing.deployers.rest_api import RestApi, at, lambda_uri, rest_api
 from terralive_testing.deployers.sandbox import Aws, running_sandbox, unique
 from terralive_testing.drivers.signed_requests import signed_headers
 
@@ -44,79 +45,6 @@ def function(aws: Aws) -> str:
 
 def answer_with(**answer: object) -> dict[str, str]:
     return {"x-answer": json.dumps(answer)}
-
-
-def at(aws: Aws, api: str, stage: str, path: str = "/") -> str:
-    return aws.info.http_url.format(api=api, stage=stage) + path
-
-
-def lambda_uri(aws: Aws, function: str) -> str:
-    service = f"arn:aws:apigateway:{aws.info.region}:lambda"
-    return f"{service}:path/2015-03-31/functions/{function}/invocations"
-
-
-class RestApi:
-    """A REST API that a test builds step by step."""
-
-    def __init__(self, aws: Aws, **settings: Any) -> None:  # noqa: ANN401 - boto3's own
-        self.aws = aws
-        self._client: Any = aws.rest
-        self.id = aws.rest.create_rest_api(name=unique("rest"), **settings)["id"]
-        root = aws.rest.get_resources(restApiId=self.id)["items"][0]["id"]
-        self._resources = {"/": root}
-
-    def resource(self, path: str) -> str:
-        if path not in self._resources:
-            parent, _, part = path.rpartition("/")
-            made = self.aws.rest.create_resource(
-                restApiId=self.id, parentId=self.resource(parent or "/"), pathPart=part
-            )
-            self._resources[path] = made["id"]
-        return self._resources[path]
-
-    def method(
-        self,
-        method: str,
-        path: str,
-        uri: str = "",
-        *,
-        kind: str = "AWS_PROXY",
-        **settings: Any,  # noqa: ANN401
-    ) -> None:
-        where: dict[str, Any] = {
-            "restApiId": self.id,
-            "resourceId": self.resource(path),
-            "httpMethod": method,
-        }
-        self._client.put_method(
-            **where, authorizationType=settings.pop("authorizationType", "NONE"), **settings
-        )
-        self._client.put_integration(**where, type=kind, integrationHttpMethod="POST", uri=uri)
-
-    def deploy(self, stage: str = "dev", variables: Mapping[str, str] | None = None) -> None:
-        deployment = self.aws.rest.create_deployment(restApiId=self.id)["id"]
-        self.aws.rest.create_stage(
-            restApiId=self.id,
-            stageName=stage,
-            deploymentId=deployment,
-            variables=dict(variables or {}),
-        )
-
-    def redeploy(self, stage: str = "dev") -> None:
-        self.aws.rest.create_deployment(restApiId=self.id, stageName=stage)
-
-    def ask(self, method: str, path: str, stage: str = "dev", **options: Any) -> httpx.Response:  # noqa: ANN401
-        return httpx.request(method, at(self.aws, self.id, stage, path), timeout=30, **options)
-
-
-def rest_api(aws: Aws, function: str, *methods: str, **settings: Any) -> RestApi:  # noqa: ANN401
-    """A deployed REST API with all methods to one function."""
-    api = RestApi(aws, **settings)
-    for method, _, path in (name.partition(" ") for name in methods):
-        api.method(method, path, lambda_uri(aws, function))
-    aws.allow(function, "apigateway.amazonaws.com", f"{aws.execution_arn(api.id)}/*/*")
-    api.deploy()
-    return api
 
 
 def keys_of(aws: Aws, *statements: Mapping[str, object]) -> dict[str, str]:
@@ -497,10 +425,11 @@ def test_a_mock_answers_preflights(aws: Aws, function: str) -> None:
 def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, function: str) -> None:
     api = rest_api(aws, function, "GET /")
     api.method("GET", "/key", lambda_uri(aws, function), apiKeyRequired=True)
-    api.method("GET", "/custom", lambda_uri(aws, function), authorizationType="CUSTOM")
+    cognito = "COGNITO_USER_POOLS"
+    api.method("GET", "/cognito", lambda_uri(aws, function), authorizationType=cognito)
     api.method("GET", "/aws", lambda_uri(aws, function), kind="AWS")
     api.redeploy()
-    for path in ("/key", "/custom", "/aws"):
+    for path in ("/key", "/cognito", "/aws"):
         answer = api.ask("GET", path)
         assert (answer.status_code, "NotEmulatedBySandbox" in answer.text) == (501, True)
     operation: Any = {"op": "replace", "path": "/requestValidatorId", "value": "v"}

@@ -5,6 +5,7 @@ The pages are named in the modules under test.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -12,11 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from terralive_sandbox.apigateway.authorizers import decisions, identity_sources
-from terralive_sandbox.apigateway.authorizers.decisions import (
-    Authorization,
-    Refusal,
-    RefusedError,
-)
+from terralive_sandbox.apigateway.authorizers.cache import AnswerCache, CacheKey
+from terralive_sandbox.apigateway.authorizers.decisions import Refusal, RefusedError
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
@@ -77,20 +75,20 @@ ALLOW = statement("Allow", "*")
 
 
 def test_a_policy_decides_about_one_route() -> None:
-    decisions.policy_answer(answer(ALLOW)).check(ARN, "127.0.0.1")
+    decisions.policy_with_texts(answer(ALLOW)).check(ARN, "127.0.0.1")
     for statements, refusal in (
         ([statement("Allow", f"{ARN}/other")], Refusal.NOT_ALLOWED),
         ([{**ALLOW, "Action": "execute-api:ManageConnections"}], Refusal.NOT_ALLOWED),
         ([ALLOW, statement("Deny", ARN)], Refusal.DENIED),
     ):
         with pytest.raises(RefusedError) as refused:
-            decisions.policy_answer(answer(*statements)).check(ARN, "127.0.0.1")
+            decisions.policy_with_texts(answer(*statements)).check(ARN, "127.0.0.1")
         assert refused.value.refusal is refusal
 
 
 def test_a_policy_may_name_the_clients_address() -> None:
     condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
-    read = decisions.policy_answer(answer({**ALLOW, "Condition": condition}))
+    read = decisions.policy_with_texts(answer({**ALLOW, "Condition": condition}))
     read.check(ARN, "10.1.2.3")
     with pytest.raises(RefusedError):
         read.check(ARN, "127.0.0.1")
@@ -98,9 +96,8 @@ def test_a_policy_may_name_the_clients_address() -> None:
 
 def test_the_fields_of_an_authorizer_are_texts_beside_its_principal() -> None:
     context = {"text": "a", "number": 1, "share": 1.5, "no": False, "principalId": "other"}
-    read = decisions.policy_answer(answer(ALLOW, context=context))
-    fields = Authorization(read.principal_id, read.context, 7).fields()
-    assert fields == {
+    read = decisions.policy_with_texts(answer(ALLOW, context=context))
+    assert dataclasses.replace(read, latency=7).fields() == {
         "text": "a",
         "number": "1",
         "share": "1.5",
@@ -128,7 +125,7 @@ def test_the_fields_of_an_authorizer_are_texts_beside_its_principal() -> None:
 )
 def test_a_malformed_answer_is_found(broken: bytes) -> None:
     with pytest.raises(MalformedAnswerError):
-        decisions.policy_answer(broken)
+        decisions.policy_with_texts(broken)
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
@@ -138,7 +135,7 @@ NAMES = st.sampled_from(["principalId", "policyDocument", "Statement", "Effect",
 @given(st.recursive(LEAVES, lambda inner: st.dictionaries(NAMES, inner) | st.lists(inner)))
 def test_any_answer_allows_is_malformed_or_is_refused(value: object) -> None:
     try:
-        decisions.policy_answer(json.dumps(value).encode()).check(ARN, "127.0.0.1")
+        decisions.policy_with_texts(json.dumps(value).encode()).check(ARN, "127.0.0.1")
     except (MalformedAnswerError, RefusedError):
         return
     pytest.fail("a policy without an action or a resource allows nothing")
@@ -148,3 +145,38 @@ def test_one_error_of_a_function_means_unauthorized() -> None:
     assert decisions.says_unauthorized(b'{"errorMessage": "Unauthorized", "errorType": "E"}')
     for error in (b'{"errorMessage": "unauthorized"}', b"Unauthorized", b"[]"):
         assert not decisions.says_unauthorized(error)
+
+
+def test_an_http_api_takes_any_context() -> None:
+    context = {"list": [1], "map": {"a": None}, "number": 1}
+    assert decisions.policy(answer(ALLOW, context=context)).context == context
+    simple = {"isAuthorized": True, "context": context}
+    assert decisions.simple_response(json.dumps(simple).encode()).context == context
+
+
+def test_a_simple_response_allows_or_denies_everything() -> None:
+    decisions.simple_response(b'{"isAuthorized": true}').check(ARN, "127.0.0.1")
+    with pytest.raises(RefusedError) as refused:
+        decisions.simple_response(b'{"isAuthorized": false}').check(ARN, "127.0.0.1")
+    assert refused.value.refusal is Refusal.DENIED
+    for broken in (b"true", b"{}", b'{"isAuthorized": "true"}', answer(ALLOW)):
+        with pytest.raises(MalformedAnswerError):
+            decisions.simple_response(broken)
+
+
+def test_an_answer_is_kept_for_one_identity_at_one_stage_until_its_time_is_over() -> None:
+    cache = AnswerCache()
+    given = dataclasses.replace(decisions.policy(answer(ALLOW)), latency=7)
+    key = CacheKey("arn", "live", ("me",))
+    cache.keep(key, given, expires=10, now=0)
+    kept = cache.find(key, 9.9)
+    assert kept == dataclasses.replace(given, latency=0)
+    assert cache.find(key, 10) is None
+    for other in (
+        CacheKey("other", "live", ("me",)),
+        CacheKey("arn", "test", ("me",)),
+        CacheKey("arn", "live", ("you",)),
+    ):
+        assert cache.find(other, 0) is None
+    cache.keep(CacheKey("arn", "live", ("you",)), given, expires=30, now=20)
+    assert cache.find(key, 0) is None, "an answer that is too old is dropped"

@@ -132,7 +132,10 @@ def event_v2(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[s
         "time": event_fields.access_log_time(api.now),
         "timeEpoch": int(api.now * 1000),
     }
-    if api.caller is not None:
+    if api.authorizer is not None:
+        # null without a context, as Powertools for AWS Lambda expects it
+        context["authorizer"] = {"lambda": dict(api.authorizer.context) or None}
+    elif api.caller is not None:
         context["authorizer"] = {
             "iam": {
                 "accessKey": api.caller.access_key_id,
@@ -166,8 +169,12 @@ def event_v1(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[s
     path = _path_with_stage(request, api)
     # The key without its method; `$default` has none.
     resource = route.route_key.partition(" ")[2] or route.route_key
+    # No page shows this event with a Lambda authorizer. REST APIs have these fields.
+    authorizer: dict[str, object] = {"claims": None, "scopes": None}
+    if api.authorizer is not None:
+        authorizer = api.authorizer.fields()
     context = {
-        "authorizer": {"claims": None, "scopes": None},
+        "authorizer": authorizer,
         "path": path,
         "resourceId": route.route_key,
         "resourcePath": resource,
@@ -181,6 +188,59 @@ def event_v1(request: HttpRequest, route: RouteMatch, api: ApiContext) -> dict[s
         "path": path,
         "body": body,
         "isBase64Encoded": encoded,
+    }
+
+
+def authorizer_event_v2(
+    request: HttpRequest, route: RouteMatch, api: ApiContext, arn: str, identity: tuple[str, ...]
+) -> dict[str, object]:
+    """Return the event of payload format 2.0 for a Lambda authorizer.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
+
+    Args:
+        request: the request. The authorizer does not see its body.
+        route: the route that the request takes.
+        api: the API that it came to.
+        arn: the ARN of the route.
+        identity: the values of the authorizer's identity sources.
+    """
+    event = event_v2(request, route, api)
+    event.pop("body", None)
+    del event["isBase64Encoded"]
+    return {**event, "type": "REQUEST", "routeArn": arn, "identitySource": list(identity) or None}
+
+
+def authorizer_event_v1(
+    request: HttpRequest, route: RouteMatch, api: ApiContext, arn: str, identity: tuple[str, ...]
+) -> dict[str, object]:
+    """Return the event of payload format 1.0 for a Lambda authorizer; see authorizer_event_v2."""
+    event = event_fields.authorizer_event(event_v1(request, route, api), arn)
+    joined = ",".join(identity) or None
+    return {**event, "identitySource": joined, "authorizationToken": joined}
+
+
+def selection_context(
+    request: HttpRequest, route: RouteMatch, api: ApiContext
+) -> dict[str, object]:
+    """Return the variables that `$context` has in identity sources.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html
+    """
+    return {
+        "accountId": api.account,
+        "apiId": api.id,
+        "domainName": api.domain,
+        "domainPrefix": api.id,
+        "httpMethod": request.method,
+        "identity": {
+            "sourceIp": request.source_ip,
+            "userAgent": request.header("user-agent"),
+        },
+        "path": _path_with_stage(request, api),
+        "protocol": "HTTP/1.1",
+        "routeKey": route.route_key,
+        "stage": api.stage,
     }
 
 

@@ -15,6 +15,7 @@ from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
+from terralive_sandbox.apigateway.http.authorization import RouteAuthorization
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
     HttpRequest,
@@ -23,7 +24,6 @@ from terralive_sandbox.apigateway.http_messages import (
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
     Failure,
-    ForbiddenError,
     Gateway,
     IntegrationError,
     new_id,
@@ -46,6 +46,7 @@ class HttpGateway:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._authorization = RouteAuthorization(gateway)
         self._rest = RestGateway(gateway)
 
     async def answer(
@@ -118,19 +119,13 @@ class HttpGateway:
                 return HttpResponse(204, cors.preflight(origin, preflight_method), b"")
             raise GatewayResponseError(404, "Not Found")
         route = deployed.routes[found.route_key]
-        try:
-            resource = f"{request.method}{request.path}"
-            caller = await self._gateway.authorize_route(
-                deployed, route, request.received, resource
-            )
-        except ForbiddenError as error:
-            raise GatewayResponseError(403, "Forbidden", str(error)) from error
+        context = dataclasses.replace(context, variables=deployed.variables)
+        context = await self._authorization.authorize(deployed, found, request, context)
         # Outside the console a version has to be given, says the page. Terraform's default is 1.0.
         make_event, read_answer = http_events.event_v1, http_events.response_v1
         integration = deployed.integration_of(route)
         if integration is not None and integration.payload_format_version == "2.0":
             make_event, read_answer = http_events.event_v2, http_events.response_v2
-        context = dataclasses.replace(context, variables=deployed.variables, caller=caller)
         event = make_event(request, found, context)
         try:
             response = await self._gateway.integrate(

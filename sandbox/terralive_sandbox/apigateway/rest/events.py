@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_sandbox.apigateway import event_fields, proxy_responses
+from terralive_sandbox.apigateway.authorizers.decisions import Refusal
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
@@ -117,6 +118,32 @@ def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> Gatewa
     return GatewayResponseError(403, text, error_type="AccessDeniedException", key="Message")
 
 
+def authorizer_refused(refusal: Refusal, why: str) -> GatewayResponseError:
+    """Return the error for a request that a Lambda authorizer does not let pass.
+
+    The page gives the statuses. The texts and types are those that clients on AWS report; the
+    message of a failed authorizer is null.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
+
+    Args:
+        refusal: the reason.
+        why: the reason for the log.
+    """
+    match refusal:
+        case Refusal.UNAUTHORIZED:
+            error_type = "UnauthorizedException"
+            return GatewayResponseError(401, "Unauthorized", why, error_type=error_type)
+        case Refusal.FAILED:
+            error_type = "AuthorizerConfigurationException"
+            return GatewayResponseError(500, None, why, error_type=error_type)
+        case Refusal.DENIED | Refusal.NOT_ALLOWED:
+            text = "User is not authorized to access this resource"
+            if refusal is Refusal.DENIED:
+                text += " with an explicit deny in an identity-based policy"
+            error_type = "AccessDeniedException"
+            return GatewayResponseError(403, text, why, error_type=error_type, key="Message")
+
+
 def check_size(request: HttpRequest) -> None:
     """Check a request against the limits of REST APIs.
 
@@ -174,11 +201,13 @@ def event(
     else:
         # The body is text for the function, so bytes that are not UTF-8 are lost.
         body, encoded = request.body.decode("utf-8", "replace") or None, False
-    context = {
+    context: dict[str, object] = {
         "path": f"/{api.stage}{request.path}",
         "resourceId": called.resource.id,
         "resourcePath": called.resource.path,
     }
+    if api.authorizer is not None:
+        context["authorizer"] = api.authorizer.fields()
     return {
         **event_fields.format_1_event(request, api, headers, called.parameters, context),
         "resource": called.resource.path,
@@ -186,6 +215,14 @@ def event(
         "body": body,
         "isBase64Encoded": encoded,
     }
+
+
+def token_authorizer_event(token: str, arn: str) -> dict[str, object]:
+    """Return the event of a TOKEN authorizer; `arn` is the ARN of the method.
+
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html
+    """
+    return {"type": "TOKEN", "authorizationToken": token, "methodArn": arn}
 
 
 def response(answer: bytes, accept: str, binary_types: Sequence[str]) -> HttpResponse:

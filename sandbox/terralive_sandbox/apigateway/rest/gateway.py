@@ -1,29 +1,23 @@
-"""The shell of REST APIs: it finds them in moto, checks callers and policies, runs integrations.
+"""The shell of REST APIs: it finds them in moto and runs integrations.
 
 A stage serves the snapshot that its deployment took (moto_gaps). A change shows after the next
 deployment.
 
-https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-authorization-flow.html
+https://docs.aws.amazon.com/apigateway/latest/developerguide/how-to-deploy-api.html
 """
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 
 from moto.apigateway.models import (
     APIGatewayBackend,
     Integration,
-    Method,
     Resource,
     RestAPI,
     apigateway_backends,
 )
 
-from terralive_sandbox.access import identity, sigv4
-from terralive_sandbox.access.denials import JSON_SIGNATURE_ERRORS
-from terralive_sandbox.access.identity import Caller
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
 from terralive_sandbox.apigateway import event_fields
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
@@ -36,13 +30,11 @@ from terralive_sandbox.apigateway.integration import (
     Failure,
     Gateway,
     IntegrationError,
-    authenticate,
-    check_access_control,
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
+from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
 from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
-from terralive_sandbox.places import Place
 
 
 class RestGateway:
@@ -50,6 +42,7 @@ class RestGateway:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._authorization = MethodAuthorization(gateway)
 
     def find(self, api_id: str) -> RestAPI | None:
         """Return moto's record of a REST API, or None."""
@@ -83,10 +76,10 @@ class RestGateway:
         # An unknown path gets the answer of an unsigned request, as on AWS.
         if match is None:
             raise rest_events.missing_token()
+        variables = stage.variables or {}
+        context = dataclasses.replace(context, variables=variables)
+        context = await self._authorization.authorize(api, match, request, context)
         method = api.resources[match.resource.id].resource_methods[match.method]
-        check_access_control(method)
-        # In a thread, so that evaluating policies does not hold up the event loop.
-        caller = await asyncio.to_thread(self._authorize, api, context.stage, method, request)
         integration = method.method_integration
         if integration is None:
             raise rest_events.integration_failed(500)
@@ -94,8 +87,6 @@ class RestGateway:
             return _mock_response(integration)
         if integration.integration_type != "AWS_PROXY":
             raise not_emulated(f"{integration.integration_type} integrations of REST APIs")
-        variables = stage.variables or {}
-        context = dataclasses.replace(context, variables=variables, caller=caller)
         # The source ARN has the method as it is declared: ANY stays ANY.
         method_path = f"{context.stage}/{match.method}{match.resource.path}"
         accept = request.header("accept")
@@ -112,46 +103,6 @@ class RestGateway:
             raise _response_to(error) from error
         response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
         return response
-
-    def _authorize(
-        self, api: RestAPI, stage_name: str, method: Method, request: HttpRequest
-    ) -> Caller | None:
-        """Return the caller of a method with AWS_IAM authorization, None for a public method.
-
-        Within the account of the API, a permission of either policy is enough; a caller of another
-        account needs both.
-
-        Raises:
-            GatewayResponseError: the caller has no permission.
-        """
-        arn = self._gateway.arn(api.id, f"{stage_name}/{request.method}{request.path}")
-        resource_policies: list[str] = []
-        if api.policy:
-            whole_api = self._gateway.arn(api.id, "").removesuffix("/")
-            resource_policies.append(rest_events.expand_policy(api.policy, whole_api))
-        context = {"aws:SourceIp": request.source_ip}
-        caller: Caller | None = None
-        principals: tuple[str, ...] = ("anonymous",)
-        by_identity = Decision.NEUTRAL
-        if method.authorization_type == "AWS_IAM":
-            try:
-                caller = authenticate(request.received, "execute-api")
-            except sigv4.SignatureError as error:
-                error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
-                raise GatewayResponseError(403, error.message, error_type=error_type) from error
-            principals = identity.all_principals(caller)
-            asked = AccessRequest("execute-api:Invoke", (arn,), context=context)
-            by_identity = decide(caller.documents, asked)
-        # A public method of an API without a policy has nothing to decide.
-        elif not resource_policies:
-            return None
-        asked = AccessRequest("execute-api:Invoke", (arn,), principals, context)
-        by_resource = decide(resource_policies, asked)
-        same_account = caller is None or caller.account == Place.of(arn).account
-        if not is_permitted(by_identity, by_resource, same_account=same_account):
-            explicitly = Decision.DENIED in {by_identity, by_resource}
-            raise rest_events.access_denied(principals[0], arn, explicitly=explicitly)
-        return caller
 
 
 def _response_to(error: IntegrationError) -> GatewayResponseError:

@@ -13,13 +13,13 @@ from typing import Final
 from moto.apigatewayv2.models import Route
 
 from terralive_sandbox.access import sigv4
-from terralive_sandbox.apigateway.authorizers import identity_sources, lambda_authorizer
-from terralive_sandbox.apigateway.authorizers.decisions import (
-    Authorization,
-    Refusal,
-    RefusedError,
-)
+from terralive_sandbox.apigateway.authorizers import lambda_authorizer
+from terralive_sandbox.apigateway.authorizers.decisions import Answer, Refusal, RefusedError
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
+from terralive_sandbox.apigateway.authorizers.lambda_authorizer import (
+    LambdaAuthorizer,
+    LambdaAuthorizers,
+)
 from terralive_sandbox.apigateway.http_messages import GatewayResponseError
 from terralive_sandbox.apigateway.integration import (
     DeployedStage,
@@ -41,67 +41,65 @@ _ANSWERS: Final = {
 }
 
 
-async def authorize(
-    gateway: Gateway,
-    deployed: DeployedStage,
-    route: Route,
-    connection: Connection,
-    request: sigv4.Request,
-) -> Connection:
-    """Check the access control of `$connect`.
+class ConnectAuthorization:
+    """Checks the access control of `$connect`. It lives on the event loop."""
 
-    Args:
-        gateway: the API Gateway of this region.
-        deployed: the API and stage.
-        route: the route `$connect`.
-        connection: the connection that the client asks for.
-        request: the upgrade request.
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._authorizers = LambdaAuthorizers(gateway)
 
-    Returns:
-        The connection with its caller, or with the fields that the authorizer has returned.
+    async def authorize(
+        self, deployed: DeployedStage, route: Route, connection: Connection, request: sigv4.Request
+    ) -> Connection:
+        """Check the access control of `$connect`.
 
-    Raises:
-        GatewayResponseError: the client may not connect.
-    """
-    if route.authorization_type == "CUSTOM":
-        check_api_key(route)
+        Args:
+            deployed: the API and stage.
+            route: the route `$connect`.
+            connection: the connection that the client asks for.
+            request: the upgrade request.
+
+        Returns:
+            The connection with its caller, or with the answer of the route's authorizer.
+
+        Raises:
+            GatewayResponseError: the client may not connect.
+        """
+        if route.authorization_type == "CUSTOM":
+            check_api_key(route)
+            try:
+                authorizer = lambda_authorizer.of_route(self._gateway, deployed, route)
+                answer = await self._ask(authorizer, connection)
+            except RefusedError as error:
+                # The log gets the reason; the client gets API Gateway's own text.
+                sys.stderr.write(f"$connect of {connection.api}/{connection.stage}: {error}\n")
+                status, message = _ANSWERS[error.refusal]
+                raise GatewayResponseError(status, message, str(error)) from error
+            return dataclasses.replace(connection, authorizer=answer)
         try:
-            authorization = await _ask_authorizer(gateway, deployed, route, connection)
-        except RefusedError as error:
-            # The log gets the reason; the client gets API Gateway's own text.
-            sys.stderr.write(f"$connect of {connection.api}/{connection.stage}: {error}\n")
-            status, message = _ANSWERS[error.refusal]
-            raise GatewayResponseError(status, message, str(error)) from error
-        return dataclasses.replace(connection, authorization=authorization)
-    try:
-        caller = await gateway.authorize_route(deployed, route, request, "$connect")
-    except ForbiddenError as error:
-        raise GatewayResponseError(403, str(error)) from error
-    return dataclasses.replace(connection, caller=caller)
+            caller = await self._gateway.authorize_route(deployed, route, request, "$connect")
+        except ForbiddenError as error:
+            raise GatewayResponseError(403, str(error)) from error
+        return dataclasses.replace(connection, caller=caller)
 
+    async def _ask(self, authorizer: LambdaAuthorizer, connection: Connection) -> Answer:
+        """Return the answer of an authorizer that lets the client connect.
 
-async def _ask_authorizer(
-    gateway: Gateway, deployed: DeployedStage, route: Route, connection: Connection
-) -> Authorization:
-    """Return the fields that a route's authorizer adds to the connection's events.
-
-    API Gateway keeps no answer of a WebSocket API's authorizer: every connection asks again.
-
-    Raises:
-        RefusedError: the authorizer does not let the client connect.
-    """
-    authorizer = lambda_authorizer.of_route(gateway, deployed, route.authorizer_id)
-    arn = gateway.arn(connection.api, f"{connection.stage}/$connect")
-    event = websocket_events.authorizer_event(connection, arn, new_id(), time.time())
-    context = as_object(event["requestContext"])
-    variables = connection.stage_variables
-    parts = RequestParts(connection.headers, connection.query, variables, context)
-    if identity_sources.values_of(authorizer.identity_sources, parts) is None:
-        missing = ", ".join(authorizer.identity_sources)
-        why = f"the request lacks an identity source of the authorizer: {missing}"
-        raise RefusedError(Refusal.UNAUTHORIZED, why)
-    started = time.monotonic()
-    answer = await authorizer.ask(gateway, event, websocket_events.authorizer_answer)
-    latency = int((time.monotonic() - started) * 1000)
-    answer.check(arn, connection.source_ip)
-    return Authorization(answer.principal_id, answer.context, latency)
+        Raises:
+            RefusedError: the authorizer does not let the client connect.
+        """
+        # Answers are kept only for HTTP and REST APIs.
+        authorizer = dataclasses.replace(authorizer, ttl_seconds=0)
+        arn = self._gateway.arn(connection.api, f"{connection.stage}/$connect")
+        event = websocket_events.authorizer_event(connection, arn, new_id(), time.time())
+        parts = RequestParts(
+            headers=connection.headers,
+            query=connection.query,
+            stage_variables=connection.stage_variables,
+            context=as_object(event["requestContext"]),
+        )
+        answer = await self._authorizers.ask(
+            authorizer, parts, lambda _identity: event, websocket_events.authorizer_answer
+        )
+        answer.check(arn, connection.source_ip)
+        return answer

@@ -28,8 +28,8 @@ from terralive_sandbox.apigateway.integration import (
     new_connection_id,
     new_id,
 )
-from terralive_sandbox.apigateway.websocket import authorization
 from terralive_sandbox.apigateway.websocket import events as websocket_events
+from terralive_sandbox.apigateway.websocket.authorization import ConnectAuthorization
 from terralive_sandbox.apigateway.websocket.events import Connection
 from terralive_sandbox.apigateway.websocket.fault_channel import FaultChannel
 from terralive_sandbox.apigateway.websocket.socket import Socket
@@ -72,6 +72,7 @@ class Connections:
         self.time_scale = gateway.time_scale
         self._gateway = gateway
         self._faults = faults
+        self._authorization = ConnectAuthorization(gateway)
         # The open connections, by socket and by connection id. Both always hold the same ones.
         self._by_socket: dict[Socket, OpenConnection] = {}
         self._by_id: dict[str, OpenConnection] = {}
@@ -111,9 +112,7 @@ class Connections:
         route = deployed.routes.get("$connect")
         # Check the caller before the function of `$connect` learns of the connection.
         if route is not None:
-            connection = await authorization.authorize(
-                self._gateway, deployed, route, connection, received
-            )
+            connection = await self._authorization.authorize(deployed, route, connection, received)
         subprotocol = None
         if route is not None and route.target:
             subprotocol = await self._run_connect(deployed, route, connection)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.apigateway import event_fields, proxy_responses
 from terralive_sandbox.apigateway.authorizers import decisions
-from terralive_sandbox.apigateway.authorizers.decisions import Authorization, PolicyAnswer
+from terralive_sandbox.apigateway.authorizers.decisions import Answer as AuthorizerAnswer
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_stub.protocol.limits import AUTHORIZER_RESULT_BYTES, MESSAGE_BYTES
 
@@ -49,7 +49,7 @@ class Connection:
         headers: the headers of the upgrade request.
         query: the query string of the upgrade request.
         caller: the caller, known only with AWS_IAM authorization.
-        authorization: the fields that a Lambda authorizer has returned, if the API has one.
+        authorizer: the answer of the API's Lambda authorizer, if it has one.
         trace_id: the X-Ray trace id of the upgrade request.
         stage_variables: the stage variables at the time of the upgrade request.
     """
@@ -64,7 +64,7 @@ class Connection:
     headers: tuple[tuple[str, str], ...] = field(repr=False, default=())
     query: str = field(repr=False, default="")
     caller: Caller | None = None
-    authorization: Authorization | None = None
+    authorizer: AuthorizerAnswer | None = None
     trace_id: str = ""
     stage_variables: Mapping[str, str] = field(default_factory=dict)
 
@@ -230,8 +230,8 @@ def _context(
         "connectionId": connection.id,
         "apiId": connection.api,
     }
-    if connection.authorization is not None:
-        context["authorizer"] = connection.authorization.fields()
+    if connection.authorizer is not None:
+        context["authorizer"] = connection.authorizer.fields()
     return context
 
 
@@ -282,7 +282,7 @@ def _subprotocol(headers: object) -> str | None:
     return None
 
 
-def authorizer_answer(body: bytes) -> PolicyAnswer:
+def authorizer_answer(body: bytes) -> AuthorizerAnswer:
     """Read the answer of an authorizer's function.
 
     Raises:
@@ -290,7 +290,7 @@ def authorizer_answer(body: bytes) -> PolicyAnswer:
     """
     if len(body) > AUTHORIZER_RESULT_BYTES:
         raise MalformedAnswerError(f"it has more than {AUTHORIZER_RESULT_BYTES} bytes")
-    return decisions.policy_answer(body)
+    return decisions.policy_with_texts(body)
 
 
 def error_message(message: str, connection_id: str, request_id: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
 from moto.apigateway import urls as apigateway_urls
+from moto.apigateway.exceptions import BadRequestException
 from moto.apigateway.models import (
     APIGatewayBackend,
     Deployment,
@@ -56,6 +57,7 @@ _DEPLOYMENT_FIELDS: Final = {"description": _Field("description")}
 _RESOURCE_FIELDS: Final = {"pathPart": _Field("path_part"), "parentId": _Field("parent_id")}
 _METHOD_FIELDS: Final = {
     "authorizationType": _Field("authorization_type"),
+    "authorizerId": _Field("authorizer_id"),
     "apiKeyRequired": _Field("api_key_required", _boolean),
     "requestParameters": _Field("request_parameters", _boolean),
 }
@@ -88,6 +90,7 @@ def declare(replacements: Replacements) -> None:
     _replace_rest_apis(replacements)
     _add_updates(replacements)
     _replace_put_integration(replacements)
+    _replace_authorizers(replacements)
     _replace_tags(replacements)
 
 
@@ -133,8 +136,8 @@ def _replace_deployments(replacements: Replacements) -> None:
             self.stages[name] = stage_before
         snapshot = copy.copy(self)
         # Copied together, as they may share objects.
-        snapshot.resources, snapshot.binaryMediaTypes = copy.deepcopy(
-            (self.resources, self.binaryMediaTypes)
+        snapshot.resources, snapshot.binaryMediaTypes, snapshot.authorizers = copy.deepcopy(
+            (self.resources, self.binaryMediaTypes, self.authorizers)
         )
         deployment.snapshot = snapshot  # type: ignore[attr-defined] # moto lacks it
         return deployment
@@ -237,6 +240,33 @@ def _replace_put_integration(replacements: Replacements) -> None:
         return status, headers, json.dumps(integration.to_json())
 
     replacements.replace(APIGatewayResponse, "put_integration", put_integration)
+
+
+def _replace_authorizers(replacements: Replacements) -> None:
+    """Keep the validation expression of an authorizer, and check its identity source.
+
+    Moto drops the expression when it creates an authorizer.
+    https://docs.aws.amazon.com/apigateway/latest/api/API_CreateAuthorizer.html
+    """
+    moto_create_authorizer = APIGatewayResponse.create_authorizer
+
+    def create_authorizer(self: APIGatewayResponse) -> _JsonAnswer:
+        kind = self._get_param("type")
+        source = self._get_param("identitySource")
+        ttl = self._get_param("authorizerResultTtlInSeconds", if_none=300)
+        if not source and (kind == "TOKEN" or (kind == "REQUEST" and int(ttl) > 0)):
+            message = "Identity source is required by TOKEN authorizers, and where answers are kept"
+            raise BadRequestException(message)
+        status, headers, body = moto_create_authorizer(self)
+        authorizer_id = json.loads(body).get("id")
+        if authorizer_id is None:
+            return status, headers, str(body)
+        authorizer = self.backend.get_authorizer(self.path.split("/")[2], authorizer_id)
+        expression = self._get_param("identityValidationExpression")
+        authorizer.identity_validation_expression = expression
+        return status, headers, json.dumps(authorizer.to_json())
+
+    replacements.replace(APIGatewayResponse, "create_authorizer", create_authorizer)
 
 
 def _replace_tags(replacements: Replacements) -> None:

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-deploym
 from __future__ import annotations
 
 import json
+import re
 import time
 import uuid
 from typing import Any, Final, TypeAlias
@@ -29,6 +30,13 @@ _Deployment: TypeAlias = dict[str, object]
 
 # The deployments of each API by their ids.
 _DEPLOYMENTS: Final[WeakKeyDictionary[Api, dict[str, _Deployment]]] = WeakKeyDictionary()
+# Identity sources of the two kinds of APIs.
+_HTTP_SOURCE: Final = re.compile(
+    r"\$(request\.(header|querystring)|context|stageVariables)\.[\w.-]+"
+)
+_WEBSOCKET_SOURCE: Final = re.compile(
+    r"(route\.request\.(header|querystring)|context|stageVariables)\.[\w.-]+"
+)
 # The request's field -> the attribute of moto's stage.
 _STAGE_FIELDS: Final = {
     "accessLogSettings": "access_log_settings",
@@ -46,6 +54,7 @@ def declare(replacements: Replacements) -> None:
     _replace_stages(replacements)
     _add_changes_of_stages(replacements)
     _add_deployments(replacements)
+    _replace_authorizers(replacements)
 
 
 def _add_path(replacements: Replacements, path: str) -> None:
@@ -136,6 +145,44 @@ def _replace_stages(replacements: Replacements) -> None:
     _add_path(replacements, path)
     replacements.replace(Stage, "__init__", initialise)
     replacements.replace(Stage, "to_json", to_json)
+
+
+def _replace_authorizers(replacements: Replacements) -> None:
+    """Check the identity sources of authorizers.
+
+    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-authorizers.html
+    """
+    moto_create_authorizer = ApiGatewayV2Response.create_authorizer
+    moto_update_authorizer = ApiGatewayV2Response.update_authorizer
+
+    def create_authorizer(self: ApiGatewayV2Response) -> Any:
+        _check_authorizer(_api(self, -2), json.loads(self.body))
+        _, headers, body = moto_create_authorizer(self)
+        return 201, headers, body
+
+    def update_authorizer(self: ApiGatewayV2Response) -> Any:
+        api = _api(self, -3)
+        before = self.apigatewayv2_backend.get_authorizer(api.api_id, self.path.split("/")[-1])
+        _check_authorizer(api, {**before.to_json(), **json.loads(self.body)})
+        return moto_update_authorizer(self)
+
+    replacements.replace(ApiGatewayV2Response, "create_authorizer", create_authorizer)
+    replacements.replace(ApiGatewayV2Response, "update_authorizer", update_authorizer)
+
+
+def _check_authorizer(api: Api, settings: dict[str, Any]) -> None:
+    """Check the settings of an authorizer. Raises BadRequestException."""
+    sources = settings.get("identitySource") or []
+    pattern = _HTTP_SOURCE
+    if api.protocol_type == "WEBSOCKET":
+        pattern = _WEBSOCKET_SOURCE
+    for source in sources:
+        if pattern.fullmatch(source) is None:
+            raise BadRequestException(
+                f"Invalid identity source expression for {api.protocol_type} APIs: {source}"
+            )
+    if settings.get("authorizerResultTtlInSeconds") and not sources:
+        raise BadRequestException("Answers can only be kept for at least one identity source")
 
 
 def _add_deployments(replacements: Replacements) -> None:

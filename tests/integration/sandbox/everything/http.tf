@@ -29,8 +29,40 @@ resource "aws_apigatewayv2_route" "http" {
   for_each           = { "GET /items/{id}" = "2.0", "ANY /old/{proxy+}" = "1.0", "$default" = "2.0" }
   api_id             = aws_apigatewayv2_api.http.id
   route_key          = each.key
-  authorization_type = each.key == "ANY /old/{proxy+}" && var.revision > 1 ? "AWS_IAM" : "NONE"
+  authorization_type = local.http_authorization[each.key]
+  authorizer_id      = local.http_authorization[each.key] == "CUSTOM" ? aws_apigatewayv2_authorizer.http["2.0"].id : null
   target             = "integrations/${aws_apigatewayv2_integration.http[each.value].id}"
+}
+
+locals {
+  http_authorization = {
+    "GET /items/{id}"   = var.revision == 1 ? "NONE" : "CUSTOM"
+    "ANY /old/{proxy+}" = var.revision == 1 ? "NONE" : "AWS_IAM"
+    "$default"          = "NONE"
+  }
+}
+
+resource "aws_apigatewayv2_authorizer" "http" {
+  for_each                          = toset(["1.0", "2.0"])
+  api_id                            = aws_apigatewayv2_api.http.id
+  name                              = "authorizer-${each.key}-${var.revision}"
+  authorizer_type                   = "REQUEST"
+  authorizer_uri                    = local.function_invoke_arn
+  authorizer_payload_format_version = each.key
+  enable_simple_responses           = each.key == "2.0"
+  identity_sources                  = ["$request.header.Authorization", "$context.routeKey"]
+  authorizer_result_ttl_in_seconds  = 60 * var.revision
+}
+
+resource "aws_apigatewayv2_authorizer" "http_jwt" {
+  api_id           = aws_apigatewayv2_api.http.id
+  name             = "jwt"
+  authorizer_type  = "JWT"
+  identity_sources = ["$request.header.Authorization"]
+  jwt_configuration {
+    audience = ["example"]
+    issuer   = "https://issuer.example"
+  }
 }
 
 resource "aws_apigatewayv2_stage" "http" {

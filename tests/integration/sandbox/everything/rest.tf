@@ -57,7 +57,8 @@ resource "aws_api_gateway_method" "rest_proxy" {
   rest_api_id        = aws_api_gateway_rest_api.rest.id
   resource_id        = aws_api_gateway_resource.rest_proxy.id
   http_method        = "ANY"
-  authorization      = "NONE"
+  authorization      = var.revision == 1 ? "NONE" : "CUSTOM"
+  authorizer_id      = var.revision == 1 ? null : aws_api_gateway_authorizer.rest_request.id
   request_parameters = { "method.request.path.proxy" = true }
 }
 
@@ -104,13 +105,29 @@ resource "aws_api_gateway_integration_response" "rest_cors" {
   depends_on          = [aws_api_gateway_integration.rest_cors]
 }
 
+resource "aws_api_gateway_authorizer" "rest_token" {
+  rest_api_id                      = aws_api_gateway_rest_api.rest.id
+  name                             = "token-${var.revision}"
+  authorizer_uri                   = local.function_invoke_arn
+  identity_validation_expression   = "^Bearer .{${var.revision},}$"
+  authorizer_result_ttl_in_seconds = 60 * var.revision
+}
+
+resource "aws_api_gateway_authorizer" "rest_request" {
+  rest_api_id     = aws_api_gateway_rest_api.rest.id
+  name            = "request"
+  type            = "REQUEST"
+  authorizer_uri  = local.function_invoke_arn
+  identity_source = "method.request.header.Authorization, method.request.querystring.q${var.revision}"
+}
+
 resource "aws_api_gateway_deployment" "rest" {
   rest_api_id = aws_api_gateway_rest_api.rest.id
   description = "revision ${var.revision}"
   triggers = {
     redeployment = sha1(jsonencode([
       aws_api_gateway_method.rest_items.authorization, aws_api_gateway_integration.rest_items.timeout_milliseconds,
-      aws_api_gateway_integration.rest_proxy.id,
+      aws_api_gateway_integration.rest_proxy.id, aws_api_gateway_authorizer.rest_request.identity_source,
       aws_api_gateway_integration_response.rest_cors.response_parameters, aws_api_gateway_rest_api_policy.rest.policy,
     ]))
   }

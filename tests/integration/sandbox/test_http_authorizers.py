@@ -1,0 +1,327 @@
+"""Lambda authorizers of HTTP APIs, as a client and the functions see them.
+
+https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from terralive_sandbox.info import SandboxInfo
+from terralive_testing.deployers.authorizers import AuthorizerFunction, policy
+from terralive_testing.deployers.rest_api import at, lambda_uri
+from terralive_testing.deployers.sandbox import Aws, unique
+from terralive_testing.machine.waiting import eventually
+from terralive_testing.oracles.samples import assert_same_shape, sample
+
+ECHO = """
+import json
+def handler(event, context):
+    return {"statusCode": 200, "body": json.dumps(event)}
+"""
+ROUTES = ("GET /pets/{id}", "POST /pets", "GET /old")
+TOKEN = "$request.header.X-Token"
+
+
+class AuthorizedApi:
+    """An HTTP API with one authorizer. The integration of `GET /old` has payload format 1.0."""
+
+    def __init__(self, aws: Aws) -> None:
+        self.aws = aws
+        self.function = AuthorizerFunction(aws)
+        echo = aws.function(ECHO)
+        self.id = aws.http_api(echo, *ROUTES, stage="live")
+        old = aws.apis.create_integration(
+            ApiId=self.id,
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=echo,
+            PayloadFormatVersion="1.0",
+        )["IntegrationId"]
+        self._routes = {
+            route["RouteKey"]: route["RouteId"]
+            for route in aws.apis.get_routes(ApiId=self.id)["Items"]
+        }
+        aws.apis.update_route(
+            ApiId=self.id, RouteId=self._routes["GET /old"], Target=f"integrations/{old}"
+        )
+
+    def authorize(self, *sources: str, permit: bool = True, **settings: Any) -> str:  # noqa: ANN401 - boto3's own
+        """Give all routes a new authorizer with these identity sources. Return its id."""
+        settings.setdefault("AuthorizerPayloadFormatVersion", "2.0")
+        authorizer = self.aws.apis.create_authorizer(
+            ApiId=self.id,
+            AuthorizerType="REQUEST",
+            AuthorizerUri=lambda_uri(self.aws, self.function.arn),
+            IdentitySource=list(sources),
+            Name=unique("authorizer"),
+            **settings,
+        )["AuthorizerId"]
+        if permit:
+            self.function.allow(self.id, authorizer)
+        self.use(authorizer)
+        return authorizer
+
+    def use(self, authorizer: str, kind: str = "CUSTOM") -> None:
+        """Let all routes use an authorizer."""
+        for route in self._routes.values():
+            self.aws.apis.update_route(
+                ApiId=self.id,
+                RouteId=route,
+                AuthorizationType=kind,  # type: ignore[arg-type] # a literal type
+                AuthorizerId=authorizer,
+            )
+
+    def ask(
+        self,
+        path: str = "/pets/1",
+        token: str = "",
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        sent = dict(headers or {})
+        if token:
+            sent["X-Token"] = token
+        return httpx.request(method, at(self.aws, self.id, "live", path), headers=sent, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def api(sandbox: SandboxInfo) -> AuthorizedApi:
+    return AuthorizedApi(Aws(sandbox))
+
+
+def authorizer_of(answer: httpx.Response) -> object:
+    return answer.json()["requestContext"]["authorizer"]
+
+
+def simple(*, is_authorized: bool, **context: object) -> str:
+    return json.dumps({"isAuthorized": is_authorized, "context": context})
+
+
+CONTEXT: Mapping[str, object] = {
+    "stringKey": "value",
+    "numberKey": 1,
+    "booleanKey": True,
+    "arrayKey": ["value1", "value2"],
+    "mapKey": {"value1": "value2"},
+}
+
+
+def test_a_policy_allows_a_route_and_its_context_reaches_the_integration(
+    api: AuthorizedApi,
+) -> None:
+    api.authorize(TOKEN)
+    token = policy("Allow", context=CONTEXT)
+    assert authorizer_of(api.ask(token=token)) == {"lambda": CONTEXT}
+    assert authorizer_of(api.ask(token=policy("Allow"))) == {"lambda": None}
+    old = authorizer_of(api.ask("/old", token))
+    assert isinstance(old, dict)
+    assert isinstance(old.pop("integrationLatency"), int)
+    assert old == {**CONTEXT, "principalId": "somebody"}
+
+
+def test_a_simple_response_allows_or_forbids(api: AuthorizedApi) -> None:
+    api.authorize(TOKEN, EnableSimpleResponses=True)
+    assert authorizer_of(api.ask(token=simple(is_authorized=True, who="me"))) == {
+        "lambda": {"who": "me"}
+    }
+    answer = api.ask(token=simple(is_authorized=False))
+    assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+    # A policy is no simple response.
+    answer = api.ask(token=policy("Allow"))
+    assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+
+
+def test_the_authorizers_events_are_those_that_aws_publishes(api: AuthorizedApi) -> None:
+    api.aws.apis.update_stage(
+        ApiId=api.id,
+        StageName="live",
+        StageVariables={"stageVariable1": "value1", "stageVariable2": "value2", "StageVar1": "v"},
+    )
+    query = "parameter1=value1&parameter1=value2&parameter2=value&QueryString1=queryValue1"
+    sources = (TOKEN, "$request.querystring.parameter2")
+    api.authorize(*sources)
+    headers = {"header1": "value1", "header2": "value2", "Cookie": "cookie1; cookie2"}
+    with api.function.runs() as events:
+        assert api.ask(f"/pets/a%20b?{query}", policy("Allow"), headers=headers).status_code == 200
+    [event] = events
+    own = ("accept", "accept-encoding", "connection", "content-length", "user-agent", "x-token")
+    client = "the client sends it, the sample's does not"
+    gateway = {
+        f"headers.{name}": "API Gateway adds it to every request"
+        for name in ("host", "x-amzn-trace-id", *(f"x-forwarded-{n}" for n in FORWARDED))
+    }
+    more = {f"headers.{name}": client for name in own if name in headers_of(event)} | gateway
+    renamed = {"pathParameters.parameter1": "the route's parameter has another name"}
+    assert_same_shape(
+        event,
+        sample("apigateway-http-authorizer-2.0"),
+        absent=renamed,
+        extra={
+            **more,
+            "pathParameters.id": "the route's parameter has another name",
+            "queryStringParameters.QueryString1": client,
+            "stageVariables.StageVar1": "another sample has it",
+        },
+    )
+    arn = f"{api.aws.execution_arn(api.id)}/live/GET/pets/a%20b"
+    assert event["routeArn"] == arn
+    assert event["identitySource"] == [policy("Allow"), "value"]
+    # Format 1.0 of the same request.
+    api.authorize(*sources, AuthorizerPayloadFormatVersion="1.0")
+    with api.function.runs() as events:
+        assert api.ask(f"/pets/a%20b?{query}", policy("Allow"), headers=headers).status_code == 200
+    [event] = events
+    assert event["methodArn"] == arn
+    assert event["identitySource"] == f"{policy('Allow')},value"
+    assert event["authorizationToken"] == event["identitySource"]
+    context = event["requestContext"]
+    assert isinstance(context, dict)
+    published = sample("apigateway-http-authorizer-1.0")
+    assert event.keys() >= published.keys()
+    assert "authorizer" not in context
+    assert "body" not in event
+    published_context = published["requestContext"]
+    assert isinstance(published_context, dict)
+    assert context.keys() >= published_context.keys()
+
+
+FORWARDED = ("for", "port", "proto")
+
+
+def headers_of(event: Mapping[str, object]) -> dict[str, str]:
+    headers = event["headers"]
+    assert isinstance(headers, dict)
+    return headers
+
+
+def test_without_an_identity_source_the_client_is_unauthorized_and_no_function_runs(
+    api: AuthorizedApi,
+) -> None:
+    api.authorize(TOKEN, "$request.querystring.who")
+    with api.function.runs() as events:
+        for answer in (
+            api.ask(),
+            api.ask(token="x"),
+            api.ask("/pets/1?who="),
+            api.ask("/pets/1?who=", "x"),
+        ):
+            assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+    assert events == []
+    # An authorizer without identity sources runs for every request.
+    api.authorize()
+    with api.function.runs() as events:
+        assert api.ask().status_code == 500
+    assert len(events) == 1
+    assert events[0]["identitySource"] is None
+
+
+def test_a_policy_decides_about_each_route(api: AuthorizedApi) -> None:
+    api.authorize(TOKEN)
+    arn = f"{api.aws.execution_arn(api.id)}/live"
+    only_pets = policy("Allow", resource=f"{arn}/GET/pets/*")
+    assert api.ask("/pets/1", only_pets).status_code == 200
+    for answer in (
+        api.ask("/pets", only_pets, "POST"),
+        api.ask("/old", only_pets),
+        api.ask("/pets/1", policy("Deny", resource=f"{arn}/*")),
+        api.ask("/pets/1", policy("Allow", resource=f"{arn}/POST/pets")),
+    ):
+        assert (answer.status_code, answer.json()) == (403, {"message": "Forbidden"})
+
+
+def test_a_broken_authorizer_is_an_internal_error(api: AuthorizedApi) -> None:
+    api.authorize(TOKEN)
+    for token in ("raise no", "null", "{}", '{"isAuthorized": true}', policy("Allow", context=[])):
+        answer = api.ask(token=token)
+        assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+    answer = api.ask(token="raise Unauthorized")
+    assert (answer.status_code, answer.json()) == (401, {"message": "Unauthorized"})
+    api.authorize(TOKEN, permit=False)
+    answer = api.ask(token=policy("Allow"))
+    assert (answer.status_code, answer.json()) == (500, {"message": "Internal Server Error"})
+    may = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": api.function.arn}
+    api.authorize(TOKEN, permit=False, AuthorizerCredentialsArn=api.aws.role(may))
+    assert api.ask(token=policy("Allow")).status_code == 200
+
+
+def test_an_answer_is_kept_for_all_routes_of_the_same_identity(api: AuthorizedApi) -> None:
+    api.authorize(TOKEN, AuthorizerResultTtlInSeconds=300)
+    token = policy("Allow", resource="*", context={"n": unique("n")})
+    with api.function.runs() as events:
+        for _ in range(3):
+            assert api.ask("/pets/1", token).status_code == 200
+        old = authorizer_of(api.ask("/old", token))
+    assert len(events) == 1
+    assert isinstance(old, dict)
+    assert old["integrationLatency"] == 0
+    # Another identity asks again; so does one that was denied, once.
+    with api.function.runs() as events:
+        assert api.ask("/pets/1", policy("Allow", resource="*")).status_code == 200
+        for _ in range(2):
+            assert api.ask("/pets/1", policy("Deny", resource="*")).status_code == 403
+    assert len(events) == 2
+    # Errors are not kept.
+    with api.function.runs() as events:
+        for _ in range(2):
+            assert api.ask("/pets/1", "raise no").status_code == 500
+    assert len(events) == 2
+
+
+def test_a_policy_for_one_route_is_kept_for_the_others_unless_the_route_is_a_source(
+    api: AuthorizedApi,
+) -> None:
+    api.authorize(TOKEN, AuthorizerResultTtlInSeconds=300)
+    token = policy("Allow")
+    assert api.ask("/pets/1", token).status_code == 200
+    assert api.ask("/old", token).status_code == 403, "the kept policy names the other route"
+    api.authorize(TOKEN, "$context.routeKey", AuthorizerResultTtlInSeconds=300)
+    with api.function.runs() as events:
+        for path in ("/pets/1", "/old", "/pets/1", "/old"):
+            assert api.ask(path, token).status_code == 200
+    assert len(events) == 2
+
+
+def test_an_answer_is_kept_for_its_time_only(api: AuthorizedApi) -> None:
+    api.authorize(TOKEN, AuthorizerResultTtlInSeconds=1)
+    token = policy("Allow", resource="*", context={"n": unique("n")})
+
+    def asks_again() -> bool:
+        with api.function.runs() as events:
+            assert api.ask("/pets/1", token).status_code == 200
+        return bool(events)
+
+    assert asks_again()
+    eventually(asks_again, "the end of the second for which the answer is kept")
+
+
+def test_settings_that_api_gateway_does_not_take_are_refused(api: AuthorizedApi) -> None:
+    for source in ("route.request.header.X-Token", "X-Token", "$request.body.x"):
+        with pytest.raises(ClientError, match="Invalid identity source"):
+            api.authorize(source)
+    with pytest.raises(ClientError, match="at least one identity source"):
+        api.authorize(AuthorizerResultTtlInSeconds=60)
+    authorizer = api.authorize(TOKEN)
+    with pytest.raises(ClientError, match="Invalid identity source"):
+        api.aws.apis.update_authorizer(
+            ApiId=api.id, AuthorizerId=authorizer, IdentitySource=["method.request.header.A"]
+        )
+
+
+def test_jwt_authorizers_are_refused_by_name(api: AuthorizedApi) -> None:
+    jwt = api.aws.apis.create_authorizer(
+        ApiId=api.id,
+        AuthorizerType="JWT",
+        IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={"Audience": ["a"], "Issuer": "https://issuer.example"},
+        Name="jwt",
+    )["AuthorizerId"]
+    api.use(jwt, "JWT")
+    answer = api.ask(headers={"Authorization": "Bearer x"})
+    assert answer.status_code == 501
+    assert answer.json() == {"message": "NotEmulatedBySandbox: JWT authorizers"}
