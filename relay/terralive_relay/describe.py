@@ -74,6 +74,22 @@ def _trigger(document: Mapping[str, Json]) -> tuple[str, str]:
 
     AWS documents the shape of each service's events, and no event names its service.
     """
+    request = _request(document)
+    if request is not None:
+        return request
+    records = items(document, "Records")
+    if records and isinstance(records[0], dict):
+        return _records(records[0], len(records))
+    if "detail-type" in document and "source" in document:
+        return _eventbridge(document)
+    return "invoke", ""
+
+
+def _request(document: Mapping[str, Json]) -> tuple[str, str] | None:
+    """Return the trigger and summary of an event of API Gateway, a URL or a load balancer."""
+    arn = document.get("methodArn") or document.get("routeArn")
+    if isinstance(arn, str):
+        return "authorizer", _method_of(arn)
     context = section(document, "requestContext")
     http = section(context, "http")
     if http:
@@ -84,12 +100,17 @@ def _trigger(document: Mapping[str, Json]) -> tuple[str, str]:
         return "http", _joined(document["httpMethod"], document.get("path", ""))
     if "connectionId" in context:
         return "websocket", _text(context.get("routeKey", ""))
-    records = items(document, "Records")
-    if records and isinstance(records[0], dict):
-        return _records(records[0], len(records))
-    if "detail-type" in document and "source" in document:
-        return _eventbridge(document)
-    return "invoke", ""
+    return None
+
+
+def _method_of(arn: str) -> str:
+    """Return the method and path, or the route, that an authorizer is asked about.
+
+    The ARN ends with the API, the stage, the method and the path, or with `$connect`
+    (https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-lambda-authorizer-input.html).
+    """
+    method, slash, path = arn.partition("/")[2].partition("/")[2].partition("/")
+    return _joined(method, slash + path)
 
 
 def _records(first: Mapping[str, Json], count: int) -> tuple[str, str]:

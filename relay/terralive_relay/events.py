@@ -81,7 +81,7 @@ class InvocationStarted(Event):
     Attributes:
         request_id: AWS request id.
         function: name of the function.
-        trigger: source of the event, guessed from its shape (`http`, `sns`, `sqs`, …, `invoke`).
+        trigger: source of the event, guessed from its shape (`http`, `sns`, …, `invoke`).
         summary: a few words about the event (`GET /orders`).
         attempt: attempt number, starting at 1, as far as it is known.
         age_s: seconds since the event was first sent; 0 if this is not known.

@@ -18,6 +18,8 @@ from terralive_stub.protocol.invocation import Outcome
 from terralive_testing.fakes.messages import JSON
 
 _KEYS = (
+    "methodArn",
+    "routeArn",
     "requestContext",
     "http",
     "httpMethod",
@@ -140,3 +142,25 @@ def test_the_place_of_an_error_is_the_innermost_of_the_functions_own_code(
     assert (
         describe_place(Outcome(json.dumps(document).encode(), "E"), cause, Path("/code")) == place
     )
+
+
+@pytest.mark.parametrize(
+    ("event", "summary"),
+    [
+        ({"type": "TOKEN", "methodArn": "GET/a/b"}, "GET /a/b"),
+        ({"type": "REQUEST", "methodArn": "GET/", "httpMethod": "GET"}, "GET /"),
+        ({"type": "REQUEST", "routeArn": "POST/a", "requestContext": {"http": {}}}, "POST /a"),
+        (
+            {"type": "REQUEST", "methodArn": "$connect", "requestContext": {"connectionId": "c"}},
+            "$connect",
+        ),
+    ],
+)
+def test_a_question_to_an_authorizer_names_the_method_that_the_client_calls(
+    event: dict[str, object], summary: str
+) -> None:
+    for name in ("methodArn", "routeArn"):
+        if name in event:
+            event = {**event, name: f"arn:aws:execute-api:r:1:api/live/{event[name]}"}
+    description = describe_event(json.dumps(event).encode())
+    assert (description.trigger, description.summary) == ("authorizer", summary)
