@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.protection.production import Place, is_environment_key
+from terralive_cli.protection.production import Place, names_environment, tag_places
 from terralive_stub.shared.json_documents import Json, read_object, section, text
-from terralive_terraform.discovery.backends import backend_blocks
+from terralive_terraform.discovery.root_blocks import backend_blocks, provider_blocks
 
 # Terraform reads these files by itself:
 # https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files
@@ -51,6 +51,7 @@ def places_of(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
     for file in config.terraform.var_files:
         yield Place("variables file", _below(file, top))
     yield from _backend_places(config, top, environ)
+    yield from _provider_places(config.terraform.dir)
     yield from _variable_places(config, environ)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         if environ.get(name):
@@ -107,13 +108,31 @@ def _arguments(block: Mapping[str, Json]) -> Iterator[Place]:
         if isinstance(value, str) and name in _BACKEND_ARGUMENTS:
             yield Place(f"backend's {name}", value)
     # `cloud` and `remote` have a block in the block.
-    workspaces = block.get("workspaces")
-    several = workspaces if isinstance(workspaces, list) else [workspaces]
+    for workspaces in _blocks(block.get("workspaces")):
+        for name in ("name", "prefix"):
+            if text(workspaces, name):
+                yield Place(f"backend's workspace {name}", text(workspaces, name))
+
+
+def _blocks(value: Json) -> Iterator[Mapping[str, Json]]:
+    """Yield nested blocks, which are an object or a list of objects."""
+    several = value if isinstance(value, list) else [value]
     for item in several:
         if isinstance(item, dict):
-            for name in ("name", "prefix"):
-                if text(item, name):
-                    yield Place(f"backend's workspace {name}", text(item, name))
+            yield item
+
+
+def _provider_places(directory: Path) -> Iterator[Place]:
+    """Yield what the AWS providers name: a profile, a role, tags of all resources."""
+    for block in provider_blocks(directory):
+        if text(block, "profile"):
+            yield Place("provider's profile", text(block, "profile"))
+        for role in _blocks(block.get("assume_role")):
+            if text(role, "role_arn"):
+                yield Place("provider's role", text(role, "role_arn"))
+        for defaults in _blocks(block.get("default_tags")):
+            tags = section(defaults, "tags")
+            yield from tag_places({name: text(tags, name) for name in tags})
 
 
 def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
@@ -138,7 +157,7 @@ def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Pla
 
 
 def _variable(name: str, value: str) -> Iterator[Place]:
-    if is_environment_key(name):
+    if names_environment(name):
         yield Place(f"variable {name} =", value, is_environment=True)
 
 

@@ -21,6 +21,14 @@ _OPPOSITES: Final = ("non", "not", "no", "pre")
 _ENVIRONMENT_WORDS: Final = ("live",)
 # Words in the names of tags and variables whose value is the name of an environment.
 _ENVIRONMENT_KEYS: Final = frozenset(("env", "environment", "stage"))
+# Other words in the name of such a variable. `node_env` and `api_stage` have others: their values
+# say nothing about where the app is deployed.
+_VARIABLE_WORDS: Final = frozenset(
+    (
+        *("account", "app", "application", "aws", "current", "deploy", "deployment", "infra"),
+        *("name", "project", "resource", "service", "short", "target", "terraform", "tf"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +93,24 @@ def refuse_production(
     )
 
 
-def is_environment_key(key: str) -> bool:
-    """Tell whether the value of a tag or variable is the name of an environment."""
-    return not _ENVIRONMENT_KEYS.isdisjoint(_words(key))
+def names_environment(variable: str) -> bool:
+    """Tell by the name of a Terraform variable whether its value is the name of an environment."""
+    words = set(_words(variable))
+    return bool(words & _ENVIRONMENT_KEYS) and words <= _ENVIRONMENT_KEYS | _VARIABLE_WORDS
 
 
 def tag_places(tags: Mapping[str, str]) -> Iterator[Place]:
     """Yield the tags whose values are names of environments."""
     for key, value in tags.items():
-        if is_environment_key(key) and not key.startswith("terralive:"):
+        is_own = key.startswith("terralive:")
+        if not is_own and not _ENVIRONMENT_KEYS.isdisjoint(_words(key)):
             yield Place(f"tag {key} =", value, is_environment=True)
 
 
 def _has_word(name: str, wanted: Iterable[str]) -> bool:
+    # The value of an expression is known only when Terraform has planned.
+    if "${" in name:
+        return False
     words = _words(name)
     for before, word in zip(["", *words], words, strict=False):
         if word in wanted and before not in _OPPOSITES:

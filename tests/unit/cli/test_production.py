@@ -12,7 +12,7 @@ from terralive_cli.configuration.loading import load
 from terralive_cli.protection.places import places_of
 from terralive_cli.protection.production import (
     Place,
-    is_environment_key,
+    names_environment,
     refuse_production,
     signs_of_production,
     tag_places,
@@ -38,7 +38,16 @@ def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
     "name",
     [
         *("products", "product-api", "reproduce", "producer", "dev", "", "nonprod", "non-prod"),
-        *("orders-non-production", "preprod", "pre-prod", "notProd", "no_prod", "live", "main"),
+        *(
+            "${var.prod}-orders",
+            "orders-non-production",
+            "preprod",
+            "pre-prod",
+            "notProd",
+            "no_prod",
+            "live",
+            "main",
+        ),
     ],
 )
 def test_a_name_without_one_does_not(name: str) -> None:
@@ -74,9 +83,19 @@ def test_all_places_are_named_and_the_user_may_allow_them() -> None:
         *((key, False) for key in ("Name", "cost-centre", "inventory", "environs", "backstage")),
     ],
 )
-def test_tags_and_variables_of_environments(key: str, expected: bool) -> None:
-    assert is_environment_key(key) is expected
+def test_tags_of_environments(key: str, expected: bool) -> None:
     assert bool(list(tag_places({key: "prod"}))) is expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        *((name, True) for name in ("env", "environment", "stage", "app_env", "environment_name")),
+        *((name, False) for name in ("node_env", "RAILS_ENV", "api_stage", "name", "inventory")),
+    ],
+)
+def test_variables_of_environments(name: str, expected: bool) -> None:
+    assert names_environment(name) is expected
 
 
 @pytest.fixture
@@ -177,6 +196,25 @@ def test_the_backend_in_json_and_as_it_was_initialised(project: Path) -> None:
 )
 def test_the_environment(project: Path, environ: dict[str, str], expected: str) -> None:
     assert signs(project, environ) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ('profile = "acme-prod"', 'provider\'s profile "acme-prod"'),
+        (
+            'assume_role {\n role_arn = "arn:aws:iam::1:role/prod-deploy"\n}',
+            'provider\'s role "arn:aws:iam::1:role/prod-deploy"',
+        ),
+        (
+            'default_tags {\n tags = {\n Environment = "production"\n Team = "prod"\n }\n}',
+            'tag Environment = "production"',
+        ),
+    ],
+)
+def test_the_provider(project: Path, arguments: str, expected: str) -> None:
+    (project / "providers.tf").write_text(f'provider "aws" {{\n{arguments}\n}}\n', "utf-8")
+    assert signs(project) == [expected]
 
 
 def test_the_backends_arguments_in_the_configuration(project: Path) -> None:
