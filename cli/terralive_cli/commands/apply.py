@@ -25,7 +25,7 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, takeover=takeover).inspect)
+        app = StageApp(stage, Guard(stage, ui, takeover=takeover))
         try:
             debug_stack = DebugStack.opened(stage)
             _, live = workflows.make_live(debug_stack, app, ui, debug_stack.outputs())

@@ -32,10 +32,10 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        guard = Guard(stage, takeover=takeover)
+        guard = Guard(stage, ui, takeover=takeover)
         try:
             if app:
-                app_changed = workflows.destroy(stage, StageApp(stage, guard.inspect), ui)
+                app_changed = workflows.destroy(stage, StageApp(stage, guard), ui)
             else:
                 app_changed = _restore(stage, guard, ui)
         except approval.Declined as declined:
@@ -62,7 +62,7 @@ def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
     where = f"of {stage.name} in {stage.target.name}"
     question = f"Put the functions' own code back and destroy the debug stack {where}?"
     try:
-        return workflows.restore(stage, StageApp(stage, guard.inspect), ui, question)
+        return workflows.restore(stage, StageApp(stage, guard), ui, question)
     except StageHeldError as held:
         if guard.has_own:
             raise

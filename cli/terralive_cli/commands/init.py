@@ -23,6 +23,7 @@ _FIRST: Final = """\
 # Settings of terralive. All of them are in terralive's docs/CONFIGURATION.md.
 app = "{app}"
 # stage = "dev-{{user}}"
+# accounts = ["123456789012"]    # the AWS accounts that terralive may change
 
 # [functions."aws_lambda_function.api"]
 # path = "services/api"

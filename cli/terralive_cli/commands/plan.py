@@ -27,7 +27,7 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
         check_target(stage, ui, changes=False)
         debug_stack = DebugStack.opened(stage)
         deployed = debug_stack.outputs()
-        app = StageApp(stage, Guard(stage, changes=False).inspect)
+        app = StageApp(stage, Guard(stage, ui, changes=False))
         with app.planned_live(deployed) as plan:
             approval.show_live_plan(stage, ui, plan)
             has_changes = plan.ready.plan.has_changes

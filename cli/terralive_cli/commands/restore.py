@@ -27,7 +27,7 @@ def run(config: Config, ui: Ui, *, takeover: bool = False) -> int:
     with opened(config) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, takeover=takeover).inspect)
+        app = StageApp(stage, Guard(stage, ui, takeover=takeover))
         try:
             changed = workflows.restore(stage, app, ui)
         except approval.Declined as declined:

@@ -60,7 +60,7 @@ def run(
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
-        app = StageApp(stage, Guard(stage, takeover=takeover).inspect, debugging)
+        app = StageApp(stage, Guard(stage, ui, takeover=takeover), debugging)
         try:
             # The debug stack comes first, because the stubs contain its address.
             debug_stack = DebugStack.opened(stage)

@@ -7,11 +7,12 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, TypeAlias
+from pathlib import Path
+from typing import Final, Protocol
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
@@ -30,7 +31,7 @@ from terralive_terraform.runs.shown_plan import ShownPlan
 from terralive_terraform.runs.state import DeployedFunction, planned_functions
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
-from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_terraform.substitution.marker import StageName, is_stub, live_description
 from terralive_terraform.substitution.other_changes import OtherChange, other_changes
 from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
@@ -38,13 +39,21 @@ from terralive_terraform.substitution.selection import addresses_of
 from terralive_workers.function import LocalCode, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
-# Called with functions by address; it raises a TerraliveError where they must not be touched.
-Inspect: TypeAlias = Callable[[Mapping[str, DeployedFunction]], None]
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
 # `arn:PARTITION:service::ACCOUNT:…`
 _PARTITION: Final = 1
+
+
+class AppGuard(Protocol):
+    """Refuses what must not be touched, by a TerraliveError (see `protection.guard`)."""
+
+    def inspect_folder(self, directory: Path) -> None:
+        """Inspect the folder that Terraform runs in, before anything is planned."""
+
+    def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
+        """Inspect functions by address: those of the state, then those of each plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +114,13 @@ class StageApp:
 
     Args:
         stage: the stage.
-        inspect: is called with the app's functions as the state has them, before anything is
-            planned, and as the plan has them. It raises where they must not be touched.
+        guard: refuses what must not be touched, before anything is planned or applied.
         debugging: the functions to debug.
     """
 
-    def __init__(self, stage: Stage, inspect: Inspect, debugging: Debugging = NO_DEBUGGING) -> None:
+    def __init__(self, stage: Stage, guard: AppGuard, debugging: Debugging = NO_DEBUGGING) -> None:
         self._stage = stage
-        self._inspect = inspect
+        self._guard = guard
         self._debugging = debugging
         self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
@@ -136,7 +144,7 @@ class StageApp:
             ConfigurationError: `no-live-functions`, `instance-unmapped`; also what mapping and
                 debugging raise.
             TerraformError: the plan failed, or `function-would-be-replaced`.
-            TerraliveError: whatever `inspect` raises.
+            TerraliveError: whatever the guard raises.
         """
         stage = self._stage
         phase = Phase("app", stage.emit)
@@ -170,7 +178,8 @@ class StageApp:
 
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
-            self._inspect(terraform.functions())
+            self._guard.inspect_folder(prepared.directory)
+            self._guard.inspect(terraform.functions())
             ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
             self._check(ready, functions, mapped)
             shown = self._shown(ready)
@@ -207,14 +216,14 @@ class StageApp:
         return LiveApp(functions, plan.mapped.code, plan.refused, outputs)
 
     def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
-        """Plan the app as its configuration says; None where it is not deployed."""
+        """Plan the app as its configuration says; None where no function is live."""
         phase = Phase("restore", self._stage.emit)
-        return self._planned_without_stubs(phase, "the app is not deployed")
+        return self._planned_without_stubs(phase)
 
     def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan to remove the whole app; None where it is not deployed."""
         phase = Phase("app", self._stage.emit)
-        return self._planned_without_stubs(phase, "there is none", destroy=True)
+        return self._planned_without_stubs(phase, destroy=True)
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage
@@ -226,9 +235,9 @@ class StageApp:
 
     @contextmanager
     def _planned_without_stubs(
-        self, phase: Phase, if_empty: str, *, destroy: bool = False
+        self, phase: Phase, *, destroy: bool = False
     ) -> Iterator[RestorePlan | None]:
-        """Plan the app without stubs; `if_empty` is reported where it is not deployed."""
+        """Plan the app without stubs; None where there is nothing to do."""
         stage = self._stage
         with ExitStack() as stack:
             with phase.step("synth"):
@@ -236,10 +245,17 @@ class StageApp:
                 prepared = stack.enter_context(app.prepared(app.discovered(None)))
             terraform = stage.app_terraform(prepared, phase)
             if terraform.is_empty():
-                phase.unchanged(if_empty)
+                phase.unchanged("the app is not deployed")
                 yield None
                 return
-            self._inspect(terraform.functions())
+            self._guard.inspect_folder(prepared.directory)
+            functions = terraform.functions()
+            self._guard.inspect(functions)
+            if not destroy and not any(_is_stub(function) for function in functions.values()):
+                # What else the configuration changes is none of a restore's business.
+                phase.unchanged("no function is live")
+                yield None
+                return
             plan = planned(stage, terraform, phase, self._var_files, destroy=destroy)
             ready = stack.enter_context(plan)
             yield RestorePlan(ready, other_changes(self._shown(ready)))
@@ -251,7 +267,7 @@ class StageApp:
         shown = ready.terraform.show(ready.plan.file)
         # The plan has looked at AWS: the state may be older, and new functions have names now.
         for functions in planned_functions(shown):
-            self._inspect(functions)
+            self._guard.inspect(functions)
         return shown
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
@@ -327,6 +343,10 @@ def app_of(config: Config) -> App:
         binary=program.binary,
         backend_config=program.backend_config,
     )
+
+
+def _is_stub(function: DeployedFunction) -> bool:
+    return is_stub(function.handler, function.description)
 
 
 def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:

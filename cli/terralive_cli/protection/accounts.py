@@ -77,9 +77,25 @@ def check_target(stage: Stage, ui: Ui, *, changes: bool) -> None:
     if not config.allow_protected:
         alias = target.caller.account_alias()
         refuse_production([Place("account alias", alias)], config.production_words)
-    if changes and target.caller.is_aws:
+    if changes:
+        require_account(stage, ui, target.caller.account, alias)
+
+
+def require_account(stage: Stage, ui: Ui, account: str, alias: str = "") -> None:
+    """Check that terralive may change an account. An endpoint that is not AWS's needs no check.
+
+    Args:
+        stage: the stage.
+        ui: asks the user to confirm the account.
+        account: the account's id.
+        alias: its alias; "" if it has none or if it is not known.
+
+    Raises:
+        ConfigurationError: `account-not-allowed`.
+    """
+    if stage.target.sandbox is None and stage.target.caller.is_aws:
         confirmed = ConfirmedAccounts.of_user(os.environ, Path.home())
-        require_allowed(target.caller.account, alias, config, ui, confirmed)
+        require_allowed(account, alias, stage.config, ui, confirmed)
 
 
 def require_allowed(

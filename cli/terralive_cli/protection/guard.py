@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import Message
 from terralive_cli.output.formats.words import short_address
+from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import require_account
 from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
+from terralive_cli.protection.places import stack_places
 from terralive_cli.protection.production import Place, refuse_production, tag_places
 from terralive_relay.events import Warned
 from terralive_terraform.runs.state import DeployedFunction
@@ -20,6 +24,7 @@ class Guard:
 
     Args:
         stage: the stage at work.
+        ui: asks for accounts that the app's functions are in.
         takeover: whether functions that another stage holds may be taken.
         changes: whether the command changes functions. One that only looks warns of what another
             stage holds.
@@ -28,28 +33,43 @@ class Guard:
         has_own: whether a function is live for this stage. Every inspection may set it.
     """
 
-    def __init__(self, stage: Stage, *, takeover: bool = False, changes: bool = True) -> None:
+    def __init__(
+        self, stage: Stage, ui: Ui, *, takeover: bool = False, changes: bool = True
+    ) -> None:
         self._stage = stage
+        self._ui = ui
         self._takeover = takeover
         self._changes = changes
         self._own = StageName(stage.config.app, stage.config.stage)
         # Other stages that hold functions and have been reported: each is reported once.
         self._reported: set[StageName] = set()
+        # The accounts that are allowed. The caller's own has been checked before.
+        self._accounts = {stage.target.caller.account, ""}
         self.has_own = False
+
+    def inspect_folder(self, directory: Path) -> None:
+        """Refuse a CDKTF program's stack that looks like production.
+
+        The places of plain `*.tf` files are known before a program runs (see `places`).
+
+        Args:
+            directory: the folder of the synthesised stack, which has the stack's name.
+
+        Raises:
+            ConfigurationError: `stage-protected`.
+        """
+        if self._stage.config.terraform.app:
+            self._refuse_production(stack_places(directory))
 
     def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Refuse functions, by address, that must not be touched.
 
         Raises:
-            ConfigurationError: `stage-protected`.
+            ConfigurationError: `stage-protected`, `account-not-allowed`.
             StageHeldError: `stage-held-elsewhere`.
         """
-        config = self._stage.config
-        # Nothing real is in the sandbox.
-        if self._stage.target.sandbox is None:
-            refuse_production(
-                _places(functions), config.production_words, allowed=config.allow_protected
-            )
+        self._refuse_production(_places(functions))
+        self._require_accounts(functions)
         stages = stages_of(functions)
         if stages.pop(self._own, None):
             self.has_own = True
@@ -57,6 +77,19 @@ class Guard:
             if name not in self._reported:
                 self._reported.add(name)
                 self._report(name, addresses)
+
+    def _refuse_production(self, places: Iterable[Place]) -> None:
+        # Nothing real is in the sandbox.
+        if self._stage.target.sandbox is None:
+            config = self._stage.config
+            refuse_production(places, config.production_words, allowed=config.allow_protected)
+
+    def _require_accounts(self, functions: Mapping[str, DeployedFunction]) -> None:
+        """Check the accounts of functions: a provider may assume a role in another account."""
+        for function in functions.values():
+            if self._changes and function.account not in self._accounts:
+                require_account(self._stage, self._ui, function.account)
+                self._accounts.add(function.account)
 
     def _report(self, name: StageName, addresses: Sequence[str]) -> None:
         """Refuse functions that another stage holds, or say that they are taken over.

@@ -58,6 +58,18 @@ def places_of(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
             yield Place("AWS profile", environ[name])
 
 
+def stack_places(directory: Path) -> Iterator[Place]:
+    """Yield the places of a CDKTF program's synthesised stack.
+
+    Args:
+        directory: the stack's folder, which has the stack's name.
+    """
+    yield Place("stack", directory.name)
+    for block in backend_blocks(directory):
+        yield from _arguments(block)
+    yield from _provider_places(directory)
+
+
 def _folder_places(folder: Path, top: Path | None) -> Iterator[Place]:
     for part in Path(_below(folder, top)).parts:
         yield Place("folder", part)

@@ -33,6 +33,8 @@ class DeployedFunction:
         name: its name on AWS; "" where a plan creates it.
         arn: its ARN, without a qualifier; "" where a plan creates it.
         reserved: its reserved concurrency; None where it has none.
+        account: the id of its account; "" where only an apply shows it.
+        handler: its handler.
         description: its description.
         tags: its tags, with the provider's `default_tags`.
     """
@@ -40,6 +42,8 @@ class DeployedFunction:
     name: str
     arn: str
     reserved: int | None = None
+    account: str = ""
+    handler: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -103,6 +107,21 @@ def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
         name=text(attributes, "function_name"),
         arn=text(attributes, "arn"),
         reserved=reserved,
+        account=_account_of(text(attributes, "arn") or text(attributes, "role")),
+        handler=text(attributes, "handler"),
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},
     )
+
+
+def _account_of(arn: str) -> str:
+    """Return the account's id in `arn:PARTITION:SERVICE:REGION:ACCOUNT:…`; "" for another text.
+
+    A function's role is in the function's own account:
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+    """
+    match arn.split(":"):
+        case ["arn", _, _, _, account, *_]:
+            return account
+        case _:
+            return ""

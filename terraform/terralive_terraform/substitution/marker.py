@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from terralive_terraform.artifacts import STUB_HANDLER
+
 # Lambda allows 256 characters:
 # https://docs.aws.amazon.com/lambda/latest/api/API_UpdateFunctionConfiguration.html
 _TEXT: Final = (
@@ -33,6 +35,11 @@ class StageName:
 def live_description(name: StageName) -> str:
     """Return the description of a function while it is live."""
     return _TEXT.format(app=name.app, stage=name.stage)
+
+
+def is_stub(handler: str, description: str) -> bool:
+    """Tell whether a function is a stub. A container image has no handler."""
+    return handler == STUB_HANDLER or stage_of(description) is not None
 
 
 def stage_of(description: str) -> StageName | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_stub.shared.json_documents import Json, text
+from terralive_stub.shared.json_documents import text
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
-from terralive_terraform.substitution.marker import stage_of
+from terralive_terraform.substitution.marker import is_stub
 
 _UNCHANGED: Final = ("no-op", "read")
 # What `rules` changes on a function that becomes live, and takes back from one that is restored.
@@ -78,13 +77,10 @@ def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherCha
     return tuple(found)
 
 
-def is_stub(function: Mapping[str, Json]) -> bool:
-    """Tell whether a function's values are those of a stub."""
-    description = text(function, "description")
-    return text(function, "handler") == STUB_HANDLER or stage_of(description) is not None
-
-
 def _is_substitution(resource: PlannedResource, live: Collection[str]) -> bool:
     if resource.type != FUNCTION_TYPE:
         return False
-    return without_keys(resource.address) in live or is_stub(resource.before)
+    if without_keys(resource.address) in live:
+        return True
+    before = resource.before
+    return is_stub(text(before, "handler"), text(before, "description"))

@@ -171,12 +171,28 @@ def test_restore_lists_what_it_changes_beside_the_code(project: Project) -> None
     assert (configuration["Handler"], configuration["Description"]) == ("app.handler", "")
 
 
+def test_a_restore_where_nothing_is_live_leaves_other_changes_alone(project: Project) -> None:
+    configure(project, QUEUE, memory=512)
+
+    command = run(["restore", *SANDBOX], project.root)
+
+    assert command.process.returncode == 0, command.story()
+    assert "Nothing to restore" in command.of_type("note")[-1]["message"]
+    assert not any(event["action"] == "plan" for event in command.of_type("stack"))
+    configuration = project.client("lambda").get_function_configuration(FunctionName="plain-greet")
+    assert (configuration["MemorySize"], topics(project)) == (256, ["plain-orders"])
+
+
 def test_a_person_who_agrees_gets_what_the_configuration_says(project: Project) -> None:
+    configure(project, TOPIC.replace('"Orders"', '"All orders"'), QUEUE, memory=256)
+    live = run(["apply", *SANDBOX], project.root)
+    assert live.process.returncode == 0, live.story()
     configure(project, QUEUE, memory=256)
 
     ended = answered(["restore", "--sandbox"], ["y", "y"], project.root)
 
     assert ended.code == 0, ended
+    assert listed(ended) == [("delete", "aws_sns_topic.orders", [])]
     assert topics(project) == []
 
 
