@@ -11,7 +11,8 @@ from typing import Final
 from terralive_cli.configuration.values import Config
 from terralive_cli.protection.production import Place, names_environment, tag_places
 from terralive_stub.shared.json_documents import Json, read_object, section, text
-from terralive_terraform.discovery.root_blocks import backend_blocks, provider_blocks
+from terralive_terraform.discovery.backends import backend_blocks
+from terralive_terraform.discovery.providers import nested_blocks, provider_blocks
 
 # Terraform reads these files by itself:
 # https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files
@@ -120,18 +121,10 @@ def _arguments(block: Mapping[str, Json]) -> Iterator[Place]:
         if isinstance(value, str) and name in _BACKEND_ARGUMENTS:
             yield Place(f"backend's {name}", value)
     # `cloud` and `remote` have a block in the block.
-    for workspaces in _blocks(block.get("workspaces")):
+    for workspaces in nested_blocks(block.get("workspaces")):
         for name in ("name", "prefix"):
             if text(workspaces, name):
                 yield Place(f"backend's workspace {name}", text(workspaces, name))
-
-
-def _blocks(value: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield nested blocks, which are an object or a list of objects."""
-    several = value if isinstance(value, list) else [value]
-    for item in several:
-        if isinstance(item, dict):
-            yield item
 
 
 def _provider_places(directory: Path) -> Iterator[Place]:
@@ -139,10 +132,10 @@ def _provider_places(directory: Path) -> Iterator[Place]:
     for block in provider_blocks(directory):
         if text(block, "profile"):
             yield Place("provider's profile", text(block, "profile"))
-        for role in _blocks(block.get("assume_role")):
+        for role in nested_blocks(block.get("assume_role")):
             if text(role, "role_arn"):
                 yield Place("provider's role", text(role, "role_arn"))
-        for defaults in _blocks(block.get("default_tags")):
+        for defaults in nested_blocks(block.get("default_tags")):
             tags = section(defaults, "tags")
             yield from tag_places({name: text(tags, name) for name in tags})
 
