@@ -135,7 +135,7 @@ class StageApp:
 
     @contextmanager
     def planned_live(self, outputs: DebugStackOutputs | None) -> Iterator[LivePlan]:
-        """Plan the app with stubs; files and the plan exist while the context does.
+        """Plan the app with stubs; the plan's file exists while the context does.
 
         Args:
             outputs: those of the debug stack; None before it is deployed.
@@ -148,8 +148,8 @@ class StageApp:
         """
         stage = self._stage
         phase = Phase("app", stage.emit)
-        # The stack closes in reverse order: the plan's file is removed, then the override files,
-        # then the lock of the app's folder.
+        # The stack closes in reverse order: the plan's file is removed, then the lock of the app's
+        # folder.
         with ExitStack() as stack:
             # Discover the functions and map them to local code. Nothing of the team's changes.
             with phase.step("synth"):
@@ -163,9 +163,9 @@ class StageApp:
                 # Another step, because a CDKTF program may have to run again.
                 with phase.step("synth"):
                     selection = selection.without(tuple(mapped.unmapped))
-                    prepared = stack.enter_context(app.prepared(selection))
+                    prepared = app.prepared(selection)
             else:
-                prepared = stack.enter_context(app.prepared(selection))
+                prepared = app.prepared(selection)
             functions = prepared.functions
             mapped = mapped.only(addresses_of(functions))
             refused = self._reasons(prepared)
@@ -242,7 +242,7 @@ class StageApp:
         with ExitStack() as stack:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
-                prepared = stack.enter_context(app.prepared(app.discovered(None)))
+                prepared = app.prepared(app.discovered(None))
             terraform = stage.app_terraform(prepared, phase)
             if terraform.is_empty():
                 phase.unchanged("the app is not deployed")

@@ -153,7 +153,7 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
     """
     # A CDKTF program's output is in a folder of ours; only beside `*.tf` files something is left.
     if not config.terraform.app:
-        tidy(config.terraform.dir, os.environ)
+        tidy(config.terraform.dir)
     if not config.sandbox:
         yield _aws(config)
         return

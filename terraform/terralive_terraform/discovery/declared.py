@@ -20,6 +20,8 @@ FUNCTION_TYPE: Final = "aws_lambda_function"
 _ARCHITECTURE: Final = "x86_64"
 _PACKAGE_TYPE: Final = "Zip"
 _TIMEOUT_SECONDS: Final = 3
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+_VARIABLE_NAME: Final = re.compile(r"[A-Za-z]\w+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class DeclaredFunction:
         architecture: `x86_64` or `arm64`, where it is a literal.
         attributes: the names of the attributes and blocks that are set.
         environment_names: the names of its environment variables, where they are literals.
+        environment_known: whether these are all names. An expression may add others.
         ignored: the attributes and blocks that `lifecycle.ignore_changes` names, also in part;
             `all` for everything.
         repeated: `count`, `for_each`, or None where it has neither.
@@ -60,6 +63,7 @@ class DeclaredFunction:
     architecture: str | None = _ARCHITECTURE
     attributes: frozenset[str] = frozenset()
     environment_names: frozenset[str] = frozenset()
+    environment_known: bool = True
     ignored: tuple[str, ...] = ()
     repeated: str | None = None
     instanced: bool = False
@@ -130,6 +134,7 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
     if not isinstance(timeout, int):
         timeout = _TIMEOUT_SECONDS
     path = Path(text(noted, "path")) if text(noted, "path") else None
+    names, names_known = _environment(block)
     return DeclaredFunction(
         address=address,
         label=address.rpartition(".")[2],
@@ -141,7 +146,8 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
         package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),
         architecture=_architecture(block.get("architectures")),
         attributes=frozenset(names_set(block)) - _undecided(block),
-        environment_names=frozenset(section(_nested(block, "environment"), "variables")),
+        environment_names=names,
+        environment_known=names_known,
         ignored=_ignored(block),
         repeated=repetition(block),
         provider=_unquoted(block.get("provider")) or None,
@@ -157,14 +163,19 @@ def blocks(document: Mapping[str, Json], kind: str) -> Iterator[tuple[str, dict[
 
 def names_set(block: Mapping[str, Json]) -> Iterator[str]:
     """Yield the names of attributes and blocks that a block sets, also those of its `dynamic`."""
+    yield from _dynamic_names(block)
     for name, value in block.items():
-        if name == "dynamic":
-            dynamic = value if isinstance(value, list) else [value]
-            for item in dynamic:
-                if isinstance(item, dict):
-                    yield from item
-        elif value is not None and value != []:
+        if name != "dynamic" and value is not None and value != []:
             yield name
+
+
+def _dynamic_names(block: Mapping[str, Json]) -> Iterator[str]:
+    """Yield the types of the blocks that `dynamic` blocks make."""
+    value = block.get("dynamic")
+    dynamic = value if isinstance(value, list) else [value]
+    for item in dynamic:
+        if isinstance(item, dict):
+            yield from item
 
 
 def literal(value: str) -> str | None:
@@ -193,6 +204,20 @@ def _undecided(block: Mapping[str, Json]) -> set[str]:
     if "${" in signing and "aws_lambda_code_signing_config." not in signing:
         return {"code_signing_config_arn"}
     return set()
+
+
+def _environment(block: Mapping[str, Json]) -> tuple[frozenset[str], bool]:
+    """Return the names of the environment variables that are literals, and whether these are all.
+
+    `variables` may be an expression (`merge(…)`, a module's variable), a name may be one, and a
+    `dynamic` block may make the whole environment.
+    """
+    is_dynamic = "environment" in _dynamic_names(block)
+    variables = _nested(block, "environment").get("variables", {})
+    if not isinstance(variables, dict):
+        return frozenset(), False
+    names = frozenset(name for name in variables if _VARIABLE_NAME.fullmatch(name))
+    return names, not is_dynamic and len(names) == len(variables)
 
 
 def _handler(block: Mapping[str, Json]) -> str:

@@ -38,6 +38,9 @@ class PlanView:
 class AddedFiles(Protocol):
     """Files that are there while a context lasts, one for each command of Terraform."""
 
+    def are_possible(self, data_dir: Path) -> bool:
+        """Tell whether the last `terraform init` has done what `during_plan` needs."""
+
     def during_init(self) -> AbstractContextManager[None]:
         """Add the files that `terraform init` needs."""
 
@@ -54,6 +57,11 @@ class AddedFiles(Protocol):
 
 class NoFiles:
     """`AddedFiles` of a configuration that is complete."""
+
+    def are_possible(self, data_dir: Path) -> bool:
+        """Return True: nothing is needed."""
+        del data_dir
+        return True
 
     def during_init(self) -> AbstractContextManager[None]:
         """Add nothing."""

@@ -126,7 +126,8 @@ class Terraform:
     def ensure_init(self) -> None:
         """Run `terraform init` unless nothing that it depends on has changed since the last one."""
         stamp = self._data_dir / _STAMP
-        if stamp.is_file() and stamp.read_text() == self._fingerprint():
+        is_unchanged = stamp.is_file() and stamp.read_text() == self._fingerprint()
+        if is_unchanged and self._files.are_possible(self._data_dir):
             _log.debug("init of %s is not needed", self._directory)
             return
         self.init()

@@ -2,8 +2,8 @@
 
 Nothing here runs `terraform apply`. An app is opened first and its functions are discovered, which
 changes no file of the team's. Then it is prepared with a selection of its functions. A CDKTF
-program has its output in a folder of ours. Beside plain `*.tf` files, override files exist while
-the context of `OpenApp.prepared` lasts, and never longer.
+program has its output in a folder of ours. What plain `*.tf` files need in addition is written by
+`Terraform`, for the moment in which it is read (see `overrides`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.runs.added_files import AddedFiles, NoFiles
 from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.rules import LiveSettings, NotLive
@@ -33,6 +34,9 @@ class Prepared:
             where there are no live settings.
         refused: the functions that were wanted live and stay as they are.
         backend_config: arguments for `terraform init -backend-config`.
+        workspace: the workspace for `TF_WORKSPACE`; "" for the one that is selected.
+        files: the files that Terraform adds while it reads the configuration.
+        state_file: the state, where it is a file of terralive's; None for the team's.
     """
 
     directory: Path
@@ -40,6 +44,9 @@ class Prepared:
     functions: tuple[DeclaredFunction, ...]
     refused: tuple[NotLive, ...]
     backend_config: tuple[str, ...] = ()
+    workspace: str = ""
+    files: AddedFiles = field(default_factory=NoFiles)
+    state_file: Path | None = None
 
     def terraform(
         self,
@@ -48,6 +55,8 @@ class Prepared:
         on_progress: Callable[[Progress], None],
     ) -> Terraform:
         """Return Terraform in the app's folder."""
+        if self.workspace:
+            environment = {**environment, "TF_WORKSPACE": self.workspace}
         return Terraform(
             self.directory,
             binary=binary,
@@ -55,6 +64,8 @@ class Prepared:
             on_progress=on_progress,
             data_dir=self.data_dir,
             backend_config=self.backend_config,
+            files=self.files,
+            state_file=self.state_file,
         )
 
 
@@ -72,8 +83,8 @@ class OpenApp(Protocol):
                 read.
         """
 
-    def prepared(self, selection: Selection) -> AbstractContextManager[Prepared]:
-        """Prepare the app for Terraform, and put everything back at the end.
+    def prepared(self, selection: Selection) -> Prepared:
+        """Prepare the app for Terraform.
 
         Args:
             selection: what `discovered` returned, or that selection without some functions.
@@ -108,6 +119,4 @@ class App(ABC):
     ) -> Iterator[Prepared]:
         """Prepare the app with all functions that can become live; see `opened` and `OpenApp`."""
         with self.opened(work, environment, backend_override) as app:
-            selection = app.discovered(live)
-            with app.prepared(selection) as prepared:
-                yield prepared
+            yield app.prepared(app.discovered(live))

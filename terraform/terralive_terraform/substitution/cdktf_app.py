@@ -25,11 +25,20 @@ from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
 from terralive_terraform.discovery.files import Module, functions_of, read_module
+from terralive_terraform.overrides.override_files import (
+    ROOT,
+    backend_override,
+    state_of_workspace,
+)
+from terralive_terraform.overrides.team_folder import write_override
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared
-from terralive_terraform.substitution.own_files import write_override
-from terralive_terraform.substitution.rules import LIVE_VARIABLE, LiveSettings
+from terralive_terraform.substitution.rules import (
+    LIVE_VARIABLE,
+    LiveSettings,
+    override_document,
+)
 from terralive_terraform.substitution.selection import Selection, addresses_of, select
 
 _log: Final = logging.getLogger("terralive.terraform")
@@ -127,8 +136,7 @@ class _OpenCdktfApp:
         """Run the program where its last output does not serve, and select its functions."""
         return self._synthesis(live).selected(live)
 
-    @contextmanager
-    def prepared(self, selection: Selection) -> Iterator[Prepared]:
+    def prepared(self, selection: Selection) -> Prepared:
         """Write the override file beside the output.
 
         The program runs again if the Aspect has made a function live that is to stay as it is.
@@ -144,15 +152,21 @@ class _OpenCdktfApp:
                 "The app's program gives other functions at every run.",
                 hint="Make its output depend on its input only.",
             )
+        # The output is in a folder of terralive's, so its override file may stay there.
         directory = synthesis.directory
-        write_override(directory, selected.in_module(synthesis.module), self.state)
-        backend_config = self.app.backend_config if self.state is None else ()
-        yield Prepared(
-            directory,
-            self.work / "terraform-data" / directory.name,
-            selected.functions,
-            selected.refused,
+        changes = selected.changes_by_call().get(ROOT, {})
+        override = {**override_document(changes), **backend_override(self.state)}
+        write_override(directory, override)
+        backend_config = self.app.backend_config
+        if self.state is not None:
+            backend_config = ()
+        return Prepared(
+            directory=directory,
+            data_dir=self.work / "terraform-data" / directory.name,
+            functions=selected.functions,
+            refused=selected.refused,
             backend_config=backend_config,
+            state_file=state_of_workspace(self.state, self.environment.get("TF_WORKSPACE", "")),
         )
 
     def _synthesis(self, live: LiveSettings | None) -> _Synthesis:

@@ -1,25 +1,20 @@
-"""The way for plain Terraform: override files beside the team's `*.tf` files."""
+"""The way for plain Terraform: override files for the moment in which Terraform reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
+from terralive_terraform.overrides.guardian import FolderGuardian
+from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
+from terralive_terraform.overrides.team_folder import clean_up, folder_lock, has_own_files
 from terralive_terraform.runs.process import private_directory, run_process
 from terralive_terraform.runs.progress import failure
 from terralive_terraform.substitution.app import App, Prepared
-from terralive_terraform.substitution.own_files import (
-    folder_lock,
-    has_own_files,
-    remove_override,
-    return_lock_file,
-    stage_lock_file,
-    write_override,
-)
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select
 
@@ -44,20 +39,25 @@ class PlainApp(App):
     ) -> Iterator[OpenPlainApp]:
         """Open the app; the folder is locked, and what a killed run has left is removed."""
         work = private_directory(work.resolve())
+        team_data_dir = self.directory / environment.get("TF_DATA_DIR", ".terraform")
         # With a backend of its own, the stage must not touch what the team's `.terraform` says
         # about the team's backend.
         own_data_dir = None
         if backend_override is not None or self.backend_config:
             own_data_dir = work / "terraform-data"
-        backend_config = self.backend_config if backend_override is None else ()
-        data_dir = own_data_dir or _data_dir(self.directory, environment)
-        with folder_lock(self.directory):
-            _clean_up(self.directory, data_dir)
+        data_dir = own_data_dir or team_data_dir
+        with folder_lock(self.directory), closing(FolderGuardian(self.directory)) as guardian:
+            clean_up(self.directory)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, data_dir, environment)
-            modules = find_modules(self.directory, data_dir)
             yield OpenPlainApp(
-                self.directory, modules, work, own_data_dir, backend_override, backend_config
+                app=self,
+                modules=find_modules(self.directory, data_dir),
+                work=work,
+                own_data_dir=own_data_dir,
+                state=backend_override,
+                workspace=_workspace(team_data_dir, environment),
+                guardian=guardian,
             )
 
     def _download_modules(self, work: Path, data_dir: Path, environment: Mapping[str, str]) -> None:
@@ -80,48 +80,53 @@ class OpenPlainApp:
     """An open folder of Terraform configuration; see `OpenApp`.
 
     Attributes:
-        directory: the root module's folder.
+        app: the app.
         modules: the root module and all that it calls.
         work: the stage's own folder.
         own_data_dir: the stage's TF_DATA_DIR; None for the team's `.terraform`.
         state: the state file that replaces the team's; None for the team's.
-        backend_config: arguments for `terraform init -backend-config`.
+        workspace: the workspace that the team has selected; "" for none.
+        guardian: removes terralive's files if terralive is killed.
     """
 
-    directory: Path
+    app: PlainApp
     modules: tuple[Module, ...]
     work: Path
     own_data_dir: Path | None
     state: Path | None
-    backend_config: tuple[str, ...]
+    workspace: str
+    guardian: FolderGuardian
 
     def discovered(self, live: LiveSettings | None) -> Selection:
         """Select the functions that become live. It reads and changes no file."""
-        return select(self.modules, live, self.directory)
+        return select(self.modules, live, self.app.directory)
 
-    @contextmanager
-    def prepared(self, selection: Selection) -> Iterator[Prepared]:
-        """Write the override files, and remove them at the end."""
-        with ExitStack() as stack:
-            if self.state is not None:
-                stack.enter_context(stage_lock_file(self.directory, self.work))
-            # Removal is arranged before the first file is written.
-            for module in self.modules:
-                stack.callback(remove_override, module.directory)
-            for module in self.modules:
-                # Only the root module has a backend.
-                state = self.state if module.directory == self.directory else None
-                write_override(module.directory, selection.in_module(module), state)
-            yield Prepared(
-                self.directory,
-                self.own_data_dir,
-                selection.functions,
-                selection.refused,
-                backend_config=self.backend_config,
-            )
+    def prepared(self, selection: Selection) -> Prepared:
+        """Return the app with the files that Terraform's commands add. It writes none of them."""
+        directory = self.app.directory
+        files = OverrideFiles(
+            directory, self.work, self.guardian, self.state, selection.changes_by_call()
+        )
+        backend_config = self.app.backend_config
+        if self.state is not None:
+            backend_config = ()
+        # A data folder of its own does not know what is selected in the team's.
+        workspace = ""
+        if self.own_data_dir is not None:
+            workspace = self.workspace
+        return Prepared(
+            directory=directory,
+            data_dir=self.own_data_dir,
+            functions=selection.functions,
+            refused=selection.refused,
+            backend_config=backend_config,
+            workspace=workspace,
+            files=files,
+            state_file=state_of_workspace(self.state, workspace),
+        )
 
 
-def tidy(directory: Path, environment: Mapping[str, str]) -> None:
+def tidy(directory: Path) -> None:
     """Remove the files that a killed run has left beside `*.tf` files.
 
     `PlainApp.opened` does it too; this is for commands that end before it (no sandbox, no
@@ -129,18 +134,19 @@ def tidy(directory: Path, environment: Mapping[str, str]) -> None:
     """
     if not has_own_files(directory):
         return
-    # The folder may be locked by a run, or a module may be unreadable: `opened` reports that.
     with suppress(ConfigurationError), folder_lock(directory):
-        _clean_up(directory, _data_dir(directory, environment))
+        clean_up(directory)
 
 
-def _clean_up(directory: Path, data_dir: Path) -> None:
-    return_lock_file(directory)
-    remove_override(directory)
-    for module in find_modules(directory, data_dir):
-        remove_override(module.directory)
+def _workspace(data_dir: Path, environment: Mapping[str, str]) -> str:
+    """Return the selected workspace; "" where none is.
 
-
-def _data_dir(directory: Path, environment: Mapping[str, str]) -> Path:
-    """Return the team's TF_DATA_DIR."""
-    return directory / environment.get("TF_DATA_DIR", ".terraform")
+    https://developer.hashicorp.com/terraform/language/state/workspaces
+    """
+    named = environment.get("TF_WORKSPACE")
+    if named:
+        return named
+    try:
+        return (data_dir / "environment").read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

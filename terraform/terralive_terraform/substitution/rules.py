@@ -24,6 +24,9 @@ LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
 # The wrapper of a layer starts the runtime. Without its layer the stub would not start either:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+# Runtimes that the stub runs on. A Python layer has packages that are compiled for its function's
+# runtime, so a function that keeps its layers keeps such a runtime, too.
+_STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
 _HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
@@ -223,15 +226,20 @@ def _substitute_image(
 
 def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitution:
     unset: list[str] = [name for name in _UNSET if name in function.attributes]
-    keeps_layers = _WRAPPER in function.environment_names
-    if "layers" in function.attributes and not keeps_layers:
-        unset.append("layers")
+    # An environment that only Terraform can compute may name a wrapper.
+    keeps_layers = _WRAPPER in function.environment_names or not function.environment_known
+    runtime = STUB_RUNTIME
+    if "layers" in function.attributes:
+        if not keeps_layers:
+            unset.append("layers")
+        elif function.runtime in _STUB_RUNTIMES:
+            runtime = function.runtime
     return Substitution(
         set={
             "filename": live.stub_zip.as_posix(),
             "source_code_hash": live.stub_hash,
             "handler": STUB_HANDLER,
-            "runtime": STUB_RUNTIME,
+            "runtime": runtime,
             "package_type": "Zip",
             **_description(live),
             **_raised_timeout(function, live),

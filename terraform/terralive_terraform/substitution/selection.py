@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.substitution.rules import LiveSettings, NotLive, Substitution, substitute
 
@@ -42,13 +42,18 @@ class Selection:
         in_program = self.live_in_program - frozenset(addresses)
         return select(self.modules, live, self.directory, in_program)
 
-    def in_module(self, module: Module) -> dict[str, Substitution]:
-        """Return the substitutions in one module's folder, by the functions' labels."""
-        return {
-            function.label: self.substitutions[function.address]
-            for function in module.functions
-            if function.address in self.substitutions
-        }
+    def changes_by_call(self) -> dict[str, dict[str, Substitution]]:
+        """Return the substitutions by the functions' labels, for each call of a module.
+
+        A call is named as in Terraform's manifest of modules: "" for the root module, and
+        `orders.jobs` for `module.orders.module.jobs`.
+        """
+        changes: dict[str, dict[str, Substitution]] = {}
+        for address, substitution in self.substitutions.items():
+            prefix, _, label = address.rpartition(f"{FUNCTION_TYPE}.")
+            call = prefix.removeprefix("module.").replace(".module.", ".").rstrip(".")
+            changes.setdefault(call, {})[label] = substitution
+        return changes
 
 
 def select(
@@ -85,42 +90,17 @@ def select(
         else:
             substitutions[function.address] = decision
             chosen.append(function)
-    # A function stays as it is if another call of its module's folder has to stay so.
-    divided = _divided(modules, addresses_of(chosen))
-    refused += divided
-    stay = {item.address for item in divided}
     return Selection(
         tuple(modules),
         directory,
         live,
         live_in_program,
-        tuple(function for function in chosen if function.address not in stay),
+        tuple(chosen),
         tuple(refused),
-        {address: item for address, item in substitutions.items() if address not in stay},
+        substitutions,
     )
 
 
 def addresses_of(functions: Sequence[DeclaredFunction]) -> frozenset[str]:
     """Return the functions' addresses."""
     return frozenset(function.address for function in functions)
-
-
-def _divided(modules: Sequence[Module], wanted: Collection[str]) -> list[NotLive]:
-    """Return the wanted functions that share their module's folder with functions not wanted live.
-
-    A module that is called several times has one folder, and an override file in it changes the
-    functions of all calls.
-    """
-    found: list[NotLive] = []
-    for module in modules:
-        for label in sorted({function.label for function in module.functions}):
-            same = [item.address for item in module.functions if item.label == label]
-            others = [address for address in same if address not in wanted]
-            if not others:
-                continue
-            reason = (
-                f"it comes from the same module folder as {', '.join(others)}, which would become "
-                "a stub with it; map all of them to local code, or none"
-            )
-            found += [NotLive(address, reason) for address in same if address in wanted]
-    return found

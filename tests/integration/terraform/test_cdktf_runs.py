@@ -54,13 +54,13 @@ def live_after(
     environment = {"JSII_NODE": str(folder / "node")}
     with app.opened(folder / "work", environment) as opened:
         selection = opened.discovered(live).without(without)
-        with opened.prepared(selection) as prepared:
-            file = prepared.directory / OVERRIDE_FILE
-            overridden: list[str] = []
-            if file.exists():
-                document = json.loads(file.read_text())
-                overridden = sorted(document["resource"]["aws_lambda_function"])
-            return [function.label for function in prepared.functions], overridden
+        prepared = opened.prepared(selection)
+        file = prepared.directory / OVERRIDE_FILE
+        overridden: list[str] = []
+        if file.exists():
+            document = json.loads(file.read_text())
+            overridden = sorted(document["resource"]["aws_lambda_function"])
+        return [function.label for function in prepared.functions], overridden
 
 
 def runs(folder: Path) -> int:

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,21 +168,52 @@ def test_what_exists_several_times_is_known_also_inside_a_module_that_does(proje
     }
 
 
-def test_override_files_exist_only_while_terraform_needs_them(
+def manifest(data_dir: Path) -> Path:
+    """What `terraform init` would have written."""
+    folders = {"": ".", "jobs": "jobs", "a": "jobs", "b": "jobs"}
+    modules = [{"Key": key, "Source": "", "Dir": folder} for key, folder in folders.items()]
+    (data_dir / "modules").mkdir(parents=True, exist_ok=True)
+    (data_dir / "modules" / "modules.json").write_text(json.dumps({"Modules": modules}))
+    return data_dir
+
+
+def override(folder: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((folder / OVERRIDE_FILE).read_text())
+    return document
+
+
+def test_override_files_exist_only_while_terraform_reads_the_configuration(
     project: Path, tmp_path: Path
 ) -> None:
-    before = snapshot(project)
     state = tmp_path / "elsewhere.tfstate"
     (project / ".terraform.lock.hcl").write_text("# the team's")
     before = snapshot(project)
+    data_dir = manifest(tmp_path / "data")
     with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
-        root = json.loads((project / OVERRIDE_FILE).read_text())
-        jobs = json.loads((project / "jobs" / OVERRIDE_FILE).read_text())
-        assert not (project / ".terraform.lock.hcl").exists()
+        assert snapshot(project) == before
+        with prepared.files.during_init():
+            root = override(project)
+            assert root == {
+                "terraform": {"backend": {"local": root["terraform"]["backend"]["local"]}}
+            }
+            assert not (project / ".terraform.lock.hcl").exists()
+        assert snapshot(project) == before
+        with prepared.files.during_plan(data_dir) as view:
+            root = override(project)
+            manifest_of_copies = json.loads((view.data_dir / "modules/modules.json").read_text())
+            folders = {item["Key"]: item["Dir"] for item in manifest_of_copies["Modules"]}
+            jobs = override(Path(folders["jobs"]))
+            assert not (project / ".terraform.lock.hcl").exists()
+            assert not (project / "jobs" / OVERRIDE_FILE).exists(), "others use that folder, too"
+        assert snapshot(project) == before
+        with prepared.files.during_apply():
+            assert not (project / OVERRIDE_FILE).exists()
+            assert not (project / ".terraform.lock.hcl").exists()
+        assert snapshot(project) == before
+    assert folders[""] == "."
     assert root["terraform"]["backend"]["local"]["path"] == str(state)
-    seen = os.path.relpath(
-        "/stage/stub.zip", project
-    )  # Terraform runs there, also for what stands in modules
+    # Terraform runs in the root module's folder, also for what is in modules.
+    seen = os.path.relpath("/stage/stub.zip", project)
     assert root["resource"]["aws_lambda_function"]["api"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["filename"] == seen
     assert jobs["resource"]["aws_lambda_function"]["job"]["s3_key"] is None
@@ -190,24 +222,51 @@ def test_override_files_exist_only_while_terraform_needs_them(
     assert snapshot(project) == before
 
 
-def test_a_module_that_is_called_twice_becomes_live_as_a_whole_or_not_at_all(
+def test_an_apply_of_the_teams_own_state_adds_no_file(project: Path, tmp_path: Path) -> None:
+    before = snapshot(project)
+    with find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
+        with prepared.files.during_init():
+            assert snapshot(project) == before
+        with prepared.files.during_apply():
+            assert snapshot(project) == before
+
+
+def test_the_teams_lock_file_is_the_same_file_afterwards(project: Path, tmp_path: Path) -> None:
+    lock = project / ".terraform.lock.hcl"
+    lock.write_text("# the team's")
+    lock.chmod(0o644)
+    before = lock.stat()
+    state = tmp_path / "elsewhere.tfstate"
+    with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
+        with prepared.files.during_init():
+            lock.write_text("# the stage's")
+        with prepared.files.during_apply():
+            assert lock.read_text() == "# the stage's"
+    after = lock.stat()
+    assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+def test_one_call_of_a_module_becomes_live_and_the_other_stays_as_it_is(
     project: Path, tmp_path: Path
 ) -> None:
     (project / "main.tf").write_text(
         'module "a" { source = "./jobs" }\nmodule "b" { source = "./jobs" }\n'
     )
-    with find_app(project).prepared(LIVE, tmp_path / "work", {}) as both:
-        assert [facts.address for facts in both.functions] == [
-            "module.a.aws_lambda_function.job",
-            "module.b.aws_lambda_function.job",
+    data_dir = manifest(tmp_path / "data")
+    live = replace(LIVE, exclude=("module.b.*",))
+    with (
+        find_app(project).prepared(live, tmp_path / "work", {}) as prepared,
+        prepared.files.during_plan(data_dir) as view,
+    ):
+        assert [facts.address for facts in prepared.functions] == [
+            "module.a.aws_lambda_function.job"
         ]
-    with find_app(project).prepared(
-        replace(LIVE, exclude=("module.b.*",)), tmp_path / "work", {}
-    ) as one:
-        assert not (project / "jobs" / OVERRIDE_FILE).exists()
-    assert one.functions == ()
-    assert [item.address for item in one.refused] == ["module.a.aws_lambda_function.job"]
-    assert "module.b.aws_lambda_function.job" in one.refused[0].reason
+        modules = json.loads((view.data_dir / "modules" / "modules.json").read_text())["Modules"]
+        folders = {item["Key"]: item["Dir"] for item in modules}
+        assert override(Path(folders["a"]))
+        assert folders["b"] == "jobs"
+        assert view.original(f"{folders['a']}/main.tf:3") == "jobs/main.tf:3"
+        assert not (project / OVERRIDE_FILE).exists()
 
 
 @pytest.mark.parametrize(
@@ -237,9 +296,11 @@ def test_a_role_that_takes_no_further_policy_is_no_hindrance(
 
 def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
     before = snapshot(project)
+    data_dir = manifest(tmp_path / "data")
     with (
         pytest.raises(KeyboardInterrupt),
-        find_app(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state"),
+        find_app(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state") as prepared,
+        prepared.files.during_plan(data_dir),
     ):
         raise KeyboardInterrupt
     assert snapshot(project) == before
@@ -253,13 +314,17 @@ def test_what_a_killed_run_left_is_gone_with_the_next_one(project: Path, tmp_pat
 
 
 def test_what_a_killed_run_left_is_gone_with_any_command_but_not_under_one_that_runs(
-    project: Path,
+    project: Path, tmp_path: Path
 ) -> None:
     before = left_by_a_killed_run(project)
-    tidy(project, {})
+    tidy(project)
     assert snapshot(project) == before
-    with find_app(project).prepared(LIVE, project / "work", {}):
-        tidy(project, {})
+    data_dir = manifest(tmp_path / "data")
+    with (
+        find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared,
+        prepared.files.during_plan(data_dir),
+    ):
+        tidy(project)
         assert (project / OVERRIDE_FILE).exists()
 
 
@@ -269,7 +334,7 @@ def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
     (project / ".terraform.lock.hcl.terralive").write_text("# the team's")
     (project / ".terraform.lock.hcl").write_text("# the stage's")
     (project / OVERRIDE_FILE).write_text("{}")
-    (project / "jobs" / OVERRIDE_FILE).write_text("{}")
+    (project / f".{OVERRIDE_FILE}-half").write_text("{")
     return before
 
 

@@ -5,6 +5,7 @@ What is deployed, what a second plan shows, and what an interrupt leaves.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
+from terralive_terraform.substitution.app import Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 from terralive_testing.deployers.terraform_account import (
@@ -100,6 +102,42 @@ resource "aws_lambda_function" "resize" {
   }
 }
 """
+SHARED = """
+variable "name" { type = string }
+resource "aws_iam_role" "x" {
+  name               = var.name
+  description        = "in ${path.module} of ${path.root}"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+resource "aws_lambda_function" "job" {
+  function_name = var.name
+  role          = aws_iam_role.x.arn
+  description   = file("${path.module}/code.txt")
+  s3_bucket     = "b"
+  s3_key        = "k"
+  handler       = "app.handler"
+  runtime       = "python3.12"
+}
+"""
+CALLS = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+}
+provider "aws" { region = "eu-west-1" }
+module "shared" {
+  for_each = toset(["a", "b"])
+  source   = "./library"
+  name     = "shared-${each.key}"
+}
+module "staying" {
+  source = "./library"
+  name   = "staying"
+}
+module "downloaded" {
+  source = "SOURCE"
+  name   = "downloaded"
+}
+"""
 # Terraform's own built-in provider: nothing to download, and an apply that lasts until it is
 # interrupted.
 SLOW = """
@@ -123,6 +161,10 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def live_settings(work: Path) -> LiveSettings:
     stub = build_stub_zip(COORDINATES, work / "stub")
     return LiveSettings(stub.path, stub.sha256_base64)
+
+
+def terraform_of(prepared: Prepared, environment: dict[str, str]) -> Terraform:
+    return prepared.terraform("terraform", environment, lambda _: None)
 
 
 def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict[str, str]) -> None:
@@ -176,13 +218,14 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
             ("sns", "app.handler"),
         ]
         assert prepared.functions[0].path == EXAMPLE / "functions" / "api"
-        terraform, _ = terraform_in(prepared.directory, environment, prepared.data_dir)
+        terraform = terraform_of(prepared, environment)
         terraform.apply(plan(terraform, tmp_path).file)
         assert "ApiEndpoint" in terraform.outputs()
         assert terraform.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
     with app.prepared(live, tmp_path / "work", environment, state) as prepared:
-        assert not plan(terraform, tmp_path).has_changes
+        assert not plan(terraform_of(prepared, environment), tmp_path).has_changes
     with app.prepared(None, tmp_path / "work", environment, state) as prepared:
+        terraform = terraform_of(prepared, environment)
         restoring = plan(terraform, tmp_path)
         assert actions(restoring) == [
             ("update", "aws_lambda_function.api"),
@@ -206,13 +249,64 @@ def test_plain_terraform_is_made_live_inside_modules_and_left_as_it_was(
     with app.prepared(live, tmp_path / "work", aws, tmp_path / "app.tfstate") as prepared:
         refused = [item.address.rpartition(".")[2] for item in prepared.refused]
         assert refused == ["image", "signed"]
-        terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
+        terraform = terraform_of(prepared, aws)
         terraform.ensure_init()
         made = actions(terraform.plan(tmp_path / "plans" / "p"))
     addresses = [address for _, address in made]
     assert 'module.jobs.aws_lambda_function.job["a"]' in addresses
     assert not any("aws_iam_role_policy" in address for address in addresses)
     assert sorted(project.rglob("*")) == before
+
+
+def test_a_module_becomes_live_in_one_of_its_calls_and_nothing_else_of_it_changes(
+    tmp_path: Path, aws: dict[str, str]
+) -> None:
+    """Also a downloaded one, which nobody may write to, with paths that are relative to it."""
+    project, source = tmp_path / "project", tmp_path / "library"
+    source.mkdir()
+    (source / "main.tf").write_text(SHARED)
+    (source / "code.txt").write_text("real")
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a"],
+    ):
+        subprocess.run(["git", *command], cwd=source, check=True)
+    (project / "library").mkdir(parents=True)
+    for name in ("main.tf", "code.txt"):
+        shutil.copy(source / name, project / "library" / name)
+    (project / "main.tf").write_text(CALLS.replace("SOURCE", f"git::file://{source}"))
+    users = {**aws, "TF_DATA_DIR": ".tf"}
+    app, live = find_app(project), live_settings(tmp_path)
+    exclude = ("module.staying.*",)
+
+    with app.prepared(None, tmp_path / "work", users) as prepared:
+        terraform = terraform_of(prepared, users)
+        terraform.apply(plan(terraform, tmp_path).file)
+    for folder in (project / ".tf" / "modules").rglob("*"):
+        if folder.is_dir():
+            folder.chmod(0o555)
+    before = sorted(project.rglob("*"))
+    with app.prepared(replace(live, exclude=exclude), tmp_path / "work", users) as prepared:
+        terraform = terraform_of(prepared, users)
+        made = plan(terraform, tmp_path)
+        changed = [address for action, address in actions(made) if action == "update"]
+        assert changed == [
+            "module.downloaded.aws_lambda_function.job",
+            'module.shared["a"].aws_lambda_function.job',
+            'module.shared["b"].aws_lambda_function.job',
+        ]
+        assert sorted(project.rglob("*")) == before
+        terraform.apply(made.file)
+        assert not plan(terraform, tmp_path).has_changes
+    with app.prepared(None, tmp_path / "work", users) as prepared:
+        terraform = terraform_of(prepared, users)
+        assert [
+            address for action, address in actions(plan(terraform, tmp_path)) if action == "update"
+        ] == changed
+    for folder in (project / ".tf" / "modules").rglob("*"):
+        if folder.is_dir():
+            folder.chmod(0o755)
 
 
 def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_being_replaced(
@@ -237,9 +331,10 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
         return found["Code"]["ImageUri"], {name: value for name, value in config.items() if value}
 
     with app.prepared(None, work, aws, state) as prepared:
-        terraform, _ = terraform_in(prepared.directory, aws, prepared.data_dir)
+        terraform = terraform_of(prepared, aws)
         terraform.apply(plan(terraform, tmp_path).file)
-    with app.prepared(live, work, aws, state):
+    with app.prepared(live, work, aws, state) as prepared:
+        terraform = terraform_of(prepared, aws)
         assert actions(plan(terraform, tmp_path)) == [("update", "aws_lambda_function.resize")]
         terraform.apply(plan(terraform, tmp_path).file)
         assert deployed() == (
@@ -247,7 +342,8 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
             {"Command": list(COORDINATES.image_arguments(f"{prefix}resize"))},
         )
         assert not plan(terraform, tmp_path).has_changes
-    with app.prepared(None, work, aws, state):
+    with app.prepared(None, work, aws, state) as prepared:
+        terraform = terraform_of(prepared, aws)
         restoring = plan(terraform, tmp_path)
         assert ("update", "aws_lambda_function.resize") in actions(restoring)
         terraform.apply(restoring.file)

@@ -28,7 +28,7 @@ def live(selection: Selection) -> list[str]:
 def test_without_live_settings_every_function_is_selected_and_none_changes() -> None:
     selection = select(MODULES, None, ROOT)
     assert live(selection) == [API.address, SIGNED.address, JOB_A.address, JOB_B.address]
-    assert selection.in_module(MODULES[0]) == {}
+    assert selection.changes_by_call() == {}
     assert selection.without((API.address,)) == selection
 
 
@@ -36,23 +36,33 @@ def test_a_function_that_cannot_become_live_is_named_with_its_reason() -> None:
     selection = select(MODULES, LIVE, ROOT)
     assert live(selection) == [API.address, JOB_A.address, JOB_B.address]
     assert [item.address for item in selection.refused] == [SIGNED.address]
-    assert list(selection.in_module(MODULES[0])) == ["api"]
+    changes = selection.changes_by_call()
+    assert {call: list(labels) for call, labels in changes.items()} == {
+        "": ["api"],
+        "a": ["job"],
+        "b": ["job"],
+    }
 
 
 def test_the_stubs_path_is_relative_to_the_folder_that_terraform_runs_in() -> None:
-    substitution = select(MODULES, LIVE, ROOT).in_module(MODULES[1])["job"]
+    substitution = select(MODULES, LIVE, ROOT).changes_by_call()["a"]["job"]
     assert substitution.set["filename"] == ".terralive/stub.zip"
 
 
-def test_a_function_stays_as_it_is_together_with_the_others_of_its_folder() -> None:
+def test_a_function_becomes_live_also_where_another_call_of_its_module_stays_as_it_is() -> None:
     selection = select(MODULES, LIVE, ROOT).without((JOB_B.address,))
-    assert live(selection) == [API.address]
-    assert [item.address for item in selection.refused] == [SIGNED.address, JOB_A.address]
-    assert JOB_B.address in selection.refused[1].reason
-    assert selection.in_module(MODULES[1]) == {}
+    assert live(selection) == [API.address, JOB_A.address]
+    assert [item.address for item in selection.refused] == [SIGNED.address]
+    assert set(selection.changes_by_call()) == {"", "a"}
+
+
+def test_a_call_within_a_module_has_the_name_that_terraform_gives_it() -> None:
+    nested = DeclaredFunction("module.orders.module.jobs.aws_lambda_function.job", "job")
+    selection = select((Module(ROOT / "jobs", (nested,)),), LIVE, ROOT)
+    assert set(selection.changes_by_call()) == {"orders.jobs"}
 
 
 def test_a_function_that_the_program_has_made_live_needs_no_file() -> None:
     selection = select(MODULES, LIVE, ROOT, frozenset({API.address}))
     assert API.address in live(selection)
-    assert selection.in_module(MODULES[0]) == {}
+    assert "" not in selection.changes_by_call()

@@ -102,6 +102,54 @@ def test_layers_go_unless_a_wrapper_lives_in_one() -> None:
     assert live({**ZIP, **layers, **wrapped}).unset == ()
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"environment": [{"variables": '${merge(var.common, { LEVEL = "info" })}'}]},
+        {"environment": {"variables": "${var.variables}"}},
+        {"environment": [{"variables": {"${var.name}": "x", "LEVEL": "info"}}]},
+        {"environment": [{"variables": {"(local.name)": "x"}}]},
+        {"dynamic": [{"environment": {"for_each": "${var.x}", "content": [{"variables": {}}]}}]},
+        {"dynamic": {"environment": {"for_each": [1], "content": {"variables": "${var.x}"}}}},
+    ],
+)
+def test_layers_stay_where_only_terraform_knows_whether_there_is_a_wrapper(
+    environment: dict[str, Json],
+) -> None:
+    assert live({**ZIP, "layers": ["arn:1"], **environment}).unset == ()
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"environment": []},
+        {"environment": [{}]},
+        {"environment": [{"variables": {"LEVEL": "${var.level}", "a_1": "x"}}]},
+        {"dynamic": [{"tracing_config": {"for_each": [], "content": [{}]}}]},
+    ],
+)
+def test_layers_go_where_no_wrapper_can_be(environment: dict[str, Json]) -> None:
+    assert live({**ZIP, "layers": ["arn:1"], **environment}).unset == ("layers",)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "stubs"),
+    [
+        ("python3.12", "python3.12"),
+        ("python3.9", "python3.13"),
+        ("nodejs22.x", "python3.13"),
+        ("${var.runtime}", "python3.13"),
+    ],
+)
+def test_layers_that_stay_keep_the_python_that_they_are_built_for(runtime: str, stubs: str) -> None:
+    block = {**ZIP, "runtime": runtime}
+    wrapper: Json = [{"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-instrument"}}]
+    kept = live({**block, "layers": ["arn:1"], "environment": wrapper})
+    assert kept.set["runtime"] == stubs
+    assert live({**block, "layers": ["arn:1"]}).set["runtime"] == "python3.13"
+    assert live({**block, "environment": wrapper}).set["runtime"] == "python3.13"
+
+
 IMAGE: dict[str, Json] = {"function_name": "api", "package_type": "Image", "image_uri": "x:1"}
 WITH_IMAGES = replace(
     LIVE,

@@ -1,0 +1,118 @@
+"""What terralive adds to a folder of `*.tf` files, for each command of Terraform.
+
+With a state of terralive's own, init and plan need another backend in the team's root folder, and
+init, plan and apply need the stage's dependency lock file there. A plan that makes functions live
+needs an override file in the team's root folder where functions of the root module change, and
+copies of the other modules.
+
+A saved plan holds the configuration and the backend, but Terraform compares the dependency lock
+file with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.overrides.guardian import FolderGuardian
+from terralive_terraform.overrides.module_copies import ModuleCopies
+from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
+from terralive_terraform.runs.added_files import PlanView
+from terralive_terraform.substitution.rules import (
+    Substitution,
+    override_document,
+)
+
+ROOT: Final = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideFiles:
+    """The `AddedFiles` of a folder of `*.tf` files.
+
+    Attributes:
+        directory: the root module's folder.
+        work: the stage's own folder.
+        guardian: removes what is in `directory` if terralive is killed.
+        state: the state file that replaces the team's backend; None for the team's own.
+        changes: the substitutions by the functions' labels, for each call of a module; `ROOT` for
+            the root module.
+    """
+
+    directory: Path
+    work: Path
+    guardian: FolderGuardian
+    state: Path | None
+    changes: Mapping[str, Mapping[str, Substitution]]
+
+    def are_possible(self, data_dir: Path) -> bool:
+        """Tell whether `terraform init` has noted all modules in which functions change."""
+        return self._module_copies().are_possible(data_dir)
+
+    @contextmanager
+    def during_init(self) -> Iterator[None]:
+        """Add another backend and the stage's dependency lock file."""
+        with ExitStack() as stack:
+            self._add_lock_file(stack)
+            self._add_to_root(stack, {})
+            yield
+
+    @contextmanager
+    def during_plan(self, data_dir: Path) -> Iterator[PlanView]:
+        """Add what makes functions live, and what `during_init` adds."""
+        view = PlanView(data_dir)
+        copies = self._module_copies()
+        if copies.changes:
+            view = copies.written(data_dir)
+        with ExitStack() as stack:
+            self._add_lock_file(stack)
+            self._add_to_root(stack, self.changes.get(ROOT, {}))
+            yield view
+
+    @contextmanager
+    def during_apply(self) -> Iterator[None]:
+        """Add the stage's dependency lock file."""
+        with ExitStack() as stack:
+            self._add_lock_file(stack)
+            yield
+
+    def _module_copies(self) -> ModuleCopies:
+        changes = {call: changes for call, changes in self.changes.items() if call != ROOT}
+        return ModuleCopies(self.directory, self.work / "modules", changes)
+
+    def _add_lock_file(self, stack: ExitStack) -> None:
+        if self.state is not None:
+            self.guardian.watch()
+            stack.enter_context(stage_lock_file(self.directory, self.work))
+
+    def _add_to_root(self, stack: ExitStack, changes: Mapping[str, Substitution]) -> None:
+        override = {**override_document(changes), **backend_override(self.state)}
+        if override:
+            self.guardian.watch()
+            stack.enter_context(override_file(self.directory, override))
+
+
+def backend_override(state: Path | None) -> dict[str, Json]:
+    """Return the override of the backend, which replaces any other one, also `cloud`."""
+    if state is None:
+        return {}
+    local: Json = {"path": str(state.resolve()), "workspace_dir": str(_workspaces(state))}
+    return {"terraform": {"backend": {"local": local}}}
+
+
+def state_of_workspace(state: Path | None, workspace: str) -> Path | None:
+    """Return the file in which the backend of `backend_override` keeps a workspace's state.
+
+    https://developer.hashicorp.com/terraform/language/backend/local
+    """
+    if state is None or workspace in ("", "default"):
+        return state
+    return _workspaces(state) / workspace / "terraform.tfstate"
+
+
+def _workspaces(state: Path) -> Path:
+    return state.resolve().parent / "workspaces"

@@ -1,0 +1,143 @@
+"""A team's folder of `*.tf` files: its lock, and the files that terralive adds to it for a moment.
+
+The files are gone when the context that adds them ends, whatever ends it. If terralive is killed,
+its guardian removes them (see `guardian`). If that is killed, too, the next terralive does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.atomic_files import write_atomically
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.discovery.files import ADDED_FILE, OVERRIDE_FILE, OWN_FILES
+
+_LOCK_FILE: Final = ".terraform.lock.hcl"
+# The team's dependency lock file while Terraform works with the stage's own. It is kept beside the
+# original: the next run finds it there even if the stage's work folder is gone.
+KEPT_LOCK_FILE: Final = ".terraform.lock.hcl.terralive"
+# The guardian of a terralive that was killed holds the lock while it removes the files.
+_GUARDIAN_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.05
+
+
+@contextmanager
+def folder_lock(directory: Path, wait_s: float = _GUARDIAN_SECONDS) -> Iterator[None]:
+    """Keep other terralive processes out of a folder. The kernel releases the lock at our end.
+
+    Args:
+        directory: the folder. It need not be writable.
+        wait_s: seconds to wait for another process that has the lock.
+
+    Raises:
+        ConfigurationError: `folder-busy`.
+    """
+    until = time.monotonic() + wait_s
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        while not _try_to_lock(descriptor):
+            if time.monotonic() > until:
+                raise ConfigurationError(
+                    "folder-busy",
+                    f"Another terralive is running Terraform in {directory}.",
+                    hint="Wait for its end, or use another checkout for another stage.",
+                )
+            time.sleep(_POLL_SECONDS)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _try_to_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def has_own_files(directory: Path) -> bool:
+    """Tell whether a folder holds files of a run that is at work or was killed."""
+    return any((directory / name).exists() for name in (*OWN_FILES, KEPT_LOCK_FILE))
+
+
+def clean_up(directory: Path) -> None:
+    """Remove terralive's files from a folder, and put the team's dependency lock file back."""
+    _return_lock_file(directory)
+    _remove_own_files(directory)
+
+
+@contextmanager
+def own_files(
+    directory: Path, override: Mapping[str, Json], added: Mapping[str, Json]
+) -> Iterator[None]:
+    """Have an override file and a file with added resources; none where it would be empty."""
+    try:
+        write_own_files(directory, override, added)
+        yield
+    finally:
+        _remove_own_files(directory)
+
+
+def write_own_files(
+    directory: Path, override: Mapping[str, Json], added: Mapping[str, Json]
+) -> None:
+    """Write the files that make a module's functions live; no file where it would be empty."""
+    for name, document in {OVERRIDE_FILE: override, ADDED_FILE: added}.items():
+        if document:
+            write_atomically(directory / name, json.dumps(document, indent=2).encode())
+        else:
+            (directory / name).unlink(missing_ok=True)
+
+
+def _remove_own_files(directory: Path) -> None:
+    for name in OWN_FILES:
+        (directory / name).unlink(missing_ok=True)
+        _remove_parts(directory / name)
+
+
+def _remove_parts(file: Path) -> None:
+    """Remove what `write_atomically` leaves of a file when it is killed."""
+    for part in file.parent.glob(f".{file.name}-*"):
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def stage_lock_file(directory: Path, work: Path) -> Iterator[None]:
+    """Give Terraform the stage's own dependency lock file, and put the team's back at the end."""
+    lock = directory / _LOCK_FILE
+    kept = directory / KEPT_LOCK_FILE
+    stages_own = work / "stage.lock.hcl"
+    try:
+        if lock.is_file():
+            lock.rename(kept)
+        else:
+            kept.touch()
+        if stages_own.is_file():
+            write_atomically(lock, stages_own.read_bytes())
+        yield
+    finally:
+        if lock.is_file():
+            write_atomically(stages_own, lock.read_bytes())
+        _return_lock_file(directory)
+
+
+def _return_lock_file(directory: Path) -> None:
+    """Put the team's dependency lock file back; an empty one says that the team has none."""
+    kept, lock = directory / KEPT_LOCK_FILE, directory / _LOCK_FILE
+    _remove_parts(lock)
+    if not kept.is_file():
+        return
+    if kept.stat().st_size > 0:
+        kept.replace(lock)
+    else:
+        lock.unlink(missing_ok=True)
+        kept.unlink()
