@@ -10,7 +10,8 @@ https://developer.hashicorp.com/terraform/cli/config/config-file#provider-instal
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +84,20 @@ def without_arguments(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(_ARGUMENTS)}
 
 
+def local_backend_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for an init with a local backend of terralive's.
+
+    The arguments for the team's backend (`-backend-config`) are none of its arguments.
+    """
+    result = dict(environment)
+    for name in (_ARGUMENTS, f"{_ARGUMENTS}_init"):
+        options = list(_options(environment.get(name, "")))
+        kept = [option for option in options if option.name != "-backend-config"]
+        if kept != options:
+            result[name] = _joined(kept)
+    return result
+
+
 def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for the apply of a saved plan.
 
@@ -91,21 +106,38 @@ def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """
     result = without_arguments(environment)
     for name in (_ARGUMENTS, f"{_ARGUMENTS}_apply"):
-        kept = []
-        for option in _split(environment.get(name, "")):
-            if option.partition("=")[0].replace("--", "-", 1) in _APPLY_OPTIONS:
-                kept.append(option)
+        options = _options(environment.get(name, ""))
+        kept = [option for option in options if option.name in _APPLY_OPTIONS]
         if kept:
-            result[name] = shlex.join(kept)
+            result[name] = _joined(kept)
     return result
 
 
-def _split(arguments: str) -> list[str]:
-    """Split arguments as a shell does; [] for a text that Terraform could not split either."""
+@dataclass(frozen=True, slots=True)
+class _Option:
+    """One option of Terraform: `-lock` for all of `-lock=false`, `--lock=false`, `-lock false`."""
+
+    name: str
+    words: tuple[str, ...]
+
+
+def _options(arguments: str) -> Iterator[_Option]:
+    """Yield the options of a text; none for a text that Terraform could not split either."""
     try:
-        return shlex.split(arguments)
+        words = shlex.split(arguments)
     except ValueError:
-        return []
+        return
+    while words:
+        first = words.pop(0)
+        name, has_value, _ = first.partition("=")
+        taken = [first]
+        if not has_value and words and not words[0].startswith("-"):
+            taken.append(words.pop(0))
+        yield _Option(name.replace("--", "-", 1), tuple(taken))
+
+
+def _joined(options: Iterable[_Option]) -> str:
+    return shlex.join(word for option in options for word in option.words)
 
 
 def provider_installation(mirror: Path) -> str:

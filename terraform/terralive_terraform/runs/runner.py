@@ -18,7 +18,11 @@ from typing import Final
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
-from terralive_terraform.runs.environment import apply_environment, without_arguments
+from terralive_terraform.runs.environment import (
+    apply_environment,
+    local_backend_environment,
+    without_arguments,
+)
 from terralive_terraform.runs.fingerprint import init_fingerprint
 from terralive_terraform.runs.process import private_directory, run_process, wait_for_earlier_run
 from terralive_terraform.runs.progress import (
@@ -146,9 +150,12 @@ class Terraform:
         if self._owns_data_dir:
             arguments.append("-reconfigure")
         arguments += [f"-backend-config={argument}" for argument in self._backend_config]
+        environment = self._environment
+        if self._state_file is not None:
+            environment = local_backend_environment(environment)
         lines: list[str] = []
         with self._files.during_init():
-            code = self._run(arguments, lines.append)
+            code = self._run(arguments, lines.append, environment=environment)
         if code != 0:
             raise failure("init", (), _from_first_error(lines))
         (self._data_dir / _STAMP).write_text(self._fingerprint())

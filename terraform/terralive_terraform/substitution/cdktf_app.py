@@ -25,6 +25,7 @@ from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
 from terralive_terraform.discovery.files import Module, functions_of, read_module
+from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.overrides.override_files import (
     ROOT,
     backend_override,
@@ -183,6 +184,13 @@ class _OpenCdktfApp:
         _log.debug("running the CDKTF program %s", self.app.command)
         self._run_program(live, out)
         directory = self._stack_directory(out)
+        if self.state is None:
+            refuse_remote_execution(
+                directory,
+                backend_config=self.app.backend_config,
+                environment=self.environment,
+                selected=self.environment.get("TF_WORKSPACE", ""),
+            )
         document = read_module(directory)
         module = Module(directory, tuple(functions_of(document, directory, "")))
         synthesis = _Synthesis(directory, module, _live_in_program(document), live)

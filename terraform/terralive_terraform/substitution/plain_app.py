@@ -9,6 +9,7 @@ from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
+from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
 from terralive_terraform.overrides.team_folder import clean_up, folder_lock, has_own_files
@@ -37,7 +38,11 @@ class PlainApp(App):
     def opened(
         self, work: Path, environment: Mapping[str, str], backend_override: Path | None = None
     ) -> Iterator[OpenPlainApp]:
-        """Open the app; the folder is locked, and what a killed run has left is removed."""
+        """Open the app; the folder is locked, and what a killed run has left is removed.
+
+        Raises:
+            ConfigurationError: `folder-busy`, `remote-execution`.
+        """
         work = private_directory(work.resolve())
         team_data_dir = self.directory / environment.get("TF_DATA_DIR", ".terraform")
         # With a backend of its own, the stage must not touch what the team's `.terraform` says
@@ -46,6 +51,14 @@ class PlainApp(App):
         if backend_override is not None or self.backend_config:
             own_data_dir = work / "terraform-data"
         data_dir = own_data_dir or team_data_dir
+        workspace = _workspace(team_data_dir, environment)
+        if backend_override is None:
+            refuse_remote_execution(
+                self.directory,
+                backend_config=self.backend_config,
+                environment=environment,
+                selected=workspace,
+            )
         with folder_lock(self.directory), closing(FolderGuardian(self.directory)) as guardian:
             clean_up(self.directory)
             if calls_downloaded_modules(self.directory):
@@ -56,7 +69,7 @@ class PlainApp(App):
                 work=work,
                 own_data_dir=own_data_dir,
                 state=backend_override,
-                workspace=_workspace(team_data_dir, environment),
+                workspace=workspace,
                 guardian=guardian,
             )
 
