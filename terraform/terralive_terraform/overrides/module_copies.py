@@ -28,8 +28,8 @@ from terralive_terraform.substitution.rules import (
     override_document,
 )
 
-# Files of a data folder that say which backend and which workspace are in use.
-_BACKEND_FILES: Final = ("terraform.tfstate", "environment")
+# The parts of a data folder that a plan reads: the backend, the workspace and the providers.
+_SHARED: Final = ("terraform.tfstate", "environment", "providers")
 _MANIFEST: Final = Path("modules") / "modules.json"
 
 
@@ -72,10 +72,9 @@ class ModuleCopies:
             )
         shutil.rmtree(self.work, ignore_errors=True)
         own_data_dir = private_directory(self.work / "data")
-        for name in _BACKEND_FILES:
-            if (data_dir / name).is_file():
-                write_atomically(own_data_dir / name, (data_dir / name).read_bytes())
-        (own_data_dir / "providers").symlink_to((data_dir / "providers").resolve())
+        for name in _SHARED:
+            if (data_dir / name).exists():
+                (own_data_dir / name).symlink_to((data_dir / name).resolve())
         copies: dict[str, str] = {}
         for number, (call, substitutions) in enumerate(sorted(self.changes.items())):
             copies[call] = str(private_directory(self.work / "copies" / str(number)))
@@ -91,11 +90,13 @@ class ModuleCopies:
         for file in (self.directory / folder).iterdir():
             if not is_team_file(file):
                 continue
-            content = file.read_text("utf-8", "surrogateescape")
-            in_copy = in_native_syntax(content, folder)
+            # Line ends stay as they are: they are part of the texts in the file.
+            content = file.read_bytes().decode("utf-8", "surrogateescape")
             if file.suffix == ".json":
                 in_copy = in_json_syntax(content, folder)
-            (copy / file.name).write_text(in_copy, "utf-8", "surrogateescape")
+            else:
+                in_copy = in_native_syntax(content, folder)
+            (copy / file.name).write_bytes(in_copy.encode("utf-8", "surrogateescape"))
         write_override(copy, override_document(substitutions))
 
 

@@ -18,7 +18,7 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.files import ADDED_FILE, OVERRIDE_FILE, OWN_FILES
+from terralive_terraform.discovery.files import OVERRIDE_FILE
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
 # The team's dependency lock file while Terraform works with the stage's own. It is kept beside the
@@ -66,42 +66,56 @@ def _try_to_lock(descriptor: int) -> bool:
 
 def has_own_files(directory: Path) -> bool:
     """Tell whether a folder holds files of a run that is at work or was killed."""
-    return any((directory / name).exists() for name in (*OWN_FILES, KEPT_LOCK_FILE))
+    return any((directory / name).exists() for name in (OVERRIDE_FILE, KEPT_LOCK_FILE))
 
 
 def clean_up(directory: Path) -> None:
     """Remove terralive's files from a folder, and put the team's dependency lock file back."""
     _return_lock_file(directory)
-    _remove_own_files(directory)
+    _remove_override(directory)
 
 
 @contextmanager
-def own_files(
-    directory: Path, override: Mapping[str, Json], added: Mapping[str, Json]
-) -> Iterator[None]:
-    """Have an override file and a file with added resources; none where it would be empty."""
+def override_file(directory: Path, override: Mapping[str, Json]) -> Iterator[None]:
+    """Have an override file in a folder.
+
+    Raises:
+        ConfigurationError: `folder-not-writable`.
+    """
     try:
-        write_own_files(directory, override, added)
+        with _named(directory):
+            write_override(directory, override)
         yield
     finally:
-        _remove_own_files(directory)
+        _remove_override(directory)
 
 
-def write_own_files(
-    directory: Path, override: Mapping[str, Json], added: Mapping[str, Json]
-) -> None:
-    """Write the files that make a module's functions live; no file where it would be empty."""
-    for name, document in {OVERRIDE_FILE: override, ADDED_FILE: added}.items():
-        if document:
-            write_atomically(directory / name, json.dumps(document, indent=2).encode())
-        else:
-            (directory / name).unlink(missing_ok=True)
+def write_override(directory: Path, override: Mapping[str, Json]) -> None:
+    """Write an override file; none where it would be empty."""
+    if override:
+        content = json.dumps(override, indent=2).encode()
+        write_atomically(directory / OVERRIDE_FILE, content)
+    else:
+        (directory / OVERRIDE_FILE).unlink(missing_ok=True)
 
 
-def _remove_own_files(directory: Path) -> None:
-    for name in OWN_FILES:
-        (directory / name).unlink(missing_ok=True)
-        _remove_parts(directory / name)
+@contextmanager
+def _named(directory: Path) -> Iterator[None]:
+    """Name the folder where a file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            "folder-not-writable",
+            f"terralive cannot write to {directory}: {error.strerror or error}.",
+            hint="Terraform takes changes of the root module from an override file in its folder, "
+            "which is there for a moment. Make the folder writable, or use another checkout.",
+        ) from None
+
+
+def _remove_override(directory: Path) -> None:
+    (directory / OVERRIDE_FILE).unlink(missing_ok=True)
+    _remove_parts(directory / OVERRIDE_FILE)
 
 
 def _remove_parts(file: Path) -> None:
