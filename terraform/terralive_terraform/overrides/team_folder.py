@@ -126,17 +126,22 @@ def _remove_parts(file: Path) -> None:
 
 @contextmanager
 def stage_lock_file(directory: Path, work: Path) -> Iterator[None]:
-    """Give Terraform the stage's own dependency lock file, and put the team's back at the end."""
+    """Give Terraform the stage's own dependency lock file, and put the team's back at the end.
+
+    Raises:
+        ConfigurationError: `folder-not-writable`.
+    """
     lock = directory / _LOCK_FILE
     kept = directory / KEPT_LOCK_FILE
     stages_own = work / "stage.lock.hcl"
     try:
-        if lock.is_file():
-            lock.rename(kept)
-        else:
-            kept.touch()
-        if stages_own.is_file():
-            write_atomically(lock, stages_own.read_bytes())
+        with _named(directory):
+            if lock.is_file():
+                lock.rename(kept)
+            else:
+                kept.touch()
+            if stages_own.is_file():
+                write_atomically(lock, stages_own.read_bytes())
         yield
     finally:
         if lock.is_file():

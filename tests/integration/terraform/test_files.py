@@ -19,6 +19,7 @@ from terralive_terraform.artifacts import (
     zip_folder,
 )
 from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
+from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.fingerprint import init_fingerprint
 from terralive_terraform.substitution.cdktf_app import CdktfApp
@@ -288,10 +289,14 @@ def test_a_role_that_takes_no_further_policy_is_no_hindrance(
 ) -> None:
     (project / "iam.tf").write_text(more)
     before = set(snapshot(project))
-    with find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
+    data_dir = manifest(tmp_path / "data")
+    with (
+        find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared,
+        prepared.files.during_plan(data_dir),
+    ):
         assert [facts.label for facts in prepared.functions] == ["api", "job"]
         assert prepared.refused == ()
-        assert set(snapshot(project)) - before == {OVERRIDE_FILE, f"jobs/{OVERRIDE_FILE}"}
+        assert set(snapshot(project)) - before == {OVERRIDE_FILE}
 
 
 def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path) -> None:
@@ -336,6 +341,16 @@ def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
     (project / OVERRIDE_FILE).write_text("{}")
     (project / f".{OVERRIDE_FILE}-half").write_text("{")
     return before
+
+
+def test_a_folder_that_nobody_can_write_to_is_named(tmp_path: Path) -> None:
+    for added in (
+        override_file(Path("/proc"), {"resource": {}}),
+        stage_lock_file(Path("/proc"), tmp_path),
+    ):
+        with pytest.raises(ConfigurationError, match="/proc") as caught, added:
+            pass
+        assert caught.value.reference == "folder-not-writable"
 
 
 def test_two_runs_in_one_folder_do_not_mix(project: Path, tmp_path: Path) -> None:

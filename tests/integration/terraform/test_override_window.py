@@ -17,9 +17,7 @@ from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_testing.machine.waiting import eventually
 
-LIVE = LiveSettings(
-    Path("/stage/stub.zip"), "aGFzaA==", "arn:aws:execute-api:eu-west-1:1:abc/stub/$connect"
-)
+LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
 LOCK = "# the team's own versions\n"
 # Plans of functions that are not deployed ask AWS nothing.
 ROOT = """
@@ -71,7 +69,7 @@ from pathlib import Path
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.rules import LiveSettings
 project, work = Path(sys.argv[1]), Path(sys.argv[2])
-live = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==", "arn:connect")
+live = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
 app = find_app(project, binary=str(work / "terraform"))
 environment = dict(os.environ)
 print("started", flush=True)
@@ -140,7 +138,7 @@ def test_override_files_are_gone_as_soon_as_terraform_has_read_them(tmp_path: Pa
     """Here: in the middle of the plan, and all through the apply."""
     (tmp_path / "main.tf").write_text(
         'resource "terraform_data" "files" {\n'
-        '  provisioner "local-exec" { command = "ls -a >during-apply" }\n}\n'
+        '  provisioner "local-exec" { command = "sleep 1; ls -a >during-apply" }\n}\n'
     )
     environment = terraform_environment(os.environ, tmp_path / "work")
     seen = []
