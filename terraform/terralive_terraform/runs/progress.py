@@ -96,8 +96,20 @@ class OutputLine:
 
 
 Progress: TypeAlias = Change | ResourceProgress | Diagnostic | Summary | ChangedOutputs | OutputLine
-# These come before Terraform has read the configuration, or at any time.
-_EARLY: Final = ("", "version", "log", "diagnostic")
+# These come when Terraform has read the configuration, and not before. All others may come earlier:
+# `state_lock_acquire` does.
+_AFTER_READING: Final = (
+    "refresh_start",
+    "refresh_complete",
+    "resource_drift",
+    "planned_change",
+    "change_summary",
+    "outputs",
+    "apply_start",
+    "apply_progress",
+    "apply_complete",
+    "apply_errored",
+)
 
 
 def parse_line(line: str) -> Progress | None:
@@ -123,7 +135,7 @@ def has_read_configuration(line: str) -> bool:
 
     It reads them and starts providers first, and only then refreshes, plans or changes resources.
     """
-    return text(parse_object(line), "type") not in _EARLY
+    return text(parse_object(line), "type") in _AFTER_READING
 
 
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:

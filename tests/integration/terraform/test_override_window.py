@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.files import OVERRIDE_FILE
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Change, Progress
@@ -31,8 +32,8 @@ provider "aws" {
   skip_credentials_validation = true
   skip_requesting_account_id  = true
 }
-module "jobs" { source = "../../modules/jobs" }
 """
+CALL = 'module "jobs" { source = "../../modules/jobs" }\n'
 JOBS = """
 resource "aws_lambda_function" "job" {
   function_name = "job"
@@ -94,7 +95,7 @@ def test_a_plan_of_another_root_never_sees_that_a_shared_module_is_live(tmp_path
     roots = {name: tmp_path / "envs" / name for name in ("dev", "prod")}
     for root in roots.values():
         root.mkdir(parents=True)
-        (root / "main.tf").write_text(ROOT)
+        (root / "main.tf").write_text(ROOT + CALL)
     environment = terraform_environment(os.environ, tmp_path / "work")
 
     def plain(*arguments: str) -> str:
@@ -159,6 +160,30 @@ def test_override_files_are_gone_as_soon_as_terraform_has_read_them(tmp_path: Pa
     assert seen == [[]]
     assert "terralive" not in (tmp_path / "during-apply").read_text()
     assert not (tmp_path / ".terraform").exists()
+
+
+def test_a_plan_that_waits_for_the_states_lock_reads_the_override_file_afterwards(
+    tmp_path: Path,
+) -> None:
+    slow = 'resource "terraform_data" "slow" {\n  provisioner "local-exec" {\n'
+    slow += '    command = "touch slow; sleep 3"\n  }\n}\n'
+    (tmp_path / "main.tf").write_text(ROOT + JOBS + slow)
+    environment = terraform_environment(os.environ, tmp_path / "work")
+    with find_app(tmp_path).prepared(LIVE, tmp_path / "stage", environment) as prepared:
+        terraform = prepared.terraform("terraform", environment, lambda _: None)
+        terraform.ensure_init()
+        users = subprocess.Popen(
+            ["terraform", "apply", "-auto-approve", "-target=terraform_data.slow"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+        )
+        eventually((tmp_path / "slow").exists, "the user's own apply has the lock")
+        made = terraform.plan(tmp_path / "plans" / "app.tfplan")
+        (function,) = terraform.show(made.file).of_type("aws_lambda_function")
+        assert users.wait() == 0
+    assert function.after["handler"] == STUB_HANDLER
+    assert own_files(tmp_path) == []
 
 
 def test_a_kill_at_any_moment_leaves_the_folder_as_it_was(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
-from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
 from terralive_terraform.runs.environment import terraform_environment
@@ -110,13 +110,12 @@ resource "aws_iam_role" "x" {
   assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
 }
 resource "aws_lambda_function" "job" {
-  function_name = var.name
-  role          = aws_iam_role.x.arn
-  description   = file("${path.module}/code.txt")
-  s3_bucket     = "b"
-  s3_key        = "k"
-  handler       = "app.handler"
-  runtime       = "python3.12"
+  function_name    = var.name
+  role             = aws_iam_role.x.arn
+  filename         = "${path.module}/code.zip"
+  source_code_hash = filebase64sha256("${path.module}/code.zip")
+  handler          = "app.handler"
+  runtime          = "python3.12"
 }
 """
 CALLS = """
@@ -265,7 +264,7 @@ def test_a_module_becomes_live_in_one_of_its_calls_and_nothing_else_of_it_change
     project, source = tmp_path / "project", tmp_path / "library"
     source.mkdir()
     (source / "main.tf").write_text(SHARED)
-    (source / "code.txt").write_text("real")
+    zip_folder(source, source / "code.zip")
     for command in (
         ["init", "-q"],
         ["add", "."],
@@ -273,7 +272,7 @@ def test_a_module_becomes_live_in_one_of_its_calls_and_nothing_else_of_it_change
     ):
         subprocess.run(["git", *command], cwd=source, check=True)
     (project / "library").mkdir(parents=True)
-    for name in ("main.tf", "code.txt"):
+    for name in ("main.tf", "code.zip"):
         shutil.copy(source / name, project / "library" / name)
     (project / "main.tf").write_text(CALLS.replace("SOURCE", f"git::file://{source}"))
     users = {**aws, "TF_DATA_DIR": ".tf"}

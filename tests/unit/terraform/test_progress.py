@@ -5,11 +5,13 @@ import pytest
 from terralive_stub.errors import CredentialsError, TerraformError
 from terralive_terraform.runs.progress import (
     Change,
+    ChangedOutputs,
     Diagnostic,
     ResourceProgress,
     ResourceState,
     Summary,
     failure,
+    has_read_configuration,
     needs_init,
     parse_line,
 )
@@ -137,3 +139,25 @@ def test_a_plan_that_lacks_plugins_asks_for_an_init() -> None:
     assert needs_init([Diagnostic("error", "Inconsistent dependency lock file", "…")])
     assert needs_init([Diagnostic("error", "Module not installed", "…")])
     assert not needs_init([Diagnostic("error", "Unsupported argument", "…")])
+
+
+@pytest.mark.parametrize(
+    "kind", ["version", "log", "diagnostic", "state_lock_acquire", "state_lock_release", "new", ""]
+)
+def test_an_early_event_does_not_say_that_the_configuration_is_read(kind: str) -> None:
+    """Terraform waits for the lock of the state before it reads a configuration."""
+    assert not has_read_configuration(line(kind))
+    assert not has_read_configuration("Terraform used the selected providers")
+
+
+@pytest.mark.parametrize("kind", ["refresh_start", "planned_change", "apply_start", "outputs"])
+def test_an_event_about_a_resource_or_output_does(kind: str) -> None:
+    assert has_read_configuration(line(kind))
+
+
+def test_changed_outputs_are_named_and_values_after_an_apply_are_no_change() -> None:
+    planned = {"a": {"action": "create"}, "b": {"action": "noop"}, "c": {"action": "delete"}}
+    assert parse_line(line("outputs", outputs=planned)) == ChangedOutputs(("a", "c"))
+    applied = {"a": {"sensitive": False, "type": "string", "value": "x"}}
+    assert parse_line(line("outputs", outputs=applied)) is None
+    assert parse_line(line("outputs", outputs={})) is None
