@@ -49,6 +49,13 @@ class OverrideFiles:
     state: Path | None
     changes: Mapping[str, Mapping[str, Substitution]]
 
+    @property
+    def lock_folder(self) -> Path | None:
+        """The folder with the stage's dependency lock file; None where the team's is in use."""
+        if self.state is None:
+            return None
+        return self.work / "lock"
+
     def are_possible(self, data_dir: Path) -> bool:
         """Tell whether `terraform init` has noted all modules in which functions change."""
         return self._module_copies().are_possible(data_dir)
@@ -85,9 +92,9 @@ class OverrideFiles:
         return ModuleCopies(self.directory, self.work / "modules", changes)
 
     def _add_lock_file(self, stack: ExitStack) -> None:
-        if self.state is not None:
+        if self.lock_folder is not None:
             self.guardian.watch()
-            stack.enter_context(stage_lock_file(self.directory, self.work))
+            stack.enter_context(stage_lock_file(self.directory, self.lock_folder))
 
     def _add_to_root(self, stack: ExitStack, changes: Mapping[str, Substitution]) -> None:
         override = {**override_document(changes), **backend_override(self.state)}

@@ -38,6 +38,10 @@ class PlanView:
 class AddedFiles(Protocol):
     """Files that are there while a context lasts, one for each command of Terraform."""
 
+    @property
+    def lock_folder(self) -> Path | None:
+        """A folder with the dependency lock file, where it is not the configuration's own."""
+
     def are_possible(self, data_dir: Path) -> bool:
         """Tell whether the last `terraform init` has done what `during_plan` needs."""
 
@@ -57,6 +61,11 @@ class AddedFiles(Protocol):
 
 class NoFiles:
     """`AddedFiles` of a configuration that is complete."""
+
+    @property
+    def lock_folder(self) -> Path | None:
+        """None: the configuration's own."""
+        return None
 
     def are_possible(self, data_dir: Path) -> bool:
         """Return True: nothing is needed."""

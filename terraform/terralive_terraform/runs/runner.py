@@ -213,10 +213,10 @@ class Terraform:
         Raises:
             TerraformError: it failed.
         """
-        # The same files as for its apply: Terraform looks at the lock file of the providers.
-        with self._files.during_apply():
-            document = self._read(["show", "-json", "-no-color", str(plan_file.resolve())])
-        return shown_plan(as_object(document))
+        # The plan holds its configuration. Of the folder, only the dependency lock file is read.
+        folder = self._files.lock_folder or self._directory
+        arguments = ["show", "-json", "-no-color", str(plan_file.resolve())]
+        return shown_plan(as_object(self._read(arguments, folder)))
 
     def apply(self, plan_file: Path) -> None:
         """Apply a plan and remove its file.
@@ -256,14 +256,14 @@ class Terraform:
         wait_for_earlier_run(self._data_dir / _SCRATCH, self._on_wait)
         return read_object(self._state_file) or None
 
-    def _read(self, arguments: Sequence[str]) -> Json:
+    def _read(self, arguments: Sequence[str], directory: Path | None = None) -> Json:
         """Run a command that prints one JSON document, or nothing (None)."""
         lines: list[str] = []
         # Not everything on stderr is an error: TF_LOG, notes on development overrides, and the
         # output of wrappers go there, too.
         errors: list[str] = []
         environment = without_arguments(self._environment)
-        code = self._run(arguments, lines.append, errors.append, environment)
+        code = self._run(arguments, lines.append, errors.append, environment, directory)
         if code != 0:
             raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
         text = "\n".join(lines).strip()
@@ -327,11 +327,12 @@ class Terraform:
         on_line: Callable[[str], None],
         on_error_line: Callable[[str], None] | None = None,
         environment: Mapping[str, str] | None = None,
+        directory: Path | None = None,
     ) -> int:
         _log.debug("%s %s in %s", self._binary, arguments[0], self._directory)
         code = run_process(
             [self._binary, *arguments],
-            cwd=self._directory,
+            cwd=directory or self._directory,
             environment=environment or self._environment,
             scratch=self._data_dir / _SCRATCH,
             on_line=on_line,
