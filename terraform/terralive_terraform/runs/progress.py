@@ -155,30 +155,123 @@ def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
     )
 
 
-_CREDENTIALS: Final = re.compile(
-    r"no valid credential sources|InvalidClientTokenId|UnrecognizedClientException|ExpiredToken"
-    r"|SignatureDoesNotMatch|security token included in the request is (invalid|expired)"
-    r"|failed to refresh cached credentials|SSO session has expired"
-    r"|failed to get shared config profile|InvalidAccessKeyId",
-    re.IGNORECASE,
+@dataclass(frozen=True, slots=True)
+class _KnownFailure:
+    """A failure that is recognised by Terraform's or the AWS provider's text.
+
+    Attributes:
+        family: the family of its error.
+        reference: the error's reference.
+        texts: parts of the text.
+        hint: what to do; `{missing}` stands for the permissions that are missing.
+        command: the only command that fails in this way; "" for all.
+    """
+
+    family: type[TerraliveError]
+    reference: str
+    texts: re.Pattern[str]
+    hint: str
+    command: str = ""
+
+
+def _any_of(*texts: str) -> re.Pattern[str]:
+    return re.compile("|".join(texts), re.IGNORECASE)
+
+
+# The first one that fits counts.
+_KNOWN: Final = (
+    _KnownFailure(
+        CredentialsError,
+        "aws-credentials",
+        _any_of(
+            "no valid credential sources",
+            "InvalidClientTokenId",
+            "UnrecognizedClientException",
+            "ExpiredToken",
+            "SignatureDoesNotMatch",
+            "security token included in the request is (invalid|expired)",
+            "failed to refresh cached credentials",
+            "SSO session has expired",
+            "failed to get shared config profile",
+            "InvalidAccessKeyId",
+        ),
+        hint="AWS does not accept the credentials of this shell. Sign in again (`aws sso login`, "
+        "or set AWS_PROFILE) and check with `aws sts get-caller-identity`.",
+    ),
+    _KnownFailure(
+        CredentialsError,
+        "aws-permission",
+        _any_of(
+            "AccessDenied",
+            "is not authorized to perform",
+            "UnauthorizedOperation",
+            "UnauthorizedAccess",
+            "StatusCode: 403",
+        ),
+        hint="{missing} terralive's own are listed in docs/PERMISSIONS.md. Ask for what is "
+        "missing, or use another profile.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "terraform-locked",
+        _any_of("acquiring the state lock"),
+        hint="Another Terraform run holds the lock of this state. Wait until it has ended and try "
+        "again. Use `terraform force-unlock` only if that run is known to be dead.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "registry-unreachable",
+        # `terraform init` and `terraform get` name the registry that they cannot reach.
+        _any_of(
+            r"could not connect to registry\.",
+            "failed to request discovery document",
+            "failed to query available provider packages",
+        ),
+        hint="Terraform cannot download a provider or module. Check the network. Without one, set "
+        "TERRALIVE_PROVIDER_MIRROR to a folder that `terraform providers mirror` has made.",
+    ),
+    _KnownFailure(
+        CredentialsError,
+        "aws-unreachable",
+        _any_of(
+            "connection refused",
+            "no such host",
+            "dial tcp",
+            "i/o timeout",
+            "request send failed",
+            "network is unreachable",
+        ),
+        hint="The endpoint did not answer. Check the network, AWS_ENDPOINT_URL and the region. "
+        "With --sandbox, check that `terralive sandbox` still runs.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "backend-incomplete",
+        _any_of(
+            "is required by the backend", r"\bargument is required", "required field is not set"
+        ),
+        hint="The backend is only partly configured here. Name the rest as for `terraform init "
+        '-backend-config`: [terraform] backend_config = ["bucket=…", "dev.s3.tfbackend"] in '
+        "terralive.toml, or TERRALIVE_BACKEND_CONFIG. The debug stack's own backend has its "
+        "arguments in [backend.config].",
+        command="init",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "backend-changed",
+        _any_of("backend configuration changed"),
+        hint="This folder was initialised with another backend. Run your own `terraform init` with "
+        "-reconfigure or -migrate-state. Where stages have backends of their own, name them with "
+        "[terraform] backend_config in terralive.toml.",
+        command="init",
+    ),
+    _KnownFailure(
+        TerraformError,
+        "terraform-failed",
+        _any_of(""),
+        hint="Correct what Terraform names above and run the same command again.",
+    ),
 )
-_PERMISSIONS: Final = re.compile(
-    r"AccessDenied|is not authorized to perform|UnauthorizedOperation|UnauthorizedAccess"
-    r"|StatusCode: 403",
-    re.IGNORECASE,
-)
-_UNREACHABLE: Final = re.compile(
-    r"connection refused|no such host|dial tcp|i/o timeout|request send failed"
-    r"|network is unreachable",
-    re.IGNORECASE,
-)
-# `terraform init` and `terraform get` name the registry that they cannot reach.
-_REGISTRY: Final = re.compile(
-    r"could not connect to registry\.|failed to request discovery document"
-    r"|failed to query available provider packages",
-    re.IGNORECASE,
-)
-_LOCKED: Final = re.compile(r"acquiring the state lock", re.IGNORECASE)
 # A plan reports these, and an init mends them.
 _UNINITIALISED: Final = re.compile(
     r"backend initialization required|required plugins are not installed|module not installed"
@@ -212,46 +305,12 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         or "Terraform printed nothing."
     )
     message = f"terraform {command} failed.\n{said}"
-    if _CREDENTIALS.search(said):
-        return CredentialsError(
-            "aws-credentials",
-            message,
-            hint="AWS does not accept the credentials of this shell. Sign in again "
-            "(`aws sso login`, or set AWS_PROFILE) and check with `aws sts get-caller-identity`.",
-        )
-    if _PERMISSIONS.search(said):
-        return CredentialsError(
-            "aws-permission",
-            message,
-            hint=f"{describe_missing(said)} terralive's own are listed in docs/PERMISSIONS.md. Ask "
-            "for what is missing, or use another profile.",
-        )
-    if _LOCKED.search(said):
-        return TerraformError(
-            "terraform-locked",
-            message,
-            hint="Another Terraform run holds the lock of this state. Wait until it has ended and "
-            "try again. Use `terraform force-unlock` only if that run is known to be dead.",
-        )
-    if _REGISTRY.search(said):
-        return TerraformError(
-            "registry-unreachable",
-            message,
-            hint="Terraform cannot download a provider or module. Check the network. Without one, "
-            "set TERRALIVE_PROVIDER_MIRROR to a folder that `terraform providers mirror` has made.",
-        )
-    if _UNREACHABLE.search(said):
-        return CredentialsError(
-            "aws-unreachable",
-            message,
-            hint="The endpoint did not answer. Check the network, AWS_ENDPOINT_URL and the region. "
-            "With --sandbox, check that `terralive sandbox` still runs.",
-        )
-    return TerraformError(
-        "terraform-failed",
-        message,
-        hint="Correct what Terraform names above and run the same command again.",
+    fitting = (
+        known for known in _KNOWN if known.command in ("", command) and known.texts.search(said)
     )
+    known = next(fitting)
+    hint = known.hint.replace("{missing}", describe_missing(said))
+    return known.family(known.reference, message, hint=hint)
 
 
 def _describe(item: Diagnostic) -> str:

@@ -147,6 +147,31 @@ def test_a_partly_configured_backend_is_found_from_every_fresh_clone(
     assert not any((clone / ".terraform").exists() for clone in clones)
 
 
+def test_a_fresh_clone_without_the_rest_of_the_backend_says_what_to_write(tmp_path: Path) -> None:
+    (tmp_path / "main.tf").write_text('terraform {\n  backend "s3" {}\n}\n')
+    users = environment(tmp_path / "work", TF_LOG="info")
+    with find_app(tmp_path).prepared(None, tmp_path / "work", users) as prepared:
+        terraform = prepared.terraform("terraform", users, lambda _: None)
+        with pytest.raises(TerraformError, match='"bucket" is required') as caught:
+            terraform.ensure_init()
+    assert caught.value.reference == "backend-incomplete"
+    assert "backend_config" in caught.value.hint
+
+
+def test_a_folder_of_another_backend_is_not_reconfigured(tmp_path: Path) -> None:
+    users = environment(tmp_path / "work")
+    for name in ("one", "two"):
+        backend = f'terraform {{\n  backend "local" {{\n    path = "{name}"\n  }}\n}}\n'
+        (tmp_path / "main.tf").write_text(backend)
+        terraform = Terraform(tmp_path, environment=users, on_progress=lambda _: None)
+        if name == "one":
+            terraform.ensure_init()
+            continue
+        with pytest.raises(TerraformError) as caught:
+            terraform.ensure_init()
+        assert caught.value.reference == "backend-changed"
+
+
 def test_two_stages_of_one_checkout_have_their_own_backends(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(PARTIAL)
     users = environment(tmp_path / "cache")
