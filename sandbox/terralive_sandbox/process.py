@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from terralive_sandbox.info import SandboxInfo, attach
-from terralive_stub.errors import TerraliveError
+from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.debug_log import FILE_VARIABLE, LEVEL_VARIABLE
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
+# Exit code of a sandbox that lacks a module of another project. Its last line names the module.
+MODULE_MISSING: Final = 69
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
@@ -76,6 +78,7 @@ class SandboxProcess:
             concurrency: the number of executions that the account may have at once.
 
         Raises:
+            ConfigurationError: `sandbox-not-installed`.
             TerraliveError: it ended or did not answer (`sandbox-failed`), with the end of its log.
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +102,9 @@ class SandboxProcess:
             _end(process)
             raise
         if info is None:
+            ended = process.poll()
             _end(process)
-            raise _start_error(log_path)
+            raise _start_error(log_path, is_installed=ended != MODULE_MISSING)
         _log.debug("sandbox %d answers at %s", info.pid, info.endpoint)
         return cls(process, info, info_path)
 
@@ -126,13 +130,21 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], info_path: Path) ->
     return None
 
 
-def _start_error(log_path: Path) -> TerraliveError:
+def _start_error(log_path: Path, *, is_installed: bool) -> TerraliveError:
     lines = log_path.read_text(errors="replace").splitlines()
+    if not is_installed:
+        return ConfigurationError(
+            "sandbox-not-installed",
+            f"The sandbox is an extra of terralive that is not installed. {lines[-1]}",
+            hint="Type `pip install 'terralive[sandbox]'` (or `pipx install --force "
+            "'terralive[sandbox]'`, `uv tool install 'terralive[sandbox]'`). Without `--sandbox`, "
+            "terralive uses your AWS account.",
+        )
     tail = "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
     return TerraliveError(
         "sandbox-failed",
         f"The sandbox did not start. The end of its log ({log_path}):\n{tail}",
-        hint="Is everything of `pip install 'terralive[sandbox]'` installed, and is the port free?",
+        hint="Is the port free?",
     )
 
 

@@ -110,7 +110,7 @@ class Sandbox:
         fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
         self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
         self._mappings = MappingPollers(self._control, self._functions)
-        moto_gaps.apply(deliveries, self._clock.changed, self._mappings)
+        moto_gaps.apply(deliveries, self._clock.changed, self._mappings, concurrency)
         # The addresses that are not a data plane's
         self._admin = Admin(self.info, self.connections, self.faults)
         self._aws = AwsApi(self._control, self._functions, self._asynchronous)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.metadata
 import importlib.util
 import io
 import zipfile
@@ -46,8 +45,13 @@ _NOT_IN_STUB: Final = (
     "terralive_stub/shared/debug_log.py",
     "terralive_stub/shared/timestamps.py",
 )
+# The version in every stub, whichever is installed beside terralive: see vendored/README.md.
+_WEBSOCKET_WHEEL: Final = (
+    Path(__file__).parent / "vendored" / "websocket_client-1.9.2-py3-none-any.whl"
+)
+_WEBSOCKET_SHA256: Final = "e1a673830a9c7bfa47b1cd3d5e4178f4c9651d80a4eab02c9c23a1c3ec6250ce"
 _CACHES: Final = frozenset({"__pycache__"})
-_NOT_VENDORED: Final = _CACHES | {"templates", "tests"}
+_NOT_PACKAGED: Final = _CACHES | {"templates"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,7 @@ def _stub_files() -> dict[str, bytes]:
     files = {
         name: data for name, data in _package("terralive_stub") if not name.startswith(_NOT_IN_STUB)
     }
-    files.update(_package("websocket"))
-    files.update(_licences("websocket-client", "websocket"))
+    files.update(_websocket_client(_WEBSOCKET_WHEEL.read_bytes()))
     return files
 
 
@@ -177,14 +180,30 @@ def _package(name: str) -> Iterator[tuple[str, bytes]]:
             f"The package {name} is not installed beside terralive.",
             hint="Install terralive again: `pip install --force-reinstall terralive`.",
         )
-    yield from _files(Path(next(iter(spec.submodule_search_locations))), f"{name}/", _NOT_VENDORED)
+    yield from _files(Path(next(iter(spec.submodule_search_locations))), f"{name}/", _NOT_PACKAGED)
 
 
-def _licences(distribution: str, package: str) -> Iterator[tuple[str, bytes]]:
-    """Yield path and content of each licence file of an installed distribution."""
-    for file in importlib.metadata.files(distribution) or ():
-        if "licen" in file.name.lower():
-            yield f"{package}/{file.name}", Path(str(file.locate())).read_bytes()
+def _websocket_client(wheel: bytes) -> dict[str, bytes]:
+    """Return the files of the package `websocket` and its licence from a wheel.
+
+    Raises:
+        TerraliveError: `installation-incomplete`: it is not the wheel that was reviewed.
+    """
+    if hashlib.sha256(wheel).hexdigest() != _WEBSOCKET_SHA256:
+        raise TerraliveError(
+            "installation-incomplete",
+            f"{_WEBSOCKET_WHEEL} was changed after terralive was installed.",
+            hint="Install terralive again: `pip install --force-reinstall terralive`.",
+        )
+    files: dict[str, bytes] = {}
+    with zipfile.ZipFile(io.BytesIO(wheel)) as archive:
+        for name in archive.namelist():
+            folder, _, file = name.rpartition("/")
+            if folder == "websocket":
+                files[name] = archive.read(name)
+            elif file.startswith("LICENSE"):
+                files[f"websocket/{file}"] = archive.read(name)
+    return files
 
 
 def _files(root: Path, prefix: str, skipped: frozenset[str]) -> Iterator[tuple[str, bytes]]:

@@ -33,6 +33,8 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)
         guard = Guard(stage, ui, takeover=takeover)
+        # Another project's debug stack is refused before anything changes.
+        debug_stack = DebugStack.opened(stage, joins=False)
         try:
             if app:
                 app_changed = workflows.destroy(stage, StageApp(stage, guard), ui)
@@ -41,7 +43,7 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
-        stack_removed = DebugStack.opened(stage).destroy()
+        stack_removed = debug_stack.destroy()
         done = f"Everything that terralive made for {stage.name} is removed. The app itself stays."
         if app:
             done = f"{stage.name} is removed: the app, and everything that terralive made for it."

@@ -161,13 +161,13 @@ class _Reader:
         return in_file
 
     def _in_file(self, setting: Setting, table: Table) -> _Given | None:
-        value = table.value(setting.name) if setting.in_file else None
+        value = table.value(setting.own_key) if setting.in_file else None
         if value is None:
             return None
         try:
-            return _Given(setting.kind.from_toml(value), table.where(setting.name))
+            return _Given(setting.kind.from_toml(value), table.where(setting.own_key))
         except WrongValueError as wrong:
-            table.report(setting.name, wrong)
+            table.report(setting.own_key, wrong)
             return None
 
     def _in_environment(self, setting: Setting) -> _Given | None:

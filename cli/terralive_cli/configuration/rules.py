@@ -145,6 +145,13 @@ def tags(values: Mapping[str, str]) -> str:
     return ""
 
 
+def import_path(value: str) -> str:
+    module, _, name = value.partition(":")
+    if name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
+        return ""
+    return f'"{value}" is no import path; one looks like "infra.debug:AcmeDebugStack".'
+
+
 def source(value: str) -> str:
     """The source is a tag of the debug stack."""
     if len(value) <= _TAG_VALUE_CHARACTERS and _TAG_TEXT.fullmatch(value):

@@ -24,7 +24,8 @@ class Setting:
     Attributes:
         kind: the type of its value, and how it is read.
         meaning: one or two sentences for the reference page and for `--help`.
-        in_file: whether terralive.toml can set it; its key there is the field's name.
+        in_file: whether terralive.toml can set it; its key there is the field's name,
+            without the underscore behind a name that Python has a keyword of (`class_`).
         flag: option of the command line (`--stage`); "" if there is none.
         short: short form of the option (`-y`).
         metavar: name of the option's value in `--help`; "" for a switch.
@@ -56,7 +57,12 @@ class Setting:
         """The dotted key in terralive.toml (`terraform.dir`); "" if the file cannot set it."""
         if not self.in_file:
             return ""
-        return f"{self.table}.{self.name}".removeprefix(".")
+        return f"{self.table}.{self.own_key}".removeprefix(".")
+
+    @property
+    def own_key(self) -> str:
+        """The key in its table of terralive.toml."""
+        return self.name.removesuffix("_")
 
 
 def setting(

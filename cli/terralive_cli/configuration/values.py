@@ -128,6 +128,14 @@ class BackendConfig:
 class DebugStackConfig:
     """An organisation's demands on the debug stack (see `DebugStackSettings`)."""
 
+    class_: str | None = setting(
+        Text(),
+        "A subclass of `terralive_terraform.debug_stack.DebugStack` that adds resources of yours, "
+        "as `package.module:Class`. It is imported from the project's folder, and needs Node.js.",
+        default=None,
+        shown_default="terralive's own debug stack, which needs no Node.js",
+        rule=rules.import_path,
+    )
     permissions_boundary: str | None = setting(
         Text(),
         "ARN of the permissions boundary for the broker's role.",
@@ -175,6 +183,14 @@ class DebugStackConfig:
         Number(1, rules.LARGEST_BURST),
         "Messages at once that each API of the debug stack accepts.",
         default=_DEBUG_STACK["throttle_burst"],
+    )
+    broker_concurrency: int | None = setting(
+        Number(0, CONCURRENT_EXECUTIONS),
+        "Reserved concurrency of the broker; 0 for none. AWS keeps 100 executions of an account "
+        "unreserved.",
+        default=None,
+        shown_default="20, where at least half of the account's concurrency remains unreserved; "
+        "else none. An existing broker keeps what it has",
     )
 
 

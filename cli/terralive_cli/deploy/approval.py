@@ -246,6 +246,7 @@ def _counts(actions: Iterable[str]) -> str:
     add = actions.count("create") + replaced
     change = actions.count("update")
     destroy = actions.count("delete") + replaced
-    if add + change + destroy == 0:
+    imported = actions.count("import")
+    if add + change + destroy + imported == 0:
         return ""
-    return changes_in_words(add, change, destroy)
+    return changes_in_words(add, change, destroy, imported=imported)

@@ -79,23 +79,6 @@ class Caller:
     emulator: str | None = None
     clock_offset_s: float = 0.0
 
-    def has_function(self, name: str) -> bool:
-        """Tell whether a Lambda function exists.
-
-        Raises:
-            CredentialsError: the caller may not ask.
-        """
-        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
-
-        client = self.session.client("lambda", endpoint_url=self.endpoint_url)
-        try:
-            client.get_function_configuration(FunctionName=name)
-        except client.exceptions.ResourceNotFoundException:
-            return False
-        except ClientError as error:
-            raise _client_error(error) from None
-        return True
-
     def function_tags(self, name: str) -> dict[str, str]:
         """Return a Lambda function's tags; {} where there is none, or where AWS refuses."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy

@@ -1,22 +1,47 @@
-"""The debug stack of a stage: its settings, its plan, and what it says of itself once deployed."""
+"""The debug stack of a stage: what exists of it, its plan, and its outputs once it is deployed.
+
+`opened` looks before anything is created (`look.py`). A debug stack whose Terraform state is not
+here is used as it is, where it belongs to the same project and has the same settings. Otherwise it
+is imported into the state here, and then changed or removed like any other.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
-from terralive_cli.deploy import record
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.target import Stage
+from terralive_cli.joining.concurrency import broker_concurrency, low_limit
+from terralive_cli.joining.decision import Project
+from terralive_cli.joining.description import StackDescription
+from terralive_cli.joining.inventory import AwsInventory
+from terralive_cli.joining.look import Existing, look
 from terralive_cli.output.progress import Phase
+from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.token import SECRET_BYTES
-from terralive_terraform.debug_stack.configuration import write_configuration
+from terralive_stub.protocol.wire import VERSION as PROTOCOL
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.debug_stack import adoption
+from terralive_terraform.debug_stack.configuration import (
+    importing,
+    resources_in,
+    write_configuration,
+    write_values,
+)
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
-from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.debug_stack.synth import CustomStack
+from terralive_terraform.runs.runner import Terraform, TerraformPlan
+
+# Two developers may have made two APIs with one name at the same moment, so a destroy looks again.
+_MOST_DESTROYS: Final = 3
+
 
 # The secret of a stage that has none yet: its app is planned with it to find mistakes.
 NO_SECRET: Final = bytes(SECRET_BYTES)
@@ -49,30 +74,70 @@ class DebugStack:
     Attributes:
         stage: the stage that it belongs to.
         phase: reports its progress.
-        terraform: Terraform in its folder.
+        settings: its settings.
+        directory: the folder of its configuration.
+        terraform: Terraform in that folder.
+        inventory: the account.
+        existing: what existed of it when it was opened.
     """
 
     stage: Stage
     phase: Phase
+    settings: DebugStackSettings
+    directory: Path
     terraform: Terraform
+    inventory: AwsInventory
+    existing: Existing
 
     @classmethod
-    def opened(cls, stage: Stage) -> DebugStack:
-        """Write the configuration, and run `terraform init` where that is necessary."""
+    def opened(cls, stage: Stage, *, joins: bool = True) -> DebugStack:
+        """Write the configuration, and look for what exists.
+
+        Args:
+            stage: the stage.
+            joins: whether a debug stack without a state here is used as it is, if possible.
+
+        Raises:
+            StageHeldError, ConfigurationError, CredentialsError: see `look.look`.
+            ConfigurationError: `broker-concurrency`.
+        """
         phase = Phase("debug-stack", stage.emit)
+        settings = _settings(stage)
         with phase.step("synth"):
             directory = write_configuration(
-                _settings(stage), stage.target.work / "debug-stack", environment=stage.environment
+                settings,
+                stage.target.work / "debug-stack",
+                _custom(stage),
+                environment=stage.environment,
             )
         terraform = stage.debug_stack_terraform(directory, phase)
-        return cls(stage, phase, terraform)
+        if settings.backend is not None:
+            _init(terraform, phase)
+        inventory = AwsInventory(stage.target.caller)
+        with phase.step("look"):
+            existing = look(
+                _project(stage, settings),
+                settings,
+                resources_in(directory),
+                terraform.instances(),
+                inventory,
+                joins=joins,
+            )
+            if joins:
+                settings = _with_concurrency(stage, settings, inventory, existing)
+                write_values(settings, directory)
+        if settings.backend is None and not existing.is_joined:
+            _init(terraform, phase)
+        return cls(stage, phase, settings, directory, terraform, inventory, existing)
 
     def outputs(self) -> DebugStackOutputs | None:
         """Read the outputs and the secret of the deployed debug stack; None where there is none.
 
         Raises:
+            TerraliveError: `debug-stack-made-twice`.
             CredentialsError: the caller may not read the secret.
         """
+        self._require_one()
         outputs = self._outputs()
         if outputs is None:
             return None
@@ -80,14 +145,10 @@ class DebugStack:
         return replace(outputs, secret=secret or NO_SECRET)
 
     def _outputs(self) -> DebugStackOutputs | None:
-        """Read the outputs alone; None where there is no debug stack, or an incomplete one."""
-        outputs = self.terraform.outputs()
-        texts: dict[str, str] = {}
-        for name in _OUTPUTS:
-            output = outputs.get(name)
-            if output is None or not isinstance(output.value, str):
-                return None
-            texts[name] = output.value
+        """Return the outputs alone; None where there is no debug stack, or an incomplete one."""
+        texts = self._output_texts()
+        if not all(name in texts for name in _OUTPUTS):
+            return None
         return DebugStackOutputs(
             stub_url=texts["stub_url"],
             relay_url=texts["relay_url"],
@@ -95,18 +156,35 @@ class DebugStack:
             broker_name=texts["broker_name"],
         )
 
-    def planned(self) -> AbstractContextManager[ReadyPlan]:
-        """Plan the debug stack; see `plans.planned`."""
-        return planned(self.stage, self.terraform, self.phase)
+    @contextmanager
+    def planned(self) -> Iterator[ReadyPlan]:
+        """Plan the debug stack; see `plans.planned`. One that is joined has no changes.
+
+        Raises:
+            TerraliveError: `debug-stack-made-twice`.
+        """
+        self._require_one()
+        if self.existing.is_joined:
+            unchanged = TerraformPlan((), has_changes=False, file=self.directory / "unplanned")
+            yield ReadyPlan(unchanged, self.terraform, self.phase)
+            return
+        with (
+            importing(self.directory, self.existing.imports, updates=True),
+            planned(self.stage, self.terraform, self.phase) as ready,
+        ):
+            yield ready
 
     def apply(self, ready: ReadyPlan) -> DebugStackOutputs:
-        """Apply a plan of the debug stack, make its secret, and read the outputs.
+        """Apply a plan of the debug stack, make its secret, and describe it in its table.
 
         Raises:
             TerraliveError: `debug-stack-incomplete`; also what `plans.apply` raises.
-            CredentialsError: the caller may not make or read the secret.
+            CredentialsError: the caller may not write or read the table.
         """
-        apply(ready)
+        if self.existing.is_joined:
+            self.phase.unchanged(_joined(self.existing.description))
+        else:
+            apply(ready)
         outputs = self._outputs()
         if outputs is None:
             raise TerraliveError(
@@ -114,42 +192,166 @@ class DebugStack:
                 "The debug stack has been applied but lacks some of its outputs.",
                 hint="Run `terralive destroy` and start again.",
             )
-        secret = self.stage.target.caller.create_secret(outputs.table_name)
+        caller = self.stage.target.caller
+        secret = caller.secret(outputs.table_name) or caller.create_secret(outputs.table_name)
+        if not self.existing.is_joined:
+            self._describe(outputs.table_name)
         return replace(outputs, secret=secret)
 
     def destroy(self) -> bool:
         """Remove the debug stack. Return whether there was one.
 
-        Raises:
-            TerraliveError: `debug-stack-elsewhere`: there is one, but its state is not here.
+        What the state here lacks is imported into it first, because the plan of a destroy ignores
+        `import` blocks. Where another state has made the debug stack that is in use, only the one
+        in the state here is removed.
         """
-        if self.terraform.is_empty():
-            self._require_no_broker()
+        existing = self.existing
+        for _ in range(_MOST_DESTROYS):
+            if not existing.in_state and not existing.imports:
+                break
+            if existing.imports:
+                self._import(existing)
+            with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
+                apply_always(ready)
+            if existing.of_another_state:
+                return True
+            existing = self._look_again()
+        if existing is self.existing:
             self.phase.unchanged("there is none")
             return False
-        with planned(self.stage, self.terraform, self.phase, destroy=True) as ready:
-            apply_always(ready)
         return True
 
-    def _require_no_broker(self) -> None:
-        """Check that no debug stack is deployed whose state is elsewhere."""
-        broker = _settings(self.stage).name("broker")
-        target = self.stage.target
-        if target.caller.has_function(broker):
-            raise TerraliveError(
-                "debug-stack-elsewhere",
-                f"The debug stack of {self.stage.name} is deployed in {target.name} (its broker is "
-                f"{broker}), but its Terraform state is not here.",
-                hint="Run this where it was deployed from, or bring that folder's .terralive here. "
-                "A [backend] in terralive.toml keeps the state where every machine finds it.",
+    def _import(self, existing: Existing) -> None:
+        """Take resources that exist into the state here, and change nothing of them."""
+        unknown = adoption.unknown(resources_in(self.directory))
+        if unknown:
+            self.stage.emit(
+                Warned(
+                    reference="debug-stack-resources-stay",
+                    message="The state of the debug stack is not here. Resources that your own "
+                    "class adds cannot be found without it and stay: " + ", ".join(unknown),
+                )
             )
+        with (
+            importing(self.directory, existing.imports, updates=False),
+            planned(self.stage, self.terraform, self.phase) as ready,
+        ):
+            apply_always(ready)
+
+    def _look_again(self) -> Existing:
+        return look(
+            _project(self.stage, self.settings),
+            self.settings,
+            resources_in(self.directory),
+            self.terraform.instances(),
+            AwsInventory(self.stage.target.caller),
+            joins=False,
+        )
+
+    def _output_texts(self) -> Mapping[str, str]:
+        """Return the outputs that are texts: of the description, or of the state here."""
+        description = self.existing.description
+        if self.existing.is_joined and description is not None:
+            return description.outputs
+        texts: dict[str, str] = {}
+        for name, output in self.terraform.outputs().items():
+            if isinstance(output.value, str):
+                texts[name] = output.value
+        return texts
+
+    def _describe(self, table: str) -> None:
+        """Write the description into the table, unless it is there."""
+        known = self.existing.description
+        owner, created = self.settings.owner, self.settings.created
+        if known is not None:
+            owner, created = known.owner, known.created
+        description = StackDescription(
+            app=self.settings.app,
+            stage=self.settings.stage,
+            source=self.settings.source,
+            owner=owner,
+            created=created,
+            version=self.settings.version,
+            protocol=PROTOCOL,
+            wishes=_wishes(self.stage),
+            outputs=self._output_texts(),
+        )
+        if description != known:
+            self.inventory.put_description(table, description)
+
+    def _require_one(self) -> None:
+        """Check that the state here is that of the debug stack in use."""
+        other = self.existing.description
+        if other is None or not self.existing.of_another_state:
+            return
+        raise TerraliveError(
+            "debug-stack-made-twice",
+            f"The debug stack of {self.stage.name} was made twice at the same time. "
+            f"{other.owner}'s is complete; the state here has parts of another one.",
+            hint="`terralive destroy` removes only these parts. `terralive start` then uses "
+            f"{other.owner}'s debug stack.",
+        )
+
+
+def _init(terraform: Terraform, phase: Phase) -> None:
+    with phase.step("init"):
+        terraform.ensure_init()
+
+
+def _joined(description: StackDescription | None) -> str:
+    if description is None:
+        return ""
+    return f"deployed by {description.owner} on {description.created}, used as it is"
+
+
+def _with_concurrency(
+    stage: Stage, settings: DebugStackSettings, inventory: AwsInventory, existing: Existing
+) -> DebugStackSettings:
+    """Return the settings with the broker's reserved concurrency, and warn of a low limit."""
+    account = inventory.concurrency()
+    warning = low_limit(account, settings.region)
+    if warning is not None:
+        stage.emit(warning)
+    if existing.is_joined:
+        return settings
+    reserved = broker_concurrency(
+        settings.broker_concurrency, account, existing.reserved, exists=existing.has_broker
+    )
+    return replace(settings, broker_concurrency=reserved)
+
+
+def _project(stage: Stage, settings: DebugStackSettings) -> Project:
+    return Project(
+        app=settings.app,
+        stage=settings.stage,
+        source=settings.source,
+        version=settings.version,
+        protocol=PROTOCOL,
+        wishes=_wishes(stage),
+        place=stage.target.name,
+    )
+
+
+def _wishes(stage: Stage) -> dict[str, Json]:
+    """Return the demands of terralive.toml on the debug stack; its names are no demand."""
+    demands = asdict(stage.config.debug_stack)
+    del demands["name_prefix"]
+    demands["class"] = demands.pop("class_")
+    return demands
+
+
+def _custom(stage: Stage) -> CustomStack | None:
+    """Return the team's own subclass of `DebugStack`; None for terralive's."""
+    path = stage.config.debug_stack.class_
+    if path is None:
+        return None
+    return CustomStack(path, stage.config.project)
 
 
 def _settings(stage: Stage) -> DebugStackSettings:
     config = stage.config
-    # The date of the first plan stays: another tag at every run would be a change.
-    known = record.load(stage.target.work, today=today())
-    record.save(stage.target.work, known)
+    demands = asdict(config.debug_stack)
+    del demands["class_"]
     backend = None
     # The sandbox's state is a file that is removed with the sandbox.
     if config.backend is not None and stage.target.sandbox is None:
@@ -159,15 +361,11 @@ def _settings(stage: Stage) -> DebugStackSettings:
         stage=config.stage,
         region=stage.target.region,
         owner=config.user,
-        created=known.created,
+        created=dt.datetime.now(dt.UTC).date().isoformat(),
         version=version("terralive"),
         endpoints=stage.target.endpoints,
         identity_source=stage.target.identity_source,
         backend=backend,
-        **asdict(config.debug_stack),
+        source=config.source,
+        **demands,
     )
-
-
-def today() -> str:
-    """Return the ISO date of this day in UTC."""
-    return dt.datetime.now(dt.UTC).date().isoformat()

@@ -24,6 +24,7 @@ from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.broker.admission import IdentitySource
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.debug_stack.configuration import LOCAL_STATE
 from terralive_terraform.debug_stack.settings import Endpoints
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
@@ -104,16 +105,17 @@ class Stage:
         return f"{self.config.app}/{self.config.stage}"
 
     def debug_stack_terraform(self, directory: Path, phase: Phase) -> Terraform:
-        """Return Terraform in the debug stack's folder, after `terraform init` where necessary."""
-        terraform = Terraform(
+        """Return Terraform in the debug stack's folder. It may need an init."""
+        state_file = None
+        if self.config.backend is None or self.target.sandbox is not None:
+            state_file = directory / LOCAL_STATE
+        return Terraform(
             directory,
             binary=self.config.terraform.binary,
             environment=debug_stack_environment(self.environment),
             on_progress=phase.on_progress,
+            state_file=state_file,
         )
-        with phase.step("init"):
-            terraform.ensure_init()
-        return terraform
 
     def app_terraform(self, app: Prepared, phase: Phase) -> Terraform:
         """Return Terraform in the app's folder, after `terraform init` where necessary."""

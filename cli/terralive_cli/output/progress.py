@@ -116,16 +116,29 @@ def _diagnostic(diagnostic: Diagnostic) -> Warned | None:
 def _summary(phase: str, summary: Summary) -> TerraformProgress:
     total = summary.add + summary.change + summary.remove
     if summary.operation == "plan":
-        message = changes_in_words(summary.add, summary.change, summary.remove)
+        message = changes_in_words(
+            summary.add, summary.change, summary.remove, imported=summary.imported
+        )
         return TerraformProgress(phase=phase, action="plan", total=total, message=message)
-    done = ((summary.add, "added"), (summary.change, "changed"), (summary.remove, "destroyed"))
-    action = "unchanged" if total == 0 else "complete"
+    done = (
+        (summary.imported, "imported"),
+        (summary.add, "added"),
+        (summary.change, "changed"),
+        (summary.remove, "destroyed"),
+    )
+    action = "unchanged" if total + summary.imported == 0 else "complete"
     return TerraformProgress(phase=phase, action=action, message=_counted(done))
 
 
-def changes_in_words(add: int, change: int, destroy: int) -> str:
+def changes_in_words(add: int, change: int, destroy: int, *, imported: int = 0) -> str:
     """Return the counts of a plan in Terraform's words: `3 to add, 1 to change`."""
-    return _counted(((add, "to add"), (change, "to change"), (destroy, "to destroy")))
+    counts = (
+        (imported, "to import"),
+        (add, "to add"),
+        (change, "to change"),
+        (destroy, "to destroy"),
+    )
+    return _counted(counts)
 
 
 def _counted(counts: Iterable[tuple[int, str]]) -> str:

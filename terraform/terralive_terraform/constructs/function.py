@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from cdktf import Fn, TerraformStack
 from constructs import Construct
 
 from terralive_terraform.artifacts import zip_folder
+from terralive_terraform.constructs.cdk import cdk
 from terralive_terraform.constructs.resources import (
     Attribute,
     Resource,
@@ -68,7 +68,7 @@ class Function(Construct):
         timeout: int = 10,
     ) -> None:
         super().__init__(scope, id)
-        full_id = f"{TerraformStack.of(self).node.id}-{id}"
+        full_id = f"{cdk.TerraformStack.of(self).node.id}-{id}"
         name = name or full_id
         self._label = id
         self._statements = list(policy_statements)
@@ -80,7 +80,7 @@ class Function(Construct):
         self.role = self._resource(
             f"{id}_role",
             "aws_iam_role",
-            {"name": name, "assume_role_policy": Fn.jsonencode(lambda_trust())},
+            {"name": name, "assume_role_policy": cdk.Fn.jsonencode(lambda_trust())},
         )
         self._policy = self._resource(
             f"{id}_policy", "aws_iam_role_policy", {"name": name, "role": self.role.ref("id")}
@@ -174,7 +174,7 @@ class Function(Construct):
         logs = statement(
             ["logs:CreateLogStream", "logs:PutLogEvents"], [f"{self.logs.ref('arn')}:*"]
         )
-        self._policy.add_override("policy", Fn.jsonencode(policy(logs, *self._statements)))
+        self._policy.add_override("policy", cdk.Fn.jsonencode(policy(logs, *self._statements)))
 
     def _resource(self, label: str, kind: str, attributes: Mapping[str, Attribute]) -> Resource:
         resource = Resource(self, label, kind, attributes)

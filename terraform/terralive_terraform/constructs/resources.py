@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from cdktf import App, TerraformElement, TerraformProvider, TerraformResource
 from constructs import Construct, IConstruct
+
+from terralive_terraform.constructs.cdk import cdk
 
 Attribute: TypeAlias = (
     "str | int | float | bool | Sequence[Attribute] | Mapping[str, Attribute] | None"
@@ -21,14 +22,14 @@ PROVIDER_SOURCE: Final = "hashicorp/aws"
 PROVIDER_VERSION: Final = ">= 5.0"
 
 
-def set_attributes(element: TerraformElement, attributes: Mapping[str, Attribute]) -> None:
+def set_attributes(element: cdk.TerraformElement, attributes: Mapping[str, Attribute]) -> None:
     """Set attributes of an element's block. An attribute that is None is left out."""
     for name, value in attributes.items():
         if value is not None:
             element.add_override(name, value)
 
 
-class Resource(TerraformResource):
+class Resource(cdk.TerraformResource):
     """One resource of the AWS provider.
 
     Args:
@@ -63,7 +64,7 @@ class Resource(TerraformResource):
         return self.get_string_attribute(attribute)
 
 
-class AwsProvider(TerraformProvider):
+class AwsProvider(cdk.TerraformProvider):
     """The AWS provider."""
 
     def __init__(self, scope: Construct, attributes: Mapping[str, Attribute]) -> None:
@@ -102,6 +103,6 @@ def policy(*statements: Mapping[str, Attribute]) -> dict[str, Attribute]:
 def outdir_of(construct: IConstruct) -> Path:
     """Return the folder that the app is synthesised to. Terraform runs in `stacks/<stack>`."""
     root = construct.node.root
-    if not isinstance(root, App):
+    if not isinstance(root, cdk.App):
         raise TypeError(f"{construct.node.path} is in no cdktf App")
     return Path(root.outdir).resolve()

@@ -10,7 +10,6 @@ resource type.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -154,26 +153,38 @@ def find(
     return tuple(imports)
 
 
-def import_blocks(imports: Sequence[Import]) -> bytes:
-    """Return the content of a `*.tf` file with `import` blocks."""
-    blocks = []
+def import_blocks(imports: Sequence[Import]) -> dict[str, Json]:
+    """Return a configuration with these `import` blocks, in Terraform's JSON syntax."""
+    blocks: list[Json] = []
     for item in imports:
-        blocks.append(f"import {{\n  to = {item.address}\n  id = {json.dumps(item.id)}\n}}\n")
-    return "\n".join(blocks).encode()
+        blocks.append({"to": item.address, "id": item.id})
+    return {"import": blocks}
+
+
+def unknown(wanted: Sequence[Resource]) -> tuple[str, ...]:
+    """Return the addresses of resources that cannot be looked for: a team's own."""
+    return tuple(item.address for item in wanted if not _is_known(item.type))
 
 
 def without_updates(document: Mapping[str, Json]) -> dict[str, Json]:
     """Return a configuration by which Terraform imports resources and updates none of them.
 
-    It serves a destroy: what is removed at once need not be brought up to date before.
+    It serves a destroy: what is removed at once need not be brought up to date before. Resources
+    that cannot be looked for are not in it, because Terraform would create them again.
     """
     types: dict[str, Json] = {}
     for kind, named in section(document, "resource").items():
-        types[kind] = {
-            name: {**as_object(body), "lifecycle": {"ignore_changes": "all"}}
-            for name, body in as_object(named).items()
-        }
-    return {**document, "resource": types}
+        if _is_known(kind):
+            types[kind] = {
+                name: {**as_object(body), "lifecycle": {"ignore_changes": "all"}}
+                for name, body in as_object(named).items()
+            }
+    rest = {name: value for name, value in document.items() if name != "output"}
+    return {**rest, "resource": types}
+
+
+def _is_known(kind: str) -> bool:
+    return kind in _NAMED or kind in _PARTS
 
 
 class _Search:

@@ -9,21 +9,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.atomic_files import write_atomically
-from terralive_stub.shared.json_documents import Json
+from terralive_stub.shared.json_documents import Json, read_object
 from terralive_terraform.artifacts import build_broker_zip
+from terralive_terraform.debug_stack.adoption import (
+    Import,
+    Resource,
+    import_blocks,
+    resources,
+    without_updates,
+)
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
 from terralive_terraform.debug_stack.synth import CustomStack, synthesised
 
 TEMPLATE: Final = Path(__file__).with_name("template.tf.json")
-# Terraform reads its values before those of `TF_VAR_` variables:
+LOCAL_STATE: Final = "terraform.tfstate"
+_RESOURCES: Final = "cdk.tf.json"
+# Terraform reads its values after those of `TF_VAR_` variables, so that they win:
 # https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence
 _VALUES: Final = "terraform.tfvars.json"
-_LOCAL: Final = BackendSettings("local", {"path": "terraform.tfstate"})
+_IMPORTS: Final = "imports.tf.json"
+_LOCAL: Final = BackendSettings("local", {"path": LOCAL_STATE})
 
 
 def write_configuration(
@@ -49,23 +60,56 @@ def write_configuration(
     folder = folder.resolve()
     build_broker_zip(folder)
     if custom is None:
-        resources = TEMPLATE.read_bytes()
+        content = TEMPLATE.read_bytes()
     else:
-        resources = synthesised(custom, settings, folder, environment)
+        content = synthesised(custom, settings, folder, environment)
+    # A killed run may have left it.
+    (folder / _IMPORTS).unlink(missing_ok=True)
+    _write(folder / _RESOURCES, content)
+    write_values(settings, folder)
     backend = settings.backend or _LOCAL
-    files = {
-        "cdk.tf.json": resources,
-        _VALUES: _document(settings.variables()),
-        "backend.tf.json": _document(
-            {"terraform": {"backend": {backend.type: dict(backend.config)}}}
-        ),
-    }
-    for name, content in files.items():
-        file = folder / name
-        if not file.is_file() or file.read_bytes() != content:
-            write_atomically(file, content)
+    block: dict[str, Json] = {backend.type: dict(backend.config)}
+    _write(folder / "backend.tf.json", _document({"terraform": {"backend": block}}))
     return folder
 
 
-def _document(content: dict[str, Json]) -> bytes:
+def write_values(settings: DebugStackSettings, folder: Path) -> None:
+    """Write the values of the variables."""
+    _write(folder / _VALUES, _document(settings.variables()))
+
+
+def resources_in(folder: Path) -> tuple[Resource, ...]:
+    """Return the resources of a configuration that `write_configuration` has written."""
+    return resources(read_object(folder / _RESOURCES), read_object(folder / _VALUES))
+
+
+@contextmanager
+def importing(folder: Path, imports: Sequence[Import], *, updates: bool) -> Iterator[None]:
+    """Add `import` blocks to a configuration while the context lasts.
+
+    Args:
+        folder: the configuration's folder.
+        imports: the resources to import.
+        updates: whether the imported resources become what the configuration says.
+    """
+    if not imports:
+        yield
+        return
+    content = (folder / _RESOURCES).read_bytes()
+    if not updates:
+        _write(folder / _RESOURCES, _document(without_updates(json.loads(content))))
+    _write(folder / _IMPORTS, _document(import_blocks(imports)))
+    try:
+        yield
+    finally:
+        (folder / _IMPORTS).unlink(missing_ok=True)
+        _write(folder / _RESOURCES, content)
+
+
+def _write(file: Path, content: bytes) -> None:
+    if not file.is_file() or file.read_bytes() != content:
+        write_atomically(file, content)
+
+
+def _document(content: Mapping[str, Json]) -> bytes:
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()

@@ -85,7 +85,8 @@ class DebugStackSettings:
         throttle_rate: the messages a second that each API accepts.
         throttle_burst: the messages at once that each API accepts.
         broker_concurrency: the broker's reserved concurrency; None for no reservation.
-        backend: the backend of the state; None for a file beside the synthesised stack.
+        backend: the backend of the state; None for a file beside the configuration.
+        source: the project that it is deployed from.
     """
 
     app: str
@@ -106,6 +107,7 @@ class DebugStackSettings:
     throttle_burst: int = 200
     broker_concurrency: int | None = None
     backend: BackendSettings | None = None
+    source: str = ""
 
     def name(self, part: str = "") -> str:
         """Return the name of one resource: `terralive-orders-dev-ana-broker`."""
@@ -124,6 +126,7 @@ class DebugStackSettings:
             "terralive:owner": self.owner,
             "terralive:created": self.created,
             "terralive:version": self.version,
+            "terralive:source": self.source,
         }
 
     def variables(self) -> dict[str, Json]:

@@ -13,8 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from cdktf import App
-
+from terralive_terraform.constructs.cdk import cdk
 from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings, Endpoints
 from terralive_terraform.debug_stack.stack import DebugStack
 from terralive_terraform.debug_stack.synth import digest
@@ -65,7 +64,7 @@ def imported_from(folder: Path) -> set[Path]:
 def synthesise(stack_class: type[DebugStack], settings: DebugStackSettings) -> str:
     """Return the stack's configuration as JSON, without cdktf's metadata and its backend."""
     with tempfile.TemporaryDirectory(prefix="terralive-synth-") as folder:
-        app = App(outdir=folder, skip_validation=True)
+        app = cdk.App(outdir=folder, skip_validation=True)
         stack_class(app, settings)
         app.synth()
         file = Path(folder) / "stacks" / "debug" / "cdk.tf.json"

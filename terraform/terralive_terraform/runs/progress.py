@@ -23,7 +23,7 @@ class Change:
     """One change that Terraform plans for a resource.
 
     Attributes:
-        action: `create`, `update`, `delete`, `replace` or `read`.
+        action: `create`, `update`, `delete`, `replace`, `read` or `import`.
         reason: Terraform's reason (`cannot_update`, `tainted`), or "" where it gives none.
     """
 
@@ -79,6 +79,7 @@ class Summary:
     add: int
     change: int
     remove: int
+    imported: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,8 +344,9 @@ def _resource(state: ResourceState, hook: Mapping[str, Json]) -> ResourceProgres
 
 
 def _summary(changes: Mapping[str, Json]) -> Summary:
-    add, change, remove = (int(number(changes, name)) for name in ("add", "change", "remove"))
-    return Summary(text(changes, "operation"), add, change, remove)
+    names = ("add", "change", "remove", "import")
+    add, change, remove, imported = (int(number(changes, name)) for name in names)
+    return Summary(text(changes, "operation"), add, change, remove, imported)
 
 
 def _changed_outputs(outputs: Mapping[str, Json]) -> ChangedOutputs | None:

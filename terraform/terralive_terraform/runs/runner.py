@@ -40,6 +40,7 @@ from terralive_terraform.runs.shown_plan import ShownPlan, shown_plan
 from terralive_terraform.runs.state import (
     DeployedFunction,
     OutputValue,
+    ResourceInstance,
     deployed_functions,
     managed_instances,
     outputs_in,
@@ -243,6 +244,10 @@ class Terraform:
     def functions(self) -> dict[str, DeployedFunction]:
         """Return each deployed Lambda function by its address, with instance keys and modules."""
         return dict(deployed_functions(self._state()))
+
+    def instances(self) -> dict[str, ResourceInstance]:
+        """Return each managed resource instance of the state by its address."""
+        return {instance.address: instance for instance in managed_instances(self._state())}
 
     def is_empty(self) -> bool:
         """Return whether the state holds no resource that a destroy would have to remove."""

@@ -56,6 +56,11 @@ class ResourceInstance:
     type: str
     attributes: Mapping[str, Json]
 
+    @property
+    def id(self) -> str:
+        """The provider's id of it."""
+        return text(self.attributes, "id")
+
 
 def outputs_in(state: Json) -> dict[str, OutputValue]:
     """Return the outputs of a state by their names."""
@@ -98,15 +103,12 @@ def planned_functions(plan: ShownPlan) -> Iterator[dict[str, DeployedFunction]]:
 
 
 def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
-    reserved = attributes.get("reserved_concurrent_executions")
-    if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
-        reserved = None
     # `tags_all` has the provider's `default_tags`, too.
     tags = {**section(attributes, "tags"), **section(attributes, "tags_all")}
     return DeployedFunction(
         name=text(attributes, "function_name"),
         arn=text(attributes, "arn"),
-        reserved=reserved,
+        reserved=reserved_concurrency(attributes),
         account=_account_of(text(attributes, "arn") or text(attributes, "role")),
         handler=text(attributes, "handler"),
         description=text(attributes, "description"),
@@ -125,3 +127,11 @@ def _account_of(arn: str) -> str:
             return account
         case _:
             return ""
+
+
+def reserved_concurrency(function: Mapping[str, Json]) -> int | None:
+    """Return a function's reserved concurrency from its attributes; None where it has none."""
+    reserved = function.get("reserved_concurrent_executions")
+    if not isinstance(reserved, int) or reserved < 0:  # the provider writes -1 for "none"
+        return None
+    return reserved

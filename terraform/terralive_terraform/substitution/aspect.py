@@ -19,19 +19,10 @@ from pathlib import Path
 from typing import cast
 
 import jsii
-from cdktf import (
-    App,
-    Aspects,
-    DefaultTokenResolver,
-    IAspect,
-    StringConcat,
-    TerraformResource,
-    TerraformStack,
-    Tokenization,
-)
 from constructs import IConstruct
 
 from terralive_stub.shared.json_documents import Json, section
+from terralive_terraform.constructs.cdk import cdk
 from terralive_terraform.constructs.resources import outdir_of
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, declared_function
 from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
@@ -43,7 +34,7 @@ from terralive_terraform.substitution.rules import (
 )
 
 
-@jsii.implements(IAspect)
+@jsii.implements(cdk.IAspect)
 class LiveFunctions:
     """Replaces every function that it visits by the stub, and records its own values under `//`.
 
@@ -58,9 +49,12 @@ class LiveFunctions:
 
     def visit(self, node: IConstruct) -> None:
         """Replace one function. cdktf calls this for every construct."""
-        if not isinstance(node, TerraformResource) or node.terraform_resource_type != FUNCTION_TYPE:
+        if (
+            not isinstance(node, cdk.TerraformResource)
+            or node.terraform_resource_type != FUNCTION_TYPE
+        ):
             return
-        stack = TerraformStack.of(node)
+        stack = cdk.TerraformStack.of(node)
         path = stack.node.path
         if path not in self._triggers:
             self._triggers[path] = {}
@@ -89,21 +83,21 @@ class LiveFunctions:
         node.add_override("//.terralive.timeout", function.timeout)
 
 
-def _resources(stack: TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:
+def _resources(stack: cdk.TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:
     """Return a stack's resources of some types, by type and label."""
     found: dict[str, dict[str, Json]] = {kind: {} for kind in kinds}
     for node in stack.node.find_all():
-        if isinstance(node, TerraformResource) and node.terraform_resource_type in found:
+        if isinstance(node, cdk.TerraformResource) and node.terraform_resource_type in found:
             found[node.terraform_resource_type][node.friendly_unique_id] = dict(_block(node))
     return dict(found)
 
 
-def _block(node: TerraformResource) -> Mapping[str, Json]:
+def _block(node: cdk.TerraformResource) -> Mapping[str, Json]:
     """Return a resource's block in Terraform's JSON syntax, with cdktf's tokens resolved."""
     raw = cast("Mapping[str, Json]", node.to_terraform())
-    resolver = DefaultTokenResolver(StringConcat())
-    resolved: object = Tokenization.resolve(
-        raw, preparing=False, resolver=resolver, scope=TerraformStack.of(node)
+    resolver = cdk.DefaultTokenResolver(cdk.StringConcat())
+    resolved: object = cdk.Tokenization.resolve(
+        raw, preparing=False, resolver=resolver, scope=cdk.TerraformStack.of(node)
     )
     blocks = section(
         section(cast("Mapping[str, Json]", resolved), "resource"), node.terraform_resource_type
@@ -111,12 +105,12 @@ def _block(node: TerraformResource) -> Mapping[str, Json]:
     return section(blocks, node.friendly_unique_id)
 
 
-def attach(app: App, environ: Mapping[str, str] = os.environ) -> None:
+def attach(app: cdk.App, environ: Mapping[str, str] = os.environ) -> None:
     """Make the app's functions live if terralive runs the program. Otherwise change nothing."""
     file = environ.get(LIVE_VARIABLE)
     if not file:
         return
     aspect = LiveFunctions(LiveSettings.from_json(Path(file).read_text("utf-8")))
     for child in app.node.children:
-        if isinstance(child, TerraformStack):
-            Aspects.of(child).add(aspect)
+        if isinstance(child, cdk.TerraformStack):
+            cdk.Aspects.of(child).add(aspect)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,8 @@ def plain_project(root: Path) -> Project:
     return Project(root)
 
 
-def start(project: Project, *more: str) -> Command:
-    return Command(["start", "--sandbox", "--yes", *more], project.root)
+def start(project: Project, *more: str, environment: Mapping[str, str] | None = None) -> Command:
+    return Command(["start", "--sandbox", "--yes", *more], project.root, environment)
 
 
 def left(project: Project) -> dict[str, list[str]]:

@@ -72,6 +72,31 @@ def test_an_update_keeps_what_it_does_not_name(sandbox: SandboxInfo) -> None:
     }
 
 
+def test_reservations_count_against_the_accounts_concurrency_and_100_stay_unreserved(
+    sandbox: SandboxInfo,
+) -> None:
+    aws = Aws(sandbox)
+    functions = aws.lambda_
+    name = unique("reserved")
+    aws.function("def handler(event, context):\n    pass\n", name=name)
+    before = functions.get_account_settings()["AccountLimit"]
+    assert before["ConcurrentExecutions"] == 1000
+    unreserved = before["UnreservedConcurrentExecutions"]
+
+    functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=20)
+    after = functions.get_account_settings()
+    assert after["AccountLimit"]["UnreservedConcurrentExecutions"] == unreserved - 20
+    assert after["AccountUsage"]["FunctionCount"] >= 1
+    with pytest.raises(ClientError, match=r"below its minimum value of \[100\]"):
+        functions.put_function_concurrency(
+            FunctionName=name, ReservedConcurrentExecutions=unreserved - 99
+        )
+    functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=300)
+    functions.delete_function_concurrency(FunctionName=name)
+    last = functions.get_account_settings()["AccountLimit"]
+    assert last["UnreservedConcurrentExecutions"] == unreserved
+
+
 def test_lambda_refuses_here_what_it_refuses_on_aws(sandbox: SandboxInfo) -> None:
     aws = Aws(sandbox)
     # botocore itself would refuse numbers that are too small.

@@ -2,16 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import websocket
 
-from terralive_stub.errors import ConfigurationError
+from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_terraform import artifacts
 from terralive_terraform.artifacts import (
     StubCoordinates,
     build_broker_zip,
@@ -99,6 +102,40 @@ def test_the_stubs_zip_is_the_same_every_time_and_carries_its_coordinates(tmp_pa
         "terralive_stub/shared/json_documents.py",
         "terralive_stub/shared/trust_store.py",
     }
+
+
+def test_two_installations_build_the_same_stub_whatever_websocket_client_they_have(
+    tmp_path: Path,
+) -> None:
+    other = tmp_path / "site-packages" / "websocket"
+    shutil.copytree(Path(websocket.__file__).parent, other)
+    with (other / "__init__.py").open("a", encoding="utf-8") as init:
+        init.write("__version__ = '99.0'\n")
+    program = f"""
+import sys
+from pathlib import Path
+import websocket
+from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+assert websocket.__version__ == "99.0"
+coordinates = StubCoordinates(**{asdict(COORDINATES)!r})
+print(build_stub_zip(coordinates, Path({str(tmp_path)!r})).sha256_base64)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(other.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stdout.strip() == build_stub_zip(COORDINATES, tmp_path / "here").sha256_base64
+
+
+def test_a_websocket_client_that_was_changed_is_in_no_stub() -> None:
+    wheel = artifacts._WEBSOCKET_WHEEL.read_bytes()
+    assert "websocket/LICENSE" in artifacts._websocket_client(wheel)
+    with pytest.raises(TerraliveError) as caught:
+        artifacts._websocket_client(wheel + b"x")
+    assert caught.value.reference == "installation-incomplete"
 
 
 def test_another_stage_is_another_stub(tmp_path: Path) -> None:

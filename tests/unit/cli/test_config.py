@@ -190,6 +190,8 @@ def test_every_mistake_is_told_at_once_with_its_place_and_what_is_allowed(projec
         ('[debug_stack]\ntags = { "terralive:app" = "x" }', "reserved"),
         ('[debug_stack]\nkms_key = "alias/x"', "no ARN of a KMS key"),
         ('[debug_stack]\npermissions_boundary = "x"', "no ARN of an IAM policy"),
+        ('[debug_stack]\nclass = "acme.debug"', "no import path"),
+        ('[debug_stack]\nclass_ = "acme:Debug"', 'there is no such setting. Did you mean "class"'),
         ("[functions]\napi = 1", "functions.api: it is 1, a whole number; allowed is a table"),
         ("terraform = 1", "terraform: it is 1, a whole number; allowed is a table"),
         ("sandbox = 1", "sandbox: it is 1, a whole number; allowed is true or false"),

@@ -64,6 +64,8 @@ def test_a_diagnostic_says_where_it_comes_from() -> None:
 def test_a_summary_counts() -> None:
     changes = {"add": 1, "change": 2, "remove": 3, "operation": "plan"}
     assert parse_line(line("change_summary", changes=changes)) == Summary("plan", 1, 2, 3)
+    imports = parse_line(line("change_summary", changes={**changes, "import": 4}))
+    assert imports == Summary("plan", 1, 2, 3, imported=4)
 
 
 @pytest.mark.parametrize(

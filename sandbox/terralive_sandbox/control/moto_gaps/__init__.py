@@ -40,7 +40,10 @@ def configure() -> None:
 
 
 def declarations(
-    deliveries: Deliveries, schedules_changed: Callable[[], None], pollers: MappingPollers
+    deliveries: Deliveries,
+    schedules_changed: Callable[[], None],
+    pollers: MappingPollers,
+    concurrency: int,
 ) -> list[Callable[[Replacements], None]]:
     """Return one function for each service that declares its replacements, in any order.
 
@@ -48,6 +51,7 @@ def declarations(
         deliveries: delivers events and messages of services to functions, queues and topics.
         schedules_changed: called when a rule may fire sooner than before.
         pollers: run event source mappings.
+        concurrency: how many executions an account may have at once in a region.
     """
     return [
         apigateway.declare,
@@ -55,7 +59,7 @@ def declarations(
         iam.declare,
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
         lambda replacements: events.declare(replacements, deliveries, schedules_changed),
-        lambda replacements: lambda_.declare(replacements, pollers),
+        lambda replacements: lambda_.declare(replacements, pollers, concurrency),
         lambda replacements: s3.declare(replacements, deliveries),
         lambda replacements: sns.declare(replacements, deliveries),
         lambda replacements: sqs.declare(replacements, pollers.arrived),
@@ -63,11 +67,14 @@ def declarations(
 
 
 def apply(
-    deliveries: Deliveries, schedules_changed: Callable[[], None], pollers: MappingPollers
+    deliveries: Deliveries,
+    schedules_changed: Callable[[], None],
+    pollers: MappingPollers,
+    concurrency: int,
 ) -> None:
     """Replace all of it. Call it once in a process; `declarations` describes the arguments."""
     replacements = Replacements()
-    for declare in declarations(deliveries, schedules_changed, pollers):
+    for declare in declarations(deliveries, schedules_changed, pollers, concurrency):
         declare(replacements)
     replacements.apply()
     _log.debug("%d attributes of moto replaced", len(replacements.attributes))

@@ -55,6 +55,7 @@ def declare(replacements: Replacements) -> None:
     _add_changes_of_stages(replacements)
     _add_deployments(replacements)
     _replace_authorizers(replacements)
+    _add_list_of_authorizers(replacements)
 
 
 def _add_path(replacements: Replacements, path: str) -> None:
@@ -82,6 +83,20 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
     )
     replacements.replace(ApiGatewayV2Response, "create_api", create_api)
     replacements.replace(ApiGatewayV2Backend, "reimport_api", reimport_api)
+
+
+def _add_list_of_authorizers(replacements: Replacements) -> None:
+    """Let authorizers be listed.
+
+    https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-authorizers.html (GET)
+    """
+
+    def get_authorizers(self: ApiGatewayV2Response) -> _Answer:
+        api = self.apigatewayv2_backend.get_api(self.path.split("/")[-2])
+        items = [authorizer.to_json() for authorizer in api.authorizers.values()]
+        return 200, {}, json.dumps({"items": items})
+
+    replacements.add(ApiGatewayV2Response, "get_authorizers", get_authorizers)
 
 
 def _add_changes_of_stages(replacements: Replacements) -> None:

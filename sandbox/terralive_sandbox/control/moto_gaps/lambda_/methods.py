@@ -12,22 +12,30 @@ from moto.awslambda.responses import LambdaResponse
 from moto.core.responses import ActionResult
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
-from terralive_sandbox.control.moto_gaps.lambda_ import function_urls, mappings, rules, settings
+from terralive_sandbox.control.moto_gaps.lambda_ import (
+    concurrency,
+    function_urls,
+    mappings,
+    rules,
+    settings,
+)
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 
 
-def declare(replacements: Replacements, pollers: MappingPollers) -> None:
+def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> None:
     """Declare the replacements.
 
     Args:
         replacements: the list that gets them.
         pollers: run event source mappings; they get every change.
+        limit: how many executions an account may have at once in a region.
     """
     _replace_functions(replacements)
     _replace_code(replacements)
     _replace_event_invoke_configs(replacements)
     _replace_aliases(replacements)
+    concurrency.declare(replacements, limit)
     function_urls.declare(replacements)
     mappings.declare(replacements, pollers)
 

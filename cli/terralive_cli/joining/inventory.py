@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from terralive_cli.deploy import aws
-from terralive_cli.deploy.description import KEY, StackDescription, from_item, to_item
+from terralive_cli.joining.concurrency import Concurrency
+from terralive_cli.joining.description import KEY, StackDescription, from_item, to_item
 from terralive_stub.shared.json_documents import as_object, items, parse_object, text
 from terralive_terraform.debug_stack import adoption
 
@@ -23,21 +24,6 @@ if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
 _log: Final = logging.getLogger("terralive.cli")
-
-
-@dataclass(frozen=True, slots=True)
-class Concurrency:
-    """The concurrency of an account in a region.
-
-    https://docs.aws.amazon.com/lambda/latest/api/API_AccountLimit.html
-
-    Attributes:
-        limit: the executions that all functions together may have at a time.
-        unreserved: those of them that no function has reserved.
-    """
-
-    limit: int
-    unreserved: int
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_cli.deploy.description import StackDescription
+from terralive_cli.joining.description import StackDescription
 from terralive_stub.errors import ConfigurationError, StageHeldError
 from terralive_stub.shared.json_documents import Json
 
@@ -49,11 +49,9 @@ def may_join(project: Project, found: StackDescription) -> bool:
     """Tell whether a debug stack is used as it is; False: its settings have to be changed before.
 
     Raises:
-        StageHeldError: `debug-stack-of-another-source`; `debug-stack-differs`: another version has
-            deployed it with other settings.
+        StageHeldError: `debug-stack-differs`: another version has deployed it with other settings.
         ConfigurationError: `debug-stack-version`: it speaks another protocol.
     """
-    require_own(project, found.app, found.stage, found.source, _made_by(found))
     if found.protocol != project.protocol:
         raise ConfigurationError(
             "debug-stack-version",
@@ -78,8 +76,17 @@ def may_join(project: Project, found: StackDescription) -> bool:
     return False
 
 
+def require_own_stack(project: Project, found: StackDescription) -> None:
+    """Check that a debug stack belongs to this project.
+
+    Raises:
+        StageHeldError: `debug-stack-of-another-source`.
+    """
+    _require_own(project, found.app, found.stage, found.source, _made_by(found))
+
+
 def require_own_tags(project: Project, name: str, tags: Sequence[Mapping[str, str]]) -> None:
-    """Check that resources belong to this project's debug stack, where there is no description.
+    """Check that resources belong to this project's debug stack, where it is not described.
 
     Args:
         project: this checkout.
@@ -87,37 +94,31 @@ def require_own_tags(project: Project, name: str, tags: Sequence[Mapping[str, st
         tags: the tags of each resource that was found.
 
     Raises:
-        StageHeldError: `debug-stack-of-another-source`, `name-taken`.
+        StageHeldError: `debug-stack-of-another-source`; `debug-stack-name-taken`.
     """
     for own in tags:
         if _APP not in own:
             raise StageHeldError(
-                "name-taken",
-                f"In {project.place}, there are resources with the names of the debug stack "
-                f"{name} that terralive has not made (they lack its tags).",
-                hint="Choose another name: [debug_stack] name_prefix in terralive.toml, or "
-                "`--stage`.",
+                "debug-stack-name-taken",
+                f"In {project.place}, something that terralive has not made has the name of a "
+                f"resource of the debug stack {name}.",
+                hint="Choose another name: `--stage`, or [debug_stack] name_prefix in "
+                "terralive.toml.",
             )
         made_by = (
             f"deployed by {own.get(_OWNER)} on {own.get(_CREATED)} with terralive "
             f"{own.get(_VERSION)}"
         )
-        require_own(project, own.get(_APP, ""), own.get(_STAGE, ""), own.get(_SOURCE, ""), made_by)
+        _require_own(project, own.get(_APP, ""), own.get(_STAGE, ""), own.get(_SOURCE, ""), made_by)
 
 
-def require_own(project: Project, app: str, stage: str, source: str, made_by: str) -> None:
-    """Check that a debug stack belongs to this project.
-
-    Raises:
-        StageHeldError: `debug-stack-of-another-source`.
-    """
+def _require_own(project: Project, app: str, stage: str, source: str, made_by: str) -> None:
     if (app, stage, source) == (project.app, project.stage, project.source):
         return
     raise StageHeldError(
         "debug-stack-of-another-source",
-        f"The debug stack with the names of {project.app}/{project.stage} in {project.place} is "
-        f"that of {app}/{stage} from {source}. It was {made_by}. This project is "
-        f"{project.source}.",
+        f"In {project.place}, the names of {project.app}/{project.stage} belong to the debug stack "
+        f"of {app}/{stage} from {source}. It was {made_by}. This project is {project.source}.",
         hint="Use another stage (`--stage`), or set `app` in terralive.toml. If both are the same "
         f'project under two addresses, write `source = "{source}"` into terralive.toml.',
     )
