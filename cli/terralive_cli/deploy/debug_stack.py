@@ -192,8 +192,7 @@ class DebugStack:
                 "The debug stack has been applied but lacks some of its outputs.",
                 hint="Run `terralive destroy` and start again.",
             )
-        caller = self.stage.target.caller
-        secret = caller.secret(outputs.table_name) or caller.create_secret(outputs.table_name)
+        secret = self.stage.target.caller.create_secret(outputs.table_name)
         if not self.existing.is_joined:
             self._describe(outputs.table_name)
         return replace(outputs, secret=secret)
