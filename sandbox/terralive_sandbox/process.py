@@ -83,7 +83,8 @@ class SandboxProcess:
         """
         log_path.parent.mkdir(parents=True, exist_ok=True)
         info_path.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "terralive_sandbox", "--info", str(info_path)]
+        # `-P`: a file of the user's named like a module of Python is not imported instead of it.
+        command = [sys.executable, "-P", "-m", "terralive_sandbox", "--info", str(info_path)]
         command += ["--port", str(port), "--region", region, "--time-scale", str(time_scale)]
         command += ["--concurrency", str(concurrency), "--with-parent"]
         environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}

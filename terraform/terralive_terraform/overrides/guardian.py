@@ -41,7 +41,7 @@ class FolderGuardian:
         if self._process is not None:
             return
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self._directory)],
+            [sys.executable, "-P", "-m", __name__, str(self._directory)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -44,6 +44,15 @@ def test_a_stopped_sandbox_leaves_no_process_and_no_file(tmp_path: Path) -> None
     assert attach(path) is None
 
 
+def test_a_file_of_the_projects_is_not_taken_for_a_module_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    with running_sandbox(tmp_path) as info:
+        assert attach(tmp_path / "sandbox.json") == info
+
+
 @pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_it_cleanly(tmp_path: Path, by: signal.Signals) -> None:
     path = tmp_path / "sandbox.json"

@@ -193,6 +193,8 @@ def test_a_kill_at_any_moment_leaves_the_folder_as_it_was(tmp_path: Path) -> Non
         folder.mkdir()
     (project / "main.tf").write_text(FUNCTION)
     (project / ".terraform.lock.hcl").write_text(LOCK)
+    # Functions have such files. The guardian must not import it.
+    (project / "json.py").write_text("raise SystemExit\n")
     (work / "terraform").write_text(SLOW_TERRAFORM)
     (work / "terraform").chmod(0o755)
     before = sorted(path.name for path in project.iterdir())
@@ -201,7 +203,8 @@ def test_a_kill_at_any_moment_leaves_the_folder_as_it_was(tmp_path: Path) -> Non
 
     for _ in range(15):
         running = subprocess.Popen(
-            [sys.executable, "-c", PLANS, str(project), str(work)],
+            [sys.executable, "-P", "-c", PLANS, str(project), str(work)],
+            cwd=project,
             env={**os.environ, "SEEN": str(work / "seen")},
             stdout=subprocess.PIPE,
         )
