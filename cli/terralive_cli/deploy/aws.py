@@ -24,6 +24,7 @@ from terralive_terraform.runs.refusals import describe_missing
 
 if TYPE_CHECKING:
     import boto3
+    from botocore.config import Config
     from botocore.exceptions import ClientError
 
     from terralive_stub.broker.aws import DynamoDBTable
@@ -97,13 +98,15 @@ class Caller:
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        client = self.session.client("iam", endpoint_url=self.endpoint_url)
+        # A network may let no request to IAM out. Nobody should wait for that for a minute.
+        client = self.session.client("iam", endpoint_url=self.endpoint_url, config=_impatient())
         try:
             aliases = client.list_account_aliases()["AccountAliases"]
         except (ClientError, BotoCoreError) as error:
             _log.debug("the account's alias cannot be read: %s", type(error).__name__)
             return ""
-        return aliases[0] if aliases else ""
+        # An account has one alias at most.
+        return "".join(aliases)
 
     @property
     def is_aws(self) -> bool:
@@ -250,16 +253,20 @@ class _Identity:
     endpoint_url: str
 
 
-def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> _Identity:
-    """Call `sts:GetCallerIdentity`."""
+def _impatient() -> Config:
+    """Return the settings of a client that does not wait long for an answer."""
     from botocore.config import Config  # noqa: PLC0415  # heavy
 
-    config = Config(
+    return Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
     )
-    client = session.client("sts", endpoint_url=endpoint_url, config=config)
+
+
+def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> _Identity:
+    """Call `sts:GetCallerIdentity`."""
+    client = session.client("sts", endpoint_url=endpoint_url, config=_impatient())
     answer = client.get_caller_identity()
     return _Identity(
         account=answer["Account"],
