@@ -48,7 +48,7 @@ def ask_deployment(stage: Stage, ui: Ui, debug_stack: TerraformPlan, live: LiveP
 
     Raises:
         Declined: the user said no.
-        TerraliveError: see `ask_other_changes`.
+        TerraliveError: `would-destroy`; see `require_nothing_destroyed`.
     """
     app = live.ready.plan
     if not debug_stack.has_changes and not app.has_changes:
@@ -88,7 +88,7 @@ def ask_restore(stage: Stage, ui: Ui, restore: RestorePlan, question: str = "") 
 
     Raises:
         Declined: the user said no.
-        TerraliveError: see `ask_other_changes`.
+        TerraliveError: `would-destroy`; see `require_nothing_destroyed`.
     """
     show_other_changes(stage, ui, restore.others)
     require_nothing_destroyed(stage, restore.others)
@@ -131,7 +131,7 @@ def require_nothing_destroyed(stage: Stage, others: Sequence[OtherChange]) -> No
         raise TerraliveError(
             "would-destroy",
             "By this folder's configuration, Terraform would also destroy: "
-            f"{', '.join(destroyed)}. Nothing was changed.",
+            f"{', '.join(destroyed)}. Nothing of the app was changed.",
             hint="Is this the right branch? `--yes` does not cover this. Run the command without "
             "`--yes` and answer its questions, or run your own `terraform apply` first.",
         )
