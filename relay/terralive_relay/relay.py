@@ -189,7 +189,8 @@ class Relay:
         if settings.journal is not None:
             self._journal = Journal(settings.journal, int(time.time() * 1000))
             seen = self._journal.seen
-        self._session = RelaySession(settings.identity, renew_after_s, seen)
+        names = {function.arn: function.shown_name for function in settings.functions}
+        self._session = RelaySession(settings.identity, renew_after_s, seen, names)
         # The time of the first of the gateway's refusals in a row; None while there is none.
         self._forbidden_since: float | None = None
         self._surroundings = Surroundings(time.monotonic(), time.time())
@@ -204,16 +205,15 @@ class Relay:
         if settings.forward_logs:
             self._forwarding = Forwarding()
         self._api = RuntimeApi()
+        # By the functions' ARNs.
         self._pools: dict[str, Pool] = {}
-        # The name of each function by its ARN, which is its identity in messages.
-        self._names = {function.arn: function.name for function in settings.functions}
         try:
             for function in settings.functions:
-                self._pools[function.name] = Pool(
+                self._pools[function.arn] = Pool(
                     function, self._api, self._publish_from_pool, failed=self._thread_failed
                 )
             self._builds = builds(
-                [(function, self._pools[function.name]) for function in settings.functions],
+                [(function, self._pools[function.arn]) for function in settings.functions],
                 self._api.guardian,
                 sink,
             )
@@ -462,7 +462,7 @@ class Relay:
 
     def _run_invocation(self, invocation: Invocation) -> None:
         _log.debug("invocation %s of %s", invocation.request_id, invocation.function)
-        pool = self._pools[self._names[invocation.function]]
+        pool = self._pools[invocation.function]
         future = pool.submit(invocation)
         future.add_done_callback(partial(self._handler_ended, invocation.request_id))
 
@@ -505,19 +505,19 @@ class Relay:
             self._forwarding.add(event)
         self._sink(event)
 
-    def _code_changed(self, function: str, paths: tuple[str, ...]) -> None:
+    def _code_changed(self, function: LocalFunction, paths: tuple[str, ...]) -> None:
         """Have the next invocation run the new code."""
+        name = function.shown_name
         for build in self._builds:
-            if function in build.functions:
-                if build.changed(function, paths):
-                    self._sink(Reloaded(function, paths))
+            if function.arn in build.functions:
+                if build.changed(function.arn, paths):
+                    self._sink(Reloaded(name, paths))
                 return
-        pool = self._pools[function]
-        tried_by_worker = pool.mark_stale()
-        self._sink(Reloaded(function, paths))
+        tried_by_worker = self._pools[function.arn].mark_stale()
+        self._sink(Reloaded(name, paths))
         if tried_by_worker:
             return
         # No worker loads the code before the next invocation, so nobody else finds these errors.
-        for error in syntax_errors(pool.function.path, paths):
+        for error in syntax_errors(function.path, paths):
             text = f"{error}\nInvocations get this error until the file is corrected."
-            self._sink(Warned("code-does-not-load", text, function))
+            self._sink(Warned("code-does-not-load", text, name))

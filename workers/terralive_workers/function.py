@@ -5,7 +5,9 @@ Nothing here comes from a message of the relay's connection.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 
@@ -97,9 +99,43 @@ class LocalFunction(LocalCode):
     Attributes:
         name: the deployed function's name.
         arn: its ARN, without a qualifier. It is its identity in messages.
+        label: its name in events, where another live function has the same name in another region
+            or account; "" otherwise. See `with_labels`.
         debugger: None where the function is not debugged. A debugged function has one worker.
     """
 
     name: str
     arn: str
+    label: str = ""
     debugger: Debugger | None = None
+
+    @property
+    def shown_name(self) -> str:
+        """Return its name in events, which no other live function has."""
+        return self.label or self.name
+
+
+def with_labels(functions: Sequence[LocalFunction]) -> tuple[LocalFunction, ...]:
+    """Give functions of the same name a label with their region, or else with their account, too.
+
+    Names of functions are unique in one region of one account:
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+    """
+    by_name = Counter(function.name for function in functions)
+    by_region = Counter((function.name, _place(function)[0]) for function in functions)
+    labelled: list[LocalFunction] = []
+    for function in functions:
+        region, account = _place(function)
+        label = ""
+        if by_name[function.name] > 1:
+            label = f"{function.name} ({region})"
+        if by_region[function.name, region] > 1:
+            label = f"{function.name} ({account}, {region})"
+        labelled.append(replace(function, label=label))
+    return tuple(labelled)
+
+
+def _place(function: LocalFunction) -> tuple[str, str]:
+    """Return the region and the account of `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME`."""
+    parts = function.arn.split(":")
+    return parts[3], parts[4]

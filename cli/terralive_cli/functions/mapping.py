@@ -21,7 +21,7 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
-from terralive_workers.function import Build, LocalCode, LocalFunction
+from terralive_workers.function import Build, LocalCode, LocalFunction, with_labels
 
 _log: Final = logging.getLogger("terralive.cli")
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
@@ -155,7 +155,7 @@ def instances(
             hint="Name it for each of them in terralive.toml; see docs/CONFIGURATION.md, "
             "[functions].",
         )
-    return tuple(found)
+    return with_labels(found)
 
 
 def _local_code(

@@ -69,13 +69,15 @@ class LiveFunction:
     """A function that runs here, as events show it.
 
     Attributes:
-        name: name of the function on AWS; "" before its first deployment.
+        name: name of the function in other events, which is its name on AWS, with the region or
+            the account where two live functions have the same one; "" before its first deployment.
         address: Terraform address.
         runtime: its runtime (`python3.12`).
         handler: its local handler.
         path: folder of its local code.
         debug_port: port on 127.0.0.1 to which a debugger attaches; 0 for none.
         timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
+        arn: its ARN; "" before its first deployment.
     """
 
     name: str
@@ -85,16 +87,26 @@ class LiveFunction:
     path: str
     debug_port: int = 0
     timeout_s: int = 0
+    arn: str = ""
 
     @classmethod
     def of(cls, code: LocalCode, *, timeout_s: int = 0) -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
-        name, debug_port = "", 0
+        name, arn, debug_port = "", "", 0
         if isinstance(code, LocalFunction):
-            name = code.name
-            debug_port = code.debugger.port if code.debugger else 0
-        path = str(code.path)
-        return cls(name, code.address, code.runtime, code.handler, path, debug_port, timeout_s)
+            name, arn = code.shown_name, code.arn
+            if code.debugger is not None:
+                debug_port = code.debugger.port
+        return cls(
+            name=name,
+            address=code.address,
+            runtime=code.runtime,
+            handler=code.handler,
+            path=str(code.path),
+            debug_port=debug_port,
+            timeout_s=timeout_s,
+            arn=arn,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Builder:
         guardian: Guardian,
         sink: Sink,
     ) -> None:
-        self.functions: Final = {function.name: function for function, _ in functions}
+        self.functions: Final = {function.arn: function for function, _ in functions}
         self._build = build
         self._pools = tuple(pool for _, pool in functions)
         self._guardian = guardian
@@ -117,7 +117,7 @@ class Builder:
         """Build again if one of these changes asks for it.
 
         Args:
-            function: the function's name.
+            function: the function's ARN.
             paths: changed paths, relative to its code root.
 
         Returns:
@@ -185,7 +185,7 @@ class Builder:
         return False
 
     def _run(self) -> None:
-        _log.debug("build of %s begins", list(self.functions))
+        _log.debug("build of %s begins", self._names())
         self._change_during_build = _Change.KNOWN
         self._tail.clear()
         for pool in self._pools:
@@ -207,11 +207,11 @@ class Builder:
     def _emit(self, _request_id: str, line: str, stream: str) -> None:
         self._tail.append(line[:_TAIL_CHARACTERS])
         # The output is shown once, with the first of the functions.
-        first_function = next(iter(self.functions))
+        first_function = self._names()[0]
         self._sink(LogLine("", first_function, line, stream))
 
     def _exited(self, status: int | OSError) -> None:
-        _log.debug("build of %s has ended: %s", list(self.functions), status)
+        _log.debug("build of %s has ended: %s", self._names(), status)
         failure: Outcome | None = None
         if status != 0:
             failure = outcomes.build_failed(self._build.command, status, self._tail)
@@ -233,5 +233,8 @@ class Builder:
             )
 
     def _warn(self, reference: str, text: str) -> None:
-        for function in self.functions:
-            self._sink(Warned(reference, text, function))
+        for name in self._names():
+            self._sink(Warned(reference, text, name))
+
+    def _names(self) -> list[str]:
+        return [function.shown_name for function in self.functions.values()]

@@ -28,8 +28,8 @@ Trouble: TypeAlias = Callable[[str], None]
 # Takes the folders to watch, an event that ends it, and True for polling. Returns bursts of changed
 # paths, and empty ones in between.
 Source: TypeAlias = Callable[[Sequence[Path], threading.Event, bool], Iterable[Iterable[Path]]]
-# Takes a function's name and its changed paths, sorted and relative to its code root.
-Changed: TypeAlias = Callable[[str, tuple[str, ...]], object]
+# Takes a function and its changed paths, sorted and relative to its code root.
+Changed: TypeAlias = Callable[[LocalFunction, tuple[str, ...]], object]
 
 # One save is several events. A burst ends when nothing has changed for the first of these times,
 # and at the latest after the second one. All are in milliseconds.
@@ -191,11 +191,12 @@ class Watcher:
                         seen.append(Path(path))
             relative_paths = changed_code(function, seen)
             if relative_paths:
-                _log.debug("code of %s has changed: %d paths", function.name, len(relative_paths))
+                name = function.shown_name
+                _log.debug("code of %s has changed: %d paths", name, len(relative_paths))
                 try:
-                    self._changed(function.name, relative_paths)
+                    self._changed(function, relative_paths)
                 except Exception:  # noqa: BLE001  # a defect there must not cost the next change
-                    _log.exception("a change of %s could not be handled", function.name)
+                    _log.exception("a change of %s could not be handled", name)
 
 
 def _with_real_folders(paths: Sequence[str]) -> list[str]:

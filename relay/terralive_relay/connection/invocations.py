@@ -65,6 +65,7 @@ class Invocations:
         functions: the ARNs of the functions that are served.
         leasing: the other half of the protocol, which says where messages go, and whether at all.
         seen: the request ids that earlier relays on this machine have run.
+        names: the functions' names in events, by ARN; the names in the ARNs where it has none.
         store: where entries are kept.
     """
 
@@ -73,12 +74,14 @@ class Invocations:
         functions: tuple[str, ...],
         leasing: Leasing,
         seen: Mapping[str, Seen],
+        names: Mapping[str, str],
         store: InvocationStore | None = None,
     ) -> None:
         self._functions = functions
         self._leasing = leasing
         self._send = leasing.send
         self._seen = seen
+        self._names = names
         self.store: Final = store or InvocationStore()
         # The chunks of invocations that are not complete yet.
         self.assembler: Final = Assembler()
@@ -108,7 +111,7 @@ class Invocations:
             warned = Warned(
                 "invocation-expired",
                 f"{chunk.request_id} came too late and was not run",
-                name_of(chunk.function),
+                self._name(chunk.function),
             )
             return [Publish(warned)]
         allowed_s = invocation.deadline.remaining(now)
@@ -169,7 +172,7 @@ class Invocations:
         error = describe_error(outcome)
         event = InvocationFinished(
             request_id=request_id,
-            function=name_of(entry.function),
+            function=self._name(entry.function),
             ok=outcome.ok,
             error_type=error.type,
             handler_ms=handler_ms,
@@ -245,7 +248,7 @@ class Invocations:
         first_ms = min(before.first_ms, event.sent_ms or now_ms)
         started = InvocationStarted(
             invocation.request_id,
-            name_of(invocation.function),
+            self._name(invocation.function),
             event.trigger,
             event.summary,
             attempt=max(before.attempts + 1, event.attempt),
@@ -282,7 +285,7 @@ class Invocations:
                 f"Lambda tries {entry.request_id} again after {now - before.finished_at:.0f} s;"
                 f" its handler has run here: {result}"
             )
-            effects.append(Publish(Warned("retry-not-run", text, name_of(entry.function))))
+            effects.append(Publish(Warned("retry-not-run", text, self._name(entry.function))))
         return [*effects, *self._status(entry, now)]
 
     def _status(self, entry: Entry, now: float, *, even_if_sent: bool = False) -> list[Effect]:
@@ -294,6 +297,10 @@ class Invocations:
                 return self._result(entry, now, even_if_sent=even_if_sent)
             case Forgotten():
                 return [self._send(Unknown(entry.request_id, entry.function, entry.peer))]
+
+    def _name(self, function: str) -> str:
+        """Return a function's name in events."""
+        return self._names.get(function) or name_of(function)
 
     def _acknowledgement(self, entry: Entry) -> Send:
         return self._send(Ack(entry.request_id, entry.function, entry.peer))

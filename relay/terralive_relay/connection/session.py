@@ -44,6 +44,7 @@ class RelaySession:
         identity: the relay's description of itself.
         renew_after_s: the age at which a connection is replaced.
         seen: the request ids that earlier relays on this machine have run.
+        names: the functions' names in events, by ARN; the names in the ARNs where it has none.
         store: where invocations are kept; tests pass their own.
     """
 
@@ -52,10 +53,13 @@ class RelaySession:
         identity: RelayIdentity,
         renew_after_s: float = RENEW_SECONDS,
         seen: Mapping[str, Seen] | None = None,
+        names: Mapping[str, str] | None = None,
         store: InvocationStore | None = None,
     ) -> None:
         self.leasing: Final = Leasing(identity, renew_after_s)
-        self.invocations: Final = Invocations(identity.functions, self.leasing, seen or {}, store)
+        self.invocations: Final = Invocations(
+            identity.functions, self.leasing, seen or {}, names or {}, store
+        )
 
     def received(self, connection: int, message: Message, now: float, now_ms: int) -> list[Effect]:
         """Take one decoded message.

@@ -50,7 +50,7 @@ class Launcher:
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
         if function.debugger is not None:
-            self._debug_port = DebugPort(function.name, function.debugger.port)
+            self._debug_port = DebugPort(function.shown_name, function.debugger.port)
 
     def build(
         self,
@@ -100,4 +100,4 @@ class Launcher:
         # Python's runtime separates the lines of a stack trace with carriage returns, so that the
         # trace stays one log event.
         for part in line.split("\r"):
-            self._sink(LogLine(request_id, self._function.name, part, stream))
+            self._sink(LogLine(request_id, self._function.shown_name, part, stream))

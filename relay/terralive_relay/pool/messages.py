@@ -18,7 +18,7 @@ def workers_all_busy(function: LocalFunction) -> Warned:
         "workers-all-busy",
         f"An invocation waits until one of {workers} is free, and its time runs meanwhile. More run"
         f" at once with max_workers in [functions.'{function.address}'] of terralive.toml.",
-        function.name,
+        function.shown_name,
     )
 
 
@@ -31,7 +31,7 @@ def code_does_not_load(function: LocalFunction, failure: WorkerFailure) -> Warne
     if place:
         reason = f"{place}: {reason}"
     text = f"{reason}\nThe next invocation gets this error."
-    return Warned("code-does-not-load", text, function.name)
+    return Warned("code-does-not-load", text, function.shown_name)
 
 
 def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warned]:
@@ -45,11 +45,11 @@ def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warne
             " need one, name it in allow_variables of"
             f" [functions.'{function.address}'] in terralive.toml."
         )
-        warnings.append(Warned("variables-left-out", text, function.name))
+        warnings.append(Warned("variables-left-out", text, function.shown_name))
     if left_out.in_lambda:
         text = (
             "Some environment variables name folders that exist in Lambda only:"
             f" {', '.join(left_out.in_lambda)}.\nThey are taken over as they are."
         )
-        warnings.append(Warned("variables-name-lambda-folders", text, function.name))
+        warnings.append(Warned("variables-name-lambda-folders", text, function.shown_name))
     return warnings

@@ -117,7 +117,7 @@ class Pool:
         self._queue_warned = False
         self._closed = False
 
-        self._clock = guarded_thread(f"pool-clock-{function.name}", self._run_clock, failed)
+        self._clock = guarded_thread(f"pool-clock-{function.shown_name}", self._run_clock, failed)
         self._clock.start()
 
     # Methods for the relay
@@ -206,7 +206,7 @@ class Pool:
                 if worker.state.alive:
                     self._stop(worker)
             for pending in unanswered:
-                self._defer_completion(pending, outcomes.stopped(self.function.name))
+                self._defer_completion(pending, outcomes.stopped(self.function.shown_name))
             self._clock_wakes.notify_all()
         for worker in workers:
             worker.process.join(_JOIN_SECONDS)
@@ -231,7 +231,7 @@ class Pool:
     def _answer_without_worker(self, pending: PendingInvocation, now: float) -> Outcome | None:
         """Return the outcome of a new invocation that no worker can run; None if one can."""
         if self._closed:
-            return outcomes.stopped(self.function.name)
+            return outcomes.stopped(self.function.shown_name)
         self._known_environment = pending.environment
         self._credentials_seen[pending.credentials_key] = now
         status = self._code.status
@@ -299,7 +299,9 @@ class Pool:
 
         def start() -> None:
             _log.debug(
-                "worker of %s starts (code generation %d)", self.function.name, worker.generation
+                "worker of %s starts (code generation %d)",
+                self.function.shown_name,
+                worker.generation,
             )
             process.start()
 
@@ -393,7 +395,7 @@ class Pool:
         return PostResult.ACCEPTED
 
     def _exited(self, worker: Worker, status: int | OSError) -> None:
-        _log.debug("worker of %s has ended: %s", self.function.name, status)
+        _log.debug("worker of %s has ended: %s", self.function.shown_name, status)
         failure = outcomes.WorkerFailure(status=status)
         with self._locked():
             was_starting = worker.state is WorkerState.STARTING

@@ -14,7 +14,7 @@ from terralive_relay.events import Warned
 from terralive_relay.pool.pool import Pool
 from terralive_testing.drivers.workers import Recorder, document, invocation, local_function
 from terralive_testing.machine.waiting import eventually
-from terralive_workers.function import Build
+from terralive_workers.function import Build, LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 RETURNS = "def handler(event, context): return {!r}"
@@ -63,6 +63,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             replace(
                 local_function(tmp_path / "dist", handler=handler),
                 name=f"f{number}",
+                arn=f"arn:f{number}",
                 path=tmp_path / path,
                 watch=watch,
                 build=build,
@@ -74,8 +75,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         (builder,) = builds(list(zip(locals_, pools, strict=True)), api.guardian, sink)
         reported: Counter[str] = Counter()
 
-        def changed(name: str, paths: tuple[str, ...]) -> None:
-            builder.changed(name, paths)
+        def changed(function: LocalFunction, paths: tuple[str, ...]) -> None:
+            builder.changed(function.arn, paths)
             reported.update(paths)
 
         watcher = Watcher(locals_, changed)

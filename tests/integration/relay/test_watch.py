@@ -26,9 +26,9 @@ class Seen:
         self._more = threading.Condition()
         self._changes: list[tuple[str, str]] = []
 
-    def __call__(self, function: str, paths: tuple[str, ...]) -> None:
+    def __call__(self, function: LocalFunction, paths: tuple[str, ...]) -> None:
         with self._more:
-            self._changes += [(function, path) for path in paths]
+            self._changes += [(function.name, path) for path in paths]
             self._more.notify_all()
 
     def has(self, function: str, path: str) -> bool:
@@ -192,7 +192,7 @@ def test_a_checkout_of_many_files_is_reported_in_a_few_bursts(tmp_path: Path) ->
     files: set[str] = set()
     done = threading.Event()
 
-    def changed(_name: str, paths: tuple[str, ...]) -> None:
+    def changed(_function: LocalFunction, paths: tuple[str, ...]) -> None:
         bursts.append(len(paths))
         files.update(path for path in paths if path.endswith(".py"))
         if len(files) == 2000:
@@ -231,8 +231,8 @@ def test_a_callback_that_fails_is_called_again(
     calls: list[str] = []
     called = threading.Event()
 
-    def changed(name: str, paths: tuple[str, ...]) -> None:
-        calls.append(name)
+    def changed(changed_function: LocalFunction, paths: tuple[str, ...]) -> None:
+        calls.append(changed_function.name)
         called.set()
         raise RuntimeError(paths[0])
 

@@ -202,6 +202,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "path": "services/api",
                 "debug_port": 0,
                 "timeout_s": 0,
+                "arn": "",
             }
         ],
         "outputs": {"A": 1},
