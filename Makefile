@@ -40,6 +40,9 @@ preflight:
 # AWS's own Node.js client, which tests hold terralive's against; they are skipped by name where there is no npm.
 ORACLE = tests/contract/workers/node
 
+# Another emulator of AWS, which needs another botocore. Without it, its tests are skipped by name.
+EMULATOR = "ministack>=1.5,<2" boto3
+
 $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 	@scripts/preflight
 	@echo "Setting up .venv with everything terralive needs (2 to 10 minutes, once; 1 GB) ..."
@@ -47,6 +50,8 @@ $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
 	@if command -v npm >/dev/null 2>&1; then mkdir -p .venv/aws-lambda-ric && cp -R $(ORACLE)/. .venv/aws-lambda-ric/ && \
 		npm --prefix .venv/aws-lambda-ric ci --ignore-scripts --no-audit --no-fund --silent; fi
+	@$(BIN)/python -m venv .venv/ministack && .venv/ministack/bin/python -m pip install --quiet --quiet \
+		--disable-pip-version-check --no-input $(EMULATOR) || rm -rf .venv/ministack
 	@touch $(STAMP)
 	@echo "Done."
 

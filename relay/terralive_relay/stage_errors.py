@@ -6,6 +6,7 @@ import time
 from http import HTTPStatus
 
 from terralive_stub.errors import CredentialsError, StageHeldError, TerraliveError
+from terralive_stub.shared.trust_store import UNTRUSTED
 
 
 def held_by(
@@ -76,6 +77,13 @@ def not_connected(timeout_s: float, url: str, reason: str) -> TerraliveError:
         "The debug stack's WebSocket API did not let the relay in"
         f" within {timeout_s:.0f} s ({url})."
     )
+    if reason.startswith(UNTRUSTED):
+        cause = reason.removeprefix(f"{UNTRUSTED}: ")
+        return TerraliveError(
+            UNTRUSTED,
+            f"{text} The reason: {cause}.",
+            hint="docs/NETWORK.md lists the certificates that the relay trusts.",
+        )
     return TerraliveError(
         "relay-not-connected",
         f"{text} {reason}".strip(),

@@ -74,7 +74,7 @@ def stages_of(urls: Iterable[str], endpoints: Endpoints) -> Iterator[ApiStageNam
         endpoints: the patterns that they were made from.
     """
     pattern = re.escape(endpoints.websocket)
-    pattern = pattern.replace(r"\{host\}", r"(?P<id>[^./]+)\.execute-api\.[^/]+")
+    pattern = pattern.replace(r"\{url\}", r"wss?://(?P<id>[^./]+)\.execute-api\.[^/]+")
     pattern = pattern.replace(r"\{api\}", "(?P<id>[^/]+)")
     pattern = pattern.replace(r"\{stage\}", "(?P<stage>[^/]+)")
     for url in urls:

@@ -14,6 +14,8 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 
+# The reference of a certificate that is not trusted, with which a reason begins.
+UNTRUSTED: Final = "certificate-untrusted"
 BUNDLE_VARIABLES: Final = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
@@ -80,7 +82,7 @@ def untrusted(error: BaseException, host: str) -> str:
         return ""
     reason = error.verify_message or str(error)
     return (
-        f"certificate-untrusted: the certificate of {host} is not trusted ({reason.rstrip('.')});"
+        f"{UNTRUSTED}: the certificate of {host} is not trusted ({reason.rstrip('.')});"
         " if a proxy of your organisation answers for it, set AWS_CA_BUNDLE to a file with the"
         " proxy's certificate authority"
     )

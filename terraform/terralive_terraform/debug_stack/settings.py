@@ -46,13 +46,14 @@ _UNRESERVED: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Patterns of the WebSocket APIs' addresses; the defaults are AWS's own.
+    """Patterns of the WebSocket APIs' addresses; the defaults are what API Gateway says of them.
 
-    `{host}` is the host of the API's address, `{api}` its id, and `{stage}` the stage's name.
+    `{url}` is the API's `api_endpoint`, with the scheme `wss` or `ws` in `websocket` and `https` or
+    `http` in `management`; `{api}` is its id, and `{stage}` the stage's name.
     """
 
-    websocket: str = "wss://{host}/{stage}"
-    management: str = "https://{host}/{stage}"
+    websocket: str = "{url}/{stage}"
+    management: str = "{url}/{stage}"
 
 
 @dataclass(frozen=True, slots=True)

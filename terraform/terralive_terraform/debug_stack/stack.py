@@ -55,7 +55,9 @@ _TABLE_ACTIONS: Final = (
 )
 # Terraform takes a pattern between slashes for a regular expression:
 # https://developer.hashicorp.com/terraform/language/functions/replace
-_SCHEME: Final = "/^[a-z]+:[/][/]/"
+# AWS says `wss://` of a WebSocket API, emulators also say `http://`.
+_WEBSOCKET: Final = "/^ws/"
+_HTTP: Final = "/^http/"
 
 
 class DebugStack(cdk.TerraformStack):
@@ -327,18 +329,18 @@ class DebugStack(cdk.TerraformStack):
 
     def management_endpoint(self, api: Api) -> str:
         """Return the address of an API's `@connections` API."""
-        return self._address("management_endpoint", api)
+        url = cdk.Fn.replace(self.api(api).ref("api_endpoint"), _WEBSOCKET, "http")
+        return self._address("management_endpoint", api, url)
 
     def websocket_url(self, api: Api) -> str:
         """Return the WebSocket URL of an API."""
-        return self._address("websocket_url", api)
+        url = cdk.Fn.replace(self.api(api).ref("api_endpoint"), _HTTP, "ws")
+        return self._address("websocket_url", api, url)
 
-    def _address(self, pattern: str, api: Api) -> str:
+    def _address(self, pattern: str, api: Api, url: str) -> str:
         """Return an address of an API from a variable; see `Endpoints`."""
-        resource = self.api(api)
-        host = cdk.Fn.replace(resource.ref("api_endpoint"), _SCHEME, "")
-        with_host = cdk.Fn.replace(self.variable(pattern), "{host}", host)
-        with_id = cdk.Fn.replace(with_host, "{api}", resource.ref("id"))
+        with_url = cdk.Fn.replace(self.variable(pattern), "{url}", url)
+        with_id = cdk.Fn.replace(with_url, "{api}", self.api(api).ref("id"))
         return cdk.Fn.replace(with_id, "{stage}", api)
 
     def _outputs(self) -> None:

@@ -217,10 +217,11 @@ class Aws:
         timeout: int = 10,
         environment: Mapping[str, str] | None = None,
         name: str | None = None,
+        role: str = "",
     ) -> str:
         """Create a Python function from the source of app.py, or from a zip. Return its ARN.
 
-        Its role may write logs, and has these statements.
+        Without a `role`, it gets one that may write logs and has these statements.
         """
         archive = source
         if isinstance(archive, str):
@@ -229,7 +230,7 @@ class Aws:
             FunctionName=name or unique("function"),
             Runtime="python3.12",
             Handler=handler,
-            Role=self.role(_LOG_POLICY, *statements),
+            Role=role or self.role(_LOG_POLICY, *statements),
             Code={"ZipFile": archive},
             Timeout=timeout,
             MemorySize=256,

@@ -22,33 +22,47 @@ class Authority:
 
     Attributes:
         bundle: a file with the authority's certificate, which clients may trust.
+        chain: a file with the server's certificate and the authority's.
+        key: a file with the server's key.
         server: the TLS context of a server on 127.0.0.1.
     """
 
     bundle: Path
+    chain: Path
+    key: Path
     server: ssl.SSLContext
 
     @classmethod
-    def create(cls, folder: Path) -> Authority:
-        """Create an authority; its files are in `folder`."""
-        key, name = ec.generate_private_key(ec.SECP256R1()), _name("a company's proxy")
-        own = _certificate(name, name, key.public_key())
+    def create(cls, folder: Path, *names: str) -> Authority:
+        """Create an authority; its files are in `folder`.
+
+        Args:
+            folder: an existing folder.
+            names: host names that the server's certificate is valid for, beside 127.0.0.1.
+        """
+        authority_key, name = ec.generate_private_key(ec.SECP256R1()), _name("a company's proxy")
+        own = _certificate(name, name, authority_key.public_key())
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         bundle = folder / "authority.pem"
-        bundle.write_bytes(own.sign(key, hashes.SHA256()).public_bytes(_PEM))
+        bundle.write_bytes(own.sign(authority_key, hashes.SHA256()).public_bytes(_PEM))
 
         server_key = ec.generate_private_key(ec.SECP256R1())
-        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        valid_for: list[x509.GeneralName] = [
+            x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
+            *(x509.DNSName(host) for host in names),
+        ]
         signed = _certificate(_name("127.0.0.1"), name, server_key.public_key())
-        signed = signed.add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
-        chain = folder / "server.pem"
+        signed = signed.add_extension(x509.SubjectAlternativeName(valid_for), critical=False)
+        chain, key = folder / "server.pem", folder / "server.key"
+        of_server = signed.sign(authority_key, hashes.SHA256()).public_bytes(_PEM)
+        chain.write_bytes(of_server + bundle.read_bytes())
         private = server_key.private_bytes(
             _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        chain.write_bytes(private + signed.sign(key, hashes.SHA256()).public_bytes(_PEM))
+        key.write_bytes(private)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(chain)
-        return cls(bundle, context)
+        context.load_cert_chain(chain, key)
+        return cls(bundle, chain, key, context)
 
 
 _PEM = serialization.Encoding.PEM

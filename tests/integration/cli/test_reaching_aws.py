@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -19,52 +15,8 @@ import pytest
 from terralive_cli.deploy import aws
 from terralive_cli.network.trust import relay_trust
 from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_testing.fakes.sts import serving_sts
 from terralive_testing.machine.certificates import Authority
-
-_IDENTITY = """<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">
-<GetCallerIdentityResult><Arn>arn:aws:iam::123456789012:user/ana</Arn><UserId>AIDA</UserId>
-<Account>123456789012</Account></GetCallerIdentityResult>
-<ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>"""
-_EXPIRED = """<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error>
-<Type>Sender</Type><Code>SignatureDoesNotMatch</Code><Message>Signature expired</Message></Error>
-<RequestId>1</RequestId></ErrorResponse>"""
-
-
-class Sts(BaseHTTPRequestHandler):
-    status = 200
-    body = _IDENTITY
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(self.status)  # with a `Date` header
-        self.send_header("Content-Type", "text/xml")
-        self.send_header("Content-Length", str(len(self.body)))
-        self.end_headers()
-        self.wfile.write(self.body.encode())
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
-        pass
-
-
-class RefusingSts(Sts):
-    status = 403
-    body = _EXPIRED
-
-
-@contextmanager
-def serving(kind: type[Sts], tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        scheme = "http"
-        if tls is not None:
-            scheme = "https"
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"{scheme}://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +34,7 @@ def _user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_the_difference_to_the_clock_of_aws_is_taken_from_its_answer(
     monkeypatch: pytest.MonkeyPatch, offset_s: float
 ) -> None:
-    with serving(Sts) as url:
+    with serving_sts() as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         caller = aws.identify("eu-west-1", clock=lambda: time.time() - offset_s)
     assert caller.clock_offset_s == pytest.approx(offset_s, abs=30)
@@ -91,7 +43,7 @@ def test_the_difference_to_the_clock_of_aws_is_taken_from_its_answer(
 def test_a_clock_that_is_too_wrong_for_aws_is_named_with_its_difference(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with serving(RefusingSts) as url:
+    with serving_sts(refuses=True) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(CredentialsError) as refused:
             aws.identify("eu-west-1", clock=lambda: time.time() - 3600)
@@ -102,7 +54,7 @@ def test_a_clock_that_is_too_wrong_for_aws_is_named_with_its_difference(
 def test_a_refusal_with_the_right_clock_is_about_the_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with serving(RefusingSts) as url:
+    with serving_sts(refuses=True) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(CredentialsError) as refused:
             aws.identify("eu-west-1")
@@ -110,7 +62,7 @@ def test_a_refusal_with_the_right_clock_is_about_the_credentials(
 
 
 def test_an_endpoint_of_the_users_is_told_from_aws(monkeypatch: pytest.MonkeyPatch) -> None:
-    with serving(Sts) as url:
+    with serving_sts() as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         assert aws.identify("eu-west-1").emulator == url
         # Only STS has another address: a private one of AWS's, perhaps. API Gateway is AWS's.
@@ -129,7 +81,7 @@ def test_an_untrusted_certificate_is_named_with_what_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     authority = Authority.create(tmp_path)
-    with serving(Sts, authority.server) as url:
+    with serving_sts(tls=authority.server) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(CredentialsError) as refused:
             aws.identify("eu-west-1")

@@ -54,6 +54,8 @@ def test_the_stages_are_those_of_the_urls() -> None:
         "wss://d4e5f6.execute-api.cn-north-1.amazonaws.com.cn/stub",
     )
     assert list(stages_of(aws, Endpoints())) == [RELAY, STUB]
+    emulator = ["ws://a1b2c3.execute-api.localhost:4566/relay"]
+    assert list(stages_of(emulator, Endpoints())) == [RELAY]
     sandbox = Endpoints("ws://127.0.0.1:4566/websocket/{api}/{stage}", "")
     urls = [f"ws://127.0.0.1:4566/websocket/{name.api}/{name.stage}" for name in (RELAY, STUB)]
     assert list(stages_of(urls, sandbox)) == [RELAY, STUB]
