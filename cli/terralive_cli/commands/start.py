@@ -15,6 +15,8 @@ from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging
+from terralive_cli.live.stub_check import Stub
+from terralive_cli.live.stub_watch import StubWatch
 from terralive_cli.network.trust import relay_trust
 from terralive_cli.output import failures
 from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAccess, Stopped
@@ -29,6 +31,7 @@ from terralive_relay.relay import Relay, RelaySettings
 from terralive_relay.stage_errors import held_by
 from terralive_stub.broker.leases import LeaseState
 from terralive_stub.errors import StageHeldError
+from terralive_terraform.substitution.marker import StageName
 from terralive_workers import peers
 
 _CONNECT_SECONDS: Final = 60.0
@@ -72,7 +75,11 @@ def run(
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
         _warn(ui, live)
-        return _serve(stage, ui, outputs, live, takeover=takeover)
+        stub = Stub(
+            app.stub(outputs).sha256_base64, outputs.stub_url, StageName(config.app, config.stage)
+        )
+        watch = StubWatch.of(stage, ui.emit, stub, live.functions)
+        return _serve(stage, ui, outputs, live, watch, takeover=takeover)
 
 
 def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
@@ -110,7 +117,13 @@ def _warn(ui: Ui, live: LiveApp) -> None:
 
 
 def _serve(
-    stage: Stage, ui: Ui, outputs: DebugStackOutputs, live: LiveApp, *, takeover: bool
+    stage: Stage,
+    ui: Ui,
+    outputs: DebugStackOutputs,
+    live: LiveApp,
+    watch: StubWatch,
+    *,
+    takeover: bool,
 ) -> int:
     """Run the relay until Ctrl-C, or until nobody reads the output any more.
 
@@ -133,6 +146,7 @@ def _serve(
         relay.start()
         relay.wait_connected(_CONNECT_SECONDS)
         ui.emit(_ready(stage, live))
+        watch.start()
         while not relay.wait(_LOOK_SECONDS):
             if ui.output_gone:
                 break
@@ -142,6 +156,7 @@ def _serve(
         is_held = True
         raise
     finally:
+        watch.close()
         # The relay stops first: its last events belong to the log files, too.
         try:
             relay.stop()

@@ -396,6 +396,12 @@ class Config:
         command="start",
         env="TERRALIVE_FORWARD_LOGS",
     )
+    stub_check_seconds: int = setting(
+        Number(0, 3600),
+        "Seconds between two looks of `terralive start` whether the live functions still have this "
+        "stage's stub; 0 for none. A warning tells that a pipeline or a colleague has replaced it.",
+        default=60,
+    )
     yes: bool = setting(
         Switch(),
         "Change things without a question.",

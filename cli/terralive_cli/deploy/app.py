@@ -25,7 +25,7 @@ from terralive_cli.output.progress import Phase
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.artifacts import StubCoordinates, build_stub_zip
+from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.runs.shown_plan import ShownPlan
 from terralive_terraform.runs.state import DeployedFunction, planned_functions
@@ -270,11 +270,19 @@ class StageApp:
             self._guard.inspect(functions)
         return shown
 
+    def stub(self, outputs: DebugStackOutputs) -> Artifact:
+        """Build the stub's zip for a debug stack. The same settings give the same bytes."""
+        return build_stub_zip(self._coordinates(outputs), self._stage.target.work / "stub")
+
+    def _coordinates(self, outputs: DebugStackOutputs) -> StubCoordinates:
+        config = self._stage.config
+        return StubCoordinates(outputs.stub_url, config.app, config.stage, outputs.secret)
+
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
         known = outputs or _NOT_DEPLOYED
-        coordinates = StubCoordinates(known.stub_url, config.app, config.stage, known.secret)
-        stub = build_stub_zip(coordinates, target.work / "stub")
+        coordinates = self._coordinates(known)
+        stub = self.stub(known)
         image_stub = None
         if config.stub_images:
             partition = target.caller.arn.split(":")[_PARTITION]

@@ -1,0 +1,1 @@
+"""Work of `terralive start` beside the relay while functions are live."""

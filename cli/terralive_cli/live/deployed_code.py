@@ -1,0 +1,117 @@
+"""Reads the code of deployed functions from Lambda: few calls, whatever their number.
+
+boto3 is imported by the caller's session; this module only uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from terralive_cli.live.stub_check import DeployedCode
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+    from types_boto3_lambda.type_defs import (
+        FunctionConfigurationResponseTypeDef,
+        FunctionConfigurationTypeDef,
+    )
+
+# `GetFunctionConfiguration` asks for one function, `ListFunctions` answers with 50 a page, of the
+# whole account.
+_MOST_SINGLE_CALLS: Final = 10
+_DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
+
+
+class RefusedError(Exception):
+    """AWS does not tell this caller. The text says what AWS has answered."""
+
+
+class DeployedCodeReader:
+    """Reads the code of functions by their ARNs.
+
+    Args:
+        client: returns a client of Lambda for an account and a region; None where this caller has
+            no credentials for the account.
+    """
+
+    def __init__(self, client: Callable[[str, str], LambdaClient | None]) -> None:
+        self._client = client
+        # Clients by account and region: making one takes long.
+        self._clients: dict[tuple[str, str], LambdaClient | None] = {}
+
+    def read(self, arns: Iterable[str]) -> Mapping[str, DeployedCode | None]:
+        """Return the code of functions; None for one that does not exist.
+
+        Functions of an account for which there are no credentials are left out.
+
+        Raises:
+            RefusedError: the caller may not ask.
+            ClientError, BotoCoreError: AWS did not answer.
+        """
+        found: dict[str, DeployedCode | None] = {}
+        for place, group in _by_place(arns).items():
+            client = self._client_of(place)
+            if client is not None:
+                found.update(_read(client, group))
+        return found
+
+    def _client_of(self, place: tuple[str, str]) -> LambdaClient | None:
+        if place not in self._clients:
+            self._clients[place] = self._client(*place)
+        return self._clients[place]
+
+
+def _by_place(arns: Iterable[str]) -> Mapping[tuple[str, str], list[str]]:
+    """Return ARNs by account and region: `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME`."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for arn in arns:
+        parts = arn.split(":")
+        groups.setdefault((parts[4], parts[3]), []).append(arn)
+    return groups
+
+
+def _read(client: LambdaClient, arns: list[str]) -> dict[str, DeployedCode | None]:
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+    try:
+        if len(arns) <= _MOST_SINGLE_CALLS:
+            return {arn: _one(client, arn) for arn in arns}
+        return _listed(client, arns)
+    except ClientError as error:
+        code = error.response["Error"].get("Code", "")
+        if code in _DENIED:
+            raise RefusedError(error.response["Error"].get("Message", code)) from None
+        raise
+
+
+def _one(client: LambdaClient, arn: str) -> DeployedCode | None:
+    try:
+        return _code(client.get_function_configuration(FunctionName=arn))
+    except client.exceptions.ResourceNotFoundException:
+        return None
+
+
+def _listed(client: LambdaClient, arns: list[str]) -> dict[str, DeployedCode | None]:
+    """Read pages of all functions until every wanted one was in them."""
+    found: dict[str, DeployedCode | None] = {}
+    for page in client.get_paginator("list_functions").paginate():
+        for function in page["Functions"]:
+            if function["FunctionArn"] in arns:
+                found[function["FunctionArn"]] = _code(function)
+        if len(found) == len(arns):
+            break
+    return {arn: found.get(arn) for arn in arns}
+
+
+def _code(
+    function: FunctionConfigurationTypeDef | FunctionConfigurationResponseTypeDef,
+) -> DeployedCode:
+    image = function.get("ImageConfigResponse", {}).get("ImageConfig", {})
+    return DeployedCode(
+        sha256=function.get("CodeSha256", ""),
+        handler=function.get("Handler", ""),
+        command=tuple(image.get("Command", ())),
+        description=function.get("Description", ""),
+        modified=function.get("LastModified", ""),
+    )

@@ -1,0 +1,139 @@
+"""Decides whether live functions still have this stage's stub. Pure.
+
+A pipeline's `terraform apply`, or a colleague's `terralive start`, replaces the stub in a deployed
+function. From then on its invocations run somewhere else, and nothing on this machine shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from terralive_relay.events import Warned
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.substitution.marker import StageName, stage_of
+
+_RESTART: Final = "`terralive start` puts this stage's stub back."
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedCode:
+    """The code of a deployed function, as Lambda describes it.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_FunctionConfiguration.html
+
+    Attributes:
+        sha256: SHA-256 of a zip, in base64 (`CodeSha256`).
+        handler: the handler; "" in a container image.
+        command: the arguments of a container image (`ImageConfig.Command`).
+        description: the function's description, which says for which stage it is live.
+        modified: the time of the last change, as Lambda writes it (`LastModified`).
+    """
+
+    sha256: str
+    handler: str = ""
+    command: tuple[str, ...] = ()
+    description: str = ""
+    modified: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """This stage's stub.
+
+    Attributes:
+        sha256: SHA-256 of its zip, in base64.
+        url: the address that it connects to; an argument of stub images.
+        stage: the app and the stage.
+    """
+
+    sha256: str
+    url: str
+    stage: StageName
+
+    def is_in(self, code: DeployedCode) -> bool:
+        """Tell whether a function's code is this stub."""
+        if code.command:
+            return self.url in code.command
+        return code.sha256 == self.sha256 and code.handler == STUB_HANDLER
+
+
+class _State(Enum):
+    """The code that a function had at the last look."""
+
+    STUB = auto()  # this stage's stub
+    REPLACED = auto()  # other code
+    GONE = auto()  # there is no such function
+
+
+class StubCheck:
+    """The state of every live function, by its ARN.
+
+    Args:
+        stub: this stage's stub.
+        names: the functions' names for people, by ARN.
+    """
+
+    def __init__(self, stub: Stub, names: Mapping[str, str]) -> None:
+        self._stub = stub
+        self._names = dict(names)
+        # After the deployment, every function has the stub.
+        self._states = dict.fromkeys(names, _State.STUB)
+        # The missing permission was named.
+        self._refused = False
+
+    def looked(self, found: Mapping[str, DeployedCode | None]) -> list[Warned]:
+        """Take the code of functions; None stands for a function that does not exist.
+
+        Returns:
+            One warning for each function whose state has changed.
+        """
+        warnings: list[Warned] = []
+        for arn, code in found.items():
+            state = self._state(code)
+            if state is not self._states[arn]:
+                self._states[arn] = state
+                warnings.append(self._warning(self._names[arn], state, code))
+        return warnings
+
+    def refused(self, reason: str) -> list[Warned]:
+        """Take AWS's refusal to tell; only the first one is worth a warning."""
+        if self._refused:
+            return []
+        self._refused = True
+        text = (
+            f"terralive cannot see whether somebody replaces a stub: {reason}. It needs"
+            " `lambda:GetFunctionConfiguration`, and for many functions `lambda:ListFunctions`."
+        )
+        return [Warned("stub-check-refused", text)]
+
+    def _state(self, code: DeployedCode | None) -> _State:
+        if code is None:
+            return _State.GONE
+        if self._stub.is_in(code):
+            return _State.STUB
+        return _State.REPLACED
+
+    def _warning(self, name: str, state: _State, code: DeployedCode | None) -> Warned:
+        if state is _State.STUB:
+            text = f"{name} has this stage's stub again: its invocations run here."
+            return Warned("stub-back", text, name)
+        if state is _State.GONE or code is None:
+            text = f"{name} does not exist any more: nothing of it runs here."
+            return Warned("stub-replaced", text, name)
+        by = "a pipeline or a colleague has probably deployed the function's own code"
+        stage = stage_of(code.description)
+        if stage is not None and stage != self._stub.stage:
+            by = f"the function is live for stage {stage} now"
+        elif code.handler == STUB_HANDLER:
+            by = "another version of terralive has put its own stub there"
+        when = ""
+        if code.modified:
+            when = f" at {code.modified}"
+        text = (
+            f"The stub of {name} was replaced{when}: {by}. Its invocations do not run here any"
+            f" more. {_RESTART}"
+        )
+        return Warned("stub-replaced", text, name)

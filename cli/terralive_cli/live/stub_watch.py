@@ -1,0 +1,106 @@
+"""Looks from time to time whether live functions still have this stage's stub.
+
+One thread, `stub-watch`. It waits between two looks, and nothing waits for it: a slow answer of
+AWS's delays the next look only.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, Self
+
+from terralive_cli.deploy.aws import Caller
+from terralive_cli.deploy.target import Stage
+from terralive_cli.live.deployed_code import DeployedCodeReader, RefusedError
+from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
+from terralive_cli.output.events import Emit
+from terralive_stub.errors import CredentialsError
+from terralive_workers.function import LocalFunction
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+
+_JOIN_SECONDS: Final = 2.0
+_log: Final = logging.getLogger("terralive.cli")
+
+
+class StubWatch:
+    """Emits a warning when a function's stub was replaced, and when it is back.
+
+    Args:
+        check: decides.
+        look: returns the deployed code of every function, None for one that does not exist; it may
+            raise RefusedError and errors of botocore.
+        emit: shows the warnings.
+        interval_s: seconds between two looks; 0 for none.
+    """
+
+    def __init__(
+        self,
+        check: StubCheck,
+        look: Callable[[], Mapping[str, DeployedCode | None]],
+        emit: Emit,
+        interval_s: float,
+    ) -> None:
+        # Used by the thread only.
+        self._check = check
+        self._look = look
+        self._emit = emit
+        self._interval_s = interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="stub-watch", daemon=True)
+
+    @classmethod
+    def of(cls, stage: Stage, emit: Emit, stub: Stub, functions: Sequence[LocalFunction]) -> Self:
+        """Return the watch of a stage's live functions.
+
+        Args:
+            stage: the stage.
+            emit: shows the warnings.
+            stub: the stage's stub.
+            functions: the live functions.
+        """
+        names = {function.arn: function.shown_name for function in functions}
+        reader = DeployedCodeReader(partial(_client, stage.target.caller))
+        return cls(
+            StubCheck(stub, names),
+            lambda: reader.read(names),
+            emit,
+            stage.config.stub_check_seconds,
+        )
+
+    def start(self) -> None:
+        """Start the thread, unless the interval is 0."""
+        if self._interval_s > 0:
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; one that waits for AWS's answer ends with the process."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
+
+    def _run(self) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        while not self._stop.wait(self._interval_s):
+            try:
+                warnings = self._check.looked(self._look())
+            except RefusedError as refused:
+                warnings = self._check.refused(str(refused))
+            except (BotoCoreError, ClientError, CredentialsError) as error:
+                # No network, or expired credentials: the relay says so.
+                _log.debug("the stubs could not be looked at: %s", type(error).__name__)
+                continue
+            if warnings and not self._stop.is_set():
+                self._emit(*warnings)
+
+
+def _client(caller: Caller, account: str, region: str) -> LambdaClient | None:
+    """Return a client of Lambda with the caller's credentials; None for another account."""
+    if account != caller.account:
+        return None
+    return caller.session.client("lambda", region_name=region, endpoint_url=caller.endpoint_url)

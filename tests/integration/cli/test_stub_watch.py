@@ -1,0 +1,153 @@
+"""The look at live functions every minute, in the sandbox: few calls, and refusals named once."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Mapping
+
+import boto3
+import pytest
+from botocore.exceptions import EndpointConnectionError
+from types_boto3_lambda.client import LambdaClient
+
+from terralive_cli.live.deployed_code import DeployedCodeReader, RefusedError
+from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
+from terralive_cli.live.stub_watch import StubWatch
+from terralive_relay.events import Event, Warned
+from terralive_sandbox.info import SandboxInfo
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.substitution.marker import StageName
+from terralive_testing.deployers.sandbox import Aws
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+STUB = DeployedCode("mine=", STUB_HANDLER)
+OWN = DeployedCode("own=", "app.handler")
+
+
+class Looks:
+    """Answers of Lambda, one after the other; the last one stays."""
+
+    def __init__(self, *answers: DeployedCode | Exception) -> None:
+        self._answers = list(answers)
+        self.done: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def __call__(self) -> Mapping[str, DeployedCode | None]:
+        self.done.put(len(self._answers))
+        answer = self._answers[0]
+        if len(self._answers) > 1:
+            del self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {ARN: answer}
+
+
+def watch(looks: Looks) -> list[str]:
+    """Run the thread until it has looked as often as there are answers, and twice more."""
+    events: list[Event] = []
+    check = StubCheck(Stub("mine=", "wss://host/stub", StageName("app", "dev")), {ARN: "orders"})
+    one = StubWatch(check, looks, lambda *new: events.extend(new), 0.01)
+    one.start()
+    try:
+        while looks.done.get(timeout=10) > 1:
+            pass
+        for _ in range(2):
+            looks.done.get(timeout=10)
+    finally:
+        one.close()
+    return [event.reference for event in events if isinstance(event, Warned)]
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ((STUB,), []),
+        ((STUB, OWN), ["stub-replaced"]),
+        ((OWN, STUB, OWN), ["stub-replaced", "stub-back", "stub-replaced"]),
+        ((RefusedError("not authorized"),), ["stub-check-refused"]),
+        ((RefusedError("not authorized"), OWN), ["stub-check-refused", "stub-replaced"]),
+        ((EndpointConnectionError(endpoint_url="https://lambda"), OWN), ["stub-replaced"]),
+    ],
+)
+def test_each_change_is_said_once(
+    answers: tuple[DeployedCode | Exception, ...], said: list[str]
+) -> None:
+    assert watch(Looks(*answers)) == said
+
+
+# The reader, in the sandbox
+
+CODE = "def handler(event, context): return 1"
+
+
+def missing(arn: str) -> str:
+    return f"{arn.rpartition(':')[0]}:missing"
+
+
+class CountedClients:
+    """Clients of Lambda with a role's or the developer's keys, and the calls that they made."""
+
+    def __init__(self, info: SandboxInfo, keys: Mapping[str, str] | None = None) -> None:
+        self._info = info
+        self._keys = keys or {
+            "AccessKeyId": info.access_key_id,
+            "SecretAccessKey": info.secret_access_key,
+        }
+        self.calls: list[str] = []
+        self.made: list[tuple[str, str]] = []
+
+    def __call__(self, account: str, region: str) -> LambdaClient | None:
+        self.made.append((account, region))
+        if account != self._info.account_id:
+            return None
+        client: LambdaClient = boto3.client(
+            "lambda",
+            region_name=region,
+            endpoint_url=self._info.endpoint,
+            aws_access_key_id=self._keys["AccessKeyId"],
+            aws_secret_access_key=self._keys["SecretAccessKey"],
+            aws_session_token=self._keys.get("SessionToken"),
+        )
+        client.meta.events.register("before-call", lambda model, **_: self.calls.append(model.name))
+        return client
+
+
+def test_a_few_functions_are_asked_for_one_by_one_in_their_regions(sandbox: SandboxInfo) -> None:
+    here, there = Aws(sandbox), Aws(sandbox).in_region("us-west-2")
+    arns = [here.function(CODE), there.function(CODE)]
+    elsewhere = "arn:aws:lambda:eu-west-1:999999999999:function:orders"
+    clients = CountedClients(sandbox)
+    reader = DeployedCodeReader(clients)
+
+    found = reader.read([*arns, missing(arns[0]), elsewhere])
+
+    assert found[missing(arns[0])] is None
+    assert elsewhere not in found
+    for aws, arn in zip((here, there), arns, strict=True):
+        deployed = aws.lambda_.get_function_configuration(FunctionName=arn)
+        code = found[arn]
+        assert code is not None
+        assert (code.sha256, code.handler) == (deployed["CodeSha256"], "app.handler")
+        assert code.modified == deployed["LastModified"]
+    assert clients.calls == ["GetFunctionConfiguration"] * 3
+    reader.read(arns)
+    assert len(clients.made) == 3  # one for each account and region, for good
+
+
+def test_many_functions_are_read_from_one_list(sandbox: SandboxInfo) -> None:
+    aws, clients = Aws(sandbox), CountedClients(sandbox)
+    role = aws.role()
+    arns = [aws.function(CODE, role=role) for _ in range(11)]
+
+    found = DeployedCodeReader(clients).read([*arns, missing(arns[0])])
+
+    assert found[missing(arns[0])] is None
+    assert {code.handler for arn in arns if (code := found[arn])} == {"app.handler"}
+    assert set(clients.calls) == {"ListFunctions"}
+
+
+def test_a_caller_who_may_not_ask_is_told_apart(sandbox: SandboxInfo) -> None:
+    aws = Aws(sandbox)
+    arn = aws.function(CODE)
+    clients = CountedClients(sandbox, aws.role_keys(aws.role()))
+    with pytest.raises(RefusedError, match="not authorized"):
+        DeployedCodeReader(clients).read([arn])
