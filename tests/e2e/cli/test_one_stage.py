@@ -289,6 +289,28 @@ def test_a_functions_role_opens_neither_api(stage: Stage) -> None:
     assert stage.status(Api.STUB, stage.signed(stage.greet, api=Api.STUB)) == 401
 
 
+def test_the_secret_is_in_the_stubs_zip_and_in_no_state_plan_log_or_event(stage: Stage) -> None:
+    forms = [
+        stage.secret,
+        stage.secret.hex().encode(),
+        base64.b64encode(stage.secret).rstrip(b"="),
+        base64.urlsafe_b64encode(stage.secret).rstrip(b"="),
+        repr(stage.secret).encode(),
+    ]
+    root = stage.live.project.root
+    found: dict[str, int] = {}
+    for path in root.rglob("*"):
+        if path.is_file() and any(form in path.read_bytes() for form in forms):
+            found[path.name] = path.stat().st_mode & 0o777
+    assert found == {"stub.zip": 0o600}
+    assert not any(form in stage.live.command.story().encode() for form in forms)
+    groups = stage.live.project.client("logs").describe_log_groups()["logGroups"]
+    logs = stage.live.project.client("logs")
+    for group in groups:
+        events = logs.filter_log_events(logGroupName=group["logGroupName"])["events"]
+        assert not any(form.decode("latin-1") in json.dumps(events) for form in forms)
+
+
 # Who may say what
 
 

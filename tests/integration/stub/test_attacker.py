@@ -8,7 +8,8 @@ what they have seen of others: tokens that were used and connection ids.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import Stage, deploy
 from terralive_testing.drivers.upgrades import relay_headers, signature, stub_headers, token
 from terralive_testing.drivers.websocket_clients import PATIENCE, client, upgrade_status
+from terralive_testing.machine.waiting import eventually
 
 ANSWER = Outcome(b'"the handler\'s own answer"')
 FORGED = Outcome(b'"forged"')
@@ -183,6 +185,35 @@ def test_the_right_to_call_every_api_opens_neither(victim: Victim, attacker: Att
             forged = {HEADER: token(api, subject, bytes(32))}
             assert attacker.status(victim.stage, api, forged) == wrong
     victim.is_unharmed()
+
+
+def test_a_connection_without_a_token_costs_no_run_of_the_broker(
+    victim: Victim, attacker: Attacker
+) -> None:
+    def runs() -> int:
+        pages = victim.aws.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=f"/aws/lambda/{victim.stage.name}-broker"
+        )
+        events = [event for page in pages for event in page["events"]]
+        return sum(event["message"].startswith("REPORT ") for event in events)
+
+    victim.is_unharmed()
+    # The connections of before have ended, each with a run for `$disconnect`.
+    steady = eventually(lambda: settled(runs))
+    assert steady is not None
+    for _ in range(5):
+        assert attacker.status(victim.stage, Api.STUB, {}) == 401
+        assert upgrade_status(victim.stage.url, {}) == 403
+    assert settled(runs) == steady
+    assert attacker.status(victim.stage, Api.STUB, {HEADER: "x"}) == 403
+    assert eventually(lambda: runs() > steady)
+
+
+def settled(count: Callable[[], int]) -> int | None:
+    """Return a number that stays the same for a second; None if it does not."""
+    before = count()
+    time.sleep(1)
+    return before if count() == before else None
 
 
 def test_the_secret_is_out_of_reach_of_who_may_call_every_api(
