@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from terralive_relay.connection.effects import Effect, Publish, Remember, Run, Send
+from terralive_relay.connection.environments import Environments
 from terralive_relay.connection.invocation_store import (
     Entry,
     Finished,
@@ -41,6 +43,7 @@ from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
+    EnvironmentMissing,
     Kind,
     Missing,
     ProtocolError,
@@ -48,7 +51,12 @@ from terralive_stub.protocol.messages import (
     Unknown,
 )
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
-from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
+from terralive_stub.protocol.payloads import (
+    EnvironmentUnknownError,
+    pack_logs,
+    pack_outcome,
+    unpack_invocation,
+)
 
 # Without a further chunk of an invocation for so long, the missing ones are asked for.
 STALL_SECONDS: Final = 1.0
@@ -85,6 +93,7 @@ class Invocations:
         self.store: Final = store or InvocationStore()
         # The chunks of invocations that are not complete yet.
         self.assembler: Final = Assembler()
+        self._environments = Environments()
 
     def invoke(self, chunk: Chunk, now: float, now_ms: int) -> list[Effect]:
         """Take a part of an invocation; run the invocation when it is complete.
@@ -102,10 +111,18 @@ class Invocations:
         payload = self.assembler.add(chunk, now)
         if payload is None:
             return []
-        invocation = unpack_invocation(payload, now=now)
+        try:
+            invocation = unpack_invocation(
+                payload, now=now, environment_of=partial(self._environments.get, chunk.function)
+            )
+        except EnvironmentUnknownError:
+            self.assembler.discard(chunk.request_id)
+            asked = EnvironmentMissing(chunk.request_id, chunk.function, chunk.peer)
+            return [self._send(asked)]
         if (invocation.request_id, invocation.function) != (chunk.request_id, chunk.function):
             raise ProtocolError("an invocation's payload names another invocation than its chunks")
         self.assembler.discard(chunk.request_id)
+        self._environments.keep(invocation)
         if invocation.deadline.has_passed(now):
             # It gets no entry: Lambda's retry has the same id, and may run.
             warned = Warned(

@@ -41,6 +41,7 @@ from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
+    EnvironmentMissing,
     Goodbye,
     Heartbeat,
     Hello,
@@ -64,7 +65,7 @@ _CACHED_IDENTITIES: Final = 4096
 # Another broker may write the lease at the same moment.
 _WRITE_ATTEMPTS: Final = 5
 
-Answer: TypeAlias = Ack | Unknown | Chunk | Missing
+Answer: TypeAlias = Ack | Unknown | Chunk | Missing | EnvironmentMissing
 
 
 class Gone(Exception):  # noqa: N818  # API Gateway's name: GoneException, HTTP 410
@@ -173,7 +174,7 @@ class Exchange:
             case Goodbye(relay=relay):
                 self._goodbye(identity, relay, now_ms)
                 return None
-            case Ack() | Unknown() | Missing(kind=Kind.INVOKE):
+            case Ack() | Unknown() | EnvironmentMissing() | Missing(kind=Kind.INVOKE):
                 return self._deliver_to_stub(identity, message)
             case Chunk(kind=Kind.RESULT | Kind.LOGS):
                 return self._deliver_to_stub(identity, message)

@@ -35,6 +35,8 @@ class Invocation:
         environment: all environment variables of the function in Lambda, including the role's
             credentials and Lambda's reserved variables (`AWS_LAMBDA_FUNCTION_VERSION`,
             `AWS_LAMBDA_FUNCTION_MEMORY_SIZE`, …). Never log it.
+        environment_digest: the name of that environment in messages; "" for none. See
+            `payloads.digest_environment`.
         trace_id: the `Lambda-Runtime-Trace-Id` header, or "".
         client_context: the `Lambda-Runtime-Client-Context` header (JSON text), or "".
         cognito_identity: the `Lambda-Runtime-Cognito-Identity` header (JSON text), or "".
@@ -49,6 +51,7 @@ class Invocation:
     trace_id: str = ""
     client_context: str = ""
     cognito_identity: str = ""
+    environment_digest: str = ""
 
     @property
     def function(self) -> str:

@@ -7,7 +7,8 @@ a stub's message on, and a relay's answer returns it. The broker overwrites a st
 a stub cannot speak for another connection.
 
     stub  -> relay   Chunk(kind=INVOKE), Resume, Done, Missing
-    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, Unknown
+    relay -> stub    Ack, Chunk(kind=RESULT), Chunk(kind=LOGS), Missing, EnvironmentMissing,
+                     Unknown
     relay -> broker  Hello, Heartbeat, Goodbye
     broker -> relay  Welcome, LeaseRefused, TakenOver, Released, Undeliverable
     broker -> stub   NoRelay
@@ -191,6 +192,19 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class EnvironmentMissing:
+    """The relay does not know the environment that an invocation names by its digest.
+
+    The stub sends the invocation again, with its environment.
+    """
+
+    ACTION: ClassVar[str] = "environment-missing"
+    request_id: Name
+    function: Name
+    peer: Name = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Resume:
     """A stub asks for the state of an acknowledged invocation.
 
@@ -278,6 +292,7 @@ Message: TypeAlias = (
     | Chunk
     | Ack
     | Missing
+    | EnvironmentMissing
     | Resume
     | Done
     | Unknown

@@ -2,42 +2,82 @@
 
 A payload is one line of JSON (the header), and the raw body after it: megabytes of an event or a
 response are never parsed. `chunks.py` cuts payloads into messages.
+
+An invocation's environment contains credentials, and is the same for all invocations of one
+execution environment. It travels with the first of them only. The others have its digest.
 """
 
 from __future__ import annotations
 
+import hmac
 import json
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.protocol.messages import ProtocolError
 
+_DIGEST_PURPOSE: Final = b"terralive environment\0"
 _MOST_REMAINING_MS: Final = 2**40  # far beyond every timeout, and safe for arithmetic
 
 
-def pack_invocation(invocation: Invocation, *, now: float) -> bytes:
-    """Return the payload of an invocation. It carries the time that is left at `now`."""
-    header = {
+class EnvironmentUnknownError(Exception):
+    """An invocation has the digest of an environment that its reader does not know."""
+
+
+def digest_environment(environment: Mapping[str, str], key: bytes) -> str:
+    """Return the name of an environment in messages.
+
+    It is keyed, so that it reveals nothing of the variables to who can read messages.
+    """
+    content = json.dumps(dict(environment), sort_keys=True).encode()
+    return hmac.digest(key, _DIGEST_PURPOSE + content, "sha256").hex()
+
+
+def pack_invocation(invocation: Invocation, *, now: float, with_environment: bool = True) -> bytes:
+    """Return the payload of an invocation. It carries the time that is left at `now`.
+
+    Args:
+        invocation: the invocation.
+        now: the time.
+        with_environment: whether the environment travels, too, and not its digest alone.
+    """
+    header: dict[str, object] = {
         "request_id": invocation.request_id,
         "function_name": invocation.function_name,
         "function_arn": invocation.function_arn,
         "remaining_ms": int(invocation.deadline.remaining(now) * 1000),
-        "environment": dict(invocation.environment),
+        "environment_digest": invocation.environment_digest,
         "trace_id": invocation.trace_id,
         "client_context": invocation.client_context,
         "cognito_identity": invocation.cognito_identity,
     }
+    if with_environment:
+        header["environment"] = dict(invocation.environment)
     return _pack(header, invocation.event)
 
 
-def unpack_invocation(payload: bytes, *, now: float) -> Invocation:
+def unpack_invocation(
+    payload: bytes,
+    *,
+    now: float,
+    environment_of: Callable[[str], Mapping[str, str] | None] = lambda _: None,
+) -> Invocation:
     """Read an invocation's payload. Its deadline is the time left, counted from `now`.
 
+    Args:
+        payload: the payload.
+        now: the time.
+        environment_of: returns the environment with a digest; None where it is not known.
+
     Raises:
+        EnvironmentUnknownError: the payload has only the digest of an environment, and it is not
+            known.
         ProtocolError: the header is not one that `pack_invocation` makes.
     """
     header, event = _unpack(payload)
+    digest = _text(header, "environment_digest")
     remaining_ms = header.get("remaining_ms")
     if type(remaining_ms) is not int or not 0 <= remaining_ms <= _MOST_REMAINING_MS:
         raise ProtocolError("invocation.remaining_ms must be a number of milliseconds")
@@ -47,10 +87,11 @@ def unpack_invocation(payload: bytes, *, now: float) -> Invocation:
         function_arn=_text(header, "function_arn"),
         deadline=Deadline.after(remaining_ms / 1000, now=now),
         event=event,
-        environment=_environment(header),
+        environment=_environment(header, environment_of(digest)),
         trace_id=_text(header, "trace_id"),
         client_context=_text(header, "client_context"),
         cognito_identity=_text(header, "cognito_identity"),
+        environment_digest=digest,
     )
 
 
@@ -109,8 +150,13 @@ def _unpack(payload: bytes) -> tuple[dict[str, object], bytes]:
     return header, body
 
 
-def _environment(header: dict[str, object]) -> dict[str, str]:
-    environment = header.get("environment")
+def _environment(header: dict[str, object], known: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the environment that travels in a header, or the known one."""
+    if "environment" not in header:
+        if known is None:
+            raise EnvironmentUnknownError
+        return known
+    environment = header["environment"]
     if not isinstance(environment, dict):
         raise ProtocolError("invocation.environment must map texts to texts")
     for value in environment.values():

@@ -12,6 +12,8 @@ Invariants:
     3. An invocation is sent in full again until a relay has acknowledged it. After that it is only
        asked for, never sent again, so that a restarted relay cannot run it a second time.
     4. Messages about any other request id change nothing.
+    5. The environment travels until a relay has acknowledged an invocation that had it, and again
+       when a relay asks for it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
+    EnvironmentMissing,
     Kind,
     Message,
     Missing,
@@ -95,6 +98,8 @@ class StubSession:
         self._jitter = jitter
         # Kept across invocations.
         self._connection: ConnectionState = Down()
+        # A relay knows this process's environment: it has acknowledged an invocation that had it.
+        self._environment_known = False
         # None between invocations.
         self._current: Current | None = None
 
@@ -275,7 +280,8 @@ class StubSession:
 
     def _send_invocation(self, current: Current, offered: Offered, now: float) -> list[Effect]:
         invocation = current.invocation
-        payload = pack_invocation(invocation, now=now)
+        offered.has_environment = not (self._environment_known and invocation.environment_digest)
+        payload = pack_invocation(invocation, now=now, with_environment=offered.has_environment)
         function = invocation.function
         offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
         offered.times_sent += 1
@@ -293,6 +299,14 @@ class StubSession:
             return []
         offered.acknowledge_by = self._acknowledge_by(current, offered, now)
         return [Send(offered.chunks[part]) for part in parts if part < len(offered.chunks)]
+
+    def _send_environment(self, current: Current, now: float) -> list[Effect]:
+        """Send the invocation again with its environment, unless it is under way already."""
+        offered = current.phase
+        if not isinstance(offered, Offered) or offered.has_environment:
+            return []
+        self._environment_known = False
+        return self._send_invocation(current, offered, now)
 
     @staticmethod
     def _acknowledge_by(current: Current, offered: Offered, now: float) -> Deadline:
@@ -326,6 +340,8 @@ class StubSession:
                 effects = self._receive_logs(current, message, now)
             case Missing(kind=Kind.INVOKE, parts=parts):
                 effects = self._send_parts(current, parts, now)
+            case EnvironmentMissing():
+                effects = self._send_environment(current, now)
             case NoRelay():
                 effects = self._receive_no_relay(current, message, now)
             case Unknown():
@@ -337,9 +353,10 @@ class StubSession:
                 pass  # a stub does not expect the others, and they change nothing
         return effects
 
-    @staticmethod
-    def _own(current: Current, now: float) -> Owned:
+    def _own(self, current: Current, now: float) -> Owned:
         """Record that a relay has just confirmed that it owns the invocation."""
+        if isinstance(current.phase, Offered) and current.phase.has_environment:
+            self._environment_known = True
         last_question = current.invocation.deadline.at - LAST_QUESTION_SECONDS
         ask_at = now + PROBE_SECONDS
         if now < last_question:

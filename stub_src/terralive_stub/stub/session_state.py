@@ -77,12 +77,14 @@ class Offered:
     Attributes:
         chunks: the invocation as it was sent last; () before it is sent for the first time.
         times_sent: how often it was sent in full.
+        has_environment: whether the environment was in it when it was sent last.
         acknowledge_by: a connection on which no acknowledgement arrives by then is replaced.
         send_again_at: when the invocation is sent again on the same connection.
     """
 
     chunks: tuple[Chunk, ...] = ()
     times_sent: int = 0
+    has_environment: bool = False
     acknowledge_by: Deadline = NEVER
     send_again_at: Deadline = NEVER
 

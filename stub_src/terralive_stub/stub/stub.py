@@ -13,7 +13,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from websocket import WebSocketException
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
+from terralive_stub.protocol.payloads import digest_environment
 from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token
 from terralive_stub.protocol.transport_events import Closed, TextReceived, TransportEvent
 from terralive_stub.protocol.wire import decode, encode
@@ -66,6 +67,7 @@ class Stub:
         _connection: the present connection, or None.
         _number: the number of the newest connection, also of one that did not open.
         _function: the ARN of this environment's function, known from the first invocation on.
+        _environment_digest: the digest of this process's environment variables, which never change.
         _finished_at: when the last invocation finished, on the monotonic clock in seconds.
         _finished_wall: the same moment on the wall clock; None before the first invocation.
     """
@@ -79,6 +81,7 @@ class Stub:
     _connection: Connection | None = None
     _number: int = 0
     _function: str = ""
+    _environment_digest: str = ""
     _finished_at: float = 0.0
     _finished_wall: float | None = None
 
@@ -88,6 +91,7 @@ class Stub:
         Does not return if Lambda's own timeout is the right answer.
         """
         self._function = invocation.function
+        invocation = replace(invocation, environment_digest=self._digest(invocation))
         self._catch_up()
         now = time.monotonic()
         effects = self.session.begin(invocation, now, asleep_s=self._asleep(now))
@@ -104,6 +108,12 @@ class Stub:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _digest(self, invocation: Invocation) -> str:
+        if not self._environment_digest:
+            key = self.key(invocation.function)
+            self._environment_digest = digest_environment(invocation.environment, key)
+        return self._environment_digest
 
     # Frozen environments
 

@@ -25,12 +25,14 @@ from terralive_stub.broker.leases import ConnectionIdentity, Lease, Takeover
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Ack, Chunk, GatewayError, ProtocolError
+from terralive_stub.protocol.payloads import digest_environment
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send
 from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
 from terralive_testing.fakes.broker import FakeTable
 
+KEY = bytes(32)  # of environments' digests
 EPOCH_MS = 1_700_000_000_000
 RELAY_CLOCK_MS = 7 * 3_600_000  # the clock of the relay's machine is wrong by hours
 RELAY_AHEAD_SECONDS = 9_000.0  # and its monotonic clock began at another time
@@ -263,6 +265,9 @@ class Handlers:
         assert self.runs[life, invocation.request_id] == 1, (
             f"{invocation.request_id} ran twice in {life}"
         )
+        assert invocation.environment["FUNCTION"] == invocation.function, "another's environment"
+        digest = digest_environment(invocation.environment, KEY)
+        assert digest == invocation.environment_digest, "another process's environment"
 
     def finish(self, life: str, invocation: Invocation) -> Outcome:
         words = (invocation.request_id, invocation.function_name, len(invocation.event), life)
@@ -291,9 +296,13 @@ class StubActor:
         # When a relay last reported that it owns the present invocation.
         self._heard: float | None = None
         self._ended_there = False  # a part of its result has arrived
+        self._boots = 0
         self._boot()
 
     def _boot(self) -> None:
+        # Every process has variables of its own, as its log stream's name.
+        self._boots += 1
+        self.environment = {"FUNCTION": self.function, "PROCESS": str(self._boots)}
         self.session = StubSession(app="orders", stage="dev", jitter=self._network.chance.random)
         self.link: Link | None = None
         self._inbox: list[Item] = []
@@ -309,7 +318,15 @@ class StubActor:
         assert not self.busy
         network = self._network
         deadline = network.now + timeout_s
-        call = Invocation(request_id, self.function, self.function, Deadline(deadline), event)
+        call = Invocation(
+            request_id,
+            self.function,
+            self.function,
+            Deadline(deadline),
+            event,
+            self.environment,
+            environment_digest=digest_environment(self.environment, KEY),
+        )
         self.ended.pop(request_id, None)
         self._heard = None
         self._ended_there = False

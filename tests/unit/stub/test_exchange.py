@@ -12,6 +12,7 @@ from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
+    EnvironmentMissing,
     Goodbye,
     Heartbeat,
     Hello,
@@ -105,6 +106,15 @@ def test_what_a_handler_prints_goes_to_the_asker_only(stage: Stage) -> None:
     stage.connect("relay2", BEN)
     assert reference(stage.say("relay2", lines)) == "no-lease"
     assert reference(stage.say("stub1", lines)) == "not-a-stub-message"
+
+
+def test_a_relays_question_for_an_environment_goes_to_the_asker_only(stage: Stage) -> None:
+    question = EnvironmentMissing("r1", "fn", "stub1")
+    assert stage.say("relay1", question) == []
+    assert stage.gateway.take("stub1") == [question]
+    stage.connect("stub2", OTHER)
+    assert reference(stage.say("relay1", replace(question, peer="stub2"))) == "not-the-asker"
+    assert reference(stage.say("stub1", question)) == "not-a-stub-message"
 
 
 def test_a_warm_invocation_costs_no_table_access(stage: Stage) -> None:

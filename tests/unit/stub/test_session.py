@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -18,13 +19,20 @@ from terralive_stub.protocol.messages import (
     Ack,
     Chunk,
     Done,
+    EnvironmentMissing,
     Kind,
     Missing,
     NoRelay,
     Resume,
     Unknown,
 )
-from terralive_stub.protocol.payloads import pack_logs, pack_outcome, unpack_invocation
+from terralive_stub.protocol.payloads import (
+    EnvironmentUnknownError,
+    digest_environment,
+    pack_logs,
+    pack_outcome,
+    unpack_invocation,
+)
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
 from terralive_stub.stub.session import (
     ACK_SECONDS,
@@ -141,6 +149,86 @@ def test_a_warm_invocation_uses_the_open_connection() -> None:
     session.received(result()[0], 1.0)
     (offer,) = session.begin(Invocation("r2", "fn", "fn", Deadline(60.0), b"{}"), 2.0)
     assert isinstance(offer, Send)
+
+
+ENVIRONMENT = {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "STAGE": "dev"}
+
+
+def with_environment(request_id: str) -> Invocation:
+    digest = digest_environment(ENVIRONMENT, bytes(32))
+    return Invocation(
+        request_id,
+        "fn",
+        "fn",
+        Deadline(60.0),
+        b"{}",
+        ENVIRONMENT,
+        environment_digest=digest,
+    )
+
+
+def environment_in(effects: list[Effect]) -> Mapping[str, str] | None:
+    """Return the environment that travels in the one invocation that is sent; None for none."""
+    (send,) = [effect for effect in effects if isinstance(effect, Send)]
+    assert isinstance(send.message, Chunk)
+    payload = Assembler().add(send.message, 0.0)
+    assert payload is not None
+    try:
+        return unpack_invocation(payload, now=0.0).environment
+    except EnvironmentUnknownError:
+        assert b"wJalrXUtnFEMI" not in payload
+        return None
+
+
+def ended(session: StubSession, request_id: str, now: float) -> None:
+    """A relay acknowledges an invocation and sends its result."""
+    session.received(Ack(request_id, "fn"), now)
+    for chunk in split(Kind.RESULT, request_id, "fn", pack_outcome(Outcome(b'"ok"'))):
+        session.received(chunk, now)
+    assert not session.busy
+
+
+def test_the_environment_travels_once() -> None:
+    session = StubSession(app="orders", stage="dev")
+    session.begin(with_environment("r1"), 0.0)
+    assert environment_in(session.connected(0.1)) == ENVIRONMENT
+    ended(session, "r1", 0.2)
+    assert environment_in(session.begin(with_environment("r2"), 1.0)) is None
+    ended(session, "r2", 1.1)
+
+
+def test_the_environment_travels_again_until_a_relay_has_acknowledged_it() -> None:
+    session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
+    session.begin(with_environment("r1"), 0.0)
+    session.connected(0.1)
+    session.connection_lost(0.2, "reset")
+    assert environment_in(session.connected(0.3)) == ENVIRONMENT
+    ended(session, "r1", 0.4)
+    session.connection_lost(0.5, "reset")
+    session.begin(with_environment("r2"), 1.0)
+    assert environment_in(session.connected(1.1)) is None
+
+
+def test_a_relay_that_does_not_know_the_environment_gets_it() -> None:
+    """Another relay has taken the stage over, or it was restarted."""
+    session = StubSession(app="orders", stage="dev")
+    session.begin(with_environment("r1"), 0.0)
+    session.connected(0.1)
+    ended(session, "r1", 0.2)
+    session.begin(with_environment("r2"), 1.0)
+    asked = EnvironmentMissing("r2", "fn")
+    assert environment_in(session.received(asked, 1.1)) == ENVIRONMENT
+    assert session.received(asked, 1.2) == [], "it is under way"
+    ended(session, "r2", 1.3)
+    assert session.received(asked, 1.4) == []
+    assert environment_in(session.begin(with_environment("r3"), 2.0)) is None
+
+
+def test_nobody_can_have_an_acknowledged_invocation_sent_again_by_asking_for_its_environment() -> (
+    None
+):
+    session = owned()
+    assert session.received(EnvironmentMissing("r1", "fn"), 1.0) == []
 
 
 def test_no_acknowledgement_costs_a_reconnect_and_the_same_invocation_is_sent_again() -> None:
