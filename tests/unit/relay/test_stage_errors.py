@@ -1,10 +1,13 @@
-"""Errors that end a relay."""
+"""Errors that end a relay, as the developer reads them."""
 
 from __future__ import annotations
 
 import ssl
 
-from terralive_relay.stage_errors import not_connected
+import pytest
+
+from terralive_relay.stage_errors import forbidden, not_connected
+from terralive_stub.errors import CredentialsError
 from terralive_stub.shared.trust_store import untrusted
 
 URL = "wss://a1.execute-api.eu-west-1.amazonaws.com/relay"
@@ -26,3 +29,21 @@ def test_a_relay_that_never_trusted_the_certificate_names_it_and_what_to_set() -
         " (self-signed certificate in certificate chain)" in error.message
     )
     assert "set AWS_CA_BUNDLE" in error.message
+
+
+@pytest.mark.parametrize(
+    ("status", "reference", "next_step"),
+    [
+        (401, "relay-token-refused", "Run the command again"),
+        (401, "relay-token-refused", "this machine's clock"),
+        (403, "relay-forbidden", "execute-api:Invoke"),
+    ],
+)
+def test_a_token_that_is_refused_is_told_from_a_missing_permission(
+    status: int, reference: str, next_step: str
+) -> None:
+    error = forbidden(status, f"HTTP {status} Forbidden")
+    assert isinstance(error, CredentialsError)
+    assert error.reference == reference
+    assert f"HTTP {status} Forbidden" in error.message
+    assert next_step in error.hint
