@@ -6,6 +6,7 @@ configuration and no state.
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -17,3 +18,14 @@ _KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')
 def without_keys(address: str) -> str:
     """Return an address without instance keys: the address that the configuration declares."""
     return _KEY.sub("", address)
+
+
+def instance_key(address: str) -> str:
+    """Return the key at the end of an address, also a number as a text; "" where there is none."""
+    keys = list(_KEY.finditer(address))
+    if not keys or keys[-1].end() != len(address):
+        return ""
+    key = keys[-1][0][1:-1]
+    if key.startswith('"'):
+        return str(json.loads(key))
+    return key

@@ -45,7 +45,7 @@ class DeclaredFunction:
         ignored: the attributes and blocks that `lifecycle.ignore_changes` names, also in part;
             `all` for everything.
         repeated: `count`, `for_each`, or None where it has neither.
-        instanced: whether it, or a module around it, is repeated.
+        module_repeated: whether a module around it has `count` or `for_each`.
         provider: the provider alias that it uses (`aws.eu`).
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
             one that is not known (see `triggers`).
@@ -66,10 +66,15 @@ class DeclaredFunction:
     environment_known: bool = True
     ignored: tuple[str, ...] = ()
     repeated: str | None = None
-    instanced: bool = False
+    module_repeated: bool = False
     provider: str | None = None
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
+
+    @property
+    def instanced(self) -> bool:
+        """Whether it, or a module around it, is repeated."""
+        return self.module_repeated or self.repeated is not None
 
     @property
     def is_image(self) -> bool:

@@ -157,7 +157,7 @@ def functions_of(
         yield replace(
             function,
             path=function.path or _archived(block, archives, directory),
-            instanced=repeated or function.repeated is not None,
+            module_repeated=repeated,
             queue_visibilities=queue_visibilities(label, function.function_name, resources),
             gateways=gateways(label, resources),
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
 
@@ -50,8 +51,12 @@ _IMAGE: Final = (
 
 _UNKNOWN_ARN: Final = (
     "it is a container image, and the key of its stub is derived from its ARN, which is not known "
-    "before the plan: its function_name is an expression, or its provider has an alias; write "
-    "function_name as a literal, or leave this function as it is"
+    "before the plan: it is not deployed yet, and its function_name is an expression or its "
+    "provider has an alias; deploy it first (`terraform apply`), or leave it as it is"
+)
+_REPEATED_MODULE: Final = (
+    "it is a container image in a module with count or for_each, and the key of its stub is "
+    "another one in each instance of the module; leave it as it is"
 )
 
 
@@ -71,17 +76,45 @@ class ImageStub:
         images: the stub's image, by architecture (`x86_64`, `arm64`).
         coordinates: the settings of the stage.
         arn_prefix: the ARN of a function of the stage's account and region, without the name.
+        arns: the ARNs of the deployed functions, by address with instance keys.
     """
 
     images: Mapping[str, str]
     coordinates: StubCoordinates
     arn_prefix: str
+    arns: Mapping[str, str] = field(default_factory=dict)
 
-    def arguments(self, function: DeclaredFunction) -> tuple[str, ...] | None:
-        """Return the arguments of a function's stub; None where its ARN is not known."""
-        if function.function_name is None or function.provider is not None:
+    def command(self, function: DeclaredFunction) -> tuple[str, ...] | None:
+        """Return the image's command; None where the ARN of the function is not known.
+
+        The key of an instance (`count`, `for_each`) is looked up in a table. An instance that is
+        not deployed yet finds "" there.
+        """
+        if function.repeated is None:
+            arn = self._arn(function)
+            if not arn:
+                return None
+            return self.coordinates.image_arguments(arn)
+        keys: dict[str, str] = {}
+        for address, arn in self.arns.items():
+            if without_keys(address) == function.address:
+                *_, key = self.coordinates.image_arguments(arn)
+                keys[instance_key(address)] = key
+        if not keys:
             return None
-        return self.coordinates.image_arguments(self.arn_prefix + function.function_name)
+        index = "each.key"
+        if function.repeated == "count":
+            index = "tostring(count.index)"
+        table = json.dumps(keys).replace("${", "$${").replace("%{", "%%{")
+        *common, _ = self.coordinates.image_arguments("")
+        return (*common, f'${{lookup({table}, {index}, "")}}')
+
+    def _arn(self, function: DeclaredFunction) -> str:
+        if function.address in self.arns:
+            return self.arns[function.address]
+        if function.function_name is None or function.provider is not None:
+            return ""
+        return self.arn_prefix + function.function_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +239,9 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
             f"it is a container image for {architecture}, and [stub_image] in terralive.toml names "
             f"the stub's image for {known} only"
         )
-    if stub.arguments(function) is None:
+    if function.module_repeated:
+        return _REPEATED_MODULE
+    if stub.command(function) is None:
         return _UNKNOWN_ARN
     return ""
 
@@ -215,12 +250,12 @@ def _substitute_image(
     function: DeclaredFunction, stub: ImageStub, live: LiveSettings
 ) -> Substitution:
     image = stub.images[function.architecture or ""]
-    arguments = stub.arguments(function) or ()
+    command = stub.command(function) or ()
     return Substitution(
         set={"image_uri": image, **_description(live), **_raised_timeout(function, live)},
         unset=tuple(name for name in _HASHES if name in function.attributes),
         removed_blocks=(),
-        blocks={"image_config": [{"command": list(arguments)}]},
+        blocks={"image_config": [{"command": list(command)}]},
     )
 
 

@@ -38,7 +38,6 @@ def facts(code: Path, handler: str | None = None) -> DeclaredFunction:
         runtime="python3.13",
         path=code,
         repeated="for_each",
-        instanced=True,
     )
 
 
@@ -121,7 +120,7 @@ def test_an_instance_that_nobody_mapped_is_told_before_anything_is_applied(code:
 
 def test_a_literal_handler_serves_all_instances_also_of_a_repeated_module(code: Path) -> None:
     address = f"module.a.{FN}"
-    one = replace(facts(code, "api.handler"), address=address, repeated="")
+    one = replace(facts(code, "api.handler"), address=address, repeated=None, module_repeated=True)
     assert list(map_functions(config(code), [one]).code) == [address]
     assert [
         item.address for item in found_instances(config(code), one, {f'module.a["x.y"].{FN}': "n"})
@@ -237,9 +236,7 @@ def test_an_image_is_run_by_the_runtime_that_the_file_names(tmp_path: Path) -> N
 
 def test_all_instances_of_an_image_that_is_left_as_it_is_have_its_handler(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("def handler(event, context): ...\n")
-    image = DeclaredFunction(
-        FN, "fn", path=tmp_path, package_type="Image", repeated="count", instanced=True
-    )
+    image = DeclaredFunction(FN, "fn", path=tmp_path, package_type="Image", repeated="count")
     own = FunctionSettings(FN, handler="app.handler", runtime="python3.13")
     config = Config(tmp_path, "orders", "dev", "ana", TerraformConfig(tmp_path), functions=(own,))
     assert FN in map_functions(config, [image]).code

@@ -1,11 +1,12 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from terralive_stub.protocol.token import function_key
-from terralive_stub.shared.json_documents import Json, section
+from terralive_stub.shared.json_documents import Json, as_object, items, section
 from terralive_terraform.artifacts import StubCoordinates
 from terralive_terraform.discovery.declared import declared_function
 from terralive_terraform.substitution.rules import (
@@ -184,17 +185,72 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
     assert LiveSettings.from_json(WITH_IMAGES.to_json()) == WITH_IMAGES
 
 
-@pytest.mark.parametrize(
-    "more",
-    [{"function_name": "${var.prefix}-api"}, {"provider": "${aws.eu}"}],
-    ids=["a computed name", "another provider"],
-)
+COMPUTED: dict[str, dict[str, Json]] = {
+    "a computed name": {"function_name": "${var.prefix}-api"},
+    "another provider": {"provider": "${aws.eu}"},
+    "count": {"function_name": "api-${count.index}", "count": 2},
+    "for_each": {"function_name": "api-${each.key}", "for_each": "${var.names}"},
+}
+
+
+@pytest.mark.parametrize("more", COMPUTED.values(), ids=COMPUTED)
 def test_an_image_whose_arn_is_not_known_before_the_plan_stays_and_says_why(
     more: dict[str, Json],
 ) -> None:
     decision = substitute(declared_function(ADDRESS, {**IMAGE, **more}), WITH_IMAGES)
     assert isinstance(decision, NotLive)
     assert "its ARN, which is not known before the plan" in decision.reason
+
+
+def with_arns(**arns: str) -> LiveSettings:
+    """Return settings for a state that has these functions."""
+    assert WITH_IMAGES.image_stub is not None
+    return replace(WITH_IMAGES, image_stub=replace(WITH_IMAGES.image_stub, arns=arns))
+
+
+def command(more: dict[str, Json], live: LiveSettings) -> list[Json]:
+    decision = substitute(declared_function(ADDRESS, {**IMAGE, **more}), live)
+    assert isinstance(decision, Substitution)
+    (config,) = items(decision.blocks, "image_config")
+    return items(as_object(config), "command")
+
+
+def test_a_deployed_image_gets_the_key_of_the_arn_that_the_state_has() -> None:
+    arn = "arn:aws:lambda:eu-central-1:999999999999:function:orders-api"
+    for more in (COMPUTED["a computed name"], COMPUTED["another provider"], {}):
+        *common, key = command(more, with_arns(**{ADDRESS: arn}))
+        assert common == ["v2", "wss://x", "a", "dev"]
+        assert key == function_key(SECRET, arn).hex()
+
+
+@pytest.mark.parametrize(
+    ("more", "names", "index"),
+    [
+        (COMPUTED["for_each"], {'["eu"]': "eu", '["${x}"]': "${x}"}, "each.key"),
+        (COMPUTED["count"], {"[0]": "0", "[1]": "1"}, "tostring(count.index)"),
+    ],
+    ids=["for_each", "count"],
+)
+def test_each_instance_of_an_image_looks_up_a_key_of_its_own(
+    more: dict[str, Json], names: dict[str, str], index: str
+) -> None:
+    arns = {f"{ADDRESS}{key}": f"arn:{name}" for key, name in names.items()}
+    other = {"module.m.aws_lambda_function.api": "arn:of another function"}
+    *_, key = command(more, with_arns(**arns, **other))
+    assert isinstance(key, str)
+    table = key.removeprefix("${lookup(").removesuffix(f', {index}, "")}}')
+    found = json.loads(table)
+    assert set(found.values()) == {
+        function_key(SECRET, f"arn:{name}").hex() for name in names.values()
+    }
+    assert not re.search(r"(?<!\$)\$\{", table), "Terraform would take a key for an expression"
+
+
+def test_an_image_in_a_repeated_module_stays_and_says_why() -> None:
+    function = declared_function(f"module.m.{ADDRESS}", IMAGE)
+    decision = substitute(replace(function, module_repeated=True), WITH_IMAGES)
+    assert isinstance(decision, NotLive)
+    assert "in a module with count or for_each" in decision.reason
 
 
 @pytest.mark.parametrize(
