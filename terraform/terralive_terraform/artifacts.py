@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.container import VERSION as CONTAINER_VERSION
 from terralive_stub.errors import TerraliveError
+from terralive_stub.protocol.image_arguments import VERSION as ARGUMENTS_VERSION
+from terralive_stub.protocol.image_arguments import ImageArguments
 from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.atomic_files import write_atomically
 
@@ -25,7 +26,7 @@ STUB_RUNTIME: Final = "python3.13"
 STUB_HANDLER: Final = "terralive_stub.live.handler"
 STUB_IMAGE: Final = "terralive-stub"
 # The tag of the stub's image begins with the version of its arguments.
-STUB_IMAGE_TAG: Final = CONTAINER_VERSION
+STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
 _DOCKERFILE: Final = f"""\
 # terralive's stub, which takes the place of functions that are deployed as container images.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-image.html has the base image.
@@ -78,13 +79,13 @@ class StubCoordinates:
     stage: str
     secret: bytes = field(repr=False)
 
-    def image_arguments(self, function_arn: str) -> tuple[str, ...]:
-        """Return the arguments of `terralive_stub.container` for one function.
+    def image_key(self, function_arn: str) -> str:
+        """Return the key of one function's stub image, in hex; Terraform's state contains it."""
+        return function_key(self.secret, function_arn).hex()
 
-        They are in Terraform's state, so they contain a key for this function alone.
-        """
-        key = function_key(self.secret, function_arn).hex()
-        return (CONTAINER_VERSION, self.url, self.app, self.stage, key)
+    def image_command(self, key: str) -> tuple[str, ...]:
+        """Return the command of a stub image with a key, or with an expression for one."""
+        return ImageArguments(self.url, self.app, self.stage, key).command()
 
 
 def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:

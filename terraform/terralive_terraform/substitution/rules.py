@@ -94,20 +94,18 @@ class ImageStub:
             arn = self._arn(function)
             if not arn:
                 return None
-            return self.coordinates.image_arguments(arn)
+            return self.coordinates.image_command(self.coordinates.image_key(arn))
         keys: dict[str, str] = {}
         for address, arn in self.arns.items():
             if without_keys(address) == function.address:
-                *_, key = self.coordinates.image_arguments(arn)
-                keys[instance_key(address)] = key
+                keys[instance_key(address)] = self.coordinates.image_key(arn)
         if not keys:
             return None
         index = "each.key"
         if function.repeated == "count":
             index = "tostring(count.index)"
         table = json.dumps(keys).replace("${", "$${").replace("%{", "%%{")
-        *common, _ = self.coordinates.image_arguments("")
-        return (*common, f'${{lookup({table}, {index}, "")}}')
+        return self.coordinates.image_command(f'${{lookup({table}, {index}, "")}}')
 
     def _arn(self, function: DeclaredFunction) -> str:
         if function.address in self.arns:

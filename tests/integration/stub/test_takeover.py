@@ -207,7 +207,7 @@ def unpack(coordinates: StubCoordinates, runtime: str, task: Path) -> tuple[str,
         (entry,) = re.findall("^ENTRYPOINT (.*)", (task / "Dockerfile").read_text(), re.MULTILINE)
         python, *arguments = json.loads(entry)
         assert python == "/var/lang/bin/python3"
-        own = coordinates.image_arguments(ARN)
+        own = coordinates.image_command(coordinates.image_key(ARN))
         return sys.executable, "-I", "-S", "-c", FROM_HERE_ALONE, *arguments[1:], *own
     artifact = build_stub_zip(coordinates, task.parent)
     with zipfile.ZipFile(artifact.path) as archive:

@@ -58,6 +58,6 @@ def test_the_aspect_names_its_zip_adds_no_policy_and_raises_a_timeout_as_far_as_
     assert functions["free_fn"]["//"]["terralive"]["timeout"] == 3
     assert "aws_iam_role_policy" not in document["resource"]
     assert functions["image"]["image_uri"] == "terralive-stub:v2"
-    arguments = coordinates.image_arguments(f"{prefix}image")
+    arguments = coordinates.image_command(coordinates.image_key(f"{prefix}image"))
     assert functions["image"]["image_config"] == [{"command": list(arguments)}]
     assert functions["image"]["//"]["terralive"]["handler"] == "app.handler"

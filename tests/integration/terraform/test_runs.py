@@ -338,7 +338,7 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
         terraform.apply(plan(terraform, tmp_path).file)
         assert deployed() == (
             f"{registry}/terralive-stub:v2",
-            {"Command": list(COORDINATES.image_arguments(f"{prefix}resize"))},
+            {"Command": list(COORDINATES.image_command(COORDINATES.image_key(f"{prefix}resize")))},
         )
         assert not plan(terraform, tmp_path).has_changes
     with app.prepared(None, work, aws, state) as prepared:
