@@ -90,6 +90,8 @@ class DebugStack:
         self.ran: list[Invocation] = []
         self.connections: list[ServerConnection] = []
         self.headers: list[Mapping[str, str]] = []
+        self.with_environment: list[str] = []
+        self._environments: dict[str, Mapping[str, str]] = {}
         self._assembler = Assembler()
 
     def __call__(self, connection: ServerConnection) -> None:
@@ -107,7 +109,11 @@ class DebugStack:
         payload = self._assembler.add(message, 0.0) if isinstance(message, Chunk) else None
         if payload is None:
             return
-        invocation = unpack_invocation(payload, now=0.0)
+        known = set(self._environments)
+        invocation = unpack_invocation(payload, now=0.0, environment_of=self._environments.get)
+        self._environments[invocation.environment_digest] = invocation.environment
+        if invocation.environment_digest not in known:
+            self.with_environment.append(invocation.request_id)
         if invocation.request_id not in {
             known.request_id for known in self.ran
         }:  # as a relay: what is repeated runs once
@@ -233,6 +239,8 @@ def test_invocations_reach_the_relay_and_their_results_the_caller_over_one_conne
     assert stack.ran[0].function_arn == ARN
     assert stack.ran[0].environment["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "128"
     assert 0 < stack.ran[0].deadline.remaining(0.0) <= 25  # as time left
+    assert stack.with_environment == ["r1"], "it travels once"
+    assert stack.ran[2].environment == stack.ran[0].environment
 
 
 def test_an_errors_name_that_no_header_can_hold_costs_neither_the_invocation_nor_the_next(
