@@ -33,8 +33,12 @@ from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.marker import StageName, is_stub, live_description
 from terralive_terraform.substitution.other_changes import OtherChange, other_changes
-from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
-from terralive_terraform.substitution.rules import ImageStub, LiveSettings
+from terralive_terraform.substitution.plan_checks import (
+    functions_after,
+    refuse_new_images,
+    refuse_replacements,
+)
+from terralive_terraform.substitution.rules import UNKNOWN_ARN, ImageStub, LiveSettings
 from terralive_terraform.substitution.selection import addresses_of
 from terralive_workers.function import LocalCode, LocalFunction
 
@@ -125,6 +129,8 @@ class StageApp:
         self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
         self._unmapped: dict[str, str] = {}
+        # The ARNs of deployed functions by address; empty until they are needed.
+        self._arns: dict[str, str] = {}
         # Warnings that were emitted: the app may be planned twice, and warns once.
         self._warned: list[Event] = []
 
@@ -151,23 +157,15 @@ class StageApp:
         # The stack closes in reverse order: the plan's file is removed, then the lock of the app's
         # folder.
         with ExitStack() as stack:
-            # Discover the functions and map them to local code. Nothing of the team's changes.
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
-                selection = app.discovered(self._live_settings(outputs))
-            mapped = map_functions(stage.config, selection.functions)
-
-            # Put the stub in the place of the functions that have local code.
-            if mapped.unmapped:
-                self._unmapped.update(mapped.unmapped)
-                # Another step, because a CDKTF program may have to run again.
-                with phase.step("synth"):
-                    selection = selection.without(tuple(mapped.unmapped))
-                    prepared = app.prepared(selection)
-            else:
-                prepared = app.prepared(selection)
+            prepared, mapped = self._selected(app, outputs, phase)
+            if self._needs_arns(prepared):
+                # The state has the ARNs of deployed functions.
+                terraform = stage.app_terraform(prepared, phase)
+                self._arns = {at: item.arn for at, item in terraform.functions().items()}
+                prepared, mapped = self._selected(app, outputs, phase)
             functions = prepared.functions
-            mapped = mapped.only(addresses_of(functions))
             refused = self._reasons(prepared)
 
             # Find what is wrong before Terraform runs.
@@ -192,6 +190,31 @@ class StageApp:
                 others=other_changes(shown, addresses_of(functions)),
                 is_first=shown.is_first,
             )
+
+    def _selected(
+        self, app: OpenApp, outputs: DebugStackOutputs | None, phase: Phase
+    ) -> tuple[Prepared, Mapped]:
+        """Select the functions that become live, with their local code.
+
+        Nothing of the team's changes.
+        """
+        with phase.step("synth"):
+            selection = app.discovered(self._live_settings(outputs))
+        mapped = map_functions(self._stage.config, selection.functions)
+        if mapped.unmapped:
+            self._unmapped.update(mapped.unmapped)
+            # Another step, because a CDKTF program may have to run again.
+            with phase.step("synth"):
+                selection = selection.without(tuple(mapped.unmapped))
+                prepared = app.prepared(selection)
+        else:
+            prepared = app.prepared(selection)
+        return prepared, mapped.only(addresses_of(prepared.functions))
+
+    def _needs_arns(self, prepared: Prepared) -> bool:
+        """Tell whether a function stays as it is only because its ARN has not been read yet."""
+        reasons = {item.reason for item in prepared.refused}
+        return UNKNOWN_ARN in reasons and not self._arns
 
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
@@ -290,6 +313,7 @@ class StageApp:
                 images=images_in(target.region, config.stub_images),
                 coordinates=coordinates,
                 arn_prefix=f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:",
+                arns=self._arns,
             )
         return LiveSettings(
             stub_zip=stub.path,
@@ -313,6 +337,8 @@ class StageApp:
     ) -> None:
         """Refuse a plan that removes a live function or makes an instance without local code."""
         refuse_replacements(ready.plan.changes, addresses_of(functions))
+        repeated = [item for item in functions if item.is_image and item.repeated]
+        refuse_new_images(ready.plan.changes, addresses_of(repeated))
         # Functions that are mapped instance by instance: the plan shows which instances there are.
         code = mapped.code
         by_instance = [function for function in functions if function.address not in code]

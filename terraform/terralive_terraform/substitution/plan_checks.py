@@ -46,6 +46,33 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
         )
 
 
+def refuse_new_images(changes: Sequence[Change], addresses: Collection[str]) -> None:
+    """Refuse a plan that adds an instance to live functions that are container images.
+
+    The key of an instance's stub is derived from its ARN, which exists after the apply only.
+
+    Args:
+        changes: the plan's changes.
+        addresses: the images with `count` or `for_each` that become live, without instance keys.
+
+    Raises:
+        TerraformError: `image-instance-new`.
+    """
+    new: list[str] = []
+    for change in changes:
+        is_live = change.type == FUNCTION_TYPE and without_keys(change.address) in addresses
+        if is_live and change.action == "create":
+            new.append(change.address)
+    if new:
+        raise TerraformError(
+            "image-instance-new",
+            f"The plan creates container images: {', '.join(new)}. The stub's image needs a key "
+            "that is derived from the function's ARN, which Terraform does not know yet. Nothing "
+            "of the app has been applied.",
+            hint="Deploy them first with `terraform apply`, then run the command again.",
+        )
+
+
 def functions_after(
     deployed: Mapping[str, DeployedFunction], changes: Sequence[Change]
 ) -> dict[str, DeployedFunction]:

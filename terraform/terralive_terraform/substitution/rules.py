@@ -49,7 +49,7 @@ _IMAGE: Final = (
 )
 
 
-_UNKNOWN_ARN: Final = (
+UNKNOWN_ARN: Final = (
     "it is a container image, and the key of its stub is derived from its ARN, which is not known "
     "before the plan: it is not deployed yet, and its function_name is an expression or its "
     "provider has an alias; deploy it first (`terraform apply`), or leave it as it is"
@@ -240,7 +240,7 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
     if function.module_repeated:
         return _REPEATED_MODULE
     if stub.command(function) is None:
-        return _UNKNOWN_ARN
+        return UNKNOWN_ARN
     return ""
 
 

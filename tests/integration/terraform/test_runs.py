@@ -353,6 +353,67 @@ def test_an_image_gives_its_place_to_the_stubs_image_and_gets_it_back_without_be
         assert not plan(terraform, tmp_path).has_changes
 
 
+IMAGES = """
+terraform {
+  required_providers { aws = { source = "hashicorp/aws" } }
+}
+provider "aws" { region = "eu-west-1" }
+resource "aws_iam_role" "x" {
+  name               = "thumbs"
+  assume_role_policy = jsonencode({ Version = "2012-10-17", Statement = [] })
+}
+resource "aws_lambda_function" "keyed" {
+  for_each      = toset(["large", "small.$${x}"])
+  function_name = "keyed-${length(each.key)}"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
+}
+resource "aws_lambda_function" "counted" {
+  count         = 2
+  function_name = "counted-${count.index}"
+  role          = aws_iam_role.x.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/resize:7"
+}
+"""
+
+
+def test_each_instance_of_an_image_gets_its_own_key(tmp_path: Path, aws: dict[str, str]) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.tf").write_text(IMAGES)
+    image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:v2"
+    app, work, state = find_app(project), tmp_path / "work", tmp_path / "app.tfstate"
+    with app.prepared(None, work, aws, state) as prepared:
+        terraform = terraform_of(prepared, aws)
+        terraform.apply(plan(terraform, tmp_path).file)
+        functions = terraform.functions()
+    stub = ImageStub(
+        {"x86_64": image},
+        COORDINATES,
+        "arn:aws:lambda:eu-west-1:123456789012:function:",
+        {address: function.arn for address, function in functions.items()},
+    )
+    live = replace(live_settings(tmp_path), image_stub=stub)
+    with app.prepared(live, work, aws, state) as prepared:
+        assert prepared.refused == ()
+        terraform = terraform_of(prepared, aws)
+        made = plan(terraform, tmp_path)
+        assert actions(made) == [("update", address) for address in sorted(functions)]
+        terraform.apply(made.file)
+        assert not plan(terraform, tmp_path).has_changes
+    client = boto3.Session(
+        aws["AWS_ACCESS_KEY_ID"], aws["AWS_SECRET_ACCESS_KEY"], region_name="eu-west-1"
+    ).client("lambda", endpoint_url=aws["AWS_ENDPOINT_URL"])
+    assert len(functions) == 4
+    for function in functions.values():
+        found = client.get_function_configuration(FunctionName=function.name)
+        command = found["ImageConfigResponse"]["ImageConfig"]["Command"]
+        expected = COORDINATES.image_command(COORDINATES.image_key(function.arn))
+        assert tuple(command) == expected
+
+
 def test_ctrl_c_waits_until_terraform_has_written_its_state(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text(SLOW)
 

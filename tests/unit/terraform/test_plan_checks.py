@@ -7,7 +7,11 @@ import pytest
 from terralive_stub.errors import TerraformError
 from terralive_terraform.runs.progress import Change
 from terralive_terraform.runs.state import DeployedFunction
-from terralive_terraform.substitution.plan_checks import functions_after, refuse_replacements
+from terralive_terraform.substitution.plan_checks import (
+    functions_after,
+    refuse_new_images,
+    refuse_replacements,
+)
 
 API = "module.a.aws_lambda_function.api"
 
@@ -46,6 +50,16 @@ def test_a_live_function_is_never_replaced(address: str) -> None:
 )
 def test_what_the_configuration_itself_asks_for_goes_ahead(harmless: Change) -> None:
     refuse_replacements([harmless], {API})
+
+
+def test_an_image_that_the_plan_creates_cannot_be_live_yet() -> None:
+    new = change("create", "", f'{API}["new"]')
+    with pytest.raises(TerraformError, match="creates container images") as caught:
+        refuse_new_images([change("update", "", f'{API}["old"]'), new], {API})
+    assert caught.value.reference == "image-instance-new"
+    assert f'{API}["new"]' in caught.value.message
+    assert f'{API}["old"]' not in caught.value.message
+    refuse_new_images([change("create", "", "aws_lambda_function.other"), change("update")], {API})
 
 
 def test_the_functions_that_a_plan_leaves_are_known_before_it_is_applied() -> None:
