@@ -8,6 +8,7 @@ files of the repository are read, and nothing is written.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,10 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 _NOT_IN_TAGS: Final = re.compile(r"[^A-Za-z0-9 _.:/=+@-]")
 _TAG_CHARACTERS: Final = 256
 _DIGEST_CHARACTERS: Final = 12
+# Folders in which many projects keep their Terraform configuration. They name no project.
+_CONFIGURATION_FOLDERS: Final = {
+    *("infra", "infrastructure", "terraform", "tf", "iac", "deploy", "deployment", "cdktf"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,10 @@ def source_of(project: Path) -> Source:
             url = remote_url(_text(configuration))
             repository = repository_of(url) or top.name
             return Source(repository, project.relative_to(top).as_posix().removeprefix("."))
-    return Source(project.name)
+    top = project
+    while top.name.lower() in _CONFIGURATION_FOLDERS:
+        top = top.parent
+    return Source(top.name, project.relative_to(top).as_posix().removeprefix("."))
 
 
 def remote_url(configuration: str) -> str:
@@ -131,6 +139,8 @@ def _git_configuration(git: Path) -> Path | None:
     In a worktree and in a submodule, `.git` is a file with the path of the real folder:
     https://git-scm.com/docs/gitrepository-layout
     """
+    if not os.access(git, os.R_OK):
+        return None
     if git.is_file():
         named = _text(git).removeprefix("gitdir:").strip()
         git = (git.parent / named).resolve()

@@ -110,8 +110,8 @@ class BackendConfig:
 
     type: str = setting(
         Text(),
-        "Terraform backend for the state of the debug stack. A cleanup job on another "
-        "machine needs a remote backend.",
+        "Terraform backend for the state of the debug stack. A checkout without the state finds "
+        "the debug stack by its name all the same.",
         shown_default="`local`, under `.terralive/`",
         rule=rules.backend,
     )
@@ -331,7 +331,7 @@ class Config:
         "Name of the app. It is part of every name and tag.",
         env="TERRALIVE_APP",
         shown_default="the name of the Git repository (of its remote, else of its top folder), "
-        "without Git the name of the project's folder",
+        "without Git the name of the project's folder, or of the one around `infra`, `terraform`, …",
         rule=rules.name,
     )
     stage: str = setting(

@@ -109,7 +109,9 @@ def test_without_a_remote_the_top_folder_names_the_project(tmp_path: Path) -> No
 
 
 def test_without_git_the_projects_folder_names_it(tmp_path: Path) -> None:
-    assert source_of(tmp_path / "orders").name == "orders"
+    assert source_of(tmp_path / "orders") == Source("orders")
+    assert source_of(tmp_path / "orders" / "infra") == Source("orders", "infra")
+    assert source_of(tmp_path / "orders" / "deploy" / "Terraform").name == "orders"
 
 
 def test_every_source_fits_into_a_tag() -> None:
