@@ -331,7 +331,7 @@ class Config:
         "Name of the app. It is part of every name and tag.",
         env="TERRALIVE_APP",
         shown_default="the name of the Git repository (of its remote, else of its top folder), "
-        "without Git the name of the project's folder, or of the one around `infra`, `terraform`, …",
+        "without Git the name of the project's folder, or of the one around `infra` or `terraform`",
         rule=rules.name,
     )
     stage: str = setting(
