@@ -140,8 +140,13 @@ class StubSession:
     def handshake_refused(self, now: float, reason: str) -> list[Effect]:
         """API Gateway has refused the connection with HTTP 401 or 403.
 
-        An API that was deployed a moment ago needs time, so the attempt is repeated at first.
+        An API that was deployed a moment ago needs time, so the attempt is repeated at first. The
+        stub of a debug stack that was deployed anew since has another secret, and never gets in.
         """
+        reason = (
+            f"{reason} (if the debug stack was deployed anew: `terralive start --stage "
+            f"{self._stage}` gives the function the new stub)"
+        )
         current = self._current
         if current is None or now - current.began < HANDSHAKE_REFUSED_SECONDS:
             return self.connection_lost(now, reason)

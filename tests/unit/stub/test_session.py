@@ -415,6 +415,18 @@ def test_a_relay_that_died_under_a_short_timeout_is_a_named_error_before_it() ->
     assert error_of(session.tick(2.5)) == "Terralive.RelayLost"
 
 
+def test_a_stub_that_is_refused_for_good_says_what_gives_the_function_a_new_one() -> None:
+    session = StubSession(app="orders", stage="dev", jitter=lambda: 0.0)
+    session.begin(Invocation("r1", "fn", "fn", Deadline(60.0), b"{}"), 0.0)
+    assert session.handshake_refused(1.0, "HTTP 403") == [Connect()], "it may be a new API"
+    (end,) = session.handshake_refused(20.0, "HTTP 403")
+    assert error_of([end]) == "Terralive.CannotConnect"
+    assert isinstance(end, Finish)
+    message = json.loads(end.outcome.body)["errorMessage"]
+    assert message.startswith("HTTP 403 ")
+    assert "`terralive start --stage dev`" in message
+
+
 def test_lambdas_default_timeout_leaves_time_for_a_second_try() -> None:
     session, _ = begun(deadline=3.0)
     assert session.tick(1.6) == [Connect()]
