@@ -213,6 +213,7 @@ def _ready(stage: Stage, live: LiveApp) -> Ready:
         outputs=live.outputs,
         urls=urls,
         sandbox=sandbox,
+        region=stage.target.region,
     )
 
 

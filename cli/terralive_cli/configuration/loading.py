@@ -23,6 +23,7 @@ from terralive_cli.configuration.values import (
     Config,
     DebugStackConfig,
     FunctionSettings,
+    GivenRegion,
     StubImages,
     TerraformConfig,
 )
@@ -34,6 +35,8 @@ Flags: TypeAlias = Mapping[str, "str | bool"]
 # Values of a dataclass by field name. The kinds of the settings vouch for the types.
 _Values: TypeAlias = dict[str, Any]
 
+# The variables from which Terraform's AWS provider takes its region; the first one counts.
+SHELL_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 _TERRAFORM_FILES: Final = ("*.tf", "*.tf.json", "*.tofu", "*.tofu.json")
 
 
@@ -192,7 +195,7 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
     user = rules.sanitise(user) or "user"
     context.placeholders["user"] = user
     source = source_of(context.project)
-    aws_region = reader.environ.get("AWS_REGION") or reader.environ.get("AWS_DEFAULT_REGION")
+    shell_regions = [reader.environ.get(name) for name in SHELL_REGIONS]
     values = reader.read(
         Config,
         root,
@@ -200,9 +203,10 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
             "app": rules.sanitise(source.name) or "app",
             "source": str(source),
             "stage": f"dev-{user}",
-            "region": aws_region or None,
+            "region": next(filter(None, shell_regions), None),
         },
     )
+    given_regions = _given_regions(own["region"], root, reader)
     # `project` and `user` have values that differ from what was given: absolute, sanitised.
     values["project"] = context.project
     values["user"] = user
@@ -217,11 +221,23 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
     return Config(
         **values,
         terraform=terraform,
+        given_regions=given_regions,
         workspace=_workspace(terraform.dir, reader.environ),
         backend=_backend(root, reader),
         stub_images=_stub_images(root.table("stub_image"), reader),
         functions=_functions(root.table("functions"), reader),
     )
+
+
+def _given_regions(setting: Setting, table: Table, reader: _Reader) -> tuple[GivenRegion, ...]:
+    """Return every region that was given, in the order of precedence."""
+    given = [
+        GivenRegion(str(reader.flags.get(setting.name) or ""), setting.flag),
+        GivenRegion(reader.environ.get(setting.env, ""), setting.env),
+        GivenRegion(str(table.value(setting.name) or ""), f"`region` in {FILE}"),
+        *(GivenRegion(reader.environ.get(name, ""), name) for name in SHELL_REGIONS),
+    ]
+    return tuple(item for item in given if item.region)
 
 
 def _workspace(folder: Path, environ: Mapping[str, str]) -> str:

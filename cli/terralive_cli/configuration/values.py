@@ -303,13 +303,27 @@ class FunctionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenRegion:
+    """A region that somebody has given.
+
+    Attributes:
+        region: the region's name.
+        source: where it was given, for a person: `--region`, `AWS_REGION`.
+    """
+
+    region: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration.
 
     Attributes:
         terraform: the Terraform program.
         workspace: the selected Terraform workspace; "" if none is selected.
-        region: the AWS region; None for the region of the AWS profile.
+        region: the AWS region; None for the region of the provider or of the AWS profile.
+        given_regions: the regions that were given, and by what; the one that counts comes first.
         output: format of the output; None for the one that suits the terminal.
         backend: None for a local state under `.terralive/`.
         stub_images: the stub as a container image, by architecture.
@@ -368,9 +382,11 @@ class Config:
         flag="--region",
         metavar="R",
         env="TERRALIVE_REGION",
-        shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, else the region of your AWS profile",
+        shown_default="`AWS_REGION`, `AWS_DEFAULT_REGION`, the literal region of your Terraform "
+        'configuration\'s `provider "aws"`, else the region of your AWS profile',
         rule=rules.region,
     )
+    given_regions: tuple[GivenRegion, ...] = ()
     sandbox: bool = setting(
         Switch(),
         "Use AWS in one local process instead of an account.",

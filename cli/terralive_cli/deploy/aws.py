@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from terralive_cli.configuration.values import GivenRegion
 from terralive_cli.network import clock as aws_clock
 from terralive_cli.network.endpoint import emulator_url
 from terralive_stub.broker.leases import Lease
@@ -218,6 +219,25 @@ def identify(
         emulator=emulator,
         clock_offset_s=aws_clock.offset(identity.date_header, clock()),
     )
+
+
+def profile_region() -> GivenRegion | None:
+    """Return the region of the AWS profile that is used, if it has one.
+
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-region.html
+    """
+    import botocore.session  # noqa: PLC0415  # heavy
+    from botocore.exceptions import ProfileNotFound  # noqa: PLC0415  # heavy
+
+    session = botocore.session.Session()
+    try:
+        region = session.get_scoped_config().get("region")
+    except ProfileNotFound:
+        return None  # `identify` reports it
+    if not region:
+        return None
+    name = session.get_config_variable("profile") or "default"
+    return GivenRegion(str(region), f"AWS profile {name}")
 
 
 def _session(region: str | None, own: Mapping[str, str]) -> boto3.Session:

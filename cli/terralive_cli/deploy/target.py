@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import Config, GivenRegion
 from terralive_cli.deploy import aws
+from terralive_cli.deploy.regions import Regions
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_relay.clock import clock_warning
@@ -26,6 +27,7 @@ from terralive_stub.broker.admission import IdentitySource
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.configuration import LOCAL_STATE
 from terralive_terraform.debug_stack.settings import Endpoints
+from terralive_terraform.discovery.providers import default_provider, find_aws_providers
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
@@ -41,7 +43,7 @@ class Target:
     """An AWS account and region, or a sandbox, that a stage is deployed in.
 
     Attributes:
-        name: its name for a person: `account 123456789012, eu-west-1`, or `the sandbox`.
+        name: its name for a person: `account 123456789012, eu-west-1`, `the sandbox, eu-west-1`.
         region: the AWS region.
         environment: the whole environment of Terraform and of the app's program.
         caller: the caller on AWS, with the credentials of this moment.
@@ -118,7 +120,16 @@ class Stage:
         )
 
     def app_terraform(self, app: Prepared, phase: Phase) -> Terraform:
-        """Return Terraform in the app's folder, after `terraform init` where necessary."""
+        """Return Terraform in the app's folder, after `terraform init` where necessary.
+
+        Raises:
+            ConfigurationError: `region-differs`. What a CDKTF program declares is known now.
+        """
+        regions = _regions(self.config, app.directory)
+        if self.target.sandbox is None:
+            regions.require_same_on_aws(self.target.region, aws.profile_region())
+        else:
+            regions.require_same_in_sandbox(_running_sandbox(self.target.sandbox))
         terraform = app.terraform(self.config.terraform.binary, self.environment, phase.on_progress)
         with phase.step("init"):
             terraform.ensure_init()
@@ -150,18 +161,20 @@ def opened(config: Config, *, may_start_sandbox: bool = False) -> Iterator[Targe
             for one and none runs.
 
     Raises:
-        ConfigurationError: no region, or no sandbox to attach to.
+        ConfigurationError: no region, `region-differs`, or no sandbox to attach to.
         CredentialsError: see `aws.identify`.
     """
     # A CDKTF program's output is in a folder of ours; only beside `*.tf` files something is left.
     if not config.terraform.app:
         tidy(config.terraform.dir)
+    regions = _known_regions(config)
     if not config.sandbox:
-        yield _aws(config)
+        yield _aws(config, regions)
         return
     file = sandbox_file(config.project)
     running = attach(file)
     if running is not None:
+        regions.require_same_in_sandbox(_running_sandbox(running))
         yield _sandbox(config, running, own_sandbox=False)
         return
     if not may_start_sandbox:
@@ -183,16 +196,40 @@ def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
     """Run a sandbox for the project, and remove the work folders of earlier sandboxes."""
     folder = work_folder(config.project)
     shutil.rmtree(folder / "sandbox", ignore_errors=True)
+    regions = _known_regions(config)
+    region = regions.wanted or _SANDBOX_REGION
+    regions.require_same_in_sandbox(GivenRegion(region, "the new sandbox"))
     return SandboxProcess.start(
         sandbox_file(config.project),
-        region=config.region or _SANDBOX_REGION,
+        region=region,
         port=port,
         log_path=folder / "sandbox.log",
     )
 
 
-def _aws(config: Config) -> Target:
-    caller = aws.identify(config.region)
+def _known_regions(config: Config) -> Regions:
+    """Return the regions that the user, the shell and the Terraform configuration name.
+
+    What a CDKTF program declares is not known before it has run; see `Stage.app_terraform`.
+    """
+    if config.terraform.app:
+        return Regions(config.given_regions)
+    return _regions(config, config.terraform.dir)
+
+
+def _regions(config: Config, directory: Path) -> Regions:
+    """Return the regions that the user, the shell and the files in a folder name."""
+    providers = find_aws_providers(directory, config.terraform.var_files, os.environ)
+    return Regions.of(config.given_regions, default_provider(providers), config.project)
+
+
+def _running_sandbox(info: SandboxInfo) -> GivenRegion:
+    return GivenRegion(info.region, "the running sandbox")
+
+
+def _aws(config: Config, regions: Regions) -> Target:
+    caller = aws.identify(regions.wanted)
+    regions.require_same_on_aws(caller.region, aws.profile_region())
     place = f"{caller.account}-{caller.region}"
     name = f"account {caller.account}, {caller.region}"
     identity_source = IdentitySource.IAM
@@ -216,7 +253,7 @@ def _sandbox(config: Config, info: SandboxInfo, *, own_sandbox: bool) -> Target:
     access = environment(info)
     caller = aws.identify(info.region, access)
     return Target(
-        name="the sandbox",
+        name=f"the sandbox, {info.region}",
         region=info.region,
         environment={**own, **access, **_stage(config)},
         caller=caller,

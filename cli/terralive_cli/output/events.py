@@ -187,6 +187,7 @@ class Ready(Event):
         outputs: outputs of the app, without sensitive ones.
         urls: outputs that are URLs, as they answer from this machine.
         sandbox: the sandbox that the stage is in; None on AWS.
+        region: the region of the stage; None if a sandbox alone is ready.
     """
 
     type = "ready"
@@ -195,6 +196,7 @@ class Ready(Event):
     outputs: Mapping[str, Json] = field(default_factory=dict)
     urls: Mapping[str, str] = field(default_factory=dict)
     sandbox: SandboxAccess | None = None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

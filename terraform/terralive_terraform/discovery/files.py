@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -130,13 +131,21 @@ def read_module(directory: Path) -> dict[str, Json]:
         content = path.read_bytes()
         if not _INTERESTING.search(content):
             continue
-        if path.suffix == ".json":
-            document = parse_object(content)
-        else:
-            document = parse_hcl(path, content)
+        document = parse_file(path, content)
         for kind in _LABELS:
             _merge(merged, kind, document.get(kind))
     return merged
+
+
+def parse_file(path: Path, content: bytes) -> Mapping[str, Json]:
+    """Parse a file of Terraform's language, in either of its syntaxes.
+
+    Raises:
+        ConfigurationError: it cannot be read as Terraform.
+    """
+    if path.suffix == ".json":
+        return parse_object(content)
+    return parse_hcl(path, content)
 
 
 def functions_of(
@@ -228,8 +237,11 @@ def _merge_levels(target: dict[str, Json], source: Mapping[str, Json], depth: in
             target[name] = inner
 
 
-def parse_hcl(path: Path, content: bytes) -> dict[str, Json]:
+@lru_cache(maxsize=256)
+def parse_hcl(path: Path, content: bytes) -> Mapping[str, Json]:
     """Parse a `*.tf` file into Terraform's JSON syntax.
+
+    It is slow, and one command reads a file for several purposes.
 
     Raises:
         ConfigurationError: `terraform-unreadable`.

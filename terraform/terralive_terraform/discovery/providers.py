@@ -1,37 +1,134 @@
 """The AWS providers that a root module declares. It reads files only.
 
-https://registry.terraform.io/providers/hashicorp/aws/latest/docs#argument-reference
+A setting is known where it is a literal, or a variable whose value stands in a file or in the
+environment: https://developer.hashicorp.com/terraform/language/values/variables
+
+A file that cannot be read as Terraform is left out: Terraform itself reports it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_stub.shared.json_documents import Json, parse_object
-from terralive_terraform.discovery.files import is_team_file, parse_hcl
+from terralive_stub.shared.json_documents import Json, text
+from terralive_terraform.discovery.declared import literal
+from terralive_terraform.discovery.files import is_team_file, parse_file
 
-# The block, or its key in JSON.
-_INTERESTING: Final = re.compile(rb'\bprovider\b"?\s*["{:\[]')
+# The blocks, or their keys in JSON.
+_PROVIDER: Final = re.compile(rb'\bprovider\b"?\s*["{:\[]')
+_VARIABLES: Final = re.compile(rb'\bvariable\b"?\s*["{:\[]')
+_VARIABLE: Final = re.compile(r"^\$\{var\.([\w-]+)\}$")
+_ENVIRONMENT_PREFIX: Final = "TF_VAR_"
+
+
+@dataclass(frozen=True, slots=True)
+class AwsProvider:
+    """One `provider "aws"` block. A setting is "" where it is not set.
+
+    https://registry.terraform.io/providers/hashicorp/aws/latest/docs
+
+    Attributes:
+        file: the file that declares it.
+        alias: its alias; "" for the default provider.
+        region: the region; None where only Terraform can compute it.
+        profile: the AWS profile; None where only Terraform can compute it.
+        role_arn: the ARN of the role that it assumes; None where only Terraform can compute it.
+        external_id: the external id with which it assumes the role.
+    """
+
+    file: Path
+    alias: str = ""
+    region: str | None = ""
+    profile: str | None = ""
+    role_arn: str | None = ""
+    external_id: str = ""
 
 
 def provider_blocks(directory: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield the arguments of each AWS provider of a root module.
+    """Yield the arguments of each AWS provider of a root module, as they stand in its files."""
+    for _, document in _documents(directory):
+        yield from _aws_blocks(document)
 
-    A file that cannot be read as Terraform is left out: Terraform itself reports it.
+
+def find_aws_providers(
+    directory: Path, var_files: Sequence[Path], environ: Mapping[str, str]
+) -> tuple[AwsProvider, ...]:
+    """Return the AWS providers that a root module declares.
+
+    Args:
+        directory: the root module's folder.
+        var_files: the files of `-var-file`, in their order.
+        environ: the environment of Terraform.
     """
+    documents = dict(_documents(directory))
+    # By alias. A block in an override file changes single settings of the one that it overrides:
+    # https://developer.hashicorp.com/terraform/language/files/override
+    declared: dict[str, tuple[Path, Mapping[str, Json]]] = {}
+    for path in sorted(documents, key=_is_override):
+        for block in _aws_blocks(documents[path]):
+            alias = text(block, "alias")
+            _, overridden = declared.get(alias, (path, {}))
+            declared[alias] = (path, {**overridden, **block})
+    if not declared:
+        return ()
+    variables = _variables(directory, documents, var_files, environ)
+    return tuple(_provider(path, block, variables) for path, block in declared.values())
+
+
+def default_provider(providers: Sequence[AwsProvider]) -> AwsProvider | None:
+    """Return the provider without an alias; None if there is none."""
+    for provider in providers:
+        if not provider.alias:
+            return provider
+    return None
+
+
+def _provider(path: Path, block: Mapping[str, Json], variables: Mapping[str, str]) -> AwsProvider:
+    role = next(nested_blocks(block.get("assume_role")), {})
+    return AwsProvider(
+        file=path,
+        alias=text(block, "alias"),
+        region=_value(block, "region", variables),
+        profile=_value(block, "profile", variables),
+        role_arn=_value(role, "role_arn", variables),
+        external_id=_value(role, "external_id", variables) or "",
+    )
+
+
+def _value(block: Mapping[str, Json], name: str, variables: Mapping[str, str]) -> str | None:
+    """Return a setting; "" where it is not set, None where it is not known."""
+    given = block.get(name)
+    if given is None:
+        return ""
+    if not isinstance(given, str):
+        return None
+    reference = _VARIABLE.match(given)
+    if reference is not None:
+        return variables.get(reference[1])
+    return literal(given)
+
+
+def _documents(directory: Path) -> Iterator[tuple[Path, Mapping[str, Json]]]:
+    """Yield the root module's files that may declare a provider or a variable."""
     if not directory.is_dir():
         return
-    for path in sorted(directory.iterdir()):
-        if not is_team_file(path):
-            continue
-        content = path.read_bytes()
-        if _INTERESTING.search(content):
-            for by_name in nested_blocks(_document(path, content).get("provider")):
-                yield from nested_blocks(by_name.get("aws"))
+    paths = [path for path in sorted(directory.iterdir()) if is_team_file(path)]
+    contents = {path: path.read_bytes() for path in paths}
+    if not any(_PROVIDER.search(content) for content in contents.values()):
+        return
+    for path, content in contents.items():
+        if _PROVIDER.search(content) or _VARIABLES.search(content):
+            yield path, _document(path, content)
+
+
+def _is_override(path: Path) -> bool:
+    stem = path.name.partition(".")[0]
+    return stem == "override" or stem.endswith("_override")
 
 
 def nested_blocks(value: Json) -> Iterator[Mapping[str, Json]]:
@@ -42,10 +139,40 @@ def nested_blocks(value: Json) -> Iterator[Mapping[str, Json]]:
             yield item
 
 
+def _aws_blocks(document: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    for by_name in nested_blocks(document.get("provider")):
+        yield from nested_blocks(by_name.get("aws"))
+
+
 def _document(path: Path, content: bytes) -> Mapping[str, Json]:
-    if path.suffix == ".json":
-        return parse_object(content)
     try:
-        return parse_hcl(path, content)
+        return parse_file(path, content)
     except ConfigurationError:
         return {}
+
+
+def _variables(
+    directory: Path,
+    documents: Mapping[Path, Mapping[str, Json]],
+    var_files: Sequence[Path],
+    environ: Mapping[str, str],
+) -> dict[str, str]:
+    """Return the values of variables that are texts; a later source wins, as in Terraform."""
+    values: dict[str, str] = {}
+    for document in documents.values():
+        for by_name in nested_blocks(document.get("variable")):
+            for name, value in by_name.items():
+                for block in nested_blocks(value):
+                    default = block.get("default")
+                    if isinstance(default, str):
+                        values[name] = default
+    for name, value in environ.items():
+        if name.startswith(_ENVIRONMENT_PREFIX):
+            values[name.removeprefix(_ENVIRONMENT_PREFIX)] = value
+    automatic = [directory / "terraform.tfvars", directory / "terraform.tfvars.json"]
+    automatic += sorted([*directory.glob("*.auto.tfvars"), *directory.glob("*.auto.tfvars.json")])
+    for file in [*automatic, *var_files]:
+        if file.is_file():
+            assigned = _document(file, file.read_bytes())
+            values.update({key: item for key, item in assigned.items() if isinstance(item, str)})
+    return values

@@ -82,7 +82,11 @@ EVENTS: list[tuple[Event, str]] = [
     ),
     (READY, "  orders-api  app.handler in services/api"),
     (READY, "  ApiEndpoint  http://h:1/"),
-    (Ready("dev-ana", (), sandbox=ACCESS), "The sandbox is ready: http://127.0.0.1:4566"),
+    (
+        Ready("dev-ana", (), sandbox=ACCESS),
+        "The sandbox is ready in eu-west-1: http://127.0.0.1:4566",
+    ),
+    (Ready("dev-ana", (API,), region="eu-west-1"), "Live as stage dev-ana in eu-west-1. These"),
     (ConnectionChanged(ConnectionState.CONNECTED), "Connected."),
     (
         ConnectionChanged(ConnectionState.CONNECTED, "back after 0.4 s"),
@@ -187,7 +191,8 @@ def test_json_is_one_object_a_line_with_type_and_time(event: Event, _words: str)
 
 
 def test_ready_has_exactly_the_documented_fields() -> None:
-    document = Ready("dev-ana", (API,), {"A": 1}, {"A": "http://h"}, ACCESS, at=NOON).to_json()
+    ready = Ready("dev-ana", (API,), {"A": 1}, {"A": "http://h"}, ACCESS, "eu-west-1", at=NOON)
+    document = ready.to_json()
 
     assert document == {
         "type": "ready",
@@ -213,6 +218,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
             "access_key_id": "AKIA",
             "secret_access_key": "secret",
         },
+        "region": "eu-west-1",
     }
     assert "sandbox" not in Ready("dev-ana", ()).to_json()
 

@@ -145,7 +145,8 @@ class TextLines:
         if not event.functions and event.sandbox is not None:
             endpoint = Span(event.sandbox.endpoint, Style.LINK)
             end = Span("  Press Ctrl-C to stop it.")
-            return [Line((Span("The sandbox is ready: "), endpoint, end), event.at)]
+            start = Span(f"The sandbox is ready in {event.sandbox.region}: ")
+            return [Line((start, endpoint, end), event.at)]
         return _app_ready(event)
 
     def _invocation_started(self, event: InvocationStarted) -> list[Line]:
@@ -273,9 +274,10 @@ def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
 
 
 def _app_ready(event: Ready) -> list[Line]:
+    place = f" in {event.region}" if event.region else ""
     head = (
         Span("Live", Style.GOOD),
-        Span(f" as stage {event.stage}. These functions run on this machine:"),
+        Span(f" as stage {event.stage}{place}. These functions run on this machine:"),
     )
     lines = [Line(head, event.at), *_functions(event, event.functions)]
     # The app's outputs that are URLs, as they answer on this machine.
