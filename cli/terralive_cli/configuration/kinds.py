@@ -172,6 +172,16 @@ class Texts(Kind[tuple[str, ...]]):
 
 
 @dataclass(frozen=True, slots=True)
+class TextsOrTables(Texts):
+    """A list of texts, or a table whose keys are the texts and whose values are tables."""
+
+    def from_toml(self, value: object) -> tuple[str, ...]:
+        if isinstance(value, dict):
+            return tuple(str(key) for key in value)
+        return super(TextsOrTables, self).from_toml(value)
+
+
+@dataclass(frozen=True, slots=True)
 class BackendArguments(Kind[tuple[str, ...]]):
     """Arguments for `terraform init -backend-config`: `key=value`, or a file that exists.
 

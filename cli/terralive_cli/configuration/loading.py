@@ -19,6 +19,7 @@ from terralive_cli.configuration.source import source_of
 from terralive_cli.configuration.toml_table import Problems, Table
 from terralive_cli.configuration.values import (
     FILE,
+    AccountSettings,
     BackendConfig,
     Config,
     DebugStackConfig,
@@ -225,6 +226,7 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
         workspace=_workspace(terraform.dir, reader.environ),
         backend=_backend(root, reader),
         stub_images=_stub_images(root.table("stub_image"), reader),
+        account_settings=_accounts(root, reader),
         functions=_functions(root.table("functions"), reader),
     )
 
@@ -290,6 +292,16 @@ def _stub_images(table: Table, reader: _Reader) -> dict[str, str]:
     values = reader.read(StubImages, table)
     table.end()
     return {architecture: image for architecture, image in values.items() if image is not None}
+
+
+def _accounts(root: Table, reader: _Reader) -> tuple[AccountSettings, ...]:
+    if not isinstance(root.value("accounts"), dict):
+        return ()  # a list, or nothing
+    accounts = []
+    for account, own in root.table("accounts").tables():
+        accounts.append(AccountSettings(account, **reader.read(AccountSettings, own)))
+        own.end()
+    return tuple(accounts)
 
 
 def _functions(table: Table, reader: _Reader) -> tuple[FunctionSettings, ...]:

@@ -23,6 +23,7 @@ _ACCOUNT: Final = re.compile(r"\d{12}")
 _ROLE_PATH: Final = re.compile(r"/|/[\x21-\x7e]+/")
 _ROLE_PATH_CHARACTERS: Final = 512
 _BOUNDARY: Final = re.compile(r"arn:aws[a-z-]*:iam::(\d{12}|aws):policy/.+")
+_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 # https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#key-id-key-ARN
 _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
@@ -119,6 +120,12 @@ def accounts(values: Sequence[str]) -> str:
         if not _ACCOUNT.fullmatch(value):
             return f'"{value}" is no AWS account id; an id has twelve digits ("123456789012").'
     return ""
+
+
+def role_arn(value: str) -> str:
+    if _ROLE.fullmatch(value):
+        return ""
+    return f'"{value}" is no ARN of an IAM role ("arn:aws:iam::123456789012:role/deploy").'
 
 
 def retention(value: int) -> str:

@@ -29,6 +29,7 @@ from terralive_cli.configuration.kinds import (
     Switch,
     Text,
     Texts,
+    TextsOrTables,
 )
 from terralive_cli.configuration.settings import Setting, setting, setting_table
 from terralive_stub.errors import ConfigurationError
@@ -217,6 +218,35 @@ class StubImages:
 
 
 @dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """Credentials for functions of another account than the debug stack's.
+
+    Attributes:
+        account: the account's id.
+    """
+
+    account: str
+    profile: str | None = setting(
+        Text(),
+        "AWS profile with which terralive looks at the functions of this account.",
+        default=None,
+        shown_default="the `profile` or `assume_role` of your Terraform configuration's provider",
+    )
+    role_arn: str | None = setting(
+        Text(),
+        "ARN of the role that terralive assumes to look at the functions of this account.",
+        default=None,
+        shown_default="see `profile`",
+        rule=rules.role_arn,
+    )
+    external_id: str | None = setting(
+        Text(),
+        "External id with which terralive assumes the role.",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionSettings:
     """Settings of the functions that `pattern` matches; None for a setting that is not given.
 
@@ -327,6 +357,7 @@ class Config:
         output: format of the output; None for the one that suits the terminal.
         backend: None for a local state under `.terralive/`.
         stub_images: the stub as a container image, by architecture.
+        account_settings: credentials for functions of other accounts.
         functions: settings of functions, in the order of the file.
     """
 
@@ -450,9 +481,10 @@ class Config:
         default=("prod", "production", "prd"),
     )
     accounts: tuple[str, ...] = setting(
-        Texts(),
+        TextsOrTables(),
         "Ids of the AWS accounts that terralive may change. In the environment variable, they are "
-        "separated by commas.",
+        "separated by commas. Instead of a list, there may be a table for each account "
+        '(`[accounts."123456789012"]`).',
         default=(),
         env="TERRALIVE_ACCOUNTS",
         shown_default="each account that you have confirmed on this machine",
@@ -470,6 +502,9 @@ class Config:
         "debug_stack", DebugStackConfig, default_factory=DebugStackConfig
     )
     stub_images: Mapping[str, str] = setting_table("stub_image", StubImages, default_factory=dict)
+    account_settings: tuple[AccountSettings, ...] = setting_table(
+        'accounts."ID"', AccountSettings, default=()
+    )
     functions: tuple[FunctionSettings, ...] = setting_table(
         'functions."NAME"', FunctionSettings, default=()
     )

@@ -16,8 +16,14 @@ from typing import Final, Protocol
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.deploy.existing import (
+    Located,
+    created_functions,
+    require_new,
+    state_in_sandbox,
+)
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
-from terralive_cli.deploy.target import Stage
+from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
@@ -131,6 +137,8 @@ class StageApp:
         self._unmapped: dict[str, str] = {}
         # The ARNs of deployed functions by address; empty until they are needed.
         self._arns: dict[str, str] = {}
+        # Functions that a plan creates and that did not exist when terralive looked.
+        self._new: set[Located] = set()
         # Warnings that were emitted: the app may be planned twice, and warns once.
         self._warned: list[Event] = []
 
@@ -181,6 +189,7 @@ class StageApp:
             ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
             self._check(ready, functions, mapped)
             shown = self._shown(ready)
+            self._require_new(shown, prepared)
             yield LivePlan(
                 ready,
                 functions,
@@ -250,11 +259,19 @@ class StageApp:
 
     def _opened(self) -> AbstractContextManager[OpenApp]:
         stage = self._stage
+        work = stage.target.work
+        if stage.target.sandbox is None:
+            return self._app.opened(work / "app", stage.environment)
         # The sandbox is not what the team's state describes, so its apps have a state of their own.
-        state = None
-        if stage.target.sandbox is not None:
-            state = stage.target.work / "app.tfstate"
-        return self._app.opened(stage.target.work / "app", stage.environment, state)
+        own = work / "app.tfstate"
+        state = own
+        program = stage.config.terraform
+        if not program.app:
+            accounts = stage.accounts(program.dir)
+            state = state_in_sandbox(program.dir, stage.config.workspace, own, accounts)
+        # Each of the two states has its own folder, as Terraform remembers the state's place there.
+        folder = "app" if state == own else "app-applied-by-hand"
+        return self._app.opened(work / folder, stage.environment, state)
 
     @contextmanager
     def _planned_without_stubs(
@@ -300,6 +317,18 @@ class StageApp:
     def _coordinates(self, outputs: DebugStackOutputs) -> StubCoordinates:
         config = self._stage.config
         return StubCoordinates(outputs.stub_url, config.app, config.stage, outputs.secret)
+
+    def _require_new(self, plan: ShownPlan, prepared: Prepared) -> None:
+        """Check that the functions that a plan creates do not exist yet."""
+        target = self._stage.target
+        accounts = self._stage.accounts(prepared.directory)
+        providers = aws_providers(self._stage.config, prepared.directory)
+        created = set(
+            created_functions(plan, prepared.functions, providers, accounts, target.region)
+        )
+        require_new(sorted(created - self._new), accounts, target.name)
+        # The app is planned again after the debug stack was deployed.
+        self._new |= created
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target

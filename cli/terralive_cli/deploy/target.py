@@ -17,6 +17,7 @@ from typing import Final
 
 from terralive_cli.configuration.values import Config, GivenRegion
 from terralive_cli.deploy import aws
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.regions import Regions
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
@@ -27,7 +28,11 @@ from terralive_stub.broker.admission import IdentitySource
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.configuration import LOCAL_STATE
 from terralive_terraform.debug_stack.settings import Endpoints
-from terralive_terraform.discovery.providers import default_provider, find_aws_providers
+from terralive_terraform.discovery.providers import (
+    AwsProvider,
+    default_provider,
+    find_aws_providers,
+)
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
@@ -100,6 +105,15 @@ class Stage:
             emit(warning)
         environment = terraform_environment(target.environment, target.work)
         return cls(config, target, emit, environment)
+
+    def accounts(self, directory: Path) -> Accounts:
+        """Return sessions in the accounts of the app's functions.
+
+        Args:
+            directory: the folder of the app's Terraform configuration.
+        """
+        providers = aws_providers(self.config, directory)
+        return Accounts(self.target.caller, providers, self.config.account_settings)
 
     @property
     def name(self) -> str:
@@ -219,8 +233,13 @@ def _known_regions(config: Config) -> Regions:
 
 def _regions(config: Config, directory: Path) -> Regions:
     """Return the regions that the user, the shell and the files in a folder name."""
-    providers = find_aws_providers(directory, config.terraform.var_files, os.environ)
-    return Regions.of(config.given_regions, default_provider(providers), config.project)
+    provider = default_provider(aws_providers(config, directory))
+    return Regions.of(config.given_regions, provider, config.project)
+
+
+def aws_providers(config: Config, directory: Path) -> tuple[AwsProvider, ...]:
+    """Return the AWS providers that the Terraform configuration in a folder declares."""
+    return find_aws_providers(directory, config.terraform.var_files, os.environ)
 
 
 def _running_sandbox(info: SandboxInfo) -> GivenRegion:

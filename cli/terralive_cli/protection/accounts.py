@@ -117,7 +117,8 @@ def require_allowed(
         if account in config.accounts:
             return
         known = ", ".join(config.accounts)
-        raise _not_allowed(account, f"`accounts` allows {known} only.", config.accounts)
+        reason = f"`accounts` allows {known} only."
+        raise _not_allowed(account, reason, config.accounts, tables=bool(config.account_settings))
     if confirmed.has(account):
         return
     if config.yes or not ui.interactive:
@@ -137,13 +138,17 @@ def require_allowed(
         ui.emit(Warned(reference="account-not-kept", message=f"The next start asks again: {error}"))
 
 
-def _not_allowed(account: str, reason: str, accounts: Sequence[str] = ()) -> ConfigurationError:
+def _not_allowed(
+    account: str, reason: str, accounts: Sequence[str] = (), *, tables: bool = False
+) -> ConfigurationError:
     allowed = [*accounts, account]
+    line = f"write this line at the top of terralive.toml: accounts = {json.dumps(allowed)}"
+    if tables:
+        line = f'add this table to terralive.toml: [accounts."{account}"]'
     return ConfigurationError(
         "account-not-allowed",
         f"terralive may not work in account {account}. {reason} Nothing was changed.",
-        hint="If it is an account for development, write this line at the top of terralive.toml: "
-        f"accounts = {json.dumps(allowed)}\n"
+        hint=f"If it is an account for development, {line}\n"
         f"Or set TERRALIVE_ACCOUNTS={','.join(allowed)}, or, where there is no such list, run the "
         "command once in a terminal and without `--yes`.",
     )

@@ -1,125 +1,129 @@
-"""An account is listed in the configuration, or confirmed once on this machine."""
+"""Sessions in the accounts of an app's functions."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from terralive_cli.configuration.loading import load
-from terralive_cli.configuration.values import Output
-from terralive_cli.output.renderer import Renderer
-from terralive_cli.output.ui import Ui
-from terralive_cli.protection.accounts import ConfirmedAccounts, require_allowed
-from terralive_stub.errors import ConfigurationError
+from terralive_cli.configuration.values import AccountSettings
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.aws import Caller
+from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_terraform.discovery.providers import AwsProvider
 
-ACCOUNT = "123456789012"
-OTHER = "999999999999"
+if TYPE_CHECKING:
+    import boto3
 
-
-class Machine:
-    """A machine with its user's answers; `said` is what was asked and shown."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.said = io.StringIO()
-
-    def require(
-        self, account: str, answers: str = "", toml: str = "", *, yes: bool = False, alias: str = ""
-    ) -> None:
-        (self.folder / "terralive.toml").write_text(toml, "utf-8")
-        config = load(project=self.folder, flags={"yes": yes}, environ={}, user="ana")
-        with Renderer.start(Output.PLAIN, self.said) as renderer:
-            ui = Ui(
-                renderer,
-                questions=self.said,
-                answers=io.StringIO(answers),
-                interactive=bool(answers),
-                assume_yes=yes,
-            )
-            confirmed = ConfirmedAccounts.of_user({}, self.folder)
-            require_allowed(account, alias, config, ui, confirmed)
-
-    def refusal(self, account: str, answers: str = "", toml: str = "", *, yes: bool = False) -> str:
-        with pytest.raises(ConfigurationError) as raised:
-            self.require(account, answers, toml, yes=yes)
-        assert (raised.value.reference, raised.value.exit_code) == ("account-not-allowed", 2)
-        return f"{raised.value.message}\n{raised.value.hint}"
+OWN, OTHER = "111111111111", "222222222222"
+FILE = Path("main.tf")
+ROLE = f"arn:aws:iam::{OTHER}:role/deploy"
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def session() -> boto3.Session:
+    import boto3  # noqa: PLC0415 - heavy
+
+    return boto3.Session("AKIA", "secret", region_name="eu-west-1")
 
 
-def test_a_listed_account_is_allowed_without_a_question(machine: Machine) -> None:
-    machine.require(ACCOUNT, toml=f'accounts = ["{OTHER}", "{ACCOUNT}"]', yes=True)
-    assert machine.said.getvalue() == ""
+@pytest.fixture
+def caller(session: boto3.Session) -> Caller:
+    return Caller(
+        account=OWN,
+        arn=f"arn:aws:iam::{OWN}:user/ana",
+        region="eu-west-1",
+        credentials=lambda: pytest.fail("nobody asks for credentials"),
+        session=session,
+        endpoint_url="http://127.0.0.1:9",
+    )
 
 
-def test_an_account_beside_the_list_is_refused_also_to_a_person(machine: Machine) -> None:
-    said = machine.refusal(ACCOUNT, f"{ACCOUNT}\n", f'accounts = ["{OTHER}"]')
-    assert f'accounts = ["{OTHER}", "{ACCOUNT}"]' in said
-    assert machine.said.getvalue() == ""
+def test_the_callers_own_account_needs_no_role(caller: Caller) -> None:
+    accounts = Accounts(caller)
+    assert accounts.session_for(OWN, "eu-west-1") is caller.session
+    elsewhere = accounts.session_for(OWN, "us-east-1")
+    assert elsewhere.region_name == "us-east-1"
+    keys = elsewhere.get_credentials()
+    assert keys is not None
+    assert keys.access_key == "AKIA"
 
 
-@pytest.mark.parametrize("yes", [True, False])
-def test_without_a_terminal_an_account_that_nobody_has_allowed_is_refused(
-    machine: Machine, yes: bool
+def test_a_role_of_the_provider_or_of_the_configuration_enters_another_account(
+    caller: Caller,
 ) -> None:
-    said = machine.refusal(ACCOUNT, yes=yes)
-    assert f'accounts = ["{ACCOUNT}"]' in said
-    assert f"TERRALIVE_ACCOUNTS={ACCOUNT}" in said
+    by_provider = Accounts(caller, (AwsProvider(FILE, alias="w", role_arn=ROLE),))
+    by_settings = Accounts(caller, (), (AccountSettings(OTHER, role_arn=ROLE),))
+    for accounts in (by_provider, by_settings):
+        session = accounts.session_for(OTHER, "us-east-1")
+        assert session.region_name == "us-east-1"
+        assert session is not caller.session
 
 
-def test_an_account_is_confirmed_by_its_id_once_on_a_machine(machine: Machine) -> None:
-    machine.require(ACCOUNT, f"{ACCOUNT}\n", alias="acme-dev")
-    assert f"{ACCOUNT} (acme-dev)" in " ".join(machine.said.getvalue().split())
-    machine.require(ACCOUNT, yes=True)
-    machine.refusal(OTHER, yes=True)
+def test_an_account_that_nothing_enters_is_named_with_the_lines_to_add(caller: Caller) -> None:
+    with pytest.raises(CredentialsError, match=OTHER) as raised:
+        Accounts(caller).session_for(OTHER, "eu-west-1")
+    assert raised.value.reference == "no-account-credentials"
+    assert f'[accounts."{OTHER}"]' in raised.value.hint
 
 
-@pytest.mark.parametrize("answer", ["y", "yes", "", "12345678901", "acme-dev"])
-def test_any_other_answer_is_a_no_and_is_asked_again(machine: Machine, answer: str) -> None:
-    machine.refusal(ACCOUNT, f"{answer}\n")
-    machine.refusal(ACCOUNT, yes=True)
+def test_no_profile_of_the_users_is_used_in_a_sandbox(caller: Caller) -> None:
+    accounts = Accounts(caller, (), (AccountSettings(OTHER, profile="work"),))
+    with pytest.raises(CredentialsError, match="no credentials"):
+        accounts.session_for(OTHER, "eu-west-1")
 
 
-def test_confirmations_are_in_the_users_folder_for_state(tmp_path: Path) -> None:
-    default = ConfirmedAccounts.of_user({}, tmp_path)
-    assert default.file == tmp_path / ".local" / "state" / "terralive" / "accounts.json"
-    named = ConfirmedAccounts.of_user({"XDG_STATE_HOME": str(tmp_path / "s")}, Path("/nowhere"))
-    assert named.file == tmp_path / "s" / "terralive" / "accounts.json"
-    relative = ConfirmedAccounts.of_user({"XDG_STATE_HOME": "s"}, tmp_path)
-    assert relative.file == default.file
+@pytest.mark.parametrize(
+    ("provider", "account"),
+    [
+        (AwsProvider(FILE), OWN),
+        (AwsProvider(FILE, region="us-east-1"), OWN),
+        (AwsProvider(FILE, role_arn=ROLE), OTHER),
+        (AwsProvider(FILE, role_arn=None), None),
+        (AwsProvider(FILE, profile=None), None),
+    ],
+    ids=["plain", "region", "role", "computed role", "computed profile"],
+)
+def test_the_account_of_a_provider(
+    caller: Caller, provider: AwsProvider, account: str | None
+) -> None:
+    assert Accounts(caller).account_of(provider) == account
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"confirmed": "123456789012"}', "\0"])
-def test_an_unreadable_file_confirms_nothing_and_is_replaced(tmp_path: Path, content: str) -> None:
-    confirmed = ConfirmedAccounts(tmp_path / "accounts.json")
-    confirmed.file.write_text(content, "utf-8")
-    assert not confirmed.has(ACCOUNT)
-    confirmed.add(ACCOUNT)
-    confirmed.add(OTHER)
-    assert confirmed.has(ACCOUNT)
-    assert confirmed.has(OTHER)
+def read(folder: Path, text: str) -> tuple[tuple[str, ...], tuple[AccountSettings, ...]]:
+    (folder / "terralive.toml").write_text(text, "utf-8")
+    config = load(project=folder, flags={}, environ={}, user="ana")
+    return config.accounts, config.account_settings
 
 
-def test_a_file_that_cannot_be_written_is_a_warning(machine: Machine) -> None:
-    (machine.folder / ".local").write_text("", "utf-8")
-    machine.require(ACCOUNT, f"{ACCOUNT}\n")
-    assert "asks again" in machine.said.getvalue()
+def test_accounts_may_be_a_list_or_tables(tmp_path: Path) -> None:
+    assert read(tmp_path, f'accounts = ["{OWN}"]\n') == ((OWN,), ())
+    text = f'[accounts."{OWN}"]\n[accounts.{OTHER}]\nrole_arn = "{ROLE}"\nexternal_id = "x"\n'
+    assert read(tmp_path, text) == (
+        (OWN, OTHER),
+        (AccountSettings(OWN), AccountSettings(OTHER, role_arn=ROLE, external_id="x")),
+    )
 
 
-@pytest.mark.parametrize("value", ["1234", "12345678901a", "acme-dev"])
-def test_a_listed_account_is_an_id(tmp_path: Path, value: str) -> None:
-    (tmp_path / "terralive.toml").write_text(f'accounts = ["{value}"]', "utf-8")
-    with pytest.raises(ConfigurationError, match="twelve digits"):
-        load(project=tmp_path, flags={}, environ={}, user="ana")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[accounts.12]\n", "twelve digits"),
+        (f'[accounts.{OTHER}]\nrole_arn = "deploy"\n', "no ARN of an IAM role"),
+        (f'[accounts.{OTHER}]\nrole = "{ROLE}"\n', "no such setting"),
+        (f'[accounts]\n{OTHER} = "x"\n', "a table"),
+    ],
+    ids=["no id", "no role", "unknown key", "no table"],
+)
+def test_a_mistake_in_an_account_is_named(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        read(tmp_path, text)
 
 
-def test_the_environment_lists_accounts_with_commas(tmp_path: Path) -> None:
-    environ = {"TERRALIVE_ACCOUNTS": f"{ACCOUNT}, {OTHER}"}
-    config = load(project=tmp_path, flags={}, environ=environ, user="ana")
-    assert config.accounts == (ACCOUNT, OTHER)
+def test_a_session_is_opened_once_for_an_account(caller: Caller) -> None:
+    accounts = Accounts(caller, (), (AccountSettings(OTHER, role_arn=ROLE),))
+    first = accounts.session_for(OTHER, "eu-west-1")
+    assert accounts.session_for(OTHER, "eu-west-1") is first
+    assert cast("object", first) is not caller.session

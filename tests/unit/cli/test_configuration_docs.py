@@ -39,6 +39,7 @@ def test_every_key_that_is_read_is_documented(tmp_path: Path) -> None:
         "[debug_stack]\n",
         "[stub_image]\n",
         "[functions.x]\n",
+        "[accounts.123456789012]\n",
     }
     known: set[str] = set()
     for section in sections:
@@ -47,9 +48,11 @@ def test_every_key_that_is_read_is_documented(tmp_path: Path) -> None:
             load(project=tmp_path, flags={}, environ={}, user="ana")
         except ConfigurationError as error:
             listed = error.message.partition("Known here: ")[2].partition(".")[0]
-            prefix = {"": "", "[functions.x]\n": 'functions."NAME".'}.get(
-                section, f"{section.strip()[1:-1]}."
-            )
+            prefix = {
+                "": "",
+                "[functions.x]\n": 'functions."NAME".',
+                "[accounts.123456789012]\n": 'accounts."ID".',
+            }.get(section, f"{section.strip()[1:-1]}.")
             known |= {f"{prefix}{key}" for key in listed.split(", ")}
 
     tables = {"terraform", "backend", "debug_stack", "stub_image", "functions"}

@@ -1,0 +1,181 @@
+"""Functions that exist while the state that terralive plans with does not have them.
+
+Somebody has applied the same configuration with another state: by hand in the sandbox, from another
+checkout, from another workspace. Terraform would fail halfway, as the names are taken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.deploy.accounts import Accounts
+from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_stub.shared.json_documents import Json, as_object, read_object, section, text
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
+from terralive_terraform.discovery.providers import AwsProvider
+from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
+from terralive_terraform.runs.state import deployed_functions, managed_instances
+
+_log: Final = logging.getLogger("terralive.cli")
+_STATE: Final = "terraform.tfstate"
+_NOT_FOUND: Final = "ResourceNotFoundException"
+_DEFAULT_WORKSPACE: Final = "default"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Located:
+    """A function by its name, account and region.
+
+    Attributes:
+        name: its name.
+        account: the id of its account.
+        region: its region.
+    """
+
+    name: str
+    account: str
+    region: str
+
+
+def created_functions(
+    plan: ShownPlan,
+    declared: Sequence[DeclaredFunction],
+    providers: Sequence[AwsProvider],
+    accounts: Accounts,
+    region: str,
+) -> Iterator[Located]:
+    """Yield the functions that a plan creates, where their account and region are known.
+
+    Args:
+        plan: the plan.
+        declared: the functions of the configuration.
+        providers: the AWS providers of the configuration.
+        accounts: tells the account of a provider.
+        region: the region of a provider that names none.
+    """
+    by_address = {function.address: function for function in declared}
+    for resource in plan.of_type(FUNCTION_TYPE):
+        name = text(resource.after, "function_name")
+        if resource.action != "create" or not name:
+            continue
+        provider = _provider_of(resource, by_address, providers)
+        if provider is None or provider.region is None:
+            continue
+        account = accounts.account_of(provider)
+        if account is None:
+            continue
+        # Since version 6 of the provider, a resource may have a region of its own.
+        own_region = text(resource.after, "region")
+        yield Located(name, account, own_region or provider.region or region)
+
+
+def require_new(functions: Iterable[Located], accounts: Accounts, place: str) -> None:
+    """Check that none of the functions that a plan creates exists.
+
+    Args:
+        functions: the functions.
+        accounts: opens sessions in their accounts.
+        place: the stage's target, for a person.
+
+    Raises:
+        ConfigurationError: `functions-exist`.
+    """
+    found = [function for function in functions if exists(function, accounts)]
+    if not found:
+        return
+    names = "".join(f"\n  {item.name} (account {item.account}, {item.region})" for item in found)
+    raise ConfigurationError(
+        "functions-exist",
+        "These functions exist already, and the Terraform state of this stage does not have "
+        f"them:{names}\nThey were deployed to {place} with another state. Nothing was changed.",
+        hint="Use the state that has them (the `backend`, the workspace or the folder that they "
+        "were applied from), remove them there with `terraform destroy`, or give this stage other "
+        "names (a variable, another workspace). A new sandbox is empty.",
+    )
+
+
+def exists(function: Located, accounts: Accounts) -> bool:
+    """Tell whether a function exists; False where nobody may look."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+    try:
+        client = accounts.client("lambda", function.account, function.region)
+        client.get_function_configuration(FunctionName=function.name)
+    except ClientError as error:
+        if error.response["Error"].get("Code") != _NOT_FOUND:
+            _log.debug("%s cannot be looked at: %s", function.name, error)
+        return False
+    except (BotoCoreError, CredentialsError) as error:
+        _log.debug("%s cannot be looked at: %s", function.name, type(error).__name__)
+        return False
+    return True
+
+
+def state_in_sandbox(directory: Path, workspace: str, own: Path, accounts: Accounts) -> Path:
+    """Return the state file of an app in the sandbox.
+
+    It is the stage's own, unless the user has applied the configuration to this sandbox by hand:
+    then it is the user's. A state that is left from another sandbox has no function here.
+
+    Args:
+        directory: the folder of the root module.
+        workspace: the selected workspace; "" for none.
+        own: the stage's own state file.
+        accounts: opens sessions in the accounts of functions.
+    """
+    if any(managed_instances(read_object(own))):
+        return own
+    by_hand = local_state(directory)
+    if by_hand is None or workspace not in {"", _DEFAULT_WORKSPACE}:
+        return own
+    for _, function in deployed_functions(read_object(by_hand)):
+        if not function.arn:
+            continue
+        # `arn:aws:lambda:REGION:ACCOUNT:function:NAME`
+        fields = function.arn.split(":")
+        located = Located(function.name, account=fields[4], region=fields[3])
+        if exists(located, accounts):
+            _log.debug("the app's state is %s", by_hand)
+            return by_hand
+    return own
+
+
+def local_state(directory: Path) -> Path | None:
+    """Return the state file of a folder's local backend; None where it has another backend.
+
+    https://developer.hashicorp.com/terraform/language/backend/local
+    """
+    backend: Mapping[str, Json] = section(read_object(directory / ".terraform" / _STATE), "backend")
+    kind = text(backend, "type")
+    if kind not in {"", "local"}:
+        return None
+    path = text(as_object(section(backend, "config")), "path") or _STATE
+    return directory / path
+
+
+def _provider_of(
+    resource: PlannedResource,
+    declared: Mapping[str, DeclaredFunction],
+    providers: Sequence[AwsProvider],
+) -> AwsProvider | None:
+    """Return the provider of a planned function; None where it is not known.
+
+    A module may be given another provider under the name of the default one.
+    """
+    address = without_keys(resource.address)
+    function = declared.get(address)
+    if function is None:
+        return None
+    has_aliases = any(provider.alias for provider in providers)
+    if has_aliases and address != f"{FUNCTION_TYPE}.{function.label}":
+        return None
+    alias = (function.provider or "").partition(".")[2]
+    for provider in providers:
+        if provider.alias == alias:
+            return provider
+    return None if alias else AwsProvider(Path())

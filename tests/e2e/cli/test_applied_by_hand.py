@@ -1,0 +1,105 @@
+"""`terraform apply` by hand in the sandbox, and terralive in the same sandbox."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from terralive_sandbox.info import attach, environment
+from terralive_terraform.runs.environment import terraform_environment
+from terralive_terraform.runs.runner import Terraform
+from terralive_testing.deployers.terraform_account import actions, plan, terraform_in
+from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.plain_app import left, plain_project, start
+from terralive_testing.drivers.project import Project
+from terralive_testing.machine.waiting import eventually
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project with a running sandbox."""
+    made = plain_project(tmp_path / "plain")
+    with Command(["sandbox"], made.root) as command:
+        made.sandbox = command.wait_for_type("ready")["sandbox"]
+        yield made
+
+
+def by_hand(project: Project, work: Path) -> Terraform:
+    """Terraform as the user runs it after `eval "$(terralive sandbox --env)"`."""
+    info = attach(project.root / ".terralive" / "sandbox.json")
+    assert info is not None
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables = {**terraform_environment(own, work), **environment(info)}
+    terraform, _ = terraform_in(project.root, variables, None)
+    return terraform
+
+
+def invoke(project: Project) -> bytes:
+    answer = project.client("lambda").invoke(FunctionName="plain-greet")
+    payload: bytes = answer["Payload"].read()
+    return payload
+
+
+def test_start_uses_the_state_of_the_apply_by_hand(project: Project, tmp_path: Path) -> None:
+    terraform = by_hand(project, tmp_path)
+    terraform.apply(plan(terraform, tmp_path).file)
+    before = left(project)
+    edited = 'def handler(event, context):\n    return "edited"\n'
+    (project.root / "functions" / "greet" / "app.py").write_text(edited, "utf-8")
+
+    with start(project) as command:
+        command.wait_for_type("ready")
+        assert invoke(project) == b'"edited"'
+        changes = actions(plan(terraform, tmp_path))
+        assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
+
+    restored = run(["restore", "--sandbox", "--yes"], project.root)
+    assert restored.process.returncode == 0, restored.story()
+    assert invoke(project) == b'"deployed"'
+    assert actions(plan(terraform, tmp_path)) == []
+    gone = run(["destroy", "--sandbox", "--yes"], project.root)
+    assert gone.process.returncode == 0, gone.story()
+    eventually(lambda: left(project) == before, "only what was applied by hand is left")
+
+
+def test_functions_of_another_checkout_are_named_before_anything_is_created(
+    project: Project, tmp_path: Path
+) -> None:
+    terraform = by_hand(project, tmp_path)
+    terraform.apply(plan(terraform, tmp_path).file)
+    before = left(project)
+    other = plain_project(tmp_path / "checkout")
+    (other.root / ".terralive").mkdir()
+    shutil.copy(project.root / ".terralive" / "sandbox.json", other.root / ".terralive")
+
+    for words in (["plan", "--sandbox"], ["start", "--sandbox", "--yes"]):
+        command = run(words, other.root)
+        errors = command.of_type("error")
+        assert [error["reference"] for error in errors] == ["functions-exist"], command.story()
+        assert command.process.returncode == 2
+        assert "plain-greet (account 123456789012, us-east-1)" in errors[0]["message"]
+        assert "terraform destroy" in errors[0]["hint"]
+        assert left(project) == before
+        assert invoke(project) == b'"deployed"'
+
+
+def test_a_state_that_is_left_from_another_sandbox_is_not_used(
+    project: Project, tmp_path: Path
+) -> None:
+    terraform = by_hand(project, tmp_path)
+    terraform.apply(plan(terraform, tmp_path).file)
+    state = (project.root / "terraform.tfstate").read_bytes()
+    other = plain_project(tmp_path / "later")
+    (other.root / "terraform.tfstate").write_bytes(state)
+
+    with start(other) as command:
+        ready = command.wait_for_type("ready")
+        other.sandbox = ready["sandbox"]
+        assert invoke(other) == b'"deployed"'
+    assert (other.root / "terraform.tfstate").read_bytes() == state
