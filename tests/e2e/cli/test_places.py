@@ -1,0 +1,112 @@
+"""Live functions in another region and in another account than the debug stack's."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from terralive_sandbox.info import SandboxInfo, attach
+from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.plain_app import MAIN, plain_project, start
+from terralive_testing.drivers.project import Project
+
+pytestmark = pytest.mark.timeout(400)
+
+OTHER = "222222222222"
+PROVIDERS = """
+provider "aws" {
+  region = "eu-west-1"
+}
+
+provider "aws" {
+  alias  = "us"
+  region = "us-east-1"
+}
+
+provider "aws" {
+  alias  = "workload"
+  region = "eu-west-1"
+  assume_role {
+    role_arn = "arn:aws:iam::222222222222:role/OrganizationAccountAccessRole"
+  }
+}
+"""
+# The app's function once more, for another provider.
+RESOURCES = MAIN[MAIN.index('resource "aws_iam_role"') :]
+HANDLER = """
+import os
+def handler(event, context):
+    return ["local", os.environ["AWS_REGION"], context.invoked_function_arn]
+"""
+CONFIGURATION = """
+app = "plain"
+
+[functions."aws_lambda_function.*"]
+path = "functions/greet"
+"""
+
+
+def copy_for(alias: str) -> str:
+    """The role and the function for a provider, with the same names on AWS."""
+    text = RESOURCES.replace('"greet" {', f'"{alias}" {{\n  provider = aws.{alias}')
+    return re.sub(r"aws_iam_role\.greet\b", f"aws_iam_role.{alias}", text)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = plain_project(tmp_path_factory.mktemp("places") / "plain")
+    main = MAIN.replace('provider "aws" {}', PROVIDERS)
+    # A role is in all regions of its account.
+    us = copy_for("us").replace('"plain-greet"\n  assume', '"plain-greet-us"\n  assume')
+    (made.root / "main.tf").write_text(f"{main}\n{us}\n{copy_for('workload')}", "utf-8")
+    (made.root / "functions" / "greet" / "app.py").write_text(HANDLER, "utf-8")
+    (made.root / "terralive.toml").write_text(CONFIGURATION, "utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def sandbox(project: Project) -> Iterator[SandboxInfo]:
+    with Command(["sandbox"], project.root) as command:
+        project.sandbox = command.wait_for_type("ready")["sandbox"]
+        info = attach(project.root / ".terralive" / "sandbox.json")
+        assert info is not None
+        yield info
+
+
+def clients(info: SandboxInfo) -> dict[str, Aws]:
+    """Clients by the beginning of the functions' ARNs."""
+    own = Aws(replace(info, region="eu-west-1"))
+    return {
+        f"eu-west-1:{info.account_id}": own,
+        f"us-east-1:{info.account_id}": own.in_region("us-east-1"),
+        f"eu-west-1:{OTHER}": own.in_account(OTHER),
+    }
+
+
+def invoke(aws: Aws) -> Any:  # noqa: ANN401 - JSON
+    return json.loads(aws.lambda_.invoke(FunctionName="plain-greet")["Payload"].read())
+
+
+def test_functions_of_one_name_in_two_regions_and_two_accounts_run_here(
+    project: Project, sandbox: SandboxInfo
+) -> None:
+    with start(project) as command:
+        ready = command.wait_for_type("ready")
+        assert ready["region"] == "eu-west-1"
+        assert len(ready["functions"]) == 3
+        for place, aws in clients(sandbox).items():
+            region = place.partition(":")[0]
+            arn = f"arn:aws:lambda:{place}:function:plain-greet"
+            assert invoke(aws) == ["local", region, arn], command.story()
+        assert command.of_type("warning") == [], command.story()
+
+    gone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
+    assert gone.process.returncode == 0, gone.story()
+    for aws in clients(sandbox).values():
+        assert aws.lambda_.list_functions()["Functions"] == []
