@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -53,8 +52,9 @@ path = "functions/greet"
 
 
 def copy_for(alias: str) -> str:
-    """The role and the function for a provider, with the same names on AWS."""
+    """The role and the function for a provider."""
     text = RESOURCES.replace('"greet" {', f'"{alias}" {{\n  provider = aws.{alias}')
+    text = text.replace('"plain-greet"', f'"plain-greet-{alias}"')
     return re.sub(r"aws_iam_role\.greet\b", f"aws_iam_role.{alias}", text)
 
 
@@ -62,9 +62,8 @@ def copy_for(alias: str) -> str:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = plain_project(tmp_path_factory.mktemp("places") / "plain")
     main = MAIN.replace('provider "aws" {}', PROVIDERS)
-    # A role is in all regions of its account.
-    us = copy_for("us").replace('"plain-greet"\n  assume', '"plain-greet-us"\n  assume')
-    (made.root / "main.tf").write_text(f"{main}\n{us}\n{copy_for('workload')}", "utf-8")
+    copies = [copy_for("us"), copy_for("workload")]
+    (made.root / "main.tf").write_text("\n".join([main, *copies]), "utf-8")
     (made.root / "functions" / "greet" / "app.py").write_text(HANDLER, "utf-8")
     (made.root / "terralive.toml").write_text(CONFIGURATION, "utf-8")
     return made
@@ -80,30 +79,26 @@ def sandbox(project: Project) -> Iterator[SandboxInfo]:
 
 
 def clients(info: SandboxInfo) -> dict[str, Aws]:
-    """Clients by the beginning of the functions' ARNs."""
+    """Clients that find the functions, by the functions' ARNs."""
     own = Aws(replace(info, region="eu-west-1"))
+    arn = "arn:aws:lambda:{}:{}:function:{}".format
     return {
-        f"eu-west-1:{info.account_id}": own,
-        f"us-east-1:{info.account_id}": own.in_region("us-east-1"),
-        f"eu-west-1:{OTHER}": own.in_account(OTHER),
+        arn("eu-west-1", info.account_id, "plain-greet"): own,
+        arn("us-east-1", info.account_id, "plain-greet-us"): own.in_region("us-east-1"),
+        arn("eu-west-1", OTHER, "plain-greet-workload"): own.in_account(OTHER),
     }
 
 
-def invoke(aws: Aws) -> Any:  # noqa: ANN401 - JSON
-    return json.loads(aws.lambda_.invoke(FunctionName="plain-greet")["Payload"].read())
-
-
-def test_functions_of_one_name_in_two_regions_and_two_accounts_run_here(
+def test_functions_in_other_regions_and_accounts_run_here(
     project: Project, sandbox: SandboxInfo
 ) -> None:
     with start(project) as command:
         ready = command.wait_for_type("ready")
         assert ready["region"] == "eu-west-1"
         assert len(ready["functions"]) == 3
-        for place, aws in clients(sandbox).items():
-            region = place.partition(":")[0]
-            arn = f"arn:aws:lambda:{place}:function:plain-greet"
-            assert invoke(aws) == ["local", region, arn], command.story()
+        for arn, aws in clients(sandbox).items():
+            answer = aws.lambda_.invoke(FunctionName=arn)["Payload"].read()
+            assert json.loads(answer) == ["local", arn.split(":")[3], arn], command.story()
         assert command.of_type("warning") == [], command.story()
 
     gone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
