@@ -72,3 +72,35 @@ def test_a_request_needs_the_actions_of_the_service_authorization_reference() ->
     assert needed_by("apigateway", b"{}", path="/v2/apis/a/stages") == [
         ("apigateway:POST", "arn:aws:apigateway:us-east-1::/apis/a/stages")
     ]
+
+
+def test_a_request_may_name_a_resource_of_another_account() -> None:
+    other = "222222222222"
+    sent = json.dumps({"QueueUrl": f"http://127.0.0.1/{other}/q", "MessageBody": "m"}).encode()
+    assert needed_by("sqs", sent, ("x-amz-target", "AmazonSQS.SendMessage")) == [
+        ("sqs:sendmessage", f"arn:aws:sqs:us-east-1:{other}:q")
+    ]
+    asked = json.dumps({"QueueName": "q", "QueueOwnerAWSAccountId": other}).encode()
+    assert needed_by("sqs", asked, ("x-amz-target", "AmazonSQS.GetQueueUrl")) == [
+        ("sqs:getqueueurl", f"arn:aws:sqs:us-east-1:{other}:q")
+    ]
+    path = f"/2015-03-31/functions/{other}%3Afunction%3Af/invocations"
+    assert needed_by("lambda", b"{}", path=path, operation="Invoke") == [
+        ("lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:{other}:function:f")
+    ]
+
+
+def test_code_in_s3_has_to_be_readable_for_the_caller() -> None:
+    where = {"S3Bucket": "b", "S3Key": "f.zip"}
+    function = "arn:aws:lambda:us-east-1:1:function:f"
+    created = json.dumps({"FunctionName": "f", "Code": where}).encode()
+    path = "/2015-03-31/functions"
+    assert needed_by("lambda", created, path=path, operation="CreateFunction") == [
+        ("lambda:CreateFunction",),
+        ("s3:GetObject", "arn:aws:s3:::b/f.zip"),
+    ]
+    changed = json.dumps(where).encode()
+    assert needed_by("lambda", changed, path=f"{path}/f/code", operation="UpdateFunctionCode") == [
+        ("lambda:UpdateFunctionCode", function),
+        ("s3:GetObject", "arn:aws:s3:::b/f.zip"),
+    ]

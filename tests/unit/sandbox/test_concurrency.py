@@ -44,3 +44,17 @@ def test_an_execution_that_ends_or_fails_makes_room_for_the_next_one() -> None:
         raise ZeroDivisionError
     with executions.one("f", reserved=1):
         pass
+
+
+def test_each_region_of_each_account_has_limits_of_its_own() -> None:
+    executions = ConcurrentExecutions(account_limit=1)
+    arn = "arn:aws:lambda:{}:{}:function:f".format
+    own = arn("eu-west-1", "111111111111")
+    with (
+        executions.one(own, reserved=1),
+        executions.one(arn("us-east-1", "111111111111"), reserved=1),
+        executions.one(arn("eu-west-1", "222222222222"), reserved=1),
+        pytest.raises(InvokeError),
+        executions.one(own, reserved=None),
+    ):
+        pass

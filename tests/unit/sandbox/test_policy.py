@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
 
 
 def decision_for(request: AccessRequest, *statements: Mapping[str, object]) -> Decision:
@@ -128,3 +128,21 @@ def test_a_resource_policy_names_the_principals_it_allows() -> None:
     )
     assert decision_for(request, {**statement, "Principal": "*"}) is Decision.ALLOWED
     assert decision_for(request, statement) is Decision.NEUTRAL
+
+
+@pytest.mark.parametrize(
+    ("by_identity", "by_resource", "within", "across"),
+    [
+        (Decision.ALLOWED, Decision.ALLOWED, True, True),
+        (Decision.ALLOWED, Decision.NEUTRAL, True, False),
+        (Decision.NEUTRAL, Decision.ALLOWED, True, False),
+        (Decision.NEUTRAL, Decision.NEUTRAL, False, False),
+        (Decision.ALLOWED, Decision.DENIED, False, False),
+        (Decision.DENIED, Decision.ALLOWED, False, False),
+    ],
+)
+def test_one_side_allows_within_an_account_and_both_sides_across_accounts(
+    by_identity: Decision, by_resource: Decision, *, within: bool, across: bool
+) -> None:
+    assert is_permitted(by_identity, by_resource, same_account=True) is within
+    assert is_permitted(by_identity, by_resource, same_account=False) is across
