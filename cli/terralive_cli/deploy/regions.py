@@ -101,9 +101,10 @@ class Regions:
         raise ConfigurationError(
             "region-differs",
             f"The regions of this stage differ:{_lines(listed)}",
-            hint="A stage is in one region. Give the same region everywhere, or take out what does "
-            "not apply (`unset AWS_REGION AWS_DEFAULT_REGION`; another sandbox). Functions in "
-            "other regions use a provider with an `alias`.",
+            hint="A stage is in one region. Write the right one into terralive.toml (`region`) and "
+            "into the provider, or take out what does not apply (`unset AWS_REGION "
+            "AWS_DEFAULT_REGION`; another sandbox). Functions in other regions use a provider with "
+            "an `alias`.",
         )
 
 

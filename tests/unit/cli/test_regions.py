@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from terralive_cli.configuration.loading import load
 from terralive_cli.configuration.values import GivenRegion
+from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.regions import Regions
+from terralive_cli.deploy.target import Stage, Target
+from terralive_cli.output.progress import Phase
+from terralive_sandbox.info import SandboxInfo
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.providers import AwsProvider
+from terralive_terraform.substitution.app import Prepared
 
 FLAG = GivenRegion("us-east-1", "--region")
 TOML = GivenRegion("eu-west-1", "`region` in terralive.toml")
@@ -86,3 +93,29 @@ def test_a_sandbox_in_the_same_region_is_no_error() -> None:
     sandbox = GivenRegion("eu-west-1", "the running sandbox")
     Regions.of([TOML, SHELL], PROVIDER, ROOT).require_same_in_sandbox(sandbox)
     Regions.of([], COMPUTED, ROOT).require_same_in_sandbox(sandbox)
+
+
+def test_the_region_of_a_cdktf_program_is_compared_after_it_has_run(tmp_path: Path) -> None:
+    (tmp_path / "cdktf.json").write_text('{"app": "python main.py"}')
+    synthesised = tmp_path / "out"
+    synthesised.mkdir()
+    (synthesised / "cdk.tf.json").write_text('{"provider": {"aws": [{"region": "eu-west-1"}]}}')
+    info = SandboxInfo(
+        endpoint="http://127.0.0.1:9",
+        region="us-east-1",
+        pid=1,
+        http_url="",
+        websocket_url="",
+        management_url="",
+        access_key_id="",
+        secret_access_key="",
+        account_id="1",
+        id="i",
+    )
+    caller = cast("Caller", None)  # nobody is asked
+    target = Target("the sandbox", "us-east-1", {}, caller, tmp_path, sandbox=info)
+    config = load(project=tmp_path, flags={}, environ={}, user="ana")
+    stage = Stage(config, target, lambda *_: None, {})
+    app = Prepared(synthesised, None, (), ())
+    with pytest.raises(ConfigurationError, match="eu-west-1: `provider"):
+        stage.app_terraform(app, Phase("app", stage.emit))
