@@ -19,8 +19,8 @@ from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.existing import (
     Located,
     created_functions,
+    is_applied_by_hand,
     require_new,
-    state_in_sandbox,
 )
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
 from terralive_cli.deploy.target import Stage, aws_providers
@@ -262,16 +262,15 @@ class StageApp:
         work = stage.target.work
         if stage.target.sandbox is None:
             return self._app.opened(work / "app", stage.environment)
-        # The sandbox is not what the team's state describes, so its apps have a state of their own.
+        # The sandbox is not what the team's state describes, so its apps have a state of their own,
+        # unless the user has applied the configuration to this sandbox by hand.
         own = work / "app.tfstate"
-        state = own
         program = stage.config.terraform
         if not program.app:
             accounts = stage.accounts(program.dir)
-            state = state_in_sandbox(program.dir, stage.config.workspace, own, accounts)
-        # Each of the two states has its own folder, as Terraform remembers the state's place there.
-        folder = "app" if state == own else "app-applied-by-hand"
-        return self._app.opened(work / folder, stage.environment, state)
+            if is_applied_by_hand(program.dir, stage.config.workspace, own, accounts):
+                return self._app.opened(work / "app-applied-by-hand", stage.environment)
+        return self._app.opened(work / "app", stage.environment, own)
 
     @contextmanager
     def _planned_without_stubs(

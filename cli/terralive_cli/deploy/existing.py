@@ -14,7 +14,7 @@ from typing import Final
 
 from terralive_cli.deploy.accounts import Accounts
 from terralive_stub.errors import ConfigurationError, CredentialsError
-from terralive_stub.shared.json_documents import Json, as_object, read_object, section, text
+from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
@@ -25,6 +25,10 @@ _log: Final = logging.getLogger("terralive.cli")
 _STATE: Final = "terraform.tfstate"
 _NOT_FOUND: Final = "ResourceNotFoundException"
 _DEFAULT_WORKSPACE: Final = "default"
+_WORKSPACES: Final = "terraform.tfstate.d"
+# The fields of an ARN.
+_REGION: Final = 3
+_ACCOUNT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,46 +120,50 @@ def exists(function: Located, accounts: Accounts) -> bool:
     return True
 
 
-def state_in_sandbox(directory: Path, workspace: str, own: Path, accounts: Accounts) -> Path:
-    """Return the state file of an app in the sandbox.
+def is_applied_by_hand(directory: Path, workspace: str, own: Path, accounts: Accounts) -> bool:
+    """Tell whether the user's own state describes functions of the sandbox.
 
-    It is the stage's own, unless the user has applied the configuration to this sandbox by hand:
-    then it is the user's. A state that is left from another sandbox has no function here.
+    That is so after `terraform apply` by hand. A state that is left from another sandbox has no
+    function here.
 
     Args:
         directory: the folder of the root module.
         workspace: the selected workspace; "" for none.
-        own: the stage's own state file.
+        own: the stage's own state file. It counts where it is not empty.
         accounts: opens sessions in the accounts of functions.
     """
-    if any(managed_instances(read_object(own))):
-        return own
-    by_hand = local_state(directory)
-    if by_hand is None or workspace not in {"", _DEFAULT_WORKSPACE}:
-        return own
+    by_hand = local_state(directory, workspace)
+    if by_hand is None or any(managed_instances(read_object(own))):
+        return False
     for _, function in deployed_functions(read_object(by_hand)):
-        if not function.arn:
-            continue
         # `arn:aws:lambda:REGION:ACCOUNT:function:NAME`
         fields = function.arn.split(":")
-        located = Located(function.name, account=fields[4], region=fields[3])
+        if len(fields) <= _ACCOUNT:
+            continue
+        located = Located(function.name, account=fields[_ACCOUNT], region=fields[_REGION])
         if exists(located, accounts):
             _log.debug("the app's state is %s", by_hand)
-            return by_hand
-    return own
+            return True
+    return False
 
 
-def local_state(directory: Path) -> Path | None:
+def local_state(directory: Path, workspace: str = "") -> Path | None:
     """Return the state file of a folder's local backend; None where it has another backend.
 
     https://developer.hashicorp.com/terraform/language/backend/local
+
+    Args:
+        directory: the folder of the root module.
+        workspace: the selected workspace; "" for none.
     """
-    backend: Mapping[str, Json] = section(read_object(directory / ".terraform" / _STATE), "backend")
-    kind = text(backend, "type")
-    if kind not in {"", "local"}:
+    backend = section(read_object(directory / ".terraform" / _STATE), "backend")
+    if text(backend, "type") not in {"", "local"}:
         return None
-    path = text(as_object(section(backend, "config")), "path") or _STATE
-    return directory / path
+    config = section(backend, "config")
+    if workspace in {"", _DEFAULT_WORKSPACE}:
+        return directory / (text(config, "path") or _STATE)
+    folder = text(config, "workspace_dir") or _WORKSPACES
+    return directory / folder / workspace / _STATE
 
 
 def _provider_of(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
-from terralive_cli.deploy.aws import Caller
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.target import Stage
 from terralive_cli.live.deployed_code import DeployedCodeReader, RefusedError
 from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
@@ -64,7 +64,8 @@ class StubWatch:
             functions: the live functions.
         """
         names = {function.arn: function.shown_name for function in functions}
-        reader = DeployedCodeReader(partial(_client, stage.target.caller))
+        accounts = stage.accounts(stage.config.terraform.dir)
+        reader = DeployedCodeReader(partial(_client, accounts))
         return cls(
             StubCheck(stub, names),
             lambda: reader.read(names),
@@ -99,8 +100,11 @@ class StubWatch:
                 self._emit(*warnings)
 
 
-def _client(caller: Caller, account: str, region: str) -> LambdaClient | None:
-    """Return a client of Lambda with the caller's credentials; None for another account."""
-    if account != caller.account:
+def _client(accounts: Accounts, account: str, region: str) -> LambdaClient | None:
+    """Return a client of Lambda; None where there are no credentials for the account."""
+    try:
+        client: LambdaClient = accounts.client("lambda", account, region)
+    except CredentialsError as error:
+        _log.debug("account %s is not looked at: %s", account, error.reference)
         return None
-    return caller.session.client("lambda", region_name=region, endpoint_url=caller.endpoint_url)
+    return client

@@ -37,6 +37,7 @@ class Prepared:
         workspace: the workspace for `TF_WORKSPACE`; "" for the one that is selected.
         files: the files that Terraform adds while it reads the configuration.
         state_file: the state, where it is a file of terralive's; None for the team's.
+        backend_noted: whether the data folder knows the backend already (`note_backend`).
     """
 
     directory: Path
@@ -47,6 +48,7 @@ class Prepared:
     workspace: str = ""
     files: AddedFiles = field(default_factory=NoFiles)
     state_file: Path | None = None
+    backend_noted: bool = False
 
     def terraform(
         self,
@@ -66,6 +68,7 @@ class Prepared:
             backend_config=self.backend_config,
             files=self.files,
             state_file=self.state_file,
+            backend_noted=self.backend_noted,
         )
 
 

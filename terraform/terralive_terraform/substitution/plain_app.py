@@ -10,6 +10,7 @@ from pathlib import Path
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
+from terralive_terraform.overrides.backend_note import note_backend
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
 from terralive_terraform.overrides.team_folder import clean_up, folder_lock, has_own_files
@@ -61,6 +62,8 @@ class PlainApp(App):
             )
         with folder_lock(self.directory), closing(FolderGuardian(self.directory)) as guardian:
             clean_up(self.directory)
+            if backend_override is not None:
+                note_backend(self.binary, environment, work, data_dir, backend_override)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, data_dir, environment)
             yield OpenPlainApp(
@@ -136,6 +139,7 @@ class OpenPlainApp:
             workspace=workspace,
             files=files,
             state_file=state_of_workspace(self.state, workspace),
+            backend_noted=self.state is not None,
         )
 
 

@@ -54,7 +54,7 @@ def test_start_uses_the_state_of_the_apply_by_hand(project: Project, tmp_path: P
     (project.root / "functions" / "greet" / "app.py").write_text(edited, "utf-8")
 
     with start(project) as command:
-        command.wait_for_type("ready")
+        command.wait_for_type("ready", timeout_s=200)
         assert invoke(project) == b'"edited"'
         changes = actions(plan(terraform, tmp_path))
         assert changes == [("update", "aws_lambda_function.greet")], "the state is the user's"
@@ -99,7 +99,7 @@ def test_a_state_that_is_left_from_another_sandbox_is_not_used(
     (other.root / "terraform.tfstate").write_bytes(state)
 
     with start(other) as command:
-        ready = command.wait_for_type("ready")
+        ready = command.wait_for_type("ready", timeout_s=200)
         other.sandbox = ready["sandbox"]
         assert invoke(other) == b'"deployed"'
     assert (other.root / "terraform.tfstate").read_bytes() == state

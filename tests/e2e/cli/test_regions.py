@@ -99,7 +99,7 @@ def test_a_new_sandbox_is_in_the_region_of_the_provider(tmp_path: Path) -> None:
     project = plain_project(tmp_path / "plain")
     write(project, IRELAND)
     with Command(["start", "--sandbox", "--yes"], project.root) as command:
-        ready = command.wait_for_type("ready")
+        ready = command.wait_for_type("ready", timeout_s=200)
         assert ready["region"] == ready["sandbox"]["region"] == "eu-west-1"
         project.sandbox = ready["sandbox"]
         answer = project.client("lambda").invoke(FunctionName="plain-greet")

@@ -118,3 +118,9 @@ def test_the_state_of_a_local_backend_is_a_file(
         (tmp_path / ".terraform").mkdir()
         (tmp_path / ".terraform" / "terraform.tfstate").write_text(json.dumps({"backend": backend}))
     assert local_state(tmp_path) == (tmp_path / expected if expected else None)
+
+
+def test_each_workspace_has_a_state_of_its_own(tmp_path: Path) -> None:
+    assert local_state(tmp_path, "default") == tmp_path / "terraform.tfstate"
+    state = tmp_path / "terraform.tfstate.d" / "dev" / "terraform.tfstate"
+    assert local_state(tmp_path, "dev") == state
