@@ -99,7 +99,8 @@ def test_functions_of_one_name_in_other_regions_and_accounts_run_here(
         for arn, aws in clients(sandbox).items():
             answer = aws.lambda_.invoke(FunctionName=arn)["Payload"].read()
             assert json.loads(answer) == ["local", arn.split(":")[3], arn], command.story()
-        assert command.of_type("warning") == [], command.story()
+        warned = {event["reference"] for event in command.of_type("warning")}
+        assert warned <= {"runtime-differs"}, command.story()
 
     gone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert gone.process.returncode == 0, gone.story()
