@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from terralive_sandbox.info import SandboxInfo, attach
-from terralive_testing.deployers.sandbox import Aws
+from terralive_testing.deployers.sandbox import Aws, code
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import MAIN, plain_project, start
 from terralive_testing.drivers.project import Project
@@ -45,6 +45,7 @@ def handler(event, context):
 """
 CONFIGURATION = """
 app = "plain"
+stub_check_seconds = 1
 
 [functions."aws_lambda_function.*"]
 path = "functions/greet"
@@ -101,6 +102,11 @@ def test_functions_of_one_name_in_other_regions_and_accounts_run_here(
             assert json.loads(answer) == ["local", arn.split(":")[3], arn], command.story()
         warned = {event["reference"] for event in command.of_type("warning")}
         assert warned <= {"runtime-differs"}, command.story()
+        # terralive looks at the functions in each place, too.
+        workload = clients(sandbox)[f"arn:aws:lambda:eu-west-1:{OTHER}:function:plain-greet"]
+        replaced = code("def handler(event, context):\n    return 'a pipeline was here'\n")
+        workload.lambda_.update_function_code(FunctionName="plain-greet", ZipFile=replaced)
+        command.wait_for(lambda event: event.get("reference") == "stub-replaced", "`stub-replaced`")
 
     gone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert gone.process.returncode == 0, gone.story()
