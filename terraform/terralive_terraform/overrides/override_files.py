@@ -1,24 +1,22 @@
 """What terralive adds to a folder of `*.tf` files, for each command of Terraform.
 
 With a state of terralive's own, init and plan need another backend in the team's root folder, and
-init, plan and apply need the stage's dependency lock file there. A plan that makes functions live
-needs an override file in the team's root folder where functions of the root module change, and
-copies of the other modules.
-
-A saved plan holds the configuration and the backend, but Terraform compares the dependency lock
-file with it.
+init needs the stage's dependency lock file there. A plan that makes functions live needs an
+override file in the team's root folder where functions of the root module change, and copies of the
+other modules. An apply needs nothing: a saved plan holds the configuration and the backend.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.overrides.guardian import FolderGuardian
+from terralive_terraform.overrides.installed_providers import providers_environment
 from terralive_terraform.overrides.module_copies import ModuleCopies
 from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
 from terralive_terraform.runs.added_files import PlanView
@@ -38,6 +36,7 @@ class OverrideFiles:
         directory: the root module's folder.
         work: the stage's own folder.
         guardian: removes what is in `directory` if terralive is killed.
+        environment: the environment of Terraform.
         state: the state file that replaces the team's backend; None for the team's own.
         changes: the substitutions by the functions' labels, for each call of a module; `ROOT` for
             the root module.
@@ -46,15 +45,9 @@ class OverrideFiles:
     directory: Path
     work: Path
     guardian: FolderGuardian
+    environment: Mapping[str, str] = field(repr=False)
     state: Path | None
     changes: Mapping[str, Mapping[str, Substitution]]
-
-    @property
-    def lock_folder(self) -> Path | None:
-        """The folder with the stage's dependency lock file; None where the team's is in use."""
-        if self.state is None:
-            return None
-        return self.work / "lock"
 
     def are_possible(self, data_dir: Path) -> bool:
         """Tell whether `terraform init` has noted all modules in which functions change."""
@@ -64,37 +57,39 @@ class OverrideFiles:
     def during_init(self) -> Iterator[None]:
         """Add another backend and the stage's dependency lock file."""
         with ExitStack() as stack:
-            self._add_lock_file(stack)
+            if self.state is not None:
+                self.guardian.watch()
+                stack.enter_context(stage_lock_file(self.directory, self._lock_file))
             self._add_to_root(stack, {})
             yield
 
     @contextmanager
     def during_plan(self, data_dir: Path) -> Iterator[PlanView]:
-        """Add what makes functions live, and what `during_init` adds."""
+        """Add what makes functions live, and another backend."""
         view = PlanView(data_dir)
         copies = self._module_copies()
         if copies.changes:
             view = copies.written(data_dir)
         with ExitStack() as stack:
-            self._add_lock_file(stack)
             self._add_to_root(stack, self.changes.get(ROOT, {}))
             yield view
 
-    @contextmanager
-    def during_apply(self) -> Iterator[None]:
-        """Add the stage's dependency lock file."""
-        with ExitStack() as stack:
-            self._add_lock_file(stack)
-            yield
+    def variables(self, data_dir: Path) -> Mapping[str, str]:
+        """Return the variable that lets Terraform use what the stage's lock file has selected."""
+        if self.state is None:
+            return {}
+        return providers_environment(
+            self._lock_file, data_dir, self.environment, self.work / "providers.tfrc"
+        )
+
+    @property
+    def _lock_file(self) -> Path:
+        """The stage's own dependency lock file."""
+        return self.work / "stage.lock.hcl"
 
     def _module_copies(self) -> ModuleCopies:
         changes = {call: changes for call, changes in self.changes.items() if call != ROOT}
         return ModuleCopies(self.directory, self.work / "modules", changes)
-
-    def _add_lock_file(self, stack: ExitStack) -> None:
-        if self.lock_folder is not None:
-            self.guardian.watch()
-            stack.enter_context(stage_lock_file(self.directory, self.lock_folder))
 
     def _add_to_root(self, stack: ExitStack, changes: Mapping[str, Substitution]) -> None:
         override = {**override_document(changes), **backend_override(self.state)}

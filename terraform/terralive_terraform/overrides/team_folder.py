@@ -125,19 +125,18 @@ def _remove_parts(file: Path) -> None:
 
 
 @contextmanager
-def stage_lock_file(directory: Path, stages: Path) -> Iterator[None]:
+def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[None]:
     """Give Terraform the stage's own dependency lock file, and put the team's back at the end.
 
     Args:
         directory: the team's folder.
-        stages: the folder in which the stage keeps its own.
+        stages_own: the file in which the stage keeps its own.
 
     Raises:
         ConfigurationError: `folder-not-writable`.
     """
     lock = directory / _LOCK_FILE
     kept = directory / KEPT_LOCK_FILE
-    stages_own = stages / _LOCK_FILE
     try:
         with _named(directory):
             if lock.is_file():

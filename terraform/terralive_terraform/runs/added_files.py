@@ -38,10 +38,6 @@ class PlanView:
 class AddedFiles(Protocol):
     """Files that are there while a context lasts, one for each command of Terraform."""
 
-    @property
-    def lock_folder(self) -> Path | None:
-        """A folder with the dependency lock file, where it is not the configuration's own."""
-
     def are_possible(self, data_dir: Path) -> bool:
         """Tell whether the last `terraform init` has done what `during_plan` needs."""
 
@@ -55,17 +51,12 @@ class AddedFiles(Protocol):
             data_dir: the TF_DATA_DIR that `terraform init` has written.
         """
 
-    def during_apply(self) -> AbstractContextManager[None]:
-        """Add the files that `terraform apply` of a saved plan needs."""
+    def variables(self, data_dir: Path) -> Mapping[str, str]:
+        """Return environment variables for everything that comes after an init."""
 
 
 class NoFiles:
     """`AddedFiles` of a configuration that is complete."""
-
-    @property
-    def lock_folder(self) -> Path | None:
-        """None: the configuration's own."""
-        return None
 
     def are_possible(self, data_dir: Path) -> bool:
         """Return True: nothing is needed."""
@@ -80,6 +71,7 @@ class NoFiles:
         """Add nothing."""
         return nullcontext(PlanView(data_dir))
 
-    def during_apply(self) -> AbstractContextManager[None]:
-        """Add nothing."""
-        return nullcontext()
+    def variables(self, data_dir: Path) -> Mapping[str, str]:
+        """Return none."""
+        del data_dir
+        return {}

@@ -139,6 +139,13 @@ def has_read_configuration(line: str) -> bool:
     return text(parse_object(line), "type") in _AFTER_READING
 
 
+def is_about_installed_providers(event: Progress) -> bool:
+    """Return whether an event is the warning that a CLI configuration names the providers."""
+    if not isinstance(event, Diagnostic) or event.severity != "warning":
+        return False
+    return event.summary.startswith("Provider development overrides are in effect")
+
+
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:
     """Return the diagnostic of one diagnostic object."""
     place = section(document, "range")

@@ -33,6 +33,7 @@ from terralive_terraform.runs.progress import (
     Progress,
     failure,
     has_read_configuration,
+    is_about_installed_providers,
     needs_init,
     parse_line,
 )
@@ -204,7 +205,7 @@ class Terraform:
             view = added.enter_context(self._files.during_plan(self._data_dir))
             return self._run_json(
                 arguments,
-                self._environment | {"TF_DATA_DIR": str(view.data_dir)},
+                self._initialised() | {"TF_DATA_DIR": str(view.data_dir)},
                 # The added files have served when Terraform has read the configuration.
                 on_read=added.close,
                 view=view,
@@ -217,10 +218,8 @@ class Terraform:
         Raises:
             TerraformError: it failed.
         """
-        # The plan holds its configuration. Of the folder, only the dependency lock file is read.
-        folder = self._files.lock_folder or self._directory
-        arguments = ["show", "-json", "-no-color", str(plan_file.resolve())]
-        return shown_plan(as_object(self._read(arguments, folder)))
+        document = self._read(["show", "-json", "-no-color", str(plan_file.resolve())])
+        return shown_plan(as_object(document))
 
     def apply(self, plan_file: Path) -> None:
         """Apply a plan and remove its file.
@@ -231,10 +230,7 @@ class Terraform:
         """
         arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT, str(plan_file.resolve())]
         try:
-            with ExitStack() as added:
-                added.enter_context(self._files.during_apply())
-                environment = apply_environment(self._environment)
-                finished = self._run_json(arguments, environment, on_read=added.close)
+            finished = self._run_json(arguments, apply_environment(self._initialised()))
             if finished.code != 0:
                 raise failure("apply", finished.diagnostics, finished.other_output)
         finally:
@@ -264,14 +260,18 @@ class Terraform:
         wait_for_earlier_run(self._data_dir / _SCRATCH, self._on_wait)
         return read_object(self._state_file) or None
 
-    def _read(self, arguments: Sequence[str], directory: Path | None = None) -> Json:
+    def _initialised(self) -> dict[str, str]:
+        """Return the environment of everything that comes after an init."""
+        return {**self._environment, **self._files.variables(self._data_dir)}
+
+    def _read(self, arguments: Sequence[str]) -> Json:
         """Run a command that prints one JSON document, or nothing (None)."""
         lines: list[str] = []
         # Not everything on stderr is an error: TF_LOG, notes on development overrides, and the
         # output of wrappers go there, too.
         errors: list[str] = []
-        environment = without_arguments(self._environment)
-        code = self._run(arguments, lines.append, errors.append, environment, directory)
+        environment = without_arguments(self._initialised())
+        code = self._run(arguments, lines.append, errors.append, environment)
         if code != 0:
             raise failure(" ".join(arguments[:2]), (), "\n".join([*errors, *lines]))
         text = "\n".join(lines).strip()
@@ -292,7 +292,7 @@ class Terraform:
         arguments: Sequence[str],
         environment: Mapping[str, str],
         *,
-        on_read: Callable[[], None],
+        on_read: Callable[[], None] = lambda: None,
         view: PlanView | None = None,
         hide_init_errors: bool = False,
     ) -> _Finished:
@@ -316,6 +316,8 @@ class Terraform:
                 if not line.startswith('{"@level"'):
                     other.append(line)
                 return
+            if self._state_file is not None and is_about_installed_providers(event):
+                return
             if isinstance(event, Diagnostic) and view is not None:
                 event = replace(event, where=view.original(event.where))
             events.append(event)
@@ -335,12 +337,11 @@ class Terraform:
         on_line: Callable[[str], None],
         on_error_line: Callable[[str], None] | None = None,
         environment: Mapping[str, str] | None = None,
-        directory: Path | None = None,
     ) -> int:
         _log.debug("%s %s in %s", self._binary, arguments[0], self._directory)
         code = run_process(
             [self._binary, *arguments],
-            cwd=directory or self._directory,
+            cwd=self._directory,
             environment=environment or self._environment,
             scratch=self._data_dir / _SCRATCH,
             on_line=on_line,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
@@ -73,6 +73,7 @@ class PlainApp(App):
                 own_data_dir=own_data_dir,
                 state=backend_override,
                 workspace=workspace,
+                environment=environment,
                 guardian=guardian,
             )
 
@@ -102,6 +103,7 @@ class OpenPlainApp:
         own_data_dir: the stage's TF_DATA_DIR; None for the team's `.terraform`.
         state: the state file that replaces the team's; None for the team's.
         workspace: the workspace that the team has selected; "" for none.
+        environment: the environment of Terraform.
         guardian: removes terralive's files if terralive is killed.
     """
 
@@ -111,6 +113,7 @@ class OpenPlainApp:
     own_data_dir: Path | None
     state: Path | None
     workspace: str
+    environment: Mapping[str, str] = field(repr=False)
     guardian: FolderGuardian
 
     def discovered(self, live: LiveSettings | None) -> Selection:
@@ -121,7 +124,12 @@ class OpenPlainApp:
         """Return the app with the files that Terraform's commands add. It writes none of them."""
         directory = self.app.directory
         files = OverrideFiles(
-            directory, self.work, self.guardian, self.state, selection.changes_by_call()
+            directory=directory,
+            work=self.work,
+            guardian=self.guardian,
+            environment=self.environment,
+            state=self.state,
+            changes=selection.changes_by_call(),
         )
         backend_config = self.app.backend_config
         if self.state is not None:

@@ -241,12 +241,8 @@ def test_override_files_exist_only_while_terraform_reads_the_configuration(
             manifest_of_copies = json.loads((view.data_dir / "modules/modules.json").read_text())
             folders = {item["Key"]: item["Dir"] for item in manifest_of_copies["Modules"]}
             jobs = override(Path(folders["jobs"]))
-            assert not (project / ".terraform.lock.hcl").exists()
+            assert (project / ".terraform.lock.hcl").read_text() == "# the team's"
             assert not (project / "jobs" / OVERRIDE_FILE).exists(), "others use that folder, too"
-        assert snapshot(project) == before
-        with prepared.files.during_apply():
-            assert not (project / OVERRIDE_FILE).exists()
-            assert not (project / ".terraform.lock.hcl").exists()
         assert snapshot(project) == before
     assert folders[""] == "."
     assert root["terraform"]["backend"]["local"]["path"] == str(state)
@@ -260,16 +256,15 @@ def test_override_files_exist_only_while_terraform_reads_the_configuration(
     assert snapshot(project) == before
 
 
-def test_an_apply_of_the_teams_own_state_adds_no_file(project: Path, tmp_path: Path) -> None:
+def test_an_init_of_the_teams_own_state_adds_no_file(project: Path, tmp_path: Path) -> None:
     before = snapshot(project)
     with find_app(project).prepared(LIVE, tmp_path / "work", {}) as prepared:
         with prepared.files.during_init():
             assert snapshot(project) == before
-        with prepared.files.during_apply():
-            assert snapshot(project) == before
+        assert prepared.files.variables(tmp_path / "data") == {}
 
 
-def test_the_teams_lock_file_is_the_same_file_afterwards(project: Path, tmp_path: Path) -> None:
+def test_the_teams_lock_file_is_the_same_file_after_an_init(project: Path, tmp_path: Path) -> None:
     lock = project / ".terraform.lock.hcl"
     lock.write_text("# the team's")
     lock.chmod(0o644)
@@ -278,10 +273,52 @@ def test_the_teams_lock_file_is_the_same_file_afterwards(project: Path, tmp_path
     with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
         with prepared.files.during_init():
             lock.write_text("# the stage's")
-        with prepared.files.during_apply():
+        after = lock.stat()
+        with prepared.files.during_init():
             assert lock.read_text() == "# the stage's"
-    after = lock.stat()
     assert (after.st_mode, after.st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+
+
+STAGES_LOCK = """
+provider "registry.terraform.io/hashicorp/aws" {
+  version     = "5.100.0"
+  constraints = "~> 5.0"
+  hashes = ["h1:x"]
+}
+
+provider "registry.terraform.io/hashicorp/random" {
+  version = "3.7.2"
+}
+"""
+
+
+def test_a_state_of_terralives_own_uses_the_providers_of_the_stages_own_lock_file(
+    project: Path, tmp_path: Path
+) -> None:
+    lock, data_dir = project / ".terraform.lock.hcl", tmp_path / "data"
+    lock.write_text("# the team's")
+    providers = data_dir / "providers" / "registry.terraform.io" / "hashicorp"
+    for version in ("aws/5.90.0", "aws/5.100.0", "random/3.7.2"):
+        (providers / version / "linux_amd64").mkdir(parents=True)
+    users = tmp_path / "users.tfrc"
+    users.write_text(
+        'provider_installation {\n  dev_overrides {\n    "acme/x" = "/home/ana/x"\n  }\n}\n'
+    )
+    environment = {"TF_CLI_CONFIG_FILE": str(users)}
+    state = tmp_path / "elsewhere.tfstate"
+    with find_app(project).prepared(LIVE, tmp_path / "work", environment, state) as prepared:
+        assert prepared.files.variables(data_dir) == {}, "nothing is installed yet"
+        with prepared.files.during_init():
+            lock.write_text(STAGES_LOCK)
+        variables = prepared.files.variables(data_dir)
+    assert Path(variables["TF_CLI_CONFIG_FILE"]).read_text().split() == [
+        *("provider_installation", "{", "dev_overrides", "{"),
+        *('"registry.terraform.io/hashicorp/aws"', "="),
+        f'"{providers}/aws/5.100.0/linux_amd64"',
+        *('"registry.terraform.io/hashicorp/random"', "="),
+        f'"{providers}/random/3.7.2/linux_amd64"',
+        *('"acme/x"', "=", '"/home/ana/x"', "}", "direct", "{}", "}"),
+    ]
 
 
 def test_one_call_of_a_module_becomes_live_and_the_other_stays_as_it_is(
@@ -383,7 +420,7 @@ def left_by_a_killed_run(project: Path) -> dict[str, bytes]:
 def test_a_folder_that_nobody_can_write_to_is_named(tmp_path: Path) -> None:
     for added in (
         override_file(Path("/proc"), {"resource": {}}),
-        stage_lock_file(Path("/proc"), tmp_path),
+        stage_lock_file(Path("/proc"), tmp_path / "own.lock.hcl"),
     ):
         with pytest.raises(ConfigurationError, match="/proc") as caught, added:
             pass
