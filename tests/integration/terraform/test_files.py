@@ -1,4 +1,4 @@
-"""What terralive reads from and writes to a project's folder; no Terraform, no network."""
+"""What terralive reads from and writes to a project's folder; no network."""
 
 import json
 import os
@@ -33,6 +33,8 @@ from terralive_terraform.substitution.rules import LiveSettings
 SECRET = bytes(range(32))
 COORDINATES = StubCoordinates("wss://example.org/stub", "orders", 'dev-"ana"', SECRET)
 LIVE = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
+# With a state of terralive's own, Terraform notes its backend first.
+MACHINE = {"PATH": os.environ["PATH"]}
 MAIN = """
 resource "aws_lambda_function" "api" {
   function_name = "api"
@@ -227,7 +229,7 @@ def test_override_files_exist_only_while_terraform_reads_the_configuration(
     (project / ".terraform.lock.hcl").write_text("# the team's")
     before = snapshot(project)
     data_dir = manifest(tmp_path / "data")
-    with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
+    with find_app(project).prepared(LIVE, tmp_path / "work", MACHINE, state) as prepared:
         assert snapshot(project) == before
         with prepared.files.during_init():
             root = override(project)
@@ -270,7 +272,7 @@ def test_the_teams_lock_file_is_the_same_file_after_an_init(project: Path, tmp_p
     lock.chmod(0o644)
     before = lock.stat()
     state = tmp_path / "elsewhere.tfstate"
-    with find_app(project).prepared(LIVE, tmp_path / "work", {}, state) as prepared:
+    with find_app(project).prepared(LIVE, tmp_path / "work", MACHINE, state) as prepared:
         with prepared.files.during_init():
             lock.write_text("# the stage's")
         after = lock.stat()
@@ -304,7 +306,7 @@ def test_a_state_of_terralives_own_uses_the_providers_of_the_stages_own_lock_fil
     users.write_text(
         'provider_installation {\n  dev_overrides {\n    "acme/x" = "/home/ana/x"\n  }\n}\n'
     )
-    environment = {"TF_CLI_CONFIG_FILE": str(users)}
+    environment = {**MACHINE, "TF_CLI_CONFIG_FILE": str(users)}
     state = tmp_path / "elsewhere.tfstate"
     with find_app(project).prepared(LIVE, tmp_path / "work", environment, state) as prepared:
         assert prepared.files.variables(data_dir) == {}, "nothing is installed yet"
@@ -378,7 +380,9 @@ def test_an_error_in_between_leaves_nothing_behind(project: Path, tmp_path: Path
     data_dir = manifest(tmp_path / "data")
     with (
         pytest.raises(KeyboardInterrupt),
-        find_app(project).prepared(LIVE, tmp_path / "work", {}, tmp_path / "state") as prepared,
+        find_app(project).prepared(
+            LIVE, tmp_path / "work", MACHINE, tmp_path / "state"
+        ) as prepared,
         prepared.files.during_plan(data_dir),
     ):
         raise KeyboardInterrupt

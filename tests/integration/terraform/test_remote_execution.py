@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -204,7 +205,8 @@ def test_the_sandbox_replaces_the_backend_and_needs_no_workspace(
     tmp_path: Path, hcp: HcpTerraform
 ) -> None:
     folder = project(tmp_path / "p", cloud__tf=cloud(hcp.host, 'name = "orders-remote"'))
-    opened(folder, {"HOME": "/nonexistent"}, state=tmp_path / "app.tfstate")
+    environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"]}
+    opened(folder, environment, state=tmp_path / "app.tfstate")
 
 
 def test_a_cdktf_program_with_a_cloud_backend_is_recognised(
