@@ -60,15 +60,20 @@ class AwsInventory:
             self._dynamodb.put_item(TableName=table, Item=to_item(description))
 
     def concurrency(self) -> Concurrency | None:
-        """Return the account's concurrency; None where the caller may not ask."""
+        """Return the account's concurrency; None where it is not told or the caller may not ask."""
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         try:
-            limit = self._lambda.get_account_settings()["AccountLimit"]
+            answer = self._lambda.get_account_settings()
         except (ClientError, BotoCoreError) as error:
             _log.debug("the account's concurrency is not known: %s", error)
             return None
-        return Concurrency(limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"])
+        limit = answer.get("AccountLimit", {})
+        most = limit.get("ConcurrentExecutions")
+        unreserved = limit.get("UnreservedConcurrentExecutions")
+        if most is None or unreserved is None:  # an emulator
+            return None
+        return Concurrency(most, unreserved)
 
     def id_of(self, kind: str, name: str) -> str:
         """Return the id of a resource with a name; "" where there is none."""
