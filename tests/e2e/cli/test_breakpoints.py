@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
 import shutil
 import socket
 from collections.abc import Iterator
@@ -95,11 +97,19 @@ def sandbox(project: Project) -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as two,
-    ):
-        return one.getsockname()[1], two.getsockname()[1]
+    return unclaimed_port(), unclaimed_port()
+
+
+def unclaimed_port() -> int:
+    """Return a free port that the system gives nobody by chance until `start` binds it.
+
+    From 32768 on, ports are given to connections:
+    https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
+    """
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.fixture(scope="module")
