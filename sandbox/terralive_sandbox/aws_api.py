@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Awaitable
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
@@ -105,7 +106,9 @@ class AwsApi:
         if is_made_up(signed.service, operation or request.path):
             raise NotImplementedError("moto would make its answer up.")
         context = _global_context(caller, signed)
-        needed = actions.required_access(request, signed, caller.account, operation)
+        needed = actions.required_access(
+            request, signed, caller.account, operation, partial(identity.role_named, caller.account)
+        )
         for access in needed:
             _require(caller, replace(access, context={**context, **access.context}))
         if needed and needed[0].resources and signed.service in _SHARED_SERVICES:

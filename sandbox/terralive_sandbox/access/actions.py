@@ -91,6 +91,10 @@ class _Call:
     fields: Mapping[str, object]
     # `arn:aws:SERVICE:REGION:ACCOUNT:`
     arn_prefix: str
+    # The caller's account
+    account: str
+    # Returns the ARN of the role with a name, "" where there is none
+    role_named: Callable[[str], str]
 
     def field(self, *names: str) -> str:
         """Return the first of these fields that has a value, or ""."""
@@ -105,7 +109,11 @@ _Rule: TypeAlias = Callable[[_Call], list[AccessRequest]]
 
 
 def required_access(
-    request: Request, signed: Signed, account: str, rest_operation: str | None
+    request: Request,
+    signed: Signed,
+    account: str,
+    rest_operation: str | None,
+    role_named: Callable[[str], str] = lambda _: "",
 ) -> list[AccessRequest]:
     """Return every access that a request needs. All of them have to be allowed.
 
@@ -115,6 +123,7 @@ def required_access(
         account: the caller's account.
         rest_operation: the operation's name, for services whose protocol carries it in method and
             path.
+        role_named: returns the ARN of the role with a name, "" where there is none.
     """
     document: Mapping[str, object] = {}
     if protocols.is_json_rpc(request):
@@ -127,6 +136,8 @@ def required_access(
         document=document,
         fields=document or protocols.form_fields(request),
         arn_prefix=f"arn:aws:{signed.service}:{signed.region}:{account}:",
+        account=account,
+        role_named=role_named,
     )
     return _RULES.get(call.service, _any_resource)(call)
 
@@ -245,6 +256,19 @@ def _arn(call: _Call, kind: str, name: str) -> str:
     if name.startswith("arn:"):
         return name
     return f"{call.arn_prefix}{kind}/{name}"
+
+
+def _iam(call: _Call) -> list[AccessRequest]:
+    """Return access to a role. A request names it without its path, which is part of its ARN."""
+    name = call.field("RoleName")
+    if not name:
+        return _any_resource(call)
+    arn = call.role_named(name)
+    if call.operation == "CreateRole":
+        arn = f"arn:aws:iam::{call.account}:role{call.field('Path') or '/'}{name}"
+    elif not arn:
+        arn = f"arn:aws:iam::{call.account}:role/{name}"
+    return _named_resource(call, arn)
 
 
 def _lambda(call: _Call) -> list[AccessRequest]:
@@ -392,6 +416,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "apigateway": _apigateway,
     "dynamodb": _dynamodb,
     "events": _events,
+    "iam": _iam,
     "lambda": _lambda,
     "logs": _logs,
     "s3": _s3,

@@ -7,6 +7,7 @@ owns moto's state.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_
 from terralive_sandbox.access.resource_policies import ResourcePolicy, find_policy
 from terralive_sandbox.places import Place
 
+_log: Final = logging.getLogger("terralive.sandbox")
 # The account of the developer. Other accounts begin to exist when one of their roles is assumed.
 ACCOUNT: Final = "123456789012"
 # AWS Organizations makes this role in an account that it creates, for the management account.
@@ -107,6 +109,7 @@ def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | Non
     Raises:
         AccessDeniedError: they do not.
     """
+    _log.debug("access: %s %s %s", caller.arn, request.action, " ".join(request.resources))
     decision = decide(caller.documents, request)
     by_resource = Decision.NEUTRAL
     same_account = is_own(caller, request, policy)
@@ -261,6 +264,14 @@ def create_developer(name: str = "developer") -> tuple[str, str]:
 def _iam_of_accounts() -> list[IAMBackend]:
     """Return IAM of every account."""
     return [account["aws"] for account in list(iam_backends.values())]
+
+
+def role_named(account: str, name: str) -> str:
+    """Return the ARN of an account's role, with its path; "" where there is none."""
+    for role in _roles(f"arn:aws:iam::{account}:role/"):
+        if role.name == name:
+            return str(role.arn)
+    return ""
 
 
 def _roles(arn: str) -> list[Role]:

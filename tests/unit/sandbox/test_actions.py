@@ -17,7 +17,8 @@ def needed_by(
 ) -> object:
     signed = Signed("k", "us-east-1", service, ("host",), "", "20260101T000000Z", "")
     request = Request("POST", path, "", headers, body)
-    needed = required_access(request, signed, "1", operation)
+    roles = {"known": "arn:aws:iam::1:role/team/known"}
+    needed = required_access(request, signed, "1", operation, lambda name: roles.get(name, ""))
     return [(access.action, *access.resources) for access in needed]
 
 
@@ -104,3 +105,17 @@ def test_code_in_s3_has_to_be_readable_for_the_caller() -> None:
         ("lambda:UpdateFunctionCode", function),
         ("s3:GetObject", "arn:aws:s3:::b/f.zip"),
     ]
+
+
+def test_a_role_is_named_with_its_path() -> None:
+    """A request has the path only where it creates the role."""
+    form = ("content-type", "application/x-www-form-urlencoded")
+    for body, arn in (
+        (b"Action=CreateRole&RoleName=r", "arn:aws:iam::1:role/r"),
+        (b"Action=CreateRole&RoleName=r&Path=%2Fteam%2F", "arn:aws:iam::1:role/team/r"),
+        (b"Action=GetRole&RoleName=known", "arn:aws:iam::1:role/team/known"),
+        (b"Action=GetRole&RoleName=missing", "arn:aws:iam::1:role/missing"),
+    ):
+        action = "iam:" + body.partition(b"&")[0].partition(b"=")[2].decode()
+        assert needed_by("iam", body, form) == [(action, arn)]
+    assert needed_by("iam", b"Action=ListRoles", form) == [("iam:ListRoles",)]
