@@ -9,7 +9,7 @@ import uuid
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, record, workflows
+from terralive_cli.deploy import approval, data_trace, record, workflows
 from terralive_cli.deploy.app import LiveApp, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
@@ -74,6 +74,7 @@ def run(
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
+        _refuse_tracing(stage, outputs)
         _warn(ui, live)
         stub = Stub(
             app.stub(outputs).sha256_base64, outputs.stub_url, StageName(config.app, config.stage)
@@ -97,6 +98,18 @@ def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
         return
     if (lease.owner, lease.machine) != (stage.config.user, socket.gethostname()):
         raise held_by(stage.config.stage, lease.owner, lease.machine, lease.since_ms)
+
+
+def _refuse_tracing(stage: Stage, outputs: DebugStackOutputs) -> None:
+    """Check that API Gateway does not write messages to CloudWatch.
+
+    Raises:
+        ConfigurationError: `data-trace-on`.
+    """
+    caller = stage.target.caller
+    stages = data_trace.stages_of((outputs.relay_url, outputs.stub_url), stage.target.endpoints)
+    account = data_trace.AwsApiStages(caller.session, caller.endpoint_url)
+    data_trace.refuse_tracing(stages, account)
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:

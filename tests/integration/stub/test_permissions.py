@@ -1,4 +1,4 @@
-"""The policy of docs/PERMISSIONS.md is enough."""
+"""A developer's policy of docs/PERMISSIONS.md is enough for the debug stack alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
 
 
 def documented_policy() -> str:
-    found = re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    found = re.search(r"```json developer\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert found is not None
     return found.group(1)
 
