@@ -9,7 +9,7 @@ A worker finds its Runtime API in `AWS_LAMBDA_RUNTIME_API`, which has one of two
 `127.0.0.1:PORT/SECRET` on the port that all workers share (for terralive's own bootstraps; no other
 program on this machine can guess the secret), or `127.0.0.1:PORT` on a port of the worker's own
 (for clients that split the variable into host and port). On such a port, connections of other users
-of this machine are refused (`peers.py`).
+of this machine are refused (`loopback.py`).
 
 It must never log an event, a response, an error's message or a worker's secret, and never make a
 worker wait for anything but its next invocation.
@@ -31,7 +31,7 @@ from typing import Final, Protocol
 
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.limits import RESPONSE_BYTES
-from terralive_workers import peers
+from terralive_workers import loopback
 from terralive_workers.guardian import Guardian
 from terralive_workers.http_messages import (
     BadRequestError,
@@ -223,7 +223,7 @@ class RuntimeApi:
     def _serve(self, connection: socket.socket, worker_id: str) -> None:
         """Answer the requests of one connection: the thread `runtime-api-connection`."""
         try:
-            if worker_id and not peers.is_own(connection):
+            if worker_id and not loopback.is_own(connection):
                 _log.debug("a connection to a worker's port is refused: it is another user's")
                 connection.sendall(_FORBIDDEN)
                 return

@@ -32,7 +32,7 @@ from terralive_relay.stage_errors import held_by
 from terralive_stub.broker.leases import LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_terraform.substitution.marker import StageName
-from terralive_workers import peers
+from terralive_workers import loopback
 
 _CONNECT_SECONDS: Final = 60.0
 _LOOK_SECONDS: Final = 1.0
@@ -59,7 +59,7 @@ def run(
         debug_freeze_time: stop the remaining time of debugged functions.
     """
     debugging = Debugging.of(debugged, wait=debug_wait, freeze_time=debug_freeze_time)
-    debugging.require_private(peers.other_users())
+    debugging.require_private(loopback.other_users())
     with opened(config, may_start_sandbox=True) as target:
         stage = Stage.of(config, target, ui.emit)
         check_target(stage, ui, changes=True)

@@ -20,7 +20,7 @@ import threading
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_workers import peers
+from terralive_workers import loopback
 
 _HOST: Final = "127.0.0.1"
 _READ_BYTES: Final = 64 * 1024
@@ -107,7 +107,7 @@ class DebugPort:
 
     async def _serve_debugger(self, connection: socket.socket) -> None:
         with connection, contextlib.suppress(OSError):
-            if not peers.is_own(connection):
+            if not loopback.is_own(connection):
                 _log.debug("a debugger's connection is refused: it is another user's")
                 return
             debugger, to_debugger = await asyncio.open_connection(sock=connection)

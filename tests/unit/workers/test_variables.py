@@ -97,6 +97,7 @@ HARMLESS = {
     "ORACLE_HOST": "db",
     "UV_THREADPOOL_SIZE": "16",
     "PYTHONUNBUFFERED": "1",
+    "PYTHON_SHA256": "4f1c2a9",
     "PYTHONUTF8": "1",
     "PYTHONHASHSEED": "0",
     "PYTHONIOENCODING": "utf-8:replace",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from terralive_workers.peers import other_users, owner_of
+from terralive_workers.loopback import other_users, owner_of
 
 pytestmark = pytest.mark.skipif(
     sys.byteorder != "little", reason="the kernel's table has addresses in the machine's byte order"
