@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.info import SandboxInfo, write
 from terralive_testing.deployers.sandbox import unique
 from terralive_testing.drivers.project import Project
 
 _PAGE: Final = Path(__file__).parents[3] / "docs" / "PERMISSIONS.md"
+_INFO: Final = Path(".terralive") / "sandbox.json"
 _ACCESS: Final = re.compile(r"access: (?P<arn>\S+) (?P<action>\S+)(?: (?P<resources>.*))?$")
 Statement = Mapping[str, Any]
 
@@ -55,16 +57,13 @@ class Identity:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return cls(arn, key["AccessKeyId"], key["SecretAccessKey"])
 
-    def enter(self, root: Path, sandbox: Mapping[str, str]) -> None:
-        """Make terralive in a project's folder use a sandbox as this user."""
-        info = {
-            **sandbox,
-            "access_key_id": self.access_key_id,
-            "secret_access_key": self.secret_access_key,
-        }
-        folder = root / ".terralive"
-        folder.mkdir(exist_ok=True)
-        (folder / "sandbox.json").write_text(json.dumps(info), "utf-8")
+    def enter(self, administrator: Project, root: Path) -> None:
+        """Make terralive in a project's folder use the administrator's sandbox as this user."""
+        info = SandboxInfo.from_json((administrator.root / _INFO).read_text("utf-8"))
+        own = replace(
+            info, access_key_id=self.access_key_id, secret_access_key=self.secret_access_key
+        )
+        write(own, root / _INFO)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class Account:
         """Return a project's folder, in which terralive has these permissions."""
         identity = Identity.create(self.administrator, [*statements, *APP])
         self.identities.setdefault(policy, identity)
-        identity.enter(root, self.administrator.sandbox)
+        identity.enter(self.administrator, root)
         return Project(root, self.administrator.sandbox)
 
     def accesses(self, policy: str) -> Accesses:
