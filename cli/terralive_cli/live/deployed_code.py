@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
-from terralive_cli.live.stub_check import DeployedCode
+from terralive_cli.live.stub_check import DeployedCode, Look
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 # whole account.
 _MOST_SINGLE_CALLS: Final = 10
 _DENIED: Final = frozenset({"AccessDeniedException", "AccessDenied", "UnrecognizedClientException"})
-
-
-class RefusedError(Exception):
-    """AWS does not tell this caller. The text says what AWS has answered."""
 
 
 class DeployedCodeReader:
@@ -40,21 +36,27 @@ class DeployedCodeReader:
         # Clients by account and region: making one takes long.
         self._clients: dict[tuple[str, str], LambdaClient | None] = {}
 
-    def read(self, arns: Iterable[str]) -> Mapping[str, DeployedCode | None]:
-        """Return the code of functions; None for one that does not exist.
-
-        Functions of an account for which there are no credentials are left out.
+    def read(self, arns: Iterable[str]) -> Look:
+        """Look at functions.
 
         Raises:
-            RefusedError: the caller may not ask.
             ClientError, BotoCoreError: AWS did not answer.
         """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
         found: dict[str, DeployedCode | None] = {}
+        refusal = ""
         for place, group in _by_place(arns).items():
             client = self._client_of(place)
-            if client is not None:
+            if client is None:
+                continue
+            try:
                 found.update(_read(client, group))
-        return found
+            except ClientError as error:
+                if error.response["Error"].get("Code", "") not in _DENIED:
+                    raise
+                refusal = error.response["Error"].get("Message", "") or str(error)
+        return Look(found, refusal)
 
     def _client_of(self, place: tuple[str, str]) -> LambdaClient | None:
         if place not in self._clients:
@@ -72,17 +74,9 @@ def _by_place(arns: Iterable[str]) -> Mapping[tuple[str, str], list[str]]:
 
 
 def _read(client: LambdaClient, arns: list[str]) -> dict[str, DeployedCode | None]:
-    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
-
-    try:
-        if len(arns) <= _MOST_SINGLE_CALLS:
-            return {arn: _one(client, arn) for arn in arns}
-        return _listed(client, arns)
-    except ClientError as error:
-        code = error.response["Error"].get("Code", "")
-        if code in _DENIED:
-            raise RefusedError(error.response["Error"].get("Message", code)) from None
-        raise
+    if len(arns) <= _MOST_SINGLE_CALLS:
+        return {arn: _one(client, arn) for arn in arns}
+    return _listed(client, arns)
 
 
 def _one(client: LambdaClient, arn: str) -> DeployedCode | None:

@@ -40,6 +40,20 @@ class DeployedCode:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """One look at deployed functions.
+
+    Attributes:
+        code: their code by ARN; None for a function that does not exist. Functions that nobody
+            could look at are left out.
+        refusal: AWS's words to a caller who may not look at some of them; "" for none.
+    """
+
+    code: Mapping[str, DeployedCode | None]
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Stub:
     """This stage's stub.
 
@@ -81,33 +95,21 @@ class StubCheck:
         self._names = dict(names)
         # After the deployment, every function has the stub.
         self._states = dict.fromkeys(names, _State.STUB)
-        # The missing permission was named.
+        # A missing permission was named.
         self._refused = False
 
-    def looked(self, found: Mapping[str, DeployedCode | None]) -> list[Warned]:
-        """Take the code of functions; None stands for a function that does not exist.
-
-        Returns:
-            One warning for each function whose state has changed.
-        """
+    def looked(self, look: Look) -> list[Warned]:
+        """Return a warning for each function whose state has changed, and one for a refusal."""
         warnings: list[Warned] = []
-        for arn, code in found.items():
+        if look.refusal and not self._refused:
+            self._refused = True
+            warnings.append(_refused(look.refusal))
+        for arn, code in look.code.items():
             state = self._state(code)
             if state is not self._states[arn]:
                 self._states[arn] = state
                 warnings.append(self._warning(self._names[arn], state, code))
         return warnings
-
-    def refused(self, reason: str) -> list[Warned]:
-        """Take AWS's refusal to tell; only the first one is worth a warning."""
-        if self._refused:
-            return []
-        self._refused = True
-        text = (
-            f"terralive cannot see whether somebody replaces a stub: {reason}. It needs"
-            " `lambda:GetFunctionConfiguration`, and for many functions `lambda:ListFunctions`."
-        )
-        return [Warned("stub-check-refused", text)]
 
     def _state(self, code: DeployedCode | None) -> _State:
         if code is None:
@@ -137,3 +139,11 @@ class StubCheck:
             f" more. {_RESTART}"
         )
         return Warned("stub-replaced", text, name)
+
+
+def _refused(refusal: str) -> Warned:
+    text = (
+        f"terralive cannot see whether somebody replaces a stub: {refusal.rstrip('.')}. It needs"
+        " `lambda:GetFunctionConfiguration`, and for many functions `lambda:ListFunctions`."
+    )
+    return Warned("stub-check-refused", text)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, Self
 
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.target import Stage
-from terralive_cli.live.deployed_code import DeployedCodeReader, RefusedError
-from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
+from terralive_cli.live.deployed_code import DeployedCodeReader
+from terralive_cli.live.stub_check import Look, Stub, StubCheck
 from terralive_cli.output.events import Emit
 from terralive_stub.errors import CredentialsError
 from terralive_workers.function import LocalFunction
@@ -32,8 +32,7 @@ class StubWatch:
 
     Args:
         check: decides.
-        look: returns the deployed code of every function, None for one that does not exist; it may
-            raise RefusedError and errors of botocore.
+        look: looks at the deployed functions; it may raise errors of botocore.
         emit: shows the warnings.
         interval_s: seconds between two looks; 0 for none.
     """
@@ -41,7 +40,7 @@ class StubWatch:
     def __init__(
         self,
         check: StubCheck,
-        look: Callable[[], Mapping[str, DeployedCode | None]],
+        look: Callable[[], Look],
         emit: Emit,
         interval_s: float,
     ) -> None:
@@ -90,8 +89,6 @@ class StubWatch:
         while not self._stop.wait(self._interval_s):
             try:
                 warnings = self._check.looked(self._look())
-            except RefusedError as refused:
-                warnings = self._check.refused(str(refused))
             except (BotoCoreError, ClientError, CredentialsError) as error:
                 # No network, or expired credentials: the relay says so.
                 _log.debug("the stubs could not be looked at: %s", type(error).__name__)

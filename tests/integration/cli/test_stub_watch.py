@@ -10,8 +10,8 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from types_boto3_lambda.client import LambdaClient
 
-from terralive_cli.live.deployed_code import DeployedCodeReader, RefusedError
-from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
+from terralive_cli.live.deployed_code import DeployedCodeReader
+from terralive_cli.live.stub_check import DeployedCode, Look, Stub, StubCheck
 from terralive_cli.live.stub_watch import StubWatch
 from terralive_relay.events import Event, Warned
 from terralive_sandbox.info import SandboxInfo
@@ -27,18 +27,20 @@ OWN = DeployedCode("own=", "app.handler")
 class Looks:
     """Answers of Lambda, one after the other; the last one stays."""
 
-    def __init__(self, *answers: DeployedCode | Exception) -> None:
+    def __init__(self, *answers: DeployedCode | str | Exception) -> None:
         self._answers = list(answers)
         self.done: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def __call__(self) -> Mapping[str, DeployedCode | None]:
+    def __call__(self) -> Look:
         self.done.put(len(self._answers))
         answer = self._answers[0]
         if len(self._answers) > 1:
             del self._answers[0]
         if isinstance(answer, Exception):
             raise answer
-        return {ARN: answer}
+        if isinstance(answer, str):
+            return Look({}, answer)
+        return Look({ARN: answer})
 
 
 def watch(looks: Looks) -> list[str]:
@@ -63,13 +65,13 @@ def watch(looks: Looks) -> list[str]:
         ((STUB,), []),
         ((STUB, OWN), ["stub-replaced"]),
         ((OWN, STUB, OWN), ["stub-replaced", "stub-back", "stub-replaced"]),
-        ((RefusedError("not authorized"),), ["stub-check-refused"]),
-        ((RefusedError("not authorized"), OWN), ["stub-check-refused", "stub-replaced"]),
+        (("not authorized",), ["stub-check-refused"]),
+        (("not authorized", OWN), ["stub-check-refused", "stub-replaced"]),
         ((EndpointConnectionError(endpoint_url="https://lambda"), OWN), ["stub-replaced"]),
     ],
 )
 def test_each_change_is_said_once(
-    answers: tuple[DeployedCode | Exception, ...], said: list[str]
+    answers: tuple[DeployedCode | str | Exception, ...], said: list[str]
 ) -> None:
     assert watch(Looks(*answers)) == said
 
@@ -118,7 +120,7 @@ def test_a_few_functions_are_asked_for_one_by_one_in_their_regions(sandbox: Sand
     clients = CountedClients(sandbox)
     reader = DeployedCodeReader(clients)
 
-    found = reader.read([*arns, missing(arns[0]), elsewhere])
+    found = reader.read([*arns, missing(arns[0]), elsewhere]).code
 
     assert found[missing(arns[0])] is None
     assert elsewhere not in found
@@ -138,16 +140,24 @@ def test_many_functions_are_read_from_one_list(sandbox: SandboxInfo) -> None:
     role = aws.role()
     arns = [aws.function(CODE, role=role) for _ in range(11)]
 
-    found = DeployedCodeReader(clients).read([*arns, missing(arns[0])])
+    found = DeployedCodeReader(clients).read([*arns, missing(arns[0])]).code
 
     assert found[missing(arns[0])] is None
     assert {code.handler for arn in arns if (code := found[arn])} == {"app.handler"}
     assert set(clients.calls) == {"ListFunctions"}
 
 
-def test_a_caller_who_may_not_ask_is_told_apart(sandbox: SandboxInfo) -> None:
-    aws = Aws(sandbox)
-    arn = aws.function(CODE)
-    clients = CountedClients(sandbox, aws.role_keys(aws.role()))
-    with pytest.raises(RefusedError, match="not authorized"):
-        DeployedCodeReader(clients).read([arn])
+def test_a_caller_who_may_not_look_in_one_region_still_looks_in_the_other(
+    sandbox: SandboxInfo,
+) -> None:
+    here, there = Aws(sandbox), Aws(sandbox).in_region("us-west-2")
+    arns = [here.function(CODE), there.function(CODE)]
+    allowed = {
+        "Effect": "Allow",
+        "Action": "lambda:GetFunctionConfiguration",
+        "Resource": arns[1],
+    }
+    clients = CountedClients(sandbox, here.role_keys(here.role(allowed)))
+    look = DeployedCodeReader(clients).read(arns)
+    assert list(look.code) == [arns[1]]
+    assert "not authorized" in look.refusal

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from terralive_cli.live.stub_check import DeployedCode, Stub, StubCheck
+from terralive_cli.live.stub_check import DeployedCode, Look, Stub, StubCheck
 from terralive_relay.events import Warned
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.substitution.marker import StageName, live_description
@@ -29,60 +29,68 @@ def only(warnings: list[Warned]) -> Warned:
 
 def test_functions_with_their_stub_are_not_worth_a_word() -> None:
     one = check()
-    assert one.looked({ORDERS: MINE, BILLS: MINE}) == []
-    assert one.looked({ORDERS: MINE, BILLS: MINE}) == []
+    assert one.looked(Look({ORDERS: MINE, BILLS: MINE})) == []
+    assert one.looked(Look({ORDERS: MINE, BILLS: MINE})) == []
 
 
 def test_a_pipeline_that_deploys_the_functions_own_code_is_named_once_with_the_time() -> None:
     one = check()
-    warning = only(one.looked({ORDERS: OWN, BILLS: MINE}))
+    warning = only(one.looked(Look({ORDERS: OWN, BILLS: MINE})))
     assert (warning.reference, warning.function) == ("stub-replaced", "orders")
     assert "at 2026-11-29T17:03:12.000+0000" in warning.message
     assert "a pipeline or a colleague" in warning.message
     assert "`terralive start` puts this stage's stub back" in warning.message
-    assert one.looked({ORDERS: OWN, BILLS: MINE}) == []
+    assert one.looked(Look({ORDERS: OWN, BILLS: MINE})) == []
 
 
 def test_another_stages_stub_is_told_from_the_functions_own_code() -> None:
-    warning = only(check().looked({ORDERS: ANOTHERS}))
+    warning = only(check().looked(Look({ORDERS: ANOTHERS})))
     assert warning.reference == "stub-replaced"
     assert "the function is live for stage orders/dev-ben now" in warning.message
-    assert "another version of terralive" in only(check().looked({ORDERS: NEWER})).message
+    assert "another version of terralive" in only(check().looked(Look({ORDERS: NEWER}))).message
 
 
 def test_the_stub_is_back() -> None:
     one = check()
-    one.looked({ORDERS: OWN})
-    warning = only(one.looked({ORDERS: MINE}))
+    one.looked(Look({ORDERS: OWN}))
+    warning = only(one.looked(Look({ORDERS: MINE})))
     assert (warning.reference, warning.function) == ("stub-back", "orders")
-    assert only(one.looked({ORDERS: OWN})).reference == "stub-replaced"
+    assert only(one.looked(Look({ORDERS: OWN}))).reference == "stub-replaced"
 
 
 def test_a_function_that_is_deleted_is_named_once() -> None:
     one = check()
-    assert "does not exist any more" in only(one.looked({BILLS: None})).message
-    assert one.looked({BILLS: None}) == []
+    assert "does not exist any more" in only(one.looked(Look({BILLS: None}))).message
+    assert one.looked(Look({BILLS: None})) == []
 
 
 def test_the_same_code_with_another_handler_is_no_stub() -> None:
-    assert only(check().looked({ORDERS: DeployedCode("mine=", "app.handler")}))
+    assert only(check().looked(Look({ORDERS: DeployedCode("mine=", "app.handler")})))
 
 
 def test_a_stub_image_is_known_by_the_address_in_its_command() -> None:
     one = check()
     image = DeployedCode("digest", command=("v2", URL, "orders", "dev-ana", "key"))
-    assert one.looked({ORDERS: image}) == []
+    assert one.looked(Look({ORDERS: image})) == []
     command = ("v2", "wss://other/stub", "orders", "dev-ben", "key")
     elsewhere = DeployedCode("digest", command=command, description=BENS)
-    assert "live for stage orders/dev-ben now" in only(one.looked({ORDERS: elsewhere})).message
+    assert (
+        "live for stage orders/dev-ben now" in only(one.looked(Look({ORDERS: elsewhere}))).message
+    )
     own = DeployedCode("digest", command=("app.handler",))
-    assert "a pipeline or a colleague" in only(check().looked({ORDERS: own})).message
+    assert "a pipeline or a colleague" in only(check().looked(Look({ORDERS: own}))).message
 
 
 def test_a_missing_permission_is_named_once() -> None:
     one = check()
-    warning = only(one.refused("User ana is not authorized"))
+    refusal = "User ana is not authorized."
+    warning = only(one.looked(Look({ORDERS: MINE}, refusal)))
     assert warning.reference == "stub-check-refused"
-    assert "User ana is not authorized" in warning.message
+    assert "User ana is not authorized. It needs" in warning.message
     assert "lambda:GetFunctionConfiguration" in warning.message
-    assert one.refused("User ana is not authorized") == []
+    assert one.looked(Look({}, refusal)) == []
+
+
+def test_a_function_that_may_be_looked_at_is_named_beside_one_that_may_not() -> None:
+    said = check().looked(Look({BILLS: OWN}, "not authorized"))
+    assert [warning.reference for warning in said] == ["stub-check-refused", "stub-replaced"]
