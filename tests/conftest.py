@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from terralive_testing.machine.provider_mirror import use_mirror
+from terralive_testing.machine.sandbox_logs import LOGS
 
 if TYPE_CHECKING:
     from terralive_sandbox.info import SandboxInfo
@@ -26,6 +27,31 @@ use_mirror()
 # bounds are just that.
 settings.register_profile("terralive", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("terralive")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, object, object]:
+    """Fail a test whose fixtures make a sandbox write a traceback to its log."""
+    return (yield from _watched())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, object, object]:
+    """Fail a test that makes a sandbox write a traceback to its log."""
+    return (yield from _watched())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, object, object]:
+    """Fail a test if a sandbox that it ends writes a traceback to its log."""
+    return (yield from _watched())
+
+
+def _watched() -> Generator[None, object, object]:
+    result = yield
+    found = LOGS.new_tracebacks()
+    assert not found, "\n".join(["A sandbox has failed; its log has a traceback.", *found])
+    return result
 
 
 @pytest.fixture(scope="session")

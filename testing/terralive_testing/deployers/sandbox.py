@@ -21,6 +21,7 @@ from botocore.config import Config
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
+from terralive_testing.machine.sandbox_logs import LOGS
 from terralive_testing.oracles import shapes
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def running_sandbox(
     folder: Path, *, time_scale: float = 1.0, concurrency: int = 1000
 ) -> Iterator[SandboxInfo]:
     """A sandbox of its own, with its log in `folder`."""
+    LOGS.watch(folder / "sandbox.log")
     process = SandboxProcess.start(
         folder / "sandbox.json",
         log_path=folder / "sandbox.log",

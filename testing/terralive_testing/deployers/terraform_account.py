@@ -12,11 +12,13 @@ from terralive_sandbox.process import SandboxProcess
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Terraform, TerraformPlan
+from terralive_testing.machine.sandbox_logs import LOGS
 
 
 @contextmanager
 def aws_environment(work: Path) -> Iterator[dict[str, str]]:
     """Run a sandbox of its own for as long as the block lasts."""
+    LOGS.watch(work / "sandbox.log")
     process = SandboxProcess.start(
         work / "sandbox.json", region="eu-west-1", log_path=work / "sandbox.log"
     )

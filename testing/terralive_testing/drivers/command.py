@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -14,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from terralive_testing.machine.sandbox_logs import LOGS
 
 Event = dict[str, Any]
 WAIT_SECONDS = 90.0
@@ -34,6 +37,12 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "AWS_EC2_METADATA_DISABLED": "true", "TERRALIVE_USER": "ana", **(extra or {})}
 
 
+def _projects(arguments: Sequence[str]) -> list[Path]:
+    """Return the folders that `--project` names."""
+    pairs = itertools.pairwise(arguments)
+    return [Path(value) for flag, value in pairs if flag == "--project"]
+
+
 class Command:
     """A running `terralive … --output json`.
 
@@ -51,6 +60,9 @@ class Command:
         # Called with each event, on the reader's thread. Set it to see events as they happen.
         self.on_event: Callable[[Event], None] | None = None
         self.noise: list[str] = []
+        # The command may start a sandbox, whose log is in the project.
+        for project in {cwd, *_projects(self.arguments)}:
+            LOGS.watch(project / ".terralive" / "sandbox.log")
         self._fresh: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "terralive_cli", "--output", "json", *arguments],
