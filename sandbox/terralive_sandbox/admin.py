@@ -1,4 +1,4 @@
-"""The sandbox's own addresses, `/_sandbox/…`: a health check and faults on demand.
+"""The sandbox's own addresses, `/_sandbox/…`: a health check, refusals and faults on demand.
 
 Every request but the health check needs the header `x-terralive-sandbox` with this run's id, so
 that no web page can send it.
@@ -11,10 +11,12 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
+from terralive_sandbox import refusals
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.faults import ConnectionChoice, FaultRule, FaultRules, InvalidRuleError
 from terralive_sandbox.info import HEALTH_PATH, SandboxInfo
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.responses import Response, error_response, json_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -26,12 +28,20 @@ _FAULTS: Final = "/_sandbox/faults"
 class Admin:
     """Answers requests to the sandbox's own addresses. Use it on the event loop."""
 
-    def __init__(self, info: SandboxInfo, connections: Connections, faults: FaultRules) -> None:
+    def __init__(
+        self,
+        info: SandboxInfo,
+        connections: Connections,
+        faults: FaultRules,
+        refused: Refusals,
+    ) -> None:
         self._info = info
         # Dropped and expired on demand.
         self._connections = connections
         # Set and cleared on demand; the data planes read them.
         self._faults = faults
+        # Read by `terralive start`.
+        self._refused = refused
 
     def answer(self, request: sigv4.Request) -> Response:
         """Answer a request below `/_sandbox/`."""
@@ -40,9 +50,13 @@ class Admin:
         if request.path.startswith(_WEBSOCKET):
             # A request that is no upgrade. No page has AWS's answer to it.
             return json_response(HTTPStatus.FORBIDDEN, {"message": "Forbidden"})
-        if request.header("x-terralive-sandbox") != self._info.id:
+        if request.header(refusals.ID_HEADER) != self._info.id:
             message = "The header x-terralive-sandbox has to name this sandbox's id."
             return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
+        if request.path == refusals.PATH:
+            after = dict(request.parameters()).get("after", "0")
+            last_seen = int(after) if after.isdigit() else 0
+            return json_response(HTTPStatus.OK, self._refused.to_json(last_seen))
         try:
             return self._answer_faults(request)
         except InvalidRuleError as error:

@@ -24,6 +24,7 @@ from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers, unqualified_arn
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.responses import Response, error_response
 
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -39,7 +40,11 @@ class AwsApi:
     """Answers every request that is signed for an AWS service. Use it on the event loop."""
 
     def __init__(
-        self, control: ControlPlane, functions: Functions, asynchronous: AsynchronousInvocations
+        self,
+        control: ControlPlane,
+        functions: Functions,
+        asynchronous: AsynchronousInvocations,
+        refusals: Refusals,
     ) -> None:
         # Answers everything but invocations of functions.
         self._control = control
@@ -47,6 +52,8 @@ class AwsApi:
         self._functions = functions
         # Takes asynchronous invocations.
         self._asynchronous = asynchronous
+        # Gets what is refused.
+        self._refusals = refusals
 
     async def answer(self, request: sigv4.Request) -> Response:
         """Check a request's signature and permissions, then answer it."""
@@ -78,10 +85,12 @@ class AwsApi:
         except InvokeError as error:
             return _invoke_error(error)
         except sigv4.SignatureError as error:
-            _log.debug("%s %s: no valid signature (%s)", service, request.method, error.code)
+            call = operation or f"{request.method} {request.path}"
+            self._refusals.add(f"{service} {call}: {error.code}: {error.message}")
             return denials.signature_denied(request, service, error)
         except identity.AccessDeniedError as error:
-            _log.debug("%s %s denied: %s", service, operation or request.method, error)
+            call = operation or f"{request.method} {request.path}"
+            self._refusals.add(f"{service} {call}: {error}")
             return denials.access_denied(request, service, str(error))
         except NotImplementedError as error:
             call = operation or f"{request.method} {request.path}"

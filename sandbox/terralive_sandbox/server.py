@@ -46,6 +46,8 @@ from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.http_protocol import HEADER_NAMES, HttpProtocol
 from terralive_sandbox.info import SandboxInfo
+from terralive_sandbox.refusals import PATH as REFUSALS_PATH
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
@@ -90,6 +92,8 @@ class Sandbox:
         self.info = _create_info(self._control, endpoint, region)
         # The faults that tests ask for. `Admin` changes them.
         self.faults = FaultRules()
+        # Requests without permission.
+        refusals = Refusals()
         # Lambda
         self._functions = Functions(
             endpoint,
@@ -98,22 +102,22 @@ class Sandbox:
             concurrency=concurrency,
             on_invoke=self.faults.on_invoke,
         )
-        self._asynchronous = AsynchronousInvocations(self._functions, self._control)
+        self._asynchronous = AsynchronousInvocations(self._functions, self._control, refusals)
         # API Gateway and function URLs
-        self._gateway = Gateway(self._functions, time_scale=time_scale)
+        self._gateway = Gateway(self._functions, refusals, time_scale=time_scale)
         self._http = HttpGateway(self._gateway)
         self.connections = Connections(self._gateway, self.faults)
         self._management = ManagementApi(self._gateway, self.connections)
-        self._urls = FunctionUrls(self._functions)
+        self._urls = FunctionUrls(self._functions, refusals)
         # What services send to functions, queues and topics
-        deliveries = Deliveries(self._functions, self._asynchronous)
+        deliveries = Deliveries(self._functions, self._asynchronous, refusals)
         fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
         self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
-        self._mappings = MappingPollers(self._control, self._functions)
+        self._mappings = MappingPollers(self._control, self._functions, refusals)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings, concurrency)
         # The addresses that are not a data plane's
-        self._admin = Admin(self.info, self.connections, self.faults)
-        self._aws = AwsApi(self._control, self._functions, self._asynchronous)
+        self._admin = Admin(self.info, self.connections, self.faults, refusals)
+        self._aws = AwsApi(self._control, self._functions, self._asynchronous, refusals)
 
     async def close(self) -> None:
         """End everything: what starts new work first, the control plane last."""
@@ -146,8 +150,10 @@ class Sandbox:
                 "InternalFailure",
                 "The sandbox failed; see its log.",
             )
-        milliseconds = (time.monotonic() - started) * 1000
-        _log.debug("%s %s: %d (%.0f ms)", request.method, request.path, status, milliseconds)
+        # `terralive start` asks for refusals every second.
+        if request.path != REFUSALS_PATH:
+            milliseconds = (time.monotonic() - started) * 1000
+            _log.debug("%s %s: %d (%.0f ms)", request.method, request.path, status, milliseconds)
         await _send(send, status, headers, content)
 
     async def _answer(self, request: sigv4.Request, source_ip: str) -> Response:

@@ -29,6 +29,7 @@ from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.events import RelayEvent, Warned
 from terralive_relay.relay import Relay, RelaySettings
 from terralive_relay.stage_errors import held_by
+from terralive_sandbox.refusals import RefusalReader
 from terralive_stub.broker.leases import LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_terraform.substitution.marker import StageName
@@ -152,6 +153,9 @@ def _serve(
         ui.emit(event)
         logs(event)
 
+    refusals = None
+    if stage.target.sandbox is not None:
+        refusals = RefusalReader(stage.target.sandbox)
     settings = _relay_settings(stage, outputs, live, takeover=takeover)
     relay = Relay(settings, stage.target.caller.credentials, publish)
     is_held = False
@@ -161,6 +165,8 @@ def _serve(
         ui.emit(_ready(stage, live))
         watch.start()
         while not relay.wait(_LOOK_SECONDS):
+            if refusals is not None:
+                _show_refusals(ui, refusals)
             if ui.output_gone:
                 break
     except KeyboardInterrupt:
@@ -185,6 +191,13 @@ def _serve(
             )
         )
     return failures.INTERRUPTED
+
+
+def _show_refusals(ui: Ui, refusals: RefusalReader) -> None:
+    """Show what the sandbox has refused meanwhile: its callers often get no reason."""
+    for text in refusals.read():
+        message = f"The sandbox refused a request: {text}"
+        ui.emit(Warned(reference="refused-by-sandbox", message=message))
 
 
 def _relay_settings(

@@ -30,6 +30,7 @@ from terralive_sandbox.control.moto_gaps.lambda_.function_urls import FunctionUr
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.responses import Response
 
 PATH: Final = re.compile(r"/_sandbox/url/(?P<id>[a-z0-9]+)(?P<path>/.*)?")
@@ -40,8 +41,9 @@ _ACTIONS: Final = ("lambda:InvokeFunctionUrl", "lambda:InvokeFunction")
 class FunctionUrls:
     """Answers requests to function URLs."""
 
-    def __init__(self, functions: Functions) -> None:
+    def __init__(self, functions: Functions, refusals: Refusals) -> None:
         self._functions = functions
+        self._refusals = refusals
 
     async def answer(
         self, found: re.Match[str], received: sigv4.Request, source_ip: str
@@ -70,7 +72,7 @@ class FunctionUrls:
             function = self._functions.find(url.function_arn)
             caller = await asyncio.to_thread(self._authorize, url, function, request)
         except ForbiddenError as error:
-            sys.stderr.write(f"function URL of {url.function_arn}: 403 {error}\n")
+            self._refusals.add(f"function URL of {url.function_arn}: 403 {error}")
             return _error_response(403, "Forbidden", "AccessDeniedException")
         except InvokeError as error:
             return _error_response(error.status, error.message, error.code)

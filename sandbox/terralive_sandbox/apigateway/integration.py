@@ -39,6 +39,7 @@ from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
+from terralive_sandbox.refusals import Refusals
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
 
 T = TypeVar("T")
@@ -113,10 +114,14 @@ class Gateway:
 
     Attributes:
         time_scale: the factor of all timeouts, below 1 in tests.
+        refusals: gets the requests that are refused, with the reason.
     """
 
-    def __init__(self, functions: Functions, *, time_scale: float = 1.0) -> None:
+    def __init__(
+        self, functions: Functions, refusals: Refusals, *, time_scale: float = 1.0
+    ) -> None:
         self.time_scale = time_scale
+        self.refusals = refusals
         self._functions = functions
         # The places of APIs that were found, by their ids. An id is never used again.
         self._places: dict[str, Place] = {}
@@ -281,6 +286,7 @@ class Gateway:
             function = self._functions.find(arn)
             if not self._may_invoke(function, arn, credentials, source_arn):
                 why = f"API Gateway may not invoke {arn}: aws_lambda_permission is missing"
+                self.refusals.add(f"{source_arn}: {why}")
                 raise IntegrationError(Failure.NOT_PERMITTED, why)
             async with asyncio.timeout(seconds * self.time_scale):
                 # Shielded: a function that takes longer than API Gateway waits goes on, as on AWS.

@@ -34,6 +34,7 @@ from terralive_sandbox.functions.invoke_api import (
     unqualified_arn,
 )
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.refusals import Refusals
 from terralive_stub.protocol.limits import ASYNCHRONOUS_PAYLOAD_BYTES
 from terralive_stub.shared.json_documents import parse_object, section, text
 from terralive_stub.shared.timestamps import format_datetime
@@ -82,9 +83,10 @@ class AsynchronousInvocations:
     Waiting times are multiplied by the functions' time scale.
     """
 
-    def __init__(self, functions: Functions, control: ControlPlane) -> None:
+    def __init__(self, functions: Functions, control: ControlPlane, refusals: Refusals) -> None:
         self._functions = functions
         self._control = control
+        self._refusals = refusals
         # One task for each event that is not done.
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -212,7 +214,7 @@ class AsynchronousInvocations:
         try:
             await self._control.call_async(send, role, arn, body, attributes)
         except DestinationError as error:
-            _write_to_log(event, str(error))
+            self._refusals.add(f"asynchronous invocation of {event.arn}: {error}")
 
 
 def _may_pass(error: InvokeError) -> bool:

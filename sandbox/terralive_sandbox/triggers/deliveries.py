@@ -14,6 +14,7 @@ from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.destinations import DestinationError, Service
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.refusals import Refusals
 
 
 class Deliveries:
@@ -25,9 +26,12 @@ class Deliveries:
     it.
     """
 
-    def __init__(self, functions: Functions, asynchronous: AsynchronousInvocations) -> None:
+    def __init__(
+        self, functions: Functions, asynchronous: AsynchronousInvocations, refusals: Refusals
+    ) -> None:
         self._functions = functions
         self._asynchronous = asynchronous
+        self._refusals = refusals
         self._loop = asyncio.get_running_loop()
 
     def check(self, sender: Service, arn: str) -> DestinationError | None:
@@ -38,7 +42,7 @@ class Deliveries:
             else:
                 destinations.require(sender, arn)
         except DestinationError as error:
-            _write_to_log(sender, arn, error)
+            self._refuse(sender, arn, error)
             return error
         return None
 
@@ -70,7 +74,7 @@ class Deliveries:
             else:
                 destinations.send(sender, arn, text, attributes or {}, group=group, subject=subject)
         except DestinationError as error:
-            _write_to_log(sender, arn, error)
+            self._refuse(sender, arn, error)
             return error
         return None
 
@@ -95,6 +99,16 @@ class Deliveries:
                 "NO_PERMISSIONS",
             )
 
+    def _refuse(self, sender: Service, arn: str, error: DestinationError) -> None:
+        """Report an error, and what is missing in Terraform."""
+        hint = ""
+        if error.code == "NO_PERMISSIONS":
+            missing = "the policy of the queue or topic"
+            if _is_function(arn):
+                missing = "aws_lambda_permission"
+            hint = f": {missing} is missing"
+        self._refusals.add(f"{sender.source_arn} -> {arn}: {error}{hint}")
+
     def _accept(self, sender: Service, function_arn: str, payload: bytes) -> None:
         try:
             self._asynchronous.accept(function_arn, payload)
@@ -104,14 +118,3 @@ class Deliveries:
 
 def _is_function(arn: str) -> bool:
     return arn.startswith("arn:aws:lambda:")
-
-
-def _write_to_log(sender: Service, arn: str, error: DestinationError) -> None:
-    """Write an error, and what is missing in Terraform, to the sandbox's log."""
-    hint = ""
-    if error.code == "NO_PERMISSIONS":
-        missing = (
-            "aws_lambda_permission" if _is_function(arn) else "the policy of the queue or topic"
-        )
-        hint = f": {missing} is missing"
-    sys.stderr.write(f"{sender.source_arn} -> {arn}: {error}{hint}\n")

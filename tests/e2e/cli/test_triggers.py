@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.faults import Faults
@@ -284,6 +285,25 @@ def test_http_apis_rest_apis_and_function_urls_answer_from_the_local_handler(liv
     assert httpx.get(f"{urls['HttpUrl']}h", timeout=30).text == "from the local handler: /h"
     assert httpx.get(f"{urls['RestUrl']}/a/b", timeout=30).text == "from the local handler: /a/b"
     assert httpx.get(f"{urls['FunctionUrl']}x", timeout=30).text == "from the local handler: /x"
+
+
+def test_requests_that_the_sandbox_refuses_show_in_the_terminal_with_the_reason(live: Live) -> None:
+    role = live.project.client("iam").get_role(RoleName="plain-greet")["Role"]["Arn"]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        live.project.client("sts").assume_role(RoleArn=role, RoleSessionName="me")
+    # No resource of the REST API takes this path.
+    assert httpx.get(f"{live.ready['urls']['RestUrl']}/", timeout=30).status_code == 403
+
+    def refusals() -> list[str]:
+        warnings = live.command.of_type("warning")
+        shown = [w["message"] for w in warnings if w["reference"] == "refused-by-sandbox"]
+        return shown[:2] if len(shown) >= 2 else []
+
+    by_iam, by_api = eventually(refusals, "two refusals on the screen")
+    assert "sts AssumeRole" in by_iam
+    assert f"on resource: {role}" in by_iam
+    assert "GET /: 403" in by_api
+    assert "Missing Authentication Token" in by_api
 
 
 def test_buses_buckets_and_streams_run_the_local_handler(live: Live) -> None:

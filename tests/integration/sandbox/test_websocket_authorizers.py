@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from terralive_sandbox.info import SandboxInfo
+from terralive_testing.deployers.authorizers import policy
 from terralive_testing.deployers.sandbox import Aws, unique
 from terralive_testing.drivers.websocket_clients import PATIENCE, ask, client, two_way
 from terralive_testing.machine.waiting import eventually
@@ -43,18 +44,6 @@ def handler(event, context):
     return {"statusCode": 200, "body": json.dumps(event)}
 """
 SOURCE = "route.request.header.X-Answer"
-
-
-def policy(effect: str, resource: str = "ARN", context: object = None) -> str:
-    """Return the JSON text of an authorizer's answer."""
-    statement = {"Action": "execute-api:Invoke", "Effect": effect, "Resource": resource}
-    answer: dict[str, object] = {
-        "principalId": "somebody",
-        "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
-    }
-    if context is not None:
-        answer["context"] = context
-    return json.dumps(answer)
 
 
 class AuthorizedApi:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from terralive_sandbox.apigateway.authorizers import decisions, identity_sources
 from terralive_sandbox.apigateway.authorizers.cache import AnswerCache, CacheKey
-from terralive_sandbox.apigateway.authorizers.decisions import Refusal, RefusedError
+from terralive_sandbox.apigateway.authorizers.decisions import AuthorizerError, AuthorizerFailure
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.proxy_responses import MalformedAnswerError
 
@@ -76,21 +76,21 @@ ALLOW = statement("Allow", "*")
 
 def test_a_policy_decides_about_one_route() -> None:
     decisions.policy_with_texts(answer(ALLOW)).check(ARN, "127.0.0.1")
-    for statements, refusal in (
-        ([statement("Allow", f"{ARN}/other")], Refusal.NOT_ALLOWED),
-        ([{**ALLOW, "Action": "execute-api:ManageConnections"}], Refusal.NOT_ALLOWED),
-        ([ALLOW, statement("Deny", ARN)], Refusal.DENIED),
+    for statements, failure in (
+        ([statement("Allow", f"{ARN}/other")], AuthorizerFailure.NOT_ALLOWED),
+        ([{**ALLOW, "Action": "execute-api:ManageConnections"}], AuthorizerFailure.NOT_ALLOWED),
+        ([ALLOW, statement("Deny", ARN)], AuthorizerFailure.DENIED),
     ):
-        with pytest.raises(RefusedError) as refused:
+        with pytest.raises(AuthorizerError) as refused:
             decisions.policy_with_texts(answer(*statements)).check(ARN, "127.0.0.1")
-        assert refused.value.refusal is refusal
+        assert refused.value.failure is failure
 
 
 def test_a_policy_may_name_the_clients_address() -> None:
     condition = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}
     read = decisions.policy_with_texts(answer({**ALLOW, "Condition": condition}))
     read.check(ARN, "10.1.2.3")
-    with pytest.raises(RefusedError):
+    with pytest.raises(AuthorizerError):
         read.check(ARN, "127.0.0.1")
 
 
@@ -136,7 +136,7 @@ NAMES = st.sampled_from(["principalId", "policyDocument", "Statement", "Effect",
 def test_any_answer_allows_is_malformed_or_is_refused(value: object) -> None:
     try:
         decisions.policy_with_texts(json.dumps(value).encode()).check(ARN, "127.0.0.1")
-    except (MalformedAnswerError, RefusedError):
+    except (MalformedAnswerError, AuthorizerError):
         return
     pytest.fail("a policy without an action or a resource allows nothing")
 
@@ -156,9 +156,9 @@ def test_an_http_api_takes_any_context() -> None:
 
 def test_a_simple_response_allows_or_denies_everything() -> None:
     decisions.simple_response(b'{"isAuthorized": true}').check(ARN, "127.0.0.1")
-    with pytest.raises(RefusedError) as refused:
+    with pytest.raises(AuthorizerError) as refused:
         decisions.simple_response(b'{"isAuthorized": false}').check(ARN, "127.0.0.1")
-    assert refused.value.refusal is Refusal.DENIED
+    assert refused.value.failure is AuthorizerFailure.DENIED
     for broken in (b"true", b"{}", b'{"isAuthorized": "true"}', answer(ALLOW)):
         with pytest.raises(MalformedAnswerError):
             decisions.simple_response(broken)

@@ -21,21 +21,21 @@ from terralive_stub.shared.json_documents import as_object, parse_object
 _UNAUTHORIZED: Final = "Unauthorized"
 
 
-class Refusal(Enum):
+class AuthorizerFailure(Enum):
     """The reason why an authorizer does not let a request pass."""
 
     UNAUTHORIZED = auto()  # an identity source is missing, or the function says "Unauthorized"
     NOT_ALLOWED = auto()  # no statement of the policy allows the request
     DENIED = auto()  # a statement of the policy denies the request
-    FAILED = auto()  # the function has failed, or its answer is malformed
+    BROKEN = auto()  # the function has failed, or its answer is malformed
 
 
-class RefusedError(Exception):
+class AuthorizerError(Exception):
     """An authorizer does not let a request pass. The text is for the log."""
 
-    def __init__(self, refusal: Refusal, why: str) -> None:
+    def __init__(self, failure: AuthorizerFailure, why: str) -> None:
         super().__init__(why)
-        self.refusal = refusal
+        self.failure = failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,9 @@ class Answer:
         """Check that the policy allows a client to call the method or route `arn`.
 
         Raises:
-            RefusedError: it does not (NOT_ALLOWED, DENIED).
+            AuthorizerError: it does not (NOT_ALLOWED, DENIED).
         """
-        refuse(self.decision(arn, source_ip), arn)
+        require_allowed(self.decision(arn, source_ip), arn)
 
     def fields(self) -> dict[str, object]:
         """Return `requestContext.authorizer` of payload format 1.0 and of WebSocket APIs.
@@ -78,17 +78,17 @@ class Answer:
         return fields
 
 
-def refuse(decision: Decision, arn: str) -> None:
+def require_allowed(decision: Decision, arn: str) -> None:
     """Raise the error for a decision about the method or route `arn`, unless it is ALLOWED.
 
     Raises:
-        RefusedError: the decision is DENIED, or NEUTRAL (NOT_ALLOWED).
+        AuthorizerError: the decision is DENIED, or NEUTRAL (NOT_ALLOWED).
     """
     if decision is Decision.DENIED:
-        raise RefusedError(Refusal.DENIED, f"the authorizer's policy denies {arn}")
+        raise AuthorizerError(AuthorizerFailure.DENIED, f"the authorizer's policy denies {arn}")
     if decision is Decision.NEUTRAL:
         why = f"the authorizer's policy has no statement that allows {arn}"
-        raise RefusedError(Refusal.NOT_ALLOWED, why)
+        raise AuthorizerError(AuthorizerFailure.NOT_ALLOWED, why)
 
 
 def policy_with_texts(body: bytes) -> Answer:

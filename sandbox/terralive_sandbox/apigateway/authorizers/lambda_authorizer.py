@@ -16,7 +16,11 @@ from moto.apigatewayv2.models import Route
 
 from terralive_sandbox.apigateway.authorizers import decisions, identity_sources
 from terralive_sandbox.apigateway.authorizers.cache import AnswerCache, CacheKey
-from terralive_sandbox.apigateway.authorizers.decisions import Answer, Refusal, RefusedError
+from terralive_sandbox.apigateway.authorizers.decisions import (
+    Answer,
+    AuthorizerError,
+    AuthorizerFailure,
+)
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.http_messages import not_emulated
 from terralive_sandbox.apigateway.integration import (
@@ -88,8 +92,8 @@ class LambdaAuthorizers:
             read: reads the function's answer; it may raise MalformedAnswerError.
 
         Raises:
-            RefusedError: the request lacks an identity source, or the function says that it has no
-                valid one (UNAUTHORIZED); or there is no answer, or a malformed one (FAILED).
+            AuthorizerError: the request lacks an identity source, or the function says that it has
+                no valid one (UNAUTHORIZED); or there is no answer, or a malformed one (BROKEN).
             GatewayResponseError: the sandbox does not emulate this authorizer.
         """
         identity = _identity_of(authorizer, parts)
@@ -122,27 +126,27 @@ class LambdaAuthorizers:
         except IntegrationError as error:
             if error.failure is Failure.NOT_EMULATED:
                 raise not_emulated(f"an authorizer with {authorizer.uri}") from error
-            refusal = Refusal.FAILED
+            failure = AuthorizerFailure.BROKEN
             if decisions.says_unauthorized(error.answer):
-                refusal = Refusal.UNAUTHORIZED
-            raise RefusedError(refusal, f"the authorizer gave no answer: {error}") from error
+                failure = AuthorizerFailure.UNAUTHORIZED
+            raise AuthorizerError(failure, f"the authorizer gave no answer: {error}") from error
 
 
 def _identity_of(authorizer: LambdaAuthorizer, parts: RequestParts) -> tuple[str, ...]:
     """Return the values of an authorizer's identity sources.
 
     Raises:
-        RefusedError: one is missing, or the token does not have its form (UNAUTHORIZED).
+        AuthorizerError: one is missing, or the token does not have its form (UNAUTHORIZED).
     """
     identity = identity_sources.values_of(authorizer.identity_sources, parts)
     if identity is None:
         missing = ", ".join(authorizer.identity_sources)
         why = f"the request lacks an identity source of the authorizer: {missing}"
-        raise RefusedError(Refusal.UNAUTHORIZED, why)
+        raise AuthorizerError(AuthorizerFailure.UNAUTHORIZED, why)
     pattern = authorizer.token_pattern
     if pattern and re.fullmatch(pattern, identity[0]) is None:
         why = f"the token does not match the authorizer's validation expression {pattern}"
-        raise RefusedError(Refusal.UNAUTHORIZED, why)
+        raise AuthorizerError(AuthorizerFailure.UNAUTHORIZED, why)
     return identity
 
 
@@ -150,11 +154,13 @@ def of_route(gateway: Gateway, deployed: DeployedStage, route: Route) -> LambdaA
     """Return the authorizer of a route of an HTTP or WebSocket API.
 
     Raises:
-        RefusedError: the API has no such authorizer (FAILED).
+        AuthorizerError: the API has no such authorizer (BROKEN).
     """
     found = deployed.api.authorizers.get(route.authorizer_id or "")
     if found is None:
-        raise RefusedError(Refusal.FAILED, f"there is no authorizer {route.authorizer_id}")
+        raise AuthorizerError(
+            AuthorizerFailure.BROKEN, f"there is no authorizer {route.authorizer_id}"
+        )
     variables = deployed.variables
     return LambdaAuthorizer(
         arn=gateway.arn(deployed.api.api_id, f"authorizers/{found.id}"),

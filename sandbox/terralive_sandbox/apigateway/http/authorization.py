@@ -9,7 +9,11 @@ import dataclasses
 from typing import Final
 
 from terralive_sandbox.apigateway.authorizers import decisions, lambda_authorizer
-from terralive_sandbox.apigateway.authorizers.decisions import Answer, Refusal, RefusedError
+from terralive_sandbox.apigateway.authorizers.decisions import (
+    Answer,
+    AuthorizerError,
+    AuthorizerFailure,
+)
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.authorizers.lambda_authorizer import (
     LambdaAuthorizer,
@@ -29,10 +33,10 @@ from terralive_stub.protocol.limits import HTTP_API_AUTHORIZER_SECONDS
 
 # The answers of API Gateway, instead of the integration's.
 _ANSWERS: Final = {
-    Refusal.UNAUTHORIZED: (401, "Unauthorized"),
-    Refusal.NOT_ALLOWED: (403, "Forbidden"),
-    Refusal.DENIED: (403, "Forbidden"),
-    Refusal.FAILED: (500, "Internal Server Error"),
+    AuthorizerFailure.UNAUTHORIZED: (401, "Unauthorized"),
+    AuthorizerFailure.NOT_ALLOWED: (403, "Forbidden"),
+    AuthorizerFailure.DENIED: (403, "Forbidden"),
+    AuthorizerFailure.BROKEN: (500, "Internal Server Error"),
 }
 
 
@@ -63,8 +67,8 @@ class RouteAuthorization:
                 authorizer = lambda_authorizer.of_route(self._gateway, deployed, route)
                 answer = await self._ask(authorizer, match, request, context, arn)
                 answer.check(arn, request.source_ip)
-            except RefusedError as error:
-                status, message = _ANSWERS[error.refusal]
+            except AuthorizerError as error:
+                status, message = _ANSWERS[error.failure]
                 raise GatewayResponseError(status, message, str(error)) from error
             return dataclasses.replace(context, authorizer=answer)
         try:

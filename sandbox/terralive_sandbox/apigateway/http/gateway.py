@@ -34,6 +34,8 @@ from terralive_stub.protocol.limits import HTTP_API_INTEGRATION_SECONDS
 
 # In an address of the sandbox: the path may begin with a stage's name, as on AWS.
 _STAGE_IN_PATH: Final = "~"
+# The statuses of requests without permission.
+_REFUSED: Final = {401, 403}
 # The status and message for the failures of an integration that do not get the 500.
 _FAILURES: Final = {
     Failure.TIMED_OUT: (503, "Service Unavailable"),
@@ -97,7 +99,11 @@ class HttpGateway:
                 response = await self._answer_http(deployed, context, request)
         except GatewayResponseError as error:
             response = error.response
-            sys.stderr.write(f"{api_id} {request.method} {path}: {response.status} {error}\n")
+            line = f"{api_id} {request.method} {path}: {response.status} {error}"
+            if response.status in _REFUSED:
+                self._gateway.refusals.add(line)
+            else:
+                sys.stderr.write(f"{line}\n")
         response.headers.extend(id_headers)
         return response
 

@@ -19,7 +19,11 @@ from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
 from terralive_sandbox.apigateway import event_fields
 from terralive_sandbox.apigateway.authorizers import decisions
-from terralive_sandbox.apigateway.authorizers.decisions import Answer, Refusal, RefusedError
+from terralive_sandbox.apigateway.authorizers.decisions import (
+    Answer,
+    AuthorizerError,
+    AuthorizerFailure,
+)
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.authorizers.lambda_authorizer import (
     LambdaAuthorizer,
@@ -71,8 +75,8 @@ class MethodAuthorization:
             check_api_key(method)
             try:
                 answer = await self._ask_authorizer(api, method, match, request, context)
-            except RefusedError as error:
-                raise rest_events.authorizer_refused(error.refusal, str(error)) from error
+            except AuthorizerError as error:
+                raise rest_events.authorizer_failed(error.failure, str(error)) from error
             return dataclasses.replace(context, authorizer=answer)
         check_access_control(method)
         # In a thread, so that evaluating policies does not hold up the event loop.
@@ -128,7 +132,7 @@ class MethodAuthorization:
         policy is enough.
 
         Raises:
-            RefusedError: the client may not call the method.
+            AuthorizerError: the client may not call the method.
             GatewayResponseError: the resource policy denies the request.
         """
         arn = self._method_arn(request, context)
@@ -153,19 +157,19 @@ class MethodAuthorization:
         answer = await self._authorizers.ask(authorizer, parts, make_event, read)
         by_authorizer = answer.decision(arn, request.source_ip)
         if not is_permitted(by_authorizer, by_resource, same_account=True):
-            decisions.refuse(by_authorizer, arn)
+            decisions.require_allowed(by_authorizer, arn)
         return answer
 
     def _authorizer_of(self, api: RestAPI, method: Method, context: ApiContext) -> LambdaAuthorizer:
         """Return the authorizer of a method.
 
         Raises:
-            RefusedError: the API has no such authorizer (FAILED).
+            AuthorizerError: the API has no such authorizer (BROKEN).
         """
         found = api.authorizers.get(method.authorizer_id or "")
         if found is None:
             why = f"there is no authorizer {method.authorizer_id}"
-            raise RefusedError(Refusal.FAILED, why)
+            raise AuthorizerError(AuthorizerFailure.BROKEN, why)
         sources = (found.identity_source or "").split(",")
         return LambdaAuthorizer(
             arn=self._gateway.arn(api.id, f"authorizers/{found.id}"),

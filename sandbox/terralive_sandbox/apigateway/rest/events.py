@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_sandbox.apigateway import event_fields, proxy_responses
-from terralive_sandbox.apigateway.authorizers.decisions import Refusal
+from terralive_sandbox.apigateway.authorizers.decisions import AuthorizerFailure
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http_messages import (
     GatewayResponseError,
@@ -118,7 +118,7 @@ def access_denied(caller_arn: str, resource: str, *, explicitly: bool) -> Gatewa
     return GatewayResponseError(403, text, error_type="AccessDeniedException", key="Message")
 
 
-def authorizer_refused(refusal: Refusal, why: str) -> GatewayResponseError:
+def authorizer_failed(failure: AuthorizerFailure, why: str) -> GatewayResponseError:
     """Return the error for a request that a Lambda authorizer does not let pass.
 
     The page gives the statuses. The texts and types are those that clients on AWS report; the
@@ -126,19 +126,19 @@ def authorizer_refused(refusal: Refusal, why: str) -> GatewayResponseError:
     https://docs.aws.amazon.com/apigateway/latest/developerguide/supported-gateway-response-types.html
 
     Args:
-        refusal: the reason.
+        failure: the reason.
         why: the reason for the log.
     """
-    match refusal:
-        case Refusal.UNAUTHORIZED:
+    match failure:
+        case AuthorizerFailure.UNAUTHORIZED:
             error_type = "UnauthorizedException"
             return GatewayResponseError(401, "Unauthorized", why, error_type=error_type)
-        case Refusal.FAILED:
+        case AuthorizerFailure.BROKEN:
             error_type = "AuthorizerConfigurationException"
             return GatewayResponseError(500, None, why, error_type=error_type)
-        case Refusal.DENIED | Refusal.NOT_ALLOWED:
+        case AuthorizerFailure.DENIED | AuthorizerFailure.NOT_ALLOWED:
             text = "User is not authorized to access this resource"
-            if refusal is Refusal.DENIED:
+            if failure is AuthorizerFailure.DENIED:
                 text += " with an explicit deny in an identity-based policy"
             error_type = "AccessDeniedException"
             return GatewayResponseError(403, text, why, error_type=error_type, key="Message")

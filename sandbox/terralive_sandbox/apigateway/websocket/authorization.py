@@ -6,7 +6,6 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from typing import Final
 
@@ -14,7 +13,11 @@ from moto.apigatewayv2.models import Route
 
 from terralive_sandbox.access import sigv4
 from terralive_sandbox.apigateway.authorizers import lambda_authorizer
-from terralive_sandbox.apigateway.authorizers.decisions import Answer, Refusal, RefusedError
+from terralive_sandbox.apigateway.authorizers.decisions import (
+    Answer,
+    AuthorizerError,
+    AuthorizerFailure,
+)
 from terralive_sandbox.apigateway.authorizers.identity_sources import RequestParts
 from terralive_sandbox.apigateway.authorizers.lambda_authorizer import (
     LambdaAuthorizer,
@@ -34,10 +37,10 @@ from terralive_stub.shared.json_documents import as_object
 
 # The answers of API Gateway, instead of the connection. No page names their texts.
 _ANSWERS: Final = {
-    Refusal.UNAUTHORIZED: (401, "Unauthorized"),
-    Refusal.NOT_ALLOWED: (403, "Forbidden"),
-    Refusal.DENIED: (403, "Forbidden"),
-    Refusal.FAILED: (500, "Internal server error"),
+    AuthorizerFailure.UNAUTHORIZED: (401, "Unauthorized"),
+    AuthorizerFailure.NOT_ALLOWED: (403, "Forbidden"),
+    AuthorizerFailure.DENIED: (403, "Forbidden"),
+    AuthorizerFailure.BROKEN: (500, "Internal server error"),
 }
 
 
@@ -70,23 +73,28 @@ class ConnectAuthorization:
             try:
                 authorizer = lambda_authorizer.of_route(self._gateway, deployed, route)
                 answer = await self._ask(authorizer, connection)
-            except RefusedError as error:
-                # The log gets the reason; the client gets API Gateway's own text.
-                sys.stderr.write(f"$connect of {connection.api}/{connection.stage}: {error}\n")
-                status, message = _ANSWERS[error.refusal]
+            except AuthorizerError as error:
+                # The client gets API Gateway's own text.
+                self._refuse(connection, error)
+                status, message = _ANSWERS[error.failure]
                 raise GatewayResponseError(status, message, str(error)) from error
             return dataclasses.replace(connection, authorizer=answer)
         try:
             caller = await self._gateway.authorize_route(deployed, route, request, "$connect")
         except ForbiddenError as error:
+            self._refuse(connection, error)
             raise GatewayResponseError(403, str(error)) from error
         return dataclasses.replace(connection, caller=caller)
+
+    def _refuse(self, connection: Connection, error: Exception) -> None:
+        where = f"$connect of {connection.api}/{connection.stage}"
+        self._gateway.refusals.add(f"{where}: {error}")
 
     async def _ask(self, authorizer: LambdaAuthorizer, connection: Connection) -> Answer:
         """Return the answer of an authorizer that lets the client connect.
 
         Raises:
-            RefusedError: the authorizer does not let the client connect.
+            AuthorizerError: the authorizer does not let the client connect.
         """
         # Answers are kept only for HTTP and REST APIs.
         authorizer = dataclasses.replace(authorizer, ttl_seconds=0)

@@ -52,6 +52,8 @@ class ManagementApi:
         try:
             await asyncio.to_thread(self._gateway.authorize, request, "ManageConnections", arn)
         except ForbiddenError as error:
+            where = f"{request.method} @connections of {api_id}/{stage}"
+            self._gateway.refusals.add(f"{where}: {error}")
             return error_response(403, "ForbiddenException", str(error))
         # The connection may have ended in the meantime.
         opened = self._connections.find(connection_id)

@@ -7,6 +7,7 @@ import logging
 
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.triggers.event_source_mappings.poller import Poller
 from terralive_sandbox.triggers.event_source_mappings.queue_poller import QueuePoller
 from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
@@ -21,9 +22,10 @@ class MappingPollers:
     Build it on the event loop that runs the pollers.
     """
 
-    def __init__(self, control: ControlPlane, functions: Functions) -> None:
+    def __init__(self, control: ControlPlane, functions: Functions, refusals: Refusals) -> None:
         self._control = control
         self._functions = functions
+        self._refusals = refusals
         self._loop = asyncio.get_running_loop()
         # By the mapping's id. Only the event loop uses it.
         self._pollers: dict[str, Poller] = {}
@@ -65,7 +67,7 @@ class MappingPollers:
 
     def _start(self, mapping: MappingSettings) -> Poller:
         poller = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
-        return poller(mapping, self._control, self._functions)
+        return poller(mapping, self._control, self._functions, self._refusals)
 
     def _wake(self, source_arn: str) -> None:
         for poller in self._pollers.values():

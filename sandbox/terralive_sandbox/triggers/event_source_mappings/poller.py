@@ -20,6 +20,7 @@ from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.triggers.event_source_mappings import batches
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 from terralive_sandbox.triggers.event_source_mappings.settings import (
@@ -40,12 +41,17 @@ class Poller(ABC):
     """Reads the source of one mapping and invokes its function. It belongs to the event loop."""
 
     def __init__(
-        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+        self,
+        mapping: MappingSettings,
+        control: ControlPlane,
+        functions: Functions,
+        refusals: Refusals,
     ) -> None:
         # The present settings; `update` replaces them.
         self.mapping = mapping
         self._control = control
         self._functions = functions
+        self._refusals = refusals
         self._time_scale = functions.time_scale
         # Records that were read and belong to no batch yet, in order.
         self._gathered: list[Record] = []
@@ -174,6 +180,7 @@ class Poller(ABC):
         )
         if missing is None:
             return None
+        self._refusals.add(f"{mapping.source_arn} -> {mapping.function_arn}: {missing}")
         return f"PROBLEM: {missing}"
 
     def _report(self, result: str) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.triggers.event_source_mappings import sources
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 from terralive_sandbox.triggers.event_source_mappings.poller import BLOCKED_SECONDS, Poller
@@ -31,9 +32,13 @@ class QueuePoller(Poller):
     """Reads the queue of one mapping."""
 
     def __init__(
-        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+        self,
+        mapping: MappingSettings,
+        control: ControlPlane,
+        functions: Functions,
+        refusals: Refusals,
     ) -> None:
-        super().__init__(mapping, control, functions)
+        super().__init__(mapping, control, functions, refusals)
         # One task for each batch that the function has now.
         self._running: set[asyncio.Task[None]] = set()
 

@@ -13,6 +13,7 @@ import time
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
+from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.triggers.event_source_mappings import batches, sources
 from terralive_sandbox.triggers.event_source_mappings.batches import Batch
 from terralive_sandbox.triggers.event_source_mappings.poller import BLOCKED_SECONDS, Poller
@@ -23,9 +24,13 @@ class StreamPoller(Poller):
     """Reads the stream of one mapping."""
 
     def __init__(
-        self, mapping: MappingSettings, control: ControlPlane, functions: Functions
+        self,
+        mapping: MappingSettings,
+        control: ControlPlane,
+        functions: Functions,
+        refusals: Refusals,
     ) -> None:
-        super().__init__(mapping, control, functions)
+        super().__init__(mapping, control, functions, refusals)
         # The index of the next record that is read.
         self._position = mapping.start
         # The batch that the function gets next; more than one after a batch was split.
