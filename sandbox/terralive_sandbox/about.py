@@ -12,7 +12,7 @@ def banner() -> str:
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
         f"Functions run on Python {python}, whatever python3.x they name.\n"
         "Not emulated (answered by a named error): other runtimes, images, layers, response "
-        "streaming, EventBridge Scheduler, Kinesis and Kafka as event sources, authorizers other "
-        "than AWS_IAM, permissions boundaries.\n"
+        "streaming, EventBridge Scheduler, Kinesis and Kafka as event sources, JWT and Cognito "
+        "authorizers, permissions boundaries.\n"
         "More about it, and where it differs from AWS: docs/SANDBOX.md."
     )

@@ -180,8 +180,11 @@ class Poller(ABC):
         )
         if missing is None:
             return None
-        self._refusals.add(f"{mapping.source_arn} -> {mapping.function_arn}: {missing}")
-        return f"PROBLEM: {missing}"
+        problem = f"PROBLEM: {missing}"
+        # A poller asks every second.
+        if problem != self._reported:
+            self._refusals.add(f"{mapping.source_arn} -> {mapping.function_arn}: {missing}")
+        return problem
 
     def _report(self, result: str) -> None:
         """Set LastProcessingResult, if it changes."""
