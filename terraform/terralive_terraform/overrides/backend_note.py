@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,34 +23,41 @@ from terralive_terraform.runs.progress import failure
 _NOTE: Final = "terraform.tfstate"
 
 
-def note_backend(
-    binary: str, environment: Mapping[str, str], work: Path, data_dir: Path, state: Path
-) -> None:
-    """Let Terraform note in a data folder that a state file of the stage is the backend.
+@dataclass(frozen=True, slots=True)
+class BackendNote:
+    """The note that a state file of the stage is the backend.
 
-    Args:
-        binary: Terraform.
-        environment: the environment of Terraform.
+    Attributes:
         work: the stage's own folder.
-        data_dir: the data folder.
+        data_dir: the data folder that gets the note.
         state: the state file.
-
-    Raises:
-        TerraformError: `terraform init` failed.
     """
-    noted = section(section(read_object(data_dir / _NOTE), "backend"), "config")
-    if text(noted, "path") == str(state.resolve()):
-        return
-    folder = private_directory(work / "backend")
-    (folder / "main.tf.json").write_text(json.dumps(backend_override(state)), "utf-8")
-    (data_dir / _NOTE).unlink(missing_ok=True)
-    lines: list[str] = []
-    code = run_process(
-        [binary, "init", "-input=false", "-no-color"],
-        cwd=folder,
-        environment={**debug_stack_environment(environment), "TF_DATA_DIR": str(data_dir)},
-        scratch=work,
-        on_line=lines.append,
-    )
-    if code != 0:
-        raise failure("init", (), "\n".join(lines))
+
+    work: Path
+    data_dir: Path
+    state: Path
+
+    def write(self, binary: str, environment: Mapping[str, str]) -> None:
+        """Let Terraform write the note, unless it is there.
+
+        Raises:
+            TerraformError: `terraform init` failed.
+        """
+        noted = section(section(read_object(self.data_dir / _NOTE), "backend"), "config")
+        if text(noted, "path") == str(self.state.resolve()):
+            return
+        folder = private_directory(self.work / "backend")
+        document = json.dumps(backend_override(self.state))
+        (folder / "main.tf.json").write_text(document, "utf-8")
+        (self.data_dir / _NOTE).unlink(missing_ok=True)
+        lines: list[str] = []
+        own = debug_stack_environment(environment)
+        code = run_process(
+            [binary, "init", "-input=false", "-no-color"],
+            cwd=folder,
+            environment={**own, "TF_DATA_DIR": str(self.data_dir)},
+            scratch=self.work,
+            on_line=lines.append,
+        )
+        if code != 0:
+            raise failure("init", (), "\n".join(lines))

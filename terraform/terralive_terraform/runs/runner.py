@@ -102,7 +102,7 @@ class Terraform:
         files: files that are added to the configuration while Terraform reads it.
         state_file: the state, where it is a file of terralive's; None for the configuration's own
             backend.
-        backend_noted: whether the data folder knows the backend already.
+        before_init: lets the data folder know the backend, so that an init moves no state.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Terraform:
         backend_config: Sequence[str] = (),
         files: AddedFiles = NoFiles(),  # noqa: B008  # it has no state
         state_file: Path | None = None,
-        backend_noted: bool = False,
+        before_init: Callable[[], None] | None = None,
     ) -> None:
         self._directory = directory.resolve()
         self._binary = binary
@@ -130,7 +130,7 @@ class Terraform:
         self._backend_config = tuple(backend_config)
         self._files = files
         self._state_file = state_file
-        self._backend_noted = backend_noted
+        self._before_init = before_init
 
     def ensure_init(self) -> None:
         """Run `terraform init` unless nothing that it depends on has changed since the last one."""
@@ -152,7 +152,9 @@ class Terraform:
         arguments = ["init", "-input=false", "-no-color"]
         # terralive changes the backend only where the data folder is its own. A team's own state
         # is never left behind without a question.
-        if self._owns_data_dir and not self._backend_noted:
+        if self._before_init is not None:
+            self._before_init()
+        elif self._owns_data_dir:
             arguments.append("-reconfigure")
         arguments += [f"-backend-config={argument}" for argument in self._backend_config]
         environment = self._environment

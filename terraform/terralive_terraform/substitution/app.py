@@ -12,10 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles
 from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Terraform
@@ -37,7 +39,7 @@ class Prepared:
         workspace: the workspace for `TF_WORKSPACE`; "" for the one that is selected.
         files: the files that Terraform adds while it reads the configuration.
         state_file: the state, where it is a file of terralive's; None for the team's.
-        backend_noted: whether the data folder knows the backend already (`note_backend`).
+        backend_note: lets the data folder know a state file of terralive's before an init.
     """
 
     directory: Path
@@ -48,7 +50,7 @@ class Prepared:
     workspace: str = ""
     files: AddedFiles = field(default_factory=NoFiles)
     state_file: Path | None = None
-    backend_noted: bool = False
+    backend_note: BackendNote | None = None
 
     def terraform(
         self,
@@ -59,6 +61,9 @@ class Prepared:
         """Return Terraform in the app's folder."""
         if self.workspace:
             environment = {**environment, "TF_WORKSPACE": self.workspace}
+        before_init = None
+        if self.backend_note is not None:
+            before_init = partial(self.backend_note.write, binary, environment)
         return Terraform(
             self.directory,
             binary=binary,
@@ -68,7 +73,7 @@ class Prepared:
             backend_config=self.backend_config,
             files=self.files,
             state_file=self.state_file,
-            backend_noted=self.backend_noted,
+            before_init=before_init,
         )
 
 

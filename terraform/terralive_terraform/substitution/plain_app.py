@@ -10,7 +10,7 @@ from pathlib import Path
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
-from terralive_terraform.overrides.backend_note import note_backend
+from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
 from terralive_terraform.overrides.team_folder import clean_up, folder_lock, has_own_files
@@ -62,8 +62,6 @@ class PlainApp(App):
             )
         with folder_lock(self.directory), closing(FolderGuardian(self.directory)) as guardian:
             clean_up(self.directory)
-            if backend_override is not None:
-                note_backend(self.binary, environment, work, data_dir, backend_override)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, data_dir, environment)
             yield OpenPlainApp(
@@ -132,8 +130,11 @@ class OpenPlainApp:
             changes=selection.changes_by_call(),
         )
         backend_config = self.app.backend_config
+        note = None
         if self.state is not None:
             backend_config = ()
+            if self.own_data_dir is not None:
+                note = BackendNote(self.work, self.own_data_dir, self.state)
         # A data folder of its own does not know what is selected in the team's.
         workspace = ""
         if self.own_data_dir is not None:
@@ -147,7 +148,7 @@ class OpenPlainApp:
             workspace=workspace,
             files=files,
             state_file=state_of_workspace(self.state, workspace),
-            backend_noted=self.state is not None,
+            backend_note=note,
         )
 
 
