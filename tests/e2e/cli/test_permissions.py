@@ -1,0 +1,170 @@
+"""The policies of docs/PERMISSIONS.md, as people and jobs use them.
+
+With a policy everything works. Without any one of its statements, AWS refuses something, and
+terralive names what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from terralive_testing.deployers.identities import (
+    Accesses,
+    Identity,
+    Statement,
+    actions,
+    documented,
+)
+from terralive_testing.deployers.sandbox import unique
+from terralive_testing.drivers import plain_app
+from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.project import Project
+
+POLICIES = ("developer", "joiner", "cleanup")
+# What Terraform needs for the app itself, whoever runs it.
+APP: Sequence[Statement] = (
+    {"Effect": "Allow", "Action": "lambda:*", "Resource": "arn:aws:lambda:*:*:function:plain-*"},
+    {"Effect": "Allow", "Action": "iam:*", "Resource": "arn:aws:iam::*:role/plain-*"},
+)
+STATEMENTS = [(policy, item["Sid"]) for policy in POLICIES for item in documented(policy)]
+# These change or remove what only another configuration, or another version, has made.
+ONLY_FOR_CHANGES = {
+    "apigateway:PATCH",
+    "apigateway:PUT",
+    "apigateway:TagResource",
+    "apigateway:UntagResource",
+    "dynamodb:TagResource",
+    "dynamodb:UntagResource",
+    "dynamodb:UpdateTable",
+    "iam:TagRole",
+    "iam:UntagRole",
+    "iam:UpdateAssumeRolePolicy",
+    "iam:UpdateRole",
+    "lambda:DeleteFunctionConcurrency",
+    "lambda:ListTags",
+    "lambda:PutFunctionConcurrency",
+    "lambda:TagResource",
+    "lambda:UntagResource",
+    "lambda:UpdateFunctionCode",
+    "lambda:UpdateFunctionConfiguration",
+    "logs:TagResource",
+    "logs:UntagResource",
+}
+
+
+# What terralive asks for, and does without where it is refused.
+OPTIONAL = {"iam:ListAccountAliases", "lambda:GetAccountSettings"}
+OPTIONAL_FOR = {"developer": OPTIONAL, "joiner": {*OPTIONAL, "apigateway:GET"}, "cleanup": OPTIONAL}
+
+
+@dataclass
+class Account:
+    """A sandbox, and who has done what in it."""
+
+    administrator: Project
+    log: Path
+    identities: dict[str, Identity] = field(default_factory=dict)
+
+    def project_of(self, root: Path, policy: str, statements: Sequence[Statement]) -> Project:
+        """Return a project's folder, in which terralive has these permissions."""
+        identity = Identity.create(self.administrator, [*statements, *APP])
+        self.identities.setdefault(policy, identity)
+        identity.enter(self.administrator, root)
+        return Project(root, self.administrator.sandbox)
+
+    def accesses(self, policy: str) -> Accesses:
+        return Accesses.read(self.log, self.identities[policy])
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    administrator = Project(tmp_path_factory.mktemp("administrator"))
+    log = administrator.root / "access.log"
+    settings = {"TERRALIVE_LOG": "debug", "TERRALIVE_LOG_FILE": str(log)}
+    with Command(["sandbox"], administrator.root, settings) as sandbox:
+        administrator.sandbox = sandbox.wait_for_type("ready")["sandbox"]
+        yield Account(administrator, log)
+
+
+@pytest.fixture(scope="module")
+def everyday_life(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Account:
+    """A developer creates a debug stack, another one joins, and a job removes it."""
+    root = tmp_path_factory.mktemp("people") / "plain"
+    plain_app.plain_project(root)
+    for policy in ("developer", "joiner"):
+        project = account.project_of(root, policy, documented(policy))
+        with plain_app.start(project) as command:
+            command.wait_for_type("ready", timeout_s=180)
+            answer = account.administrator.client("lambda").invoke(FunctionName="plain-greet")
+            assert json.loads(answer["Payload"].read()) == "deployed", command.story()
+        if policy == "developer":
+            forget_the_debug_stack(root)
+    project = account.project_of(root, "cleanup", documented("cleanup"))
+    cleaned = run(["destroy", "--sandbox", "--yes"], root)
+    assert cleaned.process.returncode == 0, cleaned.story()
+    left = plain_app.left(account.administrator)
+    assert not [name for names in left.values() for name in names if "terralive" in name]
+    return account
+
+
+def forget_the_debug_stack(root: Path) -> None:
+    """Leave the app's state alone, as another checkout has it."""
+    for name in ("debug-stack", "stub", "plans"):
+        for folder in root.glob(f".terralive/sandbox/*/*/{name}"):
+            shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_is_enough(everyday_life: Account, policy: str) -> None:
+    accesses = everyday_life.accesses(policy)
+    assert accesses.requests
+    assert accesses.refused_by([*documented(policy), *APP]) <= OPTIONAL_FOR[policy]
+
+
+@pytest.mark.parametrize(("policy", "sid"), STATEMENTS)
+def test_without_a_statement_aws_refuses_something(
+    everyday_life: Account, policy: str, sid: str
+) -> None:
+    left = [item for item in documented(policy) if item["Sid"] != sid]
+    missing = next(item for item in documented(policy) if item["Sid"] == sid)
+    refused = everyday_life.accesses(policy).refused_by([*left, *APP]) - OPTIONAL_FOR[policy]
+    assert refused
+    assert refused <= set(actions(missing)), "another statement's permission is missing as well"
+
+
+def test_a_developer_may_clean_up_as_the_job_does(everyday_life: Account) -> None:
+    refused = everyday_life.accesses("cleanup").refused_by([*documented("developer"), *APP])
+    assert refused <= OPTIONAL
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_permission_is_used(everyday_life: Account, policy: str) -> None:
+    used = {action for action, _ in everyday_life.accesses(policy).requests}
+    if policy == "developer":
+        # Here the job has destroyed what the developer could destroy as well.
+        used |= {action for action, _ in everyday_life.accesses("cleanup").requests}
+    granted = {action for item in documented(policy) for action in actions(item)}
+    assert granted - used - ONLY_FOR_CHANGES == set()
+
+
+@pytest.mark.parametrize("sid", ["WebSocketApis", "Table", "Broker", "BrokerRole", "FindLogGroups"])
+def test_start_names_the_permission_that_is_missing(
+    account: Account, tmp_path: Path, sid: str
+) -> None:
+    root = tmp_path / "plain"
+    plain_app.plain_project(root)
+    left = [item for item in documented("developer") if item["Sid"] != sid]
+    missing = next(item for item in documented("developer") if item["Sid"] == sid)
+    account.project_of(root, f"without {sid}", left)
+    # Names of its own, because a refused start may leave something behind.
+    ended = run(["start", "--sandbox", "--yes"], root, {"TERRALIVE_APP": unique("lacks")})
+    assert ended.process.returncode == 4, ended.story()
+    error = ended.of_type("error")[-1]
+    said = f"{error['message']} {error['hint']}"
+    assert any(action in said for action in actions(missing)), error
