@@ -153,7 +153,7 @@ def test_every_permission_is_used(everyday_life: Account, policy: str) -> None:
     assert granted - used - ONLY_FOR_CHANGES == set()
 
 
-@pytest.mark.parametrize("sid", ["WebSocketApis", "Table", "Broker", "BrokerRole", "FindLogGroups"])
+@pytest.mark.parametrize("sid", [item["Sid"] for item in documented("developer")])
 def test_start_names_the_permission_that_is_missing(
     account: Account, tmp_path: Path, sid: str
 ) -> None:
@@ -163,7 +163,10 @@ def test_start_names_the_permission_that_is_missing(
     missing = next(item for item in documented("developer") if item["Sid"] == sid)
     account.project_of(root, f"without {sid}", left)
     # Names of its own, because a refused start may leave something behind.
-    ended = run(["start", "--sandbox", "--yes"], root, {"TERRALIVE_APP": unique("lacks")})
+    name = unique("lacks")
+    terraform = root / "main.tf"
+    terraform.write_text(terraform.read_text("utf-8").replace("plain-greet", f"plain-{name}"))
+    ended = run(["start", "--sandbox", "--yes"], root, {"TERRALIVE_APP": name})
     assert ended.process.returncode == 4, ended.story()
     error = ended.of_type("error")[-1]
     said = f"{error['message']} {error['hint']}"
