@@ -9,7 +9,7 @@ import uuid
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.deploy import approval, data_trace, record, workflows
+from terralive_cli.deploy import approval, record, workflows
 from terralive_cli.deploy.app import LiveApp, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage, opened, work_folder
@@ -23,6 +23,7 @@ from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAcc
 from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection import data_trace
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_relay.connection.leasing import RelayIdentity

@@ -16,18 +16,18 @@ from typing import Final, Protocol
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.existing import (
-    Located,
-    created_functions,
-    is_applied_by_hand,
-    require_new,
-)
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
 from terralive_cli.deploy.target import Stage, aws_providers
 from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
+from terralive_cli.protection.existing import (
+    Located,
+    created_functions,
+    is_applied_by_hand,
+    require_new,
+)
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json

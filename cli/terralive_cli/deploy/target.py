@@ -18,9 +18,9 @@ from typing import Final
 from terralive_cli.configuration.values import Config, GivenRegion
 from terralive_cli.deploy import aws
 from terralive_cli.deploy.accounts import Accounts
-from terralive_cli.deploy.regions import Regions
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
+from terralive_cli.protection.regions import Regions
 from terralive_relay.clock import clock_warning
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess

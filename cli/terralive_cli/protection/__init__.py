@@ -1,1 +1,1 @@
-"""Protection of what must not be touched: accounts, production, functions that others hold."""
+"""Checks, before anything is changed, of what must not be touched."""

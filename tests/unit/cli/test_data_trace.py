@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from terralive_cli.deploy.data_trace import ApiStageName, refuse_tracing, stages_of
+from terralive_cli.protection.data_trace import ApiStageName, refuse_tracing, stages_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.settings import Endpoints
 

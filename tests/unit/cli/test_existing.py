@@ -10,7 +10,7 @@ import pytest
 
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import Caller
-from terralive_cli.deploy.existing import Located, created_functions, local_state
+from terralive_cli.protection.existing import Located, created_functions, local_state
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
 from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan

@@ -10,9 +10,9 @@ import pytest
 from terralive_cli.configuration.loading import load
 from terralive_cli.configuration.values import GivenRegion
 from terralive_cli.deploy.aws import Caller
-from terralive_cli.deploy.regions import Regions
 from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.output.progress import Phase
+from terralive_cli.protection.regions import Regions
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.providers import AwsProvider
