@@ -6,6 +6,7 @@ The stub is the same, the local process is their own.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from textwrap import dedent
@@ -33,7 +34,15 @@ resource "aws_lambda_function" "web" {
   handler       = "src/index.handler"
   timeout       = 30
   filename      = "${path.module}/greet.zip"
-  environment { variables = { GREETING = "hello" } }
+  environment {
+    variables = {
+      GREETING            = "hello"
+      TZ                  = "Asia/Tokyo"
+      HTTPS_PROXY         = "http://10.0.0.9:3128"
+      NODE_EXTRA_CA_CERTS = "/opt/authorities.pem"
+      NODE_OPTIONS        = "--enable-source-maps --import=${abspath("functions/planted.mjs")}"
+    }
+  }
 }
 
 resource "aws_lambda_function" "shell" {
@@ -100,6 +109,12 @@ WEB = """
     export const handler = async (event, context) => {
       if (event.fail) throw new RangeError(`no ${event.fail}`)
       const { GREETING, AWS_EXECUTION_ENV, AWS_ACCESS_KEY_ID } = process.env
+      if (event.machine) {
+        const { HTTPS_PROXY, NODE_EXTRA_CA_CERTS, NODE_OPTIONS } = process.env
+        const hour = new Date(0).getHours()
+        const planted = 'planted' in globalThis
+        return { hour, planted, HTTPS_PROXY, NODE_EXTRA_CA_CERTS, NODE_OPTIONS }
+      }
       const role = AWS_ACCESS_KEY_ID.startsWith('ASIA')
       return { GREETING, AWS_EXECUTION_ENV, name: context.functionName, role }
     }
@@ -127,6 +142,11 @@ SHELL = """\
     done
     """
 
+# Code that the deployed function's environment names.
+PLANTED = "globalThis.planted = true\n"
+# Variables of which workers get this machine's value, if it has one.
+MACHINES_OWN = ("HTTPS_PROXY", "NODE_EXTRA_CA_CERTS")
+
 TYPESCRIPT = "export const handler = async (event: Event) => {}\n"
 # As much of a TypeScript compiler as it takes.
 COMPILE = """\
@@ -146,6 +166,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         settings.write(CONFIGURATION)
     sources = {
         "web/src/index.mjs": WEB,
+        "planted.mjs": PLANTED,
         "image/resize.py": IMAGE,
         "shell/bootstrap": SHELL,
         "built/src/index.ts": TYPESCRIPT.format("'first'"),
@@ -177,6 +198,22 @@ def test_a_node_function_runs_here_with_the_deployed_ones_environment_and_role(l
         "name": "plain-web",
         "role": True,
     }
+
+
+def test_what_would_run_code_here_or_belongs_to_this_machine_is_not_the_deployed_functions(
+    live: Live,
+) -> None:
+    answer = invoke(live, "plain-web", {"machine": True})
+    own = {name: os.environ[name] for name in MACHINES_OWN if name in os.environ}
+    assert answer == {
+        "hour": 9,  # the epoch in Tokyo: the time zone is the function's
+        "planted": False,
+        "NODE_OPTIONS": "--enable-source-maps",
+        **own,
+    }
+    warning = live.eventually("warning", reference="variables-left-out", function="plain-web")
+    assert "NODE_OPTIONS" in warning["message"]
+    assert "planted" not in warning["message"]
 
 
 def test_a_node_error_reaches_the_caller_in_nodes_shape_with_the_local_stack(live: Live) -> None:
