@@ -63,6 +63,12 @@ def throttled(reason: str = "") -> InvokeError:
     )
 
 
+def stopping() -> InvokeError:
+    """Return the error of an invocation that comes, or is prepared, while the sandbox stops."""
+    message = "The sandbox is stopping."
+    return InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 class ConcurrentExecutions:
     """Count the executions that run now, and limit them. It belongs to the event loop.
 

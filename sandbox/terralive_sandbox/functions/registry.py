@@ -32,6 +32,7 @@ from terralive_sandbox.functions.invoke_api import (
     InvokeResponse,
     check_size,
     new_trace_header,
+    stopping,
     throttled,
     unqualified_arn,
 )
@@ -80,12 +81,17 @@ class Functions:
         self._api = RuntimeApi()
         self._workspace = Workspace()
         self._log_writer = LogWriter(control)
-        environments = EnvironmentBuilder(
-            endpoint, control, self._log_writer, self._workspace, self._api
-        )
-        self._deployments = Deployments(environments, self.find, time_scale=time_scale)
         # True once `close` was called: no invocation begins any more.
         self._closed = False
+        environments = EnvironmentBuilder(
+            endpoint,
+            control,
+            self._log_writer,
+            self._workspace,
+            self._api,
+            is_closed=lambda: self._closed,
+        )
+        self._deployments = Deployments(environments, self.find, time_scale=time_scale)
 
     def find(
         self, name_or_arn: str, qualifier: str | None = None, *, place: Place | None = None
@@ -197,8 +203,7 @@ class Functions:
             version = str(function.version)
             return InvokeResponse(FAILURE, function_error=True, executed_version=version)
         if self._closed:
-            message = "The sandbox is stopping."
-            raise InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)
+            raise stopping()
         # All versions of a function share its reserved concurrency.
         unqualified = unqualified_arn(function.function_arn)
         reserved = self.find(unqualified).reserved_concurrency
@@ -206,8 +211,14 @@ class Functions:
             reserved = int(reserved)
         # Unpacking and the init phase count as a part of the execution.
         with self._executions.one(unqualified, reserved):
-            fleet = await self._deployments.fleet_of(function)
-            return await fleet.run(invocation)
+            try:
+                fleet = await self._deployments.fleet_of(function)
+                return await fleet.run(invocation)
+            except Exception as error:
+                if self._closed:
+                    # Its folders, or the Runtime API, went while it was prepared.
+                    raise stopping() from error
+                raise
 
     async def close(self) -> None:
         """End every function process and remove the unpacked code."""

@@ -7,14 +7,17 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError
 
 from terralive_sandbox.info import attach, environment
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.errors import TerraliveError
 from terralive_testing.deployers.sandbox import Aws, running_sandbox
+from terralive_testing.machine.processes import command_lines
 from terralive_testing.machine.waiting import eventually
 
 WAITS = "import os, time\ndef handler(event, context):\n    return os.getpid()\n"
@@ -64,6 +67,27 @@ def test_a_signal_stops_it_cleanly(tmp_path: Path, by: signal.Signals) -> None:
     finally:
         process.stop()
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_stopped_while_functions_start_it_writes_no_traceback_and_leaves_nothing(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "log"
+    process = SandboxProcess.start(tmp_path / "sandbox.json", log_path=log)
+    aws = Aws(process.info)
+    names = [aws.function(WAITS) for _ in range(24)]
+    with ThreadPoolExecutor(len(names)) as callers:
+        calls = [callers.submit(aws.lambda_.invoke, FunctionName=name) for name in names]
+        # The first answer comes while the others start.
+        wait(calls, return_when=FIRST_COMPLETED)
+        process.stop()
+    ended = [call.exception() for call in calls]
+    assert None in ended, "the first one was answered"
+    failed = [error for error in ended if error is not None]
+    assert all(isinstance(error, (ClientError, BotoCoreError)) for error in failed), failed
+    assert "Traceback" not in log.read_text()
+    own = f"terralive-sandbox-{process.info.pid}-"
+    eventually(lambda: not [line for line in command_lines().values() if own in line])
 
 
 def test_it_ends_with_its_parent_even_when_that_is_killed(tmp_path: Path) -> None:

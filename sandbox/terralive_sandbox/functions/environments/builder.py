@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from moto.awslambda.models import LambdaFunction
@@ -16,6 +17,7 @@ from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.environments.environment import ExecutionEnvironment
 from terralive_sandbox.functions.environments.workspace import Workspace
+from terralive_sandbox.functions.invoke_api import stopping
 from terralive_sandbox.functions.logs import FunctionLog, LogWriter, logging_config
 from terralive_sandbox.places import Place
 from terralive_workers.environment import worker_environment
@@ -34,6 +36,7 @@ class EnvironmentBuilder:
         log_writer: takes the lines of the environments' logs.
         workspace: the place of the environments' `/tmp` folders.
         api: the Runtime API that the environments' processes call.
+        is_closed: whether the sandbox stops, so that nothing would end another environment.
     """
 
     endpoint: str
@@ -41,13 +44,20 @@ class EnvironmentBuilder:
     log_writer: LogWriter
     workspace: Workspace
     api: RuntimeApi
+    is_closed: Callable[[], bool]
 
     async def build(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
-        """Start an environment of a function whose code is unpacked at `local.path`."""
+        """Start an environment of a function whose code is unpacked at `local.path`.
+
+        Raises:
+            InvokeError: the sandbox stops.
+        """
         # Each environment has credentials of its own, as in Lambda.
         keys = await self.control.call_async(
             identity.assume, function.role, function.function_name, function.region
         )
+        if self.is_closed():
+            raise stopping()
         # A new log stream has a name like `2026/01/31/[$LATEST]…`.
         day = time.strftime("%Y/%m/%d", time.gmtime())
         stream = f"{day}/[{function.version}]{uuid.uuid4().hex}"
