@@ -10,6 +10,8 @@ from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import plain_project
 from terralive_testing.fakes.sts import serving_sts
 
+pytestmark = pytest.mark.timeout(300)
+
 
 def environment(url: str) -> dict[str, str]:
     return {

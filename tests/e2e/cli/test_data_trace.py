@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from terralive_testing.drivers import plain_app
 from terralive_testing.drivers.command import Command
+
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_start_turns_off_data_tracing_that_somebody_has_turned_on(tmp_path: Path) -> None:

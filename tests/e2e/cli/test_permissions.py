@@ -26,6 +26,8 @@ from terralive_testing.drivers import plain_app
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import Project
 
+pytestmark = pytest.mark.timeout(300)
+
 POLICIES = ("developer", "joiner", "cleanup")
 # What Terraform needs for the app itself, whoever runs it.
 APP: Sequence[Statement] = (

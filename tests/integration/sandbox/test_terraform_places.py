@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from terralive_sandbox.info import SandboxInfo, attach
 from terralive_testing.deployers.sandbox import Aws, code
 from terralive_testing.deployers.terraform_account import (
@@ -13,6 +15,8 @@ from terralive_testing.deployers.terraform_account import (
     plan,
     terraform_in,
 )
+
+pytestmark = pytest.mark.timeout(300)
 
 OTHER = "222222222222"
 CONFIGURATION = """

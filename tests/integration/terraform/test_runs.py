@@ -34,6 +34,8 @@ from terralive_testing.deployers.terraform_account import (
     terraform_in,
 )
 
+pytestmark = pytest.mark.timeout(300)
+
 EXAMPLE = Path(__file__).parents[3] / "examples" / "sns_demo"
 PLAIN = """
 terraform {
