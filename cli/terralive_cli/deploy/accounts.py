@@ -16,14 +16,13 @@ from terralive_cli.configuration.values import AccountSettings
 from terralive_cli.deploy.aws import Caller
 from terralive_stub.errors import CredentialsError
 from terralive_terraform.discovery.providers import AwsProvider
+from terralive_terraform.runs.state import account_in
 
 if TYPE_CHECKING:
     import boto3
 
 _log: Final = logging.getLogger("terralive.cli")
 _SESSION_NAME: Final = "terralive"
-# `arn:PARTITION:SERVICE:REGION:ACCOUNT:…`
-_ACCOUNT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ class Accounts:
         if provider.role_arn is None or provider.profile is None:
             return None
         if provider.role_arn:
-            return _account_in(provider.role_arn)
+            return account_in(provider.role_arn) or None
         if provider.profile and self._caller.endpoint_url is None:
             return self._account_of_profile(provider.profile) or None
         return self._caller.account
@@ -147,13 +146,6 @@ class _Resolver:
     def load_credentials(self) -> object:
         """Return the credentials."""
         return self._credentials
-
-
-def _account_in(arn: str) -> str | None:
-    fields = arn.split(":")
-    if len(fields) <= _ACCOUNT:
-        return None
-    return fields[_ACCOUNT]
 
 
 def _profile_session(profile: str, region: str) -> boto3.Session:

@@ -24,6 +24,7 @@ from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
 from terralive_cli.protection.existing import (
     Located,
+    NewFunction,
     created_functions,
     is_applied_by_hand,
     require_new,
@@ -64,6 +65,9 @@ class AppGuard(Protocol):
 
     def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Inspect functions by address: those of the state, then those of each plan."""
+
+    def inspect_new(self, functions: Sequence[NewFunction]) -> None:
+        """Inspect the functions that a plan creates, before anything is asked about them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,16 +322,18 @@ class StageApp:
         return StubCoordinates(outputs.stub_url, config.app, config.stage, outputs.secret)
 
     def _require_new(self, plan: ShownPlan, prepared: Prepared) -> None:
-        """Check that the functions that a plan creates do not exist yet."""
+        """Check that the functions that a plan creates may be created, and do not exist yet."""
         target = self._stage.target
         accounts = self._stage.accounts(prepared.directory)
         providers = aws_providers(self._stage.config, prepared.directory)
-        created = set(
+        created = tuple(
             created_functions(plan, prepared.functions, providers, accounts, target.region)
         )
-        require_new(sorted(created - self._new), accounts, target.name)
+        self._guard.inspect_new(created)
+        located = {new.located for new in created if new.located is not None}
+        require_new(sorted(located - self._new), accounts, target.name)
         # The app is planned again after the debug stack was deployed.
-        self._new |= created
+        self._new |= located
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target

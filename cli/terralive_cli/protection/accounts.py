@@ -16,6 +16,7 @@ from typing import Final
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.production import Place, refuse_production
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError
@@ -93,9 +94,60 @@ def require_account(stage: Stage, ui: Ui, account: str, alias: str = "") -> None
     Raises:
         ConfigurationError: `account-not-allowed`.
     """
-    if stage.target.sandbox is None and stage.target.caller.is_aws:
-        confirmed = ConfirmedAccounts.of_user(os.environ, Path.home())
-        require_allowed(account, alias, stage.config, ui, confirmed)
+    if _is_on_aws(stage):
+        require_allowed(account, alias, stage.config, ui, _confirmed_accounts())
+
+
+def is_allowed(account: str, config: Config) -> bool:
+    """Tell whether terralive may change an account, without a question to the user."""
+    if config.accounts:
+        return account in config.accounts
+    return _confirmed_accounts().has(account)
+
+
+def require_agreement(stage: Stage, ui: Ui, functions: Sequence[NewFunction]) -> None:
+    """Ask the user about functions in accounts that are not known. `--yes` does not answer this.
+
+    An endpoint that is not AWS's needs no check.
+
+    Args:
+        stage: the stage.
+        ui: asks the user.
+        functions: functions that a plan creates, each in one of several accounts, or in an account
+            that only Terraform knows.
+
+    Raises:
+        ConfigurationError: `account-unknown`.
+    """
+    if not _is_on_aws(stage):
+        return
+    accounts: set[str] = set()
+    for function in functions:
+        accounts |= function.accounts
+    named = sorted(account or "one that only Terraform knows" for account in accounts)
+    unknown = (
+        f"terralive cannot tell in which account Terraform creates "
+        f"{', '.join(function.address for function in functions)} ({' or '.join(named)})."
+    )
+    can_answer = ui.interactive and not stage.config.yes
+    if can_answer and ui.confirm(f"{unknown} Create and make them live wherever that is?"):
+        return
+    raise ConfigurationError(
+        "account-unknown",
+        f"{unknown} Nothing was changed.",
+        hint="Write the `role_arn` or `profile` of the provider as a text or as a variable with a "
+        "value, and all possible accounts into `accounts` of terralive.toml. Or deploy the app "
+        "by `terraform apply` first: its state names the accounts. Or run the command in a "
+        "terminal, without `--yes`, and answer the question.",
+    )
+
+
+def _is_on_aws(stage: Stage) -> bool:
+    return stage.target.sandbox is None and stage.target.caller.is_aws
+
+
+def _confirmed_accounts() -> ConfirmedAccounts:
+    return ConfirmedAccounts.of_user(os.environ, Path.home())
 
 
 def require_allowed(

@@ -7,7 +7,7 @@ checkout, from another workspace. Terraform would fail halfway, as the names are
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,8 +18,8 @@ from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
-from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
-from terralive_terraform.runs.state import deployed_functions, managed_instances
+from terralive_terraform.runs.shown_plan import ShownPlan
+from terralive_terraform.runs.state import account_in, deployed_functions, managed_instances
 
 _log: Final = logging.getLogger("terralive.cli")
 _STATE: Final = "terraform.tfstate"
@@ -46,36 +46,71 @@ class Located:
     region: str
 
 
+@dataclass(frozen=True, slots=True)
+class NewFunction:
+    """A function that a plan creates and makes live.
+
+    Attributes:
+        address: its address in the plan.
+        name: its name; "" where only an apply shows it.
+        region: its region; "" where it is not known.
+        accounts: the ids of all accounts that it may be in; "" stands for one that is not known.
+    """
+
+    address: str
+    name: str
+    region: str
+    accounts: frozenset[str]
+
+    @property
+    def account(self) -> str:
+        """The id of its account; "" where it is not known."""
+        if len(self.accounts) != 1:
+            return ""
+        return "".join(self.accounts)
+
+    @property
+    def located(self) -> Located | None:
+        """Its name, account and region; None where one of them is not known."""
+        if not (self.name and self.account and self.region):
+            return None
+        return Located(self.name, self.account, self.region)
+
+
 def created_functions(
     plan: ShownPlan,
     declared: Sequence[DeclaredFunction],
     providers: Sequence[AwsProvider],
     accounts: Accounts,
     region: str,
-) -> Iterator[Located]:
-    """Yield the functions that a plan creates, where their account and region are known.
+) -> Iterator[NewFunction]:
+    """Yield the functions that a plan creates and makes live.
 
     Args:
         plan: the plan.
-        declared: the functions of the configuration.
+        declared: the functions of the configuration that become live.
         providers: the AWS providers of the configuration.
         accounts: tells the account of a provider.
         region: the region of a provider that names none.
     """
     by_address = {function.address: function for function in declared}
     for resource in plan.of_type(FUNCTION_TYPE):
-        name = text(resource.after, "function_name")
-        if resource.action != "create" or not name:
+        function = by_address.get(without_keys(resource.address))
+        if resource.action != "create" or function is None:
             continue
-        provider = _provider_of(resource, by_address, providers)
-        if provider is None or provider.region is None:
-            continue
-        account = accounts.account_of(provider)
-        if account is None:
-            continue
+        possible = _possible_providers(function, providers)
+        in_accounts = {accounts.account_of(provider) or "" for provider in possible}
+        of_role = account_in(text(resource.after, "role"))
+        if of_role:
+            in_accounts = {of_role}
         # Since version 6 of the provider, a resource may have a region of its own.
         own_region = text(resource.after, "region")
-        yield Located(name, account, own_region or provider.region or region)
+        yield NewFunction(
+            address=resource.address,
+            name=text(resource.after, "function_name"),
+            region=own_region or _region_of(possible, region),
+            accounts=frozenset(in_accounts or {""}),
+        )
 
 
 def require_new(functions: Iterable[Located], accounts: Accounts, place: str) -> None:
@@ -166,24 +201,29 @@ def local_state(directory: Path, workspace: str = "") -> Path | None:
     return directory / folder / workspace / _STATE
 
 
-def _provider_of(
-    resource: PlannedResource,
-    declared: Mapping[str, DeclaredFunction],
-    providers: Sequence[AwsProvider],
-) -> AwsProvider | None:
-    """Return the provider of a planned function; None where it is not known.
+def _possible_providers(
+    function: DeclaredFunction, providers: Sequence[AwsProvider]
+) -> Sequence[AwsProvider]:
+    """Return the providers of which a function has one.
 
-    A module may be given another provider under the name of the default one.
+    They are several for a function in a module: a module may be given another provider under the
+    name of the default one. There is none where the configuration does not show the provider.
     """
-    address = without_keys(resource.address)
-    function = declared.get(address)
-    if function is None:
-        return None
-    has_aliases = any(provider.alias for provider in providers)
-    if has_aliases and address != f"{FUNCTION_TYPE}.{function.label}":
-        return None
+    every = list(providers)
+    # Terraform has a default provider without a block for it.
+    if all(provider.alias for provider in providers):
+        every.append(AwsProvider(Path()))
+    if function.address != f"{FUNCTION_TYPE}.{function.label}":
+        return every
     alias = (function.provider or "").partition(".")[2]
-    for provider in providers:
-        if provider.alias == alias:
-            return provider
-    return None if alias else AwsProvider(Path())
+    return [provider for provider in every if provider.alias == alias]
+
+
+def _region_of(providers: Sequence[AwsProvider], default: str) -> str:
+    """Return the region of the only provider; "" where it is not known."""
+    if len(providers) != 1:
+        return ""
+    (provider,) = providers
+    if provider.region is None:
+        return ""
+    return provider.region or default

@@ -10,7 +10,8 @@ from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import Message
 from terralive_cli.output.formats.words import short_address
 from terralive_cli.output.ui import Ui
-from terralive_cli.protection.accounts import require_account
+from terralive_cli.protection.accounts import is_allowed, require_account, require_agreement
+from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
 from terralive_cli.protection.places import stack_places
 from terralive_cli.protection.production import Place, refuse_production, tag_places
@@ -44,7 +45,9 @@ class Guard:
         # Other stages that hold functions and have been reported: each is reported once.
         self._reported: set[StageName] = set()
         # The accounts that are allowed. The caller's own has been checked before.
-        self._accounts = {stage.target.caller.account, ""}
+        self._accounts = {stage.target.caller.account}
+        # The addresses of functions in unknown accounts that the user has agreed to.
+        self._agreed: set[str] = set()
         self.has_own = False
 
     def inspect_folder(self, directory: Path) -> None:
@@ -78,6 +81,28 @@ class Guard:
                 self._reported.add(name)
                 self._report(name, addresses)
 
+    def inspect_new(self, functions: Sequence[NewFunction]) -> None:
+        """Check the accounts of functions that a plan creates: their providers tell them.
+
+        Raises:
+            ConfigurationError: `account-not-allowed`, `account-unknown`.
+        """
+        if not self._changes:
+            return
+        doubtful: list[NewFunction] = []
+        for function in functions:
+            if function.account:
+                self._require_account(function.account)
+            elif function.address not in self._agreed and not self._all_allowed(function):
+                doubtful.append(function)
+        if doubtful:
+            require_agreement(self._stage, self._ui, doubtful)
+            self._agreed.update(function.address for function in doubtful)
+
+    def _all_allowed(self, function: NewFunction) -> bool:
+        unchecked = function.accounts - self._accounts
+        return all(is_allowed(account, self._stage.config) for account in unchecked)
+
     def _refuse_production(self, places: Iterable[Place]) -> None:
         # Nothing real is in the sandbox.
         if self._stage.target.sandbox is None:
@@ -87,9 +112,14 @@ class Guard:
     def _require_accounts(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Check the accounts of functions: a provider may assume a role in another account."""
         for function in functions.values():
-            if self._changes and function.account not in self._accounts:
-                require_account(self._stage, self._ui, function.account)
-                self._accounts.add(function.account)
+            # An account is not known before the function exists; see `inspect_new`.
+            if self._changes and function.account:
+                self._require_account(function.account)
+
+    def _require_account(self, account: str) -> None:
+        if account not in self._accounts:
+            require_account(self._stage, self._ui, account)
+            self._accounts.add(account)
 
     def _report(self, name: StageName, addresses: Sequence[str]) -> None:
         """Refuse functions that another stage holds, or say that they are taken over.

@@ -109,14 +109,14 @@ def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
         name=text(attributes, "function_name"),
         arn=text(attributes, "arn"),
         reserved=reserved_concurrency(attributes),
-        account=_account_of(text(attributes, "arn") or text(attributes, "role")),
+        account=account_in(text(attributes, "arn") or text(attributes, "role")),
         handler=text(attributes, "handler"),
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},
     )
 
 
-def _account_of(arn: str) -> str:
+def account_in(arn: str) -> str:
     """Return the account's id in `arn:PARTITION:SERVICE:REGION:ACCOUNT:…`; "" for another text.
 
     A function's role is in the function's own account:

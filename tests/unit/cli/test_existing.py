@@ -55,7 +55,8 @@ def located(
     *providers: AwsProvider,
 ) -> list[Located]:
     plan = ShownPlan((resource,), is_first=True)
-    return list(created_functions(plan, [declared], providers, accounts, "eu-central-1"))
+    created = created_functions(plan, [declared], providers, accounts, "eu-central-1")
+    return [function.located for function in created if function.located is not None]
 
 
 @pytest.mark.parametrize(
@@ -94,11 +95,40 @@ def test_a_function_that_is_in_the_state_is_not_new(accounts: Accounts) -> None:
 
 def test_a_modules_provider_is_known_only_where_there_is_one(accounts: Accounts) -> None:
     address = f"module.m.{KIND}.f"
-    declared = DeclaredFunction(address, "f")
+    declared = DeclaredFunction(address, "f", provider="aws.given")
     assert located(planned(address), declared, accounts, DEFAULT, US) == []
     assert located(planned(address), declared, accounts, DEFAULT) == [
         Located("f", OWN, "eu-west-1")
     ]
+
+
+@pytest.mark.parametrize(
+    ("address", "provider", "role", "expected"),
+    [
+        ("f", "aws.workload", "", {OTHER}),
+        ("f", "aws.computed", "", {""}),
+        ("f", "aws.computed", f"arn:aws:iam::{OTHER}:role/f", {OTHER}),
+        ("f", "aws.unknown", "", {""}),
+        ("module.m.f", None, "", {OWN, OTHER, ""}),
+    ],
+    ids=["role", "computed", "known by its role", "not declared", "in a module"],
+)
+def test_a_function_has_one_account_or_several_possible_ones(
+    accounts: Accounts, address: str, provider: str | None, role: str, expected: set[str]
+) -> None:
+    full = address.replace("f", f"{KIND}.f")
+    plan = ShownPlan((planned(full, function_name="", role=role),), is_first=True)
+    providers = (DEFAULT, US, WORKLOAD, COMPUTED)
+    declared = [DeclaredFunction(full, "f", provider=provider)]
+    (found,) = created_functions(plan, declared, providers, accounts, "eu-central-1")
+    assert found.address == full
+    assert found.accounts == expected
+
+
+def test_a_function_that_does_not_become_live_is_not_looked_at(accounts: Accounts) -> None:
+    plan = ShownPlan((planned(f"{KIND}.other"),), is_first=True)
+    declared = [DeclaredFunction(f"{KIND}.f", "f")]
+    assert list(created_functions(plan, declared, (), accounts, "eu-central-1")) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.guard import Guard
 from terralive_cli.protection.held import Holder, held_elsewhere
 from terralive_stub.broker.leases import Lease, LeaseState
@@ -55,7 +56,13 @@ class Bench:
     """A stage of ana's, and a guard of it; `said` is what was shown."""
 
     def __init__(
-        self, folder: Path, *, takeover: bool = False, changes: bool = True, **flags: str | bool
+        self,
+        folder: Path,
+        *,
+        takeover: bool = False,
+        changes: bool = True,
+        answers: str | None = None,
+        **flags: str | bool,
     ) -> None:
         self.said = io.StringIO()
         tags = {"terralive:owner": "ben", "terralive:created": "2026-11-28"}
@@ -65,9 +72,9 @@ class Bench:
         ui = Ui(
             self._renderer,
             questions=self.said,
-            answers=io.StringIO(),
-            interactive=False,
-            assume_yes=True,
+            answers=io.StringIO(answers),
+            interactive=answers is not None,
+            assume_yes=answers is None,
         )
         target = Target("account", "eu-west-1", {}, cast("Caller", self.caller), folder)
         self.guard = Guard(
@@ -176,6 +183,55 @@ def test_a_function_in_an_account_that_is_not_allowed_is_refused(folder: Path) -
     assert isinstance(error, ConfigurationError)
     assert error.reference == "account-not-allowed"
     assert OTHER_ACCOUNT in error.message
+
+
+def new(*accounts: str) -> NewFunction:
+    """A function that a plan creates, in one of these accounts; "" is one that is not known."""
+    return NewFunction("aws_lambda_function.api", "api", "eu-west-1", frozenset(accounts))
+
+
+def test_a_new_function_in_an_account_that_is_not_allowed_is_refused(folder: Path) -> None:
+    """Its ARN and its role are known only after an apply, but the provider's role is known."""
+    with pytest.raises(ConfigurationError, match=OTHER_ACCOUNT) as raised:
+        Bench(folder).guard.inspect_new([new(ACCOUNT), new(OTHER_ACCOUNT)])
+    assert raised.value.reference == "account-not-allowed"
+
+
+@pytest.mark.parametrize("accounts", [("",), (ACCOUNT, OTHER_ACCOUNT)])
+def test_a_new_function_in_an_unknown_account_is_refused_by_name(
+    folder: Path, accounts: tuple[str, ...]
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"aws_lambda_function\.api") as raised:
+        Bench(folder, yes=True).guard.inspect_new([new(*accounts)])
+    assert raised.value.reference == "account-unknown"
+    for account in accounts:
+        assert (account or "one that only Terraform knows") in raised.value.message
+
+
+def test_a_new_function_in_an_unknown_account_is_created_after_a_yes_in_a_terminal(
+    folder: Path,
+) -> None:
+    bench = Bench(folder, answers="y\n")
+    bench.guard.inspect_new([new("")])
+    asked = bench.said.getvalue()
+    assert "terralive cannot tell in which account" in asked
+    # The app is planned twice, and the question is asked once.
+    bench.guard.inspect_new([new("")])
+    assert bench.said.getvalue() == asked
+    with pytest.raises(ConfigurationError, match="Nothing was changed"):
+        Bench(folder, answers="n\n").guard.inspect_new([new("")])
+
+
+def test_where_all_possible_accounts_are_allowed_nothing_is_asked(folder: Path) -> None:
+    allowed = f'app = "orders"\naccounts = ["{ACCOUNT}", "{OTHER_ACCOUNT}"]\n'
+    (folder / "terralive.toml").write_text(allowed, "utf-8")
+    bench = Bench(folder, yes=True)
+    bench.guard.inspect_new([new(ACCOUNT, OTHER_ACCOUNT), new(OTHER_ACCOUNT)])
+    assert bench.said.getvalue() == ""
+
+
+def test_a_command_that_only_looks_does_not_ask_about_accounts(folder: Path) -> None:
+    Bench(folder, changes=False).guard.inspect_new([new(""), new(OTHER_ACCOUNT)])
 
 
 def test_a_cdktf_stack_that_looks_like_production_is_refused(folder: Path) -> None:
