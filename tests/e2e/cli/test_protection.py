@@ -24,6 +24,16 @@ pytestmark = pytest.mark.timeout(600)
 
 # moto's account: https://docs.getmoto.org/en/latest/docs/multi_account.html
 ACCOUNT = "123456789012"
+# The role that AWS Organizations makes in an account:
+# https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_accounts_access.html
+OTHER_ACCOUNT = "222222222222"
+OTHER_PROVIDER = f"""
+provider "aws" {{
+  assume_role {{
+    role_arn = "arn:aws:iam::{OTHER_ACCOUNT}:role/OrganizationAccountAccessRole"
+  }}
+}}
+"""
 TAGS = """
 provider "aws" {
   default_tags {
@@ -133,6 +143,18 @@ def test_an_allowed_account_and_an_emulator_are_used_without_a_question(
     removed = run(["destroy", "--app", "--yes"], project.root, emulator, 400)
     assert removed.process.returncode == 0, removed.story()
     assert left(project) == {}
+
+
+def test_a_new_app_in_another_account_is_refused_before_it_is_created(
+    project: Project, aws: Mapping[str, str]
+) -> None:
+    main = project.root / "main.tf"
+    main.write_text(main.read_text("utf-8").replace('provider "aws" {}', OTHER_PROVIDER), "utf-8")
+    listed = {**aws, "TERRALIVE_ACCOUNTS": ACCOUNT}
+
+    said = refused(run(["apply", "--yes"], project.root, listed), "account-not-allowed", project)
+
+    assert f"account {OTHER_ACCOUNT}" in said
 
 
 @pytest.mark.parametrize("words", ["plan", "start", "apply", "restore", "destroy"])
