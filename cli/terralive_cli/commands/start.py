@@ -23,7 +23,6 @@ from terralive_cli.output.events import LiveFunction, Message, Ready, SandboxAcc
 from terralive_cli.output.interrupts import options_of
 from terralive_cli.output.logfiles import LogFiles
 from terralive_cli.output.ui import Ui
-from terralive_cli.protection import data_trace
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_relay.connection.leasing import RelayIdentity
@@ -76,7 +75,6 @@ def run(
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
-        _refuse_tracing(stage, outputs)
         _warn(ui, live)
         stub = Stub(
             app.stub(outputs).sha256_base64, outputs.stub_url, StageName(config.app, config.stage)
@@ -100,18 +98,6 @@ def _require_free(stage: Stage, outputs: DebugStackOutputs) -> None:
         return
     if (lease.owner, lease.machine) != (stage.config.user, socket.gethostname()):
         raise held_by(stage.config.stage, lease.owner, lease.machine, lease.since_ms)
-
-
-def _refuse_tracing(stage: Stage, outputs: DebugStackOutputs) -> None:
-    """Check that API Gateway does not write messages to CloudWatch.
-
-    Raises:
-        ConfigurationError: `data-trace-on`.
-    """
-    caller = stage.target.caller
-    stages = data_trace.stages_of((outputs.relay_url, outputs.stub_url), stage.target.endpoints)
-    account = data_trace.AwsApiStages(caller.session, caller.endpoint_url)
-    data_trace.refuse_tracing(stages, account)
 
 
 def _warn(ui: Ui, live: LiveApp) -> None:

@@ -41,6 +41,8 @@ _REJECTED: Final = {
     "InvalidAccessKeyId",
     "IncompleteSignature",
 }
+# The caller may not do it. The protocol of a service decides which code its answers have.
+_DENIED: Final = {"AccessDenied", "AccessDeniedException"}
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
 # The domains of AWS's partitions, and of its dual-stack endpoints:
 # https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
@@ -93,9 +95,12 @@ class Caller:
             return {}
 
     def account_alias(self) -> str:
-        """Return the account's alias; "" where it has none, or where AWS refuses.
+        """Return the account's alias; "" where it has none, or where the caller may not ask.
 
         https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListAccountAliases.html
+
+        Raises:
+            CredentialsError: AWS did not answer.
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
@@ -104,7 +109,9 @@ class Caller:
         try:
             aliases = client.list_account_aliases()["AccountAliases"]
         except (ClientError, BotoCoreError) as error:
-            _log.debug("the account's alias cannot be read: %s", type(error).__name__)
+            if not is_denied(error):
+                raise explained(error) from None
+            _log.debug("the caller may not read the account's alias")
             return ""
         # An account has one alias at most.
         return "".join(aliases)
@@ -294,6 +301,13 @@ def _caller_identity(session: boto3.Session, endpoint_url: str | None) -> _Ident
         date_header=answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""),
         endpoint_url=client.meta.endpoint_url,
     )
+
+
+def is_denied(error: Exception) -> bool:
+    """Tell whether AWS has refused a call because the caller has no permission for it."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+    return isinstance(error, ClientError) and error.response["Error"].get("Code", "") in _DENIED
 
 
 def explained(error: Exception) -> CredentialsError:

@@ -6,9 +6,10 @@ Making an app live has these steps, and each leaves a state that `restore` and `
        every mistake and everything that must not be touched is found first.
     2. Both plans are shown. There is one question for them, and one for everything else that the
        app's configuration changes.
-    3. The debug stack is applied, if it changes. Its address is in the stub's zip, so the app is
-       planned again. If that plan changes other things than the one that was shown, it is shown,
-       too, and the user is asked again.
+    3. The debug stack is applied, if it changes. It is refused where API Gateway writes its
+       messages to CloudWatch. Its address is in the stub's zip, so the app is planned again. If
+       that plan changes other things than the one that was shown, it is shown, too, and the user
+       is asked again.
     4. The app is applied, if it changes. The names of the deployed functions are read from the
        state and attached to the local code.
 
@@ -24,6 +25,7 @@ from terralive_cli.deploy.app import LiveApp, LivePlan, StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.data_trace import require_no_tracing
 
 
 def make_live(
@@ -41,7 +43,7 @@ def make_live(
 
     Raises:
         Declined: the user said no.
-        TerraliveError: `would-destroy`; also what planning and applying raise.
+        TerraliveError: `would-destroy`, `data-trace-on`; also what planning and applying raise.
     """
     stage = debug_stack.stage
     with ExitStack() as open_plans:
@@ -49,6 +51,8 @@ def make_live(
         stack = open_plans.enter_context(debug_stack.planned())
         approval.ask_deployment(stage, ui, stack.plan, shown)
         outputs = debug_stack.apply(stack)
+        urls = (outputs.relay_url, outputs.stub_url)
+        require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
         if outputs == deployed:
             return outputs, app.apply_live(shown)
     with app.planned_live(outputs) as plan:

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.production import Place, refuse_production
 from terralive_relay.events import Warned
-from terralive_stub.errors import ConfigurationError
+from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import items, read_object
 
@@ -76,10 +77,26 @@ def check_target(stage: Stage, ui: Ui, *, changes: bool) -> None:
         return
     alias = ""
     if not config.allow_protected:
-        alias = target.caller.account_alias()
+        alias = _alias(target.caller, ui)
         refuse_production([Place("account alias", alias)], config.production_words)
     if changes:
         require_account(stage, ui, target.caller.account, alias)
+
+
+def _alias(caller: Caller, ui: Ui) -> str:
+    """Return the account's alias, and warn where it cannot be checked.
+
+    A network may let no request to IAM out. That is no reason to stop.
+    """
+    try:
+        return caller.account_alias()
+    except CredentialsError as error:
+        text = (
+            "terralive cannot see whether the account's alias looks like production. "
+            f"{error.message}"
+        )
+        ui.emit(Warned(reference="account-alias-unknown", message=text))
+        return ""
 
 
 def require_account(stage: Stage, ui: Ui, account: str, alias: str = "") -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
+from terralive_cli.deploy.aws import explained, is_denied
+from terralive_cli.deploy.target import Stage
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import section
 from terralive_terraform.debug_stack.settings import Endpoints
@@ -52,14 +54,20 @@ class AwsApiStages:
     endpoint_url: str | None
 
     def settings(self, name: ApiStageName) -> Mapping[str, object] | None:
-        """Return what `GetStage` answers; None where the caller may not ask."""
+        """Return what `GetStage` answers; None where the caller may not ask.
+
+        Raises:
+            CredentialsError: AWS did not answer.
+        """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         client = self.session.client("apigatewayv2", endpoint_url=self.endpoint_url)
         try:
             found: Mapping[str, object] = client.get_stage(ApiId=name.api, StageName=name.stage)
         except (BotoCoreError, ClientError) as error:
-            _log.debug("the stage %s cannot be read: %s", name.stage, type(error).__name__)
+            if not is_denied(error):
+                raise explained(error) from None
+            _log.debug("the caller may not read the stage %s", name.stage)
             return None
         return found
 
@@ -83,8 +91,38 @@ def stages_of(urls: Iterable[str], endpoints: Endpoints) -> Iterator[ApiStageNam
             yield ApiStageName(found["id"], found["stage"])
 
 
-def refuse_tracing(stages: Iterable[ApiStageName], account: ApiStages) -> None:
+def require_no_tracing(stage: Stage, urls: Iterable[str], *, is_joined: bool) -> None:
+    """Check that API Gateway writes no message of a debug stack to CloudWatch.
+
+    An emulator, which is not AWS, is not asked.
+
+    Args:
+        stage: the stage.
+        urls: the debug stack's URLs.
+        is_joined: whether the debug stack's Terraform state is in another checkout.
+
+    Raises:
+        ConfigurationError: `data-trace-on`.
+        CredentialsError: AWS did not answer.
+    """
+    caller = stage.target.caller
+    if caller.emulator is not None:
+        return
+    account = AwsApiStages(caller.session, caller.endpoint_url)
+    names = stages_of(urls, stage.target.endpoints)
+    refuse_tracing(names, account, stage.target.region, is_joined=is_joined)
+
+
+def refuse_tracing(
+    stages: Iterable[ApiStageName], account: ApiStages, region: str, *, is_joined: bool
+) -> None:
     """Check that no stage writes messages to CloudWatch.
+
+    Args:
+        stages: the stages of the debug stack.
+        account: reads their settings.
+        region: their region.
+        is_joined: whether the debug stack's Terraform state is in another checkout.
 
     Raises:
         ConfigurationError: `data-trace-on`.
@@ -98,11 +136,25 @@ def refuse_tracing(stages: Iterable[ApiStageName], account: ApiStages) -> None:
             f"Data tracing is on for the stage {name.stage} of the debug stack (API {name.api}): "
             "API Gateway writes every message to CloudWatch, with the credentials and environment "
             "variables of your functions.",
-            hint="Turn it off: `terralive apply` does, or `aws apigatewayv2 update-stage --api-id "
-            f"{name.api} --stage-name {name.stage} --default-route-settings "
-            "DataTraceEnabled=false`. If an automation turns it on again, ask your security team "
-            "to exempt APIs with the tag terralive:app (docs/SECURITY-TEAM.md).",
+            hint=_hint(name, region, is_joined=is_joined),
         )
+
+
+def _hint(name: ApiStageName, region: str, *, is_joined: bool) -> str:
+    command = (
+        f"`aws apigatewayv2 update-stage --region {region} --api-id {name.api} --stage-name "
+        f"{name.stage} --default-route-settings DataTraceEnabled=false`"
+    )
+    turn_off = f"Something has turned it on after the deployment. Turn it off: {command}."
+    if is_joined:
+        turn_off = (
+            "Turn it off: run `terralive apply` in the checkout that has the debug stack's "
+            f"Terraform state, or {command}."
+        )
+    return (
+        f"{turn_off} If an automation turns it on again, ask your security team to exempt APIs "
+        "with the tag terralive:app (docs/SECURITY-TEAM.md)."
+    )
 
 
 def traces(settings: Mapping[str, object]) -> bool:

@@ -16,11 +16,17 @@ from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
+from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.guard import Guard
 from terralive_cli.protection.held import Holder, held_elsewhere
 from terralive_stub.broker.leases import Lease, LeaseState
-from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
+from terralive_stub.errors import (
+    ConfigurationError,
+    CredentialsError,
+    StageHeldError,
+    TerraliveError,
+)
 from terralive_terraform.runs.state import DeployedFunction, deployed_functions
 from terralive_terraform.substitution.marker import StageName, live_description
 
@@ -35,6 +41,7 @@ class FakeCaller:
 
     Attributes:
         asked: the names that were looked up.
+        alias_error: the failure of a question for the account's alias; None for none.
     """
 
     account = ACCOUNT
@@ -43,6 +50,12 @@ class FakeCaller:
     def __init__(self, tags: Mapping[str, Mapping[str, str]]) -> None:
         self._tags = tags
         self.asked: list[str] = []
+        self.alias_error: CredentialsError | None = None
+
+    def account_alias(self) -> str:
+        if self.alias_error is not None:
+            raise self.alias_error
+        return "acme-development"
 
     def function_tags(self, name: str) -> Mapping[str, str]:
         self.asked.append(name)
@@ -77,14 +90,22 @@ class Bench:
             assume_yes=answers is None,
         )
         target = Target("account", "eu-west-1", {}, cast("Caller", self.caller), folder)
-        self.guard = Guard(
-            Stage(config, target, ui.emit, {}), ui, takeover=takeover, changes=changes
-        )
+        self.stage = Stage(config, target, ui.emit, {})
+        self.ui = ui
+        self.guard = Guard(self.stage, ui, takeover=takeover, changes=changes)
 
     def inspect(self, *functions: DeployedFunction) -> str:
         """Inspect functions, and return what was shown."""
         try:
             self.guard.inspect({f"aws_lambda_function.{one.name}": one for one in functions})
+        finally:
+            self._renderer.close()
+        return self.said.getvalue()
+
+    def check_target(self) -> str:
+        """Check the account, and return what was shown."""
+        try:
+            check_target(self.stage, self.ui, changes=True)
         finally:
             self._renderer.close()
         return self.said.getvalue()
@@ -232,6 +253,16 @@ def test_where_all_possible_accounts_are_allowed_nothing_is_asked(folder: Path) 
 
 def test_a_command_that_only_looks_does_not_ask_about_accounts(folder: Path) -> None:
     Bench(folder, changes=False).guard.inspect_new([new(""), new(OTHER_ACCOUNT)])
+
+
+def test_an_alias_that_cannot_be_read_is_a_warning_and_does_not_stop(folder: Path) -> None:
+    bench = Bench(folder)
+    bench.caller.alias_error = CredentialsError("aws-unreachable", "AWS could not be reached: no.")
+    assert bench.check_target() == (
+        "Warning: terralive cannot see whether the account's alias looks like production. AWS "
+        "could not be reached: no.\n"
+    )
+    assert Bench(folder).check_target() == ""
 
 
 def test_a_cdktf_stack_that_looks_like_production_is_refused(folder: Path) -> None:
