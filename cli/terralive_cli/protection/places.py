@@ -151,9 +151,10 @@ def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Pla
     for option in _options(environ, "-var", "TF_CLI_ARGS_plan"):
         name, _, value = option.partition("=")
         yield from _variable(name, value)
+    files = list(config.terraform.var_files)
     for option in _options(environ, "-var-file", "TF_CLI_ARGS_plan"):
         yield Place("variables file", option)
-    files = list(config.terraform.var_files)
+        files.append(config.terraform.dir / option)
     for pattern in _AUTOMATIC:
         files += sorted(config.terraform.dir.glob(pattern))
     for file in files:

@@ -142,6 +142,16 @@ def test_without_a_repository_the_folder_and_the_one_around_it_count(tmp_path: P
     assert signs(folder / "a" / "b") == []
 
 
+@pytest.mark.parametrize("variable", ["TF_CLI_ARGS", "TF_CLI_ARGS_plan"])
+@pytest.mark.parametrize("option", ["-var-file=settings/eu.tfvars", "-var-file settings/eu.tfvars"])
+def test_a_variables_file_that_the_environment_names_is_read(
+    project: Path, variable: str, option: str
+) -> None:
+    (project / "settings").mkdir()
+    (project / "settings" / "eu.tfvars").write_text('environment = "prod"\n', "utf-8")
+    assert signs(project, {variable: option}) == ['variable environment = "prod"']
+
+
 @pytest.mark.parametrize(
     ("block", "expected"),
     [
