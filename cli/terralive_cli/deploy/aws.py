@@ -12,11 +12,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
-from urllib.parse import urlsplit
 
 from terralive_cli.configuration.values import GivenRegion
 from terralive_cli.network import clock as aws_clock
-from terralive_cli.network.endpoint import emulator_url
+from terralive_cli.network.endpoint import emulator_url, is_aws
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.sigv4 import Credentials
@@ -44,13 +43,6 @@ _REJECTED: Final = {
 # The caller may not do it. The protocol of a service decides which code its answers have.
 _DENIED: Final = {"AccessDenied", "AccessDeniedException"}
 _EXPIRED: Final = {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}
-# The domains of AWS's partitions, and of its dual-stack endpoints:
-# https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/partitions.html
-_AWS_DOMAINS: Final = (
-    *(".amazonaws.com", ".amazonaws.com.cn", ".amazonaws.eu"),
-    *(".api.aws", ".api.amazonwebservices.com.cn", ".api.amazonwebservices.eu"),
-    *(".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov"),
-)
 _ATTEMPTS: Final = 2
 _CONNECT_SECONDS: Final = 5
 _READ_SECONDS: Final = 10
@@ -127,8 +119,7 @@ class Caller:
 
     def _answers_at_aws(self, service: Literal["sts", "lambda", "iam"]) -> bool:
         client = self.session.client(service, endpoint_url=self.endpoint_url)
-        host = urlsplit(client.meta.endpoint_url).hostname or ""
-        return host.endswith(_AWS_DOMAINS)
+        return is_aws(client.meta.endpoint_url)
 
     def lease(self, table_name: str) -> Lease | None:
         """Read the lease of the relay that holds the stage.

@@ -28,6 +28,12 @@ _AWS_DOMAINS: Final = (
 )
 
 
+def is_aws(url: str) -> bool:
+    """Tell whether an address is one of AWS's own."""
+    host = urlsplit(url).hostname or ""
+    return host.endswith(_AWS_DOMAINS)
+
+
 def emulator_url(session: boto3.Session, sts_url: str) -> str | None:
     """Return the address of an API Gateway that is not AWS's own; None on AWS.
 
@@ -38,14 +44,9 @@ def emulator_url(session: boto3.Session, sts_url: str) -> str | None:
         session: the session.
         sts_url: the address of STS. On AWS it spares a client of API Gateway.
     """
-    if _is_aws(sts_url):
+    if is_aws(sts_url):
         return None
     url = session.client("apigatewayv2").meta.endpoint_url
-    if _is_aws(url):
+    if is_aws(url):
         return None
     return url
-
-
-def _is_aws(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host.endswith(_AWS_DOMAINS)
