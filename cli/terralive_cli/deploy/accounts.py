@@ -34,8 +34,15 @@ class _Access:
     external_id: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _ClientName:
+    service: str
+    account: str
+    region: str
+
+
 class Accounts:
-    """Sessions by account and region. They refresh their credentials themselves.
+    """Sessions and clients by account and region. They refresh their credentials themselves.
 
     Args:
         caller: the caller, in the account of the debug stack.
@@ -54,6 +61,8 @@ class Accounts:
         self._settings = settings
         # Sessions that were opened, by account.
         self._sessions: dict[str, boto3.Session] = {caller.account: caller.session}
+        # Clients by service, account and region: making one takes long.
+        self._clients: dict[_ClientName, Any] = {}
         # The accounts of profiles that were asked; "" where a profile cannot be used.
         self._profile_accounts: dict[str, str] = {}
 
@@ -71,11 +80,14 @@ class Accounts:
         return _in_region(found, region)
 
     def client(self, service: str, account: str, region: str) -> Any:  # noqa: ANN401  # boto3's clients are made at run time
-        """Return a client of a service in an account and region; see `session_for`."""
-        return self.session_for(account, region).client(
-            service,  # type: ignore[call-overload]  # by name
-            endpoint_url=self._caller.endpoint_url,
-        )
+        """Return the client of a service in an account and region; see `session_for`."""
+        name = _ClientName(service, account, region)
+        if name not in self._clients:
+            self._clients[name] = self.session_for(account, region).client(
+                service,  # type: ignore[call-overload]  # by name
+                endpoint_url=self._caller.endpoint_url,
+            )
+        return self._clients[name]
 
     def account_of(self, provider: AwsProvider) -> str | None:
         """Return the account that a provider works in; None where that is not known."""

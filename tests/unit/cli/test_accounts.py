@@ -127,3 +127,17 @@ def test_a_session_is_opened_once_for_an_account(caller: Caller) -> None:
     first = accounts.session_for(OTHER, "eu-west-1")
     assert accounts.session_for(OTHER, "eu-west-1") is first
     assert cast("object", first) is not caller.session
+
+
+def test_a_client_is_made_once_for_each_service_account_and_region(caller: Caller) -> None:
+    accounts = Accounts(caller, (), (AccountSettings(OTHER, role_arn=ROLE),))
+    names = [
+        (service, account, region)
+        for service in ("lambda", "sts")
+        for account in (OWN, OTHER)
+        for region in ("eu-west-1", "us-east-1")
+    ]
+    clients = [accounts.client(*name) for name in names]
+    assert len({id(client) for client in clients}) == len(names)
+    again = [accounts.client(*name) for name in names]
+    assert all(one is other for one, other in zip(clients, again, strict=True))
