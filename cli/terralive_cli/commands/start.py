@@ -79,7 +79,7 @@ def run(
         stub = Stub(
             app.stub(outputs).sha256_base64, outputs.stub_url, StageName(config.app, config.stage)
         )
-        watch = StubWatch.of(stage, ui.emit, stub, live.functions)
+        watch = StubWatch.of(stage, ui.emit, stub, live)
         return _serve(stage, ui, outputs, live, watch, takeover=takeover)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan, apply, planned
 from terralive_cli.deploy.target import Stage, aws_providers
@@ -82,12 +83,14 @@ class LivePlan:
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
         others: what the plan changes beside the functions' code.
         is_first: whether nothing of the app is deployed yet.
+        accounts: sessions in the accounts of the functions.
     """
 
     ready: ReadyPlan
     functions: tuple[DeclaredFunction, ...]
     mapped: Mapped
     refused: Mapping[str, str]
+    accounts: Accounts = field(repr=False)
     timeouts: Mapping[str, int] = field(default_factory=dict)
     others: tuple[OtherChange, ...] = ()
     is_first: bool = False
@@ -114,12 +117,14 @@ class LiveApp:
         functions: the deployed functions and instances, with their local code.
         code: local code by address, or by the pattern of the settings.
         refused: address -> the reason why a function stays as it is.
+        accounts: sessions in the accounts of the functions.
         outputs: the app's outputs, without sensitive ones.
     """
 
     functions: tuple[LocalFunction, ...]
     code: Mapping[str, LocalCode]
     refused: Mapping[str, str]
+    accounts: Accounts = field(repr=False)
     outputs: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -143,6 +148,8 @@ class StageApp:
         self._arns: dict[str, str] = {}
         # Functions that a plan creates and that did not exist when terralive looked.
         self._new: set[Located] = set()
+        # Sessions in the accounts of functions, by the folder whose providers open them.
+        self._accounts_by_folder: dict[Path, Accounts] = {}
         # Warnings that were emitted: the app may be planned twice, and warns once.
         self._warned: list[Event] = []
 
@@ -199,6 +206,7 @@ class StageApp:
                 functions,
                 mapped,
                 refused,
+                self._accounts(prepared.directory),
                 timeouts=self._raised_timeouts(functions),
                 others=other_changes(shown, addresses_of(functions)),
                 is_first=shown.is_first,
@@ -249,7 +257,7 @@ class StageApp:
             plan.functions, plan.mapped.code.values(), functions
         )
         _log.debug("%d functions are live", len(functions))
-        return LiveApp(functions, plan.mapped.code, plan.refused, outputs)
+        return LiveApp(functions, plan.mapped.code, plan.refused, plan.accounts, outputs)
 
     def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan the app as its configuration says; None where no function is live."""
@@ -271,7 +279,7 @@ class StageApp:
         own = work / "app.tfstate"
         program = stage.config.terraform
         if not program.app:
-            accounts = stage.accounts(program.dir)
+            accounts = self._accounts(program.dir)
             if is_applied_by_hand(program.dir, stage.config.workspace, own, accounts):
                 return self._app.opened(work / "app-applied-by-hand", stage.environment)
         return self._app.opened(work / "app", stage.environment, own)
@@ -324,7 +332,7 @@ class StageApp:
     def _require_new(self, plan: ShownPlan, prepared: Prepared) -> None:
         """Check that the functions that a plan creates may be created, and do not exist yet."""
         target = self._stage.target
-        accounts = self._stage.accounts(prepared.directory)
+        accounts = self._accounts(prepared.directory)
         providers = aws_providers(self._stage.config, prepared.directory)
         created = tuple(
             created_functions(plan, prepared.functions, providers, accounts, target.region)
@@ -334,6 +342,12 @@ class StageApp:
         require_new(sorted(located - self._new), accounts, target.name)
         # The app is planned again after the debug stack was deployed.
         self._new |= located
+
+    def _accounts(self, directory: Path) -> Accounts:
+        """Return sessions in the accounts of the functions that a folder's configuration has."""
+        if directory not in self._accounts_by_folder:
+            self._accounts_by_folder[directory] = self._stage.accounts(directory)
+        return self._accounts_by_folder[directory]
 
     def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target

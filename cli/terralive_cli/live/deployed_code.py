@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from terralive_cli.live.stub_check import DeployedCode, Look
+from terralive_stub.errors import CredentialsError
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -27,14 +28,11 @@ class DeployedCodeReader:
     """Reads the code of functions by their ARNs.
 
     Args:
-        client: returns a client of Lambda for an account and a region; None where this caller has
-            no credentials for the account.
+        client: returns the client of Lambda for an account and a region; see `Accounts.client`.
     """
 
-    def __init__(self, client: Callable[[str, str], LambdaClient | None]) -> None:
+    def __init__(self, client: Callable[[str, str], LambdaClient]) -> None:
         self._client = client
-        # Clients by account and region: making one takes long.
-        self._clients: dict[tuple[str, str], LambdaClient | None] = {}
 
     def read(self, arns: Iterable[str]) -> Look:
         """Look at functions.
@@ -42,13 +40,16 @@ class DeployedCodeReader:
         Raises:
             ClientError, BotoCoreError: AWS did not answer.
         """
-        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
         found: dict[str, DeployedCode | None] = {}
         refusal = ""
-        for place, group in _by_place(arns).items():
-            client = self._client_of(place)
-            if client is None:
+        not_entered: dict[str, str] = {}
+        for (account, region), group in _by_place(arns).items():
+            try:
+                client = self._client(account, region)
+            except (BotoCoreError, CredentialsError) as error:
+                not_entered[account] = str(error)
                 continue
             try:
                 found.update(_read(client, group))
@@ -56,12 +57,7 @@ class DeployedCodeReader:
                 if error.response["Error"].get("Code", "") not in _DENIED:
                     raise
                 refusal = error.response["Error"].get("Message", "") or str(error)
-        return Look(found, refusal)
-
-    def _client_of(self, place: tuple[str, str]) -> LambdaClient | None:
-        if place not in self._clients:
-            self._clients[place] = self._client(*place)
-        return self._clients[place]
+        return Look(found, refusal, not_entered)
 
 
 def _by_place(arns: Iterable[str]) -> Mapping[tuple[str, str], list[str]]:

@@ -7,7 +7,7 @@ function. From then on its invocations run somewhere else, and nothing on this m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -47,10 +47,12 @@ class Look:
         code: their code by ARN; None for a function that does not exist. Functions that nobody
             could look at are left out.
         refusal: AWS's words to a caller who may not look at some of them; "" for none.
+        not_entered: account -> the reason why there are no credentials for it.
     """
 
     code: Mapping[str, DeployedCode | None]
     refusal: str = ""
+    not_entered: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +99,22 @@ class StubCheck:
         self._states = dict.fromkeys(names, _State.STUB)
         # A missing permission was named.
         self._refused = False
+        # The accounts without credentials that were named.
+        self._not_entered: set[str] = set()
 
     def looked(self, look: Look) -> list[Warned]:
-        """Return a warning for each function whose state has changed, and one for a refusal."""
+        """Return a warning for each function whose state has changed.
+
+        One more names a refusal, and one each account that cannot be looked at: each only once.
+        """
         warnings: list[Warned] = []
         if look.refusal and not self._refused:
             self._refused = True
             warnings.append(_refused(look.refusal))
+        for account, reason in look.not_entered.items():
+            if account not in self._not_entered:
+                self._not_entered.add(account)
+                warnings.append(_not_entered(account, reason))
         for arn, code in look.code.items():
             state = self._state(code)
             if state is not self._states[arn]:
@@ -139,6 +150,15 @@ class StubCheck:
             f" more. {_RESTART}"
         )
         return Warned("stub-replaced", text, name)
+
+
+def _not_entered(account: str, reason: str) -> Warned:
+    text = (
+        f"terralive cannot see whether somebody replaces a stub in account {account}: "
+        f"{reason.rstrip('.')}. Say in terralive.toml how to enter it: a `role_arn` or `profile` "
+        f'in the table [accounts."{account}"].'
+    )
+    return Warned("stub-check-refused", text)
 
 
 def _refused(refusal: str) -> Warned:

@@ -8,20 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
-from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.app import LiveApp
 from terralive_cli.deploy.target import Stage
 from terralive_cli.live.deployed_code import DeployedCodeReader
 from terralive_cli.live.stub_check import Look, Stub, StubCheck
 from terralive_cli.output.events import Emit
-from terralive_stub.errors import CredentialsError
-from terralive_workers.function import LocalFunction
-
-if TYPE_CHECKING:
-    from types_boto3_lambda.client import LambdaClient
 
 _JOIN_SECONDS: Final = 2.0
 _log: Final = logging.getLogger("terralive.cli")
@@ -53,18 +48,17 @@ class StubWatch:
         self._thread = threading.Thread(target=self._run, name="stub-watch", daemon=True)
 
     @classmethod
-    def of(cls, stage: Stage, emit: Emit, stub: Stub, functions: Sequence[LocalFunction]) -> Self:
+    def of(cls, stage: Stage, emit: Emit, stub: Stub, live: LiveApp) -> Self:
         """Return the watch of a stage's live functions.
 
         Args:
             stage: the stage.
             emit: shows the warnings.
             stub: the stage's stub.
-            functions: the live functions.
+            live: the app, whose functions are live.
         """
-        names = {function.arn: function.shown_name for function in functions}
-        accounts = stage.accounts(stage.config.terraform.dir)
-        reader = DeployedCodeReader(partial(_client, accounts))
+        names = {function.arn: function.shown_name for function in live.functions}
+        reader = DeployedCodeReader(partial(live.accounts.client, "lambda"))
         return cls(
             StubCheck(stub, names),
             lambda: reader.read(names),
@@ -89,19 +83,9 @@ class StubWatch:
         while not self._stop.wait(self._interval_s):
             try:
                 warnings = self._check.looked(self._look())
-            except (BotoCoreError, ClientError, CredentialsError) as error:
+            except (BotoCoreError, ClientError) as error:
                 # No network, or expired credentials: the relay says so.
                 _log.debug("the stubs could not be looked at: %s", type(error).__name__)
                 continue
             if warnings and not self._stop.is_set():
                 self._emit(*warnings)
-
-
-def _client(accounts: Accounts, account: str, region: str) -> LambdaClient | None:
-    """Return a client of Lambda; None where there are no credentials for the account."""
-    try:
-        client: LambdaClient = accounts.client("lambda", account, region)
-    except CredentialsError as error:
-        _log.debug("account %s is not looked at: %s", account, error.reference)
-        return None
-    return client

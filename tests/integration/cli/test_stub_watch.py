@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Mapping
+from pathlib import Path
 
 import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from types_boto3_lambda.client import LambdaClient
 
+from terralive_cli.configuration.loading import load
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.app import LiveApp
+from terralive_cli.deploy.target import Stage
 from terralive_cli.live.deployed_code import DeployedCodeReader
 from terralive_cli.live.stub_check import DeployedCode, Look, Stub, StubCheck
 from terralive_cli.live.stub_watch import StubWatch
 from terralive_relay.events import Event, Warned
 from terralive_sandbox.info import SandboxInfo
+from terralive_stub.errors import CredentialsError
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.substitution.marker import StageName
 from terralive_testing.deployers.sandbox import Aws
+from terralive_workers.function import LocalFunction
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
 STUB = DeployedCode("mine=", STUB_HANDLER)
@@ -76,6 +83,54 @@ def test_each_change_is_said_once(
     assert watch(Looks(*answers)) == said
 
 
+class NoAccounts(Accounts):
+    """Sessions in no account at all."""
+
+    def __init__(self) -> None:
+        pass
+
+    def client(self, service: str, account: str, region: str) -> LambdaClient:
+        raise CredentialsError(
+            "no-account-credentials", f"{service} {region}: no way into {account}"
+        )
+
+
+def test_the_accounts_of_the_live_app_are_looked_at_and_one_without_credentials_is_named(
+    tmp_path: Path,
+) -> None:
+    """The app knows its providers: a CDKTF program's are not beside its code."""
+    (tmp_path / "main.tf").write_text("", "utf-8")
+    (tmp_path / "terralive.toml").write_text("stub_check_seconds = 1", "utf-8")
+    config = load(project=tmp_path, flags={"stage": "dev"}, environ={}, user="ana")
+    stage = Stage.__new__(Stage)  # only its configuration is looked at
+    object.__setattr__(stage, "config", config)
+    function = LocalFunction(
+        address="aws_lambda_function.orders",
+        runtime="python3.13",
+        handler="app.handler",
+        path=tmp_path,
+        python=Path("python3"),
+        name="orders",
+        arn=ARN,
+    )
+    stub = Stub("mine=", "wss://host/stub", StageName("app", "dev"))
+    said: queue.SimpleQueue[Event] = queue.SimpleQueue()
+
+    def emit(*events: Event) -> None:
+        for event in events:
+            said.put(event)
+
+    one = StubWatch.of(stage, emit, stub, LiveApp((function,), {}, {}, NoAccounts()))
+    one.start()
+    try:
+        warning = said.get(timeout=30)
+    finally:
+        one.close()
+
+    assert isinstance(warning, Warned)
+    assert "account 123456789012: lambda eu-west-1: no way into 123456789012." in warning.message
+
+
 # The reader, in the sandbox
 
 CODE = "def handler(event, context): return 1"
@@ -95,12 +150,10 @@ class CountedClients:
             "SecretAccessKey": info.secret_access_key,
         }
         self.calls: list[str] = []
-        self.made: list[tuple[str, str]] = []
 
-    def __call__(self, account: str, region: str) -> LambdaClient | None:
-        self.made.append((account, region))
+    def __call__(self, account: str, region: str) -> LambdaClient:
         if account != self._info.account_id:
-            return None
+            raise CredentialsError("no-account-credentials", f"No way into {account}.")
         client: LambdaClient = boto3.client(
             "lambda",
             region_name=region,
@@ -120,8 +173,10 @@ def test_a_few_functions_are_asked_for_one_by_one_in_their_regions(sandbox: Sand
     clients = CountedClients(sandbox)
     reader = DeployedCodeReader(clients)
 
-    found = reader.read([*arns, missing(arns[0]), elsewhere]).code
+    look = reader.read([*arns, missing(arns[0]), elsewhere])
+    found = look.code
 
+    assert look.not_entered == {"999999999999": "No way into 999999999999."}
     assert found[missing(arns[0])] is None
     assert elsewhere not in found
     for aws, arn in zip((here, there), arns, strict=True):
@@ -131,8 +186,6 @@ def test_a_few_functions_are_asked_for_one_by_one_in_their_regions(sandbox: Sand
         assert (code.sha256, code.handler) == (deployed["CodeSha256"], "app.handler")
         assert code.modified == deployed["LastModified"]
     assert clients.calls == ["GetFunctionConfiguration"] * 3
-    reader.read(arns)
-    assert len(clients.made) == 3  # one for each account and region, for good
 
 
 def test_many_functions_are_read_from_one_list(sandbox: SandboxInfo) -> None:

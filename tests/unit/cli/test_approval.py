@@ -10,6 +10,7 @@ import pytest
 from terralive_cli.configuration.values import Config, TerraformConfig
 from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
+from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.app import LivePlan, RestorePlan
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, Target
@@ -24,6 +25,7 @@ from terralive_workers.function import LocalCode
 
 STUB = Change("module.a.aws_lambda_function.this[0]", "update", "aws_lambda_function")
 DATABASE = OtherChange("aws_db_instance.orders", "delete", "aws_db_instance")
+ACCOUNTS = Accounts.__new__(Accounts)  # nobody looks at it
 TOPIC = OtherChange("aws_sns_topic.t", "update", "aws_sns_topic", ("display_name",))
 
 
@@ -84,7 +86,7 @@ def live_plan(*others: OtherChange, is_first: bool = False) -> LivePlan:
         python=Path("python3"),
     )
     mapped = Mapped({STUB.address: MappedFunction({STUB.address: code}, {})})
-    return LivePlan(ready(STUB), (), mapped, {}, others=others, is_first=is_first)
+    return LivePlan(ready(STUB), (), mapped, {}, ACCOUNTS, others=others, is_first=is_first)
 
 
 def test_putting_code_back_is_one_question() -> None:
@@ -166,7 +168,7 @@ def test_start_destroys_no_database_with_yes_and_asks_nothing_before() -> None:
 
 def test_where_nothing_changes_nothing_is_shown_or_asked() -> None:
     terminal = Terminal()
-    unchanged = LivePlan(ready(), (), Mapped({}), {})
+    unchanged = LivePlan(ready(), (), Mapped({}), {}, ACCOUNTS)
     approval.ask_deployment(terminal.stage, terminal.ui, plan(), unchanged)
     assert (terminal.asked(), terminal.shown()) == ([], "")
 

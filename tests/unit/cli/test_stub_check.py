@@ -94,3 +94,14 @@ def test_a_missing_permission_is_named_once() -> None:
 def test_a_function_that_may_be_looked_at_is_named_beside_one_that_may_not() -> None:
     said = check().looked(Look({BILLS: OWN}, "not authorized"))
     assert [warning.reference for warning in said] == ["stub-check-refused", "stub-replaced"]
+
+
+def test_an_account_that_cannot_be_looked_at_is_named_once() -> None:
+    one = check()
+    look = Look({ORDERS: MINE}, not_entered={"222222222222": "no credentials."})
+    warning = only(one.looked(look))
+    assert warning.reference == "stub-check-refused"
+    assert "in account 222222222222: no credentials. Say in terralive.toml" in warning.message
+    assert '[accounts."222222222222"]' in warning.message
+    assert one.looked(look) == []
+    assert only(one.looked(Look({}, not_entered={"333333333333": "no credentials."})))
