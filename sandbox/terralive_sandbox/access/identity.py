@@ -114,8 +114,7 @@ def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | Non
     by_resource = Decision.NEUTRAL
     same_account = is_own(caller, request, policy)
     if policy is not None:
-        names = principals(caller) if same_account else all_principals(caller)
-        by_resource = decide([policy.document], replace(request, principals=names))
+        by_resource = decide_by_resource(policy, request, caller)
     if is_permitted(decision, by_resource, same_account=same_account):
         return
     resource = f" on resource: {request.resources[0]}" if request.resources else ""
@@ -129,6 +128,29 @@ def require(caller: Caller, request: AccessRequest, policy: ResourcePolicy | Non
     raise AccessDeniedError(
         f"User: {caller.arn} is not authorized to perform: {request.action}{resource} {reason}"
     )
+
+
+def decide_by_resource(
+    policy: ResourcePolicy, request: AccessRequest, caller: Caller | None
+) -> Decision:
+    """Return the decision of a resource's policy.
+
+    Within one account, a statement that allows the account leaves the decision to the caller's own
+    policies. A statement that denies the account denies all its callers.
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+
+    Args:
+        policy: the policy of the resource.
+        request: the action and the resource.
+        caller: the caller; None for a caller without a signature.
+    """
+    documents = [policy.document]
+    if caller is None:
+        return decide(documents, replace(request, principals=("anonymous",)))
+    decision = decide(documents, replace(request, principals=all_principals(caller)))
+    if decision is Decision.ALLOWED and policy.owner == caller.account:
+        return decide(documents, replace(request, principals=principals(caller)))
+    return decision
 
 
 def is_own(caller: Caller, request: AccessRequest, policy: ResourcePolicy | None = None) -> bool:
@@ -200,17 +222,12 @@ def role_documents(role_arn: str) -> tuple[str, ...]:
 
 def role_may(role_arn: str, action: str, arn: str) -> bool:
     """Return whether a role may do something with a resource, maybe one of another account."""
-    account = Place.of(role_arn).account
-    request = AccessRequest(action, (arn,))
-    by_resource = Decision.NEUTRAL
-    owner = Place.of(arn).account
-    policy = find_policy(arn)
-    if policy is not None:
-        owner = policy.owner
-        names = (role_arn, f"arn:aws:iam::{account}:root", account)
-        by_resource = decide([policy.document], replace(request, principals=names))
-    decision = decide(role_documents(role_arn), request)
-    return is_permitted(decision, by_resource, same_account=owner in {"", account})
+    role = Caller("", role_arn, "", role_documents(role_arn), Place.of(role_arn).account)
+    try:
+        require(role, AccessRequest(action, (arn,)), find_policy(arn))
+    except AccessDeniedError:
+        return False
+    return True
 
 
 def open_account(role_arn: str) -> None:

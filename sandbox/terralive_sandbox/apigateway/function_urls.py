@@ -19,6 +19,7 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, decide, is_permitted
+from terralive_sandbox.access.resource_policies import ResourcePolicy
 from terralive_sandbox.apigateway.cors import Cors
 from terralive_sandbox.apigateway.event_fields import ApiContext
 from terralive_sandbox.apigateway.http import events as http_events
@@ -143,26 +144,25 @@ class FunctionUrls:
         }
         caller: Caller | None = None
         documents: tuple[str, ...] = ()
-        principals: tuple[str, ...] = ("*",)
+        name = "anonymous"
+        owner = Place.of(url.function_arn).account
         same_account = True
         if url.auth_type != "NONE":
             try:
                 caller = authenticate(request.received, "lambda")
             except sigv4.SignatureError as error:
                 raise ForbiddenError(error.message) from error
+            name = caller.arn
             documents = caller.documents
-            same_account = caller.account == Place.of(url.function_arn).account
-            principals = identity.principals(caller)
-            if not same_account:
-                principals = identity.all_principals(caller)
+            same_account = caller.account == owner
+        policy = ResourcePolicy(owner, self._functions.policy(function))
         # Both actions have to be allowed, each by the caller's policies or by the function's.
         for action in _ACTIONS:
             asked = AccessRequest(action, (url.function_arn,), context=context)
             by_identity = decide(documents, asked)
-            named = AccessRequest(action, (url.function_arn,), principals, context)
-            by_resource = self._functions.decides(function, named)
+            by_resource = identity.decide_by_resource(policy, asked, caller)
             if not is_permitted(by_identity, by_resource, same_account=same_account):
-                raise ForbiddenError(f"{principals[0]} may not {action} on {url.function_arn}")
+                raise ForbiddenError(f"{name} may not {action} on {url.function_arn}")
         return caller
 
 

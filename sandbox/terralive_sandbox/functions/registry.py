@@ -1,6 +1,6 @@
 """The functions of all accounts and regions: find one, decide who may invoke it, invoke it.
 
-`Functions` belongs to the event loop; `find`, `allows` and `decides` may run on any thread.
+`Functions` belongs to the event loop; `find`, `allows` and `policy` may run on any thread.
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
 
@@ -148,12 +148,11 @@ class Functions:
         context = {"aws:SourceArn": source_arn, "aws:SourceAccount": source_account}
         resources = (arn or function.function_arn,)
         access = AccessRequest("lambda:InvokeFunction", resources, (service,), context)
-        return self.decides(function, access) is Decision.ALLOWED
+        return decide([self.policy(function)], access) is Decision.ALLOWED
 
-    def decides(self, function: LambdaFunction, access: AccessRequest) -> Decision:
-        """Return the decision of the function's resource policy about a request."""
-        document = json.dumps({"Statement": function.policy.statements})
-        return decide([document], access)
+    def policy(self, function: LambdaFunction) -> str:
+        """Return the function's resource policy as JSON text."""
+        return json.dumps({"Statement": function.policy.statements})
 
     async def invoke(
         self,

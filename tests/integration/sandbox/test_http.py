@@ -395,6 +395,13 @@ def test_a_rest_method_with_iam_and_a_resource_policy(aws: Aws, function: str) -
     headers = signed_headers(aws.info, url, aws.role_keys(role), service="execute-api")
     assert httpx.get(url, headers=headers).status_code == 200
     assert refusal(ask()) == (403, "AccessDeniedException")
+    # One that allows the account needs the caller's own policies, too; one that denies it does not.
+    account = {"AWS": f"arn:aws:iam::{aws.info.account_id}:root"}
+    have_policy("Allow", "execute-api:/dev/GET/a", account)
+    assert refusal(ask()) == (403, "AccessDeniedException")
+    assert ask(arn).status_code == 200
+    have_policy("Deny", "execute-api:/dev/GET/a", account)
+    assert ask(arn).json()["Message"].endswith(" with an explicit deny")
 
 
 def test_a_mock_answers_preflights(aws: Aws, function: str) -> None:

@@ -17,6 +17,7 @@ from terralive_sandbox.access import identity, sigv4
 from terralive_sandbox.access.denials import JSON_SIGNATURE_ERRORS
 from terralive_sandbox.access.identity import Caller
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
+from terralive_sandbox.access.resource_policies import ResourcePolicy
 from terralive_sandbox.apigateway import event_fields
 from terralive_sandbox.apigateway.authorizers import decisions
 from terralive_sandbox.apigateway.authorizers.decisions import (
@@ -97,7 +98,7 @@ class MethodAuthorization:
         arn = self._method_arn(request, context)
         conditions = {"aws:SourceIp": request.source_ip}
         caller: Caller | None = None
-        principals: tuple[str, ...] = ("anonymous",)
+        name = "anonymous"
         by_identity = Decision.NEUTRAL
         if method.authorization_type == "AWS_IAM":
             try:
@@ -105,17 +106,17 @@ class MethodAuthorization:
             except sigv4.SignatureError as error:
                 error_type = JSON_SIGNATURE_ERRORS.get(error.code, error.code)
                 raise GatewayResponseError(403, error.message, error_type=error_type) from error
-            principals = identity.all_principals(caller)
+            name = caller.arn
             asked = AccessRequest("execute-api:Invoke", (arn,), context=conditions)
             by_identity = decide(caller.documents, asked)
         # A public method of an API without a policy has nothing to decide.
         elif not api.policy:
             return None
-        by_resource = self._resource_decision(api, principals, request, context)
+        by_resource = self._resource_decision(api, caller, request, context)
         same_account = caller is None or caller.account == Place.of(arn).account
         if not is_permitted(by_identity, by_resource, same_account=same_account):
             explicitly = Decision.DENIED in {by_identity, by_resource}
-            raise rest_events.access_denied(principals[0], arn, explicitly=explicitly)
+            raise rest_events.access_denied(name, arn, explicitly=explicitly)
         return caller
 
     async def _ask_authorizer(
@@ -136,7 +137,7 @@ class MethodAuthorization:
             GatewayResponseError: the resource policy denies the request.
         """
         arn = self._method_arn(request, context)
-        by_resource = self._resource_decision(api, ("anonymous",), request, context)
+        by_resource = self._resource_decision(api, None, request, context)
         if by_resource is Decision.DENIED:
             raise rest_events.access_denied("anonymous", arn, explicitly=True)
         authorizer = self._authorizer_of(api, method, context)
@@ -189,7 +190,7 @@ class MethodAuthorization:
     def _resource_decision(
         self,
         api: RestAPI,
-        principals: tuple[str, ...],
+        caller: Caller | None,
         request: HttpRequest,
         context: ApiContext,
     ) -> Decision:
@@ -200,5 +201,6 @@ class MethodAuthorization:
         document = rest_events.expand_policy(api.policy, whole_api)
         arn = self._method_arn(request, context)
         conditions = {"aws:SourceIp": request.source_ip}
-        asked = AccessRequest("execute-api:Invoke", (arn,), principals, conditions)
-        return decide([document], asked)
+        asked = AccessRequest("execute-api:Invoke", (arn,), context=conditions)
+        policy = ResourcePolicy(Place.of(arn).account, document)
+        return identity.decide_by_resource(policy, asked, caller)
