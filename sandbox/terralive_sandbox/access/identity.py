@@ -19,6 +19,7 @@ from moto.sts.models import sts_backends
 from terralive_sandbox.access import sigv2, sigv4
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide, is_permitted
 from terralive_sandbox.access.resource_policies import ResourcePolicy, find_policy
+from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.places import Place
 
 _log: Final = logging.getLogger("terralive.sandbox")
@@ -296,10 +297,10 @@ def _roles(arn: str) -> list[Role]:
 
     An account that does not exist has none.
     """
-    account = Place.of(arn).account
-    if account not in iam_backends:
+    backend = backend_of(iam_backends, Place(Place.of(arn).account, "aws"))
+    if backend is None:
         return []
-    return list(iam_backends[account]["aws"].roles.values())
+    return list(backend.roles.values())
 
 
 def _documents(owner: Role | User | Group) -> list[str]:

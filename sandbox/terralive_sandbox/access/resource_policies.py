@@ -17,6 +17,7 @@ from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
 from moto.sqs.models import sqs_backends
 
+from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.places import Place
 
 
@@ -50,11 +51,10 @@ def find_policy(arn: str) -> ResourcePolicy | None:
 
 
 def _policy_of_function(arn: str) -> str | None:
-    place = Place.of(arn)
-    if place.account not in lambda_backends:
+    backend = backend_of(lambda_backends, Place.of(arn))
+    if backend is None:
         return None
     name, _, qualifier = arn.partition(":function:")[2].partition(":")
-    backend = lambda_backends[place.account][place.region]
     # It fails if there is no such function, or no such version or alias.
     with contextlib.suppress(JsonRESTError):
         function = backend.get_function(name, qualifier or None)
@@ -63,10 +63,10 @@ def _policy_of_function(arn: str) -> str | None:
 
 
 def _policy_of_queue(arn: str) -> str | None:
-    place = Place.of(arn)
-    if place.account not in sqs_backends:
+    backend = backend_of(sqs_backends, Place.of(arn))
+    if backend is None:
         return None
-    queue = sqs_backends[place.account][place.region].queues.get(arn.rpartition(":")[2])
+    queue = backend.queues.get(arn.rpartition(":")[2])
     if queue is None:
         return None
     policy: object = queue.policy
@@ -77,10 +77,10 @@ def _policy_of_queue(arn: str) -> str | None:
 
 
 def _policy_of_topic(arn: str) -> str | None:
-    place = Place.of(arn)
-    if place.account not in sns_backends:
+    backend = backend_of(sns_backends, Place.of(arn))
+    if backend is None:
         return None
-    topic = sns_backends[place.account][place.region].topics.get(arn)
+    topic = backend.topics.get(arn)
     if topic is None:
         return None
     return topic.policy or "{}"
@@ -88,10 +88,10 @@ def _policy_of_topic(arn: str) -> str | None:
 
 def _policy_of_bucket(arn: str) -> str | None:
     name = arn.rpartition(":")[2].partition("/")[0]
-    owner = _owner_of_bucket(arn)
-    if not owner:
+    backend = backend_of(s3_backends, Place(_owner_of_bucket(arn), "aws"))
+    if backend is None:
         return None
-    bucket = s3_backends[owner]["aws"].buckets.get(name)
+    bucket = backend.buckets.get(name)
     if bucket is None:
         return None
     return (bucket.policy or b"{}").decode()

@@ -21,6 +21,7 @@ from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FAILURE, FaultKind
 from terralive_sandbox.functions.deployment import Deployments
@@ -112,12 +113,12 @@ class Functions:
             place = place or Place("", "")
             region = found["region"] or place.region
             account = found["account"] or place.account
+            backend = backend_of(lambda_backends, Place(account, region))
             if place.region not in {"", region}:
                 message = (
                     f"Functions from '{region}' are not reachable in this region ('{place.region}')"
                 )
-            elif account in lambda_backends and region in lambda_backends[account]:
-                backend = lambda_backends[account][region]
+            elif backend is not None:
                 # It fails if there is no such function, or no such version or alias.
                 with contextlib.suppress(JsonRESTError):
                     function: LambdaFunction = backend.get_function(

@@ -86,6 +86,20 @@ def test_a_function_is_not_found_in_a_region_where_it_is_not(here: Aws, there: A
         here.lambda_.invoke(FunctionName=arn)
 
 
+def test_a_region_that_does_not_exist_has_no_resources(here: Aws) -> None:
+    nowhere = f"us-esat-1:{here.info.account_id}"
+    with pytest.raises(ClientError, match="NotFound"):
+        here.sns.publish(TopicArn=f"arn:aws:sns:{nowhere}:orders", Message="lost")
+    with pytest.raises(ClientError, match="Functions from 'us-esat-1' are not reachable"):
+        here.lambda_.invoke(FunctionName=f"arn:aws:lambda:{nowhere}:function:orders")
+    function = here.function(WHERE % "us", statements=[SEND])
+    destination: Any = {"OnSuccess": {"Destination": f"arn:aws:sqs:{nowhere}:orders"}}
+    with pytest.raises(ClientError, match="InvalidParameterValueException.*does not exist"):
+        here.lambda_.put_function_event_invoke_config(
+            FunctionName=function, DestinationConfig=destination
+        )
+
+
 def test_reserved_concurrency_counts_in_its_own_region(here: Aws, there: Aws) -> None:
     name = unique("reserved")
     here.function(WHERE % "us", name=name)

@@ -21,6 +21,7 @@ from moto.dynamodb.models.utilities import dynamo_json_dump
 from moto.sqs.exceptions import ReceiptHandleIsInvalid
 from moto.sqs.models import Message, Queue, sqs_backends
 
+from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.event_source_mappings.batches import Record
 
@@ -30,11 +31,10 @@ _VISIBLE_AFTER_SECONDS: Final = 0.002
 
 def find_queue(arn: str) -> Queue | None:
     """Return the queue, if it exists."""
-    place = Place.of(arn)
-    if place.account not in sqs_backends or place.region not in sqs_backends[place.account]:
+    backend = backend_of(sqs_backends, Place.of(arn))
+    if backend is None:
         return None
-    queues = sqs_backends[place.account][place.region].queues
-    found: Queue | None = queues.get(arn.rpartition(":")[2])
+    found: Queue | None = backend.queues.get(arn.rpartition(":")[2])
     return found
 
 
@@ -134,12 +134,10 @@ def _attribute(value: Mapping[str, object]) -> dict[str, object]:
 
 def find_shard(stream_arn: str) -> StreamShard | None:
     """Return the shard of a table's latest stream. In moto a stream has one shard."""
-    place = Place.of(stream_arn)
-    backends = dynamodb_backends
-    if place.account not in backends or place.region not in backends[place.account]:
+    backend = backend_of(dynamodb_backends, Place.of(stream_arn))
+    if backend is None:
         return None
-    name = stream_arn.split("/")[1]
-    table = backends[place.account][place.region].tables.get(name)
+    table = backend.tables.get(stream_arn.split("/")[1])
     if table is None or stream_arn != f"{table.table_arn}/stream/{table.latest_stream_label}":
         return None
     shard: StreamShard | None = table.stream_shard
