@@ -1,7 +1,7 @@
 """Send messages to the queues and topics that functions, rules, buckets and subscriptions name.
 
-The sender needs permission: a function's role by its own policies, a service by the policy of the
-queue or topic. Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
+The sender needs permission: a role as every caller does, a service by the policy of the queue or
+topic. Everything here runs on the thread that owns moto's state (`ControlPlane.call`).
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ class Service:
         principal: the service (`events.amazonaws.com`).
         source_arn: the resource (an EventBridge rule, a bucket, a subscription).
         source_account: the account of the resource.
+        role: the role that the service assumes to send; "" where it sends as itself.
     """
 
     principal: str
     source_arn: str
     source_account: str
+    role: str = ""
 
 
 def send(
@@ -62,7 +64,7 @@ def send(
     """Send a message.
 
     Args:
-        sender: a service, or the ARN of a function's role; it needs permission.
+        sender: a service that sends as itself, or the ARN of a role; it needs permission.
         arn: the queue or topic.
         body: the message's text.
         attributes: the message's string attributes.

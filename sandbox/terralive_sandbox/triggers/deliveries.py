@@ -1,6 +1,7 @@
 """Let a service (SNS, S3, EventBridge) send to functions, queues and topics.
 
-The policy of the function, queue or topic has to allow it.
+The policy of the function, queue or topic has to allow it, or the role that the service assumes
+needs permission.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 
+from terralive_sandbox.access import identity
 from terralive_sandbox.functions import destinations
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.destinations import DestinationError, Service
@@ -35,12 +37,12 @@ class Deliveries:
         self._loop = asyncio.get_running_loop()
 
     def check(self, sender: Service, arn: str) -> DestinationError | None:
-        """Return an error unless the destination exists and its policy allows the service."""
+        """Return an error unless the destination exists and the service may send to it."""
         try:
             if _is_function(arn):
                 self._require_invoke(sender, arn)
             else:
-                destinations.require(sender, arn)
+                destinations.require(sender.role or sender, arn)
         except DestinationError as error:
             self._refuse(sender, arn, error)
             return error
@@ -72,18 +74,26 @@ class Deliveries:
                 # This is the thread that owns moto's state. Functions run on the event loop.
                 self._loop.call_soon_threadsafe(self._accept, sender, arn, text.encode())
             else:
-                destinations.send(sender, arn, text, attributes or {}, group=group, subject=subject)
+                sending_as = sender.role or sender
+                destinations.send(
+                    sending_as, arn, text, attributes or {}, group=group, subject=subject
+                )
         except DestinationError as error:
             self._refuse(sender, arn, error)
             return error
         return None
 
     def _require_invoke(self, sender: Service, arn: str) -> None:
-        """Raise DestinationError unless the function exists and its policy allows the service."""
+        """Raise DestinationError unless the function exists and the service may invoke it."""
         try:
             function = self._functions.find(arn)
         except InvokeError as error:
             raise DestinationError(error.message, "NO_RESOURCE") from error
+        if sender.role:
+            if not identity.role_may(sender.role, "lambda:InvokeFunction", arn):
+                message = f"{sender.role} may not lambda:InvokeFunction on {arn}"
+                raise DestinationError(message, "NO_PERMISSIONS")
+            return
         is_allowed = self._functions.allows(
             function,
             sender.principal,
@@ -106,6 +116,8 @@ class Deliveries:
             missing = "the policy of the queue or topic"
             if _is_function(arn):
                 missing = "aws_lambda_permission"
+            if sender.role:
+                missing = f"a permission in the role's policies, or {missing} for the role,"
             hint = f": {missing} is missing"
         self._refusals.add(f"{sender.source_arn} -> {arn}: {error}{hint}")
 

@@ -224,6 +224,57 @@ def test_another_account_publishes_to_a_topic_whose_policy_allows_it(own: Aws, o
     assert json.loads(message)["Message"] == "allowed"
 
 
+def test_a_rule_reaches_targets_of_other_accounts_as_its_role_if_both_sides_allow_it(
+    own: Aws, other: Aws
+) -> None:
+    name, source = unique("rule"), unique("shop")
+    pattern = json.dumps({"source": [source]})
+    rule = own.events.put_rule(Name=name, EventPattern=pattern)["RuleArn"]
+    source_code = "import json\ndef handler(event, context):\n    print(json.dumps(event))\n"
+    queue, function = Queue(other), other.function(source_code)
+    lost = Queue(own)
+    lost.allow("events.amazonaws.com", rule)
+    targets = {"queue": queue.arn, "function": function}
+
+    def send(role: str) -> None:
+        """Send an event to both targets as this role."""
+        own.events.put_targets(
+            Rule=name,
+            Targets=[
+                {"Id": key, "Arn": arn, "RoleArn": role, "DeadLetterConfig": {"Arn": lost.arn}}
+                for key, arn in targets.items()
+            ],
+        )
+        entry: Any = {"Source": source, "DetailType": "order", "Detail": "{}"}
+        own.events.put_events(Entries=[entry])
+
+    for arn in targets.values():
+        with pytest.raises(ClientError, match=r"ValidationException.*needs a RoleArn"):
+            own.events.put_targets(Rule=name, Targets=[{"Id": "1", "Arn": arn}])
+    permitted = own.role(may("sqs:SendMessage", queue.arn), may("lambda:InvokeFunction", function))
+    # EventBridge sends as the role, so a permission for EventBridge itself means nothing.
+    queue.allow("events.amazonaws.com", rule)
+    other.allow(function, "events.amazonaws.com", rule)
+    send(permitted)
+    assert len(eventually(lost.take_bodies)) == 2
+    for_own = {"AWS": own.info.account_id}
+    queue.set_policy({**may("sqs:SendMessage", queue.arn), "Principal": for_own})
+    other.lambda_.add_permission(
+        FunctionName=function,
+        StatementId="own",
+        Action="lambda:InvokeFunction",
+        Principal=own.info.account_id,
+    )
+    send(own.role())
+    assert len(eventually(lost.take_bodies)) == 2
+    assert queue.take_bodies() == []
+    send(permitted)
+    (message,) = eventually(queue.take_bodies)
+    (event,) = eventually(lambda: printed(other, function))
+    assert json.loads(message)["source"] == event["source"] == source
+    assert lost.take_bodies() == []
+
+
 def test_an_object_of_another_account_is_read_if_both_sides_allow_it(own: Aws, other: Aws) -> None:
     bucket = unique("bucket")
     other.s3.create_bucket(Bucket=bucket)

@@ -230,6 +230,35 @@ def test_rules_send_to_queues_and_topics_that_let_them(aws: Aws) -> None:
     assert "Messages" not in aws.sqs.receive_message(QueueUrl=closed)
 
 
+def test_a_target_with_a_role_is_reached_as_this_role(aws: Aws) -> None:
+    source, name = unique("shop"), unique("rule")
+    pattern = json.dumps({"source": [source]})
+    rule = aws.events.put_rule(Name=name, EventPattern=pattern)["RuleArn"]
+    lost, lost_arn = queue_for(aws, "events.amazonaws.com", rule)
+    open_queue, open_arn = queue_for(aws, "events.amazonaws.com", rule)
+    closed, closed_arn = queue_for(aws, "events.amazonaws.com", "another")
+    recorder = Recorder(aws)
+    role = aws.role(
+        {"Effect": "Allow", "Action": "sqs:SendMessage", "Resource": closed_arn},
+        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": recorder.arn},
+    )
+    aws.events.put_targets(
+        Rule=name,
+        Targets=[
+            {"Id": str(number), "Arn": arn, "RoleArn": role, "DeadLetterConfig": {"Arn": lost_arn}}
+            for number, arn in enumerate((open_arn, closed_arn, recorder.arn))
+        ],
+    )
+    event_id = put(aws, source, {})
+    (message,) = received(aws, closed, 1)
+    assert json.loads(message["Body"])["id"] == event_id
+    assert [event["id"] for event in recorder.events(1)] == [event_id]
+    (refused,) = received(aws, lost, 1)
+    reasons = {key: value["StringValue"] for key, value in refused["MessageAttributes"].items()}
+    assert (reasons["TARGET_ARN"], reasons["ERROR_CODE"]) == (open_arn, "NO_PERMISSIONS")
+    assert "Messages" not in aws.sqs.receive_message(QueueUrl=open_queue)
+
+
 def test_what_eventbridge_refuses(aws: Aws) -> None:
     events = aws.events
     rule = unique("rule")

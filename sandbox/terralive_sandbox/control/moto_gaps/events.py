@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-what-is.html
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
 import sys
@@ -140,6 +141,10 @@ def _publish(deliveries: Deliveries, bus: EventBus | None, event: rules.Event) -
 def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     """Send an event to all targets of a rule.
 
+    EventBridge assumes a target's role, and then the role needs permission. It sends to a target
+    without a role, and to a dead-letter queue, as itself.
+    https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-use-resource-based.html
+
     An event that a target does not take goes to the target's dead-letter queue at once, whatever
     its RetryPolicy is: another attempt would fail in the same way.
     https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-event-delivery.html#eb-rule-dlq
@@ -147,7 +152,8 @@ def _fire(deliveries: Deliveries, rule: Rule, event: rules.Event) -> None:
     match = rules.RuleMatch(rule.arn, rule.name, dt.datetime.now(dt.UTC))
     sender = Service("events.amazonaws.com", rule.arn, Place.of(rule.arn).account)
     for target in list(rule.targets):
-        error = _send(deliveries, sender, target, rules.target_input(target, event, match))
+        as_target_says = dataclasses.replace(sender, role=target.get("RoleArn") or "")
+        error = _send(deliveries, as_target_says, target, rules.target_input(target, event, match))
         queue = target.get("DeadLetterConfig", {}).get("Arn")
         if error is not None and queue:
             attributes = {
