@@ -41,10 +41,13 @@ class Deadline:
     def epoch_ms(self, *, now: float, wall_now: float) -> int:
         """Return the deadline in milliseconds since the Unix epoch, for the Runtime API's header.
 
+        It is rounded down, as runtimes round the time of day: a handler that asks at once never
+        sees more time left than there is.
+
         Raises:
             OverflowError: the deadline is `NEVER`.
         """
-        return round((wall_now + (self.at - now)) * 1000)
+        return math.floor((wall_now + (self.at - now)) * 1000)
 
     def remaining(self, now: float) -> float:
         """Return the seconds that are left at `now`, at least 0."""
