@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,7 +84,8 @@ class LogWriter:
             taken += [self._queue.get() for _ in range(self._queue.qsize())]
             lines = [line for line in taken if line is not None]
             is_open = len(lines) == len(taken)
-            with contextlib.suppress(RuntimeError):  # The sandbox has stopped.
+            # The sandbox stops: the control plane takes no more calls, or drops those that wait.
+            with contextlib.suppress(RuntimeError, CancelledError):
                 self._control.call(self._put_lines, lines).result()
 
     def _put_lines(self, lines: list[_Line]) -> None:

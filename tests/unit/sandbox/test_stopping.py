@@ -1,8 +1,10 @@
-"""An invocation that is prepared while the sandbox stops."""
+"""An invocation that is prepared, and log lines that wait, while the sandbox stops."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +12,8 @@ import pytest
 
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder
 from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.logs import FunctionLog, LogWriter
+from terralive_sandbox.places import Place
 
 
 class StopsMeanwhile:
@@ -38,3 +42,23 @@ def test_no_environment_is_started_that_nothing_would_end() -> None:
     function = cast("Any", SimpleNamespace(role="arn", function_name="orders", region="eu-west-1"))
     with pytest.raises(InvokeError, match="stopping"):
         asyncio.run(builder.build(function, gone))
+
+
+class DropsCalls:
+    """A control plane that has stopped while a call waited."""
+
+    def call(self, *_: object) -> Future[None]:
+        dropped: Future[None] = Future()
+        dropped.cancel()
+        return dropped
+
+
+def test_log_lines_that_wait_at_the_end_are_dropped_without_a_traceback() -> None:
+    logs = LogWriter(cast("Any", DropsCalls()))
+    log = FunctionLog(Place("123456789012", "eu-west-1"), "group", "stream", (), logs.write)
+    log.line("", "the last line")
+    logs.close()
+    # pytest fails if the thread ends with an exception.
+    for thread in threading.enumerate():
+        if thread.name == "sandbox-logs":
+            thread.join()
