@@ -94,7 +94,8 @@ def test_a_region_that_does_not_exist_has_no_resources(here: Aws) -> None:
         here.lambda_.invoke(FunctionName=f"arn:aws:lambda:{nowhere}:function:orders")
     function = here.function(WHERE % "us", statements=[SEND])
     destination: Any = {"OnSuccess": {"Destination": f"arn:aws:sqs:{nowhere}:orders"}}
-    with pytest.raises(ClientError, match=r"does not have permissions to call SendMessage on .*us-esat-1.*:orders"):
+    refused = r"does not have permissions to call SendMessage on .*us-esat-1.*:orders"
+    with pytest.raises(ClientError, match=refused):
         here.lambda_.put_function_event_invoke_config(
             FunctionName=function, DestinationConfig=destination
         )
