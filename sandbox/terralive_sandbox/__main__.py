@@ -44,7 +44,7 @@ def main() -> None:
     start_log(os.environ, sys.stderr)
     sys.stderr.write(f"{banner()}\n")
     try:
-        from terralive_sandbox.server import serve  # noqa: PLC0415 - moto reads the environment
+        from terralive_sandbox.front.server import serve  # noqa: PLC0415 - moto reads the environment
     except ModuleNotFoundError as missing:
         sys.stderr.write(f"{missing}.\n")
         sys.exit(MODULE_MISSING)

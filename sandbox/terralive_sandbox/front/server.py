@@ -30,7 +30,6 @@ import uvicorn
 
 from terralive_sandbox import info as info_file
 from terralive_sandbox.access import identity, sigv4
-from terralive_sandbox.admin import Admin
 from terralive_sandbox.apigateway import function_urls
 from terralive_sandbox.apigateway.function_urls import FunctionUrls
 from terralive_sandbox.apigateway.http.gateway import HttpGateway
@@ -38,17 +37,18 @@ from terralive_sandbox.apigateway.integration import Gateway
 from terralive_sandbox.apigateway.websocket.connections import Connections
 from terralive_sandbox.apigateway.websocket.management import ManagementApi
 from terralive_sandbox.apigateway.websocket.socket import Socket
-from terralive_sandbox.aws_api import AwsApi
 from terralive_sandbox.control import moto_gaps
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FaultRules
+from terralive_sandbox.front.admin import Admin
+from terralive_sandbox.front.aws_api import AwsApi
+from terralive_sandbox.front.http_protocol import HEADER_NAMES, HttpProtocol
+from terralive_sandbox.front.responses import Headers, Response, error_response
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.registry import Functions
-from terralive_sandbox.http_protocol import HEADER_NAMES, HttpProtocol
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.refusals import PATH as REFUSALS_PATH
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.responses import Headers, Response, error_response
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.rules.clock import Clock
