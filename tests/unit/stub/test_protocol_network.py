@@ -14,14 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from terralive_stub.protocol.token import Api
-from terralive_testing.fakes.network import (
-    CONNECTION_S,
-    Faults,
-    Link,
-    Network,
-    RelayActor,
-    StubActor,
-)
+from terralive_testing.fakes.network.network import CONNECTION_S, Faults, Link, Network
+from terralive_testing.fakes.network.relay_actor import RelayActor
+from terralive_testing.fakes.network.stub_actor import StubActor
 
 FUNCTIONS = ("fn", "other")
 EXPLORE = int(os.environ.get("TERRALIVE_EXPLORE", "0"))

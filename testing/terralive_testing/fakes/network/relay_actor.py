@@ -1,0 +1,225 @@
+"""A relay in the simulated network, with its transport and its workers.
+
+The session is the real one. The actor carries out its effects as `relay.py` and the transport do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from terralive_relay.connection.effects import Close, Effect, Renew, Run, Send, Stop
+from terralive_relay.connection.leasing import RelayIdentity
+from terralive_relay.connection.session import RelaySession
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.messages import ProtocolError
+from terralive_stub.protocol.token import Api
+from terralive_stub.protocol.wire import decode, encode
+from terralive_testing.fakes.network.network import IDENTITY_TROUBLE, Item, Link, Network
+
+RELAY_CLOCK_MS = 7 * 3_600_000  # the clock of the relay's machine is wrong by hours
+RELAY_AHEAD_SECONDS = 9_000.0  # and its monotonic clock began at another time
+
+
+class RelayActor:
+    """One life of one relay process, its transport and its workers."""
+
+    def __init__(
+        self,
+        network: Network,
+        life: str,
+        person: str,
+        functions: tuple[str, ...],
+        *,
+        takeover: bool,
+        renew_after_s: float = 6300.0,
+    ) -> None:
+        self._network = network
+        self._arn = f"arn:aws:sts::1:assumed-role/Developer-{person}/session"
+        self.life, self.person = life, person
+        identity = RelayIdentity(life, functions, person, f"{person}s-laptop", takeover)
+        self.session = RelaySession(identity, renew_after_s)
+        self.stopped: Stop | None = None
+        self.dead = False
+        self.asleep = False
+        self.away_until = 0.0
+        self.lines: dict[int, Link | None] = {}  # None: it is opening
+        self.losses = 0  # how often there was no connection at all
+        self._numbers = itertools.count(1)
+        self._inbox: list[Callable[[], None]] = []
+        self._turn = 0
+        self._attempt = 0
+        self._connect()
+        self._wake_later()
+
+    @property
+    def running(self) -> bool:
+        return not self.dead and self.stopped is None
+
+    @property
+    def links(self) -> list[Link]:
+        return [link for link in self.lines.values() if link is not None]
+
+    @property
+    def now(self) -> float:
+        """This machine's monotonic clock, in seconds."""
+        return self._network.now + RELAY_AHEAD_SECONDS
+
+    def kill(self) -> None:
+        """`kill -9`: the kernel closes its connections, its guardian ends its workers."""
+        self.dead = True
+        for link in self.links:
+            self._network.cut(link)
+
+    def sleep(self, seconds: float) -> None:
+        """The process stands still (a laptop's lid, a debugger, swapping).
+
+        Time and its peers do not.
+        """
+        self.asleep = True
+        self._network.at(self._network.now + seconds, self._wake_up)
+
+    def _wake_up(self) -> None:
+        if self.asleep:
+            self.asleep = False
+            waiting, self._inbox = self._inbox, []
+            for do in waiting:
+                self._soon(do)
+            if self.running:
+                self._do(self.session.leasing.woke(self.now))
+
+    def change_network(self) -> None:
+        """Change the address. Open connections are dead, and the shell has noticed it."""
+        for link in self.links:
+            self._network.silence(link, None)
+        self._soon(lambda: self._do(self.session.leasing.network_changed()))
+
+    def renew(self) -> None:
+        """Renew the active connection, whose two hours are almost over."""
+        if self.running and not self.asleep:
+            self._do([Renew()])
+
+    def _soon(self, do: Callable[[], None]) -> None:
+        if not self.running:
+            return
+        if self.asleep:
+            self._inbox.append(do)
+        else:
+            do()
+
+    def take(self, item: Item) -> None:
+        self._soon(lambda: self._feed(item))
+
+    def _feed(self, item: Item) -> None:
+        link, text = item
+        number = next((number for number, mine in self.lines.items() if mine is link), None)
+        if not self.running or number is None:
+            return
+        if text is None:
+            self._ended(number, "reset")
+            return
+        try:
+            now_ms = self._network.now_ms + RELAY_CLOCK_MS
+            effects = self.session.received(number, decode(text), self.now, now_ms)
+        except ProtocolError:
+            return
+        self._do(effects)
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(connection=connection, message=message):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        self._network.send(link, encode(message))
+                case Run(invocation=invocation):
+                    self._start(invocation)
+                case Renew():
+                    self._connect()
+                case Close(connection=connection, why=why):
+                    link = self.lines.get(connection)
+                    if link is not None:
+                        link.at_client = False
+                        self._network.cut(link)
+                        self._ended(connection, why)
+                case Stop():
+                    self.stopped = effect
+                    for link in self.links:
+                        self._network.cut(link)
+                case _:
+                    pass
+        self._wake_later()
+
+    def _wake_later(self) -> None:
+        self._turn += 1
+        turn = self._turn
+        due = self.session.next_tick(self.now)
+        self._network.at(due - RELAY_AHEAD_SECONDS, lambda: self._soon(lambda: self._wake(turn)))
+
+    def _wake(self, turn: int) -> None:
+        if turn == self._turn and self.running:
+            self._do(self.session.tick(self.now))
+
+    def _start(self, invocation: Invocation) -> None:
+        network = self._network
+        network.handlers.start(self.life, invocation)
+        takes = network.handlers.duration_s.get(invocation.request_id, 0.0)
+        left = invocation.deadline.remaining(self.now)
+        if takes < left:
+            network.at(network.now + takes, lambda: self._soon(lambda: self._finished(invocation)))
+        else:
+            network.at(network.now + left, lambda: self._soon(lambda: self._timed_out(invocation)))
+
+    def _finished(self, invocation: Invocation) -> None:
+        if self.running:
+            outcome = self._network.handlers.finish(self.life, invocation)
+            self._do(
+                self.session.invocations.finished(
+                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=False
+                )
+            )
+
+    def _timed_out(self, invocation: Invocation) -> None:
+        if self.running:
+            outcome = Outcome(b'{"errorType":"Sandbox.Timedout"}', "Sandbox.Timedout")
+            self._network.handlers.given[invocation.request_id].append(outcome)
+            self._do(
+                self.session.invocations.finished(
+                    invocation.request_id, outcome, 1.0, self.now, answered_by_lambda=True
+                )
+            )
+
+    def _ended(self, number: int, why: str) -> None:
+        del self.lines[number]
+        if self.lines:
+            self._do(self.session.leasing.closed(number, self.now, why, None))
+            return
+        self.losses += 1
+        delay = 0.1
+        if self._attempt:
+            delay = self._network.chance.choice([0.1, 0.5, 1.0, 2.0, 4.0])
+        self._attempt += 1
+        self._do(self.session.leasing.closed(number, self.now, why, delay))
+        self._network.at(self._network.now + delay, lambda: self._soon(self._connect))
+
+    def _connect(self) -> None:
+        network = self._network
+        number = next(self._numbers)
+        self.lines[number] = None
+        network.at(
+            network.now + network.latency(), lambda: self._soon(lambda: self._connected(number))
+        )
+
+    def _connected(self, number: int) -> None:
+        if not self.running:
+            return
+        away = self._network.now < self.away_until
+        link = None
+        if not away:
+            link = self._network.open(self, Api.RELAY, self._arn)
+        if link is None:
+            self._ended(number, IDENTITY_TROUBLE)
+            return
+        self.lines[number] = link
+        self._attempt = 0
+        self._do(self.session.leasing.opened(number, self.now))

@@ -1,0 +1,194 @@
+"""A stub in the simulated network.
+
+The session is the real one. The actor carries out its effects as `stub.py` does.
+"""
+
+from __future__ import annotations
+
+from terralive_stub.protocol.deadline import Deadline
+from terralive_stub.protocol.invocation import Invocation, Outcome
+from terralive_stub.protocol.messages import Ack, Chunk, GatewayError
+from terralive_stub.protocol.payloads import digest_environment
+from terralive_stub.protocol.token import Api
+from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.stub.effects import Connect, Effect, Finish, Send
+from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
+from terralive_testing.fakes.network.handlers import KEY
+from terralive_testing.fakes.network.network import IDENTITY_TROUBLE, Item, Link, Network
+
+
+class StubActor:
+    """One execution environment of a live function, as Lambda runs and freezes it."""
+
+    def __init__(self, network: Network, function: str) -> None:
+        self._network = network
+        self.function = function
+        self.away_until = 0.0  # its network: a VPC without a way out, for a while
+        self.ended: dict[str, Outcome | None] = {}  # None: Lambda's own timeout
+        self.invocation: Invocation | None = None
+        self.reconnects = 0
+        # When a relay last reported that it owns the present invocation.
+        self._heard: float | None = None
+        self._ended_there = False  # a part of its result has arrived
+        self._boots = 0
+        self._boot()
+
+    def _boot(self) -> None:
+        # Every process has variables of its own, as its log stream's name.
+        self._boots += 1
+        self.environment = {"FUNCTION": self.function, "PROCESS": str(self._boots)}
+        self.session = StubSession(app="orders", stage="dev", jitter=self._network.chance.random)
+        self.link: Link | None = None
+        self._inbox: list[Item] = []
+        self._opening = False
+        self._turn = 0
+
+    @property
+    def busy(self) -> bool:
+        return self.invocation is not None
+
+    def invoke(self, request_id: str, event: bytes, timeout_s: float) -> None:
+        """Thaw the environment and run an invocation. Its end is recorded in `ended`."""
+        assert not self.busy
+        network = self._network
+        deadline = network.now + timeout_s
+        call = Invocation(
+            request_id,
+            self.function,
+            self.function,
+            Deadline(deadline),
+            event,
+            self.environment,
+            environment_digest=digest_environment(self.environment, KEY),
+        )
+        self.ended.pop(request_id, None)
+        self._heard = None
+        self._ended_there = False
+        # Mostly the reader thread has already noticed what happened while it was frozen. That may
+        # be messages about an earlier attempt with this id, which are not about this one.
+        if network.happens(0.8):
+            self._feed_all()
+        self.invocation = call
+        network.at(deadline, lambda: self._lambda_timeout(call))
+        effects = self.session.begin(call, network.now)
+        self._do(effects)
+        self._feed_all()
+
+    def take(self, item: Item) -> None:
+        self._inbox.append(item)
+        if self.busy and not self._opening:
+            self._feed_all()
+
+    def _feed_all(self) -> None:
+        while self._inbox and not self._opening:
+            link, text = self._inbox.pop(0)
+            if link is not self.link:
+                continue
+            if text is None:
+                self.link = None
+                self._do(self.session.connection_lost(self._network.now, "reset"))
+                continue
+            try:
+                message = decode(text)
+            except GatewayError:
+                self._do(self.session.gateway_failed(self._network.now))
+                continue
+            mine = (
+                self.invocation is not None
+                and getattr(message, "request_id", "") == self.invocation.request_id
+            )
+            if mine and isinstance(message, Ack | Chunk):
+                self._heard = self._network.now
+                self._ended_there |= isinstance(message, Chunk)
+            self._do(self.session.received(message, self._network.now))
+
+    def _do(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Finish):
+                self._finish(effect.outcome)
+            elif isinstance(effect, Connect):
+                self._connect()
+            elif self.link is not None:
+                assert isinstance(effect, Send)
+                offered = isinstance(effect.message, Chunk)
+                assert not (offered and self._heard is not None), (
+                    "an acknowledged invocation was sent again"
+                )
+                self._network.send(self.link, encode(effect.message))
+        self._wake_later()
+
+    def _wake_later(self) -> None:
+        self._turn += 1
+        turn = self._turn
+        if self.busy and not self._opening:
+            self._network.at(self.session.next_tick(self._network.now), lambda: self._wake(turn))
+
+    def _wake(self, turn: int) -> None:
+        if turn == self._turn:
+            self._do(self.session.tick(self._network.now))
+
+    def _connect(self) -> None:
+        network = self._network
+        if self.link is not None:
+            self._hang_up(self.link)
+        self._opening = True
+        patience = min(10.0, max(0.1, self.session.give_up_at.at - network.now))
+        takes = network.latency()
+        call = self.invocation
+        away = network.now + takes < self.away_until
+        done = min(takes, patience)
+        if away:
+            done = network.chance.choice([0.01, patience])
+        network.at(
+            network.now + done, lambda: self._connected(call, failed=away or takes > patience)
+        )
+
+    def _connected(self, call: Invocation | None, *, failed: bool) -> None:
+        if call is not self.invocation:
+            return  # Lambda has ended that process
+        self._opening = False
+        now = self._network.now
+        self.link = None
+        if not failed:
+            self.link = self._network.open(self, Api.STUB, self.function)
+        self.reconnects += 1
+        if self.link is None:
+            self._do(self.session.connection_lost(now, IDENTITY_TROUBLE))
+        else:
+            self._do(self.session.connected(now))
+        self._feed_all()
+
+    def _hang_up(self, link: Link) -> None:
+        link.at_client = False
+        self.link = None
+        if link.carries:
+            self._network.at(self._network.now + 0.01, lambda: self._network.gateway_notices(link))
+
+    def _finish(self, outcome: Outcome) -> None:
+        call = self.invocation
+        assert call is not None, "an invocation has ended twice"
+        self.invocation = None
+        self.ended[call.request_id] = outcome
+        own = outcome.error_type.startswith("Terralive.")
+        assert own or outcome in self._network.handlers.given[call.request_id], (
+            f"no handler gave {outcome}"
+        )
+
+    def _lambda_timeout(self, call: Invocation) -> None:
+        if self.invocation is not call:
+            return
+        running = (
+            self._heard is not None and self._heard >= self._network.now - LAST_QUESTION_SECONDS
+        )
+        assert running, (
+            f"{call.request_id}: Lambda's timeout, but no relay reported that the handler runs"
+        )
+        assert not self._ended_there, (
+            f"{call.request_id}: Lambda's timeout, though the handler had ended"
+        )
+        assert call.request_id in self._network.handlers.started
+        self.ended[call.request_id] = None
+        self.invocation = None
+        if self.link is not None:
+            self._hang_up(self.link)
+        self._boot()
