@@ -94,7 +94,7 @@ def _resources(document: Mapping[str, Json]) -> Iterator[PlannedResource]:
             before=section(change, "before"),
             after=section(change, "after"),
             # Terraform writes `true` for what is unknown, and also parts that are empty.
-            unknown=frozenset(name for name, value in unknown.items() if _has_unknown(value)),
+            unknown=frozenset(name for name, value in unknown.items() if has_unknown(value)),
         )
 
 
@@ -109,9 +109,10 @@ def _action(item: Mapping[str, Json], change: Mapping[str, Json]) -> str:
     return _NO_ACTION
 
 
-def _has_unknown(value: Json) -> bool:
+def has_unknown(value: Json) -> bool:
+    """Tell whether a value of `after_unknown` says that something in it is not known."""
     if isinstance(value, dict):
-        return any(_has_unknown(item) for item in value.values())
+        return any(has_unknown(item) for item in value.values())
     if isinstance(value, list):
-        return any(_has_unknown(item) for item in value)
+        return any(has_unknown(item) for item in value)
     return value is True

@@ -1,0 +1,185 @@
+"""Content of a plan of the app without stubs: resources, data sources and expressions. Pure.
+
+The format is that of `terraform show -json PLAN`:
+https://developer.hashicorp.com/terraform/internals/json-format. Its values are plain text, also
+sensitive ones. So no value of it is printed, logged or written to a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json, items, section, text
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.runs.shown_plan import has_unknown
+
+MANAGED: Final = "managed"
+DATA: Final = "data"
+_REMOVED: Final = ("delete", "forget")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """One instance of a resource or of a data source, as the plan leaves it.
+
+    Attributes:
+        address: its address, with instance keys: `module.jobs["a"].aws_s3_object.code[0]`.
+        module: the address of its module, with instance keys; "" for the root module.
+        mode: `MANAGED` or `DATA`.
+        type: its type.
+        values: what is known, by the names of attributes and blocks. Unset attributes are None.
+        unknown_values: what is known only after an apply: `true` in the place of each such value.
+    """
+
+    address: str
+    module: str
+    mode: str
+    type: str
+    values: Mapping[str, Json] = field(repr=False)
+    unknown_values: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The names of attributes and blocks that are not known, also where only a part is."""
+        # Terraform also writes the parts that are known, as empty objects and lists.
+        return frozenset(name for name, value in self.unknown_values.items() if has_unknown(value))
+
+
+class Evaluation:
+    """A plan of the app without stubs.
+
+    Args:
+        document: the JSON document of the plan.
+        directory: the folder that Terraform ran in. Relative paths in values are relative to it.
+    """
+
+    def __init__(self, document: Mapping[str, Json], directory: Path) -> None:
+        self.directory = directory
+        self._configuration = section(document, "configuration")
+        self._instances = _instances(document)
+
+    def instances(self, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
+        """Return the instances of one type that exist after an apply, in the plan's order."""
+        return tuple(self._instances.get((mode, kind), ()))
+
+    def in_module(self, module: str, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
+        """Return the instances of one type in one instance of a module; "" for the root module."""
+        return tuple(item for item in self.instances(kind, mode) if item.module == module)
+
+    def block(self, address: str) -> Mapping[str, Json]:
+        """Return the block that declares a resource or data source; {} where there is none.
+
+        It has `expressions`, `provider_config_key`, `count_expression` and `for_each_expression`.
+        An expression is `{"constant_value": …}` or `{"references": […]}`.
+
+        Args:
+            address: the address of an instance, or one without instance keys.
+        """
+        return self._blocks().get(without_keys(address), {})
+
+    def references(self, address: str, attribute: str) -> tuple[str, ...]:
+        """Return what an attribute refers to, as written in its module: `aws_s3_object.code.key`.
+
+        Args:
+            address: the address of a resource, with or without instance keys.
+            attribute: the attribute's name.
+        """
+        expression = section(section(self.block(address), "expressions"), attribute)
+        return tuple(item for item in items(expression, "references") if isinstance(item, str))
+
+    def call(self, module: str) -> Mapping[str, Json]:
+        """Return the block that calls a module; {} where there is none.
+
+        Args:
+            module: the module's address, with or without instance keys.
+        """
+        current: Mapping[str, Json] = section(self._configuration, "root_module")
+        found: Mapping[str, Json] = {}
+        for name in call_names(module):
+            found = section(section(current, "module_calls"), name)
+            current = section(found, "module")
+        return found
+
+    def provider(self, key: str) -> Mapping[str, Json]:
+        """Return the configuration of a provider by its key (`aws.eu`, `module.a:aws`)."""
+        return section(section(self._configuration, "provider_config"), key)
+
+    def _blocks(self) -> dict[str, Mapping[str, Json]]:
+        root = section(self._configuration, "root_module")
+        return dict(_declared(root, ""))
+
+
+def call_names(module: str) -> tuple[str, ...]:
+    """Return the names of the calls in a module's address: `orders`, `jobs`."""
+    plain = without_keys(module)
+    if not plain:
+        return ()
+    return tuple(plain.removeprefix("module.").split(".module."))
+
+
+def _declared(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Mapping[str, Json]]]:
+    for block in items(module, "resources"):
+        if isinstance(block, dict):
+            yield prefix + text(block, "address"), block
+    for name, call in section(module, "module_calls").items():
+        if isinstance(call, dict):
+            yield from _declared(section(call, "module"), f"{prefix}module.{name}.")
+
+
+def _instances(document: Mapping[str, Json]) -> dict[tuple[str, str], list[Evaluated]]:
+    """Return all instances by mode and type.
+
+    Changes have managed resources, and those data sources that can only be read in an apply.
+    Data sources that were read are in the prior state, and in the planned values where their
+    module is new.
+    """
+    found: dict[str, Evaluated] = {}
+    for part in (section(document, "prior_state"), document):
+        name = "values" if "values" in part else "planned_values"
+        for item in _resources(section(section(part, name), "root_module")):
+            if item.mode == DATA:
+                found[item.address] = item
+    for change in items(document, "resource_changes"):
+        if isinstance(change, dict):
+            evaluated = _changed(change)
+            if evaluated is not None:
+                found[evaluated.address] = evaluated
+    by_type: dict[tuple[str, str], list[Evaluated]] = {}
+    for item in found.values():
+        by_type.setdefault((item.mode, item.type), []).append(item)
+    return by_type
+
+
+def _resources(module: Mapping[str, Json]) -> Iterator[Evaluated]:
+    """Yield the resources of a module and of all modules in it."""
+    for item in items(module, "resources"):
+        if isinstance(item, dict):
+            yield Evaluated(
+                address=text(item, "address"),
+                module=text(module, "address"),
+                mode=text(item, "mode"),
+                type=text(item, "type"),
+                values=section(item, "values"),
+            )
+    for child in items(module, "child_modules"):
+        if isinstance(child, dict):
+            yield from _resources(child)
+
+
+def _changed(item: Mapping[str, Json]) -> Evaluated | None:
+    """Return an instance as a change leaves it; None for one that is removed."""
+    change = section(item, "change")
+    actions = items(change, "actions")
+    if len(actions) == 1 and actions[0] in _REMOVED:
+        return None
+    return Evaluated(
+        address=text(item, "address"),
+        module=text(item, "module_address"),
+        mode=text(item, "mode"),
+        type=text(item, "type"),
+        values=section(change, "after"),
+        unknown_values=section(change, "after_unknown"),
+    )

@@ -1,0 +1,143 @@
+"""Lambda functions of a plan, instance by instance. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from terralive_stub.shared.json_documents import Json, as_object, items, section, text
+from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.evaluation.document import Evaluated, Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFunction:
+    """One instance of an `aws_lambda_function`. None says that the value is unset or not known.
+
+    Attributes:
+        address: its address, with instance keys.
+        module: the address of its module, with instance keys; "" for the root module.
+        name: its name.
+        handler: its handler; an image's command where that is one word.
+        runtime: its runtime.
+        package_type: `Zip` or `Image`.
+        architecture: `x86_64` or `arm64`; None also where AWS's default is to be used.
+        timeout: seconds.
+        filename: the zip file, absolute.
+        s3_bucket: the bucket of its zip.
+        s3_key: the key of its zip.
+        image_uri: its image.
+        code_hash: `source_code_hash` of the configuration.
+        is_set: the names of the attributes and blocks that have a value.
+        unknown: the names of those that are known only after an apply.
+        environment_names: the names of its environment variables.
+        environment_known: whether these are all.
+    """
+
+    address: str
+    module: str
+    name: str | None = None
+    handler: str | None = None
+    runtime: str | None = None
+    package_type: str | None = None
+    architecture: str | None = None
+    timeout: int | None = None
+    filename: Path | None = None
+    s3_bucket: str | None = None
+    s3_key: str | None = None
+    image_uri: str | None = None
+    code_hash: str | None = None
+    is_set: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    environment_names: frozenset[str] = frozenset()
+    environment_known: bool = True
+
+
+def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
+    """Yield the functions that exist after an apply. `count = 0` makes none."""
+    for item in evaluation.instances(FUNCTION_TYPE):
+        yield _planned(item, evaluation.directory)
+
+
+def _planned(item: Evaluated, directory: Path) -> PlannedFunction:
+    values = item.values
+    filename = _known(values, "filename")
+    names, names_known = _environment(item)
+    return PlannedFunction(
+        address=item.address,
+        module=item.module,
+        name=_known(values, "function_name"),
+        handler=_known(values, "handler") or _image_command(values),
+        runtime=_known(values, "runtime"),
+        package_type=_known(values, "package_type"),
+        architecture=_architecture(values),
+        timeout=_seconds(values),
+        filename=(directory / filename).resolve() if filename else None,
+        s3_bucket=_known(values, "s3_bucket"),
+        s3_key=_known(values, "s3_key"),
+        image_uri=_known(values, "image_uri"),
+        code_hash=_known(values, "source_code_hash"),
+        is_set=frozenset(name for name, value in values.items() if _has_value(value)),
+        unknown=item.unknown,
+        environment_names=names,
+        environment_known=names_known,
+    )
+
+
+def _known(values: Mapping[str, Json], name: str) -> str | None:
+    """Return a text; None for "" too, which the provider treats as not set."""
+    return text(values, name) or None
+
+
+def _has_value(value: Json) -> bool:
+    """Tell whether a value is set: blocks that are not there are empty lists."""
+    return value not in (None, "", [], {}, False)
+
+
+def _seconds(values: Mapping[str, Json]) -> int | None:
+    timeout = values.get("timeout")
+    if isinstance(timeout, int):
+        return timeout
+    return None
+
+
+def _architecture(values: Mapping[str, Json]) -> str | None:
+    match items(values, "architectures"):
+        case [str() as architecture]:
+            return architecture
+        case _:
+            return None
+
+
+def _image_command(values: Mapping[str, Json]) -> str | None:
+    """Return the handler in an image's command; with more than one word, the first is a program.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
+    """
+    match items(values, "image_config"):
+        case [{"command": [str() as handler]}]:
+            return handler
+        case _:
+            return None
+
+
+def _environment(item: Evaluated) -> tuple[frozenset[str], bool]:
+    """Return the names of the environment variables, and whether these are all.
+
+    Values that are not known yet have a name all the same, unless the whole map is not known.
+    """
+    names: set[str] = set()
+    is_known = True
+    for block in items(item.values, "environment"):
+        names.update(section(as_object(block), "variables"))
+    unknown = item.unknown_values.get("environment")
+    if unknown is True:
+        return frozenset(), False
+    for block in unknown if isinstance(unknown, list) else []:
+        variables = as_object(block).get("variables")
+        if variables is True:
+            is_known = False
+        else:
+            names.update(as_object(variables))
+    return frozenset(names), is_known
