@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +70,14 @@ class Evaluation:
         """Return the instances of one type in one instance of a module; "" for the root module."""
         return tuple(item for item in self.instances(kind, mode) if item.module == module)
 
+    def instances_at(self, address: str) -> tuple[Evaluated, ...]:
+        """Return the instances of one declared resource or data source.
+
+        Args:
+            address: its address, without instance keys.
+        """
+        return tuple(self._by_address.get(address, ()))
+
     def block(self, address: str) -> Mapping[str, Json]:
         """Return the block that declares a resource or data source; {} where there is none.
 
@@ -78,7 +87,7 @@ class Evaluation:
         Args:
             address: the address of an instance, or one without instance keys.
         """
-        return self._blocks().get(without_keys(address), {})
+        return self._blocks.get(without_keys(address), {})
 
     def references(self, address: str, attribute: str) -> tuple[str, ...]:
         """Return what an attribute refers to, as written in its module: `aws_s3_object.code.key`.
@@ -107,9 +116,18 @@ class Evaluation:
         """Return the configuration of a provider by its key (`aws.eu`, `module.a:aws`)."""
         return section(section(self._configuration, "provider_config"), key)
 
+    @cached_property
     def _blocks(self) -> dict[str, Mapping[str, Json]]:
         root = section(self._configuration, "root_module")
         return dict(_declared(root, ""))
+
+    @cached_property
+    def _by_address(self) -> dict[str, list[Evaluated]]:
+        found: dict[str, list[Evaluated]] = {}
+        for several in self._instances.values():
+            for item in several:
+                found.setdefault(without_keys(item.address), []).append(item)
+        return found
 
 
 def call_names(module: str) -> tuple[str, ...]:

@@ -1,0 +1,175 @@
+"""Archives of a plan, and the local files that they are made of.
+
+An archive is an `archive_file`, or a package of terraform-aws-modules/lambda (`packages`):
+https://registry.terraform.io/providers/hashicorp/archive/latest/docs/resources/file
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json, as_object, items, text
+from terralive_terraform.evaluation.document import DATA, MANAGED, Evaluated, Evaluation
+from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.layouts import Entry, file_entry, folder_entry
+from terralive_terraform.evaluation.references import referred
+from terralive_terraform.evaluation.repository import Repository
+
+ARCHIVE: Final = "archive_file"
+OBJECTS: Final = ("aws_s3_object", "aws_s3_bucket_object")
+_CODE_ATTRIBUTES: Final = ("filename", "s3_key", "s3_object_version", "source_code_hash")
+_OBJECT_ATTRIBUTES: Final = ("source", "key", "source_hash", "etag")
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An archive, and what is in it.
+
+    Attributes:
+        shown: how a user reads it: `archive_file data.archive_file.code`.
+        entries: the local files and folders that it is made of.
+        missing: the names in the archive whose content is in no file of the repository.
+        note: what the user should know about it.
+    """
+
+    shown: str
+    entries: tuple[Entry, ...]
+    missing: tuple[str, ...] = ()
+    note: str = ""
+
+
+class Archives:
+    """The archives of a plan, by their files and their sums."""
+
+    def __init__(self, evaluation: Evaluation, repository: Repository) -> None:
+        self._evaluation = evaluation
+        self._repository = repository
+        self._by_file: dict[Path, list[Evaluated]] = {}
+        self._by_sum: dict[str, list[Evaluated]] = {}
+        self._objects: dict[str, list[Evaluated]] = {}
+        for mode in (DATA, MANAGED):
+            for item in evaluation.instances(ARCHIVE, mode):
+                self._add(item)
+        for kind in OBJECTS:
+            for item in evaluation.instances(kind):
+                self._objects.setdefault(text(item.values, "key"), []).append(item)
+
+    def of(self, function: PlannedFunction) -> tuple[Archive, ...]:
+        """Return the archives that a function's zip comes from, those of the best way only."""
+        for found in self._ways(function):
+            unique = {item.address: item for item in found}
+            if unique:
+                return tuple(self._archive(item) for item in unique.values())
+        return ()
+
+    def zips(self, function: PlannedFunction) -> tuple[Path, ...]:
+        """Return the files that a function's zip comes from, whether they exist or not."""
+        found: list[Path] = []
+        if function.filename is not None:
+            found.append(function.filename)
+        for item in self._objects_of(function):
+            source = text(item.values, "source")
+            if source:
+                found.append(self._path(source))
+        return tuple(dict.fromkeys(found))
+
+    def _ways(self, function: PlannedFunction) -> Iterator[Iterable[Evaluated]]:
+        """Yield the archives by each way, the best one first."""
+        objects = self._objects_of(function)
+        for file in self.zips(function):
+            yield self._nearest(self._by_file.get(file, ()), function)
+        yield self._nearest(self._by_sum.get(function.code_hash or "", ()), function)
+        yield self._archives(function.address, function.module, _CODE_ATTRIBUTES)
+        for item in objects:
+            yield self._archives(item.address, item.module, _OBJECT_ATTRIBUTES)
+        yield self._archives(function.address, function.module, ("depends_on",))
+
+    def _archives(self, address: str, module: str, attributes: Iterable[str]) -> list[Evaluated]:
+        found = referred(self._evaluation, address, module, attributes)
+        return [item for item in found if item.type == ARCHIVE]
+
+    def _nearest(
+        self, found: Iterable[Evaluated], function: PlannedFunction
+    ) -> tuple[Evaluated, ...]:
+        """Return those of the function's own module, where there are any."""
+        several = tuple(found)
+        own = tuple(item for item in several if item.module == function.module)
+        return own or several
+
+    def _objects_of(self, function: PlannedFunction) -> tuple[Evaluated, ...]:
+        """Return the S3 objects that a function's zip may be."""
+        if function.s3_key is None and "s3_key" not in function.unknown:
+            return ()
+        by_reference = tuple(
+            item
+            for item in referred(
+                self._evaluation, function.address, function.module, _CODE_ATTRIBUTES
+            )
+            if item.type in OBJECTS
+        )
+        if by_reference or function.s3_key is None:
+            return by_reference
+        found: list[Evaluated] = []
+        for item in self._objects.get(function.s3_key, ()):
+            bucket = text(item.values, "bucket")
+            if not bucket or function.s3_bucket in {None, bucket}:
+                found.append(item)
+        return self._nearest(found, function)
+
+    def _add(self, item: Evaluated) -> None:
+        output = text(item.values, "output_path")
+        if output and output != os.devnull:
+            self._by_file.setdefault(self._path(output), []).append(item)
+        for name, value in item.values.items():
+            is_sum = name.startswith("output_") and name not in {"output_path", "output_file_mode"}
+            if is_sum and isinstance(value, str) and value:
+                self._by_sum.setdefault(value, []).append(item)
+
+    def _archive(self, item: Evaluated) -> Archive:
+        shown = f"{ARCHIVE} {item.address}"
+        folder, file = text(item.values, "source_dir"), text(item.values, "source_file")
+        if folder:
+            return Archive(shown, (folder_entry(self._path(folder)),))
+        if file:
+            return Archive(shown, (file_entry(self._path(file)),))
+        entries: list[Entry] = []
+        missing: list[str] = []
+        for name, content in _contents(item.values):
+            local = self._file_with(name, content)
+            if local is not None:
+                entries.append(file_entry(local, name))
+            elif content:
+                missing.append(name)
+        return Archive(shown, tuple(entries), tuple(missing))
+
+    def _file_with(self, name: str, content: str) -> Path | None:
+        """Return the file that has a content; None where there is none, or no certain one."""
+        found = self._repository.files_with(content.encode())
+        if not content:
+            return None
+        for suffix in (f"/{name}", f"/{Path(name).name}", Path(name).suffix):
+            fitting = [path for path in found if str(path).endswith(suffix)]
+            near = [path for path in fitting if path.is_relative_to(self._evaluation.directory)]
+            for several in (near, fitting):
+                if len(several) == 1:
+                    return several[0]
+            if fitting:
+                return None
+        return None
+
+    def _path(self, value: str) -> Path:
+        return (self._evaluation.directory / value).resolve()
+
+
+def _contents(values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the name in the archive and the content of each file that is given by content."""
+    content = values.get("source_content")
+    if isinstance(content, str):
+        yield text(values, "source_content_filename"), content
+    for block in items(values, "source"):
+        source = as_object(block)
+        yield text(source, "filename"), text(source, "content")

@@ -1,0 +1,82 @@
+"""Files that a handler's name stands for. Pure.
+
+https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
+https://docs.aws.amazon.com/lambda/latest/dg/nodejs-handler.html
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NODE_SUFFIXES: Final = (".js", ".mjs", ".cjs")
+# Source files that a bundler or compiler makes JavaScript of.
+_TYPESCRIPT_SUFFIXES: Final = (".ts", ".mts", ".cts", ".tsx")
+_RUBY_SUFFIX: Final = ".rb"
+
+
+def handler_files(handler: str | None, runtime: str | None) -> tuple[str, ...]:
+    """Return the files that a handler may be in, relative to the code's folder, best first.
+
+    Empty where its name tells no file (Java, .NET) or is not known.
+    """
+    family = _family(runtime)
+    if family == "provided":
+        return ("bootstrap",)
+    if not handler or "." not in handler:
+        return ()
+    if family == "python":
+        module = handler.rpartition(".")[0].replace(".", "/").lstrip("/")
+        return (f"{module}.py", f"{module}/__init__.py")
+    if family in {"nodejs", "ruby"}:
+        folder, slash, rest = handler.rpartition("/")
+        stem = folder + slash + rest.partition(".")[0]
+        stem = stem.removeprefix("./")
+        suffixes: tuple[str, ...] = _NODE_SUFFIXES
+        if family == "ruby":
+            suffixes = (_RUBY_SUFFIX,)
+        return tuple(stem + suffix for suffix in suffixes)
+    return ()
+
+
+def source_files(handler: str | None, runtime: str | None) -> tuple[str, ...]:
+    """Return the TypeScript files that a JavaScript handler's file may be made of."""
+    if _family(runtime) != "nodejs":
+        return ()
+    found: list[str] = []
+    for file in handler_files(handler, runtime)[:1]:
+        stem = file.removesuffix(".js")
+        found.extend(stem + suffix for suffix in _TYPESCRIPT_SUFFIXES)
+    return tuple(found)
+
+
+def renamed(handler: str, runtime: str | None, file: str) -> str:
+    """Return the handler for the case that its file has another path.
+
+    Args:
+        handler: the handler, with its file's path as it is in the archive.
+        runtime: the runtime.
+        file: the local file, relative to the code's folder.
+    """
+    stem = file.rpartition(".")[0]
+    name = handler.rpartition(".")[2]
+    if _family(runtime) == "python":
+        stem = stem.removesuffix("/__init__").replace("/", ".")
+    else:
+        name = handler.rpartition("/")[2].partition(".")[2]
+    return f"{stem}.{name}"
+
+
+def mentions(handler: str, content: bytes) -> bool:
+    """Tell whether a file's content has the name of a handler's function."""
+    name = re.escape(handler.rpartition(".")[2].encode())
+    return re.search(rb"(?<![\w$])" + name + rb"(?![\w$])", content) is not None
+
+
+def _family(runtime: str | None) -> str:
+    """Return `python`, `nodejs`, `provided` …: a runtime's name without its version."""
+    match = re.match(r"[a-z]+", runtime or "")
+    if match is None:
+        return ""
+    return match[0]

@@ -1,0 +1,114 @@
+"""Resources and data sources that an attribute refers to, across modules. Pure.
+
+Values are better than references: references are followed where a value is not known before an
+apply. What a `local` refers to is not in a plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from terralive_stub.shared.json_documents import Json, items, section
+from terralive_terraform.addresses import instance_key, without_keys
+from terralive_terraform.evaluation.document import Evaluated, Evaluation, call_names
+
+_REFERENCE: Final = re.compile(
+    r'(?P<address>(?:data\.)?[a-z][\w-]*\.[\w-]+)(?P<key>\[(?:"[^"]*"|\d+)\])?(?:\.(?P<name>[\w-]+))?'
+)
+_STEP: Final = re.compile(r'module\.(?P<name>[\w-]+)(?P<key>\[(?:"(?:[^"\\]|\\.)*"|\d+)\])?')
+_MAX_DEPTH: Final = 12
+
+
+def referred(
+    evaluation: Evaluation, item: str, module: str, attributes: Iterable[str]
+) -> tuple[Evaluated, ...]:
+    """Return the instances that attributes of an instance refer to, in the order of attributes.
+
+    Args:
+        evaluation: the plan.
+        item: the instance's address.
+        module: the address of its module, with instance keys.
+        attributes: the names of attributes; `depends_on`, too.
+    """
+    found: dict[str, Evaluated] = {}
+    for attribute in attributes:
+        written = evaluation.references(item, attribute)
+        if attribute == "depends_on":
+            written = tuple(
+                name
+                for name in items(evaluation.block(item), "depends_on")
+                if isinstance(name, str)
+            )
+        for target, place in _targets(evaluation, written, without_keys(module), 0):
+            for instance in _instances(evaluation, target, place, item, module):
+                found.setdefault(instance.address, instance)
+    return tuple(found.values())
+
+
+def _targets(
+    evaluation: Evaluation, written: Iterable[str], module: str, depth: int
+) -> Iterator[tuple[str, str]]:
+    """Yield address and module of each resource that is referred to, without the module's keys."""
+    if depth > _MAX_DEPTH:
+        return
+    for reference in written:
+        match = _REFERENCE.match(reference)
+        if match is None:
+            continue
+        kind, _, name = match["address"].partition(".")
+        if kind == "var" and module:
+            call = section(evaluation.call(module), "expressions")
+            outer = _outer(module)
+            yield from _targets(evaluation, _references(section(call, name)), outer, depth + 1)
+        elif kind == "module":
+            if match["name"] is None:
+                continue
+            inner = f"{module}.module.{name}".lstrip(".")
+            outputs = section(section(evaluation.call(inner), "module"), "outputs")
+            expression = section(section(outputs, match["name"]), "expression")
+            yield from _targets(evaluation, _references(expression), inner, depth + 1)
+        elif kind not in {"var", "local", "path", "each", "count", "self", "terraform"}:
+            yield match["address"] + (match["key"] or ""), module
+
+
+def _references(expression: Mapping[str, Json]) -> tuple[str, ...]:
+    return tuple(item for item in items(expression, "references") if isinstance(item, str))
+
+
+def _outer(module: str) -> str:
+    names = call_names(module)[:-1]
+    return ".".join(f"module.{name}" for name in names)
+
+
+def _instances(
+    evaluation: Evaluation, target: str, place: str, origin: str, module: str
+) -> tuple[Evaluated, ...]:
+    """Return the instances of a target that an instance may refer to."""
+    address = f"{place}.{target}".lstrip(".")
+    found = [
+        item
+        for item in evaluation.instances_at(without_keys(address))
+        if _is_related(item.module, module)
+    ]
+    if "[" in target:
+        return tuple(
+            item for item in found if item.address.endswith(f".{target}") or item.address == target
+        )
+    if len(found) > 1:
+        # An expression with `each.key` or `count.index` refers to the instance of the same key.
+        same_key = [item for item in found if instance_key(item.address) == instance_key(origin)]
+        if instance_key(origin) and same_key:
+            return tuple(same_key)
+    return tuple(found)
+
+
+def _is_related(module: str, other: str) -> bool:
+    """Tell whether two modules belong to the same instances of the modules around both."""
+    for one, two in zip(_STEP.finditer(module), _STEP.finditer(other), strict=False):
+        if one["name"] != two["name"]:
+            return True
+        if one["key"] != two["key"]:
+            return False
+    return True

@@ -1,0 +1,126 @@
+"""Files of a repository, by name and by content. It reads folders and files, and changes nothing.
+
+The repository is walked once, when the first file is asked for. Contents are read when they are
+compared.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+# Folders that hold no source of the team's: they are made by tools.
+_SKIPPED: Final = frozenset(
+    {
+        ".aws-sam",
+        ".git",
+        ".hg",
+        ".mypy_cache",
+        ".nox",
+        ".pytest_cache",
+        ".ruff_cache",
+        ".serverless",
+        ".svn",
+        ".terraform",
+        ".terragrunt-cache",
+        ".terralive",
+        ".tox",
+        ".venv",
+        "__pycache__",
+        "bower_components",
+        "cdktf.out",
+        "node_modules",
+        "site-packages",
+        "venv",
+    }
+)
+_SKIPPED_SUFFIXES: Final = (".dist-info", ".egg-info")
+
+
+class Repository:
+    """The files below the top of a repository.
+
+    Args:
+        top: its topmost folder.
+        excluded: folders that are left out with everything below them.
+    """
+
+    def __init__(self, top: Path, excluded: Collection[Path] = ()) -> None:
+        self.top = top.resolve()
+        self._excluded = frozenset(str(folder.resolve()) for folder in excluded)
+        # Contents of files that were compared, by path.
+        self._contents: dict[Path, bytes] = {}
+
+    def files_named(self, name: str) -> tuple[Path, ...]:
+        """Return the files of one name, in the order of their paths."""
+        return tuple(self._by_name.get(name, ()))
+
+    def files_with(self, content: bytes) -> tuple[Path, ...]:
+        """Return the files that have a content, in the order of their paths."""
+        same_size = self._by_size.get(len(content), ())
+        return tuple(path for path in same_size if self.content(path) == content)
+
+    def content(self, path: Path) -> bytes:
+        """Return a file's content; b"" where it cannot be read."""
+        if path not in self._contents:
+            try:
+                self._contents[path] = path.read_bytes()
+            except OSError:
+                self._contents[path] = b""
+        return self._contents[path]
+
+    def shown(self, path: Path) -> str:
+        """Return a path as messages show it: relative to the top where it is below it."""
+        if path.is_relative_to(self.top):
+            return path.relative_to(self.top).as_posix()
+        return str(path)
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in sorted(self._walk()):
+            found.setdefault(path.name, []).append(path)
+        return found
+
+    @cached_property
+    def _by_size(self) -> dict[int, list[Path]]:
+        found: dict[int, list[Path]] = {}
+        for paths in self._by_name.values():
+            for path in paths:
+                found.setdefault(size(path), []).append(path)
+        return found
+
+    def _walk(self) -> Iterator[Path]:
+        pending = [str(self.top)]
+        while pending:
+            folder = pending.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except OSError:
+                continue
+            if folder != str(self.top) and any(entry.name == "pyvenv.cfg" for entry in entries):
+                # A virtual environment may have any name:
+                # https://docs.python.org/3/library/venv.html
+                continue
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if not self._is_skipped(entry):
+                        pending.append(entry.path)
+                elif entry.is_file():
+                    yield Path(entry.path)
+
+    def _is_skipped(self, entry: os.DirEntry[str]) -> bool:
+        if entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
+            return True
+        return entry.path in self._excluded
+
+
+def size(path: Path) -> int:
+    """Return a file's size in bytes; -1 where it cannot be read."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1

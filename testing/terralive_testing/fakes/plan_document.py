@@ -1,0 +1,139 @@
+"""A plan's JSON document that a test puts together, resource by resource.
+
+Its format is that of `terraform show -json PLAN`:
+https://developer.hashicorp.com/terraform/internals/json-format
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.evaluation.document import Evaluation, call_names
+
+References = Mapping[str, Sequence[str]]
+
+
+class PlanDocument:
+    """A plan of an app without stubs, to which resources are added one by one."""
+
+    def __init__(self) -> None:
+        # Changes of managed resources, and the blocks of the root module, in Terraform's format.
+        self._changes: list[Json] = []
+        self._data: dict[str, list[Json]] = {}
+        self._root: dict[str, Json] = {"resources": [], "module_calls": {}}
+
+    def managed(
+        self,
+        address: str,
+        values: Mapping[str, Json],
+        *,
+        unknown: Mapping[str, Json] | None = None,
+        references: References | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> None:
+        """Add an instance of a resource that the plan creates."""
+        module, kind = _parts(address)
+        change: Json = {
+            "actions": ["create"],
+            "after": dict(values),
+            "after_unknown": dict(unknown or {}),
+        }
+        self._changes.append(
+            {
+                "address": address,
+                "module_address": module,
+                "mode": "managed",
+                "type": kind,
+                "change": change,
+            }
+        )
+        self._declare(address, references or {}, depends_on)
+
+    def data(
+        self,
+        address: str,
+        values: Mapping[str, Json],
+        *,
+        references: References | None = None,
+        depends_on: Sequence[str] = (),
+    ) -> None:
+        """Add an instance of a data source that the plan has read."""
+        module, kind = _parts(address)
+        item: Json = {"address": address, "mode": "data", "type": kind, "values": dict(values)}
+        self._data.setdefault(module, []).append(item)
+        self._declare(address, references or {}, depends_on)
+
+    def call(self, module: str, references: References) -> None:
+        """Say what the arguments of a module's call refer to."""
+        call = self._call(call_names(module))
+        call["expressions"] = {name: {"references": list(to)} for name, to in references.items()}
+
+    def output(self, module: str, name: str, references: Sequence[str]) -> None:
+        """Say what an output of a module refers to."""
+        outputs = self._module(call_names(module)).setdefault("outputs", {})
+        assert isinstance(outputs, dict)
+        outputs[name] = {"expression": {"references": list(references)}}
+
+    def evaluation(self, directory: Path) -> Evaluation:
+        """Return the plan as the code under test reads it."""
+        children: list[Json] = [
+            {"address": module, "resources": items}
+            for module, items in self._data.items()
+            if module
+        ]
+        root: Json = {"resources": self._data.get("", []), "child_modules": children}
+        document: dict[str, Json] = {
+            "prior_state": {"values": {"root_module": root}},
+            "resource_changes": self._changes,
+            "configuration": {"root_module": self._root},
+        }
+        return Evaluation(document, directory)
+
+    def _declare(self, address: str, references: References, depends_on: Sequence[str]) -> None:
+        module, _ = _parts(address)
+        resources = self._module(call_names(module))["resources"]
+        assert isinstance(resources, list)
+        local = address.removeprefix(f"{module}.") if module else address
+        resources.append(
+            {
+                "address": without_keys(local),
+                "expressions": {name: {"references": list(to)} for name, to in references.items()},
+                "depends_on": list(depends_on),
+            }
+        )
+
+    def _call(self, names: Sequence[str]) -> dict[str, Json]:
+        self._module(names)
+        calls = self._module(names[:-1])["module_calls"]
+        assert isinstance(calls, dict)
+        call = calls[names[-1]]
+        assert isinstance(call, dict)
+        return call
+
+    def _module(self, names: Sequence[str]) -> dict[str, Json]:
+        current = self._root
+        for name in names:
+            calls = current["module_calls"]
+            assert isinstance(calls, dict)
+            call = calls.setdefault(name, {"module": {"resources": [], "module_calls": {}}})
+            assert isinstance(call, dict)
+            module = call["module"]
+            assert isinstance(module, dict)
+            current = module
+        return current
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return the module and the type of an instance's address."""
+    plain = without_keys(address).split(".")
+    steps = 0
+    while plain[steps] == "module":
+        steps += 2
+    kind = plain[steps]
+    if kind == "data":
+        kind = plain[steps + 1]
+    end = address.index(f"{'data.' if plain[steps] == 'data' else ''}{kind}.")
+    return address[:end].rstrip("."), kind
