@@ -253,6 +253,7 @@ class FunctionSettings:
     Attributes:
         pattern: a Terraform address or function name; `*` and `?` are wildcards.
         path: absolute folder of the local code.
+        dockerfile: absolute path of a Dockerfile, or of its folder.
         runtime: the runtime, if the Terraform configuration does not name one (a container image).
         python, node: an absolute path, or a bare command name (`python3.12`).
         command: a program that speaks the Runtime API, and its arguments. It runs instead of
@@ -279,7 +280,15 @@ class FunctionSettings:
         Text(),
         "Runtime of a container image (`python3.13`, `nodejs22.x`).",
         default=None,
-        shown_default="as deployed",
+        shown_default="as deployed; for a container image, as its Dockerfile says",
+    )
+    dockerfile: Path | None = setting(
+        CodeFolder(),
+        "Dockerfile that builds the function's container image, or its folder. It tells the "
+        "runtime, the folder of the code and the handler.",
+        default=None,
+        shown_default="as found in the Terraform configuration, or by the name of the image's ECR "
+        "repository",
     )
     python: Path | None = setting(
         Program(),

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import Config, FunctionSettings
 from terralive_cli.functions import code_checks, interpreters
+from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -167,15 +168,18 @@ def _local_code(
         ConfigurationError: a setting names something that does not exist.
     """
     settings = config.function_for(address, name)
+    unknown = "its local code is not known"
+    if function.is_image:
+        image = image_code(config.project, settings or _NO_SETTINGS, function)
+        unknown = image.problem or unknown
+        function = _with_image(function, image)
     path = function.path
     if settings is not None and settings.path is not None:
         path = settings.path
     if path is None:
-        return NotLive(
-            address,
-            'its local code is not known. Set path = "…" in the table '
-            f"[functions.'{address}'] of terralive.toml",
-        )
+        wanted = _wanted(settings or _NO_SETTINGS, function)
+        table = f"[functions.'{address}'] of terralive.toml"
+        return NotLive(address, f"{unknown}. Set {wanted} in the table {table}")
     general = config.function_for(function.address, function.function_name or "")
     if _handlers_may_differ(function) and settings is general:
         # Settings for the function as a whole do not say which handler each instance has.
@@ -223,6 +227,27 @@ def _decide(
         build=build,
         max_workers=settings.max_workers,
         allow_variables=settings.allow_variables,
+    )
+
+
+def _wanted(settings: FunctionSettings, function: DeclaredFunction) -> str:
+    """Return the settings that a function without a known folder needs."""
+    wanted = ['path = "…"']
+    if function.is_image and not settings.command:
+        if not (settings.runtime or function.runtime):
+            wanted.append('runtime = "…"')
+        if not (settings.handler or function.handler):
+            wanted.append('handler = "…"')
+    return ", ".join(wanted)
+
+
+def _with_image(function: DeclaredFunction, image: ImageCode) -> DeclaredFunction:
+    """Return a function with what its Dockerfile says, where the configuration says nothing."""
+    return replace(
+        function,
+        path=function.path or image.path,
+        runtime=function.runtime or image.runtime or None,
+        handler=function.handler or image.handler or None,
     )
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
+from terralive_terraform.images.source import ImageSource
 
 FUNCTION_TYPE: Final = "aws_lambda_function"
 # Lambda's defaults:
@@ -50,6 +51,7 @@ class DeclaredFunction:
         queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
             one that is not known (see `triggers`).
         gateways: the types of the API Gateway integrations that call it.
+        image: what the configuration says of its container image; None for a zip.
     """
 
     address: str
@@ -70,6 +72,7 @@ class DeclaredFunction:
     provider: str | None = None
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
+    image: ImageSource | None = None
 
     @property
     def instanced(self) -> bool:

@@ -85,7 +85,7 @@ def find_modules(root: Path, data_dir: Path) -> tuple[Module, ...]:
         ConfigurationError: a file cannot be read as Terraform.
     """
     found: dict[Path, list[DeclaredFunction]] = {}
-    downloaded = _downloaded(root, data_dir)
+    downloaded = downloaded_modules(root, data_dir)
     pending = [_Call(root.resolve())]
     while pending:
         call = pending.pop(0)
@@ -280,7 +280,7 @@ def _plain(value: Json) -> Json:
     return value
 
 
-def _downloaded(root: Path, data_dir: Path) -> dict[str, Path]:
+def downloaded_modules(root: Path, data_dir: Path) -> dict[str, Path]:
     """Return the folders of downloaded modules by the keys of their calls.
 
     They are in the manifest that `terraform init` and `terraform get` write.

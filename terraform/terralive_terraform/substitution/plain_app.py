@@ -10,6 +10,7 @@ from pathlib import Path
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
+from terralive_terraform.images.builds import with_image_sources
 from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
@@ -64,9 +65,10 @@ class PlainApp(App):
             clean_up(self.directory)
             if calls_downloaded_modules(self.directory):
                 self._download_modules(work, data_dir, environment)
+            modules = find_modules(self.directory, data_dir)
             yield OpenPlainApp(
                 app=self,
-                modules=find_modules(self.directory, data_dir),
+                modules=with_image_sources(modules, self.directory, data_dir),
                 work=work,
                 own_data_dir=own_data_dir,
                 state=backend_override,

@@ -1,0 +1,142 @@
+"""The local code of a function that is a container image, as its Dockerfile tells it.
+
+The Dockerfile is the one of `dockerfile` in terralive.toml, of the Terraform configuration, or of a
+folder that has the name of the image's ECR repository. It reads files, and builds nothing.
+"""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration.values import FunctionSettings
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.images.code_folder import code_folder
+from terralive_terraform.images.dockerfile import final_stage
+from terralive_terraform.images.instructions import DockerfileError
+from terralive_terraform.images.lambda_image import lambda_image
+from terralive_terraform.images.search import built_from, find_build
+from terralive_terraform.images.source import ImageBuild, ImageSource
+
+_MOST: Final = 5  # Dockerfiles that a reason lists
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCode:
+    """The local code of an image, as far as it is known.
+
+    Attributes:
+        path: the code's folder.
+        runtime: the runtime; "" where it is not known.
+        handler: the handler; "" where it is not known.
+        problem: the reason why something is not known, as the end of a sentence.
+        found_by: what names the Dockerfile.
+    """
+
+    path: Path | None = None
+    runtime: str = ""
+    handler: str = ""
+    problem: str = ""
+    found_by: str = ""
+
+
+def image_code(project: Path, settings: FunctionSettings, function: DeclaredFunction) -> ImageCode:
+    """Return what the Dockerfile of a function's image says of its code.
+
+    Args:
+        project: the project's folder.
+        settings: the function's settings. They take precedence over the Dockerfile.
+        function: the function.
+
+    Raises:
+        ConfigurationError: `dockerfile-missing`: the settings name one that does not exist.
+    """
+    repository = _repository(project)
+    build = _build(repository, settings, function)
+    if isinstance(build, str):
+        return ImageCode(problem=build)
+    shown = os.path.relpath(build.dockerfile, project)
+    try:
+        content = build.dockerfile.read_text("utf-8")
+        stage = final_stage(content, dict(build.arguments), build.target)
+    except DockerfileError as error:
+        return ImageCode(problem=f"its Dockerfile cannot be read: {shown}:{error}")
+    except (OSError, UnicodeDecodeError) as error:
+        return ImageCode(problem=f"its Dockerfile ({build.found_by}) cannot be read: {error}")
+    image = lambda_image(stage)
+    handler = settings.handler or _handler(function, image.handler)
+    runtime = settings.runtime or image.runtime
+    found_by = f"{shown} ({build.found_by})"
+    if not runtime or not (handler or runtime.startswith("provided")):
+        problem = image.problem or "its handler is an expression (image_config)"
+        return ImageCode(None, runtime, handler, f"{problem}: {shown}", found_by)
+    context = build.context or build.dockerfile.parent
+    folder = code_folder(stage, image, handler, context)
+    problem = ""
+    if folder.problem:
+        problem = f"{folder.problem}: {shown}"
+        if folder.built is not None:
+            made = os.path.relpath(folder.built, project)
+            problem += f'. A build on this machine may make it: path = "{made}", and build = "…"'
+    return ImageCode(folder.path, runtime, handler, problem, found_by)
+
+
+def _handler(function: DeclaredFunction, of_image: str) -> str:
+    """Return the handler: `image_config` takes precedence over the image's own command."""
+    if function.handler is not None:
+        return function.handler
+    if "image_config" in function.attributes:
+        return ""
+    return of_image
+
+
+def _build(
+    repository: Path, settings: FunctionSettings, function: DeclaredFunction
+) -> ImageBuild | str:
+    """Return the build of an image, or the reason why it is not known."""
+    if settings.dockerfile is not None:
+        return built_from(_existing(settings, settings.dockerfile), repository, "terralive.toml")
+    source = function.image or ImageSource()
+    if len(source.builds) == 1:
+        return source.builds[0]
+    if source.builds:
+        return "several builds may make its image: " + ", ".join(
+            build.found_by for build in source.builds
+        )
+    names = [*source.repositories, function.function_name or "", function.label]
+    found = find_build(repository, [name for name in names if name])
+    if found.build is not None:
+        return found.build
+    if found.several:
+        listed = ", ".join(os.path.relpath(file, repository) for file in found.several[:_MOST])
+        return f"several Dockerfiles may build its image: {listed}"
+    return "no Dockerfile for Lambda that builds its image was found in the repository"
+
+
+def _existing(settings: FunctionSettings, dockerfile: Path) -> Path:
+    """Return a Dockerfile that the settings name.
+
+    Raises:
+        ConfigurationError: `dockerfile-missing`.
+    """
+    file = dockerfile
+    if dockerfile.is_dir():
+        file = dockerfile / "Dockerfile"
+    if file.is_file():
+        return file
+    raise ConfigurationError(
+        "dockerfile-missing",
+        f"The Dockerfile of {settings.pattern} does not exist: {file}",
+        hint=f"Correct dockerfile in the table [functions.'{settings.pattern}'] of terralive.toml.",
+    )
+
+
+def _repository(project: Path) -> Path:
+    """Return the top folder of the Git repository; the project's folder without one."""
+    for folder in (project, *project.parents):
+        if (folder / ".git").exists():
+            return folder
+    return project

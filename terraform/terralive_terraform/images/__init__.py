@@ -1,0 +1,1 @@
+"""How a function's container image is built: the Dockerfile, and what it says of the code."""

@@ -1,0 +1,141 @@
+"""The local code of functions that are container images."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from terralive_cli.configuration.values import Config, FunctionSettings, TerraformConfig
+from terralive_cli.functions.mapping import map_functions
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.images.source import ImageBuild, ImageSource
+from terralive_workers.function import LocalCode
+
+ADDRESS = "aws_lambda_function.resize"
+DOCKERFILE = 'FROM public.ecr.aws/lambda/python:3.12\nCOPY app.py ./\nCMD ["app.handler"]\n'
+IMAGE = DeclaredFunction(
+    ADDRESS,
+    "resize",
+    package_type="Image",
+    function_name="orders-resize",
+    attributes=frozenset(("image_uri", "package_type")),
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "services" / "resize"
+    folder.mkdir(parents=True)
+    (folder / "Dockerfile").write_text(DOCKERFILE)
+    (folder / "app.py").write_text("def handler(event, context): ...\n")
+    return tmp_path
+
+
+def config(project: Path, **settings: object) -> Config:
+    own = ()
+    if settings:
+        own = (FunctionSettings(ADDRESS, **settings),)  # type: ignore[arg-type]
+    return Config(project, "orders", "dev", "ana", TerraformConfig(project), functions=own)
+
+
+def code_of(own: Config, function: DeclaredFunction = IMAGE) -> LocalCode:
+    mapped = map_functions(own, [function])
+    assert mapped.unmapped == {}
+    return mapped.code[ADDRESS]
+
+
+def reason_of(own: Config, function: DeclaredFunction = IMAGE) -> str:
+    mapped = map_functions(own, [function])
+    assert mapped.code == {}
+    return mapped.unmapped[ADDRESS]
+
+
+def test_a_folder_of_the_functions_name_needs_no_setting(project: Path) -> None:
+    code = code_of(config(project))
+    assert (code.runtime, code.handler) == ("python3.12", "app.handler")
+    assert code.path == project / "services/resize"
+
+
+def test_the_build_in_the_configuration_is_used(project: Path) -> None:
+    (project / "other").mkdir()
+    (project / "other/Dockerfile").write_text(DOCKERFILE.replace("3.12", "3.13"))
+    (project / "other/app.py").write_text("def handler(event, context): ...\n")
+    build = ImageBuild(project / "other/Dockerfile", project / "other")
+    code = code_of(config(project), replace(IMAGE, image=ImageSource((build,))))
+    assert (code.runtime, code.path) == ("python3.13", project / "other")
+
+
+@pytest.mark.parametrize("named", ["services/resize", "services/resize/Dockerfile"])
+def test_the_file_names_the_dockerfile(project: Path, named: str) -> None:
+    other = replace(IMAGE, label="x", function_name="y")
+    (project / "services/mail").mkdir()
+    (project / "services/mail/Dockerfile").write_text(DOCKERFILE)
+    code = code_of(config(project, dockerfile=project / named), other)
+    assert code.path == project / "services/resize"
+
+
+def test_a_dockerfile_that_does_not_exist_is_an_error(project: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        map_functions(config(project, dockerfile=project / "services/rezise"), [IMAGE])
+    assert caught.value.reference == "dockerfile-missing"
+
+
+def test_settings_and_image_config_take_precedence_over_the_dockerfile(project: Path) -> None:
+    folder = project / "services/resize"
+    (folder / "jobs.py").write_text("def run(event, context): ...\n")
+    (folder / "Dockerfile").write_text(DOCKERFILE.replace("app.py", "*.py"))
+    of_config = replace(IMAGE, handler="jobs.run", attributes=IMAGE.attributes | {"image_config"})
+    assert code_of(config(project), of_config).handler == "jobs.run"
+    own = config(project, runtime="python3.13", handler="jobs.run")
+    code = code_of(own)
+    assert (code.runtime, code.handler) == ("python3.13", "jobs.run")
+
+
+def test_a_command_that_only_terraform_knows_is_not_taken_from_the_dockerfile(
+    project: Path,
+) -> None:
+    computed = replace(IMAGE, attributes=IMAGE.attributes | {"image_config"})
+    reason = reason_of(config(project), computed)
+    assert reason.startswith("its handler is an expression (image_config)")
+    assert 'handler = "…"' in reason
+
+
+def test_what_the_dockerfile_does_not_tell_is_asked_for(project: Path) -> None:
+    file = project / "services/resize/Dockerfile"
+    file.write_text('FROM ubuntu:24.04\nCOPY server /\nENTRYPOINT ["/server"]\n')
+    own = config(project, dockerfile=file)
+    reason = reason_of(own)
+    assert "starts a program of its own (/server): services/resize/Dockerfile" in reason
+    assert 'Set path = "…", runtime = "…", handler = "…" in the table' in reason
+
+
+def test_several_dockerfiles_are_listed_and_none_is_chosen(project: Path) -> None:
+    (project / "copies/resize").mkdir(parents=True)
+    (project / "copies/resize/Dockerfile").write_text(DOCKERFILE)
+    reason = reason_of(config(project))
+    assert "copies/resize/Dockerfile, services/resize/Dockerfile" in reason
+    builds = tuple(
+        ImageBuild(project / name, None, found_by=f"docker_image.{name}") for name in ("a", "b")
+    )
+    reason = reason_of(config(project), replace(IMAGE, image=ImageSource(builds)))
+    assert "docker_image.a, docker_image.b" in reason
+
+
+def test_code_that_the_image_builds_is_asked_for_with_its_folder(project: Path) -> None:
+    (project / "services/resize/Dockerfile").write_text(
+        "FROM node:22 AS build\nWORKDIR /app\nCOPY . .\nRUN npm run build\n"
+        "FROM public.ecr.aws/lambda/nodejs:22\nCOPY --from=build /app/dist ./\n"
+        'CMD ["index.handler"]\n'
+    )
+    reason = reason_of(config(project))
+    assert 'path = "services/resize/dist"' in reason
+    assert "npm run build" in reason
+
+
+def test_a_broken_dockerfile_is_named_with_its_line(project: Path) -> None:
+    (project / "services/resize/Dockerfile").write_text("FROM x\nCOPPY a b\n")
+    own = config(project, dockerfile=project / "services/resize")
+    assert "services/resize/Dockerfile:2:" in reason_of(own)
