@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def config(project: Path, **settings: object) -> Config:
-    own = ()
+    own: tuple[FunctionSettings, ...] = ()
     if settings:
         own = (FunctionSettings(ADDRESS, **settings),)  # type: ignore[arg-type]
     return Config(project, "orders", "dev", "ana", TerraformConfig(project), functions=own)
