@@ -43,7 +43,7 @@ ORACLE = tests/contract/workers/node
 # Another emulator of AWS, which needs another botocore. Without it, its tests are skipped by name.
 EMULATOR = "ministack>=1.5,<2" boto3
 
-$(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
+$(STAMP): pyproject.toml scripts/preflight scripts/docker-registry $(ORACLE)/package-lock.json
 	@scripts/preflight
 	@echo "Setting up .venv with everything terralive needs (2 to 10 minutes, once; 1 GB) ..."
 	@"$$(scripts/preflight --python)" -m venv .venv
@@ -52,6 +52,7 @@ $(STAMP): pyproject.toml scripts/preflight $(ORACLE)/package-lock.json
 		npm --prefix .venv/aws-lambda-ric ci --ignore-scripts --no-audit --no-fund --silent; fi
 	@$(BIN)/python -m venv .venv/ministack && .venv/ministack/bin/python -m pip install --quiet --quiet \
 		--disable-pip-version-check --no-input $(EMULATOR) || rm -rf .venv/ministack
+	@scripts/docker-registry .venv/docker-registry
 	@touch $(STAMP)
 	@echo "Done."
 

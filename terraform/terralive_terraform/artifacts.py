@@ -10,6 +10,7 @@ import base64
 import hashlib
 import importlib.util
 import io
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -27,14 +28,18 @@ STUB_HANDLER: Final = "terralive_stub.live.handler"
 STUB_IMAGE: Final = "terralive-stub"
 # The tag of the stub's image begins with the version of its arguments.
 STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
+# The stub as an image: https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
+STUB_IMAGE_BASE: Final = f"public.ecr.aws/lambda/python:{STUB_RUNTIME.removeprefix('python')}"
+STUB_IMAGE_DIRECTORY: Final = "/var/task"
+STUB_IMAGE_ENTRYPOINT: Final = ("/var/lang/bin/python3", "-m", "terralive_stub.container")
 _DOCKERFILE: Final = f"""\
 # terralive's stub, which takes the place of functions that are deployed as container images.
 # https://docs.aws.amazon.com/lambda/latest/dg/python-image.html has the base image.
-FROM public.ecr.aws/lambda/python:{STUB_RUNTIME.removeprefix("python")}
-WORKDIR /var/task
+FROM {STUB_IMAGE_BASE}
+WORKDIR {STUB_IMAGE_DIRECTORY}
 COPY --chmod=755 terralive_stub terralive_stub
 COPY --chmod=755 websocket websocket
-ENTRYPOINT ["/var/lang/bin/python3", "-m", "terralive_stub.container"]
+ENTRYPOINT {json.dumps(STUB_IMAGE_ENTRYPOINT)}
 """
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 _FILE_MODE: Final = 0o644
@@ -93,7 +98,7 @@ def build_stub_zip(coordinates: StubCoordinates, out_dir: Path) -> Artifact:
 
     The stage's secret is in it, so only its owner may read the file.
     """
-    files = _stub_files()
+    files = stub_files()
     files["terralive_settings.py"] = _render_settings(coordinates)
     return write_zip(files, out_dir / "stub.zip")
 
@@ -104,7 +109,7 @@ def write_stub_image(folder: Path) -> bool:
     Returns:
         False where a Dockerfile of other content exists. It is not overwritten.
     """
-    for name, data in _stub_files().items():
+    for name, data in stub_files().items():
         write_atomically(folder / name, data)
     dockerfile = folder / "Dockerfile"
     if dockerfile.exists():
@@ -113,7 +118,8 @@ def write_stub_image(folder: Path) -> bool:
     return True
 
 
-def _stub_files() -> dict[str, bytes]:
+def stub_files() -> dict[str, bytes]:
+    """Return the files of a stub that has no settings: the content of each by its path."""
     files = {
         name: data for name, data in _package("terralive_stub") if not name.startswith(_NOT_IN_STUB)
     }
