@@ -5,8 +5,9 @@
 | `stub` | the token, by the API's Lambda authorizer: the broker | the token's subject, a function |
 | `relay` | the caller, by IAM; then the token, by the broker | the caller that IAM has found |
 
-At `$connect`, the token's nonce is written to the table. So a token opens one connection. What IAM
-refuses is HTTP 403, and what a token is missing or refused for is HTTP 401: a relay can tell its
+At `$connect`, the broker checks the token of either API by itself: whoever may invoke the broker's
+function can make up an event with any authorizer's answer in it, but no token. Then the token's
+nonce is written to the table. So a token opens one connection. What IAM refuses is HTTP 403, and what a token is missing or refused for is HTTP 401: a relay can tell its
 user which of the two it was.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
@@ -15,7 +16,7 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
@@ -57,14 +58,12 @@ class Upgrade:
         token: the value of the token's header; "" without one.
         user_arn: the caller that IAM has found; "" without IAM.
         subject: the subject of the token that the authorizer has accepted; "" without one.
-        nonce: that token's nonce.
     """
 
     stage: str
-    token: str = ""
+    token: str = field(repr=False, default="")
     user_arn: str = ""
     subject: str = ""
-    nonce: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class Admission:
 
     table: AdmissionTable
     identity_source: IdentitySource = IdentitySource.IAM
-    _secret: bytes | None = None
+    _secret: bytes | None = field(repr=False, default=None)
 
     def authorize(self, method_arn: str, token: str, now_ms: int) -> Token | Refused:
         """Decide as the authorizer of the API `stub`.
@@ -137,11 +136,15 @@ class Admission:
         return replace(token, subject=upgrade.user_arn)
 
     def _check_stub(self, upgrade: Upgrade, now_ms: int) -> Token | Refused:
-        if upgrade.subject and upgrade.nonce:
-            return Token(Api.STUB, upgrade.subject, now_ms // 1000, upgrade.nonce)
-        if self.identity_source is IdentitySource.IAM:
+        by_authorizer = self.identity_source is IdentitySource.IAM
+        if by_authorizer and not upgrade.subject:
             return Refused(FORBIDDEN, "no-authorizer")
-        return self._check(upgrade.token, Api.STUB, now_ms)
+        token = self._check(upgrade.token, Api.STUB, now_ms)
+        if isinstance(token, Refused) or not by_authorizer:
+            return token
+        if token.subject != upgrade.subject:
+            return Refused(UNAUTHORIZED, "token-of-another-function")
+        return token
 
     def _check(self, token: str, api: Api, now_ms: int) -> Token | Refused:
         if self._secret is None:

@@ -65,7 +65,6 @@ class Broker:
             token=_token(event),
             user_arn=text(section(context, "identity"), "userArn"),
             subject=text(authorized, "subject"),
-            nonce=text(authorized, "nonce"),
         )
         decision = self.admission.connect(upgrade, now_ms)
         if isinstance(decision, Refused):
@@ -90,7 +89,7 @@ class Broker:
             self.log(f"denied a stub's connection: {decision.reason}")
             return _policy("Deny", method_arn, "unknown")
         allowed = _policy("Allow", method_arn, decision.subject)
-        allowed["context"] = {"subject": decision.subject, "nonce": decision.nonce}
+        allowed["context"] = {"subject": decision.subject}
         return allowed
 
 

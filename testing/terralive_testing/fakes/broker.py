@@ -19,7 +19,7 @@ class FakeTable:
     identities: dict[str, ConnectionIdentity] = field(default_factory=dict)
     lease: Lease | None = None
     takeovers: list[Takeover] = field(default_factory=list)
-    secret: bytes | None = None
+    secret: bytes | None = field(repr=False, default=None)
     nonces: dict[str, int] = field(default_factory=dict)  # with their ends, in milliseconds
     accesses: int = 0
 

@@ -329,6 +329,33 @@ def test_a_stolen_connection_id_is_of_no_use(victim: Victim, attacker: Attacker)
     victim.is_unharmed()
 
 
+def test_an_event_that_api_gateway_did_not_send_opens_no_connection(
+    victim: Victim, sandbox: SandboxInfo
+) -> None:
+    """A role that may invoke every function sends the broker the events of an accepted stub."""
+    role = victim.aws.role({"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": "*"})
+    eve = Aws(sandbox, victim.aws.role_keys(role, "eve"))
+
+    def send(event: object) -> object:
+        answer = eve.lambda_.invoke(
+            FunctionName=f"{victim.stage.name}-broker", Payload=json.dumps(event).encode()
+        )
+        assert not answer.get("FunctionError")
+        return json.loads(answer["Payload"].read())
+
+    for headers in ({}, {HEADER: token(Api.STUB, victim.function, bytes(32))}):
+        context = {
+            "connectionId": "eve",
+            "stage": "stub",
+            "authorizer": {"subject": victim.function, "nonce": "0" * 32},
+        }
+        connect = {"requestContext": {**context, "eventType": "CONNECT"}, "headers": headers}
+        assert send(connect) == {"statusCode": 401}
+        said = encode(invocation("forged", victim.function))
+        send({"requestContext": {**context, "eventType": "MESSAGE"}, "body": said})
+    victim.is_unharmed()
+
+
 def test_a_colleague_without_the_lease_cannot_answer_for_its_holder(
     victim: Victim, sandbox: SandboxInfo
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_stub.broker.admission import Admission, IdentitySource
+from terralive_stub.broker.admission import Admission, IdentitySource, Upgrade
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.gateway_events import Broker
 from terralive_stub.protocol.token import (
@@ -190,6 +190,35 @@ def test_a_token_opens_one_connection() -> None:
 
 def test_a_stub_gets_in_by_no_token_of_its_own_where_the_authorizer_was_taken_away() -> None:
     assert Stack().connect("stub", token(Api.STUB, FN)) == 403
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "reason"),
+    [
+        ("", 401, "token-missing"),
+        (token(Api.STUB, FN, secret=bytes(32)), 401, "token-not-signed-by-this-stage"),
+        (token(Api.STUB, OTHER), 401, "token-of-another-function"),
+        (token(Api.STUB, FN, late_s=301), 401, "token-too-old"),
+    ],
+)
+def test_an_authorizers_answer_that_somebody_made_up_opens_nothing_without_the_token(
+    text: str, status: int, reason: str
+) -> None:
+    """Whoever may call `lambda:InvokeFunction` on the broker can send it any event."""
+    stack = Stack()
+    made_up: dict[str, object] = {"subject": FN, "nonce": "1", "principalId": FN}
+    assert stack.connect("stub", text, authorizer=made_up) == status
+    assert stack.log == [f"refused a connection: {reason}"]
+    assert stack.table.identities == {}
+    assert stack.table.nonces == {}
+
+
+def test_the_secret_and_a_token_show_in_no_text() -> None:
+    stack = Stack()
+    text = token(Api.STUB, FN)
+    assert stack.connect_stub(text) == 200
+    assert repr(SECRET) not in repr(stack.broker)
+    assert text not in repr(Upgrade("stub", text))
 
 
 @given(JSON)

@@ -416,15 +416,16 @@ class Stack:
             "connectionId": connection,
             "stage": str(api),
         }
-        headers: dict[str, object] = {}
         if api is Api.RELAY:
-            key = signing_key(SECRET, api, ANA)
-            headers[HEADER] = make_token(api, ANA, key, now=self.now_ms / 1000, nonce=nonce)
+            subject = ANA
             context["identity"] = {"userArn": ANA}
         else:
-            context["authorizer"] = {"subject": STUB, "nonce": nonce.hex()}
+            subject = STUB
+            context["authorizer"] = {"subject": STUB}
+        key = signing_key(SECRET, api, subject)
+        token = make_token(api, subject, key, now=self.now_ms / 1000, nonce=nonce)
         return {
-            "headers": headers,
+            "headers": {HEADER: token},
             "requestContext": context,
             "body": body,
             "isBase64Encoded": False,
