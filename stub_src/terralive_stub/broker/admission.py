@@ -7,8 +7,9 @@
 
 At `$connect`, the broker checks the token of either API by itself: whoever may invoke the broker's
 function can make up an event with any authorizer's answer in it, but no token. Then the token's
-nonce is written to the table. So a token opens one connection. What IAM refuses is HTTP 403, and what a token is missing or refused for is HTTP 401: a relay can tell its
-user which of the two it was.
+nonce is written to the table. So a token opens one connection. What IAM refuses is HTTP 403, and
+what a token is missing or refused for is HTTP 401: a relay can tell its user which of the two it
+was.
 
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-api-lambda-auth.html
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html

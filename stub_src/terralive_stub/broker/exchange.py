@@ -175,9 +175,9 @@ class Exchange:
                 self._goodbye(identity, relay, now_ms)
                 return None
             case Ack() | Unknown() | EnvironmentMissing() | Missing(kind=Kind.INVOKE):
-                return self._deliver_to_stub(identity, message)
+                return self._deliver_to_stub(identity, message, now_ms)
             case Chunk(kind=Kind.RESULT | Kind.LOGS):
-                return self._deliver_to_stub(identity, message)
+                return self._deliver_to_stub(identity, message, now_ms)
             case _:
                 return Problem("not-a-relay-message", f"A relay does not send {message.ACTION!r}.")
 
@@ -237,12 +237,14 @@ class Exchange:
     def _welcome(
         self, identity: ConnectionIdentity, hello: Hello, before: Lease | None, now_ms: int
     ) -> None:
-        if before is not None and before.connection != identity.connection and not hello.renewal:
-            if before.relay != hello.relay and before.live(now_ms):
+        if before is not None and before.connection != identity.connection:
+            is_own = before.relay == hello.relay
+            if not is_own and before.live(now_ms):
                 self._post_to_relay(before.connection, TakenOver(hello.owner, hello.machine))
             # The old connection may be dead without a sign. Another broker that still knows the old
             # lease would continue to post to it.
-            self.gateway.close(Api.RELAY, before.connection)
+            if not (is_own and hello.renewal):
+                self.gateway.close(Api.RELAY, before.connection)
         self._reply(identity, Welcome(hello.relay, now_ms + LEASE_MS, HEARTBEAT_MS))
 
     def _heartbeat(self, identity: ConnectionIdentity, relay: str, now_ms: int) -> Problem | None:
@@ -270,9 +272,11 @@ class Exchange:
 
     # Delivery
 
-    def _deliver_to_stub(self, identity: ConnectionIdentity, message: Answer) -> Problem | None:
+    def _deliver_to_stub(
+        self, identity: ConnectionIdentity, message: Answer, now_ms: int
+    ) -> Problem | None:
         lease = self._lease
-        if lease is None or lease.connection != identity.connection:
+        if lease is None or lease.connection != identity.connection or not lease.live(now_ms):
             lease = self._read_lease()
         if lease is None or lease.connection != identity.connection:
             text = "Only the holder of the lease can answer."

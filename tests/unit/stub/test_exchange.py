@@ -166,6 +166,22 @@ def test_a_takeover_moves_the_lease_and_the_first_relay_hears_of_it(stage: Stage
     assert len(stage.gateway.take("relay2")) == 1
 
 
+def test_a_takeover_that_calls_itself_a_renewal_is_a_takeover_all_the_same(stage: Stage) -> None:
+    stage.connect("relay2", BEN)
+    hello = Hello("relay2", ("fn",), "ben", "pc", takeover=True, renewal=True)
+    assert isinstance(stage.say("relay2", hello)[0], Welcome)
+    assert stage.gateway.take("relay1") == [TakenOver("ben", "pc")]
+    assert stage.gateway.closed == ["relay1"]
+
+
+def test_a_relay_that_renews_its_connection_closes_the_old_one_itself(stage: Stage) -> None:
+    stage.connect("relay2", ANA)
+    hello = Hello("relay1", ("fn",), "ana", "anas-laptop", renewal=True)
+    assert isinstance(stage.say("relay2", hello)[0], Welcome)
+    assert stage.gateway.take("relay1") == []
+    assert stage.gateway.closed == []
+
+
 def test_a_takeover_leaves_a_trace_of_who_took_what_from_whom(stage: Stage) -> None:
     stage.now += 1000
     stage.hello("relay2", BEN, takeover=True)
@@ -281,6 +297,17 @@ def test_a_broker_with_a_stale_lease_finds_the_new_holder(stage: Stage) -> None:
     stage.say("stub1", invoke())
     assert len(stage.gateway.take("relay2")) == 1
     stage.say("relay1", result())
+    assert stage.gateway.take("stub1") == []
+
+
+def test_a_broker_does_not_trust_a_lease_of_before_that_has_expired(stage: Stage) -> None:
+    """The former holder's connection may still be open where API Gateway did not close it."""
+    other = Exchange(stage.table, stage.gateway)
+    stage.now += LEASE_MS + 1
+    other.connect("relay2", Api.RELAY, BEN, stage.now)
+    other.message("relay2", encode(Hello("relay2", ("fn",), "ben", "pc")), stage.now)
+    stage.gateway.gone.clear()
+    assert reference(stage.say("relay1", result())[-1:]) == "no-lease"
     assert stage.gateway.take("stub1") == []
 
 
