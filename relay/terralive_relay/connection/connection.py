@@ -26,7 +26,12 @@ from terralive_stub.protocol.token import HEADER as TOKEN_HEADER
 from terralive_stub.protocol.transport_events import Opened, TextReceived, TransportEvent
 from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.trust_store import untrusted
-from terralive_stub.stub.transport import HANDSHAKE_REFUSED, send_text, socket_options
+from terralive_stub.stub.transport import (
+    HANDSHAKE_REFUSED,
+    UpgradeHeaders,
+    send_text,
+    socket_options,
+)
 
 # A peer whose TCP acknowledges nothing for so long is gone (where the system can be told so).
 UNACKNOWLEDGED_SECONDS: Final = 10
@@ -168,7 +173,7 @@ class Connection:
         address = reachable(settings.url)
         app = WebSocketApp(
             address.url,
-            header=headers,
+            header=UpgradeHeaders(headers),
             on_open=self._on_open,
             on_message=lambda _, data: self._on_message(data),
             on_error=lambda _, error: self._on_error(error),

@@ -11,11 +11,14 @@ import json
 import os
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.shared.json_documents import Json, parse_object, text
+
+# It differs between invocations. An environment without it travels once.
+_TRACE_ID: Final = "_X_AMZN_TRACE_ID"
 
 
 class Context(Protocol):
@@ -52,14 +55,16 @@ def as_handler(stub: HandlesInvocations) -> Callable[[Json, Context], Json]:
 
 def _invocation(event: Json, context: Context) -> Invocation:
     left_s = context.get_remaining_time_in_millis() / 1000
+    environment = dict(os.environ)
+    trace_id = environment.pop(_TRACE_ID, "")
     return Invocation(
         request_id=context.aws_request_id,
         function_name=context.function_name,
         function_arn=context.invoked_function_arn,
         deadline=Deadline.after(left_s, now=time.monotonic()),
         event=json.dumps(event).encode(),
-        environment=dict(os.environ),
-        trace_id=os.environ.get("_X_AMZN_TRACE_ID", ""),
+        environment=environment,
+        trace_id=trace_id,
     )
 
 

@@ -98,8 +98,9 @@ class StubSession:
         self._jitter = jitter
         # Kept across invocations.
         self._connection: ConnectionState = Down()
-        # A relay knows this process's environment: it has acknowledged an invocation that had it.
-        self._environment_known = False
+        # The digest of the environment that a relay knows: it has acknowledged an invocation that
+        # had it. "" for none.
+        self._known_environment = ""
         # None between invocations.
         self._current: Current | None = None
 
@@ -285,7 +286,8 @@ class StubSession:
 
     def _send_invocation(self, current: Current, offered: Offered, now: float) -> list[Effect]:
         invocation = current.invocation
-        offered.has_environment = not (self._environment_known and invocation.environment_digest)
+        digest = invocation.environment_digest
+        offered.has_environment = not digest or digest != self._known_environment
         payload = pack_invocation(invocation, now=now, with_environment=offered.has_environment)
         function = invocation.function
         offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
@@ -310,7 +312,7 @@ class StubSession:
         offered = current.phase
         if not isinstance(offered, Offered) or offered.has_environment:
             return []
-        self._environment_known = False
+        self._known_environment = ""
         return self._send_invocation(current, offered, now)
 
     @staticmethod
@@ -361,7 +363,7 @@ class StubSession:
     def _own(self, current: Current, now: float) -> Owned:
         """Record that a relay has just confirmed that it owns the invocation."""
         if isinstance(current.phase, Offered) and current.phase.has_environment:
-            self._environment_known = True
+            self._known_environment = current.invocation.environment_digest
         last_question = current.invocation.deadline.at - LAST_QUESTION_SECONDS
         ask_at = now + PROBE_SECONDS
         if now < last_question:

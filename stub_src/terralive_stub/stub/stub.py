@@ -12,7 +12,7 @@ import queue
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
@@ -67,7 +67,8 @@ class Stub:
         _connection: the present connection, or None.
         _number: the number of the newest connection, also of one that did not open.
         _function: the ARN of this environment's function, known from the first invocation on.
-        _environment_digest: the digest of this process's environment variables, which never change.
+        _environment: the environment of the last invocation. On Lambda it never changes.
+        _environment_digest: its digest.
         _finished_at: when the last invocation finished, on the monotonic clock in seconds.
         _finished_wall: the same moment on the wall clock; None before the first invocation.
     """
@@ -81,6 +82,7 @@ class Stub:
     _connection: Connection | None = None
     _number: int = 0
     _function: str = ""
+    _environment: Mapping[str, str] = field(repr=False, default_factory=dict)
     _environment_digest: str = ""
     _finished_at: float = 0.0
     _finished_wall: float | None = None
@@ -110,8 +112,9 @@ class Stub:
             self._connection = None
 
     def _digest(self, invocation: Invocation) -> str:
-        if not self._environment_digest:
+        if not self._environment_digest or invocation.environment != self._environment:
             key = self.key(invocation.function)
+            self._environment = invocation.environment
             self._environment_digest = digest_environment(invocation.environment, key)
         return self._environment_digest
 

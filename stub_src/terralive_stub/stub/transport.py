@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, ItemsView, Mapping
 from typing import Final, TypeAlias
 
 import websocket
@@ -39,6 +39,25 @@ _BODY_CHARACTERS: Final = 300  # of an error response that are worth showing
 
 class HandshakeRefusedError(Exception):
     """API Gateway answered the upgrade with 401 or 403."""
+
+
+class UpgradeHeaders(dict[str, str]):
+    """Headers of one request to upgrade a connection. A redirect fails.
+
+    websocket-client follows redirects, and would send the token and the signature to another
+    server. API Gateway never redirects; a proxy may.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        super().__init__(headers)
+        # They were given to websocket-client for a request.
+        self._sent = False
+
+    def items(self) -> ItemsView[str, str]:  # type: ignore[override]  # dict's own type is private
+        if self._sent:
+            raise WebSocketException("the answer is a redirect, and API Gateway sends none")
+        self._sent = True
+        return super().items()
 
 
 Inbox: TypeAlias = queue.SimpleQueue[TransportEvent]
@@ -116,7 +135,7 @@ class Connection:
                 sslopt={"context": tls, "server_hostname": address.name},
                 timeout=timeout_s,
                 sockopt=socket_options(_UNACKNOWLEDGED_SECONDS),
-                header=headers,
+                header=UpgradeHeaders(headers),
                 suppress_origin=True,
                 enable_multithread=True,
             )

@@ -120,6 +120,26 @@ def ours() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("relay-")]
 
 
+def test_a_redirect_sends_the_token_to_no_other_server() -> None:
+    """A proxy that checks TLS may answer with its own login page."""
+    seen = Observed()
+    stolen: list[Request] = []
+
+    def steal(_: ServerConnection, request: Request) -> None:
+        stolen.append(request)
+
+    with server(Gateway(), upgrade=steal) as other:
+
+        def redirect(connection: ServerConnection, _: Request) -> Response:
+            answer = connection.respond(http.HTTPStatus.FOUND, "log in first")
+            answer.headers["Location"] = f"ws://127.0.0.1:{other}/login"
+            return answer
+
+        with server(Gateway(), upgrade=redirect) as port, transport(port, seen):
+            assert "redirect" in seen.closed().reason
+    assert stolen == []
+
+
 def test_messages_pass_both_ways_and_stopping_leaves_no_thread_and_no_socket() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import http
 import os
 import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import Ack, Chunk, Kind, Resume
-from terralive_stub.protocol.payloads import pack_outcome
+from terralive_stub.protocol.payloads import (
+    EnvironmentUnknownError,
+    pack_outcome,
+    unpack_invocation,
+)
 from terralive_stub.protocol.token import HEADER, Api, Token, check_token, function_key
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.session import StubSession
@@ -30,6 +37,7 @@ SECRET = bytes(range(32))
 KEY = partial(function_key, SECRET)
 OK = Outcome(b'"ok"')
 Script = Callable[[ServerConnection], None]
+UpgradeScript = Callable[[ServerConnection, Request], Response | None]
 
 
 class Peer:
@@ -43,6 +51,7 @@ class Peer:
         self.connections = 0
         self.ran: list[str] = []
         self.events: list[int] = []
+        self.environments: list[Mapping[str, str] | None] = []
         self.open: list[ServerConnection] = []
         self.lost_after_ack = 0
         self._assembler = Assembler()
@@ -63,6 +72,7 @@ class Peer:
                 return
             self.ran.append(message.request_id)
             self.events.append(len(payload))
+            self.environments.append(environment_of(payload))
             connection.send(encode(Ack(message.request_id, message.function)))
             if self.lost_after_ack:
                 self.lost_after_ack -= 1
@@ -75,9 +85,19 @@ class Peer:
                 connection.send(encode(chunk))
 
 
+def environment_of(payload: bytes) -> Mapping[str, str] | None:
+    """Return the environment that travelled with an invocation; None for its digest alone."""
+    try:
+        return unpack_invocation(payload, now=0.0).environment
+    except EnvironmentUnknownError:
+        return None
+
+
 @contextmanager
-def serving(peer: Script) -> Iterator[Stub]:
-    with serve(peer, "127.0.0.1", 0, compression=None, max_size=2**20) as server:
+def serving(peer: Script, upgrade: UpgradeScript | None = None) -> Iterator[Stub]:
+    with serve(
+        peer, "127.0.0.1", 0, compression=None, max_size=2**20, process_request=upgrade
+    ) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/stub"
@@ -125,6 +145,33 @@ def test_every_attempt_to_connect_has_a_token_of_its_own_for_the_function() -> N
     assert isinstance(second, Token)
     assert (first.subject, second.subject) == ("fn", "fn")
     assert first.nonce != second.nonce
+
+
+def test_a_redirect_sends_the_token_to_no_other_server() -> None:
+    other = Peer()
+    with serving(other) as target:
+
+        def redirect(connection: ServerConnection, _: Request) -> Response:
+            answer = connection.respond(http.HTTPStatus.TEMPORARY_REDIRECT, "")
+            answer.headers["Location"] = target.url
+            return answer
+
+        with serving(Peer(), upgrade=redirect) as stub:
+            outcome = stub.handle(invocation(seconds=2.0))
+    assert outcome.error_type == "Terralive.CannotConnect"
+    assert b"redirect" in outcome.body
+    assert other.connections == 0
+
+
+def test_an_environment_that_changed_in_one_process_is_that_of_the_next_invocation() -> None:
+    """Lambda never changes it. Emulators that call the handler may."""
+    peer = Peer()
+    first, second = {"STAGE": "dev"}, {"STAGE": "test"}
+    with serving(peer) as stub:
+        for number, environment in enumerate((first, first, second, second)):
+            call = replace(invocation(f"r{number}"), environment=environment)
+            assert stub.handle(call) == OK
+    assert peer.environments == [first, None, second, None]
 
 
 def test_a_stub_shows_its_key_to_nobody() -> None:

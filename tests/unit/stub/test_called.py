@@ -46,6 +46,18 @@ def test_the_event_and_its_context_become_an_invocation_and_its_answer_the_resul
     assert invocation.environment == dict(os.environ)
 
 
+def test_a_trace_id_is_no_part_of_the_environment_so_that_it_travels_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stub = FakeStub(Outcome(b"null"))
+    for trace_id in ("Root=1", "Root=2"):
+        monkeypatch.setenv("_X_AMZN_TRACE_ID", trace_id)
+        as_handler(stub)({}, Context())
+    first, second = stub.invocations
+    assert (first.trace_id, second.trace_id) == ("Root=1", "Root=2")
+    assert first.environment == second.environment
+
+
 def test_an_error_of_the_local_handler_is_raised_with_its_type_and_message() -> None:
     body = b'{"errorType": "KeyError", "errorMessage": "no such order", "stackTrace": []}'
     with pytest.raises(Exception, match="no such order") as raised:

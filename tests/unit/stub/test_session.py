@@ -154,15 +154,15 @@ def test_a_warm_invocation_uses_the_open_connection() -> None:
 ENVIRONMENT = {"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "STAGE": "dev"}
 
 
-def with_environment(request_id: str) -> Invocation:
-    digest = digest_environment(ENVIRONMENT, bytes(32))
+def with_environment(request_id: str, environment: Mapping[str, str] = ENVIRONMENT) -> Invocation:
+    digest = digest_environment(environment, bytes(32))
     return Invocation(
         request_id,
         "fn",
         "fn",
         Deadline(60.0),
         b"{}",
-        ENVIRONMENT,
+        environment,
         environment_digest=digest,
     )
 
@@ -195,6 +195,18 @@ def test_the_environment_travels_once() -> None:
     ended(session, "r1", 0.2)
     assert environment_in(session.begin(with_environment("r2"), 1.0)) is None
     ended(session, "r2", 1.1)
+
+
+def test_an_environment_that_has_changed_travels_again() -> None:
+    """On Lambda it never does. Emulators may change it within one process."""
+    session = StubSession(app="orders", stage="dev")
+    session.begin(with_environment("r1"), 0.0)
+    session.connected(0.1)
+    ended(session, "r1", 0.2)
+    changed = {**ENVIRONMENT, "STAGE": "test"}
+    assert environment_in(session.begin(with_environment("r2", changed), 1.0)) == changed
+    ended(session, "r2", 1.1)
+    assert environment_in(session.begin(with_environment("r3", changed), 2.0)) is None
 
 
 def test_the_environment_travels_again_until_a_relay_has_acknowledged_it() -> None:
