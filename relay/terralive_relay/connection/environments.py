@@ -17,6 +17,9 @@ from terralive_stub.protocol.invocation import Invocation
 KEEP_BYTES: Final = 16 * 1024 * 1024
 # One environment; a larger one travels with every invocation.
 MOST_BYTES: Final = 64 * 1024
+# The memory that Python needs for an environment, and for each of its variables, beside their text.
+OVERHEAD_BYTES: Final = 512
+VARIABLE_OVERHEAD_BYTES: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +62,7 @@ class Environments:
         name = _Name(invocation.function, invocation.environment_digest)
         if not invocation.environment_digest or name in self._kept:
             return
-        size = 0
-        for variable, value in invocation.environment.items():
-            size += len(variable) + len(value)
+        size = _size_of(invocation.environment)
         if size > MOST_BYTES:
             return
         self._kept[name] = _Kept(invocation.environment, size)
@@ -69,3 +70,11 @@ class Environments:
         while self._size > self.keep_bytes:
             _, dropped = self._kept.popitem(last=False)
             self._size -= dropped.size
+
+
+def _size_of(environment: Mapping[str, str]) -> int:
+    """Return the memory that an environment takes, in bytes. It is an estimate."""
+    size = OVERHEAD_BYTES
+    for variable, value in environment.items():
+        size += VARIABLE_OVERHEAD_BYTES + len(variable) + len(value)
+    return size

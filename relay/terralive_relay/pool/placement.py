@@ -63,6 +63,26 @@ def fit_of(
     return Fit.NONE
 
 
+def note_credentials(
+    credentials_seen: dict[str, float], key: str, now: float, valid_since: float
+) -> None:
+    """Record that an invocation has brought credentials, and forget those that are not valid.
+
+    Args:
+        credentials_seen: see `fit_of`. This function changes it, and keeps the oldest first.
+        key: the digest of the credentials.
+        now: the time.
+        valid_since: see `fit_of`.
+    """
+    credentials_seen.pop(key, None)
+    credentials_seen[key] = now
+    while credentials_seen:
+        oldest = next(iter(credentials_seen))
+        if credentials_seen[oldest] > valid_since:
+            return
+        del credentials_seen[oldest]
+
+
 @dataclass(frozen=True)
 class Placement(Generic[InvocationT, WorkerT]):
     """The decision for all waiting invocations.

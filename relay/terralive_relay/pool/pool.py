@@ -33,7 +33,7 @@ from terralive_relay.pool import messages
 from terralive_relay.pool.code_state import BuildFailed, CodeState, StartFailed
 from terralive_relay.pool.expiry import expired, next_due
 from terralive_relay.pool.launcher import Launcher
-from terralive_relay.pool.placement import Fit, fit_of, place
+from terralive_relay.pool.placement import Fit, fit_of, note_credentials, place
 from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker, WorkerState
 from terralive_relay.threads import ThreadFailed, guarded_thread
 from terralive_stub.protocol.deadline import NEVER
@@ -233,7 +233,9 @@ class Pool:
         if self._closed:
             return outcomes.stopped(self.function.shown_name)
         self._known_environment = pending.environment
-        self._credentials_seen[pending.credentials_key] = now
+        note_credentials(
+            self._credentials_seen, pending.credentials_key, now, now - self._credentials_s
+        )
         status = self._code.status
         if isinstance(status, BuildFailed):
             return status.outcome

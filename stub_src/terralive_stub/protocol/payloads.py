@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation, Outcome, Printed
 from terralive_stub.protocol.messages import ProtocolError
 
+# `digest_environment` returns such names. A relay keeps them, so a peer must not make them large.
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _DIGEST_PURPOSE: Final = b"terralive environment\0"
 _MOST_REMAINING_MS: Final = 2**40  # far beyond every timeout, and safe for arithmetic
 
@@ -78,6 +81,8 @@ def unpack_invocation(
     """
     header, event = _unpack(payload)
     digest = _text(header, "environment_digest")
+    if digest and not _DIGEST.fullmatch(digest):
+        raise ProtocolError("invocation.environment_digest must be a digest")
     remaining_ms = header.get("remaining_ms")
     if type(remaining_ms) is not int or not 0 <= remaining_ms <= _MOST_REMAINING_MS:
         raise ProtocolError("invocation.remaining_ms must be a number of milliseconds")

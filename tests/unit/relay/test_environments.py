@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
 from terralive_relay.connection.effects import Effect, Run, Send
-from terralive_relay.connection.environments import MOST_BYTES, Environments
+from terralive_relay.connection.environments import (
+    MOST_BYTES,
+    OVERHEAD_BYTES,
+    VARIABLE_OVERHEAD_BYTES,
+    Environments,
+)
 from terralive_relay.connection.leasing import RelayIdentity
 from terralive_relay.connection.session import RelaySession
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
-from terralive_stub.protocol.messages import Ack, EnvironmentMissing, Kind, Message, Welcome
+from terralive_stub.protocol.messages import (
+    Ack,
+    EnvironmentMissing,
+    Kind,
+    Message,
+    ProtocolError,
+    Welcome,
+)
 from terralive_stub.protocol.payloads import digest_environment, pack_invocation
 
 KEY = bytes(32)
@@ -88,7 +102,8 @@ def test_a_stub_cannot_name_another_functions_environment() -> None:
 
 
 def test_environments_are_bounded_and_the_last_used_ones_stay() -> None:
-    environments = Environments(keep_bytes=3000)
+    size = 1000 + VARIABLE_OVERHEAD_BYTES + OVERHEAD_BYTES
+    environments = Environments(keep_bytes=3 * size)
     calls = [invocation(f"r{number}", {"A": f"{number:0999}"}) for number in range(4)]
     for call in calls[:3]:
         environments.keep(call)
@@ -96,6 +111,41 @@ def test_environments_are_bounded_and_the_last_used_ones_stay() -> None:
     environments.keep(calls[3])
     kept = [environments.get("fn", call.environment_digest) is not None for call in calls]
     assert kept == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {},
+        {f"{number:x}": "" for number in range(100)},
+        {f"VARIABLE_{number}": "value of a usual length" for number in range(40)},
+    ],
+)
+def test_thousands_of_environments_take_no_more_memory_than_the_bound(
+    variables: dict[str, str],
+) -> None:
+    """Every name, value and digest is a text of its own, as messages bring them."""
+    environments = Environments(keep_bytes=256 * 1024)
+    tracemalloc.start()
+    try:
+        for number in range(2000):
+            own = {f"{name}_{number}": value + str(number) for name, value in variables.items()}
+            digest = f"{number:064x}"
+            call = Invocation(f"r{number}", "fn", "fn", Deadline(1.0), b"", own, "", "", "", digest)
+            environments.keep(call)
+        del own, call
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1.5 * environments.keep_bytes
+    assert environments.get("fn", f"{1999:064x}") is not None
+
+
+@pytest.mark.parametrize("digest", ["x", "A" * 64, "0" * 65, "0" * 1_000_000, "0" * 63 + "\n"])
+def test_a_digest_of_another_form_is_refused_so_that_it_takes_no_memory(digest: str) -> None:
+    call = replace(invocation("r1", FIRST), environment_digest=digest)
+    with pytest.raises(ProtocolError, match="environment_digest"):
+        send(connected(), call, with_environment=True)
 
 
 def test_an_environment_that_no_function_of_lambda_can_have_is_not_kept() -> None:

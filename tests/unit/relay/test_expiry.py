@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from terralive_relay.pool.expiry import Expired, expired, next_due
-from terralive_relay.pool.placement import Fit, fit_of
+from terralive_relay.pool.placement import Fit, fit_of, note_credentials
 from terralive_relay.pool.records import (
     ANSWERED_SECONDS,
     PendingInvocation,
@@ -95,3 +95,14 @@ def test_a_worker_fits_other_credentials_while_its_own_are_valid() -> None:
     assert fit_of(other, one, 0, {}, 9.9) is Fit.NONE
     assert fit_of(other, one, 0, {"role": 10.0}, 9.9) is Fit.OTHER_CREDENTIALS
     assert fit_of(other, one, 0, {"role": 10.0}, 10.0) is Fit.NONE
+
+
+def test_the_credentials_of_environments_that_are_gone_are_forgotten() -> None:
+    seen: dict[str, float] = {}
+    for number in range(10_000):
+        note_credentials(seen, f"role-{number}", now=float(number), valid_since=number - 300.0)
+        note_credentials(seen, "busy", now=float(number), valid_since=number - 300.0)
+    assert len(seen) == 301
+    assert seen["busy"] == 9999.0
+    note_credentials(seen, "last", now=20_000.0, valid_since=20_000.0 - 300.0)
+    assert seen == {"last": 20_000.0}
