@@ -74,6 +74,21 @@ class Case:
 PYTHON_MARK = "open({mark!r}, 'w').close()\n"
 NODE_MARK = "require('fs').writeFileSync({mark!r}, '')\n"
 GIT_CONFIG = '[alias]\n\tplanted = "!touch {mark}"\n'
+KUBECTL_CONFIG = """
+apiVersion: v1
+kind: Config
+current-context: c
+clusters: [{{name: c, cluster: {{server: "https://127.0.0.1:1"}}}}]
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+users:
+- name: u
+  user:
+    exec:
+      apiVersion: client.authentication.k8s.io/v1
+      command: touch
+      args: ["{mark}"]
+      interactiveMode: Never
+"""
 LIBRARY = """
     #include <stdio.h>
     __attribute__((constructor)) static void mark(void) {{
@@ -281,6 +296,35 @@ CASES = [
             needs="java",
         )
         for name in ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
+    ),
+    Case(
+        "message bus of the session",
+        {"DBUS_SESSION_BUS_ADDRESS": "unixexec:path=/bin/sh,argv1=-c,argv2=touch%20{mark}"},
+        ("busctl", "--user", "list"),
+        needs="busctl",
+    ),
+    Case(
+        "message bus of the system",
+        {"DBUS_SYSTEM_BUS_ADDRESS": "unixexec:path=/bin/sh,argv1=-c,argv2=touch%20{mark}"},
+        ("busctl", "list"),
+        needs="busctl",
+    ),
+    Case(
+        "the second of two files",
+        {"KUBECONFIG": "config:{folder}/config"},
+        ("kubectl", "get", "pods"),
+        {"config": KUBECTL_CONFIG},
+        needs="kubectl",
+    ),
+    Case(
+        "valgrind", {"VALGRIND_OPTS": "--log-file={mark}"}, ("valgrind", "true"), needs="valgrind"
+    ),
+    Case(
+        "compiler",
+        {"DEPENDENCIES_OUTPUT": "{mark}"},
+        ("cc", "-c", "-o", "/dev/null", "{folder}/empty.c"),
+        {"empty.c": "int x;\n"},
+        needs="cc",
     ),
     Case(
         "pip",

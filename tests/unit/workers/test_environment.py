@@ -214,7 +214,8 @@ def test_search_paths_keep_no_folder_outside_of_the_functions_code(name: str, fo
 @pytest.mark.parametrize("name", sorted(DATA_PATHS))
 def test_files_of_libraries_are_those_of_the_functions_code_or_none(name: str) -> None:
     assert environment({name: "/var/task/data/x"})[name] == "/home/ana/orders/data/x"
-    for elsewhere in ("/opt/x", "/var/task/../x", "/home/ana/x", "~/x", ""):
+    several = ("x:/home/ana/x", "/var/task/x:/home/ana/x", "file:///home/ana/x", "engine:x")
+    for elsewhere in ("/opt/x", "/var/task/../x", "/home/ana/x", "~/x", "", *several):
         assert name not in environment({name: elsewhere})
 
 

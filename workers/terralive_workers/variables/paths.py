@@ -61,7 +61,8 @@ def path_in_code(path: str, code: Path) -> str | None:
 
     A relative path is kept as it is: workers run in the folder of the code.
     """
-    if not path:
+    # A program may take a colon for the end of one path of several, or of the name of a scheme.
+    if not path or ":" in path:
         return None
     inside = path
     if path.startswith("/"):
