@@ -2,7 +2,8 @@
 
 The ways are tried in this order, for each instance of a function:
 
-1. the archive that its zip comes from (`archives`, `packages`);
+1. the archive or package that its zip is, by what the plan says that it is made of (`archives`,
+   `packages`);
 2. the content of its zip, where that is on this machine (`contents`);
 3. the only file of the repository that its handler's name stands for (`by_handler`).
 
@@ -11,19 +12,47 @@ What is not certain is not found: wrong code is worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_terraform.evaluation.archives import Archive, Archives
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.functions import PlannedFunction
-from terralive_terraform.evaluation.layouts import CodeNotFound, FoundCode, locate
-from terralive_terraform.evaluation.repository import Repository
+from terralive_terraform.evaluation.sources.archives import Archive, Archives
+from terralive_terraform.evaluation.sources.bundles import build_note
+from terralive_terraform.evaluation.sources.by_handler import (
+    Candidate,
+    candidates_for,
+    choose,
+    typescript_for,
+)
+from terralive_terraform.evaluation.sources.contents import (
+    Package,
+    is_placeholder,
+    read_folder,
+    read_zip,
+    sources_of,
+)
+from terralive_terraform.evaluation.sources.handlers import (
+    handler_files,
+    is_interpreted,
+    is_javascript,
+)
+from terralive_terraform.evaluation.sources.layouts import (
+    CodeNotFound,
+    FoundCode,
+    Located,
+    locate,
+)
+from terralive_terraform.evaluation.sources.packages import Packages
+from terralive_terraform.evaluation.sources.repository import Repository
 
 __all__ = ["CodeNotFound", "FoundCode", "find_code"]
 
-_NO_SOURCE: Final = "the plan names no local files that its zip is made of"
+_MAX_SHOWN: Final = 5  # files that a reason lists
+
+_Found = dict[str, FoundCode | CodeNotFound]
 
 
 def find_code(
@@ -41,29 +70,245 @@ def find_code(
         project: the topmost folder of the repository.
         excluded: folders that are not the team's.
     """
-    repository = Repository(project, excluded)
-    archives = Archives(evaluation, repository)
-    return {function.address: _find(function, archives) for function in functions}
+    finder = _Finder(evaluation, Repository(project, excluded))
+    several = tuple(functions)
+    found: _Found = {}
+    unknown: dict[str, _Unknown] = {}
+    for function in several:
+        code = finder.by_package(function)
+        if isinstance(code, _Unknown):
+            unknown[function.address] = code
+        else:
+            found[function.address] = code
+    # A folder that is certainly the code of one zip is not taken for the code of another one.
+    remaining = [function for function in several if function.address in unknown]
+    zips = _zips_by_folder(several, found)
+    guessed: _Found = {}
+    for function in remaining:
+        own = unknown[function.address].zip_of(function)
+        taken = [folder for folder, others in zips.items() if own not in others]
+        guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
+    found.update(_without_shared(remaining, unknown, guessed))
+    return {function.address: found[function.address] for function in several}
 
 
-def _find(function: PlannedFunction, archives: Archives) -> FoundCode | CodeNotFound:
-    if function.package_type == "Image":
-        return CodeNotFound("it is a container image")
-    found = [_of_archive(function, archive) for archive in archives.of(function)]
-    certain = {item.path: item for item in found if isinstance(item, FoundCode)}
-    if len(certain) == 1:
-        return next(iter(certain.values()))
-    for item in found:
-        if isinstance(item, CodeNotFound):
-            return item
-    return CodeNotFound(_NO_SOURCE)
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A function whose package does not tell its code.
+
+    Attributes:
+        reason: why.
+        zips: the files that its zip comes from.
+        package: the content of its zip, where it is known and of no folder of the repository.
+        is_placeholder: whether its zip only stands in for code that a pipeline deploys.
+    """
+
+    reason: str
+    zips: tuple[Path, ...] = ()
+    package: Package | None = None
+    is_placeholder: bool = False
+
+    def zip_of(self, function: PlannedFunction) -> tuple[str, str]:
+        """Return what tells the code of a function from that of others."""
+        if self.is_placeholder:
+            return ("", function.address)
+        return _zip_of(function)
 
 
-def _of_archive(function: PlannedFunction, archive: Archive) -> FoundCode | CodeNotFound:
-    located = locate(archive.entries, function.handler, function.runtime)
-    if located is None:
-        names = ", ".join(archive.missing)
-        return CodeNotFound(
-            f"no file of the repository has the content of {names} in {archive.shown}"
+class _Finder:
+    """Finds the code of one function after the other, in the same plan and repository."""
+
+    def __init__(self, evaluation: Evaluation, repository: Repository) -> None:
+        self._directory = evaluation.directory.resolve()
+        self._repository = repository
+        self._archives = Archives(evaluation, repository)
+        self._packages = Packages(evaluation)
+
+    def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
+        """Find the code by the function's package."""
+        if function.package_type == "Image":
+            return CodeNotFound("it is a container image")
+        zips = self._archives.zips(function)
+        archives = list(self._archives.of(function))
+        for package in (self._packages.of(function, zips), self._packages.named(function)):
+            if package is not None:
+                archives.append(package)
+        for archive in archives:
+            code = self._of_archive(function, archive)
+            if code is not None:
+                return code
+        for file in zips:
+            of_zip = self._of_zip(function, file, zips)
+            if of_zip is not None:
+                return of_zip
+        return self._without_handler(function, archives) or _not_in(archives, function, zips)
+
+    def by_handler(
+        self, function: PlannedFunction, unknown: _Unknown, taken: Collection[Path]
+    ) -> FoundCode | CodeNotFound:
+        """Find the code by the files that the handler's name stands for.
+
+        Args:
+            function: the function.
+            unknown: what its package tells.
+            taken: folders that are the code of other zips.
+        """
+        names = handler_files(function.handler, function.runtime)
+        if not names:
+            return CodeNotFound(unknown.reason)
+        candidates = candidates_for(function, self._repository, taken=taken)
+        choice = choose(function, candidates, unknown.zips, self._directory)
+        if choice.chosen is not None:
+            file = choice.chosen.file
+            package = unknown.package
+            if package is not None and not package.is_made_of(self._repository.content(file)):
+                return CodeNotFound(unknown.reason)
+            found_by = f"handler {self._repository.shown(file)}"
+            if choice.why:
+                found_by = f"{found_by}, {choice.why}"
+            return self._found(function, Located(choice.chosen.folder, file=file), found_by)
+        if candidates:
+            files = self._listed([item.file for item in candidates])
+            return CodeNotFound(
+                f"{unknown.reason}, and several files may have its handler: {files}"
+            )
+        typescript = typescript_for(function, self._repository)
+        if typescript:
+            files = self._listed(typescript)
+            return CodeNotFound(
+                f"{unknown.reason}, and its handler is in TypeScript that is not built: {files}"
+            )
+        return CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
+
+    def _of_archive(self, function: PlannedFunction, archive: Archive) -> FoundCode | None:
+        """Return the code of an archive, if it has the handler's file or none is known."""
+        located = locate(archive.entries, function.handler, function.runtime)
+        if located is None:
+            return None
+        if located.file is None and handler_files(function.handler, function.runtime):
+            return None
+        return self._found(function, located, archive.shown, archive.note)
+
+    def _without_handler(
+        self, function: PlannedFunction, archives: Collection[Archive]
+    ) -> FoundCode | None:
+        """Return an archive's folder without the handler's file, where no other folder has it."""
+        for archive in archives:
+            located = locate(archive.entries, function.handler, function.runtime)
+            if located is not None and located.path.is_dir():
+                if not candidates_for(function, self._repository):
+                    return self._found(function, located, archive.shown, archive.note)
+        return None
+
+    def _of_zip(
+        self, function: PlannedFunction, file: Path, zips: tuple[Path, ...]
+    ) -> FoundCode | _Unknown | None:
+        """Return the code that a zip contains; None where the zip tells nothing."""
+        package = read_zip(file, function)
+        if package is None or package.handler_file is None:
+            return None
+        shown = self._repository.shown(file)
+        if is_placeholder(shown, package.content):
+            return _Unknown(f"{shown} has only a placeholder", zips, is_placeholder=True)
+        located = self._only(function, sources_of(package, function, self._repository), file)
+        if located is not None:
+            return self._found(function, located, f"content of {shown}")
+        return _Unknown(f"no folder of the repository has the files of {shown}", zips, package)
+
+    def _only(
+        self, function: PlannedFunction, several: Collection[Located], file: Path
+    ) -> Located | None:
+        """Return the certain one of the folders with a zip's files, by their names and places."""
+        by_folder = {item.path: item for item in several}
+        candidates = tuple(
+            Candidate(item.path, item.file) for item in several if item.file is not None
         )
-    return FoundCode(located.path, archive.shown, located.handler, archive.note)
+        chosen = choose(function, candidates, (file,), self._directory).chosen
+        if chosen is None:
+            return None
+        return by_folder[chosen.folder]
+
+    def _found(
+        self, function: PlannedFunction, located: Located, found_by: str, note: str = ""
+    ) -> FoundCode:
+        source = self._copied_from(function, located)
+        if not note and is_javascript(function.runtime):
+            note = build_note(self._repository, source.path, source.file)
+        return FoundCode(source.path, found_by, source.handler, note)
+
+    def _copied_from(self, function: PlannedFunction, located: Located) -> Located:
+        """Return the folder that a build has copied a folder from, where that is certain."""
+        if located.file is None or not self._repository.is_built(located.path):
+            return located
+        if not is_interpreted(function.runtime) or located.handler is not None:
+            return located
+        package = read_folder(located.path, located.file, self._repository)
+        found = sources_of(package, function, self._repository)
+        if len(found) != 1:
+            return located
+        return found[0]
+
+    def _listed(self, files: Collection[Path]) -> str:
+        shown = [self._repository.shown(file) for file in files]
+        if len(shown) > _MAX_SHOWN:
+            shown = [*shown[:_MAX_SHOWN], "…"]
+        return ", ".join(shown)
+
+
+def _not_in(
+    archives: Collection[Archive], function: PlannedFunction, zips: tuple[Path, ...]
+) -> _Unknown | CodeNotFound:
+    """Return why archives do not tell a function's code."""
+    names = handler_files(function.handler, function.runtime)
+    for archive in archives:
+        texts = [archive.missing[name] for name in names if name in archive.missing]
+        if any(not is_placeholder(archive.shown, text.encode()) for text in texts):
+            return CodeNotFound(
+                f"no file of the repository is the text that {archive.shown} has as {names[0]}"
+            )
+        if archive.missing:
+            return _Unknown(f"{archive.shown} has only a placeholder", zips, is_placeholder=True)
+        return _Unknown(f"what {archive.shown} is made of has no file with its handler", zips)
+    return _Unknown("the plan does not name its source", zips)
+
+
+def _zip_of(function: PlannedFunction) -> tuple[str, str]:
+    """Return what tells the zip of a function from those of others."""
+    if function.filename is not None:
+        return ("", str(function.filename))
+    return (function.s3_bucket or "", function.s3_key or function.address)
+
+
+def _zips_by_folder(
+    functions: Iterable[PlannedFunction], found: Mapping[str, FoundCode | CodeNotFound]
+) -> dict[Path, set[tuple[str, str]]]:
+    """Return the zips that folders are the code of."""
+    zips: dict[Path, set[tuple[str, str]]] = {}
+    for function in functions:
+        code = found.get(function.address)
+        if isinstance(code, FoundCode):
+            zips.setdefault(code.path, set()).add(_zip_of(function))
+    return zips
+
+
+def _without_shared(
+    functions: Iterable[PlannedFunction], unknown: Mapping[str, _Unknown], guessed: _Found
+) -> _Found:
+    """Return what was found by handler, without files that would be in several zips."""
+    zips: dict[tuple[Path, str], set[tuple[str, str]]] = {}
+    several = tuple(functions)
+    for function in several:
+        code = guessed[function.address]
+        if isinstance(code, FoundCode):
+            key = (code.path, function.handler or "")
+            zips.setdefault(key, set()).add(unknown[function.address].zip_of(function))
+    certain: _Found = {}
+    for function in several:
+        code = guessed[function.address]
+        if isinstance(code, FoundCode) and len(zips[code.path, function.handler or ""]) > 1:
+            code = CodeNotFound(
+                f"{unknown[function.address].reason}, and other functions with other code would "
+                f"have the same {code.found_by}"
+            )
+        certain[function.address] = code
+    return certain

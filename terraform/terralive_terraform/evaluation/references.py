@@ -14,6 +14,15 @@ from terralive_stub.shared.json_documents import Json, items, section
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.evaluation.document import Evaluated, Evaluation, call_names
 
+# Attributes of a function that say where its zip is.
+CODE_ATTRIBUTES: Final = (
+    "filename",
+    "s3_key",
+    "s3_object_version",
+    "source_code_hash",
+    "depends_on",
+)
+OBJECT_TYPES: Final = ("aws_s3_object", "aws_s3_bucket_object")
 _REFERENCE: Final = re.compile(
     r'(?P<address>(?:data\.)?[a-z][\w-]*\.[\w-]+)(?P<key>\[(?:"[^"]*"|\d+)\])?(?:\.(?P<name>[\w-]+))?'
 )
@@ -112,3 +121,26 @@ def _is_related(module: str, other: str) -> bool:
         if one["key"] != two["key"]:
             return False
     return True
+
+
+def reachable(evaluation: Evaluation, address: str, module: str) -> tuple[Evaluated, ...]:
+    """Return all instances that an instance's code depends on, the nearest first.
+
+    Args:
+        evaluation: the plan.
+        address: the instance's address.
+        module: the address of its module, with instance keys.
+    """
+    found: dict[str, Evaluated] = {}
+    pending: list[tuple[str, str, tuple[str, ...]]] = [(address, module, CODE_ATTRIBUTES)]
+    for _ in range(_MAX_DEPTH):
+        following: list[tuple[str, str, tuple[str, ...]]] = []
+        for at, place, attributes in pending:
+            for item in referred(evaluation, at, place, attributes):
+                if item.address not in found:
+                    found[item.address] = item
+                    names = tuple(section(evaluation.block(item.address), "expressions"))
+                    if not item.type.startswith("aws_") or item.type in OBJECT_TYPES:
+                        following.append((item.address, item.module, (*names, "depends_on")))
+        pending = following
+    return tuple(found.values())

@@ -7,6 +7,7 @@ compared.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +38,29 @@ _SKIPPED: Final = frozenset(
         "venv",
     }
 )
+# Folders that builds write to.
+_BUILT: Final = frozenset(
+    {
+        ".build",
+        ".dist",
+        ".esbuild",
+        ".out",
+        ".package",
+        ".webpack",
+        "artifacts",
+        "build",
+        "builds",
+        "bundle",
+        "dist",
+        "out",
+        "output",
+        "package",
+        "target",
+        "temp",
+        "tmp",
+    }
+)
+_TESTS: Final = frozenset({"__tests__", "e2e", "spec", "test", "tests", "testing"})
 _SKIPPED_SUFFIXES: Final = (".dist-info", ".egg-info")
 
 
@@ -71,6 +95,24 @@ class Repository:
             except OSError:
                 self._contents[path] = b""
         return self._contents[path]
+
+    def files_like(self, length: int, checksum: int) -> tuple[Path, ...]:
+        """Return the files of a size in bytes and a CRC-32, in the order of their paths."""
+        same_size = self._by_size.get(length, ())
+        return tuple(path for path in same_size if zlib.crc32(self.content(path)) == checksum)
+
+    def is_built(self, path: Path) -> bool:
+        """Tell whether a path is in a folder that builds write to, by its name."""
+        return not _BUILT.isdisjoint(self._parts(path))
+
+    def is_test(self, path: Path) -> bool:
+        """Tell whether a path is in a folder of tests, by its name."""
+        return not _TESTS.isdisjoint(self._parts(path))
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        if path.is_relative_to(self.top):
+            return path.relative_to(self.top).parts
+        return path.parts
 
     def shown(self, path: Path) -> str:
         """Return a path as messages show it: relative to the top where it is below it."""

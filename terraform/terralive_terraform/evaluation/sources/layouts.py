@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from terralive_terraform.evaluation.handlers import handler_files, renamed
+from terralive_terraform.evaluation.sources.handlers import handler_files, renamed
 
 
 @dataclass(frozen=True, slots=True)

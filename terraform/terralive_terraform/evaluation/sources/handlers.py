@@ -14,6 +14,10 @@ _NODE_SUFFIXES: Final = (".js", ".mjs", ".cjs")
 # Source files that a bundler or compiler makes JavaScript of.
 _TYPESCRIPT_SUFFIXES: Final = (".ts", ".mts", ".cts", ".tsx")
 _RUBY_SUFFIX: Final = ".rb"
+# A file that exports what another file has.
+_EXPORTS_ALL: Final = re.compile(
+    rb"import \*|export \*|module\.exports\s*=\s*require|__exportStar|__reExport"
+)
 
 
 def handler_files(handler: str | None, runtime: str | None) -> tuple[str, ...]:
@@ -71,7 +75,9 @@ def renamed(handler: str, runtime: str | None, file: str) -> str:
 def mentions(handler: str, content: bytes) -> bool:
     """Tell whether a file's content has the name of a handler's function."""
     name = re.escape(handler.rpartition(".")[2].encode())
-    return re.search(rb"(?<![\w$])" + name + rb"(?![\w$])", content) is not None
+    if re.search(rb"(?<![\w$])" + name + rb"(?![\w$])", content):
+        return True
+    return _EXPORTS_ALL.search(content) is not None
 
 
 def _family(runtime: str | None) -> str:
@@ -80,3 +86,13 @@ def _family(runtime: str | None) -> str:
     if match is None:
         return ""
     return match[0]
+
+
+def is_interpreted(runtime: str | None) -> bool:
+    """Tell whether a runtime runs the files that a team edits, and no build's output."""
+    return _family(runtime) in {"python", "ruby"}
+
+
+def is_javascript(runtime: str | None) -> bool:
+    """Tell whether a runtime is Node.js."""
+    return _family(runtime) == "nodejs"

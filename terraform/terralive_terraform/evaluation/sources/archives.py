@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.evaluation.document import DATA, MANAGED, Evaluated, Evaluation
 from terralive_terraform.evaluation.functions import PlannedFunction
-from terralive_terraform.evaluation.layouts import Entry, file_entry, folder_entry
-from terralive_terraform.evaluation.references import referred
-from terralive_terraform.evaluation.repository import Repository
+from terralive_terraform.evaluation.references import CODE_ATTRIBUTES, OBJECT_TYPES, referred
+from terralive_terraform.evaluation.sources.layouts import Entry, file_entry, folder_entry
+from terralive_terraform.evaluation.sources.repository import Repository
 
 ARCHIVE: Final = "archive_file"
-OBJECTS: Final = ("aws_s3_object", "aws_s3_bucket_object")
-_CODE_ATTRIBUTES: Final = ("filename", "s3_key", "s3_object_version", "source_code_hash")
+_ZIP_ATTRIBUTES: Final = tuple(name for name in CODE_ATTRIBUTES if name != "depends_on")
 _OBJECT_ATTRIBUTES: Final = ("source", "key", "source_hash", "etag")
 
 
@@ -32,13 +31,14 @@ class Archive:
     Attributes:
         shown: how a user reads it: `archive_file data.archive_file.code`.
         entries: the local files and folders that it is made of.
-        missing: the names in the archive whose content is in no file of the repository.
+        missing: the texts in the archive that are the content of no file of the repository, by
+            their names. The configuration has them, or a template makes them.
         note: what the user should know about it.
     """
 
     shown: str
     entries: tuple[Entry, ...]
-    missing: tuple[str, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict, repr=False)
     note: str = ""
 
 
@@ -54,7 +54,7 @@ class Archives:
         for mode in (DATA, MANAGED):
             for item in evaluation.instances(ARCHIVE, mode):
                 self._add(item)
-        for kind in OBJECTS:
+        for kind in OBJECT_TYPES:
             for item in evaluation.instances(kind):
                 self._objects.setdefault(text(item.values, "key"), []).append(item)
 
@@ -83,7 +83,7 @@ class Archives:
         for file in self.zips(function):
             yield self._nearest(self._by_file.get(file, ()), function)
         yield self._nearest(self._by_sum.get(function.code_hash or "", ()), function)
-        yield self._archives(function.address, function.module, _CODE_ATTRIBUTES)
+        yield self._archives(function.address, function.module, _ZIP_ATTRIBUTES)
         for item in objects:
             yield self._archives(item.address, item.module, _OBJECT_ATTRIBUTES)
         yield self._archives(function.address, function.module, ("depends_on",))
@@ -107,9 +107,9 @@ class Archives:
         by_reference = tuple(
             item
             for item in referred(
-                self._evaluation, function.address, function.module, _CODE_ATTRIBUTES
+                self._evaluation, function.address, function.module, _ZIP_ATTRIBUTES
             )
-            if item.type in OBJECTS
+            if item.type in OBJECT_TYPES
         )
         if by_reference or function.s3_key is None:
             return by_reference
@@ -137,14 +137,18 @@ class Archives:
         if file:
             return Archive(shown, (file_entry(self._path(file)),))
         entries: list[Entry] = []
-        missing: list[str] = []
+        missing: dict[str, str] = {}
         for name, content in _contents(item.values):
             local = self._file_with(name, content)
             if local is not None:
                 entries.append(file_entry(local, name))
             elif content:
-                missing.append(name)
-        return Archive(shown, tuple(entries), tuple(missing))
+                missing[name] = content
+        note = ""
+        if entries and missing:
+            names = ", ".join(missing)
+            note = f"the configuration makes {names}: local code does not have what it makes"
+        return Archive(shown, tuple(entries), missing, note)
 
     def _file_with(self, name: str, content: str) -> Path | None:
         """Return the file that has a content; None where there is none, or no certain one."""

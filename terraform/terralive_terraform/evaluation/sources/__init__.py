@@ -1,0 +1,1 @@
+"""Where the local code of a function comes from."""

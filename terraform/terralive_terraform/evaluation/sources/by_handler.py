@@ -1,0 +1,215 @@
+"""The folder of a repository in which the file of a function's handler is.
+
+Where several folders have such a file, the function's zip, its name and its place in the
+configuration have to tell one of them. Otherwise none is chosen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from terralive_terraform.addresses import instance_key, without_keys
+from terralive_terraform.evaluation.document import call_names
+from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.sources.handlers import (
+    handler_files,
+    mentions,
+    source_files,
+)
+from terralive_terraform.evaluation.sources.repository import Repository
+
+# Names of folders that say nothing about the function in them.
+_GENERAL: Final = frozenset(
+    {"app", "code", "function", "functions", "handler", "handlers", "lambda", "lambdas", "src"}
+)
+# Names of the folders that configurations are in, beside the code.
+_CONFIGURATIONS: Final = frozenset(
+    {
+        "aws",
+        "deploy",
+        "deployment",
+        "dev",
+        "development",
+        "env",
+        "environments",
+        "envs",
+        "iac",
+        "infra",
+        "infrastructure",
+        "live",
+        "prod",
+        "production",
+        "stage",
+        "staging",
+        "terraform",
+        "test",
+        "tf",
+    }
+)
+_MIN_NAME: Final = 3  # characters of a name that tells a function from another one
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A folder with a handler's file.
+
+    Attributes:
+        folder: the folder.
+        file: the handler's file in it.
+    """
+
+    folder: Path
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The candidate that is certain, if there is one.
+
+    Attributes:
+        chosen: the certain candidate; None where there is none.
+        why: why it is certain, where there are several; "" otherwise.
+        candidates: all candidates.
+    """
+
+    chosen: Candidate | None
+    why: str
+    candidates: tuple[Candidate, ...]
+
+
+def candidates_for(
+    function: PlannedFunction, repository: Repository, *, taken: Collection[Path] = ()
+) -> tuple[Candidate, ...]:
+    """Return the folders with a handler's file, without tests and builds where others are.
+
+    Args:
+        function: the function.
+        repository: the repository.
+        taken: the folders that are the code of functions with other zips.
+    """
+    handler = function.handler or ""
+    found: dict[Path, Candidate] = {}
+    for name in handler_files(function.handler, function.runtime):
+        parts = PurePosixPath(name).parts
+        for path in repository.files_named(parts[-1]):
+            if path.parts[-len(parts) :] != parts:
+                continue
+            folder = path.parents[len(parts) - 1]
+            is_program = name == "bootstrap"
+            if is_program or mentions(handler, repository.content(path)):
+                found.setdefault(folder, Candidate(folder, path))
+    several = [item for item in found.values() if item.folder not in taken]
+    for is_less in (repository.is_test, repository.is_built):
+        others = [item for item in several if not is_less(item.folder)]
+        several = others or several
+    return tuple(several)
+
+
+def typescript_for(function: PlannedFunction, repository: Repository) -> tuple[Path, ...]:
+    """Return the TypeScript files that a handler's file may be built from."""
+    found: list[Path] = []
+    for name in source_files(function.handler, function.runtime):
+        base = PurePosixPath(name).name
+        found.extend(path for path in repository.files_named(base) if not repository.is_test(path))
+    return tuple(found)
+
+
+def choose(
+    function: PlannedFunction,
+    candidates: tuple[Candidate, ...],
+    zips: Collection[Path],
+    directory: Path,
+) -> Choice:
+    """Choose the certain one of several candidates.
+
+    Args:
+        function: the function.
+        candidates: the folders with its handler's file.
+        zips: the files that its zip comes from.
+        directory: the folder of the root module.
+    """
+    by_folder = {item.folder: item for item in candidates}
+    for file in zips:
+        for folder in (file.parent / file.stem, file.parent):
+            if folder in by_folder:
+                return Choice(by_folder[folder], f"beside {file.name}", candidates)
+    if len(candidates) == 1:
+        return Choice(candidates[0], "", candidates)
+    named = _named(function, candidates, zips)
+    if named is not None:
+        return Choice(named, f"named like {function.name or function.address}", candidates)
+    for scope in (*_zip_scopes(zips, directory), _project(directory)):
+        near = [item for item in candidates if item.folder.is_relative_to(scope)]
+        if len(near) == 1:
+            return Choice(near[0], f"the only one in {scope.name}", candidates)
+    return Choice(None, "", candidates)
+
+
+def _zip_scopes(zips: Collection[Path], directory: Path) -> Iterator[Path]:
+    """Yield the folders around each zip that the configuration is not in, the nearest first."""
+    for file in zips:
+        for folder in file.parents:
+            if directory.is_relative_to(folder):
+                break
+            yield folder
+
+
+def _project(directory: Path) -> Path:
+    """Return the folder of the project that a configuration belongs to."""
+    while directory.name.lower() in _CONFIGURATIONS:
+        directory = directory.parent
+    return directory
+
+
+def _named(
+    function: PlannedFunction, candidates: tuple[Candidate, ...], zips: Collection[Path]
+) -> Candidate | None:
+    """Return the one candidate whose folder has a name of the function, or the longest part."""
+    names = [_words(name) for name in _names(function, zips)]
+    scores: dict[int, list[Candidate]] = {}
+    for item in candidates:
+        words = _words(_telling_name(item.folder))
+        length = sum(len(word) for word in words)
+        if length >= _MIN_NAME and any(_contains(name, words) for name in names):
+            scores.setdefault(length, []).append(item)
+    if not scores:
+        return None
+    best = scores[max(scores)]
+    if len(best) != 1:
+        return None
+    return best[0]
+
+
+def _names(function: PlannedFunction, zips: Collection[Path]) -> Iterator[str]:
+    yield function.name or ""
+    yield without_keys(function.address).rpartition(".")[2]
+    yield from call_names(function.module)
+    yield instance_key(function.address)
+    yield instance_key(function.module)
+    for file in zips:
+        yield file.stem
+    yield from PurePosixPath(function.s3_key or "").parts
+
+
+def _telling_name(folder: Path) -> str:
+    """Return the name of a folder, or of the next one above with a name that tells something."""
+    for part in reversed(folder.parts):
+        if part.lower() not in _GENERAL:
+            return part
+    return ""
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """Return the words of a name: `list`, `orders` of `list-orders` and `listOrders`."""
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
+    return tuple(re.findall(r"[a-z0-9]+", spaced.lower()))
+
+
+def _contains(name: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """Tell whether words stand beside each other in a name."""
+    count = len(words)
+    return any(name[at : at + count] == words for at in range(len(name) - count + 1))
