@@ -38,6 +38,7 @@ LISTS = {
     "sns": ["list_topics", "list_subscriptions"],
     "sqs": ["list_queues"],
     "ssm": ["describe_parameters"],
+    "stepfunctions": ["list_state_machines"],
 }
 
 pytestmark = [

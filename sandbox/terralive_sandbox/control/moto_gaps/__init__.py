@@ -23,6 +23,7 @@ from terralive_sandbox.control.moto_gaps import (
     s3,
     sns,
     sqs,
+    stepfunctions,
 )
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.deliveries import Deliveries
@@ -57,6 +58,7 @@ def declarations(
         apigateway.declare,
         apigatewayv2.declare,
         iam.declare,
+        stepfunctions.declare,
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
         lambda replacements: events.declare(replacements, deliveries, schedules_changed),
         lambda replacements: lambda_.declare(replacements, pollers, concurrency),

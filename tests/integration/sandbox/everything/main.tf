@@ -38,7 +38,10 @@ resource "aws_iam_role" "shared" {
       Effect = "Allow"
       Action = "sts:AssumeRole"
       Principal = {
-        Service = ["lambda.amazonaws.com", "apigateway.amazonaws.com", "events.amazonaws.com"]
+        Service = [
+          "lambda.amazonaws.com", "apigateway.amazonaws.com", "events.amazonaws.com", "scheduler.amazonaws.com",
+          "states.amazonaws.com",
+        ]
       }
     }]
   })
