@@ -54,14 +54,16 @@ class OverrideFiles:
         return self._module_copies().are_possible(data_dir)
 
     @contextmanager
-    def during_init(self) -> Iterator[None]:
+    def during_init(self) -> Iterator[tuple[int, ...]]:
         """Add another backend and the stage's dependency lock file."""
         with ExitStack() as stack:
+            inherited: tuple[int, ...] = ()
             if self.state is not None:
                 self.guardian.watch()
-                stack.enter_context(stage_lock_file(self.directory, self._lock_file))
+                lock_file = stage_lock_file(self.directory, self._lock_file)
+                inherited = (stack.enter_context(lock_file),)
             self._add_to_root(stack, {})
-            yield
+            yield inherited
 
     @contextmanager
     def during_plan(self, data_dir: Path) -> Iterator[PlanView]:

@@ -2,16 +2,17 @@
 
 The files are gone when the context that adds them ends, whatever ends it. If terralive is killed,
 its guardian removes them (see `guardian`). If that is killed, too, the next terralive does.
+
+Terraform outlives a terralive that is killed, and an init writes the dependency lock file at its
+end. So an init has a lock on the team's dependency lock file, which is put back after that end.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.runs.file_lock import take_lock
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
 # The team's dependency lock file while Terraform works with the stage's own. It is kept beside the
@@ -26,7 +28,7 @@ _LOCK_FILE: Final = ".terraform.lock.hcl"
 KEPT_LOCK_FILE: Final = ".terraform.lock.hcl.terralive"
 # The guardian of a terralive that was killed holds the lock while it removes the files.
 _GUARDIAN_SECONDS: Final = 2.0
-_POLL_SECONDS: Final = 0.05
+_INIT_SECONDS: Final = 120.0
 
 
 @contextmanager
@@ -40,28 +42,17 @@ def folder_lock(directory: Path, wait_s: float = _GUARDIAN_SECONDS) -> Iterator[
     Raises:
         ConfigurationError: `folder-busy`.
     """
-    until = time.monotonic() + wait_s
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        while not _try_to_lock(descriptor):
-            if time.monotonic() > until:
-                raise ConfigurationError(
-                    "folder-busy",
-                    f"Another terralive is running Terraform in {directory}.",
-                    hint="Wait for its end, or use another checkout for another stage.",
-                )
-            time.sleep(_POLL_SECONDS)
+        if not take_lock(descriptor, wait_s):
+            raise ConfigurationError(
+                "folder-busy",
+                f"Another terralive is running Terraform in {directory}.",
+                hint="Wait for its end, or use another checkout for another stage.",
+            )
         yield
     finally:
         os.close(descriptor)
-
-
-def _try_to_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def has_own_files(directory: Path) -> bool:
@@ -69,8 +60,44 @@ def has_own_files(directory: Path) -> bool:
     return any((directory / name).exists() for name in (OVERRIDE_FILE, KEPT_LOCK_FILE))
 
 
-def clean_up(directory: Path) -> None:
-    """Remove terralive's files from a folder, and put the team's dependency lock file back."""
+def wait_for_init(directory: Path, wait_s: float = _INIT_SECONDS) -> None:
+    """Return when no init of a terralive that was killed is left in a folder.
+
+    Args:
+        directory: the folder.
+        wait_s: seconds to wait for its end.
+
+    Raises:
+        ConfigurationError: `folder-busy`.
+    """
+    try:
+        descriptor = os.open(directory / KEPT_LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        if not take_lock(descriptor, wait_s):
+            raise ConfigurationError(
+                "folder-busy",
+                f"The `terraform init` of a terralive that was killed is still at work in "
+                f"{directory}.",
+                hint="Wait for its end (`ps` shows it), or stop it with `kill -INT`. Then run the "
+                "same command again.",
+            )
+    finally:
+        os.close(descriptor)
+
+
+def clean_up(directory: Path, wait_s: float = _INIT_SECONDS) -> None:
+    """Remove terralive's files from a folder, and put the team's dependency lock file back.
+
+    Args:
+        directory: the folder. This process holds its lock.
+        wait_s: see `wait_for_init`.
+
+    Raises:
+        ConfigurationError: `folder-busy`.
+    """
+    wait_for_init(directory, wait_s)
     _return_lock_file(directory)
     _remove_override(directory)
 
@@ -125,8 +152,10 @@ def _remove_parts(file: Path) -> None:
 
 
 @contextmanager
-def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[None]:
+def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[int]:
     """Give Terraform the stage's own dependency lock file, and put the team's back at the end.
+
+    Yields the descriptor of a lock that Terraform has to inherit; see `wait_for_init`.
 
     Args:
         directory: the team's folder.
@@ -137,19 +166,21 @@ def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[None]:
     """
     lock = directory / _LOCK_FILE
     kept = directory / KEPT_LOCK_FILE
-    try:
+    with ExitStack() as stack:
+        stack.callback(_return_lock_file, directory)
         with _named(directory):
             if lock.is_file():
                 lock.rename(kept)
             else:
                 kept.touch()
+            descriptor = os.open(kept, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            take_lock(descriptor, _GUARDIAN_SECONDS)
             if stages_own.is_file():
                 write_atomically(lock, stages_own.read_bytes())
-        yield
-    finally:
+        yield descriptor
         if lock.is_file():
             write_atomically(stages_own, lock.read_bytes())
-        _return_lock_file(directory)
 
 
 def _return_lock_file(directory: Path) -> None:

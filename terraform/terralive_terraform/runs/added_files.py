@@ -41,8 +41,11 @@ class AddedFiles(Protocol):
     def are_possible(self, data_dir: Path) -> bool:
         """Tell whether the last `terraform init` has done what `during_plan` needs."""
 
-    def during_init(self) -> AbstractContextManager[None]:
-        """Add the files that `terraform init` needs."""
+    def during_init(self) -> AbstractContextManager[tuple[int, ...]]:
+        """Add the files that `terraform init` needs.
+
+        The context gives the descriptors of locks that Terraform has to inherit.
+        """
 
     def during_plan(self, data_dir: Path) -> AbstractContextManager[PlanView]:
         """Add the files that `terraform plan` needs.
@@ -63,9 +66,9 @@ class NoFiles:
         del data_dir
         return True
 
-    def during_init(self) -> AbstractContextManager[None]:
+    def during_init(self) -> AbstractContextManager[tuple[int, ...]]:
         """Add nothing."""
-        return nullcontext()
+        return nullcontext(())
 
     def during_plan(self, data_dir: Path) -> AbstractContextManager[PlanView]:
         """Add nothing."""

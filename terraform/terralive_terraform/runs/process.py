@@ -14,18 +14,17 @@ Terraform ends. The next run waits for that lock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError, TerraformError
+from terralive_terraform.runs.file_lock import take_lock
 
 _POLL_S: Final = 0.03
 _WAIT_S: Final = 300.0  # for the end of an earlier run
@@ -52,6 +51,7 @@ def run_process(
     on_line: Callable[[str], None],
     on_error_line: Callable[[str], None] | None = None,
     on_wait: Callable[[], None] = lambda: None,
+    inherited: Sequence[int] = (),
 ) -> int:
     """Run a command to its end and return its exit code.
 
@@ -64,6 +64,7 @@ def run_process(
             `on_error_line` is given.
         on_error_line: receives every line of stderr, after the command has ended.
         on_wait: called once if an earlier run with this scratch folder has to end first.
+        inherited: the descriptors of further locks that the command keeps to its end.
 
     Raises:
         TerraformError: an earlier run does not end.
@@ -87,7 +88,7 @@ def run_process(
                 stdout=output,
                 stderr=error_target,
                 start_new_session=True,
-                pass_fds=(lock,),
+                pass_fds=(lock, *inherited),
             )
         except FileNotFoundError:
             raise missing_binary(arguments[0]) from None
@@ -112,31 +113,17 @@ def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
     """Hold the lock of a scratch folder. Yields the lock's file descriptor."""
     descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if not _try_to_lock(descriptor):
-            on_wait()
-            until = time.monotonic() + _WAIT_S
-            while not _try_to_lock(descriptor):
-                if time.monotonic() > until:
-                    raise TerraformError(
-                        "terraform-busy",
-                        "Another Terraform run of this stage has not ended within "
-                        f"{_WAIT_S:.0f} s ({scratch}).",
-                        hint="Wait for its end (`ps` shows it), or stop it with `kill -INT`. Then "
-                        "run the same command again.",
-                    )
-                time.sleep(_POLL_S)
+        if not take_lock(descriptor, _WAIT_S, on_wait):
+            raise TerraformError(
+                "terraform-busy",
+                "Another Terraform run of this stage has not ended within "
+                f"{_WAIT_S:.0f} s ({scratch}).",
+                hint="Wait for its end (`ps` shows it), or stop it with `kill -INT`. Then "
+                "run the same command again.",
+            )
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _try_to_lock(descriptor: int) -> bool:
-    """Take the lock, and return whether this has succeeded."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class _Lines:

@@ -161,8 +161,8 @@ class Terraform:
         if self._state_file is not None:
             environment = local_backend_environment(environment)
         lines: list[str] = []
-        with self._files.during_init():
-            code = self._run(arguments, lines.append, environment=environment)
+        with self._files.during_init() as inherited:
+            code = self._run(arguments, lines.append, environment=environment, inherited=inherited)
         if code != 0:
             raise failure("init", (), _from_first_error(lines))
         (self._data_dir / _STAMP).write_text(self._fingerprint())
@@ -339,6 +339,7 @@ class Terraform:
         on_line: Callable[[str], None],
         on_error_line: Callable[[str], None] | None = None,
         environment: Mapping[str, str] | None = None,
+        inherited: Sequence[int] = (),
     ) -> int:
         _log.debug("%s %s in %s", self._binary, arguments[0], self._directory)
         code = run_process(
@@ -349,6 +350,7 @@ class Terraform:
             on_line=on_line,
             on_error_line=on_error_line,
             on_wait=self._on_wait,
+            inherited=inherited,
         )
         _log.debug("%s %s ended with %d", self._binary, arguments[0], code)
         return code

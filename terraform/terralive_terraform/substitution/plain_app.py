@@ -158,12 +158,13 @@ def tidy(directory: Path) -> None:
     """Remove the files that a killed run has left beside `*.tf` files.
 
     `PlainApp.opened` does it too; this is for commands that end before it (no sandbox, no
-    credentials). A run that is at work in the folder keeps its files.
+    credentials). A run that is at work in the folder keeps its files, also an init that has
+    outlived its terralive.
     """
     if not has_own_files(directory):
         return
     with suppress(ConfigurationError), folder_lock(directory):
-        clean_up(directory)
+        clean_up(directory, wait_s=0)
 
 
 def _workspace(data_dir: Path, environment: Mapping[str, str]) -> str:

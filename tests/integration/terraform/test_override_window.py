@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import random
+import signal
 import subprocess
 import sys
 import threading
-import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.overrides.guardian import FolderGuardian
+from terralive_terraform.overrides.team_folder import KEPT_LOCK_FILE
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.progress import Change, Progress
 from terralive_terraform.substitution.find_app import find_app
+from terralive_terraform.substitution.plain_app import tidy
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_testing.machine.waiting import eventually
 
@@ -53,15 +56,27 @@ resource "aws_lambda_function" "api" {
   filename      = "api.zip"
 }
 """
-# A Terraform that takes its time: it prints what the real one prints, as far as it matters here.
-SLOW_TERRAFORM = """#!/bin/sh
+# A Terraform that stops at named points: it says that it is there, and goes on when it may.
+# It prints and writes what the real one does, as far as it matters here.
+STOPPING_TERRAFORM = """#!/bin/sh
+stop_at() {
+  touch "$POINTS/at-$1"
+  until [ -e "$POINTS/go-on-from-$1" ]; do sleep 0.02; done
+}
+# The note of a backend is made elsewhere.
+[ -e main.tf ] || exit 0
+if [ "$1" = init ]; then
+  stop_at init
+  echo "# the stage's versions" >.terraform.lock.hcl
+fi
 if [ "$1" = plan ]; then
   echo '{"type":"version"}'
-  ls -a >>"$SEEN"
-  sleep 0.2
+  ls -a >>"$POINTS/seen"
+  stop_at plan
   echo '{"type":"refresh_start"}'
-  sleep 0.2
+  stop_at refresh
 fi
+touch "$POINTS/$1-has-ended"
 """
 # What a command of terralive's does, for ever.
 PLANS = """
@@ -73,7 +88,6 @@ project, work = Path(sys.argv[1]), Path(sys.argv[2])
 live = LiveSettings(Path("/stage/stub.zip"), "aGFzaA==")
 app = find_app(project, binary=str(work / "terraform"))
 environment = dict(os.environ)
-print("started", flush=True)
 while True:
     with app.prepared(live, work / "stage", environment, work / "app.tfstate") as prepared:
         terraform = prepared.terraform(str(work / "terraform"), environment, lambda _: None)
@@ -186,37 +200,138 @@ def test_a_plan_that_waits_for_the_states_lock_reads_the_override_file_afterward
     assert own_files(tmp_path) == []
 
 
-def test_a_kill_at_any_moment_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
-    """No next command is needed."""
-    project, work = tmp_path / "project", tmp_path / "work"
-    for folder in (project, work):
-        folder.mkdir()
+@dataclass(frozen=True)
+class KilledRun:
+    """A project, and a terralive that was killed while its Terraform stopped at a point.
+
+    Attributes:
+        project: the folder of `*.tf` files.
+        points: the folder of `STOPPING_TERRAFORM`.
+        before: the names of the project's files before terralive ran.
+        left: terralive's files at the moment of the kill.
+    """
+
+    project: Path
+    points: Path
+    before: list[str]
+    left: list[str]
+
+    def let_terraform_go_on(self, point: str, command: str) -> None:
+        """Let Terraform go on from its point, and wait for its end."""
+        (self.points / f"go-on-from-{point}").touch()
+        eventually((self.points / f"{command}-has-ended").exists, "Terraform has ended")
+
+    def assert_restored(self) -> None:
+        eventually(lambda: own_files(self.project) == [], "the files of the killed run are gone")
+        assert (self.project / ".terraform.lock.hcl").read_text() == LOCK
+        assert sorted(path.name for path in self.project.iterdir()) == self.before
+
+
+def killed_at(point: str, folder: Path, *, files: list[str]) -> KilledRun:
+    """Kill terralive when Terraform is at a point, and these files of terralive's are there."""
+    project, work, points = folder / "project", folder / "work", folder / "points"
+    for path in (project, work, points):
+        path.mkdir()
     (project / "main.tf").write_text(FUNCTION)
     (project / ".terraform.lock.hcl").write_text(LOCK)
     # Functions have such files. The guardian must not import it.
     (project / "json.py").write_text("raise SystemExit\n")
-    (work / "terraform").write_text(SLOW_TERRAFORM)
+    (work / "terraform").write_text(STOPPING_TERRAFORM)
     (work / "terraform").chmod(0o755)
+    for other in {"init", "plan", "refresh"} - {point}:
+        (points / f"go-on-from-{other}").touch()
     before = sorted(path.name for path in project.iterdir())
-    chance = random.Random(12)
-    interrupted = 0
-
-    for _ in range(15):
-        running = subprocess.Popen(
-            [sys.executable, "-P", "-c", PLANS, str(project), str(work)],
-            cwd=project,
-            env={**os.environ, "SEEN": str(work / "seen")},
-            stdout=subprocess.PIPE,
-        )
-        assert running.stdout is not None
-        running.stdout.readline()
-        time.sleep(chance.uniform(0.0, 0.6))
+    running = subprocess.Popen(
+        [sys.executable, "-P", "-c", PLANS, str(project), str(work)],
+        cwd=project,
+        env={**os.environ, "POINTS": str(points)},
+    )
+    try:
+        eventually((points / f"at-{point}").exists, f"Terraform is at {point}")
+        eventually(lambda: own_files(project) == files, f"terralive's files are {files}")
+    except BaseException:
+        (points / f"go-on-from-{point}").touch()
+        raise
+    finally:
         running.kill()
-        interrupted += bool(own_files(project))
         running.wait()
-        running.stdout.close()
-        eventually(lambda: own_files(project) == [], "the files of the killed run are gone")
-        assert (project / ".terraform.lock.hcl").read_text() == LOCK
-        assert sorted(path.name for path in project.iterdir()) == before
-    assert interrupted, "no kill came while the files were there"
-    assert OVERRIDE_FILE in (work / "seen").read_text()
+    return KilledRun(project, points, before, files)
+
+
+def test_a_kill_during_an_init_leaves_the_teams_lock_file_as_it_was(tmp_path: Path) -> None:
+    """Terraform goes on, and writes the versions of the stage at its end."""
+    run = killed_at("init", tmp_path, files=[KEPT_LOCK_FILE, OVERRIDE_FILE])
+    tidy(run.project)
+    assert own_files(run.project) == run.left, "they belong to the init that still runs"
+    run.let_terraform_go_on("init", "init")
+    run.assert_restored()
+
+
+def test_a_kill_before_a_plan_has_read_the_files_removes_them_at_once(tmp_path: Path) -> None:
+    """No next command is needed, and no end of the plan."""
+    run = killed_at("plan", tmp_path, files=[OVERRIDE_FILE])
+    run.assert_restored()
+    run.let_terraform_go_on("plan", "plan")
+    run.assert_restored()
+    assert OVERRIDE_FILE in (run.points / "seen").read_text()
+
+
+def test_a_kill_after_a_plan_has_read_the_files_finds_none(tmp_path: Path) -> None:
+    run = killed_at("refresh", tmp_path, files=[])
+    run.assert_restored()
+    run.let_terraform_go_on("refresh", "plan")
+    run.assert_restored()
+    assert OVERRIDE_FILE in (run.points / "seen").read_text()
+
+
+def test_a_guardian_that_does_not_answer_is_no_failure_of_a_command(tmp_path: Path) -> None:
+    """It may be stopped, as everything is that a debugger or a sleeping laptop stops."""
+    guardian = FolderGuardian(tmp_path, end_s=0.1)
+    guardian.watch()
+    process = guardian._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    guardian.close()
+    assert process.returncode == -signal.SIGKILL
+
+
+# An init whose terralive and guardian were killed.
+LEFT_INIT = """
+import fcntl, sys
+from pathlib import Path
+kept, lock = Path(sys.argv[1]), Path(sys.argv[2])
+with kept.open() as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("runs", flush=True)
+    sys.stdin.readline()
+    lock.write_text("# the stage's versions")
+"""
+
+
+def test_the_next_command_waits_for_an_init_that_nobody_watches(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.tf").write_text(FUNCTION)
+    kept, lock = project / KEPT_LOCK_FILE, project / ".terraform.lock.hcl"
+    kept.write_text(LOCK)
+    init = subprocess.Popen(
+        [sys.executable, "-c", LEFT_INIT, str(kept), str(lock)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert init.stdout is not None
+    init.stdout.readline()
+    found: list[str] = []
+
+    def run_next_command() -> None:
+        with find_app(project).prepared(None, tmp_path / "work", os.environ):
+            found.append(lock.read_text())
+
+    thread = threading.Thread(target=run_next_command)
+    thread.start()
+    tidy(project)
+    assert kept.exists()
+    init.communicate(b"go on\n")
+    thread.join()
+    assert found == [LOCK]
+    assert own_files(project) == []
