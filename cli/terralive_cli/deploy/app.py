@@ -201,14 +201,16 @@ class StageApp:
             self._check(ready, functions, mapped)
             shown = self._shown(ready)
             self._require_new(shown, prepared)
+            timeouts = self._raised_timeouts(functions)
+            live = addresses_of(functions)
             yield LivePlan(
                 ready,
                 functions,
                 mapped,
                 refused,
                 self._accounts(prepared.directory),
-                timeouts=self._raised_timeouts(functions),
-                others=other_changes(shown, addresses_of(functions)),
+                timeouts=timeouts,
+                others=other_changes(shown, functions, live=live, raised=timeouts),
                 is_first=shown.is_first,
             )
 
@@ -309,7 +311,7 @@ class StageApp:
                 return
             plan = planned(stage, terraform, phase, self._var_files, destroy=destroy)
             ready = stack.enter_context(plan)
-            yield RestorePlan(ready, other_changes(self._shown(ready)))
+            yield RestorePlan(ready, other_changes(self._shown(ready), prepared.functions))
 
     def _shown(self, ready: ReadyPlan) -> ShownPlan:
         """Read a plan's content, and inspect the functions in it."""

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import text
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.discovery.declared import FUNCTION_TYPE
+from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.substitution.marker import is_stub
+from terralive_terraform.substitution.rules import GIVEN, TAKEN
 
 _UNCHANGED: Final = ("no-op", "read")
-# What `rules` changes on a function that becomes live, and takes back from one that is restored.
-_SUBSTITUTED: Final = frozenset(
-    (
-        *("description", "filename", "handler", "image_config", "image_uri", "layers"),
-        *("package_type", "publish", "runtime", "s3_bucket", "s3_key", "s3_object_version"),
-        *("snap_start", "source_code_hash", "timeout"),
-    )
-)
 # What AWS computes anew with every update of a function:
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
 _COMPUTED: Final = frozenset(
@@ -54,13 +48,22 @@ class OtherChange:
         return self.action in ("delete", "replace")
 
 
-def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherChange, ...]:
+def other_changes(
+    plan: ShownPlan,
+    functions: Collection[DeclaredFunction] = (),
+    *,
+    live: Collection[str] = (),
+    raised: Mapping[str, int] | None = None,
+) -> tuple[OtherChange, ...]:
     """Return what a plan changes beside the code of live functions.
 
     Args:
         plan: a plan that makes functions live or restores them.
+        functions: functions that the configuration declares.
         live: the addresses, without instance keys, of the functions that are live after it.
+        raised: the timeouts in seconds of functions that are debugged after it, by address.
     """
+    longest = {function.address: function.debug_timeout for function in functions}
     found: list[OtherChange] = []
     for resource in plan.resources:
         if resource.action in _UNCHANGED:
@@ -68,8 +71,8 @@ def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherCha
         attributes: frozenset[str] = frozenset()
         if resource.action == "update":
             attributes = resource.changed - _COMPUTED
-            if _is_substitution(resource, live):
-                attributes -= _SUBSTITUTED
+            if resource.type == FUNCTION_TYPE:
+                attributes -= _substituted(resource, live, raised or {}, longest)
                 if not attributes:
                     continue
         names = tuple(sorted(attributes))
@@ -77,10 +80,36 @@ def other_changes(plan: ShownPlan, live: Collection[str] = ()) -> tuple[OtherCha
     return tuple(found)
 
 
-def _is_substitution(resource: PlannedResource, live: Collection[str]) -> bool:
-    if resource.type != FUNCTION_TYPE:
-        return False
-    if without_keys(resource.address) in live:
-        return True
-    before = resource.before
-    return is_stub(text(before, "handler"), text(before, "description"))
+def _substituted(
+    function: PlannedResource,
+    live: Collection[str],
+    raised: Mapping[str, int],
+    longest: Mapping[str, int],
+) -> frozenset[str]:
+    """Return the attributes of a function in which terralive's own values come or go.
+
+    Args:
+        function: the function.
+        live: see `other_changes`.
+        raised: see `other_changes`.
+        longest: the timeouts of functions while they are debugged, by address.
+    """
+    address = without_keys(function.address)
+    before, after = function.before, function.after
+    is_live = address in live
+    was_live = is_stub(text(before, "handler"), text(before, "description"))
+    own: set[str] = set()
+    if is_live:
+        # A stub that needs its layers keeps them, with all changes of the team's.
+        own |= {name for name in TAKEN if not after.get(name) and name not in function.unknown}
+    elif was_live:
+        own |= {name for name in TAKEN if not before.get(name)}
+    else:
+        return frozenset()
+    own |= GIVEN
+    is_raised = address in raised and after.get("timeout") == raised[address]
+    raised_before = longest.get(address, FUNCTION_TIMEOUT_SECONDS)
+    is_taken_back = was_live and before.get("timeout") == raised_before
+    if is_raised or is_taken_back:
+        own.add("timeout")
+    return frozenset(own)

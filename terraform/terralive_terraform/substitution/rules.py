@@ -31,8 +31,12 @@ _STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
 _HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
-_SET: Final = ("filename", "source_code_hash", "handler", "runtime", "package_type", "layers")
-_REPLACED: Final = frozenset((*_SET, *_UNSET, *_REMOVED_BLOCKS))
+_SET: Final = ("filename", "source_code_hash", "handler", "runtime", "package_type")
+_REPLACED: Final = frozenset((*_SET, "layers", *_UNSET, *_REMOVED_BLOCKS))
+# What a live function has from terralive alone, and what terralive takes from it unless the stub
+# needs it. Beside these, only the timeout of a function that is debugged changes.
+GIVEN: Final = frozenset((*_SET, "description", "image_uri", "image_config"))
+TAKEN: Final = _REPLACED - GIVEN
 # A function with one of these attributes or blocks stays as it is, for this reason.
 _NOT_LIVE_WITH: Final[Mapping[str, str]] = {
     "code_signing_config_arn": "it accepts signed code only (code_signing_config_arn), and the "

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates
+from terralive_terraform.discovery.declared import DeclaredFunction, declared_function
 from terralive_terraform.runs.shown_plan import shown_plan
 from terralive_terraform.substitution.marker import StageName, live_description, stage_of
 from terralive_terraform.substitution.other_changes import OtherChange, other_changes
+from terralive_terraform.substitution.rules import (
+    ImageStub,
+    LiveSettings,
+    Substitution,
+    substitute,
+)
 
 LIVE = "module.orders.aws_lambda_function.api"
-STUB = {"handler": STUB_HANDLER, "description": live_description(StageName("orders", "dev-ana"))}
-OWN = {"handler": "app.handler", "description": "Takes orders", "memory_size": 128}
+DESCRIPTION = live_description(StageName("orders", "dev-ana"))
+STUB: dict[str, Json] = {"handler": STUB_HANDLER, "description": DESCRIPTION}
+OWN: dict[str, Json] = {"handler": "app.handler", "description": "Takes orders", "memory_size": 128}
 
 
 def resource(address: str, *actions: str, **change: object) -> dict[str, Any]:
@@ -26,8 +36,30 @@ def resource(address: str, *actions: str, **change: object) -> dict[str, Any]:
     }
 
 
-def others(*resources: dict[str, Any], live: tuple[str, ...] = ()) -> tuple[OtherChange, ...]:
-    return other_changes(shown_plan({"resource_changes": list(resources)}), live)
+def others(
+    *resources: dict[str, Any],
+    live: tuple[str, ...] = (),
+    raised: dict[str, int] | None = None,
+    functions: tuple[DeclaredFunction, ...] = (),
+) -> tuple[OtherChange, ...]:
+    plan = shown_plan({"resource_changes": list(resources)})
+    return other_changes(plan, functions, live=live, raised=raised)
+
+
+def changed_attributes(
+    before: dict[str, Json],
+    after: dict[str, Json],
+    *,
+    raised: dict[str, int] | None = None,
+    functions: tuple[DeclaredFunction, ...] = (),
+) -> tuple[str, ...]:
+    """The attributes that a user sees in a plan of one function, before it is applied."""
+    live: tuple[str, ...] = ()
+    if after.get("handler") == STUB_HANDLER:
+        live = (LIVE,)
+    change = resource(f"{LIVE}[0]", "update", before=before, after=after)
+    found = others(change, live=live, raised=raised, functions=functions)
+    return tuple(name for change in found for name in change.attributes)
 
 
 def test_a_stub_in_the_place_of_a_function_is_no_other_change() -> None:
@@ -52,6 +84,75 @@ def test_what_else_changes_on_a_live_function_is_named(live: tuple[str, ...]) ->
     assert others(change, live=live) == (
         OtherChange(LIVE, "update", "aws_lambda_function", ("memory_size",)),
     )
+
+
+@pytest.mark.parametrize("name", ["publish", "timeout", "memory_size", "tags"])
+def test_a_teams_own_change_is_named_when_its_function_becomes_live_or_is_restored(
+    name: str,
+) -> None:
+    """A colleague has changed it in the configuration, and nobody has applied that yet."""
+    old, new = {**OWN, name: 30}, {**OWN, name: 60}
+    assert changed_attributes(old, {**new, **STUB}) == (name,)
+    assert changed_attributes({**old, **STUB}, {**new, **STUB}) == (name,)
+    assert changed_attributes({**old, **STUB}, new) == (name,)
+
+
+def test_a_timeout_that_is_raised_for_a_debugger_and_taken_back_is_no_other_change() -> None:
+    own, debugged = {**OWN, "timeout": 30}, {**OWN, **STUB, "timeout": 900}
+    assert changed_attributes(own, debugged, raised={LIVE: 900}) == ()
+    assert changed_attributes(debugged, {**own, **STUB}) == ()
+    assert changed_attributes(debugged, own) == ()
+    # A team's own change to that number is not terralive's.
+    assert changed_attributes(own, debugged) == ("timeout",)
+    assert changed_attributes({**own, **STUB}, {**own, "timeout": 900}) == ("timeout",)
+
+
+def test_a_timeout_is_raised_to_a_queues_visibility_only() -> None:
+    function = DeclaredFunction(LIVE, "api", timeout=30, queue_visibilities=(60,))
+    own, debugged = {**OWN, "timeout": 30}, {**OWN, **STUB, "timeout": 60}
+    assert changed_attributes(debugged, own, functions=(function,)) == ()
+    assert changed_attributes({**debugged, "timeout": 900}, own, functions=(function,)) == (
+        "timeout",
+    )
+
+
+def test_layers_that_the_stub_keeps_are_the_teams() -> None:
+    old: dict[str, Json] = {**OWN, "layers": ["a:1"]}
+    new: dict[str, Json] = {**OWN, "layers": ["a:2"]}
+    assert changed_attributes(old, {**new, **STUB}) == ("layers",)
+    assert changed_attributes({**old, **STUB}, new) == ("layers",)
+    assert changed_attributes(old, {**old, **STUB, "layers": []}) == ()
+    assert changed_attributes({**old, **STUB, "layers": None}, new) == ()
+
+
+def test_all_that_the_rules_change_is_no_other_change() -> None:
+    settings = LiveSettings(
+        Path("/stage/stub.zip"),
+        "aGFzaA==",
+        image_stub=ImageStub(
+            {"x86_64": "stub:1"}, StubCoordinates("wss://x", "orders", "dev", bytes(32)), "arn:"
+        ),
+        description=DESCRIPTION,
+    )
+    own: dict[str, Json] = {"function_name": "api", "description": "Takes orders"}
+    as_zip: dict[str, Json] = {
+        "s3_bucket": "b",
+        "s3_key": "k",
+        "s3_object_version": "1",
+        "layers": ["a"],
+        "snap_start": [{"apply_on": "PublishedVersions"}],
+        "handler": "a.b",
+        "runtime": "r",
+    }
+    as_image: dict[str, Json] = {"image_uri": "own:1", "package_type": "Image"}
+    for code in (as_zip, as_image):
+        before = {**own, **code}
+        substitution = substitute(declared_function(LIVE, before), settings)
+        assert isinstance(substitution, Substitution)
+        removed = dict.fromkeys((*substitution.unset, *substitution.removed_blocks))
+        after = {**before, **substitution.set, **substitution.blocks, **removed}
+        assert others(resource(LIVE, "update", before=before, after=after), live=(LIVE,)) == ()
+        assert others(resource(LIVE, "update", before=after, after=before)) == ()
 
 
 def test_an_edit_of_a_function_that_is_not_live_is_named() -> None:
