@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
-from terralive_stub.shared.json_documents import as_object, read_object, section, text
+from terralive_stub.shared.json_documents import as_object, section, text
 from terralive_terraform.discovery.remote_execution import RemoteWorkspace
+from terralive_terraform.runs.cli_configuration import users_configuration
 
 _TIMEOUT_S: Final = 10.0
-# A block of the CLI configuration file, for one host.
-_CREDENTIALS: Final = r'credentials\s+"{}"\s*\{{[^}}]*\btoken\s*=\s*"([^"]+)"'
 
 
 def execution_mode(workspace: RemoteWorkspace, environment: Mapping[str, str]) -> str:
@@ -64,17 +61,4 @@ def _token(host: str, environment: Mapping[str, str]) -> str:
     named = environment.get(variable)
     if named:
         return named
-    home = Path(environment.get("HOME", "/nonexistent"))
-    saved = read_object(home / ".terraform.d" / "credentials.tfrc.json")
-    token = text(section(section(saved, "credentials"), host), "token")
-    if token:
-        return token
-    configuration = Path(environment.get("TF_CLI_CONFIG_FILE") or home / ".terraformrc")
-    try:
-        written = configuration.read_text("utf-8", "replace")
-    except OSError:
-        return ""
-    block = re.search(_CREDENTIALS.format(re.escape(host)), written)
-    if block is None:
-        return ""
-    return block[1]
+    return users_configuration(environment).tokens.get(host, "")

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.runs.cli_configuration import VARIABLE, users_configuration
 
 # https://developer.hashicorp.com/terraform/language/files/dependency-lock
 _LOCKED: Final = re.compile(r'provider\s+"([^"]+)"\s*\{\s*version\s*=\s*"([^"]+)"')
-_USERS_OWN: Final = re.compile(r"\bdev_overrides\s*\{([^}]*)\}")
-CLI_CONFIGURATION: Final = "TF_CLI_CONFIG_FILE"
 
 
 def providers_environment(
     lock: Path, data_dir: Path, environment: Mapping[str, str], target: Path
 ) -> dict[str, str]:
     """Write the CLI configuration, and return the variable that names it; {} without providers.
+
+    It has all of the user's own settings.
 
     Args:
         lock: the dependency lock file that the providers were installed with.
@@ -36,31 +37,17 @@ def providers_environment(
     found = dict(_installed(lock, data_dir))
     if not found:
         return {}
-    lines = [f'    "{address}" = "{folder}"' for address, folder in found.items()]
-    lines += _users_own(environment)
-    content = "provider_installation {\n  dev_overrides {\n%s\n  }\n  direct {}\n}\n"
-    write_atomically(target, (content % "\n".join(lines)).encode())
-    return {CLI_CONFIGURATION: str(target)}
+    # No method installs anything during a plan or an apply, and Terraform wants one.
+    content = users_configuration(environment).with_installation("  direct {}\n", found)
+    write_atomically(target, content)
+    return {VARIABLE: str(target)}
 
 
-def _installed(lock: Path, data_dir: Path) -> Iterator[tuple[str, Path]]:
+def _installed(lock: Path, data_dir: Path) -> Iterator[tuple[str, str]]:
     """Yield the address and the folder of each provider in a lock file that is installed."""
     if not lock.is_file():
         return
     for address, version in _LOCKED.findall(lock.read_text("utf-8")):
         # One folder for each platform: this machine's is the only one that is installed.
         for folder in (data_dir / "providers" / address / version).glob("*_*"):
-            yield address, folder.resolve()
-
-
-def _users_own(environment: Mapping[str, str]) -> list[str]:
-    """Return the lines of the user's own CLI configuration that name providers in development."""
-    home = Path(environment.get("HOME", "/nonexistent"))
-    file = Path(environment.get(CLI_CONFIGURATION) or home / ".terraformrc")
-    try:
-        block = _USERS_OWN.search(file.read_text("utf-8", "replace"))
-    except OSError:
-        return []
-    if block is None:
-        return []
-    return block[1].strip().splitlines()
+            yield address, str(folder.resolve())

@@ -17,6 +17,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.runs.cli_configuration import VARIABLE, users_configuration
 
 # Variables that concern one configuration: the team's app, and not terralive's own stack.
 # https://developer.hashicorp.com/terraform/cli/config/environment-variables
@@ -41,24 +42,19 @@ def terraform_environment(environ: Mapping[str, str], work: Path) -> dict[str, s
         ConfigurationError: `TERRALIVE_PROVIDER_MIRROR` names a folder that is no mirror.
     """
     result = {**environ, "TF_IN_AUTOMATION": "1", "TF_INPUT": "0", "CHECKPOINT_DISABLE": "1"}
-    users_file = _users_configuration(environ)
-    users_text = ""
-    if users_file is not None:
-        users_text = users_file.read_text("utf-8", "replace")
-    else:
-        # It may name a file that does not exist. Terraform would warn about it in every run.
-        result.pop("TF_CLI_CONFIG_FILE", None)
-
+    users = users_configuration(environ)
     named = environ.get("TERRALIVE_PROVIDER_MIRROR")
     if named:
-        mirror = _named_mirror(Path(named))
         target = work.resolve() / "terraform.tfrc"
-        write_atomically(target, f"{users_text}\n{provider_installation(mirror)}".encode())
-        target.chmod(0o600)  # a user's configuration may hold tokens
-        result["TF_CLI_CONFIG_FILE"] = str(target)
+        methods = provider_installation(_named_mirror(Path(named)))
+        write_atomically(target, users.with_installation(methods))
+        result[VARIABLE] = str(target)
         return result
 
-    decided_by_user = "provider_installation" in users_text or "plugin_cache_dir" in users_text
+    if not Path(environ.get(VARIABLE, "")).is_file():
+        # Terraform would warn about a file that does not exist in every run.
+        result.pop(VARIABLE, None)
+    decided_by_user = users.has_installation or users.caches_plugins
     if not decided_by_user and "TF_PLUGIN_CACHE_DIR" not in environ:
         cache = work.resolve() / "plugin-cache"
         cache.mkdir(parents=True, exist_ok=True)
@@ -141,14 +137,12 @@ def _joined(options: Iterable[_Option]) -> str:
 
 
 def provider_installation(mirror: Path) -> str:
-    """Return the block that takes the registry's providers from a mirror, and only those."""
+    """Return the methods that take the registry's providers from a mirror, and only those."""
     path = str(mirror).replace("\\", "\\\\").replace('"', '\\"')
     pattern = f'["{REGISTRY}/*/*"]'
     return (
-        "provider_installation {\n"
         f'  filesystem_mirror {{\n    path    = "{path}"\n    include = {pattern}\n  }}\n'
         f"  direct {{\n    exclude = {pattern}\n  }}\n"
-        "}\n"
     )
 
 
@@ -170,15 +164,3 @@ def _named_mirror(mirror: Path) -> Path:
             "that folder to this machine.",
         )
     return mirror.resolve()
-
-
-def _users_configuration(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's Terraform CLI configuration file; None where there is none."""
-    named = environ.get("TF_CLI_CONFIG_FILE") or environ.get("TERRAFORM_CONFIG")
-    if named:
-        path = Path(named)
-    else:
-        path = Path(environ.get("HOME", "/nonexistent")) / ".terraformrc"
-    if not path.is_file():
-        return None
-    return path

@@ -319,7 +319,7 @@ def test_a_state_of_terralives_own_uses_the_providers_of_the_stages_own_lock_fil
         f'"{providers}/aws/5.100.0/linux_amd64"',
         *('"registry.terraform.io/hashicorp/random"', "="),
         f'"{providers}/random/3.7.2/linux_amd64"',
-        *('"acme/x"', "=", '"/home/ana/x"', "}", "direct", "{}", "}"),
+        *('"registry.terraform.io/acme/x"', "=", '"/home/ana/x"', "}", "direct", "{}", "}"),
     ]
 
 
