@@ -29,3 +29,8 @@ def instance_key(address: str) -> str:
     if key.startswith('"'):
         return str(json.loads(key))
     return key
+
+
+def all_keys(address: str) -> tuple[str, ...]:
+    """Return all instance keys in an address, as they are written: `["eu"]`, `[0]`."""
+    return tuple(match[0] for match in _KEY.finditer(address))

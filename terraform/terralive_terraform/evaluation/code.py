@@ -12,7 +12,7 @@ What is not certain is not found: wrong code is worse than none.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,17 +20,16 @@ from typing import Final
 from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.functions import PlannedFunction
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
-from terralive_terraform.evaluation.sources.bundles import build_note
+from terralive_terraform.evaluation.sources.bundles import build_command, build_note
 from terralive_terraform.evaluation.sources.by_handler import (
     Candidate,
-    candidates_for,
+    HandlerFiles,
     choose,
-    typescript_for,
 )
 from terralive_terraform.evaluation.sources.contents import (
     Package,
+    copied_from,
     is_placeholder,
-    read_folder,
     read_zip,
     sources_of,
 )
@@ -43,6 +42,7 @@ from terralive_terraform.evaluation.sources.layouts import (
     CodeNotFound,
     FoundCode,
     Located,
+    elsewhere,
     locate,
 )
 from terralive_terraform.evaluation.sources.packages import Packages
@@ -86,7 +86,7 @@ def find_code(
     guessed: _Found = {}
     for function in remaining:
         own = unknown[function.address].zip_of(function)
-        taken = [folder for folder, others in zips.items() if own not in others]
+        taken = {folder for folder, others in zips.items() if own not in others}
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
     return {function.address: found[function.address] for function in several}
@@ -123,6 +123,7 @@ class _Finder:
         self._repository = repository
         self._archives = Archives(evaluation, repository)
         self._packages = Packages(evaluation)
+        self._handler_files = HandlerFiles(repository)
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
         """Find the code by the function's package."""
@@ -156,7 +157,7 @@ class _Finder:
         names = handler_files(function.handler, function.runtime)
         if not names:
             return CodeNotFound(unknown.reason)
-        candidates = candidates_for(function, self._repository, taken=taken)
+        candidates = self._handler_files.candidates(function, taken=taken)
         choice = choose(function, candidates, unknown.zips, self._directory)
         if choice.chosen is not None:
             file = choice.chosen.file
@@ -172,12 +173,14 @@ class _Finder:
             return CodeNotFound(
                 f"{unknown.reason}, and several files may have its handler: {files}"
             )
-        typescript = typescript_for(function, self._repository)
+        typescript = self._handler_files.typescript(function)
         if typescript:
             files = self._listed(typescript)
-            return CodeNotFound(
-                f"{unknown.reason}, and its handler is in TypeScript that is not built: {files}"
-            )
+            reason = f"{unknown.reason}, and the TypeScript of its handler is not built: {files}"
+            _, command = build_command(self._repository, typescript[0].parent)
+            if command:
+                reason = f"{reason}; `{command}` may build it"
+            return CodeNotFound(reason)
         return CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
 
     def _of_archive(self, function: PlannedFunction, archive: Archive) -> FoundCode | None:
@@ -187,7 +190,11 @@ class _Finder:
             return None
         if located.file is None and handler_files(function.handler, function.runtime):
             return None
-        return self._found(function, located, archive.shown, archive.note)
+        note = archive.note
+        others = elsewhere(archive.entries, located.path)
+        if others and not note:
+            note = f"its package also has {self._listed(others)}, which is not in that folder"
+        return self._found(function, located, archive.shown, note)
 
     def _without_handler(
         self, function: PlannedFunction, archives: Collection[Archive]
@@ -196,7 +203,7 @@ class _Finder:
         for archive in archives:
             located = locate(archive.entries, function.handler, function.runtime)
             if located is not None and located.path.is_dir():
-                if not candidates_for(function, self._repository):
+                if not self._handler_files.candidates(function):
                     return self._found(function, located, archive.shown, archive.note)
         return None
 
@@ -231,27 +238,23 @@ class _Finder:
     def _found(
         self, function: PlannedFunction, located: Located, found_by: str, note: str = ""
     ) -> FoundCode:
-        source = self._copied_from(function, located)
+        path, file = located.path, located.file
+        if file is not None and located.handler is None and is_interpreted(function.runtime):
+            if self._repository.is_built(path):
+                source = copied_from(path, file, self._repository)
+                if source is not None:
+                    found_by = f"{found_by}, copied from {self._repository.shown(source)}"
+                    path = source
         if not note and is_javascript(function.runtime):
-            note = build_note(self._repository, source.path, source.file)
-        return FoundCode(source.path, found_by, source.handler, note)
+            note = build_note(self._repository, path, file)
+        if not note and ".terraform" in path.parts:
+            note = "Terraform has downloaded it: `terraform init` may overwrite edits"
+        return FoundCode(path, found_by, located.handler, note)
 
-    def _copied_from(self, function: PlannedFunction, located: Located) -> Located:
-        """Return the folder that a build has copied a folder from, where that is certain."""
-        if located.file is None or not self._repository.is_built(located.path):
-            return located
-        if not is_interpreted(function.runtime) or located.handler is not None:
-            return located
-        package = read_folder(located.path, located.file, self._repository)
-        found = sources_of(package, function, self._repository)
-        if len(found) != 1:
-            return located
-        return found[0]
-
-    def _listed(self, files: Collection[Path]) -> str:
-        shown = [self._repository.shown(file) for file in files]
-        if len(shown) > _MAX_SHOWN:
-            shown = [*shown[:_MAX_SHOWN], "…"]
+    def _listed(self, files: Sequence[Path]) -> str:
+        shown = [self._repository.shown(file) for file in files[:_MAX_SHOWN]]
+        if len(files) > _MAX_SHOWN:
+            shown.append("…")
         return ", ".join(shown)
 
 

@@ -7,12 +7,12 @@ apply. What a `local` refers to is not in a plan.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, section
-from terralive_terraform.addresses import instance_key, without_keys
-from terralive_terraform.evaluation.document import Evaluated, Evaluation, call_names
+from terralive_terraform.addresses import all_keys, without_keys
+from terralive_terraform.evaluation.document import Evaluated, Evaluation
 
 # Attributes of a function that say where its zip is.
 CODE_ATTRIBUTES: Final = (
@@ -50,16 +50,16 @@ def referred(
                 for name in items(evaluation.block(item), "depends_on")
                 if isinstance(name, str)
             )
-        for target, place in _targets(evaluation, written, without_keys(module), 0):
+        for target, place in _targets(evaluation, written, module, 0):
             for instance in _instances(evaluation, target, place, item, module):
                 found.setdefault(instance.address, instance)
     return tuple(found.values())
 
 
 def _targets(
-    evaluation: Evaluation, written: Iterable[str], module: str, depth: int
+    evaluation: Evaluation, written: Sequence[str], module: str, depth: int
 ) -> Iterator[tuple[str, str]]:
-    """Yield address and module of each resource that is referred to, without the module's keys."""
+    """Yield address and module of each resource that is referred to, with the keys as written."""
     if depth > _MAX_DEPTH:
         return
     for reference in written:
@@ -68,27 +68,38 @@ def _targets(
             continue
         kind, _, name = match["address"].partition(".")
         if kind == "var" and module:
-            call = section(evaluation.call(module), "expressions")
-            outer = _outer(module)
-            yield from _targets(evaluation, _references(section(call, name)), outer, depth + 1)
+            argument = section(section(evaluation.call(module), "expressions"), name)
+            outer = module.rpartition("module.")[0].rstrip(".")
+            yield from _targets(evaluation, _references(argument), outer, depth + 1)
         elif kind == "module":
-            if match["name"] is None:
-                continue
-            inner = f"{module}.module.{name}".lstrip(".")
-            outputs = section(section(evaluation.call(inner), "module"), "outputs")
-            expression = section(section(outputs, match["name"]), "expression")
-            yield from _targets(evaluation, _references(expression), inner, depth + 1)
+            inner = f"{module}.{match['address']}{match['key'] or ''}".lstrip(".")
+            for output in _outputs(evaluation, inner, match, written):
+                yield from _targets(evaluation, _references(output), inner, depth + 1)
         elif kind not in {"var", "local", "path", "each", "count", "self", "terraform"}:
             yield match["address"] + (match["key"] or ""), module
 
 
+def _outputs(
+    evaluation: Evaluation, module: str, match: re.Match[str], written: Sequence[str]
+) -> Iterator[Mapping[str, Json]]:
+    """Yield the expressions of the outputs that a reference to a module is about.
+
+    `module.package[each.key].zip` is `module.package` in a plan: any of its outputs. Beside
+    `module.package.zip`, `module.package` says nothing.
+    """
+    outputs = section(section(evaluation.call(module), "module"), "outputs")
+    if match["name"] is not None:
+        yield section(section(outputs, match["name"]), "expression")
+        return
+    prefix = match["address"]
+    has_name = any(other.startswith((f"{prefix}.", f"{prefix}[")) for other in written)
+    if not has_name:
+        for name in outputs:
+            yield section(section(outputs, name), "expression")
+
+
 def _references(expression: Mapping[str, Json]) -> tuple[str, ...]:
     return tuple(item for item in items(expression, "references") if isinstance(item, str))
-
-
-def _outer(module: str) -> str:
-    names = call_names(module)[:-1]
-    return ".".join(f"module.{name}" for name in names)
 
 
 def _instances(
@@ -99,26 +110,29 @@ def _instances(
     found = [
         item
         for item in evaluation.instances_at(without_keys(address))
-        if _is_related(item.module, module)
+        if _is_related(item.module, module) and _is_related(item.module, place)
     ]
     if "[" in target:
-        return tuple(
-            item for item in found if item.address.endswith(f".{target}") or item.address == target
-        )
+        found = [item for item in found if f".{item.address}".endswith(f".{target}")]
     if len(found) > 1:
         # An expression with `each.key` or `count.index` refers to the instance of the same key.
-        same_key = [item for item in found if instance_key(item.address) == instance_key(origin)]
-        if instance_key(origin) and same_key:
-            return tuple(same_key)
+        keys = [frozenset(all_keys(item.address)) for item in found]
+        own = set(all_keys(origin)) - frozenset.intersection(*keys)
+        same = [item for item, of_item in zip(found, keys, strict=True) if own & of_item]
+        if same:
+            return tuple(same)
     return tuple(found)
 
 
 def _is_related(module: str, other: str) -> bool:
-    """Tell whether two modules belong to the same instances of the modules around both."""
+    """Tell whether two modules belong to the same instances of the modules around both.
+
+    A module without a key stands for any instance of it.
+    """
     for one, two in zip(_STEP.finditer(module), _STEP.finditer(other), strict=False):
         if one["name"] != two["name"]:
             return True
-        if one["key"] != two["key"]:
+        if one["key"] and two["key"] and one["key"] != two["key"]:
             return False
     return True
 

@@ -196,6 +196,25 @@ def test_the_code_of_a_packaged_function_is_its_source_path(project: Path, sourc
     assert code.handler is None
 
 
+def test_other_folders_of_a_package_are_named(project: Path) -> None:
+    write(project / "lib" / "shared.py")
+    plan = PlanDocument()
+    packaged(plan, ["src", "lib"])
+    code = found(plan, project, MODULE)
+    assert isinstance(code, FoundCode)
+    assert code.note == "its package also has lib, which is not in that folder"
+
+
+def test_the_code_of_a_downloaded_module_comes_with_a_note(project: Path) -> None:
+    write(project / ".terraform" / "modules" / "slack" / "functions" / "app.py", HANDLER)
+    plan = PlanDocument()
+    packaged(plan, ".terraform/modules/slack/functions/app.py")
+    code = found(plan, project, MODULE)
+    assert isinstance(code, FoundCode)
+    assert code.path == project / ".terraform" / "modules" / "slack" / "functions"
+    assert "Terraform has downloaded it" in code.note
+
+
 def test_a_prefix_in_the_zip_is_no_folder_here(project: Path) -> None:
     plan = PlanDocument()
     packaged(plan, [{"path": "src", "prefix_in_zip": "orders"}], handler="orders.app.handler")
@@ -268,7 +287,7 @@ def test_a_zip_is_the_folder_whose_files_it_has(project: Path) -> None:
 
 
 def test_a_zip_with_older_code_is_the_folder_with_the_edited_file(project: Path) -> None:
-    code = "import boto3\nclient = boto3.client('dynamodb')\n\n"
+    code = "import logging\nimport boto3\nclient = boto3.client('dynamodb')\n\n"
     older = f"{code}def handler(event, context):\n    return client.describe_table(Name='orders')\n"
     write(project / "src" / "app.py", older.replace("orders", "invoices_table"))
     write(project / "other" / "app.py", "def handler(message, scope):\n    print(message, scope)\n")
@@ -305,7 +324,8 @@ def test_a_copy_that_a_build_has_made_is_not_what_the_team_edits(project: Path) 
     plan = PlanDocument()
     function(plan, filename="code.zip")
     plan.data(CODE, {"output_path": "code.zip", "source_dir": "build"})
-    assert found(plan, project) == FoundCode(project / "src", f"archive_file {CODE}")
+    found_by = f"archive_file {CODE}, copied from src"
+    assert found(plan, project) == FoundCode(project / "src", found_by)
 
 
 NODE = {"handler": "index.handler", "runtime": "nodejs22.x"}
@@ -329,12 +349,14 @@ def test_a_bundle_comes_with_the_command_that_builds_it(tmp_path: Path) -> None:
 
 
 def test_typescript_that_is_not_built_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "package.json", '{"scripts": {"build": "tsc"}}')
     write(tmp_path / "src" / "index.ts", "export const handler = async () => 1\n")
     plan = PlanDocument()
     plan.managed(API, {"filename": "code.zip", **NODE})
     code = found(plan, tmp_path)
     assert isinstance(code, CodeNotFound)
-    assert "TypeScript that is not built: src/index.ts" in code.reason
+    assert "TypeScript of its handler is not built: src/index.ts" in code.reason
+    assert "`npm run build` may build it" in code.reason
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import items, parse_object, section, text
-from terralive_terraform.evaluation.sources.repository import Repository
+from terralive_terraform.evaluation.sources.repository import Repository, is_below
 
 _MAP: Final = re.compile(rb"//[#@] sourceMappingURL=(\S+)\s*$")
 _INLINE: Final = b"base64,"
@@ -32,7 +32,7 @@ def build_note(repository: Repository, folder: Path, file: Path | None) -> str:
     sources = _sources(file) if file is not None else ()
     if not sources and not repository.is_built(folder):
         return ""
-    package, script = _script(repository, folder)
+    package, command = build_command(repository, folder)
     if package is None:
         if not sources:
             return ""
@@ -41,9 +41,6 @@ def build_note(repository: Repository, folder: Path, file: Path | None) -> str:
     if sources:
         source = sources[0].parent
     watch = Path(os.path.relpath(source, folder)).as_posix()
-    command = f"npm run {script}"
-    if package != repository.top:
-        command = f"npm --prefix {repository.shown(package)} run {script}"
     return f'`{command}` builds it. For live edits, set build = "{command}", watch = ["{watch}/**"]'
 
 
@@ -89,13 +86,18 @@ def _read(file: Path) -> bytes:
         return b""
 
 
-def _script(repository: Repository, folder: Path) -> tuple[Path | None, str]:
-    """Return the nearest folder whose package.json has a script that builds, and the script."""
+def build_command(repository: Repository, folder: Path) -> tuple[Path | None, str]:
+    """Return the nearest folder whose package.json has a script that builds, and its command.
+
+    The command runs in the repository's topmost folder.
+    """
     for above in (folder, *list(folder.parents)[:_MAX_UP]):
-        if not above.is_relative_to(repository.top):
+        if not is_below(above, repository.top):
             break
         scripts = section(parse_object(_read(above / "package.json")), "scripts")
         for name in _SCRIPTS:
+            if text(scripts, name) and above == repository.top:
+                return above, f"npm run {name}"
             if text(scripts, name):
-                return above, name
+                return above, f"npm --prefix {repository.shown(above)} run {name}"
     return None, ""

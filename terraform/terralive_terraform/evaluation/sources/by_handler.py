@@ -7,7 +7,7 @@ configuration have to tell one of them. Otherwise none is chosen.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -20,7 +20,7 @@ from terralive_terraform.evaluation.sources.handlers import (
     mentions,
     source_files,
 )
-from terralive_terraform.evaluation.sources.repository import Repository
+from terralive_terraform.evaluation.sources.repository import Repository, is_below
 
 # Names of folders that say nothing about the function in them.
 _GENERAL: Final = frozenset(
@@ -81,41 +81,55 @@ class Choice:
     candidates: tuple[Candidate, ...]
 
 
-def candidates_for(
-    function: PlannedFunction, repository: Repository, *, taken: Collection[Path] = ()
-) -> tuple[Candidate, ...]:
-    """Return the folders with a handler's file, without tests and builds where others are.
+class HandlerFiles:
+    """The files of a repository that handlers' names stand for."""
 
-    Args:
-        function: the function.
-        repository: the repository.
-        taken: the folders that are the code of functions with other zips.
-    """
-    handler = function.handler or ""
-    found: dict[Path, Candidate] = {}
-    for name in handler_files(function.handler, function.runtime):
-        parts = PurePosixPath(name).parts
-        for path in repository.files_named(parts[-1]):
-            if path.parts[-len(parts) :] != parts:
-                continue
-            folder = path.parents[len(parts) - 1]
-            is_program = name == "bootstrap"
-            if is_program or mentions(handler, repository.content(path)):
-                found.setdefault(folder, Candidate(folder, path))
-    several = [item for item in found.values() if item.folder not in taken]
-    for is_less in (repository.is_test, repository.is_built):
-        others = [item for item in several if not is_less(item.folder)]
-        several = others or several
-    return tuple(several)
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        # Candidates by handler and runtime: functions often have the same.
+        self._found: dict[tuple[str, str], tuple[Candidate, ...]] = {}
 
+    def candidates(
+        self, function: PlannedFunction, *, taken: Collection[Path] = ()
+    ) -> tuple[Candidate, ...]:
+        """Return the folders with a handler's file.
 
-def typescript_for(function: PlannedFunction, repository: Repository) -> tuple[Path, ...]:
-    """Return the TypeScript files that a handler's file may be built from."""
-    found: list[Path] = []
-    for name in source_files(function.handler, function.runtime):
-        base = PurePosixPath(name).name
-        found.extend(path for path in repository.files_named(base) if not repository.is_test(path))
-    return tuple(found)
+        Tests, layers and builds count where there are no others.
+
+        Args:
+            function: the function.
+            taken: the folders that are the code of functions with other zips.
+        """
+        key = (function.handler or "", function.runtime or "")
+        if key not in self._found:
+            self._found[key] = tuple(self._search(function))
+        several = [item for item in self._found[key] if item.folder not in taken]
+        for is_less in (self._repository.is_aside, self._repository.is_built):
+            others = [item for item in several if not is_less(item.folder)]
+            several = others or several
+        return tuple(several)
+
+    def typescript(self, function: PlannedFunction) -> tuple[Path, ...]:
+        """Return the TypeScript files that a handler's file may be built from."""
+        found: list[Path] = []
+        for name in source_files(function.handler, function.runtime):
+            files = self._repository.files_named(PurePosixPath(name).name)
+            found.extend(path for path in files if not self._repository.is_aside(path))
+        return tuple(found)
+
+    def _search(self, function: PlannedFunction) -> Iterator[Candidate]:
+        folders: set[Path] = set()
+        for name in handler_files(function.handler, function.runtime):
+            parts = PurePosixPath(name).parts
+            for path in self._repository.files_named(parts[-1]):
+                folder = path.parents[len(parts) - 1]
+                if path.parts[-len(parts) :] != parts or folder in folders:
+                    continue
+                is_program = name == "bootstrap"
+                content = self._repository.content(path)
+                if is_program or mentions(function.handler or "", content):
+                    folders.add(folder)
+                    yield Candidate(folder, path)
 
 
 def choose(
@@ -143,7 +157,7 @@ def choose(
     if named is not None:
         return Choice(named, f"named like {function.name or function.address}", candidates)
     for scope in (*_zip_scopes(zips, directory), _project(directory)):
-        near = [item for item in candidates if item.folder.is_relative_to(scope)]
+        near = [item for item in candidates if is_below(item.folder, scope)]
         if len(near) == 1:
             return Choice(near[0], f"the only one in {scope.name}", candidates)
     return Choice(None, "", candidates)
@@ -153,7 +167,7 @@ def _zip_scopes(zips: Collection[Path], directory: Path) -> Iterator[Path]:
     """Yield the folders around each zip that the configuration is not in, the nearest first."""
     for file in zips:
         for folder in file.parents:
-            if directory.is_relative_to(folder):
+            if is_below(directory, folder):
                 break
             yield folder
 
@@ -168,20 +182,32 @@ def _project(directory: Path) -> Path:
 def _named(
     function: PlannedFunction, candidates: tuple[Candidate, ...], zips: Collection[Path]
 ) -> Candidate | None:
-    """Return the one candidate whose folder has a name of the function, or the longest part."""
-    names = [_words(name) for name in _names(function, zips)]
-    scores: dict[int, list[Candidate]] = {}
+    """Return the one candidate whose folder has a name of the function, or the longest part.
+
+    Where several have the same, the names of the folders around them tell the one.
+    """
+    names = [words for words in map(_words, _names(function, zips)) if words]
+    scores: dict[tuple[int, int], list[Candidate]] = {}
     for item in candidates:
-        words = _words(_telling_name(item.folder))
-        length = sum(len(word) for word in words)
-        if length >= _MIN_NAME and any(_contains(name, words) for name in names):
-            scores.setdefault(length, []).append(item)
+        inner, *outer = _telling_names(item.folder)
+        length = _matched(inner, names)
+        if length >= _MIN_NAME:
+            around = sum(_matched(name, names) for name in outer)
+            scores.setdefault((length, around), []).append(item)
     if not scores:
         return None
     best = scores[max(scores)]
     if len(best) != 1:
         return None
     return best[0]
+
+
+def _matched(folder: str, names: Iterable[tuple[str, ...]]) -> int:
+    """Return the length of a folder's name in characters if it is part of a name, else 0."""
+    words = _words(folder)
+    if words and any(_contains(name, words) for name in names):
+        return sum(len(word) for word in words)
+    return 0
 
 
 def _names(function: PlannedFunction, zips: Collection[Path]) -> Iterator[str]:
@@ -195,12 +221,10 @@ def _names(function: PlannedFunction, zips: Collection[Path]) -> Iterator[str]:
     yield from PurePosixPath(function.s3_key or "").parts
 
 
-def _telling_name(folder: Path) -> str:
-    """Return the name of a folder, or of the next one above with a name that tells something."""
-    for part in reversed(folder.parts):
-        if part.lower() not in _GENERAL:
-            return part
-    return ""
+def _telling_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of a folder and those around it that tell something, the inner first."""
+    names = [part for part in reversed(folder.parts) if part.lower() not in _GENERAL]
+    return tuple(names) or ("",)
 
 
 def _words(name: str) -> tuple[str, ...]:

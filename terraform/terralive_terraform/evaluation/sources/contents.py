@@ -26,6 +26,7 @@ from terralive_terraform.evaluation.sources.repository import Repository
 
 _WORD: Final = re.compile(rb"[A-Za-z_]\w{3,}")
 _SIMILAR: Final = 0.7  # share of a file's words that a built file has
+_MIN_WORDS: Final = 8  # a file with fewer words is like many others
 _PLACEHOLDER: Final = re.compile(
     rb"placeholder|dummy|\bstub\b|replace me|not deployed|bootstrap code", re.IGNORECASE
 )
@@ -50,7 +51,7 @@ class Package:
     def is_made_of(self, content: bytes) -> bool:
         """Tell whether the handler's file may be made of a file with another content."""
         words = set(_WORD.findall(content))
-        if not words:
+        if len(words) < _MIN_WORDS:
             return False
         kept = words.intersection(_WORD.findall(self.content))
         return len(kept) >= _SIMILAR * len(words)
@@ -87,11 +88,22 @@ def read_zip(file: Path, function: PlannedFunction) -> Package | None:
     return Package(members, name, content)
 
 
-def read_folder(folder: Path, file: Path, repository: Repository) -> Package:
-    """Return a folder that a build has made, as if it was a zip with the handler's file."""
+def copied_from(folder: Path, file: Path, repository: Repository) -> Path | None:
+    """Return the one folder outside of builds that has the same file as a build's folder.
+
+    Args:
+        folder: a folder that a build has made.
+        file: the handler's file in it.
+        repository: the repository.
+    """
     content = repository.content(file)
     name = file.relative_to(folder).as_posix()
-    return Package({name: (len(content), zlib.crc32(content))}, name, content)
+    equal = repository.files_with(content)
+    found = {path for path in _folders(name, repository) if path / name in equal}
+    source = _source(found, repository)
+    if len(source) != 1:
+        return None
+    return source.pop()
 
 
 def sources_of(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from terralive_terraform.evaluation.sources.handlers import handler_files, renamed
+from terralive_terraform.evaluation.sources.repository import is_below
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,15 @@ def locate(entries: Sequence[Entry], handler: str | None, runtime: str | None) -
     if len(roots) == 1:
         return Located(roots.pop())
     return None
+
+
+def elsewhere(entries: Sequence[Entry], folder: Path) -> tuple[Path, ...]:
+    """Return the files and folders of an archive that are not in the code's folder."""
+    return tuple(
+        entry.local
+        for entry in entries
+        if not is_below(entry.local, folder) and entry.local.exists()
+    )
 
 
 def _roots(entries: Sequence[Entry]) -> Iterator[Path]:
