@@ -30,6 +30,7 @@ from terralive_cli.configuration.values import (
 )
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import read_object, text
+from terralive_terraform.data_folder import selected_workspace
 
 # The options that the user typed, by the names of `Config`'s fields.
 Flags: TypeAlias = Mapping[str, "str | bool"]
@@ -223,7 +224,7 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
         **values,
         terraform=terraform,
         given_regions=given_regions,
-        workspace=_workspace(terraform.dir, reader.environ),
+        workspace=selected_workspace(terraform.dir, reader.environ),
         backend=_backend(root, reader),
         stub_images=_stub_images(root.table("stub_image"), reader),
         account_settings=_accounts(root, reader),
@@ -240,21 +241,6 @@ def _given_regions(setting: Setting, table: Table, reader: _Reader) -> tuple[Giv
         *(GivenRegion(reader.environ.get(name, ""), name) for name in SHELL_REGIONS),
     ]
     return tuple(item for item in given if item.region)
-
-
-def _workspace(folder: Path, environ: Mapping[str, str]) -> str:
-    """Return the selected Terraform workspace, or "".
-
-    https://developer.hashicorp.com/terraform/language/state/workspaces
-    """
-    named = environ.get("TF_WORKSPACE")
-    if named:
-        return named
-    selected = folder / environ.get("TF_DATA_DIR", ".terraform") / "environment"
-    try:
-        return selected.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _terraform(table: Table, reader: _Reader) -> TerraformConfig:

@@ -282,7 +282,7 @@ class StageApp:
         program = stage.config.terraform
         if not program.app:
             accounts = self._accounts(program.dir)
-            if is_applied_by_hand(program.dir, stage.config.workspace, own, accounts):
+            if is_applied_by_hand(program.dir, stage.environment, own, accounts):
                 return self._app.opened(work / "app-applied-by-hand", stage.environment)
         return self._app.opened(work / "app", stage.environment, own)
 

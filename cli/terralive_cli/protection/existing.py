@@ -7,7 +7,7 @@ checkout, from another workspace. Terraform would fail halfway, as the names are
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from terralive_cli.deploy.accounts import Accounts
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.addresses import without_keys
+from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
 from terralive_terraform.runs.shown_plan import ShownPlan
@@ -155,7 +156,9 @@ def exists(function: Located, accounts: Accounts) -> bool:
     return True
 
 
-def is_applied_by_hand(directory: Path, workspace: str, own: Path, accounts: Accounts) -> bool:
+def is_applied_by_hand(
+    directory: Path, environment: Mapping[str, str], own: Path, accounts: Accounts
+) -> bool:
     """Tell whether the user's own state describes functions of the sandbox.
 
     That is so after `terraform apply` by hand. A state that is left from another sandbox has no
@@ -163,11 +166,11 @@ def is_applied_by_hand(directory: Path, workspace: str, own: Path, accounts: Acc
 
     Args:
         directory: the folder of the root module.
-        workspace: the selected workspace; "" for none.
+        environment: the environment of Terraform.
         own: the stage's own state file. It counts where it is not empty.
         accounts: opens sessions in the accounts of functions.
     """
-    by_hand = local_state(directory, workspace)
+    by_hand = local_state(directory, environment)
     if by_hand is None or any(managed_instances(read_object(own))):
         return False
     for _, function in deployed_functions(read_object(by_hand)):
@@ -182,19 +185,20 @@ def is_applied_by_hand(directory: Path, workspace: str, own: Path, accounts: Acc
     return False
 
 
-def local_state(directory: Path, workspace: str = "") -> Path | None:
+def local_state(directory: Path, environment: Mapping[str, str]) -> Path | None:
     """Return the state file of a folder's local backend; None where it has another backend.
 
     https://developer.hashicorp.com/terraform/language/backend/local
 
     Args:
         directory: the folder of the root module.
-        workspace: the selected workspace; "" for none.
+        environment: the environment of Terraform.
     """
-    backend = section(read_object(directory / ".terraform" / _STATE), "backend")
+    backend = section(read_object(data_folder(directory, environment) / _STATE), "backend")
     if text(backend, "type") not in {"", "local"}:
         return None
     config = section(backend, "config")
+    workspace = selected_workspace(directory, environment)
     if workspace in {"", _DEFAULT_WORKSPACE}:
         return directory / (text(config, "path") or _STATE)
     folder = text(config, "workspace_dir") or _WORKSPACES

@@ -11,6 +11,7 @@ from typing import Final
 from terralive_cli.configuration.values import Config
 from terralive_cli.protection.production import Place, names_environment, tag_places
 from terralive_stub.shared.json_documents import Json, read_object, section, text
+from terralive_terraform.data_folder import data_folder
 from terralive_terraform.discovery.backends import backend_blocks
 from terralive_terraform.discovery.providers import nested_blocks, provider_blocks
 
@@ -101,8 +102,7 @@ def _backend_places(
     directory = config.terraform.dir
     for block in backend_blocks(directory):
         yield from _arguments(block)
-    data_dir = directory / (environ.get("TF_DATA_DIR") or ".terraform")
-    initialised = read_object(data_dir / "terraform.tfstate")
+    initialised = read_object(data_folder(directory, environ) / "terraform.tfstate")
     yield from _arguments(section(section(initialised, "backend"), "config"))
     given = [*config.terraform.backend_config]
     given += _options(environ, "-backend-config", "TF_CLI_ARGS_init")

@@ -17,6 +17,7 @@ from typing import Final
 
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.json_documents import Json, as_object, read_object
+from terralive_terraform.data_folder import data_folder
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
 from terralive_terraform.runs.environment import (
     apply_environment,
@@ -123,7 +124,7 @@ class Terraform:
         # Whether the data folder is terralive's own, or the team's.
         self._owns_data_dir = data_dir is not None
         if data_dir is None:
-            data_dir = self._directory / (environment.get("TF_DATA_DIR") or ".terraform")
+            data_dir = data_folder(self._directory, environment)
         self._data_dir = data_dir.resolve()
         self._environment = {**environment, "TF_DATA_DIR": str(self._data_dir)}
         self._on_progress = on_progress

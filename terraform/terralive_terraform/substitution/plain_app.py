@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.images.builds import with_image_sources
@@ -46,14 +47,14 @@ class PlainApp(App):
             ConfigurationError: `folder-busy`, `remote-execution`.
         """
         work = private_directory(work.resolve())
-        team_data_dir = self.directory / environment.get("TF_DATA_DIR", ".terraform")
+        team_data_dir = data_folder(self.directory, environment)
         # With a backend of its own, the stage must not touch what the team's `.terraform` says
         # about the team's backend.
         own_data_dir = None
         if backend_override is not None or self.backend_config:
             own_data_dir = work / "terraform-data"
         data_dir = own_data_dir or team_data_dir
-        workspace = _workspace(team_data_dir, environment)
+        workspace = selected_workspace(self.directory, environment)
         if backend_override is None:
             refuse_remote_execution(
                 self.directory,
@@ -165,17 +166,3 @@ def tidy(directory: Path) -> None:
         return
     with suppress(ConfigurationError), folder_lock(directory):
         clean_up(directory, wait_s=0)
-
-
-def _workspace(data_dir: Path, environment: Mapping[str, str]) -> str:
-    """Return the selected workspace; "" where none is.
-
-    https://developer.hashicorp.com/terraform/language/state/workspaces
-    """
-    named = environment.get("TF_WORKSPACE")
-    if named:
-        return named
-    try:
-        return (data_dir / "environment").read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return ""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from terralive_stub.errors import TerraformError, TerraliveError
+from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.find_app import find_app
+from terralive_terraform.substitution.plain_app import PlainApp
 from terralive_testing.deployers.terraform_account import actions, plan
 
 # As in the debug stack: a local backend, and variables that a file sets.
@@ -81,6 +84,24 @@ def test_the_debug_stack_does_not_see_what_is_set_for_the_app(
     # Without that care, the same variable does harm (an apply of a saved plan takes none anyway).
     if "TF_CLI_ARGS_apply" not in variables:
         assert outcome(tmp_path / "other", users) != "eu-west-1"
+
+
+@pytest.mark.parametrize(("named", "folder"), [("", ".terraform"), (".tf", ".tf"), (" ", " ")])
+def test_the_data_folder_is_the_one_that_terraform_itself_uses(
+    tmp_path: Path, named: str, folder: str
+) -> None:
+    """Terraform takes an empty `TF_DATA_DIR` for one that is not set."""
+    (tmp_path / "main.tf").write_text(PARTIAL)
+    users = environment(tmp_path / "work", TF_DATA_DIR=named, TF_WORKSPACE="")
+    for command in (["init", "-input=false"], ["workspace", "new", "blue"]):
+        subprocess.run(["terraform", *command], cwd=tmp_path, env=users, check=True)
+
+    assert data_folder(tmp_path, users) == tmp_path / folder
+    assert (tmp_path / folder / "terraform.tfstate").is_file()
+    assert selected_workspace(tmp_path, users) == "blue"
+    app = PlainApp(tmp_path, "terraform")
+    with app.opened(tmp_path / "work", users, tmp_path / "own.tfstate") as opened:
+        assert opened.workspace == "blue"
 
 
 def test_what_a_user_sets_for_all_commands_does_not_hide_terraforms_version(tmp_path: Path) -> None:

@@ -147,10 +147,21 @@ def test_the_state_of_a_local_backend_is_a_file(
     if backend is not None:
         (tmp_path / ".terraform").mkdir()
         (tmp_path / ".terraform" / "terraform.tfstate").write_text(json.dumps({"backend": backend}))
-    assert local_state(tmp_path) == (tmp_path / expected if expected else None)
+    assert local_state(tmp_path, {}) == (tmp_path / expected if expected else None)
+
+
+@pytest.mark.parametrize(("named", "folder"), [(".tf", ".tf"), ("", ".terraform")])
+def test_the_backend_is_read_in_the_data_folder_that_the_environment_names(
+    tmp_path: Path, named: str, folder: str
+) -> None:
+    (tmp_path / folder).mkdir()
+    backend = {"type": "local", "config": {"path": "dev.tfstate"}}
+    (tmp_path / folder / "terraform.tfstate").write_text(json.dumps({"backend": backend}))
+    assert local_state(tmp_path, {"TF_DATA_DIR": named}) == tmp_path / "dev.tfstate"
 
 
 def test_each_workspace_has_a_state_of_its_own(tmp_path: Path) -> None:
-    assert local_state(tmp_path, "default") == tmp_path / "terraform.tfstate"
+    default = {"TF_WORKSPACE": "default"}
+    assert local_state(tmp_path, default) == tmp_path / "terraform.tfstate"
     state = tmp_path / "terraform.tfstate.d" / "dev" / "terraform.tfstate"
-    assert local_state(tmp_path, "dev") == state
+    assert local_state(tmp_path, {"TF_WORKSPACE": "dev"}) == state
