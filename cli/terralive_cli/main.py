@@ -292,14 +292,14 @@ def _execute(
 def _refuse_production(config: Config) -> None:
     """Refuse what is protected and what looks like production, before AWS is asked anything."""
     # The files of a project are read here, and `terralive --help` needs none of it.
-    from terralive_cli.protection.places import places_of  # noqa: PLC0415  # heavy
     from terralive_cli.protection.production import refuse_production  # noqa: PLC0415
+    from terralive_cli.protection.project_names import names_in_project  # noqa: PLC0415  # heavy
 
     config.refuse_protected()
     # Nothing real is in the sandbox.
     if not config.sandbox:
-        places = places_of(config, os.environ)
-        refuse_production(places, config.production_words, allowed=config.allow_protected)
+        names = names_in_project(config, os.environ)
+        refuse_production(names, config.production_words, allowed=config.allow_protected)
 
 
 def _project(typed: Typed) -> Path:

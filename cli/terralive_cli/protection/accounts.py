@@ -18,7 +18,7 @@ from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.existing import NewFunction
-from terralive_cli.protection.production import Place, refuse_production
+from terralive_cli.protection.production import Name, refuse_production
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.shared.atomic_files import write_atomically
@@ -78,7 +78,7 @@ def check_target(stage: Stage, ui: Ui, *, changes: bool) -> None:
     alias = ""
     if not config.allow_protected:
         alias = _alias(target.caller, ui)
-        refuse_production([Place("account alias", alias)], config.production_words)
+        refuse_production([Name("account alias", alias)], config.production_words)
     if changes:
         require_account(stage, ui, target.caller.account, alias)
 

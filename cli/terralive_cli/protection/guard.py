@@ -13,8 +13,8 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import is_allowed, require_account, require_agreement
 from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
-from terralive_cli.protection.places import stack_places
-from terralive_cli.protection.production import Place, refuse_production, tag_places
+from terralive_cli.protection.production import Name, refuse_production, tag_names
+from terralive_cli.protection.project_names import names_in_stack
 from terralive_relay.events import Warned
 from terralive_terraform.runs.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName
@@ -53,7 +53,7 @@ class Guard:
     def inspect_folder(self, directory: Path) -> None:
         """Refuse a CDKTF program's stack that looks like production.
 
-        The places of plain `*.tf` files are known before a program runs (see `places`).
+        The names in plain `*.tf` files are known before a program runs (see `project_names`).
 
         Args:
             directory: the folder of the synthesised stack, which has the stack's name.
@@ -62,7 +62,7 @@ class Guard:
             ConfigurationError: `stage-protected`.
         """
         if self._stage.config.terraform.app:
-            self._refuse_production(stack_places(directory))
+            self._refuse_production(names_in_stack(directory))
 
     def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Refuse functions, by address, that must not be touched.
@@ -71,7 +71,7 @@ class Guard:
             ConfigurationError: `stage-protected`, `account-not-allowed`.
             StageHeldError: `stage-held-elsewhere`.
         """
-        self._refuse_production(_places(functions))
+        self._refuse_production(_names(functions))
         self._require_accounts(functions)
         stages = stages_of(functions)
         if stages.pop(self._own, None):
@@ -103,11 +103,11 @@ class Guard:
         unchecked = function.accounts - self._accounts
         return all(is_allowed(account, self._stage.config) for account in unchecked)
 
-    def _refuse_production(self, places: Iterable[Place]) -> None:
+    def _refuse_production(self, names: Iterable[Name]) -> None:
         # Nothing real is in the sandbox.
         if self._stage.target.sandbox is None:
             config = self._stage.config
-            refuse_production(places, config.production_words, allowed=config.allow_protected)
+            refuse_production(names, config.production_words, allowed=config.allow_protected)
 
     def _require_accounts(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Check the accounts of functions: a provider may assume a role in another account."""
@@ -139,7 +139,7 @@ class Guard:
         self._stage.emit(Warned(reference=held.reference, message=text))
 
 
-def _places(functions: Mapping[str, DeployedFunction]) -> Iterator[Place]:
+def _names(functions: Mapping[str, DeployedFunction]) -> Iterator[Name]:
     for function in functions.values():
-        yield Place("function", function.name)
-        yield from tag_places(function.tags)
+        yield Name("function", function.name)
+        yield from tag_names(function.tags)

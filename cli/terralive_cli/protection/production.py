@@ -32,47 +32,47 @@ _VARIABLE_WORDS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Name:
     """A name that may look like production.
 
     Attributes:
-        kind: the name's place, for a person: `folder`, `key of the backend`.
-        name: the name.
+        kind: what has the name, for a person: `folder`, `key of the backend`.
+        text: the name itself.
         is_environment: whether it is the name of an environment, and of nothing else.
     """
 
     kind: str
-    name: str
+    text: str
     is_environment: bool = False
 
     def __str__(self) -> str:
-        return f'{self.kind} "{self.name}"'
+        return f'{self.kind} "{self.text}"'
 
 
-def signs_of_production(places: Iterable[Place], words: Sequence[str]) -> list[Place]:
-    """Return the places that look like production.
+def signs_of_production(names: Iterable[Name], words: Sequence[str]) -> list[Name]:
+    """Return the names that look like production.
 
     Args:
-        places: the places.
+        names: the names.
         words: the words that mean production, in lower case.
     """
-    found: list[Place] = []
-    for place in places:
+    found: list[Name] = []
+    for name in names:
         wanted = {word.lower() for word in words}
-        if place.is_environment and wanted:
+        if name.is_environment and wanted:
             wanted.update(_ENVIRONMENT_WORDS)
-        if place not in found and _has_word(place.name, wanted):
-            found.append(place)
+        if name not in found and _has_word(name.text, wanted):
+            found.append(name)
     return found
 
 
 def refuse_production(
-    places: Iterable[Place], words: Sequence[str], *, allowed: bool = False
+    names: Iterable[Name], words: Sequence[str], *, allowed: bool = False
 ) -> None:
-    """Refuse to go on where a place looks like production.
+    """Refuse to go on where a name looks like production.
 
     Args:
-        places: the places.
+        names: the names.
         words: the words that mean production.
         allowed: whether the user has allowed it (`--allow-protected`).
 
@@ -81,10 +81,10 @@ def refuse_production(
     """
     if allowed:
         return
-    found = signs_of_production(places, words)
+    found = signs_of_production(names, words)
     if not found:
         return
-    listed = ", ".join(str(place) for place in found)
+    listed = ", ".join(str(name) for name in found)
     raise ConfigurationError(
         "stage-protected",
         f"This looks like production: {listed}. Its functions would run on this machine.",
@@ -99,12 +99,12 @@ def names_environment(variable: str) -> bool:
     return bool(words & _ENVIRONMENT_KEYS) and words <= _ENVIRONMENT_KEYS | _VARIABLE_WORDS
 
 
-def tag_places(tags: Mapping[str, str]) -> Iterator[Place]:
+def tag_names(tags: Mapping[str, str]) -> Iterator[Name]:
     """Yield the tags whose values are names of environments."""
     for key, value in tags.items():
         is_own = key.startswith("terralive:")
         if not is_own and not _ENVIRONMENT_KEYS.isdisjoint(_words(key)):
-            yield Place(f"tag {key} =", value, is_environment=True)
+            yield Name(f"tag {key} =", value, is_environment=True)
 
 
 def _has_word(name: str, wanted: Iterable[str]) -> bool:

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.configuration.loading import load
-from terralive_cli.protection.places import places_of
 from terralive_cli.protection.production import (
-    Place,
+    Name,
     names_environment,
     refuse_production,
     signs_of_production,
-    tag_places,
+    tag_names,
 )
+from terralive_cli.protection.project_names import names_in_project
 from terralive_stub.errors import ConfigurationError
 
 WORDS = ("prod", "production", "prd")
@@ -31,7 +31,7 @@ WORDS = ("prod", "production", "prd")
     ],
 )
 def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
-    assert signs_of_production([Place("folder", name)], WORDS)
+    assert signs_of_production([Name("folder", name)], WORDS)
 
 
 @pytest.mark.parametrize(
@@ -51,29 +51,29 @@ def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
     ],
 )
 def test_a_name_without_one_does_not(name: str) -> None:
-    assert not signs_of_production([Place("folder", name)], WORDS)
+    assert not signs_of_production([Name("folder", name)], WORDS)
 
 
 def test_live_means_production_as_the_name_of_an_environment_only() -> None:
-    assert signs_of_production([Place("tag env =", "live", is_environment=True)], WORDS)
-    assert not signs_of_production([Place("folder", "infrastructure-live")], WORDS)
+    assert signs_of_production([Name("tag env =", "live", is_environment=True)], WORDS)
+    assert not signs_of_production([Name("folder", "infrastructure-live")], WORDS)
 
 
 def test_a_team_says_which_words_mean_production() -> None:
-    place = Place("stage", "blue", is_environment=True)
-    assert signs_of_production([place], ("Blue",))
-    assert not signs_of_production([Place("stage", "prod", is_environment=True)], ())
-    assert not signs_of_production([Place("stage", "live", is_environment=True)], ())
+    name = Name("stage", "blue", is_environment=True)
+    assert signs_of_production([name], ("Blue",))
+    assert not signs_of_production([Name("stage", "prod", is_environment=True)], ())
+    assert not signs_of_production([Name("stage", "live", is_environment=True)], ())
 
 
-def test_all_places_are_named_and_the_user_may_allow_them() -> None:
-    places = [Place("folder", "prod"), Place("AWS profile", "acme-prd"), Place("stage", "dev")]
+def test_all_names_are_listed_and_the_user_may_allow_them() -> None:
+    names = [Name("folder", "prod"), Name("AWS profile", "acme-prd"), Name("stage", "dev")]
     with pytest.raises(ConfigurationError) as raised:
-        refuse_production(places, WORDS)
+        refuse_production(names, WORDS)
     assert raised.value.reference == "stage-protected"
     assert 'folder "prod", AWS profile "acme-prd".' in raised.value.message
     assert "--allow-protected" in raised.value.hint
-    refuse_production(places, WORDS, allowed=True)
+    refuse_production(names, WORDS, allowed=True)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_all_places_are_named_and_the_user_may_allow_them() -> None:
     ],
 )
 def test_tags_of_environments(key: str, expected: bool) -> None:
-    assert bool(list(tag_places({key: "prod"}))) is expected
+    assert bool(list(tag_names({key: "prod"}))) is expected
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,11 @@ def project(tmp_path: Path) -> Path:
 
 
 def signs(folder: Path, environ: Mapping[str, str] | None = None, **flags: str) -> list[str]:
-    """The places of a project that look like production."""
+    """The names in a project that look like production."""
     config = load(project=folder, flags=flags, environ=environ or {}, user="ana")
-    return [str(place) for place in signs_of_production(places_of(config, environ or {}), WORDS)]
+    return [
+        str(name) for name in signs_of_production(names_in_project(config, environ or {}), WORDS)
+    ]
 
 
 def test_an_ordinary_project_has_no_sign(project: Path) -> None:

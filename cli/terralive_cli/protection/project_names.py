@@ -1,4 +1,4 @@
-"""Places in a project and its environment that may look like production. It reads files only."""
+"""Names in a project and its environment that may look like production. It reads files only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.protection.production import Place, names_environment, tag_places
+from terralive_cli.protection.production import Name, names_environment, tag_names
 from terralive_stub.shared.json_documents import Json, read_object, section, text
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.discovery.backends import backend_blocks
@@ -24,7 +24,7 @@ _AUTOMATIC: Final = (
     "*.auto.tfvars.json",
 )
 _ASSIGNMENT: Final = re.compile(r'^\s*"?([\w-]+)"?\s*[=:]\s*"([^"\n]*)"', re.MULTILINE)
-# Arguments of backends that name a place; all others may hold secrets.
+# Arguments of backends that are names; all others may hold secrets.
 _BACKEND_ARGUMENTS: Final = frozenset(
     (
         *("bucket", "container_name", "key", "name", "organization", "path", "prefix", "profile"),
@@ -36,45 +36,45 @@ _BACKEND_ARGUMENTS: Final = frozenset(
 _PARTS_WITHOUT_REPOSITORY: Final = 2
 
 
-def places_of(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
-    """Yield the places of a project.
+def names_in_project(config: Config, environ: Mapping[str, str]) -> Iterator[Name]:
+    """Yield the names in a project.
 
     Args:
         config: its configuration.
         environ: the environment variables.
     """
-    yield Place("stage", config.stage, is_environment=True)
+    yield Name("stage", config.stage, is_environment=True)
     if config.workspace:
-        yield Place("Terraform workspace", config.workspace, is_environment=True)
+        yield Name("Terraform workspace", config.workspace, is_environment=True)
     top = _top(config.project)
     folders = (config.project, config.terraform.dir)
     for folder in dict.fromkeys(folders):
-        yield from _folder_places(folder, top)
+        yield from _folder_names(folder, top)
     for file in config.terraform.var_files:
-        yield Place("variables file", _below(file, top))
-    yield from _backend_places(config, top, environ)
-    yield from _provider_places(config.terraform.dir)
-    yield from _variable_places(config, environ)
+        yield Name("variables file", _below(file, top))
+    yield from _backend_names(config, top, environ)
+    yield from _provider_names(config.terraform.dir)
+    yield from _variable_names(config, environ)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         if environ.get(name):
-            yield Place("AWS profile", environ[name])
+            yield Name("AWS profile", environ[name])
 
 
-def stack_places(directory: Path) -> Iterator[Place]:
-    """Yield the places of a CDKTF program's synthesised stack.
+def names_in_stack(directory: Path) -> Iterator[Name]:
+    """Yield the names in a CDKTF program's synthesised stack.
 
     Args:
         directory: the stack's folder, which has the stack's name.
     """
-    yield Place("stack", directory.name)
+    yield Name("stack", directory.name)
     for block in backend_blocks(directory):
         yield from _arguments(block)
-    yield from _provider_places(directory)
+    yield from _provider_names(directory)
 
 
-def _folder_places(folder: Path, top: Path | None) -> Iterator[Place]:
+def _folder_names(folder: Path, top: Path | None) -> Iterator[Name]:
     for part in Path(_below(folder, top)).parts:
-        yield Place("folder", part)
+        yield Name("folder", part)
 
 
 def _top(folder: Path) -> Path | None:
@@ -92,10 +92,8 @@ def _below(path: Path, top: Path | None) -> str:
     return str(Path(*path.parts[-_PARTS_WITHOUT_REPOSITORY:]))
 
 
-def _backend_places(
-    config: Config, top: Path | None, environ: Mapping[str, str]
-) -> Iterator[Place]:
-    """Yield the places of the app's backend: as declared, as given, and as initialised.
+def _backend_names(config: Config, top: Path | None, environ: Mapping[str, str]) -> Iterator[Name]:
+    """Yield the names in the app's backend: as declared, as given, and as initialised.
 
     https://developer.hashicorp.com/terraform/language/backend#partial-configuration
     """
@@ -112,35 +110,35 @@ def _backend_places(
             yield from _arguments({name: value})
         else:
             file = directory / option
-            yield Place("backend's file", _below(file, top))
+            yield Name("backend's file", _below(file, top))
             yield from _arguments(dict(_ASSIGNMENT.findall(_text(file))))
 
 
-def _arguments(block: Mapping[str, Json]) -> Iterator[Place]:
+def _arguments(block: Mapping[str, Json]) -> Iterator[Name]:
     for name, value in block.items():
         if isinstance(value, str) and name in _BACKEND_ARGUMENTS:
-            yield Place(f"backend's {name}", value)
+            yield Name(f"backend's {name}", value)
     # `cloud` and `remote` have a block in the block.
     for workspaces in nested_blocks(block.get("workspaces")):
         for name in ("name", "prefix"):
             if text(workspaces, name):
-                yield Place(f"backend's workspace {name}", text(workspaces, name))
+                yield Name(f"backend's workspace {name}", text(workspaces, name))
 
 
-def _provider_places(directory: Path) -> Iterator[Place]:
+def _provider_names(directory: Path) -> Iterator[Name]:
     """Yield what the AWS providers name: a profile, a role, tags of all resources."""
     for block in provider_blocks(directory):
         if text(block, "profile"):
-            yield Place("provider's profile", text(block, "profile"))
+            yield Name("provider's profile", text(block, "profile"))
         for role in nested_blocks(block.get("assume_role")):
             if text(role, "role_arn"):
-                yield Place("provider's role", text(role, "role_arn"))
+                yield Name("provider's role", text(role, "role_arn"))
         for defaults in nested_blocks(block.get("default_tags")):
             tags = section(defaults, "tags")
-            yield from tag_places({name: text(tags, name) for name in tags})
+            yield from tag_names({name: text(tags, name) for name in tags})
 
 
-def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Place]:
+def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name]:
     """Yield the variables that name an environment.
 
     https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence
@@ -153,7 +151,7 @@ def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Pla
         yield from _variable(name, value)
     files = list(config.terraform.var_files)
     for option in _options(environ, "-var-file", "TF_CLI_ARGS_plan"):
-        yield Place("variables file", option)
+        yield Name("variables file", option)
         files.append(config.terraform.dir / option)
     for pattern in _AUTOMATIC:
         files += sorted(config.terraform.dir.glob(pattern))
@@ -162,9 +160,9 @@ def _variable_places(config: Config, environ: Mapping[str, str]) -> Iterator[Pla
             yield from _variable(name, value)
 
 
-def _variable(name: str, value: str) -> Iterator[Place]:
+def _variable(name: str, value: str) -> Iterator[Name]:
     if names_environment(name):
-        yield Place(f"variable {name} =", value, is_environment=True)
+        yield Name(f"variable {name} =", value, is_environment=True)
 
 
 def _options(environ: Mapping[str, str], option: str, command_variable: str) -> Iterator[str]:
