@@ -24,7 +24,7 @@ from terralive_cli.protection.regions import Regions
 from terralive_relay.clock import clock_warning
 from terralive_sandbox.info import SandboxInfo, attach, environment, local_url
 from terralive_sandbox.process import SandboxProcess
-from terralive_stub.broker.admission import IdentitySource
+from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.configuration import LOCAL_STATE
 from terralive_terraform.debug_stack.settings import Endpoints
@@ -211,7 +211,7 @@ def start_sandbox(config: Config, *, port: int = 0) -> SandboxProcess:
     folder = work_folder(config.project)
     shutil.rmtree(folder / "sandbox", ignore_errors=True)
     regions = _known_regions(config)
-    region = regions.wanted or _SANDBOX_REGION
+    region = regions.wanted(config.region) or _SANDBOX_REGION
     regions.require_same_in_sandbox(GivenRegion(region, "the new sandbox"))
     return SandboxProcess.start(
         sandbox_file(config.project),
@@ -247,7 +247,7 @@ def _running_sandbox(info: SandboxInfo) -> GivenRegion:
 
 
 def _aws(config: Config, regions: Regions) -> Target:
-    caller = aws.identify(regions.wanted)
+    caller = aws.identify(regions.wanted(config.region))
     regions.require_same_on_aws(caller.region, aws.profile_region())
     place = f"{caller.account}-{caller.region}"
     name = f"account {caller.account}, {caller.region}"

@@ -53,11 +53,14 @@ class Regions:
         declared = GivenRegion(provider.region, f'`provider "aws"` in {file}')
         return cls(tuple(given), declared, provider_decides=True)
 
-    @property
-    def wanted(self) -> str | None:
-        """The region to work in; None if only the AWS profile may name one."""
-        if self.given:
-            return self.given[0].region
+    def wanted(self, chosen: str | None) -> str | None:
+        """Return the region to work in; None if only the AWS profile may name one.
+
+        Args:
+            chosen: the region of the configuration (`Config.region`).
+        """
+        if chosen is not None:
+            return chosen
         if self.provider is not None:
             return self.provider.region
         return None

@@ -29,9 +29,9 @@ COMPUTED = AwsProvider(ROOT / "main.tf", region=None)
 
 
 def test_what_is_given_comes_before_the_provider_and_the_profile() -> None:
-    assert Regions.of([FLAG, TOML], PROVIDER, ROOT).wanted == "us-east-1"
-    assert Regions.of([], PROVIDER, ROOT).wanted == "eu-west-1"
-    assert Regions.of([], NO_REGION, ROOT).wanted is None
+    assert Regions.of([FLAG, TOML], PROVIDER, ROOT).wanted(FLAG.region) == "us-east-1"
+    assert Regions.of([], PROVIDER, ROOT).wanted(None) == "eu-west-1"
+    assert Regions.of([], NO_REGION, ROOT).wanted(None) is None
 
 
 def test_a_provider_in_another_region_is_named_with_its_file() -> None:
