@@ -18,26 +18,15 @@ https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocke
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Final, Protocol
 
+from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.broker.leases import principal_of
 from terralive_stub.protocol.token import NONCE_SECONDS, Api, Token, TokenProblem, check_token
 
 ACCEPTED: Final = 200
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
-
-
-class IdentitySource(StrEnum):
-    """The source of a relay's identity. It is the broker's environment variable `RELAY_IDENTITY`.
-
-    Not every emulator of AWS tells who connects, or runs a Lambda authorizer. With `TOKEN`, the
-    token alone decides, for both APIs.
-    """
-
-    IAM = "iam"
-    TOKEN = "token"  # noqa: S105  # the name of a setting's value
 
 
 class AdmissionTable(Protocol):

@@ -17,10 +17,11 @@ from typing import Final
 
 import boto3
 
-from terralive_stub.broker.admission import Admission, IdentitySource
+from terralive_stub.broker.admission import Admission
 from terralive_stub.broker.aws import CONFIG, DynamoDBTable, ManagementApi
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.gateway_events import Broker, Event
+from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.protocol.token import Api
 from terralive_stub.shared.json_documents import Json
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from terralive_stub.broker.admission import IdentitySource
+from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.shared.json_documents import Json
 
 BROKER_ZIP: Final = "broker.zip"

@@ -17,6 +17,8 @@ HEAVY = (
     "websocket",
     "hcl2",
     "jinja2",
+    "terralive_stub.broker.admission",
+    "terralive_stub.protocol.messages",
 )
 PROGRAM = f"""
 import sys

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from terralive_stub.broker.admission import Admission, IdentitySource, Upgrade
+from terralive_stub.broker.admission import Admission, Upgrade
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.gateway_events import Broker
+from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.protocol.token import (
     HEADER,
     NONCE_BYTES,
