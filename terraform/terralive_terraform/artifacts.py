@@ -47,6 +47,7 @@ _UNIX: Final = 3
 # A stub imports none of these, and every file lengthens its download.
 _NOT_IN_STUB: Final = (
     "terralive_stub/broker/",
+    "terralive_stub/shared/arns.py",
     "terralive_stub/shared/atomic_files.py",
     "terralive_stub/shared/debug_log.py",
     "terralive_stub/shared/timestamps.py",

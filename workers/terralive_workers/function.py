@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from terralive_stub.shared.arns import place_of
+
 
 @dataclass(frozen=True, slots=True)
 class Build:
@@ -122,20 +124,14 @@ def with_labels(functions: Sequence[LocalFunction]) -> tuple[LocalFunction, ...]
     https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
     """
     by_name = Counter(function.name for function in functions)
-    by_region = Counter((function.name, _place(function)[0]) for function in functions)
+    by_region = Counter((item.name, place_of(item.arn).region) for item in functions)
     labelled: list[LocalFunction] = []
     for function in functions:
-        region, account = _place(function)
+        place = place_of(function.arn)
         label = ""
         if by_name[function.name] > 1:
-            label = f"{function.name} ({region})"
-        if by_region[function.name, region] > 1:
-            label = f"{function.name} ({account}, {region})"
+            label = f"{function.name} ({place.region})"
+        if by_region[function.name, place.region] > 1:
+            label = f"{function.name} ({place.account}, {place.region})"
         labelled.append(replace(function, label=label))
     return tuple(labelled)
-
-
-def _place(function: LocalFunction) -> tuple[str, str]:
-    """Return the region and the account of `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME`."""
-    parts = function.arn.split(":")
-    return parts[3], parts[4]

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from terralive_cli.configuration.values import AccountSettings
 from terralive_cli.deploy.aws import Caller
 from terralive_stub.errors import CredentialsError
+from terralive_stub.shared.arns import place_of
 from terralive_terraform.discovery.providers import AwsProvider
-from terralive_terraform.runs.state import account_in
 
 if TYPE_CHECKING:
     import boto3
@@ -94,7 +94,7 @@ class Accounts:
         if provider.role_arn is None or provider.profile is None:
             return None
         if provider.role_arn:
-            return account_in(provider.role_arn) or None
+            return place_of(provider.role_arn).account or None
         if provider.profile and self._caller.endpoint_url is None:
             return self._account_of_profile(provider.profile) or None
         return self._caller.account

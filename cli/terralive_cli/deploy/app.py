@@ -32,6 +32,7 @@ from terralive_cli.protection.existing import (
 )
 from terralive_relay.events import Event
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.arns import partition_of
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.discovery.declared import DeclaredFunction
@@ -54,8 +55,6 @@ _log: Final = logging.getLogger("terralive.cli")
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
-# `arn:PARTITION:service::ACCOUNT:…`
-_PARTITION: Final = 1
 
 
 class AppGuard(Protocol):
@@ -358,7 +357,7 @@ class StageApp:
         stub = self.stub(known)
         image_stub = None
         if config.stub_images:
-            partition = target.caller.arn.split(":")[_PARTITION]
+            partition = partition_of(target.caller.arn)
             image_stub = ImageStub(
                 images=images_in(target.region, config.stub_images),
                 coordinates=coordinates,

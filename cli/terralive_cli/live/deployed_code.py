@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from terralive_cli.live.stub_check import DeployedCode, Look
 from terralive_stub.errors import CredentialsError
+from terralive_stub.shared.arns import Place, place_of
 
 if TYPE_CHECKING:
     from types_boto3_lambda.client import LambdaClient
@@ -45,11 +46,11 @@ class DeployedCodeReader:
         found: dict[str, DeployedCode | None] = {}
         refusal = ""
         not_entered: dict[str, str] = {}
-        for (account, region), group in _by_place(arns).items():
+        for place, group in _by_place(arns).items():
             try:
-                client = self._client(account, region)
+                client = self._client(place.account, place.region)
             except (BotoCoreError, CredentialsError) as error:
-                not_entered[account] = str(error)
+                not_entered[place.account] = str(error)
                 continue
             try:
                 found.update(_read(client, group))
@@ -60,12 +61,10 @@ class DeployedCodeReader:
         return Look(found, refusal, not_entered)
 
 
-def _by_place(arns: Iterable[str]) -> Mapping[tuple[str, str], list[str]]:
-    """Return ARNs by account and region: `arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME`."""
-    groups: dict[tuple[str, str], list[str]] = {}
+def _by_place(arns: Iterable[str]) -> Mapping[Place, list[str]]:
+    groups: dict[Place, list[str]] = {}
     for arn in arns:
-        parts = arn.split(":")
-        groups.setdefault((parts[4], parts[3]), []).append(arn)
+        groups.setdefault(place_of(arn), []).append(arn)
     return groups
 
 

@@ -14,22 +14,20 @@ from typing import Final
 
 from terralive_cli.deploy.accounts import Accounts
 from terralive_stub.errors import ConfigurationError, CredentialsError
+from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
 from terralive_terraform.runs.shown_plan import ShownPlan
-from terralive_terraform.runs.state import account_in, deployed_functions, managed_instances
+from terralive_terraform.runs.state import deployed_functions, managed_instances
 
 _log: Final = logging.getLogger("terralive.cli")
 _STATE: Final = "terraform.tfstate"
 _NOT_FOUND: Final = "ResourceNotFoundException"
 _DEFAULT_WORKSPACE: Final = "default"
 _WORKSPACES: Final = "terraform.tfstate.d"
-# The fields of an ARN.
-_REGION: Final = 3
-_ACCOUNT: Final = 4
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -101,7 +99,7 @@ def created_functions(
             continue
         possible = _possible_providers(function, providers)
         in_accounts = {accounts.account_of(provider) or "" for provider in possible}
-        of_role = account_in(text(resource.after, "role"))
+        of_role = place_of(text(resource.after, "role")).account
         if of_role:
             in_accounts = {of_role}
         # Since version 6 of the provider, a resource may have a region of its own.
@@ -174,12 +172,9 @@ def is_applied_by_hand(
     if by_hand is None or any(managed_instances(read_object(own))):
         return False
     for _, function in deployed_functions(read_object(by_hand)):
-        # `arn:aws:lambda:REGION:ACCOUNT:function:NAME`
-        fields = function.arn.split(":")
-        if len(fields) <= _ACCOUNT:
-            continue
-        located = Located(function.name, account=fields[_ACCOUNT], region=fields[_REGION])
-        if exists(located, accounts):
+        place = place_of(function.arn)
+        located = Located(function.name, place.account, place.region)
+        if place.account and exists(located, accounts):
             _log.debug("the app's state is %s", by_hand)
             return True
     return False

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.runs.shown_plan import ShownPlan
 
@@ -103,30 +104,20 @@ def planned_functions(plan: ShownPlan) -> Iterator[dict[str, DeployedFunction]]:
 
 
 def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:
+    # A function's role is in the function's own account:
+    # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+    account = place_of(text(attributes, "arn") or text(attributes, "role")).account
     # `tags_all` has the provider's `default_tags`, too.
     tags = {**section(attributes, "tags"), **section(attributes, "tags_all")}
     return DeployedFunction(
         name=text(attributes, "function_name"),
         arn=text(attributes, "arn"),
         reserved=reserved_concurrency(attributes),
-        account=account_in(text(attributes, "arn") or text(attributes, "role")),
+        account=account,
         handler=text(attributes, "handler"),
         description=text(attributes, "description"),
         tags={name: value for name, value in tags.items() if isinstance(value, str)},
     )
-
-
-def account_in(arn: str) -> str:
-    """Return the account's id in `arn:PARTITION:SERVICE:REGION:ACCOUNT:…`; "" for another text.
-
-    A function's role is in the function's own account:
-    https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
-    """
-    match arn.split(":"):
-        case ["arn", _, _, _, account, *_]:
-            return account
-        case _:
-            return ""
 
 
 def reserved_concurrency(function: Mapping[str, Json]) -> int | None:
