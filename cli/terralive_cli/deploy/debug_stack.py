@@ -174,8 +174,12 @@ class DebugStack:
         ):
             yield ready
 
-    def apply(self, ready: ReadyPlan) -> DebugStackOutputs:
+    def apply(self, ready: ReadyPlan, deployed: DebugStackOutputs | None) -> DebugStackOutputs:
         """Apply a plan of the debug stack, make its secret, and describe it in its table.
+
+        Args:
+            ready: the plan.
+            deployed: the outputs before it; None where there were none.
 
         Raises:
             TerraliveError: `debug-stack-incomplete`; also what `plans.apply` raises.
@@ -185,6 +189,16 @@ class DebugStack:
             self.phase.unchanged(_joined(self.existing.description))
         else:
             apply(ready)
+        if deployed is None or deployed.secret == NO_SECRET or ready.plan.has_changes:
+            outputs = self._outputs_with_secret()
+        else:
+            outputs = deployed
+        if not self.existing.is_joined:
+            self._describe(outputs.table_name)
+        return outputs
+
+    def _outputs_with_secret(self) -> DebugStackOutputs:
+        """Read the outputs, and make the secret unless there is one."""
         outputs = self._outputs()
         if outputs is None:
             raise TerraliveError(
@@ -193,8 +207,6 @@ class DebugStack:
                 hint="Run `terralive destroy` and start again.",
             )
         secret = self.stage.target.caller.create_secret(outputs.table_name)
-        if not self.existing.is_joined:
-            self._describe(outputs.table_name)
         return replace(outputs, secret=secret)
 
     def destroy(self) -> bool:

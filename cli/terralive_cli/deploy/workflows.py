@@ -50,7 +50,7 @@ def make_live(
         shown = open_plans.enter_context(app.planned_live(deployed))
         stack = open_plans.enter_context(debug_stack.planned())
         approval.ask_deployment(stage, ui, stack.plan, shown)
-        outputs = debug_stack.apply(stack)
+        outputs = debug_stack.apply(stack, deployed)
         urls = (outputs.relay_url, outputs.stub_url)
         require_no_tracing(stage, urls, is_joined=debug_stack.existing.is_joined)
         if outputs == deployed:

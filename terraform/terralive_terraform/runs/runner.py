@@ -78,6 +78,13 @@ class TerraformPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class _State:
+    """A state that was read; its document is None where there is none."""
+
+    document: Json
+
+
+@dataclass(frozen=True, slots=True)
 class _Finished:
     """One run of a `-json` command: its exit code, its events, and the lines that are no events."""
 
@@ -132,6 +139,8 @@ class Terraform:
         self._files = files
         self._state_file = state_file
         self._before_init = before_init
+        # The state as it was read; None until then, and after everything that may change it.
+        self._known_state: _State | None = None
 
     def ensure_init(self) -> None:
         """Run `terraform init` unless nothing that it depends on has changed since the last one."""
@@ -150,6 +159,7 @@ class Terraform:
         """
         self._on_progress(OutputLine("Installing providers and modules (terraform init)"))
         (self._data_dir / _STAMP).unlink(missing_ok=True)
+        self._known_state = None
         arguments = ["init", "-input=false", "-no-color"]
         # terralive changes the backend only where the data folder is its own. A team's own state
         # is never left behind without a question.
@@ -237,6 +247,7 @@ class Terraform:
             if finished.code != 0:
                 raise failure("apply", finished.diagnostics, finished.other_output)
         finally:
+            self._known_state = None
             plan_file.unlink(missing_ok=True)
 
     def outputs(self) -> dict[str, OutputValue]:
@@ -256,7 +267,12 @@ class Terraform:
         return not any(managed_instances(self._state()))
 
     def _state(self) -> Json:
-        """Read the state; None where there is none."""
+        """Return the state; None where there is none. It is read once: a backend may be slow."""
+        if self._known_state is None:
+            self._known_state = _State(self._read_state())
+        return self._known_state.document
+
+    def _read_state(self) -> Json:
         if self._state_file is None:
             return self._read(["state", "pull"])
         # A Terraform that outlives a killed terralive may still be writing it.

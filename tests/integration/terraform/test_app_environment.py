@@ -246,6 +246,30 @@ def test_terraform_that_hides_its_changes_is_not_applied(tmp_path: Path) -> None
         assert not list((folder / "plans").iterdir())
 
 
+def test_the_state_is_read_once_and_again_after_an_apply(tmp_path: Path) -> None:
+    """A backend of the team's may take a second for each `terraform state pull`."""
+    log, wrapper = tmp_path / "commands.txt", tmp_path / "logged"
+    wrapper.write_text(f'#!/bin/sh\necho "$1" >>{log}\nexec terraform "$@"\n')
+    wrapper.chmod(0o755)
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "main.tf").write_text('output "url" { value = 1 }\n')
+    terraform = Terraform(
+        folder,
+        binary=str(wrapper),
+        environment=environment(tmp_path / "work"),
+        on_progress=lambda _: None,
+    )
+    terraform.ensure_init()
+
+    assert (terraform.is_empty(), terraform.functions(), terraform.outputs()) == (True, {}, {})
+    assert log.read_text().split().count("state") == 1
+    deploy(terraform, tmp_path)
+    assert terraform.outputs()["url"].value == 1
+    assert (terraform.is_empty(), terraform.functions()) == (True, {})
+    assert log.read_text().split().count("state") == 2
+
+
 def test_a_change_of_outputs_alone_is_a_change_and_is_named(tmp_path: Path) -> None:
     (tmp_path / "main.tf").write_text('output "url" { value = 1 }\n')
     users = environment(tmp_path / "work")
