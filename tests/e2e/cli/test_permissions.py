@@ -7,6 +7,7 @@ terralive names what is missing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from terralive_sandbox.info import attach, environment
+from terralive_terraform.runs.environment import terraform_environment
 from terralive_testing.deployers.identities import (
     Accesses,
     Identity,
@@ -22,6 +25,7 @@ from terralive_testing.deployers.identities import (
     documented,
 )
 from terralive_testing.deployers.sandbox import unique
+from terralive_testing.deployers.terraform_account import plan, terraform_in
 from terralive_testing.drivers import plain_app
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.project import Project
@@ -63,6 +67,18 @@ ONLY_FOR_CHANGES = {
 # What terralive asks for, and does without where it is refused.
 OPTIONAL = {"iam:ListAccountAliases", "lambda:GetAccountSettings"}
 OPTIONAL_FOR = {"developer": OPTIONAL, "joiner": {*OPTIONAL, "apigateway:GET"}, "cleanup": OPTIONAL}
+
+STATE_IN_S3 = """
+terraform {
+  backend "s3" {
+    bucket         = "acme-terraform-states"
+    key            = "terralive/orders/dev.tfstate"
+    use_lockfile   = true
+    use_path_style = true # the sandbox has no name for each bucket
+  }
+}
+resource "terraform_data" "api" {}
+"""
 
 
 @dataclass
@@ -153,6 +169,35 @@ def test_every_permission_is_used(everyday_life: Account, policy: str) -> None:
         used |= {action for action, _ in everyday_life.accesses("cleanup").requests}
     granted = {action for item in documented(policy) for action in actions(item)}
     assert granted - used - ONLY_FOR_CHANGES == set()
+
+
+@pytest.fixture(scope="module")
+def state_in_s3(account: Account, tmp_path_factory: pytest.TempPathFactory) -> Accesses:
+    """Terraform deploys and destroys with its state in a bucket, locked by a file there."""
+    root = tmp_path_factory.mktemp("state")
+    (root / "main.tf").write_text(STATE_IN_S3, "utf-8")
+    account.administrator.client("s3").create_bucket(Bucket="acme-terraform-states")
+    account.project_of(root, "state-bucket", documented("state-bucket"))
+    own = attach(root / ".terralive" / "sandbox.json")
+    assert own is not None
+    users = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    variables = {**terraform_environment(users, root / "work"), **environment(own)}
+    terraform, _ = terraform_in(root, variables, None)
+    for destroy in (False, True):
+        terraform.apply(plan(terraform, root, destroy=destroy).file)
+        assert terraform.is_empty() is destroy
+    return account.accesses("state-bucket")
+
+
+@pytest.mark.parametrize("sid", [item["Sid"] for item in documented("state-bucket")])
+def test_without_a_statement_terraform_cannot_keep_its_state(
+    state_in_s3: Accesses, sid: str
+) -> None:
+    policy = documented("state-bucket")
+    missing = next(item for item in policy if item["Sid"] == sid)
+    refused = state_in_s3.refused_by([item for item in policy if item["Sid"] != sid])
+    assert refused == set(actions(missing))
+    assert state_in_s3.refused_by(policy) == set()
 
 
 @pytest.mark.parametrize("sid", [item["Sid"] for item in documented("developer")])
