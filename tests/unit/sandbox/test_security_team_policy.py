@@ -9,9 +9,21 @@ from pathlib import Path
 import pytest
 
 from terralive_sandbox.access.policy import AccessRequest, Decision, decide
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.artifacts import StubCoordinates
 from terralive_terraform.debug_stack.settings import DebugStackSettings
+from terralive_terraform.discovery.declared import declared_function
+from terralive_terraform.substitution.rules import (
+    ImageStub,
+    LiveSettings,
+    Substitution,
+    substitute,
+)
+from terralive_testing.deployers.identities import actions, documented
 
 PAGE = Path(__file__).parents[3] / "docs" / "SECURITY-TEAM.md"
+ADDRESS = "aws_lambda_function.api"
+ARN = "arn:aws:lambda:eu-west-1:123456789012:function:"
 SETTINGS = DebugStackSettings(
     app="orders",
     stage="dev-ana",
@@ -84,6 +96,47 @@ def test_the_teams_own_requests_are_not_touched() -> None:
     for request in own:
         tagged = AccessRequest(request.action, request.resources, context=tags)
         assert decide([policy()], tagged) is Decision.NEUTRAL
+
+
+def test_the_page_names_every_tag_of_a_debug_stack() -> None:
+    assert [tag for tag in SETTINGS.all_tags() if f"`{tag}`" not in PAGE.read_text("utf-8")] == []
+
+
+def test_the_page_names_every_attribute_that_changes_while_a_function_is_live() -> None:
+    """Functions that have everything that terralive unsets or removes."""
+    block: dict[str, Json] = {
+        **dict.fromkeys(("s3_bucket", "s3_key", "s3_object_version", "layers"), "own"),
+        **dict.fromkeys(("image_uri", "code_sha256", "image_config", "snap_start"), "own"),
+    }
+    stub = ImageStub({"x86_64": "stub:v2"}, StubCoordinates("wss://a", "a", "b", b"s"), ARN)
+    live = LiveSettings(
+        Path("stub.zip"), "hash", debug=("api",), image_stub=stub, description="Live"
+    )
+    changed: set[str] = set()
+    for kind in ("Zip", "Image"):
+        function = declared_function(
+            ADDRESS, {**block, "function_name": "api", "package_type": kind}
+        )
+        decision = substitute(function, live)
+        assert isinstance(decision, Substitution)
+        changed |= {*decision.set, *decision.unset, *decision.removed_blocks, *decision.blocks}
+    assert {"timeout", "layers", "image_config", "package_type"} <= changed
+    page = PAGE.read_text("utf-8")
+    assert [name for name in sorted(changed) if f"`{name}`" not in page] == []
+
+
+def test_the_page_names_every_event_in_which_a_developer_creates_something() -> None:
+    page = PAGE.read_text("utf-8")
+    creating = re.compile(r"(dynamodb|iam|lambda|logs):((?:Create|Put|Add)\w+|UpdateTimeToLive)")
+    found = {
+        match[2]
+        for item in documented("developer")
+        for action in actions(item)
+        if (match := creating.fullmatch(action)) and action != "dynamodb:PutItem"
+    }
+    assert "PutFunctionConcurrency" in found
+    # Events of Lambda have the version of the API in their names.
+    assert [name for name in sorted(found) if not re.search(rf"`{name}(\d{{8}}\w*)?`", page)] == []
 
 
 def test_the_policy_is_small_enough_for_an_organisation() -> None:
