@@ -16,18 +16,16 @@ from terralive_cli.configuration import rules
 from terralive_cli.configuration.kinds import Context, WrongValueError
 from terralive_cli.configuration.settings import Setting, settings_of
 from terralive_cli.configuration.source import source_of
-from terralive_cli.configuration.toml_table import Problems, Table
-from terralive_cli.configuration.values import (
-    FILE,
+from terralive_cli.configuration.tables import (
     AccountSettings,
     BackendConfig,
-    Config,
     DebugStackConfig,
     FunctionSettings,
-    GivenRegion,
     StubImages,
     TerraformConfig,
 )
+from terralive_cli.configuration.toml_table import Problems, Table
+from terralive_cli.configuration.values import FILE, Config, GivenRegion
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import read_object, text
 from terralive_terraform.data_folder import selected_workspace

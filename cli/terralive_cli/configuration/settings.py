@@ -1,8 +1,8 @@
 """Declaration of settings: each one is declared once, on the field of the value that holds it.
 
-`values.py` declares them, and everything else follows from the declaration: the options of the
-command line, the environment variables, the keys of terralive.toml, the defaults, and the table in
-docs/CONFIGURATION.md.
+`values.py` and `tables.py` declare them, and everything else follows from the declaration: the
+options of the command line, the environment variables, the keys of terralive.toml, the defaults,
+and the table in docs/CONFIGURATION.md.
 """
 
 from __future__ import annotations

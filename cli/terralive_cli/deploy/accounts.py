@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from terralive_cli.configuration.values import AccountSettings
+from terralive_cli.configuration.tables import AccountSettings
 from terralive_cli.deploy.aws import Caller
 from terralive_stub.errors import CredentialsError
 from terralive_stub.shared.arns import place_of

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.configuration.values import FunctionSettings
+from terralive_cli.configuration.tables import FunctionSettings
 from terralive_cli.functions import interpreters
 from terralive_stub.errors import ConfigurationError
 from terralive_workers.function import LocalCode

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.configuration.values import FunctionSettings
+from terralive_cli.configuration.tables import FunctionSettings
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.images.code_folder import code_folder

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from terralive_cli.configuration.values import Config, FunctionSettings
+from terralive_cli.configuration.tables import FunctionSettings
+from terralive_cli.configuration.values import Config
 from terralive_cli.functions import code_checks, interpreters
 from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from terralive_cli.configuration.loading import load
-from terralive_cli.configuration.values import AccountSettings
+from terralive_cli.configuration.tables import AccountSettings
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.aws import Caller
 from terralive_stub.errors import ConfigurationError, CredentialsError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.configuration.values import Config, TerraformConfig
+from terralive_cli.configuration.tables import TerraformConfig
+from terralive_cli.configuration.values import Config
 from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from terralive_cli.configuration.loading import Flags, find_project, load
-from terralive_cli.configuration.values import Config, DebugStackConfig, FunctionSettings, Output
+from terralive_cli.configuration.tables import DebugStackConfig, FunctionSettings
+from terralive_cli.configuration.values import Config, Output
 from terralive_stub.errors import ConfigurationError
 
 BACKEND = """

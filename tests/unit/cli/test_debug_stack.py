@@ -8,7 +8,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from terralive_cli.configuration.values import Config, TerraformConfig
+from terralive_cli.configuration.tables import TerraformConfig
+from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.aws import Caller
 from terralive_cli.deploy.debug_stack import NO_SECRET, DebugStack, DebugStackOutputs
 from terralive_cli.deploy.plans import ReadyPlan

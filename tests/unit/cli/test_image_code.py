@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.configuration.values import Config, FunctionSettings, TerraformConfig
+from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
+from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import map_functions
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from terralive_cli.configuration.values import Config, FunctionSettings, TerraformConfig
+from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
+from terralive_cli.configuration.values import Config
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.interpreters import handler_interpreter, mismatch
 from terralive_cli.functions.mapping import (

@@ -1,0 +1,323 @@
+"""The tables of terralive.toml: each setting, declared on the field of the value that holds it.
+
+`values.py` has `Config`, which holds them all. No other module reads a setting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from terralive_cli.configuration import rules
+from terralive_cli.configuration.kinds import (
+    BackendArguments,
+    CodeFolder,
+    Document,
+    Files,
+    Folder,
+    Labels,
+    Number,
+    Program,
+    ProgramName,
+    Text,
+    Texts,
+)
+from terralive_cli.configuration.settings import setting
+from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.debug_stack.settings import DebugStackSettings
+
+_DEBUG_STACK: Final = {item.name: item.default for item in fields(DebugStackSettings)}
+
+
+@dataclass(frozen=True, slots=True)
+class TerraformConfig:
+    """The Terraform program.
+
+    Attributes:
+        dir: absolute folder of the root module, or the folder in which `app` runs.
+        app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
+        stack: name of that program's stack; None if the program has only one.
+        binary: `terraform`, `tofu`, `terragrunt`, or a path.
+        var_files: absolute paths for `-var-file`.
+        backend_config: arguments for `terraform init -backend-config`; paths are absolute.
+        found: true if the folder holds a Terraform program.
+    """
+
+    dir: Path = setting(
+        Folder(),
+        "Folder of the Terraform configuration or of `cdktf.json`.",
+        env="TERRALIVE_TERRAFORM_DIR",
+        shown_default="the project's folder",
+    )
+    app: str | None = setting(
+        Text(),
+        "Command that runs your CDK for Terraform program.",
+        default=None,
+        shown_default="`app` in `cdktf.json`, if there is one",
+    )
+    stack: str | None = setting(
+        Text(),
+        "Name of the program's stack to make live.",
+        default=None,
+        shown_default="the program's only stack",
+    )
+    binary: str = setting(
+        ProgramName(),
+        "`terraform`, `tofu`, `terragrunt`, or a path.",
+        default="terraform",
+        env="TERRALIVE_TERRAFORM_BINARY",
+    )
+    var_files: tuple[Path, ...] = setting(
+        Files(),
+        "Files for `-var-file`, relative to the project's folder.",
+        default=(),
+    )
+    backend_config: tuple[str, ...] = setting(
+        BackendArguments(placeholders=("app", "stage", "user")),
+        "Arguments for `terraform init -backend-config` of the app, if its backend is partly "
+        "configured: `key=value`, or a file, relative to the project's folder. terralive replaces "
+        "`{app}`, `{stage}` and `{user}` in them, and keeps its own `TF_DATA_DIR` for the app. In "
+        "the environment variable, spaces separate them.",
+        default=(),
+        env="TERRALIVE_BACKEND_CONFIG",
+    )
+    found: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class BackendConfig:
+    """Terraform backend for the state of the debug stack. Its placeholders are filled."""
+
+    type: str = setting(
+        Text(),
+        "Terraform backend for the state of the debug stack. A checkout without the state finds "
+        "the debug stack by its name all the same.",
+        shown_default="`local`, under `.terralive/`",
+        rule=rules.backend,
+    )
+    config: Mapping[str, Json] = setting(
+        Document(placeholders=("app", "stage", "user")),
+        "Arguments of the `backend` block. terralive replaces `{app}`, `{stage}` and "
+        "`{user}` in them.",
+        default_factory=dict,
+        repr=False,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DebugStackConfig:
+    """An organisation's demands on the debug stack (see `DebugStackSettings`)."""
+
+    class_: str | None = setting(
+        Text(),
+        "A subclass of `terralive_terraform.debug_stack.DebugStack` that adds resources of yours, "
+        "as `package.module:Class`. It is imported from the project's folder, and needs Node.js.",
+        default=None,
+        shown_default="terralive's own debug stack, which needs no Node.js",
+        rule=rules.import_path,
+    )
+    permissions_boundary: str | None = setting(
+        Text(),
+        "ARN of the permissions boundary for the broker's role.",
+        default=None,
+        rule=rules.permissions_boundary,
+    )
+    role_path: str = setting(
+        Text(),
+        "Path of the broker's role.",
+        default=_DEBUG_STACK["role_path"],
+        rule=rules.role_path,
+    )
+    name_prefix: str = setting(
+        Text(),
+        "Prefix of the names of all resources that terralive creates.",
+        default=_DEBUG_STACK["name_prefix"],
+        rule=rules.name,
+    )
+    tags: Mapping[str, str] = setting(
+        Labels(),
+        "Tags of all resources that terralive creates, in addition to its own tags.",
+        default_factory=dict,
+        rule=rules.tags,
+    )
+    kms_key: str | None = setting(
+        Text(),
+        "ARN of the KMS key that encrypts the table and the logs.",
+        default=None,
+        shown_default="keys that AWS owns",
+        rule=rules.kms_key,
+    )
+    log_retention_days: int = setting(
+        Number(1, max(rules.RETENTION_DAYS)),
+        "Days for which CloudWatch Logs keeps the broker's log.",
+        default=_DEBUG_STACK["log_retention_days"],
+        rule=rules.retention,
+    )
+    throttle_rate: int = setting(
+        Number(1, rules.MOST_REQUESTS),
+        "Messages a second that each API of the debug stack accepts. They count against the "
+        "account's quota for all APIs in the Region.",
+        default=_DEBUG_STACK["throttle_rate"],
+    )
+    throttle_burst: int = setting(
+        Number(1, rules.LARGEST_BURST),
+        "Messages at once that each API of the debug stack accepts.",
+        default=_DEBUG_STACK["throttle_burst"],
+    )
+    broker_concurrency: int | None = setting(
+        Number(0, CONCURRENT_EXECUTIONS),
+        "Reserved concurrency of the broker; 0 for none. AWS keeps 100 executions of an account "
+        "unreserved.",
+        default=None,
+        shown_default="20, where at least half of the account's concurrency remains unreserved; "
+        "else none. An existing broker keeps what it has",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StubImages:
+    """The stub as a container image, by architecture.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
+    """
+
+    x86_64: str | None = setting(
+        Text(),
+        "The stub as a container image in ECR, for functions that are container images. "
+        "terralive replaces `{region}`.",
+        default=None,
+        rule=rules.image,
+    )
+    arm64: str | None = setting(
+        Text(),
+        "The same for functions whose `architectures` are `arm64`.",
+        default=None,
+        rule=rules.image,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """Credentials for functions of another account than the debug stack's.
+
+    Attributes:
+        account: the account's id.
+    """
+
+    account: str
+    profile: str | None = setting(
+        Text(),
+        "AWS profile with which terralive looks at the functions of this account.",
+        default=None,
+        shown_default="the `profile` or `assume_role` of your Terraform configuration's provider",
+    )
+    role_arn: str | None = setting(
+        Text(),
+        "ARN of the role that terralive assumes to look at the functions of this account.",
+        default=None,
+        shown_default="see `profile`",
+        rule=rules.role_arn,
+    )
+    external_id: str | None = setting(
+        Text(),
+        "External id with which terralive assumes the role.",
+        default=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSettings:
+    """Settings of the functions that `pattern` matches; None for a setting that is not given.
+
+    Attributes:
+        pattern: a Terraform address or function name; `*` and `?` are wildcards.
+        path: absolute folder of the local code.
+        dockerfile: absolute path of a Dockerfile, or of its folder.
+        runtime: the runtime, if the Terraform configuration does not name one (a container image).
+        python, node: an absolute path, or a bare command name (`python3.12`).
+        command: a program that speaks the Runtime API, and its arguments. It runs instead of
+            terralive's own runtime.
+        build: a shell command that makes the code in `path`; it runs in the project's folder.
+        watch: glob patterns, relative to `path`.
+        allow_variables: names of environment variables.
+    """
+
+    pattern: str
+    path: Path | None = setting(
+        CodeFolder(),
+        "Folder of the function's local code.",
+        default=None,
+        shown_default="as found in the Terraform configuration",
+    )
+    handler: str | None = setting(
+        Text(),
+        "The local handler.",
+        default=None,
+        shown_default="as deployed",
+    )
+    runtime: str | None = setting(
+        Text(),
+        "Runtime of a container image (`python3.13`, `nodejs22.x`).",
+        default=None,
+        shown_default="as deployed; for a container image, as its Dockerfile says",
+    )
+    dockerfile: Path | None = setting(
+        CodeFolder(),
+        "Dockerfile that builds the function's container image, or its folder. It tells the "
+        "runtime, the folder of the code and the handler.",
+        default=None,
+        shown_default="as found in the Terraform configuration, or by the name of the image's ECR "
+        "repository",
+    )
+    python: Path | None = setting(
+        Program(),
+        "Interpreter of a Python handler.",
+        default=None,
+        shown_default="the project's venv, else the Python that runs terralive",
+    )
+    node: Path | None = setting(
+        Program(),
+        "Interpreter of a Node.js handler, version 18 or newer.",
+        default=None,
+        shown_default="`node` on `PATH`, else the one that terralive's extra `node` installs",
+    )
+    command: tuple[str, ...] = setting(
+        Texts(),
+        "A program that speaks Lambda's Runtime API, and its arguments. It runs the "
+        "handler instead of terralive's own runtime.",
+        default=(),
+        shown_default="terralive's own runtime for Python and Node.js; the function's "
+        "`bootstrap` for `provided.*`",
+    )
+    build: str | None = setting(
+        Text(),
+        "Shell command that makes the code in `path`. It runs in the project's folder, at "
+        "the start and after a change. Name its source files in `watch`: otherwise "
+        "terralive takes files that change during a build for its output.",
+        default=None,
+    )
+    watch: tuple[str, ...] = setting(
+        Texts(),
+        "Glob patterns, relative to `path`. A change of a matching file reloads the "
+        "handler. A pattern that leads out of `path` (`../shared/**`) adds files to the "
+        "watched ones.",
+        default=(),
+        shown_default="all files below `path`",
+    )
+    max_workers: int = setting(
+        Number(1, CONCURRENT_EXECUTIONS),
+        "Number of invocations that may run at the same time.",
+        default=16,
+    )
+    allow_variables: tuple[str, ...] = setting(
+        Texts(),
+        "Environment variables of the function in Lambda to take over although they can make "
+        "programs run code or read files here (`NODE_OPTIONS`, `GIT_SSH_COMMAND`). A warning "
+        "names those that are left out. Whoever may change the function's environment in AWS "
+        "can then run code on your machine.",
+        default=(),
+        shown_default="none",
+    )
