@@ -34,7 +34,8 @@ def in_native_syntax(content: str, path: str) -> str:
 def in_json_syntax(content: str, path: str) -> str:
     """Return the content of a `*.tf.json` file with a fixed path.
 
-    Every string is a template: https://developer.hashicorp.com/terraform/language/syntax/json.
+    Every string is a template, also the keys of an object:
+    https://developer.hashicorp.com/terraform/language/syntax/json#expression-mapping
     A file that is no JSON is returned unchanged. Terraform says what is wrong with it.
     """
     try:
@@ -46,12 +47,16 @@ def in_json_syntax(content: str, path: str) -> str:
 
 def _in_document(value: Json, path: str) -> Json:
     if isinstance(value, str):
-        return _Writer(value, path).template(lambda _: False)
+        return _in_template(value, path)
     if isinstance(value, list):
         return [_in_document(item, path) for item in value]
     if isinstance(value, dict):
-        return {name: _in_document(item, path) for name, item in value.items()}
+        return {_in_template(name, path): _in_document(item, path) for name, item in value.items()}
     return value
+
+
+def _in_template(text: str, path: str) -> str:
+    return _Writer(text, path).template(lambda _: False)
 
 
 class _Writer:

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.overrides.module_path import in_json_syntax, in_native_syntax
 
 FOLDER = "../../modules/jobs"
@@ -65,10 +66,16 @@ def test_a_folder_with_a_strange_name_computes_nothing() -> None:
 
 
 def test_files_in_json_syntax_are_read_as_terraform_reads_them() -> None:
-    document = {
+    document: dict[str, dict[str, Json]] = {
         "locals": {"a": "${path.module}/x", "b": "path.module", "c": ["$${path.module}", 1, None]}
     }
+    document["locals"]["d"] = {"${path.module}/x": 1, "$${path.module}": 2, "path.module": 3}
     changed = json.loads(in_json_syntax(json.dumps(document), FOLDER))
+    assert changed["locals"].pop("d") == {
+        f'${{"{FOLDER}"}}/x': 1,
+        "$${path.module}": 2,
+        "path.module": 3,
+    }
     assert changed == {
         "locals": {"a": f'${{"{FOLDER}"}}/x', "b": "path.module", "c": ["$${path.module}", 1, None]}
     }
