@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +11,10 @@ from terralive_cli.configuration.values import Config
 from terralive_cli.protection.production import Name, names_environment, tag_names
 from terralive_stub.shared.json_documents import Json, read_object, section, text
 from terralive_terraform.data_folder import data_folder
-from terralive_terraform.discovery.backends import backend_blocks
-from terralive_terraform.discovery.providers import nested_blocks, provider_blocks
+from terralive_terraform.discovery.backends import backend_blocks, given_arguments
+from terralive_terraform.discovery.documents import nested_blocks
+from terralive_terraform.discovery.providers import provider_blocks
+from terralive_terraform.runs.environment import option_values
 
 # Terraform reads these files by itself:
 # https://developer.hashicorp.com/terraform/language/values/variables#variable-definitions-tfvars-files
@@ -102,16 +103,10 @@ def _backend_names(config: Config, top: Path | None, environ: Mapping[str, str])
         yield from _arguments(block)
     initialised = read_object(data_folder(directory, environ) / "terraform.tfstate")
     yield from _arguments(section(section(initialised, "backend"), "config"))
-    given = [*config.terraform.backend_config]
-    given += _options(environ, "-backend-config", "TF_CLI_ARGS_init")
-    for option in given:
-        name, is_argument, value = option.partition("=")
-        if is_argument:
-            yield from _arguments({name: value})
-        else:
-            file = directory / option
-            yield Name("backend's file", _below(file, top))
-            yield from _arguments(dict(_ASSIGNMENT.findall(_text(file))))
+    for given in given_arguments(directory, config.terraform.backend_config, environ):
+        if given.file is not None:
+            yield Name("backend's file", _below(given.file, top))
+        yield from _arguments(given.arguments)
 
 
 def _arguments(block: Mapping[str, Json]) -> Iterator[Name]:
@@ -146,11 +141,11 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
     for name, value in environ.items():
         if name.startswith("TF_VAR_"):
             yield from _variable(name.removeprefix("TF_VAR_"), value)
-    for option in _options(environ, "-var", "TF_CLI_ARGS_plan"):
+    for option in option_values(environ, "-var", "plan"):
         name, _, value = option.partition("=")
         yield from _variable(name, value)
     files = list(config.terraform.var_files)
-    for option in _options(environ, "-var-file", "TF_CLI_ARGS_plan"):
+    for option in option_values(environ, "-var-file", "plan"):
         yield Name("variables file", option)
         files.append(config.terraform.dir / option)
     for pattern in _AUTOMATIC:
@@ -163,31 +158,6 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
 def _variable(name: str, value: str) -> Iterator[Name]:
     if names_environment(name):
         yield Name(f"variable {name} =", value, is_environment=True)
-
-
-def _options(environ: Mapping[str, str], option: str, command_variable: str) -> Iterator[str]:
-    """Yield the values of an option in `TF_CLI_ARGS` and in the variable of one command.
-
-    https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
-    """
-    for variable in ("TF_CLI_ARGS", command_variable):
-        words = _split(environ.get(variable, ""))
-        for index, word in enumerate(words):
-            name, has_value, value = word.partition("=")
-            # Terraform accepts one dash or two, and the value behind `=` or as the next word.
-            if name.replace("--", "-", 1) != option:
-                continue
-            if has_value:
-                yield value
-            elif index + 1 < len(words):
-                yield words[index + 1]
-
-
-def _split(words: str) -> Sequence[str]:
-    try:
-        return shlex.split(words)
-    except ValueError:  # a quote is missing; Terraform reports it
-        return words.split()
 
 
 def _text(file: Path) -> str:

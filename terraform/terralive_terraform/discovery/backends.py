@@ -1,4 +1,6 @@
-"""The backend that a configuration declares: its `backend` or `cloud` block. It reads files only.
+"""The backend of a configuration: its `backend` or `cloud` block, and the arguments of its init.
+
+It reads files only.
 
 https://developer.hashicorp.com/terraform/language/terraform#backend
 """
@@ -6,14 +8,14 @@ https://developer.hashicorp.com/terraform/language/terraform#backend
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError
-from terralive_stub.shared.json_documents import Json, parse_object
-from terralive_terraform.discovery.files import is_team_file, parse_hcl
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.discovery.documents import document, documents, nested_blocks
+from terralive_terraform.runs.environment import option_values
 
 CLOUD: Final = "cloud"
 _INTERESTING: Final = re.compile(rb'"?\bbackend\b"?\s*["{:\[]|"?\bcloud\b"?\s*[{:\[]')
@@ -32,6 +34,19 @@ class BackendBlock:
     arguments: Mapping[str, Json] = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class GivenArguments:
+    """The arguments of one option `-backend-config`.
+
+    Attributes:
+        arguments: the arguments. They may hold secrets.
+        file: the file that they are in; None for a single argument.
+    """
+
+    arguments: Mapping[str, Json] = field(repr=False)
+    file: Path | None = None
+
+
 def declared_backend(directory: Path) -> BackendBlock | None:
     """Return the block that counts in a root module; None where it has none.
 
@@ -45,50 +60,42 @@ def declared_backend(directory: Path) -> BackendBlock | None:
 
 
 def backend_blocks(directory: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield the arguments of each `backend` and `cloud` block of a root module.
-
-    A file that cannot be read as Terraform is left out: Terraform itself reports it.
-    """
+    """Yield the arguments of each `backend` and `cloud` block of a root module."""
     for block in _blocks(directory):
         yield block.arguments
 
 
+def given_arguments(
+    directory: Path, backend_config: Iterable[str], environ: Mapping[str, str]
+) -> Iterator[GivenArguments]:
+    """Yield the arguments that an init gets for the backend. A later one replaces earlier ones.
+
+    https://developer.hashicorp.com/terraform/language/backend#partial-configuration
+
+    Args:
+        directory: the root module's folder.
+        backend_config: arguments for `terraform init -backend-config`.
+        environ: the environment of Terraform. It may have more in `TF_CLI_ARGS…`.
+    """
+    for option in (*option_values(environ, "-backend-config", "init"), *backend_config):
+        name, is_argument, value = option.partition("=")
+        if is_argument:
+            yield GivenArguments({name.strip(): value.strip()})
+            continue
+        file = directory / option
+        arguments: Mapping[str, Json] = {}
+        if file.is_file():
+            arguments = document(file, file.read_bytes())
+        yield GivenArguments(arguments, file)
+
+
 def _blocks(directory: Path) -> Iterator[BackendBlock]:
     """Yield the blocks in the order in which Terraform reads them: override files come last."""
-    if not directory.is_dir():
-        return
-    for path in sorted(directory.iterdir(), key=lambda path: (_is_override(path), path.name)):
-        if not is_team_file(path):
-            continue
-        content = path.read_bytes()
-        if not _INTERESTING.search(content):
-            continue
-        for settings in _objects(_document(path, content).get("terraform")):
-            for arguments in _objects(settings.get("cloud")):
+    for _, content in documents(directory, _INTERESTING):
+        for settings in nested_blocks(content.get("terraform")):
+            for arguments in nested_blocks(settings.get("cloud")):
                 yield BackendBlock(CLOUD, arguments)
-            for by_type in _objects(settings.get("backend")):
+            for by_type in nested_blocks(settings.get("backend")):
                 for kind, several in by_type.items():
-                    for arguments in _objects(several):
+                    for arguments in nested_blocks(several):
                         yield BackendBlock(kind, arguments)
-
-
-def _is_override(path: Path) -> bool:
-    stem = path.name.partition(".")[0]
-    return stem == "override" or stem.endswith("_override")
-
-
-def _document(path: Path, content: bytes) -> Mapping[str, Json]:
-    if path.suffix == ".json":
-        return parse_object(content)
-    try:
-        return parse_hcl(path, content)
-    except ConfigurationError:
-        return {}
-
-
-def _objects(value: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield the object, or each object of a list: Terraform's JSON syntax allows both."""
-    several = value if isinstance(value, list) else [value]
-    for item in several:
-        if isinstance(item, dict):
-            yield item

@@ -2,8 +2,6 @@
 
 A setting is known where it is a literal, or a variable whose value stands in a file or in the
 environment: https://developer.hashicorp.com/terraform/language/values/variables
-
-A file that cannot be read as Terraform is left out: Terraform itself reports it.
 """
 
 from __future__ import annotations
@@ -14,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json, text
 from terralive_terraform.discovery.declared import literal
-from terralive_terraform.discovery.files import is_team_file, parse_file
+from terralive_terraform.discovery.documents import document, documents, nested_blocks
 
 # The blocks, or their keys in JSON.
 _PROVIDER: Final = re.compile(rb'\bprovider\b"?\s*["{:\[]')
@@ -51,8 +48,8 @@ class AwsProvider:
 
 def provider_blocks(directory: Path) -> Iterator[Mapping[str, Json]]:
     """Yield the arguments of each AWS provider of a root module, as they stand in its files."""
-    for _, document in _documents(directory):
-        yield from _aws_blocks(document)
+    for _, content in documents(directory, _PROVIDER):
+        yield from _aws_blocks(content)
 
 
 def find_aws_providers(
@@ -65,18 +62,17 @@ def find_aws_providers(
         var_files: the files of `-var-file`, in their order.
         environ: the environment of Terraform.
     """
-    documents = dict(_documents(directory))
     # By alias. A block in an override file changes single settings of the one that it overrides:
     # https://developer.hashicorp.com/terraform/language/files/override
     declared: dict[str, tuple[Path, Mapping[str, Json]]] = {}
-    for path in sorted(documents, key=_is_override):
-        for block in _aws_blocks(documents[path]):
+    for path, content in documents(directory, _PROVIDER):
+        for block in _aws_blocks(content):
             alias = text(block, "alias")
             _, overridden = declared.get(alias, (path, {}))
             declared[alias] = (path, {**overridden, **block})
     if not declared:
         return ()
-    variables = _variables(directory, documents, var_files, environ)
+    variables = _variables(directory, var_files, environ)
     return tuple(_provider(path, block, variables) for path, block in declared.values())
 
 
@@ -113,54 +109,18 @@ def _value(block: Mapping[str, Json], name: str, variables: Mapping[str, str]) -
     return literal(given)
 
 
-def _documents(directory: Path) -> Iterator[tuple[Path, Mapping[str, Json]]]:
-    """Yield the root module's files that may declare a provider or a variable."""
-    if not directory.is_dir():
-        return
-    paths = [path for path in sorted(directory.iterdir()) if is_team_file(path)]
-    contents = {path: path.read_bytes() for path in paths}
-    if not any(_PROVIDER.search(content) for content in contents.values()):
-        return
-    for path, content in contents.items():
-        if _PROVIDER.search(content) or _VARIABLES.search(content):
-            yield path, _document(path, content)
-
-
-def _is_override(path: Path) -> bool:
-    stem = path.name.partition(".")[0]
-    return stem == "override" or stem.endswith("_override")
-
-
-def nested_blocks(value: Json) -> Iterator[Mapping[str, Json]]:
-    """Yield nested blocks: Terraform's JSON syntax has an object or a list of objects."""
-    several = value if isinstance(value, list) else [value]
-    for item in several:
-        if isinstance(item, dict):
-            yield item
-
-
-def _aws_blocks(document: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    for by_name in nested_blocks(document.get("provider")):
+def _aws_blocks(content: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    for by_name in nested_blocks(content.get("provider")):
         yield from nested_blocks(by_name.get("aws"))
 
 
-def _document(path: Path, content: bytes) -> Mapping[str, Json]:
-    try:
-        return parse_file(path, content)
-    except ConfigurationError:
-        return {}
-
-
 def _variables(
-    directory: Path,
-    documents: Mapping[Path, Mapping[str, Json]],
-    var_files: Sequence[Path],
-    environ: Mapping[str, str],
+    directory: Path, var_files: Sequence[Path], environ: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the values of variables that are texts; a later source wins, as in Terraform."""
     values: dict[str, str] = {}
-    for document in documents.values():
-        for by_name in nested_blocks(document.get("variable")):
+    for _, content in documents(directory, _VARIABLES):
+        for by_name in nested_blocks(content.get("variable")):
             for name, value in by_name.items():
                 for block in nested_blocks(value):
                     default = block.get("default")
@@ -173,6 +133,6 @@ def _variables(
     automatic += sorted([*directory.glob("*.auto.tfvars"), *directory.glob("*.auto.tfvars.json")])
     for file in [*automatic, *var_files]:
         if file.is_file():
-            assigned = _document(file, file.read_bytes())
+            assigned = document(file, file.read_bytes())
             values.update({key: item for key, item in assigned.items() if isinstance(item, str)})
     return values

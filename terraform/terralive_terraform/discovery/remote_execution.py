@@ -9,14 +9,15 @@ https://developer.hashicorp.com/terraform/cloud-docs/workspaces/settings#executi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
-from terralive_stub.shared.json_documents import Json, as_object, items, section, text
-from terralive_terraform.discovery.backends import CLOUD, BackendBlock, declared_backend
+from terralive_stub.shared.json_documents import Json, text
+from terralive_terraform.discovery.backends import CLOUD, declared_backend, given_arguments
 from terralive_terraform.discovery.declared import literal
+from terralive_terraform.discovery.documents import nested_blocks
 
 _REMOTE: Final = "remote"
 _HOST: Final = "app.terraform.io"
@@ -47,6 +48,19 @@ class RemoteWorkspace:
         return f"{'/'.join(names) or 'a workspace'} on {self.host}"
 
 
+@dataclass(frozen=True, slots=True)
+class ExecutionMode:
+    """The execution mode of a workspace.
+
+    Attributes:
+        name: `local`, `remote` or `agent`; "" where it cannot be known here.
+        reason: why it cannot be known.
+    """
+
+    name: str = ""
+    reason: str = ""
+
+
 def refuse_remote_execution(
     directory: Path,
     *,
@@ -71,50 +85,55 @@ def refuse_remote_execution(
     # Few apps come here, and its imports cost every command 30 ms.
     from terralive_terraform.discovery.hcp_terraform import execution_mode  # noqa: PLC0415
 
-    workspace = remote_workspace(block, backend_config, environment, selected)
+    given: dict[str, Json] = dict(block.arguments)
+    for item in given_arguments(directory, backend_config, environment):
+        given |= item.arguments
+    workspace = _with_variables(block.type, _named(given, selected), environment)
     mode = execution_mode(workspace, environment)
-    if mode != _LOCAL:
+    if mode.name != _LOCAL:
         raise _refusal(block.type, workspace, mode)
 
 
-def remote_workspace(
-    block: BackendBlock,
-    backend_config: Iterable[str],
-    environment: Mapping[str, str],
-    selected: str,
-) -> RemoteWorkspace:
-    """Return the workspace that a `cloud` block or a `backend "remote"` names. Pure.
+def _named(arguments: Mapping[str, Json], selected: str) -> RemoteWorkspace:
+    """Return the workspace that the arguments of a `cloud` or `remote` block name."""
+    workspaces = next(nested_blocks(arguments.get("workspaces")), {})
+    name = _known(workspaces, "name")
+    if not name and selected:
+        name = _known(workspaces, "prefix") + selected
+    return RemoteWorkspace(
+        _known(arguments, "hostname"),
+        _known(arguments, "organization"),
+        name,
+        _known(arguments, "token"),
+    )
 
-    `cloud` also reads `TF_CLOUD_…` and `TF_WORKSPACE`:
+
+def _with_variables(
+    kind: str, workspace: RemoteWorkspace, environment: Mapping[str, str]
+) -> RemoteWorkspace:
+    """Add what a `cloud` block takes from the environment, and the default host.
+
     https://developer.hashicorp.com/terraform/cli/cloud/settings#environment-variables
     """
-    given: dict[str, Json] = dict(block.arguments)
-    for argument in backend_config:
-        key, is_pair, value = argument.partition("=")
-        if is_pair:
-            given[key.strip()] = value.strip()
-    host = literal(text(given, "hostname"))
-    organization = literal(text(given, "organization"))
-    if block.type == CLOUD:
-        host = host or environment.get("TF_CLOUD_HOSTNAME")
-        organization = organization or environment.get("TF_CLOUD_ORGANIZATION")
-    workspaces = section(given, "workspaces")
-    if not workspaces:
-        workspaces = next((as_object(item) for item in items(given, "workspaces")), {})
-    name = literal(text(workspaces, "name"))
-    if name is None and selected:
-        name = (literal(text(workspaces, "prefix")) or "") + selected
-    token = literal(text(given, "token"))
-    return RemoteWorkspace(host or _HOST, organization or "", name or "", token or "")
+    host, organization = workspace.host, workspace.organization
+    if kind == CLOUD:
+        host = host or environment.get("TF_CLOUD_HOSTNAME", "")
+        organization = organization or environment.get("TF_CLOUD_ORGANIZATION", "")
+    return replace(workspace, host=host or _HOST, organization=organization)
 
 
-def _refusal(kind: str, workspace: RemoteWorkspace, mode: str) -> ConfigurationError:
+def _known(arguments: Mapping[str, Json], name: str) -> str:
+    """Return an argument that is a literal; "" for any other one."""
+    return literal(text(arguments, name)) or ""
+
+
+def _refusal(kind: str, workspace: RemoteWorkspace, mode: ExecutionMode) -> ConfigurationError:
     block = "a `cloud` block"
     if kind == _REMOTE:
         block = '`backend "remote"`'
-    found = "terralive could not read the workspace's execution mode."
-    if mode:
-        found = f"The workspace's execution mode is {mode}."
+    found = f"terralive could not read the workspace's execution mode: {mode.reason}."
+    if mode.name:
+        found = f"The workspace's execution mode is {mode.name}."
     return ConfigurationError(
         "remote-execution",
         f"The app has {block}, so its plans and applies run in {workspace}, and not on this "

@@ -109,12 +109,36 @@ def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
+def option_values(environment: Mapping[str, str], name: str, command: str) -> Iterator[str]:
+    """Yield the values of an option that a user has set for a command, in Terraform's order.
+
+    https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
+
+    Args:
+        environment: the environment of Terraform.
+        name: the option, with one dash.
+        command: the command, such as `init`.
+    """
+    # Terraform puts the words of the second variable behind those of the first.
+    for variable in (f"{_ARGUMENTS}_{command}", _ARGUMENTS):
+        for option in _options(environment.get(variable, "")):
+            if option.name == name:
+                yield option.value
+
+
 @dataclass(frozen=True, slots=True)
 class _Option:
     """One option of Terraform: `-lock` for all of `-lock=false`, `--lock=false`, `-lock false`."""
 
     name: str
     words: tuple[str, ...]
+
+    @property
+    def value(self) -> str:
+        """Its value; "" for none."""
+        if len(self.words) > 1:
+            return self.words[1]
+        return self.words[0].partition("=")[2]
 
 
 def _options(arguments: str) -> Iterator[_Option]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -40,6 +41,8 @@ class HcpTerraform:
             "orders-remote": "remote",
             "orders-agent": "agent",
             "orders-moved": "redirect",
+            "orders-odd": "odd",
+            "orders-broken": "broken",
         }
     )
     asked: list[str] = field(default_factory=list)
@@ -67,6 +70,12 @@ def hcp(tmp_path: Path) -> Iterator[HcpTerraform]:
                 self.send_response(302)
                 self.send_header("Location", f"https://{fake.host}{prefix}orders-local")
                 self.end_headers()
+            elif mode == "odd":
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"<html>")
+            elif mode == "broken":
+                self.send_error(500)
             elif mode is None:
                 self.send_error(404)
             else:
@@ -104,15 +113,20 @@ def cloud(host: str, workspaces: str) -> str:
     )
 
 
-def opened(folder: Path, environment: dict[str, str], **more: Path) -> None:
-    app = find_app(folder)
-    with app.opened(folder.parent / "work", environment, more.get("state")):
+def opened(
+    folder: Path,
+    environment: dict[str, str],
+    backend_config: tuple[str, ...] = (),
+    state: Path | None = None,
+) -> None:
+    app = find_app(folder, backend_config=backend_config)
+    with app.opened(folder.parent / "work", environment, state):
         pass
 
 
-def refusal(folder: Path, environment: dict[str, str]) -> str:
+def refusal(folder: Path, environment: dict[str, str], backend_config: tuple[str, ...] = ()) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        opened(folder, environment)
+        opened(folder, environment, backend_config)
     assert caught.value.reference == "remote-execution"
     assert "TF_FORCE_LOCAL_BACKEND" in caught.value.hint
     assert TOKEN not in str(caught.value)
@@ -136,20 +150,72 @@ def test_a_workspace_that_only_keeps_the_state_is_used(tmp_path: Path, hcp: HcpT
     assert hcp.asked == [f"Bearer {TOKEN}"]
 
 
-def test_what_cannot_be_known_is_refused(tmp_path: Path, hcp: HcpTerraform) -> None:
-    """No token, a wrong one, a workspace that does not exist yet, a host that is not there."""
+def test_a_refusal_says_why_the_mode_is_not_known(tmp_path: Path, hcp: HcpTerraform) -> None:
     known = project(tmp_path / "known", cloud__tf=cloud(hcp.host, 'name = "orders-local"'))
-    assert "could not read" in refusal(known, {"HOME": "/nonexistent"})
-    assert "could not read" in refusal(known, hcp.environment(tmp_path, token="other"))
-    new = project(tmp_path / "new", cloud__tf=cloud(hcp.host, 'name = "orders-new"'))
-    assert "could not read" in refusal(new, hcp.environment(tmp_path))
-    gone = project(tmp_path / "gone", cloud__tf=cloud("127.0.0.1:9", 'name = "orders-local"'))
-    assert "could not read" in refusal(gone, hcp.environment(tmp_path))
+    signed_in = hcp.environment(tmp_path)
+    assert f"no token for {hcp.host}" in refusal(known, {"HOME": "/nonexistent"})
+    assert "HTTP 401" in refusal(known, hcp.environment(tmp_path / "b", token="other"))
+    for name, fact in {"new": "HTTP 404", "broken": "HTTP 500", "odd": "JSON"}.items():
+        folder = project(tmp_path / name, cloud__tf=cloud(hcp.host, f'name = "orders-{name}"'))
+        assert fact in refusal(folder, signed_in)
+    silent = project(tmp_path / "silent", cloud__tf=cloud("127.0.0.1:9", 'name = "orders-local"'))
+    with_token = {**signed_in, "TF_TOKEN_127_0_0_1:9": TOKEN}
+    assert os.strerror(errno.ECONNREFUSED) in refusal(silent, with_token)
+    trusts_nobody = {**signed_in, "SSL_CERT_FILE": ""}
+    assert "certificate" in refusal(known, trusts_nobody)
+    unnamed = project(tmp_path / "unnamed", cloud__tf="terraform {\n  cloud {}\n}\n")
+    assert "organization" in refusal(unnamed, signed_in)
+
+
+@pytest.mark.parametrize("form", ["variable", "file", "file in JSON", "argument"])
+def test_what_an_init_gets_for_the_backend_is_read(
+    tmp_path: Path, hcp: HcpTerraform, form: str
+) -> None:
+    """A partial `backend "remote"`: https://developer.hashicorp.com/terraform/language/backend#partial-configuration."""
+    block = 'terraform {\n  backend "remote" {\n    organization = "other"\n  }\n}\n'
+    folder = project(tmp_path / "p", backend__tf=block)
+    environment = hcp.environment(tmp_path)
+    given = [f"hostname={hcp.host}", "organization=acme"]
+    native = (
+        f'hostname = "{hcp.host}"\norganization = "acme"\n'
+        'workspaces {\n  name = "orders-remote"\n}\n'
+    )
+    backend_config: tuple[str, ...] = ()
+    if form == "variable":
+        environment["TF_CLI_ARGS_init"] = " ".join(f"-backend-config={item}" for item in given)
+        environment["TF_CLI_ARGS"] = "-lock=false"
+        environment["TF_WORKSPACE"] = "orders-remote"
+    elif form == "file":
+        (folder / "dev.tfbackend").write_text(native)
+        environment["TF_CLI_ARGS_init"] = "-backend-config dev.tfbackend"
+    elif form == "file in JSON":
+        workspaces = {"name": "orders-remote"}
+        document = {"hostname": hcp.host, "organization": "acme", "workspaces": workspaces}
+        (folder / "dev.tfbackend.json").write_text(json.dumps(document))
+        backend_config = (str(folder / "dev.tfbackend.json"),)
+    else:
+        backend_config = tuple(given)
+        environment["TF_CLI_ARGS_init"] = "-backend-config=organization=wrong"
+        environment["TF_WORKSPACE"] = "orders-remote"
+    message = refusal(folder, environment, backend_config)
+    assert f"acme/orders-remote on {hcp.host}" in message
+    assert "mode is remote" in message
+
+
+@pytest.mark.parametrize("variable", ["TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG"])
+def test_a_token_in_a_named_cli_configuration_is_used(
+    tmp_path: Path, hcp: HcpTerraform, variable: str
+) -> None:
+    folder = project(tmp_path / "p", cloud__tf=cloud(hcp.host, 'name = "orders-local"'))
+    (tmp_path / "named.tfrc").write_text(f'credentials "{hcp.host}" {{\n  token = "{TOKEN}"\n}}\n')
+    named = {variable: str(tmp_path / "named.tfrc"), "SSL_CERT_FILE": str(hcp.bundle)}
+    opened(folder, named)
+    assert hcp.asked == [f"Bearer {TOKEN}"]
 
 
 def test_a_token_goes_to_its_own_host_only(tmp_path: Path, hcp: HcpTerraform) -> None:
     folder = project(tmp_path / "p", cloud__tf=cloud(hcp.host, 'name = "orders-moved"'))
-    assert "could not read" in refusal(folder, hcp.environment(tmp_path))
+    assert "HTTP 302" in refusal(folder, hcp.environment(tmp_path))
     assert len(hcp.asked) == 1
 
 
