@@ -82,11 +82,11 @@ def find_code(
             found[function.address] = code
     # A folder that is certainly the code of one zip is not taken for the code of another one.
     remaining = [function for function in several if function.address in unknown]
-    zips = _zips_by_folder(several, found)
+    zips = _zips_by_handler(several, found)
     guessed: _Found = {}
     for function in remaining:
         own = unknown[function.address].zip_of(function)
-        taken = {folder for folder, others in zips.items() if own not in others}
+        taken = _taken(zips, function.handler, own)
         guessed[function.address] = finder.by_handler(function, unknown[function.address], taken)
     found.update(_without_shared(remaining, unknown, guessed))
     return {function.address: found[function.address] for function in several}
@@ -111,7 +111,7 @@ class _Unknown:
     def zip_of(self, function: PlannedFunction) -> tuple[str, str]:
         """Return what tells the code of a function from that of others."""
         if self.is_placeholder:
-            return ("", function.address)
+            return ("", function.name or function.address)
         return _zip_of(function)
 
 
@@ -122,7 +122,7 @@ class _Finder:
         self._directory = evaluation.directory.resolve()
         self._repository = repository
         self._archives = Archives(evaluation, repository)
-        self._packages = Packages(evaluation)
+        self._packages = Packages(evaluation, repository)
         self._handler_files = HandlerFiles(repository)
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
@@ -204,8 +204,17 @@ class _Finder:
             located = locate(archive.entries, function.handler, function.runtime)
             if located is not None and located.path.is_dir():
                 if not self._handler_files.candidates(function):
-                    return self._found(function, located, archive.shown, archive.note)
+                    note = archive.note or self._missing_note(function, located.path)
+                    return self._found(function, located, archive.shown, note)
         return None
+
+    def _missing_note(self, function: PlannedFunction, folder: Path) -> str:
+        """Return what may make the handler's file that a folder does not have."""
+        names = handler_files(function.handler, function.runtime)
+        _, command = build_command(self._repository, folder)
+        if not names or not command or not is_javascript(function.runtime):
+            return ""
+        return f"it has no {names[0]} yet: `{command}` may build it"
 
     def _of_zip(
         self, function: PlannedFunction, file: Path, zips: tuple[Path, ...]
@@ -278,20 +287,36 @@ def _not_in(
 def _zip_of(function: PlannedFunction) -> tuple[str, str]:
     """Return what tells the zip of a function from those of others."""
     if function.filename is not None:
-        return ("", str(function.filename))
-    return (function.s3_bucket or "", function.s3_key or function.address)
+        return ("file", str(function.filename))
+    if function.s3_key is not None:
+        # Every region has a bucket of its own.
+        return ("object", function.s3_key)
+    return ("", function.name or function.address)
 
 
-def _zips_by_folder(
+def _zips_by_handler(
     functions: Iterable[PlannedFunction], found: Mapping[str, FoundCode | CodeNotFound]
-) -> dict[Path, set[tuple[str, str]]]:
-    """Return the zips that folders are the code of."""
-    zips: dict[Path, set[tuple[str, str]]] = {}
+) -> dict[tuple[Path, str | None], set[tuple[str, str]]]:
+    """Return the zips that have the handler in a folder, by the folder and the handler."""
+    zips: dict[tuple[Path, str | None], set[tuple[str, str]]] = {}
     for function in functions:
         code = found.get(function.address)
         if isinstance(code, FoundCode):
-            zips.setdefault(code.path, set()).add(_zip_of(function))
+            zips.setdefault((code.path, function.handler), set()).add(_zip_of(function))
     return zips
+
+
+def _taken(
+    zips: Mapping[tuple[Path, str | None], set[tuple[str, str]]],
+    handler: str | None,
+    own: tuple[str, str],
+) -> set[Path]:
+    """Return the folders in which a handler's file is the code of other zips only."""
+    taken: set[Path] = set()
+    for (folder, other_handler), several in zips.items():
+        if other_handler == handler and own not in several:
+            taken.add(folder)
+    return taken
 
 
 def _without_shared(

@@ -33,8 +33,9 @@ class PlanDocument:
         unknown: Mapping[str, Json] | None = None,
         references: References | None = None,
         depends_on: Sequence[str] = (),
+        command: str = "",
     ) -> None:
-        """Add an instance of a resource that the plan creates."""
+        """Add an instance of a resource that the plan creates, perhaps with a `local-exec`."""
         module, kind = _parts(address)
         change: Json = {
             "actions": ["create"],
@@ -50,7 +51,7 @@ class PlanDocument:
                 "change": change,
             }
         )
-        self._declare(address, references or {}, depends_on)
+        self._declare(address, references or {}, depends_on, command)
 
     def data(
         self,
@@ -70,6 +71,12 @@ class PlanDocument:
         """Say what the arguments of a module's call refer to."""
         call = self._call(call_names(module))
         call["expressions"] = {name: {"references": list(to)} for name, to in references.items()}
+
+    def argument(self, module: str, name: str, value: str) -> None:
+        """Give a module's call a literal argument."""
+        expressions = self._call(call_names(module)).setdefault("expressions", {})
+        assert isinstance(expressions, dict)
+        expressions[name] = {"constant_value": value}
 
     def output(self, module: str, name: str, references: Sequence[str]) -> None:
         """Say what an output of a module refers to."""
@@ -92,7 +99,13 @@ class PlanDocument:
         }
         return Evaluation(document, directory)
 
-    def _declare(self, address: str, references: References, depends_on: Sequence[str]) -> None:
+    def _declare(
+        self,
+        address: str,
+        references: References,
+        depends_on: Sequence[str],
+        command: str = "",
+    ) -> None:
         module, _ = _parts(address)
         resources = self._module(call_names(module))["resources"]
         assert isinstance(resources, list)
@@ -102,6 +115,9 @@ class PlanDocument:
                 "address": without_keys(local),
                 "expressions": {name: {"references": list(to)} for name, to in references.items()},
                 "depends_on": list(depends_on),
+                "provisioners": [
+                    {"type": "local-exec", "expressions": {"command": {"constant_value": command}}}
+                ],
             }
         )
 

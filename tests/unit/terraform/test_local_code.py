@@ -468,3 +468,93 @@ def test_a_java_function_is_found_where_its_archive_says_so(tmp_path: Path) -> N
     other = "aws_lambda_function.other"
     plan.managed(other, {"filename": "target/app.jar", **java})
     assert isinstance(found(plan, tmp_path, other), CodeNotFound)
+
+
+def test_the_folder_of_a_modules_argument_is_used(project: Path) -> None:
+    write(project / "other" / "app.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, "module.fn.aws_lambda_function.this", filename="fn.zip")
+    plan.argument("module.fn", "code", "src")
+    plan.argument("module.fn", "name", "fn")
+    code = found(plan, project, "module.fn.aws_lambda_function.this")
+    assert code == FoundCode(project / "src", "code of module.fn")
+
+
+@pytest.mark.parametrize(
+    "command", ["cp -r src/*.py build && zip -r fn.zip build", "cd src; zip -r ../fn.zip ."]
+)
+def test_the_folder_of_a_literal_command_is_used(project: Path, command: str) -> None:
+    write(project / "other" / "app.py", HANDLER)
+    write(project / "build" / "app.py", HANDLER)
+    plan = PlanDocument()
+    plan.managed(API, {**PYTHON, "filename": "fn.zip"}, depends_on=["null_resource.zip"])
+    plan.managed("null_resource.zip", {}, command=command)
+    code = found(plan, project)
+    assert code == FoundCode(project / "src", "a command of null_resource.zip")
+
+
+def test_code_that_an_apply_builds_comes_with_the_command(tmp_path: Path) -> None:
+    write(tmp_path / "server" / "src" / "index.ts", "export const handler = async () => 1\n")
+    write(tmp_path / "server" / "package.json", '{"scripts": {"build": "tsc"}}')
+    plan = PlanDocument()
+    plan.managed(API, {"handler": "dist/index.handler", "runtime": "nodejs22.x", "filename": "a"})
+    plan.data(CODE, {"output_path": "a", "source_dir": "server"})
+    code = found(plan, tmp_path)
+    assert isinstance(code, FoundCode)
+    assert code.path == tmp_path / "server"
+    assert code.note == "it has no dist/index.js yet: `npm --prefix server run build` may build it"
+    write(tmp_path / "server" / "dist" / "index.js", "exports.handler = async () => 1\n")
+    code = found(plan, tmp_path)
+    assert isinstance(code, FoundCode)
+    assert 'watch = ["src/**"]' in code.note
+
+
+def test_functions_of_one_folder_have_their_own_handlers_in_it(project: Path) -> None:
+    write(project / "src" / "jobs.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip")
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    function(plan, "aws_lambda_function.jobs", filename="jobs.zip", handler="jobs.handler")
+    code = found(plan, project, "aws_lambda_function.jobs")
+    assert code == FoundCode(project / "src", "handler src/jobs.py")
+
+
+def test_the_same_object_in_the_buckets_of_two_regions_is_one_zip(project: Path) -> None:
+    plan = PlanDocument()
+    for region in ("eu", "us"):
+        address = f"aws_lambda_function.{region}"
+        function(plan, address, s3_bucket=f"code-{region}", s3_key="api.zip")
+    for region in ("eu", "us"):
+        code = found(plan, project, f"aws_lambda_function.{region}")
+        assert code == FoundCode(project / "src", "handler src/app.py")
+
+
+def test_an_asset_of_a_cdktf_program_is_the_folder_that_it_was_made_of(project: Path) -> None:
+    stack = project / "cdktf.out" / "stacks" / "orders"
+    write(stack / "assets" / "code" / "3F2A" / "app.py", HANDLER)
+    zipped(stack / "assets" / "code" / "3F2A" / "archive.zip", app=HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="assets/code/3F2A/archive.zip", source_code_hash="3F2A")
+    evaluation = plan.evaluation(stack)
+    code = find_code(evaluation, planned_functions(evaluation), project)[API]
+    assert isinstance(code, FoundCode)
+    assert code.path == project / "src"
+    assert code.found_by.startswith("content of cdktf.out/")
+
+
+def test_each_call_of_a_module_has_the_code_of_its_own_input(project: Path) -> None:
+    plan = PlanDocument()
+    for name in ("a", "b"):
+        write(project / name / "app.py", HANDLER)
+        module = f'module.fn["{name}"]'
+        function(
+            plan,
+            f"{module}.aws_lambda_function.this",
+            unknown=("filename",),
+            references={"filename": ["data.archive_file.code.output_path"]},
+        )
+        plan.data(f"{module}.data.archive_file.code", {"source_dir": name})
+    for name in ("a", "b"):
+        code = found(plan, project, f'module.fn["{name}"].aws_lambda_function.this')
+        assert isinstance(code, FoundCode)
+        assert code.path == project / name

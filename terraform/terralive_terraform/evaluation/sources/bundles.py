@@ -30,7 +30,7 @@ def build_note(repository: Repository, folder: Path, file: Path | None) -> str:
         file: the handler's file in it, where it is known.
     """
     sources = _sources(file) if file is not None else ()
-    if not sources and not repository.is_built(folder):
+    if not sources and not repository.is_built(file or folder):
         return ""
     package, command = build_command(repository, folder)
     if package is None:

@@ -22,12 +22,14 @@ from terralive_terraform.evaluation.references import reachable
 from terralive_terraform.evaluation.sources.archives import Archive
 from terralive_terraform.evaluation.sources.handlers import handler_files
 from terralive_terraform.evaluation.sources.layouts import Entry, file_entry, folder_entry
+from terralive_terraform.evaluation.sources.repository import Repository
 
 _SOURCE_PATH: Final = "source_path"
 _ZIP_AND_FOLDER: Final = 2  # words of `:zip FOLDER`
 _SAM_TYPE: Final = "ZIP_LAMBDA_FUNCTION"
 # Arguments of resources that a program's inputs are in.
-_INPUTS: Final = ("query", "triggers", "triggers_replace", "input", "inputs")
+_INPUTS: Final = ("query", "triggers", "triggers_replace", "input", "inputs", "working_dir")
+_WORD: Final = re.compile(r"[^\s;&|\"'()<>]+")
 # These describe an archive completely.
 _ARCHIVE: Final = "archive_file"
 
@@ -35,8 +37,9 @@ _ARCHIVE: Final = "archive_file"
 class Packages:
     """The packages of a plan that a program builds."""
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluation, repository: Repository) -> None:
         self._evaluation = evaluation
+        self._repository = repository
         # Packages with `source_path`, by the zip that their program names.
         self._by_file: dict[Path, Evaluated] = {}
         self._by_module: dict[str, list[Evaluated]] = {}
@@ -88,8 +91,10 @@ class Packages:
             has_handler = any((folder / file).is_file() for file in files)
             if has_handler and (entry.is_folder or entry.local.name in files):
                 found.setdefault(folder, Archive(shown, (entry,)))
-        if len(found) == 1:
-            return next(iter(found.values()))
+        source = {path: item for path, item in found.items() if not self._repository.is_built(path)}
+        remaining = tuple((source or found).values())
+        if len(remaining) == 1:
+            return remaining[0]
         return None
 
     def _built(self, item: Evaluated) -> Archive:
@@ -139,16 +144,26 @@ class Packages:
                         yield f"{key} of {item.address}", value
                 if isinstance(inputs, str):
                     yield f"{name} of {item.address}", inputs
+            for word in self._words_of_commands(item):
+                yield f"a command of {item.address}", word
         arguments = section(self._evaluation.call(function.module), "expressions")
         for name, expression in arguments.items():
             value = as_object(expression).get("constant_value")
             if isinstance(value, str):
                 yield f"{name} of {function.module}", value
 
+    def _words_of_commands(self, item: Evaluated) -> Iterator[str]:
+        """Yield the words of a resource's literal commands, and the folder that they run in."""
+        for provisioner in items(self._evaluation.block(item.address), "provisioners"):
+            expressions = section(as_object(provisioner), "expressions")
+            for name in ("working_dir", "command"):
+                value = text(section(expressions, name), "constant_value")
+                # The folder in front of a pattern: `../src` of `../src/*.py`.
+                yield from (re.sub(r"/?[^/]*\*.*", "", word) for word in _WORD.findall(value))
+
     def _entry(self, value: str) -> Entry | None:
         """Return the entry of a text that names a file or folder of this machine."""
-        is_path = "/" in value and "\n" not in value
-        if not is_path:
+        if not value.strip(".") or "\n" in value:
             return None
         local = self._path(value)
         try:
