@@ -23,6 +23,10 @@ _MAX_LINE: Final = 2 * 1024 * 1024
 _MAX_HEADERS: Final = 200
 # Unwanted bytes are read and dropped in pieces of this size.
 _SKIP_BYTES: Final = 1024 * 1024
+_HEADERS_OF_BROWSERS: Final = ("origin", "referer", "sec-fetch-site")
+# A container reaches this machine by the second name:
+# https://docs.docker.com/desktop/features/networking/
+_LOCAL_HOSTS: Final = ("127.0.0.1", ".internal", ".localhost")
 _REASONS: Final = {
     200: "OK",
     202: "Accepted",
@@ -67,6 +71,20 @@ class Request:
     def keep_alive(self) -> bool:
         """True if the peer wants to send another request on this connection."""
         return self.headers.get("connection", "").lower() != "close"
+
+    @property
+    def is_of_web_page(self) -> bool:
+        """True if a web page in this user's browser has sent the request.
+
+        A page's script may reach any port of the machine. Browsers name the page's origin. A page
+        whose own host name leads to 127.0.0.1 ("DNS rebinding") has no other origin, and is
+        recognised by that name: https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Host
+        """
+        if any(name in self.headers for name in _HEADERS_OF_BROWSERS):
+            return True
+        host = self.headers.get("host", "").partition(":")[0]
+        is_local = "." not in host or host.endswith(_LOCAL_HOSTS)
+        return not is_local
 
 
 def read_request(

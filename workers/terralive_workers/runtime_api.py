@@ -9,7 +9,7 @@ A worker finds its Runtime API in `AWS_LAMBDA_RUNTIME_API`, which has one of two
 `127.0.0.1:PORT/SECRET` on the port that all workers share (for terralive's own bootstraps; no other
 program on this machine can guess the secret), or `127.0.0.1:PORT` on a port of the worker's own
 (for clients that split the variable into host and port). On such a port, connections of other users
-of this machine are refused (`loopback.py`).
+of this machine are refused (`loopback.py`), and requests of web pages in the user's own browser.
 
 It must never log an event, a response, an error's message or a worker's secret, and never make a
 worker wait for anything but its next invocation.
@@ -53,6 +53,12 @@ _FORBIDDEN: Final = format_response(
     403,
     {"Content-Type": "text/plain"},
     b"Another user of this machine runs this function.",
+    keep_alive=False,
+)
+_FORBIDDEN_TO_PAGES: Final = format_response(
+    403,
+    {"Content-Type": "text/plain"},
+    b"A web page has no access to this function.",
     keep_alive=False,
 )
 
@@ -254,6 +260,10 @@ class RuntimeApi:
         if request is None:
             return False
         path = request.path
+        if worker_id and request.is_of_web_page:
+            _log.debug("a request to a worker's port is refused: it is a web page's")
+            connection.sendall(_FORBIDDEN_TO_PAGES)
+            return False
         if not worker_id:
             worker_id, _, rest = path.lstrip("/").partition("/")
             path = f"/{rest}"

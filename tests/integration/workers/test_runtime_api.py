@@ -292,6 +292,47 @@ def test_another_user_of_this_machine_does_not_know_the_secret_of_the_common_por
     assert client.calls == []
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Referer": "http://127.0.0.1:8080/"},
+        {"Host": "rebound.evil.example:8080"},
+        {"Host": "127.0.0.1.evil.example"},
+    ],
+    ids=lambda headers: "-".join(*headers.items()),
+)
+def test_a_web_page_gets_no_invocation_and_cannot_answer_one(
+    api: RuntimeApi, client: Client, headers: dict[str, str]
+) -> None:
+    """A page in the user's own browser may send requests to ports of the machine."""
+    _, address = api.register(client, own_port=True)
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"the event"))
+    for method, path in (("GET", NEXT), ("POST", RESPONSE), ("POST", ERROR), ("POST", INIT_ERROR)):
+        page = Worker(address)
+        status, _, body = page.call(method, path, headers=headers)
+        page.close()
+        assert status == 403
+        assert b"the event" not in body
+    assert client.calls == []
+    worker = Worker(address)
+    assert worker.call("GET", NEXT)[2] == b"the event"
+    worker.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9001", "localhost", "host.docker.internal:9001"])
+def test_a_worker_may_name_this_machine_as_its_container_does(
+    api: RuntimeApi, client: Client, host: str
+) -> None:
+    _, address = api.register(client, own_port=True)
+    client.invocations.put(Invocation("r-1", "f", ARN, SOON, b"the event"))
+    worker = Worker(address)
+    assert worker.call("GET", NEXT, headers={"Host": host})[2] == b"the event"
+    worker.close()
+
+
 def test_a_worker_may_use_a_socket_for_ipv6_as_javas_client_does(
     api: RuntimeApi, client: Client
 ) -> None:
