@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from terralive_relay.events import LogLine, Sink, Warned
 from terralive_relay.pool import messages
@@ -16,6 +17,9 @@ from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.process import Process
 from terralive_workers.runtime_api import RuntimeApi, WorkerClient
+
+# A function has fewer variables. Whoever sends other names every time gets no more warnings.
+_MOST_TOLD: Final = 1000
 
 
 class Launcher:
@@ -45,7 +49,8 @@ class Launcher:
         self._command = command
         # The command line of a worker that is not debugged.
         self._launch = launch_of(function, command)
-        # Names of the variables that the user was told about. The pool's lock guards it.
+        # Names of the variables that the user was told about. No more are added after `_MOST_TOLD`.
+        # The pool's lock guards it.
         self._told: set[str] = set()
         # Open as long as the pool is, where the function is debugged.
         self._debug_port: DebugPort | None = None
@@ -86,6 +91,8 @@ class Launcher:
 
     def warnings(self, environment: Mapping[str, str]) -> list[Warned]:
         """Return warnings about variables that are not taken over; each of them only once."""
+        if len(self._told) >= _MOST_TOLD:
+            return []
         found = left_out(environment, self._function, os.environ)
         news = found.without(self._told)
         self._told.update(found.names, found.in_lambda)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from terralive_relay.describe import describe_error, describe_place
 from terralive_relay.events import Warned
 from terralive_workers.environment import LeftOut
 from terralive_workers.function import LocalFunction
 from terralive_workers.outcomes import WorkerFailure
+
+# Lambda's variables have 4 KB together, but a message may have more.
+_MOST_NAMES: Final = 40
+_NAME_CHARACTERS: Final = 80
 
 
 def workers_all_busy(function: LocalFunction) -> Warned:
@@ -40,7 +46,7 @@ def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warne
     if left_out.names:
         text = (
             "Some environment variables of the function are not taken over from Lambda, or only in"
-            f" part: {', '.join(left_out.names)}.\nThey can make programs on this machine run code"
+            f" part: {_listed(left_out.names)}.\nThey can make programs on this machine run code"
             " or read files, or they name folders that are not part of the function's code. If you"
             " need one, name it in allow_variables of"
             f" [functions.'{function.address}'] in terralive.toml."
@@ -49,7 +55,16 @@ def variables_left_out(function: LocalFunction, left_out: LeftOut) -> list[Warne
     if left_out.in_lambda:
         text = (
             "Some environment variables name folders that exist in Lambda only:"
-            f" {', '.join(left_out.in_lambda)}.\nThey are taken over as they are."
+            f" {_listed(left_out.in_lambda)}.\nThey are taken over as they are."
         )
         warnings.append(Warned("variables-name-lambda-folders", text, function.shown_name))
     return warnings
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return the names in one line, and how many there are beyond a limit."""
+    shown = ", ".join(name[:_NAME_CHARACTERS] for name in names[:_MOST_NAMES])
+    more = len(names) - _MOST_NAMES
+    if more > 0:
+        return f"{shown} and {more} more"
+    return shown
