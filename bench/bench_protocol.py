@@ -30,8 +30,9 @@ from pathlib import Path
 import websocket
 from common import ALLOW_EVERYTHING, show, show_title, summarize
 
-from terralive_relay.connection.leasing import RelayIdentity
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.session.leasing import RelayIdentity
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.protocol.chunks import split
@@ -39,7 +40,6 @@ from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.messages import Chunk, Done, Heartbeat, Hello, Kind
 from terralive_stub.protocol.payloads import pack_invocation
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.transport_events import TextReceived
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.transport import Connection, Inbox, send_text

@@ -22,8 +22,9 @@ from pathlib import Path
 
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.leasing import RelayIdentity
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.session.leasing import RelayIdentity
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.messages import (
     Chunk,
@@ -36,7 +37,6 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.drivers.workers import invocation
 from terralive_testing.machine.processes import descendants, running

@@ -24,22 +24,7 @@ from terralive_relay.clock import clock_warning
 from terralive_relay.code.build import builds
 from terralive_relay.code.syntax import syntax_errors
 from terralive_relay.code.watch import Watcher
-from terralive_relay.connection.effects import (
-    Close,
-    Effect,
-    Publish,
-    Remember,
-    Renew,
-    Run,
-    Send,
-    Stop,
-    StopReason,
-)
-from terralive_relay.connection.forwarding import SECONDS as FORWARD_SECONDS
-from terralive_relay.connection.forwarding import Forwarding
-from terralive_relay.connection.journal import Journal, Seen
-from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
-from terralive_relay.connection.session import RelaySession
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.surroundings import Observation, Surroundings
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_relay.events import (
@@ -54,11 +39,26 @@ from terralive_relay.events import (
 from terralive_relay.memory import limit_arenas
 from terralive_relay.pool.pool import Pool
 from terralive_relay.pool.records import PoolResult
+from terralive_relay.session.effects import (
+    Close,
+    Effect,
+    Publish,
+    Remember,
+    Renew,
+    Run,
+    Send,
+    Stop,
+    StopReason,
+)
+from terralive_relay.session.forwarding import SECONDS as FORWARD_SECONDS
+from terralive_relay.session.forwarding import Forwarding
+from terralive_relay.session.journal import Journal, Seen
+from terralive_relay.session.leasing import RENEW_SECONDS, RelayIdentity
+from terralive_relay.session.session import RelaySession
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.token import NONCE_BYTES, Api, make_token, signing_key
 from terralive_stub.protocol.transport_events import (
     Closed,

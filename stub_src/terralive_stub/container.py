@@ -1,7 +1,7 @@
 """The entry point of a stub image: `python3 -m terralive_stub.container v2 URL APP STAGE KEY`.
 
 One image serves every stage: a function's `image_config.command` carries the settings that a zip
-contains as a file; see `protocol/image_arguments.py`.
+contains as a file; see `image_arguments.py`.
 https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 """
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from terralive_stub.protocol.image_arguments import read_command
+from terralive_stub.image_arguments import read_command
 from terralive_stub.stub.takeover import fail_init, make_stub, take_over
 
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from terralive_stub.errors import TerraliveError
-from terralive_stub.protocol.image_arguments import VERSION as ARGUMENTS_VERSION
-from terralive_stub.protocol.image_arguments import ImageArguments
+from terralive_stub.image_arguments import VERSION as ARGUMENTS_VERSION
+from terralive_stub.image_arguments import ImageArguments
 from terralive_stub.protocol.token import function_key
 from terralive_stub.shared.atomic_files import write_atomically
 

@@ -1,1 +1,1 @@
-"""The connection to the debug stack: the protocol's session and its transport."""
+"""The WebSocket connection to the debug stack."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
 
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.token import HEADER as TOKEN_HEADER
 from terralive_stub.protocol.transport_events import Opened, TextReceived, TransportEvent
 from terralive_stub.shared.endpoints import reachable

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from terralive_stub.protocol.sigv4 import Credentials, sign_upgrade
+from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.token import HEADER, NONCE_BYTES, Api, make_token, signing_key
 
 SECRET = bytes(range(32))

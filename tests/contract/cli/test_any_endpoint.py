@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_stub.broker.aws import DynamoDBTable
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.transport_events import Closed, Opened, TransportEvent
 from terralive_testing.deployers.ministack import (

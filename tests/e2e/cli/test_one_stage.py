@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import ClientConnection
 
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.broker.leases import Lease, LeaseState
@@ -42,7 +43,6 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.token import HEADER, Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.deployers.faults import Faults

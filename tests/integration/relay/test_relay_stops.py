@@ -17,7 +17,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
-from terralive_relay.connection.leasing import RENEW_SECONDS, RelayIdentity
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import (
     ConnectionChanged,
     ConnectionState,
@@ -28,6 +28,7 @@ from terralive_relay.events import (
     Warned,
 )
 from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.session.leasing import RENEW_SECONDS, RelayIdentity
 from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome
@@ -43,7 +44,6 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 from terralive_stub.protocol.payloads import pack_invocation, unpack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.wire import decode, encode
 from terralive_testing.drivers.upgrades import SECRET
 from terralive_testing.drivers.workers import ARN, Recorder, invocation, local_function

@@ -19,6 +19,7 @@ import pytest
 from botocore.exceptions import ClientError
 from websockets.sync.client import ClientConnection
 
+from terralive_relay.connection.sigv4 import Credentials
 from terralive_sandbox.info import SandboxInfo
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.protocol.chunks import split
@@ -38,7 +39,6 @@ from terralive_stub.protocol.messages import (
     Welcome,
 )
 from terralive_stub.protocol.payloads import pack_invocation, pack_outcome
-from terralive_stub.protocol.sigv4 import Credentials
 from terralive_stub.protocol.token import HEADER, Api, function_key
 from terralive_stub.protocol.wire import decode, encode
 from terralive_terraform.artifacts import STUB_HANDLER, StubCoordinates, build_stub_zip

@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from terralive_relay.connection.effects import Effect, Run, Send
-from terralive_relay.connection.environments import (
+from terralive_relay.session.effects import Effect, Run, Send
+from terralive_relay.session.environments import (
     MOST_BYTES,
     OVERHEAD_BYTES,
     VARIABLE_OVERHEAD_BYTES,
     Environments,
 )
-from terralive_relay.connection.leasing import RelayIdentity
-from terralive_relay.connection.session import RelaySession
+from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.session.session import RelaySession
 from terralive_stub.protocol.chunks import split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation

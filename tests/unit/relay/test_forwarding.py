@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from terralive_relay.connection.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_relay.events import LogLine
+from terralive_relay.session.forwarding import BYTES_A_SECOND, Forwarding
 from terralive_stub.protocol.chunks import CHUNK_BYTES
 from terralive_stub.protocol.invocation import Printed
 from terralive_stub.protocol.payloads import pack_logs

@@ -11,7 +11,14 @@ from collections.abc import ItemsView, Iterator, ValuesView
 
 import pytest
 
-from terralive_relay.connection.effects import (
+from terralive_relay.events import (
+    ConnectionChanged,
+    ConnectionState,
+    InvocationFinished,
+    InvocationStarted,
+    Warned,
+)
+from terralive_relay.session.effects import (
     Close,
     Effect,
     Publish,
@@ -22,14 +29,14 @@ from terralive_relay.connection.effects import (
     Stop,
     StopReason,
 )
-from terralive_relay.connection.invocation_store import (
+from terralive_relay.session.invocation_store import (
     KEEP_BYTES,
     KEEP_SECONDS,
     LATE_SECONDS,
     Entry,
     InvocationStore,
 )
-from terralive_relay.connection.leasing import (
+from terralive_relay.session.leasing import (
     ANSWER_SECONDS,
     RENEW_AGAIN_SECONDS,
     RENEW_SECONDS,
@@ -37,14 +44,7 @@ from terralive_relay.connection.leasing import (
     WAKE_SECONDS,
     RelayIdentity,
 )
-from terralive_relay.connection.session import RelaySession
-from terralive_relay.events import (
-    ConnectionChanged,
-    ConnectionState,
-    InvocationFinished,
-    InvocationStarted,
-    Warned,
-)
+from terralive_relay.session.session import RelaySession
 from terralive_stub.protocol.chunks import CHUNK_BYTES, Assembler, split
 from terralive_stub.protocol.deadline import Deadline
 from terralive_stub.protocol.invocation import Invocation, Outcome, Printed

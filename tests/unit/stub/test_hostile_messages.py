@@ -22,10 +22,10 @@ from botocore.exceptions import ClientError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from terralive_relay.connection.effects import Effect, Publish, Run, Send, Stop
-from terralive_relay.connection.leasing import RelayIdentity
-from terralive_relay.connection.session import RelaySession
 from terralive_relay.events import Warned
+from terralive_relay.session.effects import Effect, Publish, Run, Send, Stop
+from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.session.session import RelaySession
 from terralive_stub.broker.admission import Admission
 from terralive_stub.broker.exchange import Exchange
 from terralive_stub.broker.gateway_events import Broker

@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from terralive_relay.connection.effects import Close, Effect, Renew, Run, Send, Stop
-from terralive_relay.connection.leasing import RelayIdentity
-from terralive_relay.connection.session import RelaySession
+from terralive_relay.session.effects import Close, Effect, Renew, Run, Send, Stop
+from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.session.session import RelaySession
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_stub.protocol.messages import ProtocolError
 from terralive_stub.protocol.token import Api

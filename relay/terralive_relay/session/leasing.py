@@ -22,7 +22,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from terralive_relay.connection.effects import (
+from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
+from terralive_relay.session.effects import (
     Close,
     Effect,
     Publish,
@@ -31,7 +32,6 @@ from terralive_relay.connection.effects import (
     Stop,
     StopReason,
 )
-from terralive_relay.events import ConnectionChanged, ConnectionState, Warned
 from terralive_stub.protocol.limits import CONNECTION_SECONDS
 from terralive_stub.protocol.messages import (
     Goodbye,

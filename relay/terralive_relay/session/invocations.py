@@ -17,19 +17,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from terralive_relay.connection.effects import Effect, Publish, Remember, Run, Send
-from terralive_relay.connection.environments import Environments
-from terralive_relay.connection.invocation_store import (
+from terralive_relay.describe import describe_error, describe_event
+from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
+from terralive_relay.session.effects import Effect, Publish, Remember, Run, Send
+from terralive_relay.session.environments import Environments
+from terralive_relay.session.invocation_store import (
     Entry,
     Finished,
     Forgotten,
     InvocationStore,
     Running,
 )
-from terralive_relay.connection.journal import Seen
-from terralive_relay.connection.leasing import Leasing
-from terralive_relay.describe import describe_error, describe_event
-from terralive_relay.events import InvocationFinished, InvocationStarted, Warned
+from terralive_relay.session.journal import Seen
+from terralive_relay.session.leasing import Leasing
 from terralive_stub.protocol.chunks import PAYLOAD_BYTES, Assembler, split
 from terralive_stub.protocol.invocation import (
     NOTHING_PRINTED,

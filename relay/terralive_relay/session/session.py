@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from terralive_relay.connection.effects import Effect
-from terralive_relay.connection.invocation_store import InvocationStore
-from terralive_relay.connection.invocations import STALL_SECONDS, Invocations
-from terralive_relay.connection.journal import Seen
-from terralive_relay.connection.leasing import RENEW_SECONDS, Leasing, RelayIdentity
+from terralive_relay.session.effects import Effect
+from terralive_relay.session.invocation_store import InvocationStore
+from terralive_relay.session.invocations import STALL_SECONDS, Invocations
+from terralive_relay.session.journal import Seen
+from terralive_relay.session.leasing import RENEW_SECONDS, Leasing, RelayIdentity
 from terralive_stub.protocol.messages import (
     Chunk,
     Done,

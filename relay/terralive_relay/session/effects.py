@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
-from terralive_relay.connection.journal import Seen
 from terralive_relay.events import RelayEvent
+from terralive_relay.session.journal import Seen
 from terralive_stub.protocol.invocation import Invocation
 from terralive_stub.protocol.messages import Message
 

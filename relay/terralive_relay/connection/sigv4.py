@@ -1,7 +1,6 @@
 """Signature Version 4 for a WebSocket upgrade, in the standard library only.
 
-A stub may have 128 MB and so a fraction of a CPU, with which importing botocore takes seconds.
-Rules:
+The relay needs no more of botocore than this, and botocore takes long to import. Rules:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html and, for
 WebSocket APIs,
 https://docs.aws.amazon.com/apigateway/latest/developerguide/apigateway-websocket-control-access-iam.html.
@@ -12,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
@@ -30,19 +28,6 @@ class Credentials:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str = field(repr=False, default="")
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str]) -> Credentials:
-        """Read the variables that Lambda sets for the function's role.
-
-        Raises:
-            KeyError: a variable is missing.
-        """
-        return cls(
-            access_key_id=environ["AWS_ACCESS_KEY_ID"],
-            secret_access_key=environ["AWS_SECRET_ACCESS_KEY"],
-            session_token=environ.get("AWS_SESSION_TOKEN", ""),
-        )
 
 
 def sign_upgrade(url: str, region: str, credentials: Credentials, now: float) -> dict[str, str]:

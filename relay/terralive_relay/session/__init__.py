@@ -1,0 +1,1 @@
+"""The relay's side of the protocol: the lease, invocations and their results. No sockets."""
