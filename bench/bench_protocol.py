@@ -31,8 +31,9 @@ import websocket
 from common import ALLOW_EVERYTHING, show, show_title, summarize
 
 from terralive_relay.connection.sigv4 import Credentials
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_sandbox.process import SandboxProcess
 from terralive_stub.protocol.chunks import split

@@ -23,8 +23,9 @@ from pathlib import Path
 from websockets.sync.server import ServerConnection, serve
 
 from terralive_relay.connection.sigv4 import Credentials
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.settings import RelaySettings
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.messages import (
     Chunk,

@@ -7,23 +7,18 @@ items into its inbox. relay/README.md lists the threads, what each blocks on and
 from __future__ import annotations
 
 import logging
-import os
 import queue
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Final, TypeAlias
 
 from terralive_relay import stage_errors
 from terralive_relay.clock import clock_warning
-from terralive_relay.code.build import builds
-from terralive_relay.code.syntax import syntax_errors
-from terralive_relay.code.watch import Watcher
+from terralive_relay.code.reload import CodeReload
 from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.connection.surroundings import Observation, Surroundings
 from terralive_relay.connection.transport import ClockRead, Transport
@@ -32,7 +27,6 @@ from terralive_relay.events import (
     ConnectionState,
     LogLine,
     RelayEvent,
-    Reloaded,
     Sink,
     Warned,
 )
@@ -53,13 +47,13 @@ from terralive_relay.session.effects import (
 from terralive_relay.session.forwarding import SECONDS as FORWARD_SECONDS
 from terralive_relay.session.forwarding import Forwarding
 from terralive_relay.session.journal import Journal, Seen
-from terralive_relay.session.leasing import RENEW_SECONDS, RelayIdentity
+from terralive_relay.session.leasing import RENEW_SECONDS
 from terralive_relay.session.session import RelaySession
+from terralive_relay.settings import RelaySettings
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.invocation import NOTHING_PRINTED, Invocation
 from terralive_stub.protocol.messages import GatewayError, ProtocolError
 from terralive_stub.protocol.named_errors import ErrorName, error_outcome
-from terralive_stub.protocol.token import NONCE_BYTES, Api, make_token, signing_key
 from terralive_stub.protocol.transport_events import (
     Closed,
     Opened,
@@ -67,13 +61,10 @@ from terralive_stub.protocol.transport_events import (
     TransportEvent,
 )
 from terralive_stub.protocol.wire import decode, encode
-from terralive_workers.function import LocalFunction
 from terralive_workers.runtime_api import RuntimeApi
 
 # The time that the broker has to confirm a goodbye.
 _GOODBYE_SECONDS: Final = 2.0
-# The time that the watcher has to begin, once the relay is connected.
-_WATCH_SECONDS: Final = 10.0
 # The time between two looks at this machine's clocks and network.
 _OBSERVE_SECONDS: Final = 1.0
 # A warning with the same reference is given once in this time.
@@ -82,43 +73,6 @@ _SAME_WARNING_SECONDS: Final = 60.0
 # Until then API Gateway's refusals are no reason to give up.
 _FORBIDDEN_SECONDS: Final = 20.0
 _log = logging.getLogger("terralive.relay")
-
-
-@dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """The settings of a relay.
-
-    Attributes:
-        url: the address of the debug stack's WebSocket API for relays.
-        region: the debug stack's region.
-        stage: the stage's name, for messages.
-        identity: the relay's description of itself.
-        functions: the functions that it serves.
-        caller_arn: the ARN of the caller, whose credentials sign the connections.
-        secret: the stage's secret.
-        journal: the file that remembers request ids over restarts; None for none.
-        forward_logs: lines that handlers print go to their stubs, too.
-        tls: the certificate authorities that the connection trusts; None for the system's.
-        clock_offset_s: AWS's clock less this machine's, as far as it is known, in seconds.
-    """
-
-    url: str
-    region: str
-    stage: str
-    identity: RelayIdentity
-    functions: tuple[LocalFunction, ...]
-    caller_arn: str
-    secret: bytes = field(repr=False)
-    journal: Path | None = None
-    forward_logs: bool = False
-    tls: ssl.SSLContext | None = None
-    clock_offset_s: float = 0.0
-
-    def token(self, now: float) -> str:
-        """Return a token for one attempt to connect; `now` is in seconds since the Unix epoch."""
-        key = signing_key(self.secret, Api.RELAY, self.caller_arn)
-        nonce = os.urandom(NONCE_BYTES)
-        return make_token(Api.RELAY, self.caller_arn, key, now=now, nonce=nonce)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,22 +166,14 @@ class Relay:
                 self._pools[function.arn] = Pool(
                     function, self._api, self._publish_from_pool, failed=self._thread_failed
                 )
-            self._builds = builds(
-                [(function, self._pools[function.arn]) for function in settings.functions],
-                self._api.guardian,
-                sink,
+            self._code = CodeReload(
+                settings.functions, self._pools, self._api.guardian, sink, self._thread_failed
             )
         except TerraliveError:
             for pool in self._pools.values():
                 pool.close()
             self._api.close()
             raise
-        self._watcher = Watcher(
-            settings.functions,
-            self._code_changed,
-            trouble=lambda text: sink(Warned("watching-by-polling", text)),
-            failed=self._thread_failed,
-        )
         self._thread = threading.Thread(target=self._run, name="relay-session", daemon=True)
 
         # Written by the session's thread, read by those that wait.
@@ -244,9 +190,7 @@ class Relay:
 
     def start(self) -> None:
         """Start every thread; connecting goes on in the background."""
-        self._watcher.start()
-        for build in self._builds:
-            build.start()
+        self._code.start()
         self._thread.start()
         self._transport.start()
 
@@ -262,7 +206,7 @@ class Relay:
             raise stage_errors.not_connected(timeout_s, self._settings.url, self._last_loss)
         if self._failure is not None:
             raise self._failure
-        self._watcher.wait_ready(_WATCH_SECONDS)
+        self._code.wait_ready()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the relay stops by itself; return True if it has.
@@ -277,9 +221,7 @@ class Relay:
 
     def stop(self) -> None:
         """End all invocations with a named error, give the lease back, end workers and threads."""
-        self._watcher.close()
-        for build in self._builds:
-            build.close()
+        self._code.close()
         # Every invocation gets an outcome now, and the session's thread still sends it.
         for pool in self._pools.values():
             pool.close()
@@ -504,20 +446,3 @@ class Relay:
         if self._forwarding is not None and isinstance(event, LogLine):
             self._forwarding.add(event)
         self._sink(event)
-
-    def _code_changed(self, function: LocalFunction, paths: tuple[str, ...]) -> None:
-        """Have the next invocation run the new code."""
-        name = function.shown_name
-        for build in self._builds:
-            if function.arn in build.functions:
-                if build.changed(function.arn, paths):
-                    self._sink(Reloaded(name, paths))
-                return
-        tried_by_worker = self._pools[function.arn].mark_stale()
-        self._sink(Reloaded(name, paths))
-        if tried_by_worker:
-            return
-        # No worker loads the code before the next invocation, so nobody else finds these errors.
-        for error in syntax_errors(function.path, paths):
-            text = f"{error}\nInvocations get this error until the file is corrected."
-            self._sink(Warned("code-does-not-load", text, name))

@@ -26,8 +26,9 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
 from terralive_relay.events import RelayEvent, Warned
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.settings import RelaySettings
 from terralive_relay.stage_errors import held_by
 from terralive_sandbox.refusals import RefusalReader
 from terralive_stub.broker.leases import LeaseState

@@ -27,8 +27,9 @@ from terralive_relay.events import (
     Sink,
     Warned,
 )
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RENEW_SECONDS, RelayIdentity
+from terralive_relay.settings import RelaySettings
 from terralive_stub.errors import ConfigurationError, StageHeldError, TerraliveError
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.invocation import Outcome

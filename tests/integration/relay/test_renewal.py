@@ -13,8 +13,9 @@ from pathlib import Path
 
 from terralive_relay.connection.sigv4 import Credentials
 from terralive_relay.events import ConnectionChanged, InvocationStarted, RelayEvent, Warned
-from terralive_relay.relay import Relay, RelaySettings
+from terralive_relay.relay import Relay
 from terralive_relay.session.leasing import RelayIdentity
+from terralive_relay.settings import RelaySettings
 from terralive_sandbox.info import SandboxInfo
 from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import deploy
