@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Final
 
 from terralive_stub.protocol.chunks import Assembler, split
 from terralive_stub.protocol.deadline import NEVER, Deadline
@@ -39,9 +38,11 @@ from terralive_stub.protocol.messages import (
     Resume,
     Unknown,
 )
-from terralive_stub.protocol.named_errors import ErrorName, describe_no_relay, outcome_for_caller
+from terralive_stub.protocol.named_errors import ErrorName, outcome_for_caller
 from terralive_stub.protocol.payloads import pack_invocation, unpack_logs, unpack_outcome
+from terralive_stub.stub import endings, waits
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
+from terralive_stub.stub.endings import Ending
 from terralive_stub.stub.session_state import (
     ConnectionState,
     Current,
@@ -51,31 +52,6 @@ from terralive_stub.stub.session_state import (
     Owned,
     Up,
 )
-
-# The wait for an acknowledgement: this long, longer for a large payload and for every repetition (a
-# link may be slow, not dead), but never more than half of the time that is left.
-ACK_SECONDS: Final = 3.0
-SECONDS_PER_MEGABYTE: Final = 1.0
-_LONGEST_ACK_WAIT: Final = 4.0  # times the first wait
-_MEGABYTE: Final = 1024 * 1024
-# An owned invocation is asked for this often, and an answer may take this long.
-PROBE_SECONDS: Final = 5.0
-# The last question before the deadline: does the handler still run?
-LAST_QUESTION_SECONDS: Final = 1.5
-# Missing chunks of a result are asked for when no further chunk has come for this long.
-STALL_SECONDS: Final = 2.0
-# The longest wait before attempt 1, 2, …; the last one repeats.
-RECONNECT_SECONDS: Final = (0.1, 0.3, 1.0, 2.0, 4.0)
-CONNECT_SECONDS: Final = 10.0
-# An API that was deployed a moment ago may need this long to accept connections.
-HANDSHAKE_REFUSED_SECONDS: Final = 15.0
-# A relay that owns the invocation and is gone for as long as a lease lasts does not return.
-LOST_SECONDS: Final = 60.0
-# A named error needs this long to reach Lambda before its deadline, …
-MARGIN_SECONDS: Final = 0.5
-# … and gets up to this long if no relay owns the invocation and its timeout is long.
-MOST_MARGIN_SECONDS: Final = 2.0
-_MARGIN_SHARE: Final = 1 / 20  # of the time that the invocation had
 
 
 class StubSession:
@@ -149,10 +125,10 @@ class StubSession:
             f"{self._stage}` gives the function the new stub)"
         )
         current = self._current
-        if current is None or now - current.began < HANDSHAKE_REFUSED_SECONDS:
+        if current is None or now - current.began < waits.HANDSHAKE_REFUSED_SECONDS:
             return self.connection_lost(now, reason)
         self._connection = Down()
-        return self._fail(current, ErrorName.CANNOT_CONNECT, reason)
+        return self._end(current, Ending(ErrorName.CANNOT_CONNECT, reason))
 
     def gateway_failed(self, now: float) -> list[Effect]:
         """API Gateway reports that a message of this connection was lost: repeat it a little later.
@@ -204,7 +180,7 @@ class StubSession:
 
     def next_tick(self, now: float) -> float:
         """Return the time at which `tick` has something to do, at the latest."""
-        times = [self.give_up_at, Deadline.after(STALL_SECONDS, now=now)]
+        times = [self.give_up_at, Deadline.after(waits.STALL_SECONDS, now=now)]
         match self._connection:
             case Down(reconnect_at=reconnect_at):
                 times.append(reconnect_at)
@@ -227,20 +203,9 @@ class StubSession:
         `NEVER` without an invocation. Later than the invocation's deadline if Lambda's own timeout
         is the right answer.
         """
-        current = self._current
-        if current is None:
+        if self._current is None:
             return NEVER
-        deadline = current.invocation.deadline
-        if isinstance(current.phase, Owned):
-            owned = current.phase
-            lost_at = owned.confirmed_at + LOST_SECONDS
-            confirmed_late = owned.confirmed_at >= deadline.at - LAST_QUESTION_SECONDS
-            if confirmed_late and not owned.handler_has_ended:
-                return Deadline(lost_at)
-            return Deadline(min(lost_at, deadline.at - MARGIN_SECONDS))
-        allowed_s = deadline.remaining(current.began)
-        margin_s = max(MARGIN_SECONDS, allowed_s * _MARGIN_SHARE)
-        return Deadline(deadline.at - min(MOST_MARGIN_SECONDS, margin_s))
+        return waits.give_up_at(self._current)
 
     # The connection
 
@@ -260,19 +225,19 @@ class StubSession:
                     return self._ask(current, owned, now)
         return [
             Send(Missing(Kind.RESULT, chunk.request_id, chunk.function, parts))
-            for chunk, parts in current.assembler.stalled(now, after=STALL_SECONDS)
+            for chunk, parts in current.assembler.stalled(now, after=waits.STALL_SECONDS)
         ]
 
     def _reconnect(self, current: Current, now: float) -> list[Effect]:
         current.phase.stop_timers()
-        self._connection = Opening(open_by=Deadline.after(CONNECT_SECONDS, now=now))
+        self._connection = Opening(open_by=Deadline.after(waits.CONNECT_SECONDS, now=now))
         return [Connect()]
 
     def _backoff(self, current: Current) -> float:
         """Return the seconds to wait before the next attempt, and count it."""
-        attempt = min(current.failures, len(RECONNECT_SECONDS) - 1)
+        longest = waits.longest_before_attempt(current.failures)
         current.failures += 1
-        return RECONNECT_SECONDS[attempt] * self._jitter()
+        return longest * self._jitter()
 
     # Questions to the relay
 
@@ -293,7 +258,7 @@ class StubSession:
         offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
         offered.times_sent += 1
         offered.send_again_at = NEVER
-        offered.acknowledge_by = self._acknowledge_by(current, offered, now)
+        offered.acknowledge_by = waits.acknowledge_by(current.invocation, offered, now)
         return [Send(chunk) for chunk in offered.chunks]
 
     def _send_parts(self, current: Current, parts: tuple[int, ...], now: float) -> list[Effect]:
@@ -304,7 +269,7 @@ class StubSession:
         offered = current.phase
         if not isinstance(offered, Offered):
             return []
-        offered.acknowledge_by = self._acknowledge_by(current, offered, now)
+        offered.acknowledge_by = waits.acknowledge_by(current.invocation, offered, now)
         return [Send(offered.chunks[part]) for part in parts if part < len(offered.chunks)]
 
     def _send_environment(self, current: Current, now: float) -> list[Effect]:
@@ -316,22 +281,11 @@ class StubSession:
         return self._send_invocation(current, offered, now)
 
     @staticmethod
-    def _acknowledge_by(current: Current, offered: Offered, now: float) -> Deadline:
-        """Return the end of the wait for an acknowledgement, which leaves time for a second one."""
-        invocation = current.invocation
-        megabytes = len(invocation.event) / _MEGABYTE
-        first_wait = ACK_SECONDS + SECONDS_PER_MEGABYTE * megabytes
-        repetitions = max(0, offered.times_sent - 1)
-        wait = first_wait * min(_LONGEST_ACK_WAIT, 1 + repetitions / 2)
-        most = max(MARGIN_SECONDS, invocation.deadline.remaining(now) / 2)
-        return Deadline.after(min(wait, most), now=now)
-
-    @staticmethod
     def _ask(current: Current, owned: Owned, now: float) -> list[Effect]:
         # The connection may be dead without a sign. Without an answer, the next question goes over
         # a new one.
         owned.ask_at = NEVER
-        owned.answer_by = Deadline.after(PROBE_SECONDS, now=now)
+        owned.answer_by = Deadline.after(waits.PROBE_SECONDS, now=now)
         return [Send(Resume(current.invocation.request_id, current.invocation.function))]
 
     # Messages about the invocation under way
@@ -352,10 +306,10 @@ class StubSession:
             case NoRelay():
                 effects = self._receive_no_relay(current, message, now)
             case Unknown():
-                effects = self._receive_unknown(current)
-            case Problem(reference=reference, message=text):
-                text = f"The broker refused this invocation ({reference}): {text}"
-                effects = self._fail(current, ErrorName.PROTOCOL, text)
+                was_owned = isinstance(current.phase, Owned)
+                effects = self._end(current, endings.unknown_to_relay(owned=was_owned))
+            case Problem():
+                effects = self._end(current, endings.refused(message))
             case _:
                 pass  # a stub does not expect the others, and they change nothing
         return effects
@@ -364,8 +318,8 @@ class StubSession:
         """Record that a relay has just confirmed that it owns the invocation."""
         if isinstance(current.phase, Offered) and current.phase.has_environment:
             self._known_environment = current.invocation.environment_digest
-        last_question = current.invocation.deadline.at - LAST_QUESTION_SECONDS
-        ask_at = now + PROBE_SECONDS
+        last_question = current.invocation.deadline.at - waits.LAST_QUESTION_SECONDS
+        ask_at = now + waits.PROBE_SECONDS
         if now < last_question:
             ask_at = min(ask_at, last_question)
         owned = Owned(confirmed_at=now, ask_at=Deadline(ask_at))
@@ -382,7 +336,7 @@ class StubSession:
                 outcome = unpack_outcome(payload)
         except ProtocolError as error:
             text = f"The relay's answer cannot be read: {error}"
-            return self._fail(current, ErrorName.PROTOCOL, text)
+            return self._end(current, Ending(ErrorName.PROTOCOL, text))
         # A relay that sends a result owns the invocation, also if its acknowledgement was lost.
         owned = self._own(current, now)
         owned.handler_has_ended = True
@@ -432,55 +386,28 @@ class StubSession:
                 case Owned() as owned:
                     owned.ask_at = retry_at
             return []
-        text = describe_no_relay(notice, app=self._app, stage=self._stage)
-        if isinstance(current.phase, Owned):
-            text = (
-                "The relay stopped after it had taken this invocation: its handler may or may not "
-                f"have run. {text}"
-            )
-            return self._fail(current, ErrorName.RELAY_LOST, text)
-        if notice.reason == "not-served":
-            return self._fail(current, ErrorName.NOT_SERVED, text)
-        return self._fail(current, ErrorName.NO_RELAY, text)
-
-    def _receive_unknown(self, current: Current) -> list[Effect]:
-        if isinstance(current.phase, Owned):
-            text = (
-                "The relay that had taken this invocation was restarted: whether its handler ran "
-                "to its end is not known. It was not run again."
-            )
-        else:
-            text = (
-                "This relay ran an earlier attempt of this invocation so long ago that its result "
-                "is not known. It was not run again."
-            )
-        return self._fail(current, ErrorName.RELAY_LOST, text)
+        was_owned = isinstance(current.phase, Owned)
+        return self._end(
+            current, endings.no_relay(notice, owned=was_owned, app=self._app, stage=self._stage)
+        )
 
     # The end
 
     def _give_up(self, current: Current) -> list[Effect]:
-        detail = ""
-        if current.last_trouble:
-            detail = f" The last trouble was: {current.last_trouble}."
         if isinstance(current.phase, Owned):
-            if current.phase.handler_has_ended:
-                text = f"The handler has ended; its result did not arrive in time.{detail}"
-            else:
-                text = (
-                    "The relay took this invocation and then could not be reached any more."
-                    f"{detail} Whether its handler ran to its end is not known."
-                )
-            return self._fail(current, ErrorName.RELAY_LOST, text)
-        name = ErrorName.CANNOT_CONNECT
-        if isinstance(self._connection, Up):
-            name = ErrorName.NOT_DELIVERED
-        text = (
-            f"The invocation could not be handed to a relay of app {self._app!r}, stage "
-            f"{self._stage!r} before its timeout.{detail} Look at `terralive start`'s terminal, or "
-            "raise the function's timeout."
-        )
-        return self._fail(current, name, text)
+            ending = endings.relay_lost(
+                handler_has_ended=current.phase.handler_has_ended,
+                last_trouble=current.last_trouble,
+            )
+        else:
+            ending = endings.not_delivered(
+                connected=isinstance(self._connection, Up),
+                last_trouble=current.last_trouble,
+                app=self._app,
+                stage=self._stage,
+            )
+        return self._end(current, ending)
 
-    def _fail(self, current: Current, name: ErrorName, message: str) -> list[Effect]:
+    def _end(self, current: Current, ending: Ending) -> list[Effect]:
         self._current = None
-        return [Finish(outcome_for_caller(current.invocation, name, message))]
+        return [Finish(outcome_for_caller(current.invocation, ending.name, ending.text))]

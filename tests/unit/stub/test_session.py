@@ -34,12 +34,12 @@ from terralive_stub.protocol.payloads import (
     unpack_invocation,
 )
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send, Show
-from terralive_stub.stub.session import (
+from terralive_stub.stub.session import StubSession
+from terralive_stub.stub.waits import (
     ACK_SECONDS,
     LOST_SECONDS,
     PROBE_SECONDS,
     RECONNECT_SECONDS,
-    StubSession,
 )
 
 HTTP = json.dumps(

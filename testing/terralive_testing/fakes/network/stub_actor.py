@@ -12,7 +12,8 @@ from terralive_stub.protocol.payloads import digest_environment
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.wire import decode, encode
 from terralive_stub.stub.effects import Connect, Effect, Finish, Send
-from terralive_stub.stub.session import LAST_QUESTION_SECONDS, StubSession
+from terralive_stub.stub.session import StubSession
+from terralive_stub.stub.waits import LAST_QUESTION_SECONDS
 from terralive_testing.fakes.network.handlers import KEY
 from terralive_testing.fakes.network.network import IDENTITY_TROUBLE, Item, Link, Network
 
