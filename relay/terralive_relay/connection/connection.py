@@ -19,7 +19,13 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from websocket import ABNF, WebSocketApp, WebSocketBadStatusException, WebSocketException
+from websocket import (
+    ABNF,
+    WebSocketApp,
+    WebSocketBadStatusException,
+    WebSocketException,
+    WebSocketPayloadException,
+)
 
 from terralive_relay.connection.sigv4 import Credentials, sign_upgrade
 from terralive_stub.protocol.token import HEADER as TOKEN_HEADER
@@ -253,6 +259,8 @@ class Connection:
         certificate = untrusted(error, urlsplit(self._settings.url).hostname or "")
         if certificate:
             return certificate
+        if isinstance(error, WebSocketPayloadException):
+            return "a message was not valid UTF-8"  # the error's text repeats the message
         text = str(getattr(error, "strerror", None) or error).rstrip(".")
         return text or type(error).__name__
 

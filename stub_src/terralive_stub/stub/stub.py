@@ -34,6 +34,7 @@ from terralive_stub.stub.transport import (
     Connection,
     HandshakeRefusedError,
     Inbox,
+    describe,
 )
 
 # After Lambda has thawed the process, the reader thread gets this long to report what has happened
@@ -225,7 +226,7 @@ class Stub:
             self._connection.send(encode(effect.message), until=until)
         except (OSError, WebSocketException) as error:
             self.close()
-            return self.session.connection_lost(time.monotonic(), _describe(error))
+            return self.session.connection_lost(time.monotonic(), describe(error))
         return None
 
     def _connect(self) -> list[Effect]:
@@ -247,7 +248,7 @@ class Stub:
             return self.session.handshake_refused(time.monotonic(), str(error))
         except (OSError, WebSocketException, ValueError) as error:
             # ValueError: the settings contain a URL of no WebSocket.
-            reason = untrusted(error, urlsplit(self.url).hostname or "") or _describe(error)
+            reason = untrusted(error, urlsplit(self.url).hostname or "") or describe(error)
             return self.session.connection_lost(time.monotonic(), reason)
         return self.session.connected(time.monotonic())
 
@@ -261,7 +262,3 @@ class Stub:
             nonce=os.urandom(NONCE_BYTES),
         )
         return {HEADER: token}
-
-
-def _describe(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -18,7 +18,13 @@ from collections.abc import Callable, ItemsView, Mapping
 from typing import Final, TypeAlias
 
 import websocket
-from websocket import ABNF, WebSocket, WebSocketBadStatusException, WebSocketException
+from websocket import (
+    ABNF,
+    WebSocket,
+    WebSocketBadStatusException,
+    WebSocketException,
+    WebSocketPayloadException,
+)
 
 from terralive_stub.protocol.deadline import NEVER, Deadline
 from terralive_stub.protocol.limits import FRAME_BYTES
@@ -215,7 +221,7 @@ class Connection:
             reason = self._read_to_end()
         except (OSError, WebSocketException, ValueError, AttributeError) as error:
             # `ValueError` and `AttributeError`: `close` has taken the socket away at this moment.
-            reason = f"{type(error).__name__}: {error}"
+            reason = describe(error)
         raw = self._socket.sock
         if raw is not None:
             with contextlib.suppress(OSError):
@@ -230,6 +236,15 @@ class Connection:
                 return _describe_close(data)
             if opcode == ABNF.OPCODE_TEXT:
                 self._inbox.put(TextReceived(self.number, data.decode(errors="replace")))
+
+
+def describe(error: Exception) -> str:
+    """Describe the reason of a connection's end, never with the content of a message."""
+    text = str(error)
+    if isinstance(error, WebSocketPayloadException):
+        # Its text repeats the message.
+        text = "a message is not valid UTF-8"
+    return f"{type(error).__name__}: {text}"
 
 
 def _describe_close(data: bytes) -> str:

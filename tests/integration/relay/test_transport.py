@@ -164,6 +164,14 @@ def test_a_message_that_comes_in_several_frames_is_one_message() -> None:
         assert seen.next() == TextReceived(number, "one and two")
 
 
+def test_a_message_that_is_no_text_ends_the_connection_and_shows_in_no_reason() -> None:
+    gateway, seen = Gateway(), Observed()
+    with server(gateway) as port, transport(port, seen):
+        seen.opened()
+        gateway.connection().send(b"wJalrXUtnFEMI \xff", text=True)
+        assert seen.closed().reason == "a message was not valid UTF-8"
+
+
 def test_messages_that_were_queued_before_the_stop_are_sent() -> None:
     gateway, seen = Gateway(), Observed()
     with server(gateway) as port:

@@ -174,6 +174,18 @@ def test_an_environment_that_changed_in_one_process_is_that_of_the_next_invocati
     assert peer.environments == [first, None, second, None]
 
 
+def test_a_message_that_is_no_text_shows_in_no_error() -> None:
+    def garbled(connection: ServerConnection) -> None:
+        for _ in connection:
+            connection.send(b"wJalrXUtnFEMI \xff", text=True)
+
+    with serving(garbled) as stub:
+        outcome = stub.handle(invocation(seconds=2.0))
+    assert outcome.error_type.startswith("Terralive.")
+    assert b"not valid UTF-8" in outcome.body
+    assert b"wJalrXUtnFEMI" not in outcome.body
+
+
 def test_a_stub_shows_its_key_to_nobody() -> None:
     stub = Stub("ws://127.0.0.1:1/stub", KEY, StubSession(app="orders", stage="dev"))
     assert repr(SECRET) not in repr(stub)
