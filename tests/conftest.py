@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from terralive_testing.machine.light_terraform import use_light_terraform
 from terralive_testing.machine.provider_mirror import use_mirror
 from terralive_testing.machine.sandbox_logs import LOGS
 
@@ -22,6 +23,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Tests run Terraform without a registry, too.
 use_mirror()
+use_light_terraform()
 
 # No test asserts a time: on a machine that is busy with other test processes, Hypothesis' own
 # bounds are just that.
