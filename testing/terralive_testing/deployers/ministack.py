@@ -28,6 +28,11 @@ from terralive_testing.machine.waiting import eventually
 
 PROGRAM = Path(sys.prefix) / "ministack" / "bin" / "ministack"
 _START_SECONDS = 60.0
+# A server that closes an idle connection while a request arrives may do what the request says and
+# never answer. The client sends it again, so the provider waits for the end of a conflict that does
+# not end. Clients of Go close an idle connection after 90 s: the server must wait longer.
+# https://pkg.go.dev/net/http#DefaultTransport
+_KEEP_ALIVE_SECONDS = 3600
 _STOP_SECONDS = 10.0
 REGION = "us-east-1"
 
@@ -71,6 +76,10 @@ class Ministack:
         except httpx.HTTPError:
             return False
 
+    def last_requests(self) -> str:
+        """Return the end of its log, for the report of a failed test."""
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-80:])
+
     def client(self, service: str) -> Any:  # noqa: ANN401  # boto3's clients are made at run time
         """Return a client of one of its services."""
         verify = None
@@ -107,15 +116,20 @@ def running_ministack(folder: Path, *, tls: bool = False) -> Iterator[Ministack]
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
     }
+    # `ministack` itself closes idle connections after 75 s, and logs no requests.
+    arguments = ["-m", "hypercorn", "ministack.app:app", "--bind", f"127.0.0.1:{port}"]
+    arguments += ["--keep-alive", str(_KEEP_ALIVE_SECONDS), "--access-logfile", "-"]
     if one.authority is not None:
+        certificate, key = str(one.authority.chain), str(one.authority.key)
+        arguments += ["--certfile", certificate, "--keyfile", key]
         environment |= {
             "USE_SSL": "1",
-            "MINISTACK_SSL_CERT": str(one.authority.chain),
-            "MINISTACK_SSL_KEY": str(one.authority.key),
+            "MINISTACK_SSL_CERT": certificate,
+            "MINISTACK_SSL_KEY": key,
         }
     with one.log.open("wb") as log:
         process = subprocess.Popen(
-            [str(PROGRAM)],
+            [str(PROGRAM.with_name("python")), *arguments],
             cwd=folder,
             env=environment,
             stdout=log,

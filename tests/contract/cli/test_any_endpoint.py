@@ -51,7 +51,10 @@ def live(ministack: Ministack, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with Command(
         ["--project", str(root), "start", "--yes"], root, ministack.environment
     ) as command:
-        ready = command.wait_for_type("ready", timeout_s=_LIVE_SECONDS)
+        try:
+            ready = command.wait_for_type("ready", timeout_s=_LIVE_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{ministack.last_requests()}") from None
         yield Live(Project(root), command, ready)
 
 
