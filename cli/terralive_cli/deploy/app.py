@@ -36,8 +36,8 @@ from terralive_stub.shared.arns import partition_of
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.runs.shown_plan import ShownPlan
-from terralive_terraform.runs.state import DeployedFunction, planned_functions
+from terralive_terraform.output.shown_plan import ShownPlan
+from terralive_terraform.output.state import DeployedFunction, planned_functions
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.marker import StageName, is_stub, live_description

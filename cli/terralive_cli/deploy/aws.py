@@ -20,7 +20,7 @@ from terralive_relay.connection.sigv4 import Credentials
 from terralive_stub.broker.leases import Lease
 from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_stub.protocol.token import SECRET_BYTES
-from terralive_terraform.runs.refusals import describe_missing
+from terralive_terraform.output.refusals import describe_missing
 
 if TYPE_CHECKING:
     import boto3

@@ -21,7 +21,7 @@ from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction, with_labels
 

@@ -12,7 +12,7 @@ from terralive_cli.joining.description import StackDescription
 from terralive_terraform.debug_stack import adoption
 from terralive_terraform.debug_stack.adoption import Import, Inventory, Resource
 from terralive_terraform.debug_stack.settings import DebugStackSettings
-from terralive_terraform.runs.state import ResourceInstance, reserved_concurrency
+from terralive_terraform.output.state import ResourceInstance, reserved_concurrency
 
 _BROKER: Final = "aws_lambda_function.broker"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from terralive_cli.output.events import Emit, StepState, TerraformProgress
 from terralive_relay.events import Event, Warned
-from terralive_terraform.runs.progress import (
+from terralive_terraform.output.progress import (
     Change,
     ChangedOutputs,
     Diagnostic,

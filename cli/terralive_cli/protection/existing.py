@@ -20,8 +20,8 @@ from terralive_terraform.addresses import without_keys
 from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
-from terralive_terraform.runs.shown_plan import ShownPlan
-from terralive_terraform.runs.state import deployed_functions, managed_instances
+from terralive_terraform.output.shown_plan import ShownPlan
+from terralive_terraform.output.state import deployed_functions, managed_instances
 
 _log: Final = logging.getLogger("terralive.cli")
 _STATE: Final = "terraform.tfstate"

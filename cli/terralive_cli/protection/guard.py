@@ -16,7 +16,7 @@ from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
 from terralive_cli.protection.production import Name, refuse_production, tag_names
 from terralive_cli.protection.project_names import names_in_stack
 from terralive_relay.events import Warned
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName
 
 

@@ -11,7 +11,7 @@ from terralive_cli.output.formats.words import short_address
 from terralive_stub.broker.leases import Lease, LeaseState
 from terralive_stub.errors import StageHeldError
 from terralive_terraform.debug_stack.settings import DebugStackSettings
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName, stage_of
 
 

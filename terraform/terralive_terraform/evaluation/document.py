@@ -15,7 +15,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, items, section, text
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.runs.shown_plan import has_unknown
+from terralive_terraform.output.shown_plan import has_unknown
 
 MANAGED: Final = "managed"
 DATA: Final = "data"

@@ -18,15 +18,7 @@ from typing import Final
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.data_folder import data_folder
-from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
-from terralive_terraform.runs.environment import (
-    apply_environment,
-    local_backend_environment,
-    without_arguments,
-)
-from terralive_terraform.runs.fingerprint import init_fingerprint
-from terralive_terraform.runs.process import private_directory, run_process, wait_for_earlier_run
-from terralive_terraform.runs.progress import (
+from terralive_terraform.output.progress import (
     Change,
     ChangedOutputs,
     Diagnostic,
@@ -38,8 +30,8 @@ from terralive_terraform.runs.progress import (
     needs_init,
     parse_line,
 )
-from terralive_terraform.runs.shown_plan import ShownPlan, shown_plan
-from terralive_terraform.runs.state import (
+from terralive_terraform.output.shown_plan import ShownPlan, shown_plan
+from terralive_terraform.output.state import (
     DeployedFunction,
     OutputValue,
     ResourceInstance,
@@ -47,6 +39,14 @@ from terralive_terraform.runs.state import (
     managed_instances,
     outputs_in,
 )
+from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
+from terralive_terraform.runs.environment import (
+    apply_environment,
+    local_backend_environment,
+    without_arguments,
+)
+from terralive_terraform.runs.fingerprint import init_fingerprint
+from terralive_terraform.runs.process import private_directory, run_process, wait_for_earlier_run
 
 _log: Final = logging.getLogger("terralive.terraform")
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Protocol
 
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.progress import Progress
 from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles
-from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.rules import LiveSettings, NotLive
 from terralive_terraform.substitution.selection import Selection

@@ -10,7 +10,7 @@ from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
-from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
+from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.substitution.marker import is_stub
 from terralive_terraform.substitution.rules import GIVEN, TAKEN
 

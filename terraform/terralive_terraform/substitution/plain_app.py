@@ -12,12 +12,12 @@ from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
 from terralive_terraform.images.builds import with_image_sources
+from terralive_terraform.output.progress import failure
 from terralive_terraform.overrides.backend_note import BackendNote
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.override_files import OverrideFiles, state_of_workspace
 from terralive_terraform.overrides.team_folder import clean_up, folder_lock, has_own_files
 from terralive_terraform.runs.process import private_directory, run_process
-from terralive_terraform.runs.progress import failure
 from terralive_terraform.substitution.app import App, Prepared
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select

@@ -8,8 +8,8 @@ from typing import Final
 from terralive_stub.errors import TerraformError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
-from terralive_terraform.runs.progress import Change
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.progress import Change
+from terralive_terraform.output.state import DeployedFunction
 
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
 # asks for:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from terralive_sandbox.info import environment
 from terralive_sandbox.process import SandboxProcess
+from terralive_terraform.output.progress import Progress
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.progress import Progress
 from terralive_terraform.runs.runner import Terraform, TerraformPlan
 from terralive_testing.machine.sandbox_logs import LOGS
 

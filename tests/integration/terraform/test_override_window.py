@@ -12,10 +12,10 @@ from pathlib import Path
 
 from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.output.progress import Change, Progress
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.team_folder import KEPT_LOCK_FILE
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.progress import Change, Progress
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plain_app import tidy
 from terralive_terraform.substitution.rules import LiveSettings

@@ -20,8 +20,8 @@ from terralive_stub.errors import ConfigurationError, CredentialsError, Terrafor
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
 from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.output.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
 from terralive_terraform.substitution.app import Prepared
@@ -450,7 +450,7 @@ def test_terraform_outlives_a_terralive_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import os, sys
 from pathlib import Path
-from terralive_terraform.runs.progress import ResourceProgress, ResourceState
+from terralive_terraform.output.progress import ResourceProgress, ResourceState
 from terralive_terraform.runs.runner import Terraform
 here = Path({str(tmp_path)!r})
 def on_progress(event):

@@ -13,7 +13,7 @@ from terralive_cli.deploy.aws import Caller
 from terralive_cli.protection.existing import Located, created_functions, local_state
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.providers import AwsProvider
-from terralive_terraform.runs.shown_plan import PlannedResource, ShownPlan
+from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 
 if TYPE_CHECKING:
     import boto3

@@ -27,7 +27,7 @@ from terralive_stub.errors import (
     StageHeldError,
     TerraliveError,
 )
-from terralive_terraform.runs.state import DeployedFunction, deployed_functions
+from terralive_terraform.output.state import DeployedFunction, deployed_functions
 from terralive_terraform.substitution.marker import StageName, live_description
 
 ACCOUNT = "123456789012"

@@ -14,7 +14,7 @@ from terralive_stub.errors import ConfigurationError, StageHeldError
 from terralive_terraform.debug_stack import adoption
 from terralive_terraform.debug_stack.adoption import Resource
 from terralive_terraform.debug_stack.settings import DebugStackSettings
-from terralive_terraform.runs.state import ResourceInstance
+from terralive_terraform.output.state import ResourceInstance
 
 SETTINGS = DebugStackSettings(
     "orders", "dev-ana", "eu-west-1", "ben", "2026-02-02", "0.2.0", source="github.com/acme/orders"

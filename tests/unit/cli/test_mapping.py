@@ -18,7 +18,7 @@ from terralive_cli.functions.mapping import (
 )
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.state import DeployedFunction
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
 FN = "aws_lambda_function.fn"

@@ -1,5 +1,5 @@
 from terralive_terraform.debug_stack.settings import DebugStackSettings, resource_name
-from terralive_terraform.runs.state import DeployedFunction, deployed_functions, managed_instances
+from terralive_terraform.output.state import DeployedFunction, deployed_functions, managed_instances
 from terralive_terraform.runs.version import parse_version
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from terralive_stub.errors import TerraformError
-from terralive_terraform.runs.progress import Change
-from terralive_terraform.runs.state import DeployedFunction
+from terralive_terraform.output.progress import Change
+from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.plan_checks import (
     functions_after,
     refuse_new_images,

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from terralive_stub.errors import CredentialsError, TerraformError
-from terralive_terraform.runs.progress import (
+from terralive_terraform.output.progress import (
     Change,
     ChangedOutputs,
     Diagnostic,

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_terraform.runs.progress import Diagnostic, failure
-from terralive_terraform.runs.refusals import describe_missing, missing_actions
+from terralive_terraform.output.progress import Diagnostic, failure
+from terralive_terraform.output.refusals import describe_missing, missing_actions
 
 # As AWS's services and the provider write it.
 DYNAMODB = (

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from terralive_stub.errors import CredentialsError, TerraformError, TerraliveError
 from terralive_stub.shared.json_documents import Json, number, parse_object, section, text
-from terralive_terraform.runs.refusals import describe_missing
+from terralive_terraform.output.refusals import describe_missing
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
-from terralive_terraform.runs.shown_plan import ShownPlan
+from terralive_terraform.output.shown_plan import ShownPlan
 
 _FUNCTION_TYPE: Final = "aws_lambda_function"
 

@@ -1,0 +1,1 @@
+"""Output of Terraform: events, state, saved plans and error texts. Pure."""
