@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -558,3 +559,23 @@ def test_each_call_of_a_module_has_the_code_of_its_own_input(project: Path) -> N
         code = found(plan, project, f'module.fn["{name}"].aws_lambda_function.this')
         assert isinstance(code, FoundCode)
         assert code.path == project / name
+
+
+def test_a_copy_that_git_ignores_is_not_what_the_team_edits(project: Path) -> None:
+    write(project / "zips" / "fn" / "app.py", HANDLER)
+    write(project / ".gitignore", "/zips/\n")
+    subprocess.run(["git", "init", "--quiet", str(project)], check=True)
+    plan = PlanDocument()
+    function(plan, filename="zips/fn.zip")
+    plan.data(CODE, {"output_path": "zips/fn.zip", "source_dir": "zips/fn"})
+    code = found(plan, project)
+    assert code == FoundCode(project / "src", f"archive_file {CODE}, copied from src")
+
+
+def test_another_checkout_in_the_repository_is_no_code(project: Path) -> None:
+    write(project / "other" / "src" / "app.py", HANDLER)
+    write(project / "other" / ".git", "gitdir: /x/.git/worktrees/other\n")
+    write(project / ".agents" / "src" / "app.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip")
+    assert found(plan, project) == FoundCode(project / "src", "handler src/app.py")

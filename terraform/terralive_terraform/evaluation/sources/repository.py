@@ -1,4 +1,4 @@
-"""Files of a repository, by name and by content. It reads folders and files, and changes nothing.
+"""Files of a repository, by name and by content. It reads files, asks git, and changes nothing.
 
 The repository is walked once, when the first file is asked for. Contents are read when they are
 compared.
@@ -7,36 +7,16 @@ compared.
 from __future__ import annotations
 
 import os
+import subprocess
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-# Folders that hold no source of the team's: they are made by tools.
+# Folders that hold no source of the team's: tools make them. Hidden folders are left out, too.
 _SKIPPED: Final = frozenset(
-    {
-        ".aws-sam",
-        ".git",
-        ".hg",
-        ".mypy_cache",
-        ".nox",
-        ".pytest_cache",
-        ".ruff_cache",
-        ".serverless",
-        ".svn",
-        ".terraform",
-        ".terragrunt-cache",
-        ".terralive",
-        ".tox",
-        ".venv",
-        "__pycache__",
-        "bower_components",
-        "cdktf.out",
-        "node_modules",
-        "site-packages",
-        "venv",
-    }
+    {"__pycache__", "bower_components", "cdktf.out", "node_modules", "site-packages", "venv"}
 )
 # Folders that builds write to.
 _BUILT: Final = frozenset(
@@ -64,6 +44,7 @@ _BUILT: Final = frozenset(
 _ASIDE: Final = frozenset(
     {"__tests__", "e2e", "layer", "layers", "mocks", "spec", "test", "testing", "tests"}
 )
+_GIT_SECONDS: Final = 10
 _SKIPPED_SUFFIXES: Final = (".dist-info", ".egg-info")
 
 
@@ -93,10 +74,7 @@ class Repository:
     def content(self, path: Path) -> bytes:
         """Return a file's content; b"" where it cannot be read."""
         if path not in self._contents:
-            try:
-                self._contents[path] = path.read_bytes()
-            except OSError:
-                self._contents[path] = b""
+            self._contents[path] = _read(path)
         return self._contents[path]
 
     def files_like(self, length: int, checksum: int) -> tuple[Path, ...]:
@@ -105,8 +83,11 @@ class Repository:
         return tuple(path for path in same_size if zlib.crc32(self.content(path)) == checksum)
 
     def is_built(self, path: Path) -> bool:
-        """Tell whether a path is in a folder that builds write to, by its name."""
-        return not _BUILT.isdisjoint(self.parts(path))
+        """Tell whether a path is in a folder that builds write to: by its name, or by git."""
+        parts = self.parts(path)
+        if not _BUILT.isdisjoint(parts):
+            return True
+        return any(parts[:count] in self._ignored for count in range(1, len(parts) + 1))
 
     def is_aside(self, path: Path) -> bool:
         """Tell whether a path is in a folder of tests or layers, by its name."""
@@ -139,6 +120,18 @@ class Repository:
                 found.setdefault(size(path), []).append(path)
         return found
 
+    @cached_property
+    def _ignored(self) -> frozenset[tuple[str, ...]]:
+        """The paths, by their names, that git ignores and that are in no commit."""
+        options = ["--others", "--ignored", "--exclude-standard", "--directory", "-z"]
+        command = ["git", "-C", str(self.top), "ls-files", *options]
+        try:
+            listed = subprocess.run(command, capture_output=True, check=False, timeout=_GIT_SECONDS)
+        except (OSError, subprocess.TimeoutExpired):
+            return frozenset()
+        names = listed.stdout.decode("utf-8", "replace").split("\0")
+        return frozenset(PurePosixPath(name).parts for name in names if name)
+
     def _walk(self) -> Iterator[Path]:
         pending = [str(self.top)]
         while pending:
@@ -147,9 +140,7 @@ class Repository:
                 entries = list(os.scandir(folder))
             except OSError:
                 continue
-            if folder != str(self.top) and any(entry.name == "pyvenv.cfg" for entry in entries):
-                # A virtual environment may have any name:
-                # https://docs.python.org/3/library/venv.html
+            if folder != str(self.top) and _is_foreign(entries):
                 continue
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
@@ -159,9 +150,30 @@ class Repository:
                     yield Path(entry.path)
 
     def _is_skipped(self, entry: os.DirEntry[str]) -> bool:
-        if entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
+        is_hidden = entry.name.startswith(".") and entry.name not in _BUILT
+        if is_hidden or entry.name in _SKIPPED or entry.name.endswith(_SKIPPED_SUFFIXES):
             return True
         return entry.path in self._excluded
+
+
+def _is_foreign(entries: Iterable[os.DirEntry[str]]) -> bool:
+    """Tell whether a folder is a virtual environment or another checkout of a repository.
+
+    https://docs.python.org/3/library/venv.html, https://git-scm.com/docs/git-worktree
+    """
+    for entry in entries:
+        if entry.name == "pyvenv.cfg":
+            return True
+        if entry.name == ".git" and entry.is_file(follow_symlinks=False):
+            return b"/worktrees/" in _read(Path(entry.path))
+    return False
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def is_below(path: Path, folder: Path) -> bool:
