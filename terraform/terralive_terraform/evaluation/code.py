@@ -37,6 +37,7 @@ from terralive_terraform.evaluation.sources.handlers import (
     handler_files,
     is_interpreted,
     is_javascript,
+    suffixes,
 )
 from terralive_terraform.evaluation.sources.layouts import (
     CodeNotFound,
@@ -130,14 +131,16 @@ class _Finder:
         if function.package_type == "Image":
             return CodeNotFound("it is a container image")
         zips = self._archives.zips(function)
-        archives = list(self._archives.of(function))
-        for package in (self._packages.of(function, zips), self._packages.named(function)):
-            if package is not None:
-                archives.append(package)
-        for archive in archives:
-            code = self._of_archive(function, archive)
-            if code is not None:
-                return code
+        archives = self._archives.of(function)
+        package = self._packages.of(function, zips)
+        if package is not None:
+            archives = (*archives, package)
+        code = self._of_archives(function, archives)
+        named = self._packages.named(function)
+        if code is None and named is not None:
+            code = self._of_archives(function, (named,))
+        if code is not None:
+            return code
         for file in zips:
             of_zip = self._of_zip(function, file, zips)
             if of_zip is not None:
@@ -183,18 +186,39 @@ class _Finder:
             return CodeNotFound(reason)
         return CodeNotFound(f"{unknown.reason}, and no {names[0]} of the repository is its handler")
 
-    def _of_archive(self, function: PlannedFunction, archive: Archive) -> FoundCode | None:
-        """Return the code of an archive, if it has the handler's file or none is known."""
-        located = locate(archive.entries, function.handler, function.runtime)
-        if located is None:
+    def _of_archives(
+        self, function: PlannedFunction, archives: Collection[Archive]
+    ) -> FoundCode | None:
+        """Return the code of archives that have the handler's file, if they agree on its folder."""
+        found: dict[Path, FoundCode] = {}
+        has_file = bool(handler_files(function.handler, function.runtime))
+        for archive in archives:
+            located = locate(archive.entries, function.handler, function.runtime)
+            if located is None:
+                continue
+            if located.file is None and has_file and not self._is_complete(function, located.path):
+                continue
+            note = archive.note
+            others = elsewhere(archive.entries, located.path)
+            if others and not note:
+                note = f"its package also has {self._listed(others)}, which is not in that folder"
+            code = self._found(function, located, archive.shown, note)
+            found.setdefault(code.path, code)
+        if len(found) != 1:
             return None
-        if located.file is None and handler_files(function.handler, function.runtime):
-            return None
-        note = archive.note
-        others = elsewhere(archive.entries, located.path)
-        if others and not note:
-            note = f"its package also has {self._listed(others)}, which is not in that folder"
-        return self._found(function, located, archive.shown, note)
+        return next(iter(found.values()))
+
+    def _is_complete(self, function: PlannedFunction, folder: Path) -> bool:
+        """Tell whether a folder without the handler's file has the function's code all the same.
+
+        A layer may have the handler: https://docs.aws.amazon.com/lambda/latest/dg/chapter-layers.html
+        """
+        if self._repository.is_built(folder):
+            return False
+        return any(
+            next(folder.glob(f"*{suffix}"), None) is not None
+            for suffix in suffixes(function.runtime)
+        )
 
     def _without_handler(
         self, function: PlannedFunction, archives: Collection[Archive]

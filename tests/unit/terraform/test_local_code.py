@@ -579,3 +579,20 @@ def test_another_checkout_in_the_repository_is_no_code(project: Path) -> None:
     plan = PlanDocument()
     function(plan, filename="code.zip")
     assert found(plan, project) == FoundCode(project / "src", "handler src/app.py")
+
+
+def test_a_handler_that_a_layer_has_is_run_with_the_archives_folder(project: Path) -> None:
+    write(project / "vendor" / "datadog_lambda" / "handler.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip", handler="datadog_lambda.handler.handler")
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    assert found(plan, project) == FoundCode(project / "src", f"archive_file {CODE}")
+
+
+def test_archives_that_do_not_agree_are_no_code(project: Path) -> None:
+    write(project / "other" / "app.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip")
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
+    plan.data("data.archive_file.again", {"output_path": "code.zip", "source_dir": "other"})
+    assert isinstance(found(plan, project), CodeNotFound)

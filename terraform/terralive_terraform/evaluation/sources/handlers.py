@@ -10,14 +10,22 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NODE_SUFFIXES: Final = (".js", ".mjs", ".cjs")
+_SUFFIXES: Final = {
+    "nodejs": (".js", ".mjs", ".cjs"),
+    "python": (".py",),
+    "ruby": (".rb",),
+}
 # Source files that a bundler or compiler makes JavaScript of.
 _TYPESCRIPT_SUFFIXES: Final = (".ts", ".mts", ".cts", ".tsx")
-_RUBY_SUFFIX: Final = ".rb"
 # A file that exports what another file has.
 _EXPORTS_ALL: Final = re.compile(
     rb"import \*|export \*|module\.exports\s*=\s*require|__exportStar|__reExport"
 )
+
+
+def suffixes(runtime: str | None) -> tuple[str, ...]:
+    """Return the suffixes of the files that a runtime runs; empty for compiled code."""
+    return _SUFFIXES.get(_family(runtime), ())
 
 
 def handler_files(handler: str | None, runtime: str | None) -> tuple[str, ...]:
@@ -37,10 +45,7 @@ def handler_files(handler: str | None, runtime: str | None) -> tuple[str, ...]:
         folder, slash, rest = handler.rpartition("/")
         stem = folder + slash + rest.partition(".")[0]
         stem = stem.removeprefix("./")
-        suffixes: tuple[str, ...] = _NODE_SUFFIXES
-        if family == "ruby":
-            suffixes = (_RUBY_SUFFIX,)
-        return tuple(stem + suffix for suffix in suffixes)
+        return tuple(stem + suffix for suffix in suffixes(runtime))
     return ()
 
 
