@@ -7,124 +7,60 @@ and shown is what is applied.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
-from terralive_cli.deploy.plans import ReadyPlan, apply, planned
+from terralive_cli.deploy.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan
+from terralive_cli.deploy.plans import ReadyPlan, apply, evaluation_file, planned
 from terralive_cli.deploy.target import Stage, aws_providers
-from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
 from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
+from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
 from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.functions.warnings import (
+    debug_warnings,
+    function_warnings,
+    images_in,
+    version_warnings,
+)
+from terralive_cli.output.events import LiveFunction, PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_cli.protection.existing import (
     Located,
-    NewFunction,
     created_functions,
     is_applied_by_hand,
     require_new,
 )
-from terralive_relay.events import Event
-from terralive_stub.errors import ConfigurationError
+from terralive_relay.events import Warned
+from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_stub.shared.arns import partition_of
-from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.output.shown_plan import ShownPlan
-from terralive_terraform.output.state import DeployedFunction, planned_functions
+from terralive_terraform.output.state import DeployedFunction, functions_of_plan, versions_after
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
-from terralive_terraform.substitution.marker import StageName, is_stub, live_description
-from terralive_terraform.substitution.other_changes import OtherChange, other_changes
+from terralive_terraform.substitution.marker import StageName, live_description
+from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.plan_checks import (
     functions_after,
     refuse_new_images,
     refuse_replacements,
 )
-from terralive_terraform.substitution.rules import UNKNOWN_ARN, ImageStub, LiveSettings
+from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 from terralive_terraform.substitution.selection import addresses_of
-from terralive_workers.function import LocalCode, LocalFunction
 
 _log: Final = logging.getLogger("terralive.cli")
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
-
-
-class AppGuard(Protocol):
-    """Refuses what must not be touched, by a TerraliveError (see `protection.guard`)."""
-
-    def inspect_folder(self, directory: Path) -> None:
-        """Inspect the folder that Terraform runs in, before anything is planned."""
-
-    def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
-        """Inspect functions by address: those of the state, then those of each plan."""
-
-    def inspect_new(self, functions: Sequence[NewFunction]) -> None:
-        """Inspect the functions that a plan creates, before anything is asked about them."""
-
-
-@dataclass(frozen=True, slots=True)
-class LivePlan:
-    """A plan that makes the app live, or keeps it so.
-
-    Attributes:
-        ready: Terraform's plan.
-        functions: the functions that are live after it, as the configuration declares them.
-        mapped: their local code.
-        refused: address -> the reason why a function stays as it is.
-        timeouts: address -> the timeout in seconds that debugging raises the function's own to.
-        others: what the plan changes beside the functions' code.
-        is_first: whether nothing of the app is deployed yet.
-        accounts: sessions in the accounts of the functions.
-    """
-
-    ready: ReadyPlan
-    functions: tuple[DeclaredFunction, ...]
-    mapped: Mapped
-    refused: Mapping[str, str]
-    accounts: Accounts = field(repr=False)
-    timeouts: Mapping[str, int] = field(default_factory=dict)
-    others: tuple[OtherChange, ...] = ()
-    is_first: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
-    """A plan that makes the app what its configuration says, or that removes it.
-
-    Attributes:
-        ready: Terraform's plan.
-        others: what it changes beside the functions' code; everything where it removes the app.
-    """
-
-    ready: ReadyPlan
-    others: tuple[OtherChange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LiveApp:
-    """An app whose functions are live.
-
-    Attributes:
-        functions: the deployed functions and instances, with their local code.
-        code: local code by address, or by the pattern of the settings.
-        refused: address -> the reason why a function stays as it is.
-        accounts: sessions in the accounts of the functions.
-        outputs: the app's outputs, without sensitive ones.
-    """
-
-    functions: tuple[LocalFunction, ...]
-    code: Mapping[str, LocalCode]
-    refused: Mapping[str, str]
-    accounts: Accounts = field(repr=False)
-    outputs: Mapping[str, Json] = field(default_factory=dict)
+NOTHING_DEPLOYED: Final[Mapping[str, DeployedFunction]] = {}
 
 
 class StageApp:
@@ -143,14 +79,14 @@ class StageApp:
         self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
         self._unmapped: dict[str, str] = {}
-        # The ARNs of deployed functions by address; empty until they are needed.
-        self._arns: dict[str, str] = {}
+        # What Terraform says of the app without stubs, once it was asked.
+        self._evaluation: EvaluatedApp | None = None
         # Functions that a plan creates and that did not exist when terralive looked.
         self._new: set[Located] = set()
         # Sessions in the accounts of functions, by the folder whose providers open them.
         self._accounts_by_folder: dict[Path, Accounts] = {}
         # Warnings that were emitted: the app may be planned twice, and warns once.
-        self._warned: list[Event] = []
+        self._warned: list[Warned] = []
 
     @cached_property
     def _app(self) -> App:
@@ -177,29 +113,26 @@ class StageApp:
         with ExitStack() as stack:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
-            prepared, mapped = self._selected(app, outputs, phase)
-            if self._needs_arns(prepared):
-                # The state has the ARNs of deployed functions.
-                terraform = stage.app_terraform(prepared, phase)
-                self._arns = {at: item.arn for at, item in terraform.functions().items()}
-                prepared, mapped = self._selected(app, outputs, phase)
+            evaluated = self._evaluated(app, outputs, phase)
+            prepared, mapped = self._selected(app, outputs, evaluated, phase)
             functions = prepared.functions
             refused = self._reasons(prepared)
 
-            # Find what is wrong before Terraform runs.
+            # Find what is wrong before Terraform plans what is to be applied.
             if not mapped.functions:
-                raise _nothing_live(refused)
+                raise _nothing_live(refused, mapped.errors)
             self._debugging.check(functions, tuple(mapped.code.values()))
             self._warn(functions)
 
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
-            self._guard.inspect_folder(prepared.directory)
-            self._guard.inspect(terraform.functions())
-            ready = stack.enter_context(planned(stage, terraform, phase, self._var_files))
+            targets = live_targets(functions, evaluated.deployed)
+            plan = planned(stage, terraform, phase, self._var_files, targets=targets)
+            ready = stack.enter_context(plan)
             self._check(ready, functions, mapped)
             shown = self._shown(ready)
             self._require_new(shown, prepared)
+            self._warn_of_versions(functions, evaluated, shown)
             timeouts = self._raised_timeouts(functions)
             live = addresses_of(functions)
             yield LivePlan(
@@ -213,16 +146,66 @@ class StageApp:
                 is_first=shown.is_first,
             )
 
-    def _selected(
+    def _evaluated(
         self, app: OpenApp, outputs: DebugStackOutputs | None, phase: Phase
+    ) -> EvaluatedApp:
+        """Ask Terraform for the values of the app without stubs, once for each command.
+
+        Raises:
+            TerraformError, CredentialsError: the app cannot be planned. What its files alone say
+                has been shown.
+            TerraliveError: whatever the guard raises.
+        """
+        if self._evaluation is not None:
+            return self._evaluation
+        stage = self._stage
+        with phase.step("synth"):
+            prepared = app.prepared(app.discovered(None))
+        self._guard.inspect_folder(prepared.directory)
+        terraform = stage.app_terraform(prepared, phase)
+        deployed = terraform.lambda_state()
+        self._guard.inspect(deployed.functions)
+        try:
+            with phase.step("evaluate"):
+                evaluation = terraform.evaluate(evaluation_file(stage), var_files=self._var_files)
+        except TerraformError:
+            self._show_declared(app, outputs)
+            raise
+        self._evaluation = evaluated_app(evaluation, deployed, stage.config.project)
+        return self._evaluation
+
+    def _show_declared(self, app: OpenApp, outputs: DebugStackOutputs | None) -> None:
+        """Show what the configuration's files say of its functions, where Terraform cannot plan."""
+        selection = app.discovered(self._live_settings(outputs))
+        mapped = map_functions(self._stage.config, selection.functions)
+        refused = {item.address: item.reason for item in selection.refused}
+        functions = tuple(LiveFunction.of(code) for code in mapped.code.values())
+        stage = self._stage.config.stage
+        if functions or refused or mapped.unmapped:
+            self._stage.emit(
+                PlanMade(
+                    stage=stage,
+                    functions=functions,
+                    refused={**refused, **mapped.unmapped},
+                    changes=None,
+                )
+            )
+
+    def _selected(
+        self,
+        app: OpenApp,
+        outputs: DebugStackOutputs | None,
+        evaluated: EvaluatedApp,
+        phase: Phase,
     ) -> tuple[Prepared, Mapped]:
         """Select the functions that become live, with their local code.
 
         Nothing of the team's changes.
         """
+        live = self._live_settings(outputs, evaluated.deployed.functions)
         with phase.step("synth"):
-            selection = app.discovered(self._live_settings(outputs))
-        mapped = map_functions(self._stage.config, selection.functions)
+            selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
+        mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
         if mapped.unmapped:
             self._unmapped.update(mapped.unmapped)
             # Another step, because a CDKTF program may have to run again.
@@ -232,11 +215,6 @@ class StageApp:
         else:
             prepared = app.prepared(selection)
         return prepared, mapped.only(addresses_of(prepared.functions))
-
-    def _needs_arns(self, prepared: Prepared) -> bool:
-        """Tell whether a function stays as it is only because its ARN has not been read yet."""
-        reasons = {item.reason for item in prepared.refused}
-        return UNKNOWN_ARN in reasons and not self._arns
 
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
@@ -301,14 +279,19 @@ class StageApp:
                 yield None
                 return
             self._guard.inspect_folder(prepared.directory)
-            functions = terraform.functions()
-            self._guard.inspect(functions)
-            if not destroy and not any(_is_stub(function) for function in functions.values()):
+            deployed = terraform.lambda_state()
+            self._guard.inspect(deployed.functions)
+            if not destroy and not restore_targets(deployed):
                 # What else the configuration changes is none of a restore's business.
                 phase.unchanged("no function is live")
                 yield None
                 return
-            plan = planned(stage, terraform, phase, self._var_files, destroy=destroy)
+            targets: tuple[str, ...] = ()
+            if not destroy:
+                targets = restore_targets(deployed)
+            plan = planned(
+                stage, terraform, phase, self._var_files, destroy=destroy, targets=targets
+            )
             ready = stack.enter_context(plan)
             yield RestorePlan(ready, other_changes(self._shown(ready), prepared.functions))
 
@@ -318,7 +301,7 @@ class StageApp:
             return ShownPlan((), is_first=False)
         shown = ready.terraform.show(ready.plan.file)
         # The plan has looked at AWS: the state may be older, and new functions have names now.
-        for functions in planned_functions(shown):
+        for functions in functions_of_plan(shown):
             self._guard.inspect(functions)
         return shown
 
@@ -350,7 +333,11 @@ class StageApp:
             self._accounts_by_folder[directory] = self._stage.accounts(directory)
         return self._accounts_by_folder[directory]
 
-    def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
+    def _live_settings(
+        self,
+        outputs: DebugStackOutputs | None,
+        deployed: Mapping[str, DeployedFunction] = NOTHING_DEPLOYED,
+    ) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
         known = outputs or _NOT_DEPLOYED
         coordinates = self._coordinates(known)
@@ -362,7 +349,7 @@ class StageApp:
                 images=images_in(target.region, config.stub_images),
                 coordinates=coordinates,
                 arn_prefix=f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:",
-                arns=self._arns,
+                arns={address: function.arn for address, function in deployed.items()},
             )
         return LiveSettings(
             stub_zip=stub.path,
@@ -400,6 +387,17 @@ class StageApp:
         for function in functions:
             if function.is_named(self._debugging.names):
                 warnings += debug_warnings(function)
+        self._emit_new(warnings)
+
+    def _warn_of_versions(
+        self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp, shown: ShownPlan
+    ) -> None:
+        """Warn of published versions, whose invocations do not arrive here."""
+        versions = {at: alias.version for at, alias in evaluated.deployed.aliases.items()}
+        versions.update(versions_after(shown))
+        self._emit_new(version_warnings(functions, evaluated.aliases, evaluated.edge, versions))
+
+    def _emit_new(self, warnings: Iterable[Warned]) -> None:
         new = [warning for warning in warnings if warning not in self._warned]
         self._warned += new
         # Together, so that the same warning for several functions is shown once.
@@ -428,11 +426,14 @@ def app_of(config: Config) -> App:
     )
 
 
-def _is_stub(function: DeployedFunction) -> bool:
-    return is_stub(function.handler, function.description)
-
-
-def _nothing_live(refused: Mapping[str, str]) -> ConfigurationError:
+def _nothing_live(
+    refused: Mapping[str, str], errors: Mapping[str, ConfigurationError]
+) -> ConfigurationError:
+    """Return the error for an app without a live function."""
+    if len(refused) == 1 and len(errors) == 1:
+        # The only function's own error says more.
+        (error,) = errors.values()
+        return error
     message = "The app has no Lambda functions."
     if refused:
         reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())

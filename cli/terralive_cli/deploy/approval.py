@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from terralive_cli.deploy.app import LivePlan, RestorePlan
+from terralive_cli.deploy.live_plan import LivePlan, RestorePlan
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import ChangesListed, LiveFunction, PlanMade, ResourceChange
 from terralive_cli.output.formats.words import plural, spoken_name
@@ -189,9 +189,14 @@ def show_other_changes(
 
 def plan_made(stage: Stage, plan: LivePlan) -> PlanMade:
     """Return the event that shows a plan which makes functions live."""
+    found_by = plan.mapped.found_by
     functions = [
-        LiveFunction.of(code, timeout_s=plan.timeouts.get(without_keys(code.address), 0))
-        for code in plan.mapped.code.values()
+        LiveFunction.of(
+            code,
+            timeout_s=plan.timeouts.get(without_keys(address), 0),
+            found_by=found_by.get(address, ""),
+        )
+        for address, code in plan.mapped.code.items()
     ]
     return PlanMade(
         stage=stage.config.stage,

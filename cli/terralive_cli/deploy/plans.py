@@ -41,6 +41,7 @@ def planned(
     var_files: Sequence[Path] = (),
     *,
     destroy: bool = False,
+    targets: Sequence[str] = (),
 ) -> Iterator[ReadyPlan]:
     """Plan. The plan's file, which may hold secrets, is removed at the end of the context.
 
@@ -50,14 +51,20 @@ def planned(
         phase: reports the progress.
         var_files: absolute paths for `-var-file`.
         destroy: plan to remove everything.
+        targets: the addresses that the plan is limited to; () for everything.
     """
     file = _folder(stage) / f"{phase.name}.tfplan"
     with phase.step("plan", reports_its_end=True):
-        plan = terraform.plan(file, destroy=destroy, var_files=var_files)
+        plan = terraform.plan(file, destroy=destroy, var_files=var_files, targets=targets)
     try:
         yield ReadyPlan(plan, terraform, phase)
     finally:
         file.unlink(missing_ok=True)
+
+
+def evaluation_file(stage: Stage) -> Path:
+    """Return the file of the plan that only tells the values of the app."""
+    return _folder(stage) / "evaluation.tfplan"
 
 
 def apply(ready: ReadyPlan) -> None:

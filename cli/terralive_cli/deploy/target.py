@@ -18,6 +18,11 @@ from typing import Final
 from terralive_cli.configuration.values import Config, GivenRegion
 from terralive_cli.deploy import aws
 from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.network.sandbox_profiles import (
+    profiles_environment,
+    profiles_note,
+    profiles_of,
+)
 from terralive_cli.output.events import Emit
 from terralive_cli.output.progress import Phase
 from terralive_cli.protection.regions import Regions
@@ -91,6 +96,8 @@ class Stage:
     target: Target
     emit: Emit
     environment: Mapping[str, str] = field(repr=False)
+    # The profiles that the user has been told of: an app is planned several times.
+    _told_profiles: list[tuple[str, ...]] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def of(cls, config: Config, target: Target, emit: Emit) -> Stage:
@@ -144,10 +151,22 @@ class Stage:
             regions.require_same_on_aws(self.target.region, aws.profile_region())
         else:
             regions.require_same_in_sandbox(_running_sandbox(self.target.sandbox))
-        terraform = app.terraform(self.config.terraform.binary, self.environment, phase.on_progress)
+        environment = self._app_environment(app.directory)
+        terraform = app.terraform(self.config.terraform.binary, environment, phase.on_progress)
         with phase.step("init"):
             terraform.ensure_init()
         return terraform
+
+    def _app_environment(self, directory: Path) -> Mapping[str, str]:
+        """Return the environment of Terraform in the app's folder."""
+        if self.target.sandbox is None:
+            return self.environment
+        profiles = profiles_of(aws_providers(self.config, directory))
+        if profiles and profiles not in self._told_profiles:
+            self._told_profiles.append(profiles)
+            self.emit(profiles_note(profiles))
+        own = profiles_environment(profiles, self.target.sandbox, self.target.work)
+        return {**self.environment, **own}
 
 
 def sandbox_file(project: Path) -> Path:

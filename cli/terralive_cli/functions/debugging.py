@@ -167,14 +167,16 @@ class Debugging:
     def _typed_for(self, function: DeclaredFunction, local: LocalFunction) -> _Typed | None:
         """Return what was typed for a deployed function; None where it is not debugged.
 
-        A name with an instance's key means that instance alone.
+        A name with an instance's key means that instance alone, and so does the deployed name of
+        one of several instances.
         """
+        of_instances = {instance.name for instance in function.instances or ()}
         for typed in self.wanted:
             name = typed.function
-            has_key = name != without_keys(name)
-            if has_key and name == local.address:
+            if name in (local.address, local.name):
                 return typed
-            if not has_key and function.is_named([name]):
+            is_of_one = name != without_keys(name) or name in of_instances
+            if not is_of_one and function.is_named([name]):
                 return typed
         return None
 

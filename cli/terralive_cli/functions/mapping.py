@@ -1,9 +1,12 @@
 """Mapping of the app's functions to local code. It looks at files, and changes nothing.
 
-The settings in `[functions."…"]` take precedence over the Terraform configuration (the folder of an
-archive, the `Function` construct). A function whose code is not known stays as it is, with a reason
-(`NotLive`). A setting that names something that does not exist is an error, and is found before
-anything is deployed.
+The settings in `[functions."…"]` take precedence over what the Terraform configuration says (the
+archive that a function is deployed from, the `Function` construct). Where a plan has shown the
+instances of a function, each one is mapped by itself.
+
+One function never stops the others: a function whose code is not known, or whose settings name
+something that does not exist, stays as it is, with a reason. All of this is found before anything
+is deployed.
 """
 
 from __future__ import annotations
@@ -15,18 +18,21 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.tables import FunctionSettings
-from terralive_cli.configuration.values import Config
+from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters
 from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.rules import NotLive
 from terralive_workers.function import Build, LocalCode, LocalFunction, with_labels
 
 _log: Final = logging.getLogger("terralive.cli")
 _NO_SETTINGS: Final = FunctionSettings(pattern="")
+NOTHING_LOCATED: Final[Mapping[str, FoundCode | CodeNotFound]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +44,15 @@ class MappedFunction:
             pattern (`aws_lambda_function.worker["eu"]`); perhaps by patterns alone.
         by_settings: the same code by the pattern of the settings that it comes from; None for no
             settings.
+        instances: the instances that a plan has shown, by address, each as if it were a function of
+            its own; {} where nothing was planned. `code` has an entry for each.
+        found_by: how the code of each instance was found.
     """
 
     code: Mapping[str, LocalCode]
     by_settings: Mapping[str | None, LocalCode]
+    instances: Mapping[str, DeclaredFunction] = field(default_factory=dict)
+    found_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +62,12 @@ class Mapped:
     Attributes:
         functions: the functions with local code, by address.
         unmapped: address -> the reason why there is no local code.
+        errors: the errors among these reasons, by address: something that is named does not exist.
     """
 
     functions: Mapping[str, MappedFunction]
     unmapped: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, ConfigurationError] = field(default_factory=dict)
 
     @property
     def code(self) -> dict[str, LocalCode]:
@@ -64,32 +77,129 @@ class Mapped:
             found.update(function.code)
         return found
 
+    @property
+    def found_by(self) -> dict[str, str]:
+        """How the code was found, by the keys of `code`."""
+        found: dict[str, str] = {}
+        for function in self.functions.values():
+            found.update(function.found_by)
+        return found
+
     def only(self, addresses: Collection[str]) -> Mapped:
         """Return the mapping of some of the functions."""
         kept = {name: item for name, item in self.functions.items() if name in addresses}
-        return Mapped(kept, self.unmapped)
+        return Mapped(kept, self.unmapped, self.errors)
 
 
-def map_functions(config: Config, functions: Sequence[DeclaredFunction]) -> Mapped:
+def map_functions(
+    config: Config,
+    functions: Sequence[DeclaredFunction],
+    located: Mapping[str, FoundCode | CodeNotFound] = NOTHING_LOCATED,
+) -> Mapped:
     """Find the local code of functions.
 
-    Raises:
-        ConfigurationError: `handler-missing`, `function-path-missing`, `program-missing`,
-            `bootstrap-missing`: the configuration names something that does not exist.
+    Args:
+        config: the configuration.
+        functions: the functions.
+        located: what a plan says of the code of their instances, by address with instance keys.
     """
     found: dict[str, MappedFunction] = {}
     unmapped: dict[str, str] = {}
+    errors: dict[str, ConfigurationError] = {}
     for function in functions:
-        mapped = _mapped(config, function)
+        address = function.address
+        try:
+            if function.instances is None:
+                mapped = _mapped(config, function)
+            else:
+                mapped = _mapped_instances(config, function, function.instances, located)
+        except ConfigurationError as error:
+            errors[address] = error
+            unmapped[address] = f"{error.message} {error.hint}".strip()
+            continue
         if isinstance(mapped, NotLive):
-            unmapped[function.address] = mapped.reason
+            unmapped[address] = mapped.reason
         else:
-            found[function.address] = mapped
-    return Mapped(found, unmapped)
+            found[address] = mapped
+    return Mapped(found, unmapped, errors)
+
+
+def _mapped_instances(
+    config: Config,
+    function: DeclaredFunction,
+    planned: Sequence[PlannedFunction],
+    located: Mapping[str, FoundCode | CodeNotFound],
+) -> MappedFunction | NotLive:
+    """Find the local code of each instance.
+
+    Terraform changes all instances of a block in the same way, so a function is live with all of
+    its instances, or stays as it is.
+
+    Raises:
+        ConfigurationError: the settings name something that does not exist.
+    """
+    code: dict[str, LocalCode] = {}
+    instances: dict[str, DeclaredFunction] = {}
+    found_by: dict[str, str] = {}
+    for instance in planned:
+        address, name = instance.address, instance.name or ""
+        place = located.get(address)
+        alone = _alone(function, instance, place)
+        own = _local_code(config, alone, address, name)
+        if isinstance(own, NotLive):
+            reason = own.reason
+            if alone.path is None and isinstance(place, CodeNotFound):
+                reason = f"{place.reason}. {_upper_first(reason)}"
+            if len(planned) > 1:
+                reason = f"{address}: {reason}"
+            return NotLive(function.address, reason)
+        code[address] = own
+        instances[address] = alone
+        found_by[address] = _found_by(config.function_for(address, name), place)
+    return MappedFunction(code, {}, instances, found_by)
+
+
+def _alone(
+    function: DeclaredFunction,
+    instance: PlannedFunction,
+    place: FoundCode | CodeNotFound | None,
+) -> DeclaredFunction:
+    """Return one instance of a function as if it were a function of its own."""
+    path, handler = function.path, instance.handler
+    if isinstance(place, FoundCode):
+        path = place.path
+        handler = place.handler or handler
+    return replace(
+        function,
+        handler=handler,
+        runtime=instance.runtime,
+        function_name=instance.name,
+        path=path,
+        repeated=None,
+        module_repeated=False,
+        instances=None,
+    )
+
+
+def _found_by(settings: FunctionSettings | None, place: FoundCode | CodeNotFound | None) -> str:
+    """Return how the code of an instance was found, for the screen."""
+    if settings is not None and settings.path is not None:
+        return FILE
+    if isinstance(place, FoundCode):
+        return place.found_by
+    return "the configuration"
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _mapped(config: Config, function: DeclaredFunction) -> MappedFunction | NotLive:
-    """Find the local code of a function, and of those instances that have settings of their own."""
+    """Find the local code of a function, and of those instances that have settings of their own.
+
+    Raises:
+        ConfigurationError: the settings name something that does not exist.
+    """
     address, name = function.address, function.function_name or ""
     code: dict[str, LocalCode] = {}
     by_settings: dict[str | None, LocalCode] = {}
@@ -139,10 +249,14 @@ def instances(
             continue
         known = mapped.functions.get(function.address)
         code: LocalCode | NotLive | None = None
-        if known is not None:
+        if known is not None and address in known.instances:
+            function = known.instances[address]
+            if function.function_name == name:
+                code = known.code[address]
+        elif known is not None:
             code = known.by_settings.get(_pattern(config, address, name))
         if code is None:
-            # The deployed name, which only Terraform's state knows, selects other settings.
+            # The deployed name, which only Terraform's state knows, may select other settings.
             code = _local_code(config, function, address, name)
         if isinstance(code, NotLive):
             missing.append(f"{address}: {code.reason}")

@@ -78,6 +78,7 @@ class LiveFunction:
         debug_port: port on 127.0.0.1 to which a debugger attaches; 0 for none.
         timeout_s: timeout to which the deployed one is raised, in seconds; 0 if it stays.
         arn: its ARN; "" before its first deployment.
+        found_by: how a plan has found its local code; "" where that is not shown.
     """
 
     name: str
@@ -88,9 +89,10 @@ class LiveFunction:
     debug_port: int = 0
     timeout_s: int = 0
     arn: str = ""
+    found_by: str = ""
 
     @classmethod
-    def of(cls, code: LocalCode, *, timeout_s: int = 0) -> LiveFunction:
+    def of(cls, code: LocalCode, *, timeout_s: int = 0, found_by: str = "") -> LiveFunction:
         """Return the entry of a function: a `LocalFunction` where its deployed name is known."""
         name, arn, debug_port = "", "", 0
         if isinstance(code, LocalFunction):
@@ -106,6 +108,7 @@ class LiveFunction:
             debug_port=debug_port,
             timeout_s=timeout_s,
             arn=arn,
+            found_by=found_by,
         )
 
 
@@ -117,14 +120,15 @@ class PlanMade(Event):
         stage: name of the stage.
         functions: the functions that would become live.
         refused: the functions that stay as they are, by address, each with the reason.
-        changes: number of resources that Terraform would change in the app.
+        changes: number of resources that Terraform would change in the app; None where it could
+            not plan. Then the functions are those that the configuration's files show.
     """
 
     type = "plan"
     stage: str
     functions: tuple[LiveFunction, ...]
     refused: Mapping[str, str] = field(default_factory=dict)
-    changes: int = 0
+    changes: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

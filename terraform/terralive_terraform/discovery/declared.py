@@ -9,11 +9,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.images.source import ImageSource
+
+if TYPE_CHECKING:
+    from terralive_terraform.evaluation.planned import PlannedFunction
 
 FUNCTION_TYPE: Final = "aws_lambda_function"
 # Lambda's defaults:
@@ -52,6 +55,7 @@ class DeclaredFunction:
             one that is not known (see `triggers`).
         gateways: the types of the API Gateway integrations that call it.
         image: what the configuration says of its container image; None for a zip.
+        instances: its instances, as a plan shows them; None where nothing was planned.
     """
 
     address: str
@@ -73,6 +77,7 @@ class DeclaredFunction:
     queue_visibilities: tuple[int | None, ...] = ()
     gateways: tuple[str, ...] = ()
     image: ImageSource | None = None
+    instances: tuple[PlannedFunction, ...] | None = None
 
     @property
     def instanced(self) -> bool:
@@ -96,6 +101,9 @@ class DeclaredFunction:
         known = {self.address, self.label}
         if self.function_name is not None:
             known.add(self.function_name)
+        for instance in self.instances or ():
+            if instance.name is not None:
+                known.add(instance.name)
         return frozenset(known)
 
     def is_named(self, names: Iterable[str]) -> bool:

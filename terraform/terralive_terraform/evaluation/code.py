@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_terraform.evaluation.document import Evaluation
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.sources.archives import Archive, Archives
 from terralive_terraform.evaluation.sources.bundles import build_command, build_note
 from terralive_terraform.evaluation.sources.by_handler import (

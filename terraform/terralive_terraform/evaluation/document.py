@@ -60,6 +60,7 @@ class Evaluation:
     def __init__(self, document: Mapping[str, Json], directory: Path) -> None:
         self.directory = directory
         self._configuration = section(document, "configuration")
+        self._blocks = dict(_declared(section(self._configuration, "root_module"), ""))
         self._instances = _instances(document)
 
     def instances(self, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
@@ -115,11 +116,6 @@ class Evaluation:
     def provider(self, key: str) -> Mapping[str, Json]:
         """Return the configuration of a provider by its key (`aws.eu`, `module.a:aws`)."""
         return section(section(self._configuration, "provider_config"), key)
-
-    @cached_property
-    def _blocks(self) -> dict[str, Mapping[str, Json]]:
-        root = section(self._configuration, "root_module")
-        return dict(_declared(root, ""))
 
     @cached_property
     def _by_address(self) -> dict[str, list[Evaluated]]:

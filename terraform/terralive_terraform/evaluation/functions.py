@@ -3,64 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedFunction:
-    """One instance of an `aws_lambda_function`. None says that the value is unset or not known.
-
-    Attributes:
-        address: its address, with instance keys.
-        module: the address of its module, with instance keys; "" for the root module.
-        name: its name.
-        handler: its handler; an image's command where that is one word.
-        runtime: its runtime.
-        package_type: `Zip` or `Image`.
-        architecture: `x86_64` or `arm64`; None also where AWS's default is to be used.
-        timeout: seconds.
-        filename: the zip file, absolute.
-        s3_bucket: the bucket of its zip.
-        s3_key: the key of its zip.
-        image_uri: its image.
-        code_hash: `source_code_hash` of the configuration.
-        is_set: the names of the attributes and blocks that have a value.
-        unknown: the names of those that are known only after an apply.
-        environment_names: the names of its environment variables.
-        environment_known: whether these are all.
-    """
-
-    address: str
-    module: str
-    name: str | None = None
-    handler: str | None = None
-    runtime: str | None = None
-    package_type: str | None = None
-    architecture: str | None = None
-    timeout: int | None = None
-    filename: Path | None = None
-    s3_bucket: str | None = None
-    s3_key: str | None = None
-    image_uri: str | None = None
-    code_hash: str | None = None
-    is_set: frozenset[str] = frozenset()
-    unknown: frozenset[str] = frozenset()
-    environment_names: frozenset[str] = frozenset()
-    environment_known: bool = True
+from terralive_terraform.evaluation.planned import PlannedFunction
 
 
 def planned_functions(evaluation: Evaluation) -> Iterator[PlannedFunction]:
     """Yield the functions that exist after an apply. `count = 0` makes none."""
     for item in evaluation.instances(FUNCTION_TYPE):
-        yield _planned(item, evaluation.directory)
+        block = evaluation.block(item.address)
+        yield _planned(item, evaluation.directory, frozenset(section(block, "expressions")))
 
 
-def _planned(item: Evaluated, directory: Path) -> PlannedFunction:
+def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> PlannedFunction:
     values = item.values
     filename = _known(values, "filename")
     names, names_known = _environment(item)
@@ -80,6 +38,7 @@ def _planned(item: Evaluated, directory: Path) -> PlannedFunction:
         code_hash=_known(values, "source_code_hash"),
         is_set=frozenset(name for name, value in values.items() if _has_value(value)),
         unknown=item.unknown,
+        declared=declared,
         environment_names=names,
         environment_known=names_known,
     )

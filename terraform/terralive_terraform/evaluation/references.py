@@ -56,6 +56,35 @@ def referred(
     return tuple(found.values())
 
 
+def referred_in(
+    evaluation: Evaluation, expression: Json, item: str, module: str
+) -> tuple[Evaluated, ...]:
+    """Return the instances that an expression refers to, also in nested blocks.
+
+    Args:
+        evaluation: the plan.
+        expression: the expressions of an attribute or of nested blocks.
+        item: the address of the instance that they belong to.
+        module: the address of its module, with instance keys.
+    """
+    found: dict[str, Evaluated] = {}
+    written = tuple(_nested_references(expression))
+    for target, place in _targets(evaluation, written, without_keys(module), 0):
+        for instance in _instances(evaluation, target, place, item, module):
+            found.setdefault(instance.address, instance)
+    return tuple(found.values())
+
+
+def _nested_references(expression: Json) -> Iterator[str]:
+    if isinstance(expression, list):
+        for part in expression:
+            yield from _nested_references(part)
+    elif isinstance(expression, dict):
+        yield from _references(expression)
+        for part in expression.values():
+            yield from _nested_references(part)
+
+
 def _targets(
     evaluation: Evaluation, written: Sequence[str], module: str, depth: int
 ) -> Iterator[tuple[str, str]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from terralive_stub.shared.json_documents import text
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.evaluation.document import Evaluated, Evaluation
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
 from terralive_terraform.evaluation.references import referred
 
 MAPPING: Final = "aws_lambda_event_source_mapping"
@@ -33,20 +33,13 @@ AUTHORIZERS: Final = {
 _FUNCTION_ARN: Final = re.compile(r":function:(?P<name>[\w-]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Triggers:
-    """What invokes one function.
-
-    Attributes:
-        queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
-            one that is not known.
-        gateways: the types of the API Gateway integrations that call it.
-        authorizers: the types of the API Gateway authorizers that call it.
-    """
-
-    queue_visibilities: tuple[int | None, ...] = ()
-    gateways: tuple[str, ...] = ()
-    authorizers: tuple[str, ...] = ()
+def with_triggers(
+    functions: Iterable[PlannedFunction], evaluation: Evaluation
+) -> tuple[PlannedFunction, ...]:
+    """Return functions with what invokes them."""
+    functions = tuple(functions)
+    triggers = triggers_of(evaluation, functions)
+    return tuple(replace(item, triggers=triggers[item.address]) for item in functions)
 
 
 def triggers_of(

@@ -8,7 +8,7 @@ of a type that this module does not know, is no event (None): Terraform may add 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -113,6 +113,10 @@ _AFTER_READING: Final = (
 )
 
 
+# https://developer.hashicorp.com/terraform/cli/commands/plan#resource-targeting
+_MOVES_EXCLUDED: Final = "Moved resource instances excluded by targeting"
+
+
 def parse_line(line: str) -> Progress | None:
     """Return the event of one line of Terraform's `-json` output; None where it is none."""
     document = parse_object(line)
@@ -141,9 +145,25 @@ def has_read_configuration(line: str) -> bool:
 
 def is_about_installed_providers(event: Progress) -> bool:
     """Return whether an event is the warning that a CLI configuration names the providers."""
+    return _is_warning(event, "Provider development overrides are in effect")
+
+
+def is_about_targets(event: Progress) -> bool:
+    """Return whether an event is a warning that every plan with targets gives."""
+    return _is_warning(
+        event, "Resource targeting is in effect", "Applied changes may be incomplete"
+    )
+
+
+def _is_warning(event: Progress, *summaries: str) -> bool:
     if not isinstance(event, Diagnostic) or event.severity != "warning":
         return False
-    return event.summary.startswith("Provider development overrides are in effect")
+    return event.summary.startswith(summaries)
+
+
+def excludes_moves(diagnostics: Iterable[Diagnostic]) -> bool:
+    """Return whether a plan failed because a `moved` block is about what is not targeted."""
+    return any(item.summary == _MOVES_EXCLUDED for item in diagnostics)
 
 
 def diagnostic(document: Mapping[str, Json]) -> Diagnostic:

@@ -16,6 +16,7 @@ from terralive_stub.shared.json_documents import Json, as_object, items, section
 from terralive_terraform.output.shown_plan import ShownPlan
 
 _FUNCTION_TYPE: Final = "aws_lambda_function"
+_ALIAS_TYPE: Final = "aws_lambda_alias"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,27 @@ class DeployedFunction:
     handler: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedAlias:
+    """An alias in Terraform's state.
+
+    Attributes:
+        function: the name or the ARN of its function.
+        version: the version that it points at.
+    """
+
+    function: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedLambda:
+    """The Lambda functions and aliases of a state, by address."""
+
+    functions: Mapping[str, DeployedFunction]
+    aliases: Mapping[str, DeployedAlias]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +118,36 @@ def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
             yield instance.address, _deployed_function(instance.attributes)
 
 
-def planned_functions(plan: ShownPlan) -> Iterator[dict[str, DeployedFunction]]:
+def deployed_lambda(state: Json) -> DeployedLambda:
+    """Return the Lambda functions and aliases of a state."""
+    aliases: dict[str, DeployedAlias] = {}
+    for instance in managed_instances(state):
+        if instance.type == _ALIAS_TYPE:
+            attributes = instance.attributes
+            aliases[instance.address] = DeployedAlias(
+                text(attributes, "function_name"), text(attributes, "function_version")
+            )
+    return DeployedLambda(dict(deployed_functions(state)), aliases)
+
+
+def functions_of_plan(plan: ShownPlan) -> Iterator[dict[str, DeployedFunction]]:
     """Yield a plan's functions by address: first as they are, then as its apply leaves them."""
     functions = list(plan.of_type(_FUNCTION_TYPE))
     yield {item.address: _deployed_function(item.before) for item in functions if item.before}
     yield {item.address: _deployed_function(item.after) for item in functions if item.after}
+
+
+def versions_after(plan: ShownPlan) -> dict[str, str]:
+    """Return the version that each alias of a plan points at after its apply, by address.
+
+    An alias whose version only an apply tells is not among them.
+    """
+    found: dict[str, str] = {}
+    for item in plan.of_type(_ALIAS_TYPE):
+        version = text(item.after, "function_version")
+        if version:
+            found[item.address] = version
+    return found
 
 
 def _deployed_function(attributes: Mapping[str, Json]) -> DeployedFunction:

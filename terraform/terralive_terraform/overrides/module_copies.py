@@ -40,7 +40,7 @@ class ModuleCopies:
     Attributes:
         directory: the root module's folder.
         work: a folder of terralive's, which holds the copies.
-        changes: the substitutions by the functions' labels, for each call of a module. A call is
+        changes: the substitutions by address in the module, for each call of one. A call is
             named as in Terraform's manifest: `orders.jobs` for `module.orders.module.jobs`.
     """
 

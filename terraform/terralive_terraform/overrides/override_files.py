@@ -38,7 +38,7 @@ class OverrideFiles:
         guardian: removes what is in `directory` if terralive is killed.
         environment: the environment of Terraform.
         state: the state file that replaces the team's backend; None for the team's own.
-        changes: the substitutions by the functions' labels, for each call of a module; `ROOT` for
+        changes: the substitutions by address in the module, for each call of one; `ROOT` for
             the root module.
     """
 

@@ -18,24 +18,29 @@ from typing import Final
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.data_folder import data_folder
+from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.output.progress import (
     Change,
     ChangedOutputs,
     Diagnostic,
     OutputLine,
     Progress,
+    excludes_moves,
     failure,
     has_read_configuration,
     is_about_installed_providers,
+    is_about_targets,
     needs_init,
     parse_line,
 )
 from terralive_terraform.output.shown_plan import ShownPlan, shown_plan
 from terralive_terraform.output.state import (
     DeployedFunction,
+    DeployedLambda,
     OutputValue,
     ResourceInstance,
     deployed_functions,
+    deployed_lambda,
     managed_instances,
     outputs_in,
 )
@@ -182,9 +187,23 @@ class Terraform:
         return init_fingerprint(self._directory, self._backend_config)
 
     def plan(
-        self, out: Path, *, destroy: bool = False, var_files: Sequence[Path] = ()
+        self,
+        out: Path,
+        *,
+        destroy: bool = False,
+        var_files: Sequence[Path] = (),
+        targets: Sequence[str] = (),
     ) -> TerraformPlan:
         """Plan into the file `out`. Its folder becomes private, and a left-over file is removed.
+
+        Args:
+            out: the plan's file.
+            destroy: plan to remove everything.
+            var_files: absolute paths for `-var-file`.
+            targets: addresses, to which the plan is limited, with all that they depend on; () for
+                the whole configuration. Where a pending `moved` block forbids such a plan, the
+                whole configuration is planned:
+                https://developer.hashicorp.com/terraform/cli/commands/plan#resource-targeting
 
         Raises:
             TerraformError, CredentialsError: it failed, or Terraform does not list the changes
@@ -198,22 +217,30 @@ class Terraform:
             arguments.append("-destroy")
         arguments += [f"-var-file={path.resolve()}" for path in var_files]
         try:
-            plan = _read_plan(self._plan(arguments), out)
+            plan = _read_plan(self._plan(arguments, targets=targets), out)
         except BaseException:
             out.unlink(missing_ok=True)
             raise
         return plan
 
-    def _plan(self, arguments: Sequence[str]) -> _Finished:
-        finished = self._plan_once(arguments, hide_init_errors=True)
+    def _plan(
+        self, arguments: Sequence[str], *, targets: Sequence[str] = (), is_quiet: bool = False
+    ) -> _Finished:
+        targeted = [*arguments, *(f"-target={address}" for address in targets)]
+        finished = self._plan_once(targeted, hide_init_errors=True, is_quiet=is_quiet)
         if finished.code == 1 and needs_init(finished.diagnostics):
             self.init()
-            finished = self._plan_once(arguments)
+            finished = self._plan_once(targeted, is_quiet=is_quiet)
+        if targets and finished.code == 1 and excludes_moves(finished.diagnostics):
+            _log.debug("a moved block is pending: the whole configuration is planned")
+            finished = self._plan_once(arguments, is_quiet=is_quiet)
         if finished.code not in (0, _CHANGES_PLANNED):
             raise failure("plan", finished.diagnostics, finished.other_output)
         return finished
 
-    def _plan_once(self, arguments: Sequence[str], *, hide_init_errors: bool = False) -> _Finished:
+    def _plan_once(
+        self, arguments: Sequence[str], *, hide_init_errors: bool = False, is_quiet: bool = False
+    ) -> _Finished:
         with ExitStack() as added:
             view = added.enter_context(self._files.during_plan(self._data_dir))
             return self._run_json(
@@ -223,7 +250,32 @@ class Terraform:
                 on_read=added.close,
                 view=view,
                 hide_init_errors=hide_init_errors,
+                is_quiet=is_quiet,
             )
+
+    def evaluate(self, scratch: Path, *, var_files: Sequence[Path] = ()) -> Evaluation:
+        """Ask Terraform for the values of the configuration. Nothing is shown, and nothing changes.
+
+        It is a plan without a refresh: the state's resources are taken as they are. Data sources
+        are read all the same: https://developer.hashicorp.com/terraform/cli/commands/plan.
+
+        Args:
+            scratch: a file for the plan, which exists only meanwhile.
+            var_files: absolute paths for `-var-file`.
+
+        Raises:
+            TerraformError, CredentialsError: the plan failed.
+        """
+        private_directory(scratch.parent)
+        arguments = ["plan", "-json", "-input=false", "-refresh=false", _LOCK_TIMEOUT]
+        arguments.append(f"-out={scratch.resolve()}")
+        arguments += [f"-var-file={path.resolve()}" for path in var_files]
+        try:
+            self._plan(arguments, is_quiet=True)
+            document = self._read(["show", "-json", "-no-color", str(scratch.resolve())])
+        finally:
+            scratch.unlink(missing_ok=True)
+        return Evaluation(as_object(document), self._directory)
 
     def show(self, plan_file: Path) -> ShownPlan:
         """Read the content of a saved plan.
@@ -257,6 +309,10 @@ class Terraform:
     def functions(self) -> dict[str, DeployedFunction]:
         """Return each deployed Lambda function by its address, with instance keys and modules."""
         return dict(deployed_functions(self._state()))
+
+    def lambda_state(self) -> DeployedLambda:
+        """Return the Lambda functions and aliases of the state."""
+        return deployed_lambda(self._state())
 
     def instances(self) -> dict[str, ResourceInstance]:
         """Return each managed resource instance of the state by its address."""
@@ -314,6 +370,7 @@ class Terraform:
         on_read: Callable[[], None] = lambda: None,
         view: PlanView | None = None,
         hide_init_errors: bool = False,
+        is_quiet: bool = False,
     ) -> _Finished:
         """Run a command with `-json` and pass its events on.
 
@@ -323,6 +380,7 @@ class Terraform:
             on_read: called when Terraform has read the configuration, and with every later event.
             view: names the team's files in diagnostics.
             hide_init_errors: do not pass on errors that an init mends.
+            is_quiet: pass nothing on.
         """
         events: list[Progress] = []
         other: list[str] = []
@@ -335,11 +393,13 @@ class Terraform:
                 if not line.startswith('{"@level"'):
                     other.append(line)
                 return
-            if self._state_file is not None and is_about_installed_providers(event):
+            if self._is_own_doing(event):
                 return
             if isinstance(event, Diagnostic) and view is not None:
                 event = replace(event, where=view.original(event.where))
             events.append(event)
+            if is_quiet:
+                return
             if hide_init_errors and isinstance(event, Diagnostic) and needs_init((event,)):
                 return
             # An apply repeats the changes that its plan has shown already.
@@ -349,6 +409,13 @@ class Terraform:
 
         code = self._run(arguments, on_line, environment=environment)
         return _Finished(code, events, "\n".join(other))
+
+    def _is_own_doing(self, event: Progress) -> bool:
+        """Tell whether an event is a warning of how terralive runs Terraform."""
+        if is_about_targets(event):
+            return True
+        # A team may have development overrides of its own.
+        return self._state_file is not None and is_about_installed_providers(event)
 
     def _run(
         self,

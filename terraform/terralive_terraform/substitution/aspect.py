@@ -6,8 +6,9 @@
     app.synth()
 
 It does nothing unless terralive runs the program: it acts only where `TERRALIVE_LIVE` names a
-settings file. cdktf visits the Aspects of stacks, never those of the `App`, so `attach` is called
-last, when the stacks exist.
+settings file. terralive also runs the program for its configuration as it is. Then the Aspect only
+marks the functions, which says that another run would make them live. cdktf visits the Aspects of
+stacks, never those of the `App`, so `attach` is called last, when the stacks exist.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeGuard, cast
 
 import jsii
 from constructs import IConstruct
@@ -28,10 +29,19 @@ from terralive_terraform.discovery.declared import FUNCTION_TYPE, declared_funct
 from terralive_terraform.discovery.triggers import KINDS, queue_visibilities
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
+    WITHOUT_STUBS,
     LiveSettings,
     NotLive,
     substitute,
 )
+
+
+def _is_function(node: IConstruct) -> TypeGuard[cdk.TerraformResource]:
+    return isinstance(node, cdk.TerraformResource) and node.terraform_resource_type == FUNCTION_TYPE
+
+
+def _mark_attached(function: cdk.TerraformResource) -> None:
+    function.add_override("//.terralive.attached", value=True)
 
 
 @jsii.implements(cdk.IAspect)
@@ -49,11 +59,9 @@ class LiveFunctions:
 
     def visit(self, node: IConstruct) -> None:
         """Replace one function. cdktf calls this for every construct."""
-        if (
-            not isinstance(node, cdk.TerraformResource)
-            or node.terraform_resource_type != FUNCTION_TYPE
-        ):
+        if not _is_function(node):
             return
+        _mark_attached(node)
         stack = cdk.TerraformStack.of(node)
         path = stack.node.path
         if path not in self._triggers:
@@ -83,6 +91,16 @@ class LiveFunctions:
         node.add_override("//.terralive.timeout", function.timeout)
 
 
+@jsii.implements(cdk.IAspect)
+class Attached:
+    """Records on every function, under `//`, that `attach` was called."""
+
+    def visit(self, node: IConstruct) -> None:
+        """Mark one function. cdktf calls this for every construct."""
+        if _is_function(node):
+            _mark_attached(node)
+
+
 def _resources(stack: cdk.TerraformStack, kinds: tuple[str, ...]) -> dict[str, Json]:
     """Return a stack's resources of some types, by type and label."""
     found: dict[str, dict[str, Json]] = {kind: {} for kind in kinds}
@@ -110,7 +128,10 @@ def attach(app: cdk.App, environ: Mapping[str, str] = os.environ) -> None:
     file = environ.get(LIVE_VARIABLE)
     if not file:
         return
-    aspect = LiveFunctions(LiveSettings.from_json(Path(file).read_text("utf-8")))
+    settings = Path(file).read_text("utf-8")
+    aspect: cdk.IAspect = Attached()
+    if settings != WITHOUT_STUBS:
+        aspect = LiveFunctions(LiveSettings.from_json(settings))
     for child in app.node.children:
         if isinstance(child, cdk.TerraformStack):
             cdk.Aspects.of(child).add(aspect)

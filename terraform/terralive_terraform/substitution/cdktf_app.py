@@ -37,6 +37,7 @@ from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared
 from terralive_terraform.substitution.rules import (
     LIVE_VARIABLE,
+    WITHOUT_STUBS,
     LiveSettings,
     override_document,
 )
@@ -56,12 +57,14 @@ class _Synthesis:
         directory: the stack's folder, which Terraform runs in.
         module: that folder with its functions.
         live_in_program: the addresses of the functions that the Aspect has made live.
+        is_attached: whether the Aspect was attached, and there is a function.
         live: the settings that the program ran with.
     """
 
     directory: Path
     module: Module
     live_in_program: frozenset[str]
+    is_attached: bool
     live: LiveSettings | None
 
     def serves(self, live: LiveSettings | None) -> bool:
@@ -71,11 +74,12 @@ class _Synthesis:
         """
         if self.live == live:
             return True
+        if not self.is_attached:
+            return True
         if self.live is None:
-            # Nothing is known of the Aspect: it does nothing without settings.
             return False
         if not self.live_in_program:
-            # The Aspect is not attached, or has nothing to do.
+            # The Aspect has nothing to do.
             return True
         if live is None or replace(live, exclude=self.live.exclude) != self.live:
             return False
@@ -147,6 +151,8 @@ class _OpenCdktfApp:
         """
         synthesis = self._synthesis(selection.live)
         selected = synthesis.selected(selection.live)
+        if selection.planned is not None:
+            selected = selected.evaluated(selection.planned, selection.aliases)
         if addresses_of(selected.functions) != addresses_of(selection.functions):
             raise TerraliveError(
                 "functions-unstable",
@@ -193,7 +199,13 @@ class _OpenCdktfApp:
             )
         document = read_module(directory)
         module = Module(directory, tuple(functions_of(document, directory, "")))
-        synthesis = _Synthesis(directory, module, _live_in_program(document), live)
+        synthesis = _Synthesis(
+            directory,
+            module,
+            live_in_program=frozenset(_marked(document, "live")),
+            is_attached=any(_marked(document, "attached")),
+            live=live,
+        )
         self.app.last = synthesis
         return synthesis
 
@@ -210,12 +222,12 @@ class _OpenCdktfApp:
             "JSII_NODE": node_for_jsii(self.environment),
             "PATH": os.pathsep.join(search_path),
         }
-        # The user's own terminal may have the variable set.
-        variables.pop(LIVE_VARIABLE, None)
+        content = WITHOUT_STUBS
         if live is not None:
-            settings = self.work / "live.json"
-            write_atomically(settings, live.to_json().encode())
-            variables[LIVE_VARIABLE] = str(settings)
+            content = live.to_json()
+        settings = self.work / "live.json"
+        write_atomically(settings, content.encode())
+        variables[LIVE_VARIABLE] = str(settings)
         try:
             ended = subprocess.run(
                 shlex.split(app.command),
@@ -292,11 +304,15 @@ def _interpreter_folders(project: Path, environment: Mapping[str, str]) -> list[
     return [str(Path(sys.executable).parent)]
 
 
-def _live_in_program(document: Mapping[str, Json]) -> frozenset[str]:
-    """Return the addresses of the functions that the Aspect has made live."""
-    marked: set[str] = set()
+def _marked(document: Mapping[str, Json], note: str) -> Iterator[str]:
+    """Yield the addresses of the functions on which the Aspect has left a note.
+
+    Args:
+        document: the configuration of a stack.
+        note: `attached` for all functions that it has seen, `live` for those that it has made
+            live.
+    """
     for label, block in blocks(section(document, "resource"), FUNCTION_TYPE):
         notes = section(section(block, "//"), "terralive")
-        if notes.get("live") is True:
-            marked.add(f"{FUNCTION_TYPE}.{label}")
-    return frozenset(marked)
+        if notes.get(note) is True:
+            yield f"{FUNCTION_TYPE}.{label}"

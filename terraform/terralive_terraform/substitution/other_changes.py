@@ -10,9 +10,10 @@ from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
+from terralive_terraform.evaluation.aliases import ALIAS_TYPE
 from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.substitution.marker import is_stub
-from terralive_terraform.substitution.rules import GIVEN, TAKEN
+from terralive_terraform.substitution.rules import GIVEN, LATEST, TAKEN
 
 _UNCHANGED: Final = ("no-op", "read")
 # What AWS computes anew with every update of a function:
@@ -66,7 +67,7 @@ def other_changes(
     longest = {function.address: function.debug_timeout for function in functions}
     found: list[OtherChange] = []
     for resource in plan.resources:
-        if resource.action in _UNCHANGED:
+        if resource.action in _UNCHANGED or _moves_alias(resource):
             continue
         attributes: frozenset[str] = frozenset()
         if resource.action == "update":
@@ -78,6 +79,14 @@ def other_changes(
         names = tuple(sorted(attributes))
         found.append(OtherChange(resource.address, resource.action, resource.type, names))
     return tuple(found)
+
+
+def _moves_alias(resource: PlannedResource) -> bool:
+    """Tell whether nothing happens but that an alias points at a stub, or does so no more."""
+    if resource.type != ALIAS_TYPE or resource.action != "update":
+        return False
+    versions = (resource.before.get("function_version"), resource.after.get("function_version"))
+    return resource.changed == {"function_version"} and LATEST in versions
 
 
 def _substituted(
@@ -112,4 +121,7 @@ def _substituted(
     is_taken_back = was_live and before.get("timeout") == raised_before
     if is_raised or is_taken_back:
         own.add("timeout")
+    stub = after if is_live else before
+    if stub.get("publish") is False:
+        own.add("publish")
     return frozenset(own)

@@ -21,7 +21,13 @@ from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
 from terralive_terraform.discovery.declared import DeclaredFunction
 
+# It names a file with `LiveSettings`, or with `WITHOUT_STUBS`.
+# The unpublished version of a function, which is what a stub replaces:
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
+LATEST: Final = "$LATEST"
 LIVE_VARIABLE: Final = "TERRALIVE_LIVE"
+# The program runs for its configuration as it is. The Aspect only says that it is attached.
+WITHOUT_STUBS: Final = "{}"
 # The wrapper of a layer starts the runtime. Without its layer the stub would not start either:
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html
 _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
@@ -254,7 +260,12 @@ def _substitute_image(
     image = stub.images[function.architecture or ""]
     command = stub.command(function) or ()
     return Substitution(
-        set={"image_uri": image, **_description(live), **_raised_timeout(function, live)},
+        set={
+            "image_uri": image,
+            **_unpublished(function),
+            **_description(live),
+            **_raised_timeout(function, live),
+        },
         unset=tuple(name for name in _HASHES if name in function.attributes),
         removed_blocks=(),
         blocks={"image_config": [{"command": list(command)}]},
@@ -278,12 +289,20 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
             "handler": STUB_HANDLER,
             "runtime": runtime,
             "package_type": "Zip",
+            **_unpublished(function),
             **_description(live),
             **_raised_timeout(function, live),
         },
         unset=tuple(unset),
         removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in function.attributes),
     )
+
+
+def _unpublished(function: DeclaredFunction) -> dict[str, Json]:
+    """Return what keeps a stub from being published as a version."""
+    if "publish" in function.attributes:
+        return {"publish": False}
+    return {}
 
 
 def _description(live: LiveSettings) -> dict[str, Json]:
@@ -306,10 +325,11 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
     `null` unsets an attribute. A `dynamic` block that repeats zero times removes a block.
 
     Args:
-        substitutions: the changes, by the function's label in that module.
+        substitutions: the changes, by the resource's address in that module
+            (`aws_lambda_function.api`).
     """
-    functions: dict[str, Json] = {}
-    for label, substitution in substitutions.items():
+    resources: dict[str, Json] = {}
+    for address, substitution in substitutions.items():
         block: dict[str, Json] = {
             **substitution.set,
             **dict.fromkeys(substitution.unset),
@@ -318,7 +338,15 @@ def override_document(substitutions: Mapping[str, Substitution]) -> dict[str, Js
         if substitution.removed_blocks:
             nothing: Json = {"for_each": [], "content": {}}
             block["dynamic"] = dict.fromkeys(substitution.removed_blocks, nothing)
-        functions[label] = block
-    if not functions:
+        kind, _, label = address.partition(".")
+        of_kind = resources.setdefault(kind, {})
+        if isinstance(of_kind, dict):
+            of_kind[label] = block
+    if not resources:
         return {}
-    return {"resource": {"aws_lambda_function": functions}}
+    return {"resource": resources}
+
+
+def alias_at_latest() -> Substitution:
+    """Return the change that lets the invocations of an alias arrive at the stub."""
+    return Substitution(set={"function_version": LATEST}, unset=(), removed_blocks=())

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from terralive_terraform.discovery.declared import FUNCTION_TYPE, DeclaredFunction
+from terralive_terraform.addresses import without_keys
+from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
-from terralive_terraform.substitution.rules import LiveSettings, NotLive, Substitution, substitute
+from terralive_terraform.evaluation.aliases import PlannedAlias
+from terralive_terraform.evaluation.merge import with_planned
+from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.substitution.rules import (
+    LiveSettings,
+    NotLive,
+    Substitution,
+    alias_at_latest,
+    substitute,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,9 @@ class Selection:
         functions: the functions that become live, or all functions where `live` is None.
         refused: the functions that were wanted live and stay as they are.
         substitutions: how functions become live, by address, where files make them live.
+        planned: what a plan of the app without stubs says of functions; None where nothing was
+            planned.
+        aliases: the aliases that the plan has.
     """
 
     modules: tuple[Module, ...]
@@ -33,6 +46,22 @@ class Selection:
     functions: tuple[DeclaredFunction, ...]
     refused: tuple[NotLive, ...] = ()
     substitutions: Mapping[str, Substitution] = field(default_factory=dict)
+    planned: tuple[PlannedFunction, ...] | None = None
+    aliases: tuple[PlannedAlias, ...] = ()
+
+    def evaluated(
+        self, planned: Sequence[PlannedFunction], aliases: Sequence[PlannedAlias] = ()
+    ) -> Selection:
+        """Return the selection with what a plan of the app without stubs says of its functions.
+
+        Args:
+            planned: the functions of the plan.
+            aliases: its aliases.
+        """
+        declared = [function for module in self.modules for function in module.functions]
+        known = Module(self.directory, with_planned(declared, planned))
+        selected = select((known,), self.live, self.directory, self.live_in_program)
+        return replace(selected, planned=tuple(planned), aliases=tuple(aliases))
 
     def without(self, addresses: Collection[str]) -> Selection:
         """Return the selection in which some functions stay as they are."""
@@ -40,20 +69,39 @@ class Selection:
             return self
         live = replace(self.live, exclude=(*self.live.exclude, *addresses))
         in_program = self.live_in_program - frozenset(addresses)
-        return select(self.modules, live, self.directory, in_program)
+        selected = select(self.modules, live, self.directory, in_program)
+        return replace(selected, planned=self.planned, aliases=self.aliases)
 
     def changes_by_call(self) -> dict[str, dict[str, Substitution]]:
-        """Return the substitutions by the functions' labels, for each call of a module.
+        """Return the substitutions by the address in the module, for each call of a module.
 
         A call is named as in Terraform's manifest of modules: "" for the root module, and
         `orders.jobs` for `module.orders.module.jobs`.
         """
         changes: dict[str, dict[str, Substitution]] = {}
-        for address, substitution in self.substitutions.items():
-            prefix, _, label = address.rpartition(f"{FUNCTION_TYPE}.")
-            call = prefix.removeprefix("module.").replace(".module.", ".").rstrip(".")
-            changes.setdefault(call, {})[label] = substitution
+        moved = {address: alias_at_latest() for address in self._movable_aliases()}
+        for address, substitution in {**self.substitutions, **moved}.items():
+            *modules, kind, label = address.split(".")
+            call = ".".join(modules[1::2])
+            changes.setdefault(call, {})[f"{kind}.{label}"] = substitution
         return changes
+
+    def _movable_aliases(self) -> Iterator[str]:
+        """Yield the aliases, without instance keys, that can point at the stubs.
+
+        Terraform changes all instances of one block in the same way.
+        """
+        if self.live is None:
+            return
+        live: set[str] = set()
+        for function in self.functions:
+            live.update(instance.address for instance in function.instances or ())
+        blocks: dict[str, list[PlannedAlias]] = {}
+        for alias in self.aliases:
+            blocks.setdefault(without_keys(alias.address), []).append(alias)
+        for address, aliases in blocks.items():
+            if all(not alias.kept and alias.is_of(live) for alias in aliases):
+                yield address
 
 
 def select(

@@ -53,6 +53,29 @@ class PlanDocument:
         )
         self._declare(address, references or {}, depends_on, command)
 
+    def nested(
+        self,
+        address: str,
+        block: str,
+        references: Mapping[str, Sequence[Mapping[str, Sequence[str]]]],
+    ) -> None:
+        """Add a nested block with blocks in it, whose attributes refer to something."""
+        module, _ = _parts(address)
+        local = address.removeprefix(f"{module}.") if module else address
+        resources = self._module(call_names(module))["resources"]
+        assert isinstance(resources, list)
+        inner: dict[str, Json] = {
+            name: [
+                {attribute: {"references": list(to)} for attribute, to in item.items()}
+                for item in several
+            ]
+            for name, several in references.items()
+        }
+        for resource in resources:
+            assert isinstance(resource, dict)
+            if resource["address"] == without_keys(local):
+                resource["expressions"] = {block: [inner]}
+
     def data(
         self,
         address: str,

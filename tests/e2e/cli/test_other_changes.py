@@ -27,6 +27,15 @@ resource "aws_sqs_queue" "jobs" {
   name = "plain-jobs"
 }
 """
+SECOND = """
+resource "aws_lambda_function" "second" {
+  function_name    = "plain-second"
+  role             = aws_iam_role.greet.arn
+  runtime          = "python3.12"
+  handler          = "app.handler"
+  filename         = "${path.module}/greet.zip"
+}
+"""
 SANDBOX = ["--sandbox", "--yes"]
 
 
@@ -39,14 +48,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield made
 
 
-def configure(project: Project, *resources: str, memory: int = 128) -> None:
+def configure(
+    project: Project,
+    *resources: str,
+    memory: int = 128,
+    role: str = "plain-greet",
+    description: str = "",
+) -> None:
+    """Write the app with other resources, another memory size, or another role."""
     reset(project)
+    with (project.root / "terralive.toml").open("a", encoding="utf-8") as settings:
+        settings.write('[functions."aws_lambda_function.second"]\npath = "functions/greet"\n')
     main = project.root / "main.tf"
     text = main.read_text("utf-8")
     timeout = "timeout          = 10"
-    main.write_text(text.replace(timeout, f"{timeout}\n  memory_size = {memory}"), "utf-8")
+    text = text.replace(timeout, f"{timeout}\n  memory_size = {memory}")
+    name = '  name = "plain-greet"\n'
+    changed = f'  name = "{role}"\n'
+    if description:
+        changed += f'  description = "{description}"\n'
+    main.write_text(text.replace(name, changed), "utf-8")
     for resource in resources:
         add(project, resource)
+
+
+def refused(command: Command, change: tuple[str, str, list[str]]) -> None:
+    """Assert that a command has listed a change and refused to make it."""
+    assert command.process.returncode == 1, command.story()
+    (error,) = command.of_type("error")
+    assert error["reference"] == "would-destroy"
+    assert change[1] in error["message"]
+    assert change in listed(command)
 
 
 def listed(ended: Command | Ended) -> list[tuple[str, str, list[str]]]:
@@ -72,6 +104,10 @@ def queues(project: Project) -> list[str]:
     return [url.rpartition("/")[2] for url in urls]
 
 
+def broker_roles(project: Project) -> list[str]:
+    return [name for name in left(project)["roles"] if name.startswith("terralive")]
+
+
 def test_a_first_deployment_lists_what_it_creates(project: Project) -> None:
     command = run(["apply", *SANDBOX], project.root, timeout_s=400)
 
@@ -94,81 +130,91 @@ def test_a_second_apply_lists_and_changes_nothing(project: Project) -> None:
     assert not any(event["action"] == "apply" for event in command.of_type("stack"))
 
 
-@pytest.mark.parametrize("words", ["start", "apply", "restore", "destroy"])
-def test_yes_never_destroys_what_an_old_branch_lacks(project: Project, words: str) -> None:
-    configure(project)
+@pytest.mark.parametrize("words", ["plan", "apply"])
+def test_unrelated_pending_changes_are_left_alone(project: Project, words: str) -> None:
+    configure(project, QUEUE)  # an old branch without the topic, and a queue that is new
 
     command = run([words, *SANDBOX], project.root)
 
-    assert command.process.returncode == 1, command.story()
-    (error,) = command.of_type("error")
-    assert error["reference"] == "would-destroy"
-    assert "aws_sns_topic.orders" in error["message"]
-    assert ("delete", "aws_sns_topic.orders", []) in listed(command)
+    assert command.process.returncode == 0, command.story()
+    assert listed(command) == []
+    assert (topics(project), queues(project)) == (["plain-orders"], [])
+
+
+@pytest.mark.parametrize("words", ["start", "apply"])
+def test_yes_never_destroys_what_an_old_branch_lacks(project: Project, words: str) -> None:
+    # A function that is not deployed yet may need anything, so everything is planned.
+    configure(project, SECOND)
+
+    command = run([words, *SANDBOX], project.root)
+
+    refused(command, ("delete", "aws_sns_topic.orders", []))
     assert topics(project) == ["plain-orders"]
+    assert left(project)["functions"] == ["plain-greet"]
+
+
+@pytest.mark.parametrize("words", ["start", "restore", "destroy"])
+def test_yes_never_replaces_what_a_function_depends_on(project: Project, words: str) -> None:
+    configure(project, TOPIC, role="plain-greet-2")
+
+    command = run([words, *SANDBOX], project.root)
+
+    refused(command, ("replace", "aws_iam_role.greet", []))
+    assert left(project)["roles"] == ["plain-greet", *broker_roles(project)]
     assert left(project)["apis"], "the debug stack is as it was"
 
 
-def test_a_replacement_is_not_covered_by_yes_either(project: Project) -> None:
-    configure(project, TOPIC.replace("plain-orders", "plain-orders-2"))
+@pytest.mark.parametrize("words", ["apply", "restore"])
+def test_a_pending_moved_block_makes_a_plan_of_everything(project: Project, words: str) -> None:
+    moved = TOPIC.replace('"orders" {', '"placed" {', 1)
+    moved += "moved {\n  from = aws_sns_topic.orders\n  to   = aws_sns_topic.placed\n}\n"
+    configure(project, moved.replace('"Orders"', '"All orders"'), role="plain-greet-2")
 
-    command = run(["apply", *SANDBOX], project.root)
+    command = run([words, *SANDBOX], project.root)
 
-    assert command.of_type("error")[0]["reference"] == "would-destroy", command.story()
-    assert ("replace", "aws_sns_topic.orders", []) in listed(command)
-    assert topics(project) == ["plain-orders"]
-
-
-def test_plan_lists_what_apply_would_refuse(project: Project) -> None:
-    configure(project, QUEUE, memory=256)
-
-    command = run(["plan", "--sandbox"], project.root)
-
-    assert command.process.returncode == 0, command.story()
-    assert sorted(listed(command)) == [
-        ("create", "aws_sqs_queue.jobs", []),
-        ("delete", "aws_sns_topic.orders", []),
-        ("update", "aws_lambda_function.greet", ["memory_size"]),
-    ]
-    assert (topics(project), queues(project)) == (["plain-orders"], [])
+    refused(command, ("replace", "aws_iam_role.greet", []))
+    assert ("update", "aws_sns_topic.placed", ["display_name"]) in listed(command)
 
 
 def test_a_person_is_asked_for_the_other_changes_and_a_no_stops_everything(
     project: Project,
 ) -> None:
-    configure(project, QUEUE, memory=256)
+    configure(project, QUEUE, SECOND, memory=256)
 
     ended = answered(["apply", "--sandbox"], ["y", "n"], project.root)
 
     assert ended.code == 1, ended
-    question = "Also make the 3 other changes that the configuration asks for"
+    question = "Also make the 4 other changes that the configuration asks for"
     assert question in ended.screen
-    assert "(1 to add, 1 to change, 1 to destroy)? [y/N]" in ended.screen
+    assert "(2 to add, 1 to change, 1 to destroy)? [y/N]" in ended.screen
     assert (topics(project), queues(project)) == (["plain-orders"], [])
 
 
-def test_yes_makes_changes_that_destroy_nothing_and_lists_them(project: Project) -> None:
-    configure(project, TOPIC, QUEUE, memory=256)
+def test_yes_makes_changes_of_a_function_and_of_what_it_depends_on_and_lists_them(
+    project: Project,
+) -> None:
+    configure(project, memory=256, description="Greets")
 
     command = run(["apply", *SANDBOX], project.root)
 
     assert command.process.returncode == 0, command.story()
     assert sorted(listed(command)) == [
-        ("create", "aws_sqs_queue.jobs", []),
+        ("update", "aws_iam_role.greet", ["description"]),
         ("update", "aws_lambda_function.greet", ["memory_size"]),
     ]
-    assert queues(project) == ["plain-jobs"]
+    assert (topics(project), queues(project)) == (["plain-orders"], [])
 
 
 def test_restore_lists_what_it_changes_beside_the_code(project: Project) -> None:
-    configure(project, TOPIC.replace('"Orders"', '"All orders"'), QUEUE, memory=256)
+    configure(project, QUEUE, memory=256, description="Greets people")
 
     command = run(["restore", *SANDBOX], project.root)
 
     assert command.process.returncode == 0, command.story()
-    assert listed(command) == [("update", "aws_sns_topic.orders", ["display_name"])]
+    assert listed(command) == [("update", "aws_iam_role.greet", ["description"])]
     configuration = project.client("lambda").get_function_configuration(FunctionName="plain-greet")
     assert (configuration["Handler"], configuration["Description"]) == ("app.handler", "")
+    assert (topics(project), queues(project)) == (["plain-orders"], [])
 
 
 def test_a_restore_where_nothing_is_live_leaves_other_changes_alone(project: Project) -> None:
@@ -184,16 +230,16 @@ def test_a_restore_where_nothing_is_live_leaves_other_changes_alone(project: Pro
 
 
 def test_a_person_who_agrees_gets_what_the_configuration_says(project: Project) -> None:
-    configure(project, TOPIC.replace('"Orders"', '"All orders"'), QUEUE, memory=256)
+    configure(project, TOPIC, memory=256, description="Greets people")
     live = run(["apply", *SANDBOX], project.root)
     assert live.process.returncode == 0, live.story()
-    configure(project, QUEUE, memory=256)
+    configure(project, TOPIC, memory=256, description="Greets people", role="plain-greet-2")
 
     ended = answered(["restore", "--sandbox"], ["y", "y"], project.root)
 
     assert ended.code == 0, ended
-    assert listed(ended) == [("delete", "aws_sns_topic.orders", [])]
-    assert topics(project) == []
+    assert ("replace", "aws_iam_role.greet", []) in listed(ended)
+    assert "plain-greet-2" in left(project)["roles"]
 
 
 def test_destroy_keeps_the_app_that_terralive_has_deployed(project: Project) -> None:
@@ -216,6 +262,6 @@ def test_destroy_with_app_lists_everything_and_removes_it(project: Project) -> N
     assert [(change["action"], change["address"]) for change in changes["changes"]] == [
         ("delete", "aws_iam_role.greet"),
         ("delete", "aws_lambda_function.greet"),
-        ("delete", "aws_sqs_queue.jobs"),
+        ("delete", "aws_sns_topic.orders"),
     ]
     assert left(project) == {}

@@ -27,8 +27,10 @@ block = {{"handler": "app.handler", "runtime": "python3.13"}}
 functions = {{"api": dict(block), "job": dict(block)}}
 if ATTACHED and "TERRALIVE_LIVE" in os.environ:
     live = json.load(open(os.environ["TERRALIVE_LIVE"]))
-    if "aws_lambda_function.api" not in live["exclude"]:
-        notes = {{"live": True, "handler": "app.handler", "runtime": "python3.13"}}
+    for function in functions.values():
+        function["//"] = {{"terralive": {{"attached": True}}}}
+    if live and "aws_lambda_function.api" not in live["exclude"]:
+        notes = {{"attached": True, "live": True, **block}}
         functions["api"] = {{**block, "handler": "stub", "//": {{"terralive": notes}}}}
 if {unstable} and count > 1:
     del functions["job"]
@@ -96,3 +98,21 @@ def test_a_program_with_other_functions_at_every_run_is_refused(tmp_path: Path) 
     with pytest.raises(TerraliveError) as caught:
         live_after(app, tmp_path, PLACEHOLDER, without=(API,))
     assert caught.value.reference == "functions-unstable"
+
+
+def test_a_program_without_the_aspect_runs_once_for_its_configuration_and_for_stubs(
+    tmp_path: Path,
+) -> None:
+    app = app_in(tmp_path, attached=False)
+    with app.opened(tmp_path / "work", {"JSII_NODE": str(tmp_path / "node")}) as opened:
+        opened.prepared(opened.discovered(None))
+    assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["api", "job"])
+    assert runs(tmp_path) == 1
+
+
+def test_a_program_with_the_aspect_runs_again_for_stubs(tmp_path: Path) -> None:
+    app = app_in(tmp_path, attached=True)
+    with app.opened(tmp_path / "work", {"JSII_NODE": str(tmp_path / "node")}) as opened:
+        opened.prepared(opened.discovered(None))
+    assert live_after(app, tmp_path, DEPLOYED) == (["api", "job"], ["job"])
+    assert runs(tmp_path) == 2

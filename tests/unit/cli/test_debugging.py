@@ -15,6 +15,7 @@ import pytest
 from terralive_cli.functions.debugging import Debugging, ports_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_workers.function import LocalCode, LocalFunction
 
 PYTHON = Path(sys.executable)
@@ -76,6 +77,17 @@ def test_only_debugged_functions_get_a_debugger_and_run_one_invocation_at_a_time
     assert (first.debugger.wait, first.debugger.freeze_time) == (False, True)
     one = Debugging.of([f"{address}[1]:7000"]).with_debuggers(FUNCTIONS, (), mapped)
     assert [item.debugger.port if item.debugger is not None else 0 for item in one] == [0, 0, 7000]
+
+
+def test_the_deployed_name_of_one_of_several_instances_is_that_instance() -> None:
+    address = "module.a.aws_lambda_function.sns"
+    instances = tuple(
+        PlannedFunction(f"{address}[{index}]", "module.a", name=f"s{index}") for index in range(2)
+    )
+    functions = (API, replace(SNS, address=address, instances=instances))
+    mapped = (deployed(f"{address}[0]", "s0"), deployed(f"{address}[1]", "s1"))
+    found = Debugging.of(["s1"]).with_debuggers(functions, (), mapped)
+    assert [item.debugger is not None for item in found] == [False, True]
 
 
 def refused(typed: list[str], *local: LocalCode) -> ConfigurationError:

@@ -10,7 +10,6 @@ import pytest
 from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import map_functions
-from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.images.source import ImageBuild, ImageSource
 from terralive_workers.function import LocalCode
@@ -79,9 +78,9 @@ def test_the_file_names_the_dockerfile(project: Path, named: str) -> None:
 
 
 def test_a_dockerfile_that_does_not_exist_is_an_error(project: Path) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        map_functions(config(project, dockerfile=project / "services/rezise"), [IMAGE])
-    assert caught.value.reference == "dockerfile-missing"
+    mapped = map_functions(config(project, dockerfile=project / "services/rezise"), [IMAGE])
+    assert mapped.functions == {}
+    assert mapped.errors[IMAGE.address].reference == "dockerfile-missing"
 
 
 def test_settings_and_image_config_take_precedence_over_the_dockerfile(project: Path) -> None:

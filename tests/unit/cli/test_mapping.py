@@ -18,6 +18,8 @@ from terralive_cli.functions.mapping import (
 )
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.output.state import DeployedFunction
 from terralive_workers.function import Build, LocalCode, LocalFunction
 
@@ -129,8 +131,110 @@ def test_a_literal_handler_serves_all_instances_also_of_a_repeated_module(code: 
 
 
 def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> None:
-    with pytest.raises(ConfigurationError, match="names no file"):
-        map_functions(config(code, **{f'{FN}["api"]': "apo.handler"}), [facts(code, "api.handler")])
+    mapped = map_functions(
+        config(code, **{f'{FN}["api"]': "apo.handler"}), [facts(code, "api.handler")]
+    )
+    assert mapped.functions == {}
+    assert "names no file" in mapped.unmapped[FN]
+    assert mapped.errors[FN].reference == "handler-missing"
+
+
+# Instances that a plan has shown
+
+
+def planned(code: Path, *handlers: str | None) -> DeclaredFunction:
+    """A function whose instances have these handlers."""
+    instances = tuple(
+        PlannedFunction(
+            f"{FN}[{index}]", "", name=f"fn-{index}", handler=handler, runtime="python3.13"
+        )
+        for index, handler in enumerate(handlers)
+    )
+    return replace(facts(code), repeated="count", instances=instances)
+
+
+def test_every_instance_has_the_handler_and_the_code_that_terraform_computes(code: Path) -> None:
+    (code / "other").mkdir()
+    (code / "other" / "jobs.py").write_text("def handler(event, context): ...\n")
+    located = {
+        f"{FN}[0]": FoundCode(code, "archive_file data.archive_file.api"),
+        f"{FN}[1]": FoundCode(code / "other", "archive_file data.archive_file.jobs"),
+    }
+    function = planned(code, "api.handler", "jobs.handler")
+    mapped = map_functions(config(code), [function], located)
+    assert {at: (item.path, item.handler) for at, item in mapped.code.items()} == {
+        f"{FN}[0]": (code, "api.handler"),
+        f"{FN}[1]": (code / "other", "jobs.handler"),
+    }
+    assert mapped.found_by[f"{FN}[1]"] == "archive_file data.archive_file.jobs"
+    deployed = {
+        f"{FN}[0]": DeployedFunction("fn-0", "arn:aws:lambda:eu-west-1:1:function:fn-0"),
+        f"{FN}[1]": DeployedFunction("fn-1", "arn:aws:lambda:eu-west-1:1:function:fn-1"),
+    }
+    found = instances(config(code), mapped, [function], deployed)
+    assert [(item.name, item.handler) for item in found] == [
+        ("fn-0", "api.handler"),
+        ("fn-1", "jobs.handler"),
+    ]
+
+
+def test_terralive_toml_goes_before_what_a_plan_has_found(code: Path) -> None:
+    located = {f"{FN}[0]": FoundCode(code / "elsewhere", "content of api.zip")}
+    own = Config(
+        code,
+        "orders",
+        "dev",
+        "ana",
+        TerraformConfig(code),
+        functions=(FunctionSettings(FN, path=code),),
+    )
+    mapped = map_functions(own, [planned(code, "api.handler")], located)
+    assert mapped.code[f"{FN}[0]"].path == code
+    assert mapped.found_by == {f"{FN}[0]": "terralive.toml"}
+
+
+def test_a_function_stays_as_it_is_where_one_of_its_instances_has_no_code(code: Path) -> None:
+    function = replace(planned(code, "api.handler", "missing.handler"), path=code)
+    mapped = map_functions(config(code), [function])
+    assert mapped.functions == {}
+    assert f"{FN}[1]" in mapped.unmapped[FN]
+    assert "names no file" in mapped.unmapped[FN]
+
+
+def test_the_reason_says_why_no_code_was_found_and_what_to_set(code: Path) -> None:
+    function = replace(planned(code, "api.handler"), path=None)
+    located = {f"{FN}[0]": CodeNotFound("api.py is in 2 folders: a, b")}
+    reason = map_functions(config(code), [function], located).unmapped[FN]
+    assert reason.startswith("api.py is in 2 folders: a, b. ")
+    assert f"[functions.'{FN}[0]']" in reason
+
+
+def test_one_function_never_stops_the_others(code: Path) -> None:
+    good = planned(code, "api.handler")
+    bad = replace(good, address="aws_lambda_function.bad", instances=None, handler="no.handler")
+    mapped = map_functions(config(code), [replace(bad, repeated=None), good])
+    assert list(mapped.functions) == [FN]
+    assert mapped.errors["aws_lambda_function.bad"].reference == "handler-missing"
+
+
+def test_settings_by_a_name_that_only_an_apply_tells_are_used_after_it(code: Path) -> None:
+    unnamed = planned(code, "api.handler")
+    assert unnamed.instances is not None
+    instance = replace(unnamed.instances[0], name=None)
+    function = replace(unnamed, instances=(instance,))
+    own = Config(
+        code,
+        "orders",
+        "dev",
+        "ana",
+        TerraformConfig(code),
+        functions=(FunctionSettings("fn-abc", handler="jobs.handler"),),
+    )
+    mapped = map_functions(own, [function], {f"{FN}[0]": FoundCode(code, "handler api.py")})
+    assert mapped.code[f"{FN}[0]"].handler == "api.handler"
+    deployed = {f"{FN}[0]": DeployedFunction("fn-abc", "arn:aws:lambda:eu-west-1:1:function:fn")}
+    (found,) = instances(own, mapped, [function], deployed)
+    assert found.handler == "jobs.handler"
 
 
 # Runtimes
@@ -138,24 +242,24 @@ def test_a_typing_error_in_an_instances_settings_is_told_first(code: Path) -> No
 
 def mapped(
     folder: Path, runtime: str, handler: str = "app.handler", **own: object
-) -> LocalCode | str:
+) -> LocalCode | str | ConfigurationError:
     """The local code of one function, or why it has none."""
     function = FunctionSettings(FN, path=folder, **own)  # type: ignore[arg-type] # whatever a test says
     settings = Config(
         folder.parent, "orders", "dev", "ana", TerraformConfig(folder), functions=(function,)
     )
     found = map_functions(settings, [DeclaredFunction(FN, "fn", handler=handler, runtime=runtime)])
-    return found.code.get(FN) or found.unmapped[FN]
+    return found.code.get(FN) or found.errors.get(FN) or found.unmapped[FN]
 
 
 def refused(
     folder: Path, runtime: str, handler: str = "app.handler", **own: object
 ) -> tuple[str, str]:
     """The reference and the message of the error that a function gives."""
-    with pytest.raises(ConfigurationError) as caught:
-        mapped(folder, runtime, handler, **own)
-    assert FN in caught.value.message
-    return caught.value.reference, caught.value.message
+    error = mapped(folder, runtime, handler, **own)
+    assert isinstance(error, ConfigurationError)
+    assert FN in error.message
+    return error.reference, error.message
 
 
 def executable(path: Path) -> Path:

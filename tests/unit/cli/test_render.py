@@ -208,6 +208,7 @@ def test_ready_has_exactly_the_documented_fields() -> None:
                 "debug_port": 0,
                 "timeout_s": 0,
                 "arn": "",
+                "found_by": "",
             }
         ],
         "outputs": {"A": 1},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from terralive_cli.deploy.warnings import debug_warnings, function_warnings, images_in
+from terralive_cli.functions.warnings import debug_warnings, function_warnings, images_in
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction

@@ -8,7 +8,8 @@ import pytest
 
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.document import DATA, Evaluation, call_names
-from terralive_terraform.evaluation.functions import PlannedFunction, planned_functions
+from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_testing.fakes.plan_document import PlanDocument
 
 FUNCTION = "aws_lambda_function"

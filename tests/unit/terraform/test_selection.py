@@ -38,14 +38,14 @@ def test_a_function_that_cannot_become_live_is_named_with_its_reason() -> None:
     assert [item.address for item in selection.refused] == [SIGNED.address]
     changes = selection.changes_by_call()
     assert {call: list(labels) for call, labels in changes.items()} == {
-        "": ["api"],
-        "a": ["job"],
-        "b": ["job"],
+        "": ["aws_lambda_function.api"],
+        "a": ["aws_lambda_function.job"],
+        "b": ["aws_lambda_function.job"],
     }
 
 
 def test_the_stubs_path_is_relative_to_the_folder_that_terraform_runs_in() -> None:
-    substitution = select(MODULES, LIVE, ROOT).changes_by_call()["a"]["job"]
+    substitution = select(MODULES, LIVE, ROOT).changes_by_call()["a"]["aws_lambda_function.job"]
     assert substitution.set["filename"] == ".terralive/stub.zip"
 
 

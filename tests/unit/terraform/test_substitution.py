@@ -168,7 +168,7 @@ def test_an_image_gets_the_stubs_image_and_nothing_of_a_zip() -> None:
     decision = substitute(declared_function(ADDRESS, block), WITH_IMAGES)
     assert isinstance(decision, Substitution)
     key = function_key(SECRET, ARN).hex()
-    document = override_document({"api": decision})
+    document = override_document({ADDRESS: decision})
     # Terraform's state will hold it: the key of one function, and never the secret.
     assert SECRET.hex() not in json.dumps(document)
     assert document == {
@@ -322,7 +322,7 @@ def test_ignoring_tags_alone_is_no_hindrance() -> None:
 @pytest.mark.parametrize("more", [{}, {"count": 2}, {"for_each": "${toset([])}"}])
 def test_no_role_and_no_policy_is_touched(more: dict[str, Json]) -> None:
     document = override_document(
-        {"api": live({**ZIP, "role": "${data.aws_iam_role.x.arn}", **more})}
+        {ADDRESS: live({**ZIP, "role": "${data.aws_iam_role.x.arn}", **more})}
     )
     assert list(section(document, "resource")) == ["aws_lambda_function"]
     assert "role" not in json.dumps(document)
@@ -334,7 +334,7 @@ def test_the_override_file_unsets_and_removes_as_terraform_understands_it() -> N
         "image_uri": "${var.image}",
         "image_config": {"command": ["a"]},
     }
-    wanted = {"api": live(image)}
+    wanted = {ADDRESS: live(image)}
     document = json.loads(json.dumps(override_document(wanted)))
     function = document["resource"]["aws_lambda_function"]["api"]
     assert function["image_uri"] is None

@@ -8,7 +8,8 @@ import pytest
 
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.functions import planned_functions
-from terralive_terraform.evaluation.triggers import Triggers, triggers_of
+from terralive_terraform.evaluation.planned import Triggers
+from terralive_terraform.evaluation.triggers import triggers_of
 from terralive_testing.fakes.plan_document import PlanDocument
 
 API = "aws_lambda_function.api"

@@ -247,7 +247,9 @@ def _plan(event: PlanMade) -> list[Line]:
         spans = (Span(f"  {short_address(name)}  ", Style.NAME), Span(reason))
         lines.append(Line(spans, event.at, indent=4))
     changes = "Terraform would change nothing of the app."
-    if event.changes:
+    if event.changes is None:
+        changes = "Terraform cannot plan the app. This is what its files alone say."
+    elif event.changes:
         changes = f"Terraform would change {plural(event.changes, 'resource')} of the app."
     return [*lines, Line((Span(changes),), event.at)]
 
@@ -263,6 +265,8 @@ def _functions(event: Event, functions: Sequence[LiveFunction]) -> list[Line]:
             Span(name.ljust(width), Style.NAME),
             Span(f"  {function.handler} in {function.path}", Style.FAINT),
         ]
+        if function.found_by:
+            spans.append(Span(f"  (found by {function.found_by})", Style.FAINT))
         if function.debug_port:
             text = f"  debugger: 127.0.0.1:{function.debug_port}, one invocation at a time"
             spans.append(Span(text, Style.CAUTION))

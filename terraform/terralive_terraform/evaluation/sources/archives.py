@@ -14,7 +14,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, text
 from terralive_terraform.evaluation.document import DATA, MANAGED, Evaluated, Evaluation
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.references import CODE_ATTRIBUTES, OBJECT_TYPES, referred
 from terralive_terraform.evaluation.sources.layouts import Entry, file_entry, folder_entry
 from terralive_terraform.evaluation.sources.repository import Repository

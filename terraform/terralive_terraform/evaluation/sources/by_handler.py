@@ -14,7 +14,7 @@ from typing import Final
 
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.evaluation.document import call_names
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.sources.handlers import (
     handler_files,
     mentions,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.sources.handlers import (
     handler_files,
     is_interpreted,

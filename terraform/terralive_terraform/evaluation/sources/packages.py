@@ -17,7 +17,7 @@ from typing import Final
 
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
 from terralive_terraform.evaluation.document import DATA, Evaluated, Evaluation
-from terralive_terraform.evaluation.functions import PlannedFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.references import reachable
 from terralive_terraform.evaluation.sources.archives import Archive
 from terralive_terraform.evaluation.sources.handlers import handler_files

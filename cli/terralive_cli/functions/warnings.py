@@ -9,9 +9,12 @@ from typing import Final
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
+from terralive_terraform.addresses import without_keys
 from terralive_terraform.artifacts import STUB_IMAGE_TAG
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.triggers import HTTP, REST
+from terralive_terraform.evaluation.aliases import PlannedAlias
+from terralive_terraform.substitution.rules import LATEST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-execution-service-limits-table.html
@@ -88,6 +91,43 @@ def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]
                 "resources of the VPC (databases, caches) without a VPN or a tunnel.",
                 function=function.address,
             )
+
+
+def version_warnings(
+    functions: Sequence[DeclaredFunction],
+    aliases: Sequence[PlannedAlias],
+    edge: Mapping[str, str],
+    versions: Mapping[str, str],
+) -> Iterator[Warned]:
+    """Yield the warnings about published versions, whose invocations do not arrive here.
+
+    Args:
+        functions: the functions that become live.
+        aliases: the aliases of the app.
+        edge: the distribution that runs a function at the edge, by the function's address.
+        versions: the version that each alias points at while the functions are live, by address.
+    """
+    live: set[str] = set()
+    for function in functions:
+        live.update(instance.address for instance in function.instances or ())
+        if function.address in edge:
+            yield Warned(
+                reference="function-at-edge",
+                message=f"{edge[function.address]} runs a published version of it at the edge "
+                "(Lambda@Edge), which keeps its own code: these invocations do not run here.",
+                function=function.address,
+            )
+    for alias in aliases:
+        version = versions.get(alias.address, LATEST)
+        if version == LATEST or not alias.is_of(live):
+            continue
+        why = alias.kept or "its lifecycle ignores the version, so something else moves it"
+        yield Warned(
+            reference="alias-not-live",
+            message=f"Its alias {alias.name} stays at version {version}: {why}. Invocations of "
+            "this alias do not run here.",
+            function=without_keys(alias.functions[0]),
+        )
 
 
 def debug_warnings(function: DeclaredFunction) -> Iterator[Warned]:

@@ -1,0 +1,88 @@
+"""A plan of the app with or without stubs, what is live after it, and who may refuse it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from terralive_cli.deploy.accounts import Accounts
+from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.functions.mapping import Mapped
+from terralive_cli.protection.existing import NewFunction
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.substitution.other_changes import OtherChange
+from terralive_workers.function import LocalCode, LocalFunction
+
+
+class AppGuard(Protocol):
+    """Refuses what must not be touched, by a TerraliveError (see `protection.guard`)."""
+
+    def inspect_folder(self, directory: Path) -> None:
+        """Inspect the folder that Terraform runs in, before anything is planned."""
+
+    def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
+        """Inspect functions by address: those of the state, then those of each plan."""
+
+    def inspect_new(self, functions: Sequence[NewFunction]) -> None:
+        """Inspect the functions that a plan creates, before anything is asked about them."""
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """A plan that makes the app live, or keeps it so.
+
+    Attributes:
+        ready: Terraform's plan.
+        functions: the functions that are live after it, as the configuration declares them.
+        mapped: their local code.
+        refused: address -> the reason why a function stays as it is.
+        timeouts: address -> the timeout in seconds that debugging raises the function's own to.
+        others: what the plan changes beside the functions' code.
+        is_first: whether nothing of the app is deployed yet.
+        accounts: sessions in the accounts of the functions.
+    """
+
+    ready: ReadyPlan
+    functions: tuple[DeclaredFunction, ...]
+    mapped: Mapped
+    refused: Mapping[str, str]
+    accounts: Accounts = field(repr=False)
+    timeouts: Mapping[str, int] = field(default_factory=dict)
+    others: tuple[OtherChange, ...] = ()
+    is_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePlan:
+    """A plan that makes the app what its configuration says, or that removes it.
+
+    Attributes:
+        ready: Terraform's plan.
+        others: what it changes beside the functions' code; everything where it removes the app.
+    """
+
+    ready: ReadyPlan
+    others: tuple[OtherChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveApp:
+    """An app whose functions are live.
+
+    Attributes:
+        functions: the deployed functions and instances, with their local code.
+        code: local code by address, or by the pattern of the settings.
+        refused: address -> the reason why a function stays as it is.
+        accounts: sessions in the accounts of the functions.
+        outputs: the app's outputs, without sensitive ones.
+    """
+
+    functions: tuple[LocalFunction, ...]
+    code: Mapping[str, LocalCode]
+    refused: Mapping[str, str]
+    accounts: Accounts = field(repr=False)
+    outputs: Mapping[str, Json] = field(default_factory=dict)

@@ -1,0 +1,57 @@
+"""The functions of an app as Terraform computes them, with the local code of each instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from terralive_terraform.evaluation.aliases import (
+    PlannedAlias,
+    edge_distributions,
+    planned_aliases,
+)
+from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
+from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.evaluation.triggers import with_triggers
+from terralive_terraform.output.state import DeployedLambda
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedApp:
+    """What Terraform says of an app without stubs, before anything is changed.
+
+    Attributes:
+        deployed: the functions and aliases of the state.
+        planned: the instances of functions that its configuration declares.
+        aliases: their aliases.
+        edge: the CloudFront distribution that runs a function at the edge, by the function's
+            address without instance keys.
+        located: where the code of each instance is, by address.
+    """
+
+    deployed: DeployedLambda
+    planned: tuple[PlannedFunction, ...]
+    aliases: tuple[PlannedAlias, ...] = ()
+    edge: Mapping[str, str] = field(default_factory=dict)
+    located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
+
+
+def evaluated_app(evaluation: Evaluation, deployed: DeployedLambda, project: Path) -> EvaluatedApp:
+    """Find the functions of a plan of the app without stubs, and their code.
+
+    Args:
+        evaluation: the plan.
+        deployed: the functions and aliases of the state.
+        project: the top folder of the repository.
+    """
+    planned = with_triggers(planned_functions(evaluation), evaluation)
+    return EvaluatedApp(
+        deployed,
+        planned,
+        aliases=tuple(planned_aliases(evaluation)),
+        edge=edge_distributions(evaluation),
+        located=find_code(evaluation, planned, project),
+    )

@@ -1,0 +1,69 @@
+"""One Lambda function of a plan, and what invokes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """What invokes one function.
+
+    Attributes:
+        queue_visibilities: the visibility timeout of each queue that it polls, in seconds; None for
+            one that is not known.
+        gateways: the types of the API Gateway integrations that call it.
+        authorizers: the types of the API Gateway authorizers that call it.
+    """
+
+    queue_visibilities: tuple[int | None, ...] = ()
+    gateways: tuple[str, ...] = ()
+    authorizers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFunction:
+    """One instance of an `aws_lambda_function`. None says that the value is unset or not known.
+
+    Attributes:
+        address: its address, with instance keys.
+        module: the address of its module, with instance keys; "" for the root module.
+        name: its name.
+        handler: its handler; an image's command where that is one word.
+        runtime: its runtime.
+        package_type: `Zip` or `Image`.
+        architecture: `x86_64` or `arm64`; None also where AWS's default is to be used.
+        timeout: seconds.
+        filename: the zip file, absolute.
+        s3_bucket: the bucket of its zip.
+        s3_key: the key of its zip.
+        image_uri: its image.
+        code_hash: `source_code_hash` of the configuration.
+        is_set: the names of the attributes and blocks that have a value.
+        unknown: the names of those that are known only after an apply.
+        declared: the names of the attributes and blocks that its block names, set or not.
+        environment_names: the names of its environment variables.
+        environment_known: whether these are all.
+        triggers: what invokes it.
+    """
+
+    address: str
+    module: str
+    name: str | None = None
+    handler: str | None = None
+    runtime: str | None = None
+    package_type: str | None = None
+    architecture: str | None = None
+    timeout: int | None = None
+    filename: Path | None = None
+    s3_bucket: str | None = None
+    s3_key: str | None = None
+    image_uri: str | None = None
+    code_hash: str | None = None
+    is_set: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    declared: frozenset[str] = frozenset()
+    environment_names: frozenset[str] = frozenset()
+    environment_known: bool = True
+    triggers: Triggers = Triggers()

@@ -1,0 +1,58 @@
+"""What a plan is limited to, so that it leaves unrelated pending changes alone. Pure.
+
+Plans with targets include everything that the targets depend on:
+https://developer.hashicorp.com/terraform/cli/commands/plan#resource-targeting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.state import DeployedLambda
+from terralive_terraform.substitution.marker import is_stub
+
+
+def live_targets(
+    functions: Sequence[DeclaredFunction], deployed: DeployedLambda
+) -> tuple[str, ...]:
+    """Return the targets of a plan that makes functions live; () for a plan of everything.
+
+    Everything is planned where a function is not deployed yet: it may need more than what it
+    depends on, such as a policy of its role.
+
+    Args:
+        functions: the functions that become live, with the instances that a plan has shown.
+        deployed: the functions and aliases of the state.
+    """
+    targets: set[str] = set()
+    for function in functions:
+        for instance in function.instances or ():
+            if instance.address not in deployed.functions:
+                return ()
+            targets.add(instance.address)
+    if not targets:
+        return ()
+    targets.update(_aliases_of(targets, deployed))
+    # Functions that were live, and are so no more.
+    targets.update(restore_targets(deployed))
+    return tuple(sorted(targets))
+
+
+def restore_targets(deployed: DeployedLambda) -> tuple[str, ...]:
+    """Return the functions of the state that hold a stub, with their aliases."""
+    stubs = {
+        address
+        for address, function in deployed.functions.items()
+        if is_stub(function.handler, function.description)
+    }
+    return tuple(sorted(stubs | _aliases_of(stubs, deployed)))
+
+
+def _aliases_of(functions: Collection[str], deployed: DeployedLambda) -> set[str]:
+    """Return the aliases of some functions; an alias has the function's name or its ARN."""
+    known: set[str] = set()
+    for address in functions:
+        known.add(deployed.functions[address].name)
+        known.add(deployed.functions[address].arn)
+    return {address for address, alias in deployed.aliases.items() if alias.function in known}

@@ -1,0 +1,145 @@
+"""What a plan says of functions, and what later plans are limited to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from terralive_terraform.artifacts import STUB_HANDLER
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.merge import with_planned
+from terralive_terraform.evaluation.planned import PlannedFunction, Triggers
+from terralive_terraform.evaluation.targets import live_targets, restore_targets
+from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
+
+ADDRESS = "module.orders.aws_lambda_function.this"
+# As a registry module declares it: every setting is a variable.
+DECLARED = DeclaredFunction(
+    ADDRESS,
+    "this",
+    attributes=frozenset({"filename", "handler", "durable_config", "code_signing_config_arn"}),
+    environment_known=False,
+    repeated="count",
+)
+PLANNED = PlannedFunction(
+    f"{ADDRESS}[0]",
+    "module.orders",
+    name="orders",
+    handler="app.handler",
+    runtime="python3.13",
+    package_type="Zip",
+    timeout=7,
+    is_set=frozenset({"filename", "handler"}),
+    environment_names=frozenset({"TABLE"}),
+)
+
+
+def test_the_values_that_terraform_computes_are_those_of_the_function() -> None:
+    (function,) = with_planned([DECLARED], [PLANNED])
+    assert (function.handler, function.runtime, function.timeout) == (
+        "app.handler",
+        "python3.13",
+        7,
+    )
+    assert function.architecture == "x86_64"
+    assert function.is_named(["orders"])
+    assert function.environment_names == {"TABLE"}
+    assert function.environment_known
+    assert function.instances == (PLANNED,)
+
+
+def test_a_setting_that_a_module_leaves_unset_is_not_set() -> None:
+    (function,) = with_planned([DECLARED], [PLANNED])
+    assert function.attributes == {"filename", "handler"}
+
+
+def test_a_setting_that_is_known_only_after_an_apply_may_be_set() -> None:
+    unknown = replace(PLANNED, unknown=frozenset({"code_signing_config_arn"}))
+    (function,) = with_planned([DECLARED], [unknown])
+    assert "code_signing_config_arn" in function.attributes
+
+
+def test_a_function_that_count_leaves_out_is_no_function() -> None:
+    assert with_planned([DECLARED], []) == ()
+
+
+OTHER = replace(PLANNED, address=f"{ADDRESS}[1]")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(OTHER, handler="jobs.handler"),
+        replace(OTHER, runtime="nodejs22.x"),
+        replace(OTHER, package_type="Image"),
+        replace(OTHER, name="jobs"),
+    ],
+)
+def test_values_that_differ_by_instance_are_not_those_of_the_function(
+    other: PlannedFunction,
+) -> None:
+    (function,) = with_planned([DECLARED], [PLANNED, other])
+    values = (function.handler, function.runtime, function.package_type, function.function_name)
+    assert values.count(None) == 1
+    assert function.is_named(["orders"])
+
+
+def test_the_longest_timeout_of_all_instances_counts() -> None:
+    (function,) = with_planned([DECLARED], [PLANNED, replace(OTHER, timeout=30)])
+    assert function.timeout == 30
+
+
+def test_what_invokes_any_instance_counts_for_the_function() -> None:
+    polls = replace(PLANNED, triggers=Triggers((30,), ("aws_api_gateway_integration",)))
+    also = replace(OTHER, triggers=Triggers((None,), ("aws_api_gateway_integration",)))
+    (function,) = with_planned([DECLARED], [polls, also])
+    assert function.queue_visibilities == (30, None)
+    assert function.gateways == ("aws_api_gateway_integration",)
+    known = replace(DECLARED, queue_visibilities=(60,))
+    assert with_planned([known], [PLANNED])[0].queue_visibilities == (60,)
+
+
+def test_a_function_in_a_file_that_cannot_be_read_is_there_all_the_same() -> None:
+    hidden = replace(
+        PLANNED,
+        address='module.jobs["a"].aws_lambda_function.job',
+        module='module.jobs["a"]',
+        declared=frozenset({"filename", "handler", "layers"}),
+    )
+    (function,) = with_planned([], [hidden])
+    assert (function.address, function.label) == ("module.jobs.aws_lambda_function.job", "job")
+    assert function.attributes == {"filename", "handler"}
+    assert (function.repeated, function.module_repeated) == (None, True)
+
+
+def deployed(name: str, handler: str = "app.handler") -> DeployedFunction:
+    return DeployedFunction(name, f"arn:aws:lambda:eu-west-1:1:function:{name}", handler=handler)
+
+
+def test_a_plan_is_limited_to_deployed_functions_and_to_those_that_hold_a_stub() -> None:
+    live = with_planned([DECLARED], [PLANNED])
+    state = DeployedLambda(
+        {
+            f"{ADDRESS}[0]": deployed("orders"),
+            "aws_lambda_function.was_live": deployed("was", STUB_HANDLER),
+            "aws_lambda_function.other": deployed("other"),
+        },
+        {
+            "aws_lambda_alias.live": DeployedAlias("orders", "3"),
+            "aws_lambda_alias.was": DeployedAlias(deployed("was").arn, "$LATEST"),
+            "aws_lambda_alias.other": DeployedAlias("other", "1"),
+        },
+    )
+    was_live = ("aws_lambda_alias.was", "aws_lambda_function.was_live")
+    assert restore_targets(state) == was_live
+    assert live_targets(live, state) == (
+        "aws_lambda_alias.live",
+        *was_live,
+        f"{ADDRESS}[0]",
+    )
+
+
+def test_everything_is_planned_where_a_function_is_not_deployed_yet() -> None:
+    live = with_planned([DECLARED], [PLANNED])
+    assert live_targets(live, DeployedLambda({}, {})) == ()
