@@ -596,3 +596,18 @@ def test_archives_that_do_not_agree_are_no_code(project: Path) -> None:
     plan.data(CODE, {"output_path": "code.zip", "source_dir": "src"})
     plan.data("data.archive_file.again", {"output_path": "code.zip", "source_dir": "other"})
     assert isinstance(found(plan, project), CodeNotFound)
+
+
+def test_a_zip_with_a_random_name_is_the_archive_with_the_same_name(project: Path) -> None:
+    write(project / "other" / "app.py", HANDLER)
+    plan = PlanDocument()
+    address = "module.fn.aws_lambda_function.this[0]"
+    function(plan, address, unknown=("filename",), references={"filename": ["var.package"]})
+    plan.call("module.fn", {"package": ["local.folder", "random_uuid.name.result"]})
+    plan.managed("random_uuid.name", {"keepers": {"app.py": "3f2a"}}, unknown={"result": True})
+    plan.managed("random_uuid.other", {}, unknown={"result": True})
+    for name, folder in (("name", "src"), ("other", "other")):
+        references = {"output_path": ["local.folder", f"random_uuid.{name}.result"]}
+        plan.data(f"data.archive_file.{name}", {"source_dir": folder}, references=references)
+    code = found(plan, project, address)
+    assert code == FoundCode(project / "src", "archive_file data.archive_file.name")

@@ -87,6 +87,21 @@ class Archives:
         for item in objects:
             yield self._archives(item.address, item.module, _OBJECT_ATTRIBUTES)
         yield self._archives(function.address, function.module, ("depends_on",))
+        yield self._with_same_name(function)
+
+    def _with_same_name(self, function: PlannedFunction) -> Iterator[Evaluated]:
+        """Yield the archives whose unknown names have the same random part as a function's zip."""
+        if "filename" not in function.unknown:
+            return
+        parts = self._random(function.address, function.module, "filename")
+        for mode in (DATA, MANAGED):
+            for item in self._evaluation.instances(ARCHIVE, mode):
+                if parts & self._random(item.address, item.module, "output_path"):
+                    yield item
+
+    def _random(self, address: str, module: str, attribute: str) -> frozenset[str]:
+        found = referred(self._evaluation, address, module, (attribute,))
+        return frozenset(item.address for item in found if item.type.startswith("random_"))
 
     def _archives(self, address: str, module: str, attributes: Iterable[str]) -> list[Evaluated]:
         found = referred(self._evaluation, address, module, attributes)
