@@ -124,7 +124,7 @@ class _Finder:
         self._repository = repository
         self._archives = Archives(evaluation, repository)
         self._packages = Packages(evaluation, repository)
-        self._handler_files = HandlerFiles(repository)
+        self._handler_files = HandlerFiles(repository, self._directory, evaluation.module_folders())
 
     def by_package(self, function: PlannedFunction) -> FoundCode | CodeNotFound | _Unknown:
         """Find the code by the function's package."""

@@ -113,6 +113,11 @@ class Evaluation:
             current = section(found, "module")
         return found
 
+    def module_folders(self) -> frozenset[Path]:
+        """Return the folders of the root module and of the local modules that it calls."""
+        root = section(self._configuration, "root_module")
+        return frozenset(_folders(root, self.directory.resolve()))
+
     def provider(self, key: str) -> Mapping[str, Json]:
         """Return the configuration of a provider by its key (`aws.eu`, `module.a:aws`)."""
         return section(section(self._configuration, "provider_config"), key)
@@ -141,6 +146,15 @@ def _declared(module: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Ma
     for name, call in section(module, "module_calls").items():
         if isinstance(call, dict):
             yield from _declared(section(call, "module"), f"{prefix}module.{name}.")
+
+
+def _folders(module: Mapping[str, Json], folder: Path) -> Iterator[Path]:
+    yield folder
+    for call in section(module, "module_calls").values():
+        if isinstance(call, dict):
+            source = text(call, "source")
+            if source.startswith(("./", "../")):
+                yield from _folders(section(call, "module"), (folder / source).resolve())
 
 
 def _instances(document: Mapping[str, Json]) -> dict[tuple[str, str], list[Evaluated]]:

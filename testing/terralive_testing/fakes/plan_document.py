@@ -101,6 +101,10 @@ class PlanDocument:
         assert isinstance(expressions, dict)
         expressions[name] = {"constant_value": value}
 
+    def source(self, module: str, source: str) -> None:
+        """Say where a module is."""
+        self._call(call_names(module))["source"] = source
+
     def output(self, module: str, name: str, references: Sequence[str]) -> None:
         """Say what an output of a module refers to."""
         outputs = self._module(call_names(module)).setdefault("outputs", {})

@@ -611,3 +611,32 @@ def test_a_zip_with_a_random_name_is_the_archive_with_the_same_name(project: Pat
         plan.data(f"data.archive_file.{name}", {"source_dir": folder}, references=references)
     code = found(plan, project, address)
     assert code == FoundCode(project / "src", "archive_file data.archive_file.name")
+
+
+def test_a_file_of_another_configuration_is_no_code(tmp_path: Path) -> None:
+    for pattern in ("orders", "billing/terraform"):
+        write(tmp_path / pattern / "main.tf")
+    write(tmp_path / "billing" / "src" / "app.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip")
+    evaluation = plan.evaluation(tmp_path / "orders")
+    code = find_code(evaluation, planned_functions(evaluation), tmp_path)[API]
+    assert isinstance(code, CodeNotFound)
+    write(tmp_path / "services" / "app.py", HANDLER)
+    code = find_code(evaluation, planned_functions(evaluation), tmp_path)[API]
+    assert code == FoundCode(tmp_path / "services", "handler services/app.py")
+
+
+def test_a_file_of_a_module_is_code(tmp_path: Path) -> None:
+    write(tmp_path / "envs" / "prod" / "main.tf")
+    write(tmp_path / "modules" / "orders" / "main.tf")
+    write(tmp_path / "modules" / "orders" / "src" / "app.py", HANDLER)
+    plan = PlanDocument()
+    address = "module.orders.aws_lambda_function.this"
+    function(plan, address, filename="code.zip")
+    plan.source("module.orders", "../../modules/orders")
+    evaluation = plan.evaluation(tmp_path / "envs" / "prod")
+    code = find_code(evaluation, planned_functions(evaluation), tmp_path)[address]
+    assert code == FoundCode(
+        tmp_path / "modules" / "orders" / "src", "handler modules/orders/src/app.py"
+    )

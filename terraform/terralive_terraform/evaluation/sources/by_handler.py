@@ -82,10 +82,18 @@ class Choice:
 
 
 class HandlerFiles:
-    """The files of a repository that handlers' names stand for."""
+    """The files of a repository that handlers' names stand for.
 
-    def __init__(self, repository: Repository) -> None:
+    Args:
+        repository: the repository.
+        directory: the folder of the root module.
+        modules: the folders of the modules that it calls.
+    """
+
+    def __init__(self, repository: Repository, directory: Path, modules: Collection[Path]) -> None:
         self._repository = repository
+        self._directory = directory
+        self._modules = frozenset(modules)
         # Candidates by handler and runtime: functions often have the same.
         self._found: dict[tuple[str, str], tuple[Candidate, ...]] = {}
 
@@ -113,9 +121,23 @@ class HandlerFiles:
         """Return the TypeScript files that a handler's file may be built from."""
         found: list[Path] = []
         for name in source_files(function.handler, function.runtime):
-            files = self._repository.files_named(PurePosixPath(name).name)
-            found.extend(path for path in files if not self._repository.is_aside(path))
+            for path in self._repository.files_named(PurePosixPath(name).name):
+                is_aside = self._repository.is_aside(path)
+                if not is_aside and not self._is_of_another_configuration(path.parent):
+                    found.append(path)
         return tuple(found)
+
+    def _is_of_another_configuration(self, folder: Path) -> bool:
+        """Tell whether a folder is in a project with a configuration that is not evaluated."""
+        for above in (folder, *folder.parents):
+            if above == self._repository.top or is_below(self._directory, above):
+                return False
+            configured = [above, *(above / name for name in _CONFIGURATIONS)]
+            if not self._modules.isdisjoint(configured):
+                return False
+            if any(self._repository.has_configuration(item) for item in configured):
+                return True
+        return False
 
     def _search(self, function: PlannedFunction) -> Iterator[Candidate]:
         folders: set[Path] = set()
@@ -124,6 +146,8 @@ class HandlerFiles:
             for path in self._repository.files_named(parts[-1]):
                 folder = path.parents[len(parts) - 1]
                 if path.parts[-len(parts) :] != parts or folder in folders:
+                    continue
+                if self._is_of_another_configuration(folder):
                     continue
                 is_program = name == "bootstrap"
                 content = self._repository.content(path)

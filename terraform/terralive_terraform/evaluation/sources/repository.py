@@ -44,6 +44,7 @@ _BUILT: Final = frozenset(
 _ASIDE: Final = frozenset(
     {"__tests__", "e2e", "layer", "layers", "mocks", "spec", "test", "testing", "tests"}
 )
+_CONFIGURATION_SUFFIXES: Final = (".tf", ".tofu", ".tf.json", ".tofu.json")
 _GIT_SECONDS: Final = 10
 _SKIPPED_SUFFIXES: Final = (".dist-info", ".egg-info")
 
@@ -93,6 +94,10 @@ class Repository:
         """Tell whether a path is in a folder of tests or layers, by its name."""
         return not _ASIDE.isdisjoint(self.parts(path))
 
+    def has_configuration(self, folder: Path) -> bool:
+        """Tell whether a folder has files of Terraform's or OpenTofu's language."""
+        return folder in self._configurations
+
     def parts(self, path: Path) -> tuple[str, ...]:
         """Return the names in a path, from the top where it is below it."""
         if is_below(path, self.top):
@@ -111,6 +116,14 @@ class Repository:
         for path in sorted(self._walk()):
             found.setdefault(path.name, []).append(path)
         return found
+
+    @cached_property
+    def _configurations(self) -> frozenset[Path]:
+        found: set[Path] = set()
+        for name, paths in self._by_name.items():
+            if name.endswith(_CONFIGURATION_SUFFIXES):
+                found.update(path.parent for path in paths)
+        return frozenset(found)
 
     @cached_property
     def _by_size(self) -> dict[int, list[Path]]:
