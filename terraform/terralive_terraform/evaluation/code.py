@@ -298,7 +298,7 @@ def _not_in(
     names = handler_files(function.handler, function.runtime)
     for archive in archives:
         texts = [archive.missing[name] for name in names if name in archive.missing]
-        if any(not is_placeholder(archive.shown, text.encode()) for text in texts):
+        if any(not is_placeholder(archive.shown, text.encode(errors="replace")) for text in texts):
             return CodeNotFound(
                 f"no file of the repository is the text that {archive.shown} has as {names[0]}"
             )

@@ -167,7 +167,7 @@ class Archives:
 
     def _file_with(self, name: str, content: str) -> Path | None:
         """Return the file that has a content; None where there is none, or no certain one."""
-        found = self._repository.files_with(content.encode())
+        found = self._repository.files_with(content.encode(errors="replace"))
         if not content:
             return None
         for suffix in (f"/{name}", f"/{Path(name).name}", Path(name).suffix):

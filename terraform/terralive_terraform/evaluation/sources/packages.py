@@ -165,14 +165,14 @@ class Packages:
         """Return the entry of a text that names a file or folder of this machine."""
         if not value.strip(".") or "\n" in value:
             return None
-        local = self._path(value)
         try:
+            local = self._path(value)
             if local.is_dir():
                 return folder_entry(local)
             if local.is_file():
                 return file_entry(local)
-        except OSError:
-            return None  # a text that is too long for a path
+        except (OSError, ValueError):
+            return None  # a text that is no path
         return None
 
     def _path(self, value: str) -> Path:
