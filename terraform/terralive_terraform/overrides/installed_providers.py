@@ -9,16 +9,12 @@ Terraform then uses these and does not look at the lock file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
 
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.overrides.lock_file import selected_versions
 from terralive_terraform.runs.cli_configuration import VARIABLE, users_configuration
-
-# https://developer.hashicorp.com/terraform/language/files/dependency-lock
-_LOCKED: Final = re.compile(r'provider\s+"([^"]+)"\s*\{\s*version\s*=\s*"([^"]+)"')
 
 
 def providers_environment(
@@ -47,7 +43,7 @@ def _installed(lock: Path, data_dir: Path) -> Iterator[tuple[str, str]]:
     """Yield the address and the folder of each provider in a lock file that is installed."""
     if not lock.is_file():
         return
-    for address, version in _LOCKED.findall(lock.read_text("utf-8")):
+    for address, version in selected_versions(lock.read_text("utf-8")).items():
         # One folder for each platform: this machine's is the only one that is installed.
         for folder in (data_dir / "providers" / address / version).glob("*_*"):
             yield address, str(folder.resolve())

@@ -20,6 +20,7 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.overrides.lock_file import with_teams_versions
 from terralive_terraform.runs.file_lock import take_lock
 
 _LOCK_FILE: Final = ".terraform.lock.hcl"
@@ -155,6 +156,8 @@ def _remove_parts(file: Path) -> None:
 def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[int]:
     """Give Terraform the stage's own dependency lock file, and put the team's back at the end.
 
+    The stage's selects the versions of the team's, where the team has selected one.
+
     Yields the descriptor of a lock that Terraform has to inherit; see `wait_for_init`.
 
     Args:
@@ -176,11 +179,19 @@ def stage_lock_file(directory: Path, stages_own: Path) -> Iterator[int]:
             descriptor = os.open(kept, os.O_RDONLY)
             stack.callback(os.close, descriptor)
             take_lock(descriptor, _GUARDIAN_SECONDS)
-            if stages_own.is_file():
-                write_atomically(lock, stages_own.read_bytes())
+            selected = with_teams_versions(_content(stages_own), _content(kept))
+            if selected:
+                write_atomically(lock, selected.encode())
         yield descriptor
         if lock.is_file():
             write_atomically(stages_own, lock.read_bytes())
+
+
+def _content(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 def _return_lock_file(directory: Path) -> None:

@@ -26,6 +26,9 @@ _ARGUMENTS: Final = "TF_CLI_ARGS"
 _VARIABLE: Final = "TF_VAR_"
 # The options of an apply that a saved plan takes, too.
 _APPLY_OPTIONS: Final = ("-parallelism", "-lock", "-lock-timeout", "-compact-warnings")
+# The options of an init that concern the team's backend and dependency lock file:
+# https://developer.hashicorp.com/terraform/cli/commands/init
+_OF_TEAMS_INIT: Final = ("-backend-config", "-lockfile")
 REGISTRY: Final = "registry.terraform.io"
 _PROVIDER: Final = Path("hashicorp") / "aws"
 
@@ -83,12 +86,13 @@ def without_arguments(environment: Mapping[str, str]) -> dict[str, str]:
 def local_backend_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """Return an environment for an init with a local backend of terralive's.
 
-    The arguments for the team's backend (`-backend-config`) are none of its arguments.
+    The arguments for the team's backend (`-backend-config`) are none of its arguments, and the
+    stage's own dependency lock file has to be written (`-lockfile=readonly`).
     """
     result = dict(environment)
     for name in (_ARGUMENTS, f"{_ARGUMENTS}_init"):
         options = list(_options(environment.get(name, "")))
-        kept = [option for option in options if option.name != "-backend-config"]
+        kept = [option for option in options if option.name not in _OF_TEAMS_INIT]
         if kept != options:
             result[name] = _joined(kept)
     return result

@@ -58,6 +58,7 @@ def test_the_apply_of_a_saved_plan_takes_no_option_of_a_plan(given: str, kept: s
         ("-backend-config=bucket=b -upgrade", "-upgrade"),
         ("-upgrade -backend-config 'key=a b'", "-upgrade"),
         ("-upgrade", "-upgrade"),
+        ("-lockfile=readonly -upgrade", "-upgrade"),
     ],
 )
 def test_a_local_backend_takes_no_argument_of_the_teams(given: str, kept: str) -> None:
