@@ -43,16 +43,22 @@ ORACLE = tests/contract/workers/node
 # Another emulator of AWS, which needs another botocore. Without it, its tests are skipped by name.
 EMULATOR = "ministack>=1.5,<2" boto3
 
+# Python compiles what it imports. pip would compile everything.
+INSTALL = pip install --quiet --quiet --no-compile --disable-pip-version-check --no-input
+SET_UP_ORACLE = { ! command -v npm >/dev/null 2>&1 || { mkdir -p .venv/aws-lambda-ric && \
+	cp -R $(ORACLE)/. .venv/aws-lambda-ric/ && \
+	npm --prefix .venv/aws-lambda-ric ci --ignore-scripts --no-audit --no-fund --silent; }; }
+SET_UP_EMULATOR = { $(BIN)/python -m venv .venv/ministack && \
+	.venv/ministack/bin/python -m $(INSTALL) $(EMULATOR) || rm -rf .venv/ministack; }
+
 $(STAMP): pyproject.toml scripts/preflight scripts/docker-registry $(ORACLE)/package-lock.json
 	@scripts/preflight
 	@echo "Setting up .venv with everything terralive needs (2 to 10 minutes, once; 1 GB) ..."
 	@"$$(scripts/preflight --python)" -m venv .venv
-	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-input -e ".[$$(scripts/preflight --extras)]"
-	@if command -v npm >/dev/null 2>&1; then mkdir -p .venv/aws-lambda-ric && cp -R $(ORACLE)/. .venv/aws-lambda-ric/ && \
-		npm --prefix .venv/aws-lambda-ric ci --ignore-scripts --no-audit --no-fund --silent; fi
-	@$(BIN)/python -m venv .venv/ministack && .venv/ministack/bin/python -m pip install --quiet --quiet \
-		--disable-pip-version-check --no-input $(EMULATOR) || rm -rf .venv/ministack
-	@scripts/docker-registry .venv/docker-registry
+	@$(SET_UP_ORACLE) & oracle=$$!; $(SET_UP_EMULATOR) & emulator=$$!; \
+		scripts/docker-registry .venv/docker-registry & registry=$$!; \
+		$(BIN)/python -m $(INSTALL) -e ".[$$(scripts/preflight --extras)]" && \
+		wait $$oracle && wait $$emulator && wait $$registry
 	@touch $(STAMP)
 	@echo "Done."
 
