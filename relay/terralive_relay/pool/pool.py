@@ -19,23 +19,22 @@ from __future__ import annotations
 import logging
 import math
 import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from terralive_relay.events import Sink
 from terralive_relay.pool import messages
+from terralive_relay.pool.alarm import Alarm, DeferringLock
 from terralive_relay.pool.code_state import BuildFailed, CodeState, StartFailed
 from terralive_relay.pool.expiry import expired, next_due
 from terralive_relay.pool.launcher import Launcher
 from terralive_relay.pool.placement import Fit, fit_of, note_credentials, place
 from terralive_relay.pool.records import PendingInvocation, PoolResult, Worker, WorkerState
-from terralive_relay.threads import ThreadFailed, guarded_thread
+from terralive_relay.threads import ThreadFailed
 from terralive_stub.protocol.deadline import NEVER
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers import outcomes
@@ -96,13 +95,7 @@ class Pool:
         self._credentials_s = credentials_s
 
         # Guards every attribute below, and every field of every worker.
-        self._lock = threading.Lock()
-        # Wakes the clock's thread before `_clock_until`.
-        self._clock_wakes = threading.Condition(self._lock)
-        # The time until which the clock's thread sleeps, on the monotonic clock.
-        self._clock_until = math.inf
-        # Actions for when the lock is free; the thread that adds them runs them.
-        self._deferred: list[Callable[[], object]] = []
+        self._lock = DeferringLock()
         # Invocations that no worker has taken, oldest first.
         self._waiting: list[PendingInvocation] = []
         # Workers from the build of their process to its end, oldest first.
@@ -117,7 +110,13 @@ class Pool:
         self._queue_warned = False
         self._closed = False
 
-        self._clock = guarded_thread(f"pool-clock-{function.shown_name}", self._run_clock, failed)
+        self._clock = Alarm(
+            f"pool-clock-{function.shown_name}",
+            self._lock,
+            self._next_due,
+            self._end_expired,
+            failed,
+        )
         self._clock.start()
 
     # Methods for the relay
@@ -138,16 +137,14 @@ class Pool:
             invocation.deadline.remaining(now),
         )
         pending.future.set_running_or_notify_cancel()
-        with self._locked():
+        with self._lock:
             answer = self._answer_without_worker(pending, now)
             if answer is not None:
                 self._defer_completion(pending, answer)
             else:
                 self._waiting.append(pending)
                 self._place()
-                self._wake_clock_by(
-                    next_due(self._waiting, self._workers, now, idle_s=self._idle_s)
-                )
+                self._clock.wake_by(self._next_due(now))
         return pending.future
 
     def mark_stale(self) -> bool:
@@ -156,7 +153,7 @@ class Pool:
         Returns:
             True if the environment is known: the new code is tried before an invocation needs it.
         """
-        with self._locked():
+        with self._lock:
             if not self._closed:
                 self._code = self._code.changed()
                 self._stop_unused()
@@ -166,7 +163,7 @@ class Pool:
 
     def hold(self) -> None:
         """Have invocations from now on wait, because the code is being built."""
-        with self._locked():
+        with self._lock:
             if not self._closed:
                 self._code = self._code.build_started()
                 self._stop_unused()
@@ -176,7 +173,7 @@ class Pool:
 
         With a failure there is none: it answers every invocation until the next build.
         """
-        with self._locked():
+        with self._lock:
             if failure is None:
                 self._code = self._code.build_succeeded()
             else:
@@ -192,7 +189,7 @@ class Pool:
 
         Invocations without an outcome get a named error.
         """
-        with self._locked():
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
@@ -207,26 +204,16 @@ class Pool:
                     self._stop(worker)
             for pending in unanswered:
                 self._defer_completion(pending, outcomes.stopped(self.function.shown_name))
-            self._clock_wakes.notify_all()
+            self._clock.close()
         for worker in workers:
             worker.process.join(_JOIN_SECONDS)
         self._launcher.close()
-        if self._clock is not threading.current_thread():
-            self._clock.join(_JOIN_SECONDS)
+        self._clock.join(_JOIN_SECONDS)
 
     # Methods from here on expect the lock to be held, unless they say otherwise
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock, then run the deferred actions."""
-        with self._lock:
-            yield
-            deferred, self._deferred = self._deferred, []
-        for action in deferred:
-            action()
-
     def _defer_completion(self, pending: PendingInvocation, outcome: Outcome) -> None:
-        self._deferred.append(lambda: pending.complete(outcome))
+        self._lock.defer(lambda: pending.complete(outcome))
 
     def _answer_without_worker(self, pending: PendingInvocation, now: float) -> Outcome | None:
         """Return the outcome of a new invocation that no worker can run; None if one can."""
@@ -265,7 +252,7 @@ class Pool:
         if placement.queued and not self._queue_warned:
             self._queue_warned = True
             warning = messages.workers_all_busy(self.function)
-            self._deferred.append(lambda: self._sink(warning))
+            self._lock.defer(lambda: self._sink(warning))
 
     def _fit(self, pending: PendingInvocation, worker: Worker) -> Fit:
         valid_since = time.monotonic() - self._credentials_s
@@ -295,7 +282,7 @@ class Pool:
             environment, client, lambda status: self._exited(worker, status)
         )
         for warning in self._launcher.warnings(environment):
-            self._deferred.append(partial(self._sink, warning))
+            self._lock.defer(partial(self._sink, warning))
         worker = Worker(key, credentials, self._code.generation, process)
         self._workers.append(worker)
 
@@ -307,11 +294,11 @@ class Pool:
             )
             process.start()
 
-        self._deferred.append(start)
+        self._lock.defer(start)
 
     def _stop(self, worker: Worker) -> None:
         worker.go(WorkerState.STOPPING)
-        self._deferred.append(worker.process.kill)
+        self._lock.defer(worker.process.kill)
         self._end_next_request(worker)
 
     def _stop_unused(self) -> None:
@@ -327,7 +314,7 @@ class Pool:
         """
         request, worker.next_request = worker.next_request, None
         if request is not None:
-            self._deferred.append(lambda: request.put(None))
+            self._lock.defer(lambda: request.put(None))
 
     def _start_failed(self, worker: Worker, failure: outcomes.WorkerFailure) -> None:
         """Give the failure to an invocation that waits for this worker, or keep it for the next."""
@@ -339,16 +326,14 @@ class Pool:
                 self._defer_completion(pending, failure.outcome(pending.invocation.request_id))
                 return
         self._code = self._code.start_failed(worker.environment_key, failure)
-        self._deferred.append(
-            lambda: self._sink(messages.code_does_not_load(self.function, failure))
-        )
+        self._lock.defer(lambda: self._sink(messages.code_does_not_load(self.function, failure)))
 
     # Calls from workers, through the Runtime API and by their end: these take the lock themselves
 
     def _next(self, worker: Worker) -> Invocation | None:
         """Block until the worker has an invocation; return None when it has to end."""
         request: queue.SimpleQueue[PendingInvocation | None] = queue.SimpleQueue()
-        with self._locked():
+        with self._lock:
             if self._closed or not worker.state.alive or worker.state is WorkerState.BUSY:
                 return None
             # A request that came earlier is dead: its connection broke.
@@ -363,7 +348,7 @@ class Pool:
             if stale:
                 # While this worker was busy, the limit may have left no place for a new one.
                 self._start_ahead()
-            self._wake_clock_by(worker.since + self._idle_s)
+            self._clock.wake_by(worker.since + self._idle_s)
         pending = request.get()
         if pending is None:
             return None
@@ -372,7 +357,7 @@ class Pool:
         return pending.invocation
 
     def _answered(self, worker: Worker, request_id: str, outcome: Outcome) -> PostResult:
-        with self._locked():
+        with self._lock:
             pending = worker.pending
             if pending is None or pending.invocation.request_id != request_id:
                 return PostResult.UNKNOWN_REQUEST
@@ -389,7 +374,7 @@ class Pool:
                 return PostResult.WRONG_STATE
         # All output is published before the outcome is.
         worker.process.end()
-        with self._locked():
+        with self._lock:
             if worker.state is WorkerState.STARTING:
                 self._start_failed(worker, outcomes.WorkerFailure(document=outcome, cause=cause))
                 self._stop(worker)
@@ -399,7 +384,7 @@ class Pool:
     def _exited(self, worker: Worker, status: int | OSError) -> None:
         _log.debug("worker of %s has ended: %s", self.function.shown_name, status)
         failure = outcomes.WorkerFailure(status=status)
-        with self._locked():
+        with self._lock:
             was_starting = worker.state is WorkerState.STARTING
             pending, worker.pending = worker.pending, None
             self._end_next_request(worker)
@@ -413,27 +398,8 @@ class Pool:
 
     # The clock
 
-    def _wake_clock_by(self, due: float) -> None:
-        """Make sure that the clock's thread wakes at `due` or earlier."""
-        if due < self._clock_until:
-            self._clock_until = due
-            self._clock_wakes.notify_all()
-
-    def _run_clock(self) -> None:
-        """Run the clock's thread; it takes the lock itself."""
-        while True:
-            with self._locked():
-                if self._closed:
-                    return
-                now = time.monotonic()
-                due = next_due(self._waiting, self._workers, now, idle_s=self._idle_s)
-                self._clock_until = due
-                if math.isinf(due):
-                    self._clock_wakes.wait()
-                elif due > now:
-                    self._clock_wakes.wait(min(due - now, threading.TIMEOUT_MAX))
-                if not self._closed:
-                    self._end_expired(time.monotonic())
+    def _next_due(self, now: float) -> float:
+        return next_due(self._waiting, self._workers, now, idle_s=self._idle_s)
 
     def _end_expired(self, now: float) -> None:
         over = expired(
@@ -446,7 +412,7 @@ class Pool:
         for worker in over.overrunning:
             pending, worker.pending = worker.pending, None
             self._stop(worker)
-            self._deferred.append(worker.process.end)
+            self._lock.defer(worker.process.end)
             if pending is not None:
                 self._defer_timeout(pending)
         for pending in over.unserved:
@@ -464,7 +430,7 @@ class Pool:
             _log.debug("invocation %s is past its deadline", request_id)
             pending.complete(outcome, timed_out=True)
 
-        self._deferred.append(complete)
+        self._lock.defer(complete)
 
 
 @dataclass(frozen=True)
