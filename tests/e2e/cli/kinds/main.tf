@@ -1,0 +1,194 @@
+# One function for each way in which teams say where its code is. No setting of terralive's names any of it.
+terraform {
+  required_providers {
+    archive = { source = "hashicorp/archive" }
+    aws     = { source = "hashicorp/aws" }
+    null    = { source = "hashicorp/null" }
+  }
+}
+
+provider "aws" {
+  profile = "team" # the sandbox's keys stand for it
+}
+
+variable "runtime" {
+  default = "python3.13"
+}
+
+locals {
+  zip = "${path.module}/build/by_local.zip"
+}
+
+resource "aws_iam_role" "functions" {
+  name = "kinds"
+  assume_role_policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = "lambda.amazonaws.com" } }]
+  })
+}
+
+# A folder, by reference.
+data "archive_file" "folder" {
+  type        = "zip"
+  source_dir  = "${path.module}/code/folder"
+  output_path = "${path.module}/build/folder.zip"
+}
+
+resource "aws_lambda_function" "folder" {
+  function_name    = "kinds-folder"
+  role             = aws_iam_role.functions.arn
+  runtime          = var.runtime
+  handler          = "app.handler"
+  filename         = data.archive_file.folder.output_path
+  source_code_hash = data.archive_file.folder.output_base64sha256
+
+  environment {
+    variables = { KIND = "folder" }
+  }
+}
+
+# A file; archive and function name the same zip by a local.
+data "archive_file" "file" {
+  type        = "zip"
+  source_file = "${path.module}/code/file/single.py"
+  output_path = local.zip
+}
+
+resource "aws_lambda_function" "file" {
+  depends_on    = [data.archive_file.file]
+  function_name = "kinds-file"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "single.handler"
+  filename      = local.zip
+
+  environment {
+    variables = { KIND = "file" }
+  }
+}
+
+# Blocks with the content of files.
+data "archive_file" "blocks" {
+  type        = "zip"
+  output_path = "${path.module}/build/blocks.zip"
+
+  source {
+    content  = file("${path.module}/code/blocks/app.py")
+    filename = "app.py"
+  }
+  source {
+    content  = file("${path.module}/code/blocks/helper.py")
+    filename = "helper.py"
+  }
+}
+
+resource "aws_lambda_function" "blocks" {
+  function_name = "kinds-blocks"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "app.handler"
+  filename      = data.archive_file.blocks.output_path
+
+  environment {
+    variables = { KIND = "blocks" }
+  }
+}
+
+# Through S3.
+resource "aws_s3_bucket" "code" {
+  bucket        = "kinds-code"
+  force_destroy = true
+}
+
+data "archive_file" "s3" {
+  type        = "zip"
+  source_dir  = "${path.module}/code/s3"
+  output_path = "${path.module}/build/s3.zip"
+}
+
+resource "aws_s3_object" "code" {
+  bucket = aws_s3_bucket.code.id
+  key    = "s3.zip"
+  source = data.archive_file.s3.output_path
+}
+
+resource "aws_lambda_function" "s3" {
+  function_name = "kinds-s3"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "app.handler"
+  s3_bucket     = aws_s3_bucket.code.id
+  s3_key        = aws_s3_object.code.key
+
+  environment {
+    variables = { KIND = "s3" }
+  }
+}
+
+# A zip that a Makefile has built: only its content tells where it comes from.
+resource "aws_lambda_function" "makefile" {
+  function_name    = "kinds-makefile"
+  role             = aws_iam_role.functions.arn
+  runtime          = "python3.13"
+  handler          = "app.handler"
+  filename         = "${path.module}/dist/makefile.zip"
+  source_code_hash = filebase64sha256("${path.module}/dist/makefile.zip")
+
+  environment {
+    variables = { KIND = "makefile" }
+  }
+}
+
+# Two instances with a handler each, and a function that count leaves out.
+resource "aws_lambda_function" "each" {
+  for_each      = toset(["first", "second"])
+  function_name = "kinds-each-${each.key}"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "${each.key}.handler"
+  filename      = data.archive_file.each.output_path
+
+  environment {
+    variables = { KIND = each.key }
+  }
+}
+
+data "archive_file" "each" {
+  type        = "zip"
+  source_dir  = "${path.module}/code/each"
+  output_path = "${path.module}/build/each.zip"
+}
+
+resource "aws_lambda_function" "left_out" {
+  count         = 0
+  function_name = "kinds-left-out"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "app.handler"
+  filename      = "nowhere.zip"
+}
+
+# A module as registries have them, called twice and from within another one.
+module "orders" {
+  source      = "./modules/function"
+  name        = "kinds-orders"
+  handler     = "app.handler"
+  source_path = "${path.module}/code/orders"
+  role        = aws_iam_role.functions.arn
+  publish     = true
+}
+
+module "group" {
+  source = "./modules/group"
+  role   = aws_iam_role.functions.arn
+  code   = "${path.module}/code"
+}
+
+# Code that is nowhere in this repository: it stays as it is, and stops nothing.
+resource "aws_lambda_function" "elsewhere" {
+  function_name = "kinds-elsewhere"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "of_a_vendor.handler"
+  filename      = "${path.module}/dist/vendor.zip"
+}

@@ -1,0 +1,173 @@
+"""Functions whose code a configuration names in all the ways that teams use, live with no setting.
+
+One app in the sandbox, with HashiCorp's providers (or stand-ins for them). In order: planned, live,
+restored, destroyed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from terralive_testing.drivers.command import Command, Event, run
+from terralive_testing.drivers.plain_app import left
+from terralive_testing.drivers.project import Project
+from terralive_testing.machine.stand_in_providers import with_stand_ins
+
+pytestmark = pytest.mark.timeout(600)
+
+KINDS = Path(__file__).parent / "kinds"
+# Function -> the code that runs, and how its place was found.
+EXPECTED = {
+    "kinds-folder": ("folder", "archive_file data.archive_file.folder"),
+    "kinds-file": ("file", "archive_file data.archive_file.file"),
+    "kinds-blocks": ("blocks", "archive_file data.archive_file.blocks"),
+    "kinds-s3": ("s3", "archive_file data.archive_file.s3"),
+    "kinds-makefile": ("makefile", "content of dist/makefile.zip"),
+    "kinds-each-first": ("each/first", "archive_file data.archive_file.each"),
+    "kinds-each-second": ("each/second", "archive_file data.archive_file.each"),
+    "kinds-orders": ("orders", "archive_file module.orders.data.archive_file.code"),
+    "kinds-nightly": (
+        "jobs.nightly",
+        'archive_file module.group.module.job["nightly"].data.archive_file.code',
+    ),
+    "kinds-hourly": (
+        "jobs.hourly",
+        'archive_file module.group.module.job["hourly"].data.archive_file.code',
+    ),
+}
+
+
+@dataclass
+class Kinds:
+    """The project, the environment of its commands, and what a test leaves for later ones."""
+
+    project: Project
+    environment: dict[str, str]
+    plan_before: str = ""
+
+    def run(self, *words: str) -> Command:
+        return run([*words, "--sandbox", "--yes"], self.project.root, self.environment, 400)
+
+    def invoke(self, name: str) -> dict[str, Any]:
+        client = self.project.client("lambda")
+        answer = client.invoke(FunctionName=name, Payload=b"{}")
+        payload = json.loads(answer["Payload"].read())
+        assert "FunctionError" not in answer, payload
+        return dict(payload)
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kinds]:
+    folder = tmp_path_factory.mktemp("kinds")
+    environment = with_stand_ins(dict(os.environ), folder)
+    root = folder / "app"
+    shutil.copytree(KINDS, root)
+    (root / "dist").mkdir()
+    with zipfile.ZipFile(root / "dist" / "makefile.zip", "w") as built:
+        built.write(root / "code" / "makefile" / "app.py", "app.py")
+    with zipfile.ZipFile(root / "dist" / "vendor.zip", "w") as vendor:
+        vendor.writestr("of_a_vendor.py", "def handler(event, context):\n    return 'vendor'\n")
+    subprocess.run(["git", "init", "-q", str(root)], check=True)
+    made = Kinds(Project(root), environment)
+    with Command(["sandbox"], root, environment) as command:
+        made.project.sandbox = command.wait_for_type("ready")["sandbox"]
+        yield made
+
+
+@pytest.fixture(scope="class")
+def ready(kinds: Kinds) -> Iterator[Event]:
+    words = ["start", "--sandbox", "--yes"]
+    with Command(words, kinds.project.root, kinds.environment) as command:
+        yield command.wait_for_type("ready", timeout_s=400)
+
+
+def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kinds) -> None:
+    command = kinds.run("plan")
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    root = kinds.project.root
+    found = {(item["found_by"], item["handler"]): item for item in plan["functions"]}
+    assert {found_by for found_by, _ in found} == {by for _, by in EXPECTED.values()}
+    assert all(Path(item["path"]).is_relative_to(root / "code") for item in found.values())
+    assert list(plan["refused"]) == ["aws_lambda_function.elsewhere"]
+    assert (
+        "[functions.'aws_lambda_function.elsewhere']"
+        in plan["refused"]["aws_lambda_function.elsewhere"]
+    )
+
+
+def test_the_sandboxs_keys_stand_for_the_profile_of_the_provider(kinds: Kinds) -> None:
+    notes = [event["message"] for event in kinds.run("plan").of_type("note")]
+    assert any("profiles of the configuration: team" in note for note in notes)
+
+
+class TestWhileLive:
+    """One `terralive start`."""
+
+    def test_each_function_runs_its_own_code_here_with_its_real_environment(
+        self, kinds: Kinds, ready: Event
+    ) -> None:
+        assert {item["name"] for item in ready["functions"]} == set(EXPECTED)
+        for name, (where, _) in EXPECTED.items():
+            answer = kinds.invoke(name)
+            kind = name.removeprefix("kinds-").removeprefix("each-")
+            assert answer["where"] == where
+            assert answer["kind"].removeprefix("kinds-") == kind
+
+    @pytest.mark.usefixtures("ready")
+    def test_an_alias_leads_to_this_machine_and_no_stub_was_published(self, kinds: Kinds) -> None:
+        answer = kinds.invoke("kinds-orders:live")
+        assert answer["where"] == "orders"
+        assert answer["arn"].endswith(":kinds-orders:live")
+        versions = kinds.project.client("lambda").list_versions_by_function(
+            FunctionName="kinds-orders"
+        )
+        assert [item["Version"] for item in versions["Versions"]] == ["$LATEST"]
+
+    @pytest.mark.usefixtures("ready")
+    def test_a_function_that_stays_as_it_is_answers_as_it_is_deployed(self, kinds: Kinds) -> None:
+        client = kinds.project.client("lambda")
+        answer = client.invoke(FunctionName="kinds-elsewhere")
+        assert json.loads(answer["Payload"].read()) == "vendor"
+
+
+def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
+    command = kinds.run("restore")
+
+    assert command.process.returncode == 0, command.story()
+    client = kinds.project.client("lambda")
+    for name, (where, _) in EXPECTED.items():
+        configuration = client.get_function_configuration(FunctionName=name)
+        assert configuration["Description"] == ""
+        assert kinds.invoke(name)["where"] == where
+    alias = client.get_alias(FunctionName="kinds-orders", Name="live")
+    assert alias["FunctionVersion"] == "1"
+    assert kinds.invoke("kinds-orders:live")["where"] == "orders"
+
+
+def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) -> None:
+    again = kinds.run("restore")
+    assert "Nothing to restore" in again.of_type("note")[-1]["message"]
+    plan = kinds.run("plan", "--detailed-exitcode")
+    (shown,) = plan.of_type("plan")
+    assert not plan.of_type("changes"), plan.story()
+    # The functions, and the alias of one of them.
+    assert shown["changes"] == len(EXPECTED) + 1
+
+
+def test_destroy_with_app_leaves_nothing(kinds: Kinds) -> None:
+    command = kinds.run("destroy", "--app")
+
+    assert command.process.returncode == 0, command.story()
+    assert left(kinds.project) == {}
