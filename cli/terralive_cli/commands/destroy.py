@@ -7,6 +7,8 @@ The app comes first: without a debug stack, its stubs could not even report what
 
 from __future__ import annotations
 
+from typing import Final
+
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans, record, workflows
 from terralive_cli.deploy.app import StageApp
@@ -17,7 +19,13 @@ from terralive_cli.output.events import Message
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import check_target
 from terralive_cli.protection.guard import Guard
-from terralive_stub.errors import StageHeldError
+from terralive_stub.errors import StageHeldError, TerraformError
+from terralive_terraform.output.progress import BUILD_MISSING
+
+_STACK_REMOVED: Final = (
+    "The debug stack is removed. The app is as it was: functions that were live answer with an "
+    "error until `terralive restore`, or your own `terraform apply`, puts their code back."
+)
 
 
 def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) -> int:
@@ -35,6 +43,8 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         guard = Guard(stage, ui, takeover=takeover)
         # Another project's debug stack is refused before anything changes.
         debug_stack = DebugStack.opened(stage, joins=False)
+        not_built: TerraformError | None = None
+        app_changed = False
         try:
             if app:
                 app_changed = workflows.destroy(stage, StageApp(stage, guard), ui)
@@ -43,7 +53,15 @@ def run(config: Config, ui: Ui, *, app: bool = False, takeover: bool = False) ->
         except approval.Declined as declined:
             ui.emit(Message(message=str(declined)))
             return failures.FAILED
+        except TerraformError as error:
+            if error.reference != BUILD_MISSING:
+                raise
+            not_built = error
+            approval.ask(ui, f"The app cannot be planned. {_debug_stack_question(stage)}")
         stack_removed = debug_stack.destroy()
+        if not_built is not None:
+            not_built.hint = f"{not_built.hint} {_STACK_REMOVED}"
+            raise not_built
         done = f"Everything that terralive made for {stage.name} is removed. The app itself stays."
         if app:
             done = f"{stage.name} is removed: the app, and everything that terralive made for it."
@@ -70,5 +88,9 @@ def _restore(stage: Stage, guard: Guard, ui: Ui) -> bool:
             raise
         # They are none of this stage's business, and this stage can be destroyed without them.
         ui.emit(Message(message=f"{held.message} They stay as they are."))
-        approval.ask(ui, f"Destroy the debug stack {where}?")
+        approval.ask(ui, _debug_stack_question(stage))
         return False
+
+
+def _debug_stack_question(stage: Stage) -> str:
+    return f"Destroy the debug stack of {stage.name} in {stage.target.name}?"

@@ -41,9 +41,12 @@ from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_stub.shared.arns import partition_of
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.targets import live_targets, restore_targets
+from terralive_terraform.output.progress import BUILD_MISSING
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import DeployedFunction, functions_of_plan, versions_after
+from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.marker import StageName, live_description
@@ -54,7 +57,7 @@ from terralive_terraform.substitution.plan_checks import (
     refuse_replacements,
 )
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
-from terralive_terraform.substitution.selection import addresses_of
+from terralive_terraform.substitution.selection import Selection, addresses_of
 
 _log: Final = logging.getLogger("terralive.cli")
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
@@ -160,19 +163,39 @@ class StageApp:
             return self._evaluation
         stage = self._stage
         with phase.step("synth"):
-            prepared = app.prepared(app.discovered(None))
+            selection = app.discovered(None)
+            prepared = app.prepared(selection)
         self._guard.inspect_folder(prepared.directory)
         terraform = stage.app_terraform(prepared, phase)
         deployed = terraform.lambda_state()
         self._guard.inspect(deployed.functions)
         try:
             with phase.step("evaluate"):
-                evaluation = terraform.evaluate(evaluation_file(stage), var_files=self._var_files)
+                evaluation = self._evaluate(app, selection, terraform, phase)
         except TerraformError:
             self._show_declared(app, outputs)
             raise
         self._evaluation = evaluated_app(evaluation, deployed, stage.config.project)
         return self._evaluation
+
+    def _evaluate(
+        self, app: OpenApp, selection: Selection, terraform: Terraform, phase: Phase
+    ) -> Evaluation:
+        """Ask Terraform for the values, also where zips are not built: live functions need none.
+
+        Raises:
+            TerraformError, CredentialsError: the app cannot be planned.
+        """
+        file = evaluation_file(self._stage)
+        try:
+            return terraform.evaluate(file, var_files=self._var_files)
+        except TerraformError as error:
+            if error.reference != BUILD_MISSING:
+                raise
+            _log.debug("evaluating without the files that are not built: %s", error.message)
+        prepared = app.prepared(selection.without_builds())
+        terraform = self._stage.app_terraform(prepared, phase)
+        return terraform.evaluate(file, var_files=self._var_files)
 
     def _show_declared(self, app: OpenApp, outputs: DebugStackOutputs | None) -> None:
         """Show what the configuration's files say of its functions, where Terraform cannot plan."""
@@ -272,7 +295,10 @@ class StageApp:
         with ExitStack() as stack:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
-                prepared = app.prepared(app.discovered(None))
+                selection = app.discovered(None)
+                if destroy:
+                    selection = selection.without_builds()
+                prepared = app.prepared(selection)
             terraform = stage.app_terraform(prepared, phase)
             if terraform.is_empty():
                 phase.unchanged("the app is not deployed")

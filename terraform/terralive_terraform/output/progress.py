@@ -207,6 +207,7 @@ def _any_of(*texts: str) -> re.Pattern[str]:
 
 
 # The first one that fits counts.
+BUILD_MISSING: Final = "build-missing"
 _KNOWN: Final = (
     _KnownFailure(
         CredentialsError,
@@ -245,6 +246,13 @@ _KNOWN: Final = (
         _any_of("acquiring the state lock"),
         hint="Another Terraform run holds the lock of this state. Wait until it has ended and try "
         "again. Use `terraform force-unlock` only if that run is known to be dead.",
+    ),
+    _KnownFailure(
+        TerraformError,
+        BUILD_MISSING,
+        # `filebase64sha256("dist/code.zip")` of a file that nobody has built.
+        _any_of(r'Call to function "file\w*" failed'),
+        hint="A file that the configuration reads is not there. Build it, or correct its path.",
     ),
     _KnownFailure(
         TerraformError,

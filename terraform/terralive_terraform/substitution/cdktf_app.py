@@ -150,7 +150,9 @@ class _OpenCdktfApp:
             TerraliveError: `functions-unstable`.
         """
         synthesis = self._synthesis(selection.live)
-        selected = synthesis.selected(selection.live)
+        selected = selection
+        if selection.live is not None:
+            selected = synthesis.selected(selection.live)
         if selection.planned is not None:
             selected = selected.evaluated(selection.planned, selection.aliases)
         if addresses_of(selected.functions) != addresses_of(selection.functions):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
@@ -13,12 +15,15 @@ from terralive_terraform.evaluation.aliases import PlannedAlias
 from terralive_terraform.evaluation.merge import with_planned
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.substitution.rules import (
+    CODE_HASHES,
     LiveSettings,
     NotLive,
     Substitution,
     alias_at_latest,
     substitute,
 )
+
+_NOT_BUILT: Final = "not-built"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,20 @@ class Selection:
         known = Module(self.directory, with_planned(declared, planned))
         selected = select((known,), self.live, self.directory, self.live_in_program)
         return replace(selected, planned=tuple(planned), aliases=tuple(aliases))
+
+    def without_builds(self) -> Selection:
+        """Return a selection for plans that do not need the zips of functions.
+
+        The hash of a zip is computed from its file, which a build may not have made. For all that
+        such a plan is asked, any other text does.
+        """
+        substitutions: dict[str, Substitution] = {}
+        for function in self.functions:
+            hashes = CODE_HASHES & function.attributes
+            if hashes:
+                values: dict[str, Json] = dict.fromkeys(sorted(hashes), _NOT_BUILT)
+                substitutions[function.address] = Substitution(values, (), ())
+        return replace(self, substitutions=substitutions)
 
     def without(self, addresses: Collection[str]) -> Selection:
         """Return the selection in which some functions stay as they are."""

@@ -166,7 +166,20 @@ def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) 
     assert shown["changes"] == len(EXPECTED) + 1
 
 
-def test_destroy_with_app_leaves_nothing(kinds: Kinds) -> None:
+def test_a_zip_that_is_not_built_stops_no_function_but_its_own(kinds: Kinds) -> None:
+    (kinds.project.root / "dist" / "makefile.zip").unlink()
+    command = kinds.run("plan")
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    assert len(plan["functions"]) == len(EXPECTED) - 1
+    assert set(plan["refused"]) == {
+        "aws_lambda_function.elsewhere",
+        "aws_lambda_function.makefile",
+    }
+
+
+def test_destroy_with_app_needs_no_zip_and_leaves_nothing(kinds: Kinds) -> None:
     command = kinds.run("destroy", "--app")
 
     assert command.process.returncode == 0, command.story()

@@ -104,10 +104,6 @@ def queues(project: Project) -> list[str]:
     return [url.rpartition("/")[2] for url in urls]
 
 
-def broker_roles(project: Project) -> list[str]:
-    return [name for name in left(project)["roles"] if name.startswith("terralive")]
-
-
 def test_a_first_deployment_lists_what_it_creates(project: Project) -> None:
     command = run(["apply", *SANDBOX], project.root, timeout_s=400)
 
@@ -150,7 +146,7 @@ def test_yes_never_destroys_what_an_old_branch_lacks(project: Project, words: st
 
     refused(command, ("delete", "aws_sns_topic.orders", []))
     assert topics(project) == ["plain-orders"]
-    assert left(project)["functions"] == ["plain-greet"]
+    assert "plain-second" not in left(project)["functions"]
 
 
 @pytest.mark.parametrize("words", ["start", "restore", "destroy"])
@@ -160,7 +156,7 @@ def test_yes_never_replaces_what_a_function_depends_on(project: Project, words: 
     command = run([words, *SANDBOX], project.root)
 
     refused(command, ("replace", "aws_iam_role.greet", []))
-    assert left(project)["roles"] == ["plain-greet", *broker_roles(project)]
+    assert "plain-greet" in left(project)["roles"]
     assert left(project)["apis"], "the debug stack is as it was"
 
 

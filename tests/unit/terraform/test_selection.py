@@ -66,3 +66,15 @@ def test_a_function_that_the_program_has_made_live_needs_no_file() -> None:
     selection = select(MODULES, LIVE, ROOT, frozenset({API.address}))
     assert API.address in live(selection)
     assert "" not in selection.changes_by_call()
+
+
+def test_a_plan_that_needs_no_zip_is_given_another_hash() -> None:
+    hashed = DeclaredFunction(
+        "module.a.aws_lambda_function.job",
+        "job",
+        attributes=frozenset({"filename", "source_code_hash"}),
+    )
+    selection = select((Module(ROOT, (API, hashed)),), None, ROOT).without_builds()
+    changes = selection.changes_by_call()
+    assert set(changes) == {"a"}
+    assert set(changes["a"]["aws_lambda_function.job"].set) == {"source_code_hash"}
