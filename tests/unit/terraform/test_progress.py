@@ -123,6 +123,15 @@ def test_an_unreachable_registry_is_no_trouble_with_aws() -> None:
     assert "TERRALIVE_PROVIDER_MIRROR" in error.hint
 
 
+def test_a_file_that_is_not_built_is_named_as_such() -> None:
+    said = (
+        'Call to function "filebase64sha256" failed: open dist/code.zip: no such file or directory.'
+    )
+    error = failure("plan", [Diagnostic("error", "Error in function call", said)], "")
+    assert isinstance(error, TerraformError)
+    assert (error.reference, "Build it" in error.hint) == ("build-missing", True)
+
+
 def test_a_held_state_lock_says_so() -> None:
     assert (
         failure("plan", [Diagnostic("error", "Error acquiring the state lock")], "").reference
