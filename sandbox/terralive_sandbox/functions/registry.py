@@ -53,6 +53,18 @@ _NAME: Final = re.compile(
 )
 
 
+def qualifier_in(name_or_arn: str) -> str | None:
+    """Return the version or alias at the end of a name or an ARN; None where there is none.
+
+    `FunctionName` takes `orders:live`, too:
+    https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+    """
+    found = _NAME.fullmatch(name_or_arn)
+    if found is None:
+        return None
+    return found["qualifier"]
+
+
 class Functions:
     """All functions of all accounts and regions.
 

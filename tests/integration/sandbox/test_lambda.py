@@ -361,6 +361,10 @@ def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
     answer = aws.lambda_.invoke(FunctionName=arn, Qualifier="live")
     assert json.loads(answer["Payload"].read()) == ["one", f"{arn}:live"]
     assert answer["ExecutedVersion"] == "1"
+    name = arn.rpartition(":")[2]
+    for named in (f"{arn}:live", f"{name}:live"):
+        answer = aws.lambda_.invoke(FunctionName=named)
+        assert json.loads(answer["Payload"].read()) == ["one", f"{arn}:live"]
     assert invoke(aws, arn) == ["two", arn]
     with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*aliases"):
         aws.lambda_.update_alias(
