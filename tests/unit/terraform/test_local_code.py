@@ -640,3 +640,14 @@ def test_a_file_of_a_module_is_code(tmp_path: Path) -> None:
     assert code == FoundCode(
         tmp_path / "modules" / "orders" / "src", "handler modules/orders/src/app.py"
     )
+
+
+def test_code_outside_of_the_project_is_used_where_an_archive_names_it(tmp_path: Path) -> None:
+    # The folder above is no build's, whatever its name is.
+    project, shared = tmp_path / "build" / "project", tmp_path / "build" / "shared"
+    write(shared / "app.py", HANDLER)
+    write(project / "other" / "app.py", HANDLER)
+    plan = PlanDocument()
+    function(plan, filename="code.zip")
+    plan.data(CODE, {"output_path": "code.zip", "source_dir": "../shared"})
+    assert found(plan, project) == FoundCode(shared, f"archive_file {CODE}")

@@ -99,10 +99,10 @@ class Repository:
         return folder in self._configurations
 
     def parts(self, path: Path) -> tuple[str, ...]:
-        """Return the names in a path, from the top where it is below it."""
+        """Return the names in a path below the top; none for other paths."""
         if is_below(path, self.top):
             return path.parts[len(self.top.parts) :]
-        return path.parts
+        return ()
 
     def shown(self, path: Path) -> str:
         """Return a path as messages show it: relative to the top where it is below it."""

@@ -1,0 +1,238 @@
+"""Local code of functions, from plans that Terraform has made of real configurations."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from terralive_stub.shared.json_documents import parse_object
+from terralive_terraform.evaluation.code import FoundCode, find_code
+from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.runs.environment import terraform_environment
+from terralive_testing.deployers.terraform_account import aws_environment
+from terralive_testing.machine.stand_in_providers import SHARED, with_stand_ins
+
+CONFIGURATIONS = SHARED / "configurations"
+API = "aws_lambda_function.api"
+ARCHIVE = "archive_file data.archive_file.code"
+HANDLER = "def handler(event, context):\n    return {name!r}\n"
+# Configurations that Terraform plans, the function in each, and how its code in `src` is found.
+# `handler-by-instance` is none of them: in one plan, its zip is that of `module-source-path`.
+KINDS = {
+    "archive-resource": (API, "archive_file archive_file.code"),
+    "archive-source-block": (API, ARCHIVE),
+    "code-by-s3": (API, ARCHIVE),
+    "function-name-is-arn": (API, ARCHIVE),
+    "heredoc-end-with-spaces": (API, ARCHIVE),
+    "layer-only-module": (API, ARCHIVE),
+    "module-label-unquoted": (
+        "module.service.aws_lambda_function.api",
+        "archive_file module.service.data.archive_file.code",
+    ),
+    "module-source-path": (
+        "module.orders.aws_lambda_function.this",
+        "archive_file module.orders.data.archive_file.code",
+    ),
+    "prebuilt-zip-beside-source": (API, "handler src/app.py, beside lambda.zip"),
+    "runtime-from-variable": (API, ARCHIVE),
+    "with-layer": (API, ARCHIVE),
+    "zip-by-literal-name": (API, ARCHIVE),
+    "zip-by-local": (API, ARCHIVE),
+}
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of Terraform with a sandbox and all providers."""
+    work = tmp_path_factory.mktemp("account")
+    environ = with_stand_ins(dict(os.environ), work)
+    with aws_environment(work) as aws:
+        names = {name: value for name, value in aws.items() if name.startswith("AWS_")}
+        yield terraform_environment({**environ, **names}, work)
+
+
+def evaluated(directory: Path, account: dict[str, str]) -> Evaluation:
+    def terraform(*arguments: str) -> str:
+        done = subprocess.run(
+            ["terraform", *arguments],
+            cwd=directory,
+            env=account,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    terraform("init", "-input=false")
+    terraform("plan", "-input=false", "-refresh=false", "-out=plan")
+    return Evaluation(parse_object(terraform("show", "-json", "plan")), directory)
+
+
+@pytest.fixture(scope="module")
+def configurations(tmp_path_factory: pytest.TempPathFactory, account: dict[str, str]) -> Evaluation:
+    """One plan of all configurations, each of them a module: a plan for each takes minutes."""
+    directory = tmp_path_factory.mktemp("configurations")
+    calls = ['provider "aws" {\n  region = "us-east-1"\n}']
+    for name in KINDS:
+        source = CONFIGURATIONS / name
+        if not source.is_dir():
+            pytest.skip(f"{source} is not on this machine")
+        shutil.copytree(source, directory / name)
+        main = directory / name / "main.tf"
+        # A module has the provider of its root module.
+        main.write_text(re.sub(r'provider "aws" \{[^}]*\}', "", main.read_text()))
+        calls.append(f'module "{name}" {{\n  source = "./{name}"\n}}')
+    write(directory / "main.tf", "\n".join(calls))
+    return evaluated(directory, account)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", KINDS)
+def test_the_code_of_a_configuration_is_found_with_no_edit(
+    name: str, configurations: Evaluation
+) -> None:
+    address, found_by = KINDS[name]
+    project = configurations.directory / name
+    prefix = f"module.{name}."
+    functions = [
+        function
+        for function in planned_functions(configurations)
+        if function.address.startswith(prefix)
+    ]
+    code = find_code(configurations, functions, project)
+    folder = project / "src"
+    if name == "module-label-unquoted":
+        folder = project / "service" / "src"
+    kind, _, archive = found_by.partition(" ")
+    if kind == "archive_file":
+        found_by = f"{kind} {prefix}{archive}"
+    assert code == {prefix + address: FoundCode(folder, found_by)}
+
+
+def write(file: Path, content: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(content)
+
+
+@pytest.mark.timeout(600)
+def test_thirty_functions_of_modules_have_their_own_folders(
+    tmp_path: Path, account: dict[str, str]
+) -> None:
+    names = [f"fn{number:02}" for number in range(10)]
+    for name in names:
+        write(tmp_path / "functions" / name / "app.py", HANDLER.format(name=name))
+    write(tmp_path / "infra" / "main.tf", ROOT.format(names=json.dumps(names)))
+    write(tmp_path / "infra" / "packaged" / "main.tf", PACKAGED)
+    write(tmp_path / "infra" / "packaged" / "prepare.py", PREPARE)
+    write(tmp_path / "infra" / "built" / "main.tf", BUILT)
+    evaluation = evaluated(tmp_path / "infra", account)
+    found = find_code(evaluation, planned_functions(evaluation), tmp_path)
+    assert len(found) == 30
+    for address, code in found.items():
+        key = address.partition('["')[2].partition('"]')[0]
+        assert isinstance(code, FoundCode), (address, code)
+        assert code.path == tmp_path / "functions" / key, (address, code)
+
+
+ROOT = """
+provider "aws" {{ region = "us-east-1" }}
+locals {{ names = toset({names}) }}
+
+data "archive_file" "code" {{
+  for_each    = local.names
+  type        = "zip"
+  source_dir  = "${{path.module}}/../functions/${{each.key}}"
+  output_path = "${{path.module}}/zips/${{each.key}}.zip"
+}}
+
+resource "aws_lambda_function" "archived" {{
+  for_each      = local.names
+  function_name = "archived-${{each.key}}"
+  role          = "arn:aws:iam::123456789012:role/fn"
+  handler       = "app.handler"
+  runtime       = "python3.13"
+  filename      = data.archive_file.code[each.key].output_path
+}}
+
+module "packaged" {{
+  for_each    = local.names
+  source      = "./packaged"
+  name        = each.key
+  source_path = [{{ path = "${{path.module}}/../functions/${{each.key}}" }}]
+}}
+
+module "built" {{
+  for_each   = local.names
+  source     = "./built"
+  name       = each.key
+  source_dir = abspath("${{path.module}}/../functions/${{each.key}}")
+}}
+"""
+
+# As terraform-aws-modules/lambda does it: a program names the zip, and an apply makes it.
+PACKAGED = """
+variable "name" { type = string }
+variable "source_path" { type = any }
+
+data "external" "archive_prepare" {
+  count   = 1
+  program = ["python3", "${path.module}/prepare.py"]
+  query   = { source_path = jsonencode(var.source_path) }
+}
+
+resource "null_resource" "archive" {
+  triggers = { filename = data.external.archive_prepare[0].result.filename }
+}
+
+resource "aws_lambda_function" "this" {
+  count         = 1
+  function_name = "packaged-${var.name}"
+  role          = "arn:aws:iam::123456789012:role/fn"
+  handler       = "app.handler"
+  runtime       = "python3.13"
+  filename      = data.external.archive_prepare[0].result.filename
+  depends_on    = [null_resource.archive]
+}
+"""
+PREPARE = """
+import hashlib, json, sys
+source = json.load(sys.stdin)["source_path"]
+print(json.dumps({"filename": f"builds/{hashlib.sha256(source.encode()).hexdigest()}.zip"}))
+"""
+
+# An archive of a folder that an apply makes: Terraform cannot read it while it plans.
+BUILT = """
+variable "name" { type = string }
+variable "source_dir" { type = string }
+
+resource "null_resource" "build" {
+  triggers = { source = var.source_dir }
+  provisioner "local-exec" {
+    command = "cp -r ${var.source_dir} ${path.module}/out"
+  }
+}
+
+data "archive_file" "code" {
+  type        = "zip"
+  source_dir  = "${path.module}/out/${var.name}"
+  output_path = "${path.module}/${var.name}.zip"
+  depends_on  = [null_resource.build]
+}
+
+resource "aws_lambda_function" "this" {
+  function_name = "built-${var.name}"
+  role          = "arn:aws:iam::123456789012:role/fn"
+  handler       = "app.handler"
+  runtime       = "python3.13"
+  filename      = data.archive_file.code.output_path
+}
+"""
