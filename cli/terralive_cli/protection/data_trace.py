@@ -22,7 +22,7 @@ from terralive_stub.shared.json_documents import section
 from terralive_terraform.debug_stack.settings import Endpoints
 
 if TYPE_CHECKING:
-    import boto3
+    from types_boto3_apigatewayv2 import ApiGatewayV2Client
 
 _log: Final = logging.getLogger("terralive.cli")
 
@@ -50,8 +50,7 @@ class AwsApiStages:
     https://docs.aws.amazon.com/apigatewayv2/latest/api-reference/apis-apiid-stages-stagename.html
     """
 
-    session: boto3.Session
-    endpoint_url: str | None
+    client: ApiGatewayV2Client
 
     def settings(self, name: ApiStageName) -> Mapping[str, object] | None:
         """Return what `GetStage` answers; None where the caller may not ask.
@@ -61,9 +60,10 @@ class AwsApiStages:
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
 
-        client = self.session.client("apigatewayv2", endpoint_url=self.endpoint_url)
         try:
-            found: Mapping[str, object] = client.get_stage(ApiId=name.api, StageName=name.stage)
+            found: Mapping[str, object] = self.client.get_stage(
+                ApiId=name.api, StageName=name.stage
+            )
         except (BotoCoreError, ClientError) as error:
             if not is_denied(error):
                 raise explained(error) from None
@@ -108,9 +108,9 @@ def require_no_tracing(stage: Stage, urls: Iterable[str], *, is_joined: bool) ->
     caller = stage.target.caller
     if caller.emulator is not None:
         return
-    account = AwsApiStages(caller.session, caller.endpoint_url)
+    client = caller.session.client("apigatewayv2", endpoint_url=caller.endpoint_url)
     names = stages_of(urls, stage.target.endpoints)
-    refuse_tracing(names, account, stage.target.region, is_joined=is_joined)
+    refuse_tracing(names, AwsApiStages(client), stage.target.region, is_joined=is_joined)
 
 
 def refuse_tracing(

@@ -18,7 +18,7 @@ from terralive_stub.errors import ConfigurationError, CredentialsError
 from terralive_terraform.debug_stack.settings import Endpoints
 
 if TYPE_CHECKING:
-    import boto3
+    from types_boto3_apigatewayv2 import ApiGatewayV2Client
 
 RELAY = ApiStageName("a1b2c3", "relay")
 STUB = ApiStageName("d4e5f6", "stub")
@@ -67,21 +67,18 @@ def test_a_person_who_may_not_read_the_stages_is_not_stopped() -> None:
     refuse_tracing([RELAY, STUB], Account({}), "eu-west-1", is_joined=False)
 
 
-class RefusingSession:
-    """A session of boto3's, whose clients get this error for every call."""
+class RefusingClient:
+    """A client of boto3's that gets this error for every call."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
-
-    def client(self, _service: str, **_options: object) -> RefusingSession:
-        return self
 
     def get_stage(self, **_arguments: str) -> Mapping[str, object]:
         raise self._error
 
 
 def stages_with(error: Exception) -> AwsApiStages:
-    return AwsApiStages(cast("boto3.Session", RefusingSession(error)), None)
+    return AwsApiStages(cast("ApiGatewayV2Client", RefusingClient(error)))
 
 
 def refusal(code: str) -> ClientError:
