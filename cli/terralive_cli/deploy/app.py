@@ -26,6 +26,7 @@ from terralive_cli.functions.warnings import (
     debug_warnings,
     function_warnings,
     images_in,
+    unreadable_warnings,
     version_warnings,
 )
 from terralive_cli.output.events import LiveFunction, PlanMade
@@ -165,6 +166,8 @@ class StageApp:
         with phase.step("synth"):
             selection = app.discovered(None)
             prepared = app.prepared(selection)
+        # Terraform may refuse the same files, and says then what is wrong in them.
+        self._emit_new(unreadable_warnings(selection.modules))
         self._guard.inspect_folder(prepared.directory)
         terraform = stage.app_terraform(prepared, phase)
         deployed = terraform.lambda_state()
@@ -424,6 +427,7 @@ class StageApp:
         self._emit_new(version_warnings(functions, evaluated.aliases, evaluated.edge, versions))
 
     def _emit_new(self, warnings: Iterable[Warned]) -> None:
+        """Emit those warnings that have not been emitted before."""
         new = [warning for warning in warnings if warning not in self._warned]
         self._warned += new
         # Together, so that the same warning for several functions is shown once.
@@ -449,6 +453,7 @@ def app_of(config: Config) -> App:
         stack=program.stack,
         binary=program.binary,
         backend_config=program.backend_config,
+        var_files=program.var_files,
     )
 
 

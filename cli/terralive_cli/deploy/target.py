@@ -33,6 +33,7 @@ from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.debug_stack.configuration import LOCAL_STATE
 from terralive_terraform.debug_stack.settings import Endpoints
+from terralive_terraform.discovery.hcl.folders import is_opentofu
 from terralive_terraform.discovery.providers import (
     AwsProvider,
     default_provider,
@@ -258,7 +259,9 @@ def _regions(config: Config, directory: Path) -> Regions:
 
 def aws_providers(config: Config, directory: Path) -> tuple[AwsProvider, ...]:
     """Return the AWS providers that the Terraform configuration in a folder declares."""
-    return find_aws_providers(directory, config.terraform.var_files, os.environ)
+    opentofu = is_opentofu(config.terraform.binary)
+    var_files = config.terraform.var_files
+    return find_aws_providers(directory, var_files, os.environ, opentofu=opentofu)
 
 
 def _running_sandbox(info: SandboxInfo) -> GivenRegion:

@@ -88,7 +88,7 @@ def _handler(function: DeclaredFunction, of_image: str) -> str:
     """Return the handler: `image_config` takes precedence over the image's own command."""
     if function.handler is not None:
         return function.handler
-    if "image_config" in function.attributes:
+    if function.may_have("image_config"):
         return ""
     return of_image
 

@@ -373,7 +373,7 @@ def _handlers_may_differ(function: DeclaredFunction) -> bool:
     """
     if not function.instanced or function.handler is not None:
         return False
-    return not function.is_image or "image_config" in function.attributes
+    return not function.is_image or function.may_have("image_config")
 
 
 def _not_run_by_itself(

@@ -12,6 +12,7 @@ from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.artifacts import STUB_IMAGE_TAG
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.files import Module
 from terralive_terraform.discovery.triggers import HTTP, REST
 from terralive_terraform.evaluation.aliases import PlannedAlias
 from terralive_terraform.substitution.rules import LATEST
@@ -22,7 +23,6 @@ _GATEWAYS: Final = {
     HTTP: "An HTTP API waits for 30 s",
     REST: "A REST API waits for 29 s, unless its quota is raised,",
 }
-
 
 # `v2`, `v2-orders`, and not `v20`.
 _OWN_TAG: Final = re.compile(rf"{STUB_IMAGE_TAG}(?![0-9])")
@@ -128,6 +128,23 @@ def version_warnings(
             "this alias do not run here.",
             function=without_keys(alias.functions[0]),
         )
+
+
+def unreadable_warnings(modules: Sequence[Module]) -> Iterator[Warned]:
+    """Yield the places in configuration files that cannot be read, and what that hides."""
+    for module in modules:
+        for item in module.unreadable:
+            where = f"{item.file}:{item.line}"
+            if item.block:
+                where += f" (in {item.block})"
+            hidden = "No function is declared there."
+            if item.may_hide_functions:
+                hidden = "Functions that are declared there are not found, and stay as they are."
+            yield Warned(
+                reference="terraform-unreadable",
+                message=f"{where} cannot be read as Terraform: {item.problem}. {hidden} `terraform "
+                "validate` says more. If it finds no error, report this as a fault of terralive.",
+            )
 
 
 def debug_warnings(function: DeclaredFunction) -> Iterator[Warned]:

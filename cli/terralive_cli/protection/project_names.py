@@ -12,7 +12,7 @@ from terralive_cli.protection.production import Name, names_environment, tag_nam
 from terralive_stub.shared.json_documents import Json, read_object, section, text
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.discovery.backends import backend_blocks, given_arguments
-from terralive_terraform.discovery.documents import nested_blocks
+from terralive_terraform.discovery.hcl.folders import is_opentofu, nested_blocks
 from terralive_terraform.discovery.providers import provider_blocks
 from terralive_terraform.runs.environment import option_values
 
@@ -54,7 +54,8 @@ def names_in_project(config: Config, environ: Mapping[str, str]) -> Iterator[Nam
     for file in config.terraform.var_files:
         yield Name("variables file", _below(file, top))
     yield from _backend_names(config, top, environ)
-    yield from _provider_names(config.terraform.dir)
+    opentofu = is_opentofu(config.terraform.binary)
+    yield from _provider_names(config.terraform.dir, opentofu=opentofu)
     yield from _variable_names(config, environ)
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE"):
         if environ.get(name):
@@ -70,7 +71,7 @@ def names_in_stack(directory: Path) -> Iterator[Name]:
     yield Name("stack", directory.name)
     for block in backend_blocks(directory):
         yield from _arguments(block)
-    yield from _provider_names(directory)
+    yield from _provider_names(directory, opentofu=False)
 
 
 def _folder_names(folder: Path, top: Path | None) -> Iterator[Name]:
@@ -99,7 +100,8 @@ def _backend_names(config: Config, top: Path | None, environ: Mapping[str, str])
     https://developer.hashicorp.com/terraform/language/backend#partial-configuration
     """
     directory = config.terraform.dir
-    for block in backend_blocks(directory):
+    opentofu = is_opentofu(config.terraform.binary)
+    for block in backend_blocks(directory, opentofu=opentofu):
         yield from _arguments(block)
     initialised = read_object(data_folder(directory, environ) / "terraform.tfstate")
     yield from _arguments(section(section(initialised, "backend"), "config"))
@@ -120,9 +122,9 @@ def _arguments(block: Mapping[str, Json]) -> Iterator[Name]:
                 yield Name(f"backend's workspace {name}", text(workspaces, name))
 
 
-def _provider_names(directory: Path) -> Iterator[Name]:
+def _provider_names(directory: Path, *, opentofu: bool) -> Iterator[Name]:
     """Yield what the AWS providers name: a profile, a role, tags of all resources."""
-    for block in provider_blocks(directory):
+    for block in provider_blocks(directory, opentofu=opentofu):
         if text(block, "profile"):
             yield Name("provider's profile", text(block, "profile"))
         for role in nested_blocks(block.get("assume_role")):

@@ -7,18 +7,20 @@ https://developer.hashicorp.com/terraform/language/terraform#backend
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.documents import document, documents, nested_blocks
+from terralive_terraform.discovery.hcl.folders import (
+    configuration_files,
+    nested_blocks,
+    read_file,
+)
 from terralive_terraform.runs.environment import option_values
 
 CLOUD: Final = "cloud"
-_INTERESTING: Final = re.compile(rb'"?\bbackend\b"?\s*["{:\[]|"?\bcloud\b"?\s*[{:\[]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,21 +49,24 @@ class GivenArguments:
     file: Path | None = None
 
 
-def declared_backend(directory: Path) -> BackendBlock | None:
+def declared_backend(directory: Path, *, opentofu: bool = False) -> BackendBlock | None:
     """Return the block that counts in a root module; None where it has none.
 
     The block of an override file replaces all others:
     https://developer.hashicorp.com/terraform/language/files/override#merging-terraform-blocks
     """
     found = None
-    for found in _blocks(directory):  # noqa: B007  # the last one counts
+    for found in _blocks(directory, opentofu=opentofu):  # noqa: B007  # the last one counts
         pass
     return found
 
 
-def backend_blocks(directory: Path) -> Iterator[Mapping[str, Json]]:
-    """Yield the arguments of each `backend` and `cloud` block of a root module."""
-    for block in _blocks(directory):
+def backend_blocks(directory: Path, *, opentofu: bool = False) -> Iterator[Mapping[str, Json]]:
+    """Yield the arguments of each `backend` and `cloud` block of a root module.
+
+    A file that cannot be read as Terraform is left out: Terraform itself reports it.
+    """
+    for block in _blocks(directory, opentofu=opentofu):
         yield block.arguments
 
 
@@ -85,17 +90,22 @@ def given_arguments(
         file = directory / option
         arguments: Mapping[str, Json] = {}
         if file.is_file():
-            arguments = document(file, file.read_bytes())
+            arguments = read_file(file).content
         yield GivenArguments(arguments, file)
 
 
-def _blocks(directory: Path) -> Iterator[BackendBlock]:
+def _blocks(directory: Path, *, opentofu: bool) -> Iterator[BackendBlock]:
     """Yield the blocks in the order in which Terraform reads them: override files come last."""
-    for _, content in documents(directory, _INTERESTING):
-        for settings in nested_blocks(content.get("terraform")):
+    for path in configuration_files(directory, opentofu=opentofu):
+        document = read_file(path, _is_wanted)
+        for settings in nested_blocks(document.content.get("terraform")):
             for arguments in nested_blocks(settings.get("cloud")):
                 yield BackendBlock(CLOUD, arguments)
             for by_type in nested_blocks(settings.get("backend")):
                 for kind, several in by_type.items():
                     for arguments in nested_blocks(several):
                         yield BackendBlock(kind, arguments)
+
+
+def _is_wanted(kind: str, _labels: tuple[str, ...]) -> bool:
+    return kind == "terraform"

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from terralive_stub.protocol.limits import FUNCTION_TIMEOUT_SECONDS
 from terralive_stub.shared.json_documents import Json, section, text
+from terralive_terraform.discovery.block_values import block_values
+from terralive_terraform.discovery.hcl.folders import dynamic_blocks
+from terralive_terraform.discovery.hcl.scope import Scope
 from terralive_terraform.images.source import ImageSource
 
 if TYPE_CHECKING:
@@ -44,6 +47,7 @@ class DeclaredFunction:
         package_type: `Zip` or `Image`, where it is a literal.
         architecture: `x86_64` or `arm64`, where it is a literal.
         attributes: the names of the attributes and blocks that are set.
+        undecided: the names of those of which only Terraform knows whether they are set.
         environment_names: the names of its environment variables, where they are literals.
         environment_known: whether these are all names. An expression may add others.
         ignored: the attributes and blocks that `lifecycle.ignore_changes` names, also in part;
@@ -68,6 +72,7 @@ class DeclaredFunction:
     package_type: str | None = _PACKAGE_TYPE
     architecture: str | None = _ARCHITECTURE
     attributes: frozenset[str] = frozenset()
+    undecided: frozenset[str] = frozenset()
     environment_names: frozenset[str] = frozenset()
     environment_known: bool = True
     ignored: tuple[str, ...] = ()
@@ -93,7 +98,11 @@ class DeclaredFunction:
         """
         if self.package_type == "Image":
             return True
-        return "package_type" not in self.attributes and "image_uri" in self.attributes
+        return not self.may_have("package_type") and "image_uri" in self.attributes
+
+    def may_have(self, name: str) -> bool:
+        """Tell whether an attribute or block is set, or may be set."""
+        return name in self.attributes or name in self.undecided
 
     @property
     def names(self) -> frozenset[str]:
@@ -139,14 +148,25 @@ class DeclaredFunction:
         return max(self.timeout, longest)
 
 
-def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFunction:
+def declared_function(
+    address: str, declared: Mapping[str, Json], scope: Scope | None = None
+) -> DeclaredFunction:
     """Read a function from its block in Terraform's JSON syntax.
+
+    Args:
+        address: its address in the root module, without an instance key.
+        declared: its block.
+        scope: what the block refers to; None if nothing of that is known.
 
     What the Aspect or the light `Function` construct has noted under `//` takes precedence over
     the block: a live function's block holds the stub's handler and runtime.
     """
+    values = block_values(declared, scope or Scope())
+    block = values.block
     noted = section(section(block, "//"), "terralive")
     timeout = noted.get("timeout", block.get("timeout"))
+    if isinstance(timeout, str) and timeout.isdecimal():
+        timeout = int(timeout)
     if not isinstance(timeout, int):
         timeout = _TIMEOUT_SECONDS
     path = Path(text(noted, "path")) if text(noted, "path") else None
@@ -161,7 +181,8 @@ def declared_function(address: str, block: Mapping[str, Json]) -> DeclaredFuncti
         function_name=literal(text(block, "function_name")),
         package_type=literal(text(block, "package_type") or _PACKAGE_TYPE),
         architecture=_architecture(block.get("architectures")),
-        attributes=frozenset(names_set(block)) - _undecided(block),
+        attributes=values.is_set,
+        undecided=values.undecided,
         environment_names=names,
         environment_known=names_known,
         ignored=_ignored(block),
@@ -175,23 +196,6 @@ def blocks(document: Mapping[str, Json], kind: str) -> Iterator[tuple[str, dict[
     for label, block in section(document, kind).items():
         if isinstance(block, dict):
             yield label, block
-
-
-def names_set(block: Mapping[str, Json]) -> Iterator[str]:
-    """Yield the names of attributes and blocks that a block sets, also those of its `dynamic`."""
-    yield from _dynamic_names(block)
-    for name, value in block.items():
-        if name != "dynamic" and value is not None and value != []:
-            yield name
-
-
-def _dynamic_names(block: Mapping[str, Json]) -> Iterator[str]:
-    """Yield the types of the blocks that `dynamic` blocks make."""
-    value = block.get("dynamic")
-    dynamic = value if isinstance(value, list) else [value]
-    for item in dynamic:
-        if isinstance(item, dict):
-            yield from item
 
 
 def literal(value: str) -> str | None:
@@ -210,25 +214,13 @@ def _noted_or(name: str, noted: Mapping[str, Json], declared: str) -> str | None
     return literal(value)
 
 
-def _undecided(block: Mapping[str, Json]) -> set[str]:
-    """Name the settings that an expression may leave unset.
-
-    Registry modules pass every optional setting on as a variable. AWS itself refuses the stub for
-    a function that does accept signed code only (CodeVerificationFailedException).
-    """
-    signing = text(block, "code_signing_config_arn")
-    if "${" in signing and "aws_lambda_code_signing_config." not in signing:
-        return {"code_signing_config_arn"}
-    return set()
-
-
 def _environment(block: Mapping[str, Json]) -> tuple[frozenset[str], bool]:
     """Return the names of the environment variables that are literals, and whether these are all.
 
     `variables` may be an expression (`merge(…)`, a module's variable), a name may be one, and a
     `dynamic` block may make the whole environment.
     """
-    is_dynamic = "environment" in _dynamic_names(block)
+    is_dynamic = any(name == "environment" for name, _ in dynamic_blocks(block))
     variables = _nested(block, "environment").get("variables", {})
     if not isinstance(variables, dict):
         return frozenset(), False

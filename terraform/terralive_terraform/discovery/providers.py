@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.shared.json_documents import Json, text
+from terralive_stub.shared.json_documents import Json, section, text
 from terralive_terraform.discovery.declared import literal
-from terralive_terraform.discovery.documents import document, documents, nested_blocks
+from terralive_terraform.discovery.hcl.folders import (
+    configuration_files,
+    nested_blocks,
+    read_file,
+)
+from terralive_terraform.discovery.variables import GivenVariables
 
-# The blocks, or their keys in JSON.
-_PROVIDER: Final = re.compile(rb'\bprovider\b"?\s*["{:\[]')
-_VARIABLES: Final = re.compile(rb'\bvariable\b"?\s*["{:\[]')
 _VARIABLE: Final = re.compile(r"^\$\{var\.([\w-]+)\}$")
-_ENVIRONMENT_PREFIX: Final = "TF_VAR_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,18 @@ class AwsProvider:
     external_id: str = ""
 
 
-def provider_blocks(directory: Path) -> Iterator[Mapping[str, Json]]:
+def provider_blocks(directory: Path, *, opentofu: bool = False) -> Iterator[Mapping[str, Json]]:
     """Yield the arguments of each AWS provider of a root module, as they stand in its files."""
-    for _, content in documents(directory, _PROVIDER):
-        yield from _aws_blocks(content)
+    for document in _documents(directory, opentofu=opentofu).values():
+        yield from _aws_blocks(document)
 
 
 def find_aws_providers(
-    directory: Path, var_files: Sequence[Path], environ: Mapping[str, str]
+    directory: Path,
+    var_files: Sequence[Path],
+    environ: Mapping[str, str],
+    *,
+    opentofu: bool = False,
 ) -> tuple[AwsProvider, ...]:
     """Return the AWS providers that a root module declares.
 
@@ -61,18 +66,20 @@ def find_aws_providers(
         directory: the root module's folder.
         var_files: the files of `-var-file`, in their order.
         environ: the environment of Terraform.
+        opentofu: whether OpenTofu reads the configuration, and not Terraform.
     """
+    documents = _documents(directory, opentofu=opentofu)
     # By alias. A block in an override file changes single settings of the one that it overrides:
     # https://developer.hashicorp.com/terraform/language/files/override
     declared: dict[str, tuple[Path, Mapping[str, Json]]] = {}
-    for path, content in documents(directory, _PROVIDER):
-        for block in _aws_blocks(content):
+    for path, document in documents.items():
+        for block in _aws_blocks(document):
             alias = text(block, "alias")
             _, overridden = declared.get(alias, (path, {}))
             declared[alias] = (path, {**overridden, **block})
     if not declared:
         return ()
-    variables = _variables(directory, var_files, environ)
+    variables = _variables(directory, documents, GivenVariables(var_files, environ))
     return tuple(_provider(path, block, variables) for path, block in declared.values())
 
 
@@ -109,30 +116,30 @@ def _value(block: Mapping[str, Json], name: str, variables: Mapping[str, str]) -
     return literal(given)
 
 
-def _aws_blocks(content: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
-    for by_name in nested_blocks(content.get("provider")):
+def _documents(directory: Path, *, opentofu: bool) -> dict[Path, Mapping[str, Json]]:
+    """Return the providers and variables in the root module's files; override files come last."""
+    files = configuration_files(directory, opentofu=opentofu)
+    return {path: read_file(path, _is_wanted).content for path in files}
+
+
+def _is_wanted(kind: str, labels: tuple[str, ...]) -> bool:
+    return kind == "variable" or (kind == "provider" and labels == ("aws",))
+
+
+def _aws_blocks(document: Mapping[str, Json]) -> Iterator[Mapping[str, Json]]:
+    for by_name in nested_blocks(document.get("provider")):
         yield from nested_blocks(by_name.get("aws"))
 
 
 def _variables(
-    directory: Path, var_files: Sequence[Path], environ: Mapping[str, str]
+    directory: Path, documents: Mapping[Path, Mapping[str, Json]], given: GivenVariables
 ) -> dict[str, str]:
-    """Return the values of variables that are texts; a later source wins, as in Terraform."""
-    values: dict[str, str] = {}
-    for _, content in documents(directory, _VARIABLES):
-        for by_name in nested_blocks(content.get("variable")):
+    """Return the values of variables that are texts."""
+    declared: dict[str, Json] = {}
+    for document in documents.values():
+        for by_name in nested_blocks(document.get("variable")):
             for name, value in by_name.items():
-                for block in nested_blocks(value):
-                    default = block.get("default")
-                    if isinstance(default, str):
-                        values[name] = default
-    for name, value in environ.items():
-        if name.startswith(_ENVIRONMENT_PREFIX):
-            values[name.removeprefix(_ENVIRONMENT_PREFIX)] = value
-    automatic = [directory / "terraform.tfvars", directory / "terraform.tfvars.json"]
-    automatic += sorted([*directory.glob("*.auto.tfvars"), *directory.glob("*.auto.tfvars.json")])
-    for file in [*automatic, *var_files]:
-        if file.is_file():
-            assigned = document(file, file.read_bytes())
-            values.update({key: item for key, item in assigned.items() if isinstance(item, str)})
-    return values
+                block = next(nested_blocks(value), {})
+                declared[name] = {**section(declared, name), **block}
+    values = given.values(directory, declared)
+    return {name: value for name, value in values.items() if isinstance(value, str)}

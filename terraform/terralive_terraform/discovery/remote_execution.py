@@ -17,7 +17,7 @@ from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json, text
 from terralive_terraform.discovery.backends import CLOUD, declared_backend, given_arguments
 from terralive_terraform.discovery.declared import literal
-from terralive_terraform.discovery.documents import nested_blocks
+from terralive_terraform.discovery.hcl.folders import nested_blocks
 
 _REMOTE: Final = "remote"
 _HOST: Final = "app.terraform.io"
@@ -67,6 +67,7 @@ def refuse_remote_execution(
     backend_config: Iterable[str],
     environment: Mapping[str, str],
     selected: str,
+    opentofu: bool = False,
 ) -> None:
     """Check that the plans of a root module run on this machine.
 
@@ -75,11 +76,12 @@ def refuse_remote_execution(
         backend_config: arguments for `terraform init -backend-config`.
         environment: the environment of Terraform.
         selected: the selected workspace; "" for none.
+        opentofu: whether OpenTofu reads the configuration, and not Terraform.
 
     Raises:
         ConfigurationError: `remote-execution`.
     """
-    block = declared_backend(directory)
+    block = declared_backend(directory, opentofu=opentofu)
     if block is None or block.type not in (_REMOTE, CLOUD) or environment.get(_FORCE_LOCAL):
         return
     # Few apps come here, and its imports cost every command 30 ms.

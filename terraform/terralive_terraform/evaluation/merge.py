@@ -73,7 +73,8 @@ def _merged(function: DeclaredFunction, instances: Sequence[PlannedFunction]) ->
         package_type=_common(item.package_type for item in instances),
         architecture=_architecture(instances),
         timeout=max(timeouts, default=function.timeout),
-        attributes=_attributes(function, instances),
+        attributes=_set(function, instances),
+        undecided=_undecided(function, instances),
         environment_names=frozenset(names),
         environment_known=all(item.environment_known for item in instances),
         queue_visibilities=_visibilities(instances) or function.queue_visibilities,
@@ -96,12 +97,23 @@ def _gateways(instances: Sequence[PlannedFunction]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _attributes(function: DeclaredFunction, instances: Sequence[PlannedFunction]) -> frozenset[str]:
-    """Return the attributes and blocks of the block that have a value, or may have one."""
-    possible: set[str] = set()
+def _set(function: DeclaredFunction, instances: Sequence[PlannedFunction]) -> frozenset[str]:
+    """Return the attributes and blocks of the block that have a value in an instance."""
+    found: set[str] = set()
     for item in instances:
-        possible |= item.is_set | item.unknown
-    return function.attributes & possible
+        declared = item.declared | function.attributes | function.undecided
+        found |= declared & item.is_set
+        # Its value exists after an apply only, but the configuration says that there is one.
+        found |= function.attributes & item.unknown
+    return frozenset(found)
+
+
+def _undecided(function: DeclaredFunction, instances: Sequence[PlannedFunction]) -> frozenset[str]:
+    """Return the attributes and blocks of the block that may have a value after an apply."""
+    found: set[str] = set()
+    for item in instances:
+        found |= (item.declared | function.undecided) & item.unknown
+    return frozenset(found - _set(function, instances))
 
 
 def _architecture(instances: Sequence[PlannedFunction]) -> str | None:

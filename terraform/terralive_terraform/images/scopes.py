@@ -1,6 +1,6 @@
 """Modules of a Terraform configuration as an expression sees them: variables, locals, calls.
 
-It reads files, each when it is needed, and runs nothing. A file that cannot be read is left out.
+It reads files, each when it is needed, and runs nothing. What cannot be read is left out.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json, as_object, text
-from terralive_terraform.discovery.files import downloaded_modules, is_team_file, parse_file
+from terralive_terraform.discovery.files import downloaded_modules
+from terralive_terraform.discovery.hcl.folders import configuration_files, read_file
 
 _PATH: Final = re.compile(r"\$\{path\.(module|root|cwd)\}")
 _SIMPLE: Final = re.compile(r"\$\{(var|local)\.([\w-]+)\}")
-_HEREDOC: Final = re.compile(r"<<-?(\w+)\n(.*?)\n?[ \t]*\1\s*", re.DOTALL)
 _MODULE: Final = re.compile(r"module\.([\w-]+)(?:\[[^]]*\])?\.")
 # Locals may refer to each other in a circle only in a configuration that Terraform refuses.
 _MOST_STEPS: Final = 20
@@ -63,17 +62,10 @@ class Scope:
     def document(self) -> dict[str, list[tuple[tuple[str, ...], dict[str, Json]]]]:
         """The blocks of all files by type, each with its labels."""
         found: dict[str, list[tuple[tuple[str, ...], dict[str, Json]]]] = {}
-        if not self.directory.is_dir():
-            return found
-        for path in sorted(self.directory.iterdir()):
-            if not is_team_file(path):
-                continue
-            try:
-                document = parse_file(path, path.read_bytes())
-            except (ConfigurationError, OSError):
-                continue
+        for path in configuration_files(self.directory):
+            content = read_file(path).content
             for kind, labels in _LABELS.items():
-                found.setdefault(kind, []).extend(_blocks(document.get(kind), labels))
+                found.setdefault(kind, []).extend(_blocks(content.get(kind), labels))
         return found
 
     def block(self, kind: str, *labels: str) -> dict[str, Json]:
@@ -116,9 +108,6 @@ class Scope:
         if not isinstance(value, str):
             return ""
         content = _PATH.sub(self._folder, value)
-        heredoc = _HEREDOC.fullmatch(content)
-        if heredoc is not None:
-            content = heredoc[2]
 
         def known(match: re.Match[str]) -> str:
             kind, name = match.groups()

@@ -18,7 +18,7 @@ from typing import Final
 from terralive_stub.errors import TerraformError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, items, read_object, text
-from terralive_terraform.discovery.files import is_team_file
+from terralive_terraform.discovery.hcl.folders import is_team_file
 from terralive_terraform.overrides.module_path import in_json_syntax, in_native_syntax
 from terralive_terraform.overrides.team_folder import write_override
 from terralive_terraform.runs.added_files import PlanView

@@ -19,7 +19,7 @@ from typing import Final
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json
-from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.overrides.lock_file import with_teams_versions
 from terralive_terraform.runs.file_lock import take_lock
 

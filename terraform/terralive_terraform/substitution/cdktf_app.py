@@ -24,8 +24,9 @@ from terralive_stub.errors import ConfigurationError, TerraformError, TerraliveE
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
-from terralive_terraform.discovery.files import Module, functions_of, read_module
+from terralive_terraform.discovery.files import Module, read_synthesised
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
+from terralive_terraform.discovery.variables import GivenVariables
 from terralive_terraform.overrides.override_files import (
     ROOT,
     backend_override,
@@ -199,8 +200,8 @@ class _OpenCdktfApp:
                 environment=self.environment,
                 selected=self.environment.get("TF_WORKSPACE", ""),
             )
-        document = read_module(directory)
-        module = Module(directory, tuple(functions_of(document, directory, "")))
+        given = GivenVariables(environ=self.environment)
+        module, document = read_synthesised(directory, given)
         synthesis = _Synthesis(
             directory,
             module,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import read_object, section, text
-from terralive_terraform.discovery.files import is_team_file
+from terralive_terraform.discovery.hcl.folders import is_team_file
 from terralive_terraform.substitution.app import App
 from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.plain_app import PlainApp
@@ -20,6 +20,7 @@ def find_app(
     stack: str | None = None,
     binary: str = "terraform",
     backend_config: tuple[str, ...] = (),
+    var_files: tuple[Path, ...] = (),
 ) -> App:
     """Find the app of a project folder.
 
@@ -30,6 +31,7 @@ def find_app(
         stack: the stack of a CDKTF app to deploy.
         binary: the Terraform that downloads modules.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
+        var_files: the files of `-var-file`; paths are absolute.
 
     Raises:
         ConfigurationError: `app-not-found`.
@@ -43,7 +45,7 @@ def find_app(
     if terraform_dir is not None:
         directory = (project / terraform_dir).resolve()
     if directory.is_dir() and any(is_team_file(path) for path in directory.iterdir()):
-        return PlainApp(directory, binary, backend_config)
+        return PlainApp(directory, binary, backend_config, var_files)
     raise ConfigurationError(
         "app-not-found",
         f'{directory} holds neither a cdktf.json with an "app" command nor *.tf files.',

@@ -10,7 +10,9 @@ from pathlib import Path
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.data_folder import data_folder, selected_workspace
 from terralive_terraform.discovery.files import Module, calls_downloaded_modules, find_modules
+from terralive_terraform.discovery.hcl.folders import is_opentofu
 from terralive_terraform.discovery.remote_execution import refuse_remote_execution
+from terralive_terraform.discovery.variables import GivenVariables
 from terralive_terraform.images.builds import with_image_sources
 from terralive_terraform.output.progress import failure
 from terralive_terraform.overrides.backend_note import BackendNote
@@ -31,11 +33,13 @@ class PlainApp(App):
         directory: the root module's folder.
         binary: the Terraform that downloads modules.
         backend_config: arguments for `terraform init -backend-config`.
+        var_files: the files of `-var-file`.
     """
 
     directory: Path
     binary: str
     backend_config: tuple[str, ...] = ()
+    var_files: tuple[Path, ...] = ()
 
     @contextmanager
     def opened(
@@ -55,18 +59,25 @@ class PlainApp(App):
             own_data_dir = work / "terraform-data"
         data_dir = own_data_dir or team_data_dir
         workspace = selected_workspace(self.directory, environment)
+        opentofu = is_opentofu(self.binary)
         if backend_override is None:
             refuse_remote_execution(
                 self.directory,
                 backend_config=self.backend_config,
                 environment=environment,
                 selected=workspace,
+                opentofu=opentofu,
             )
         with folder_lock(self.directory), closing(FolderGuardian(self.directory)) as guardian:
             clean_up(self.directory)
-            if calls_downloaded_modules(self.directory):
+            if calls_downloaded_modules(self.directory, opentofu=opentofu):
                 self._download_modules(work, data_dir, environment)
-            modules = find_modules(self.directory, data_dir)
+            modules = find_modules(
+                self.directory,
+                data_dir,
+                opentofu=opentofu,
+                given=GivenVariables(self.var_files, environment),
+            )
             yield OpenPlainApp(
                 app=self,
                 modules=with_image_sources(modules, self.directory, data_dir),

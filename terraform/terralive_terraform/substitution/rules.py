@@ -267,18 +267,18 @@ def _substitute_image(
             **_description(live),
             **_raised_timeout(function, live),
         },
-        unset=tuple(name for name in _HASHES if name in function.attributes),
+        unset=tuple(name for name in _HASHES if function.may_have(name)),
         removed_blocks=(),
         blocks={"image_config": [{"command": list(command)}]},
     )
 
 
 def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitution:
-    unset: list[str] = [name for name in _UNSET if name in function.attributes]
+    unset: list[str] = [name for name in _UNSET if function.may_have(name)]
     # An environment that only Terraform can compute may name a wrapper.
     keeps_layers = _WRAPPER in function.environment_names or not function.environment_known
     runtime = STUB_RUNTIME
-    if "layers" in function.attributes:
+    if function.may_have("layers"):
         if not keeps_layers:
             unset.append("layers")
         elif function.runtime in _STUB_RUNTIMES:
@@ -295,13 +295,13 @@ def _substitute_zip(function: DeclaredFunction, live: LiveSettings) -> Substitut
             **_raised_timeout(function, live),
         },
         unset=tuple(unset),
-        removed_blocks=tuple(name for name in _REMOVED_BLOCKS if name in function.attributes),
+        removed_blocks=tuple(name for name in _REMOVED_BLOCKS if function.may_have(name)),
     )
 
 
 def _unpublished(function: DeclaredFunction) -> dict[str, Json]:
     """Return what keeps a stub from being published as a version."""
-    if "publish" in function.attributes:
+    if function.may_have("publish"):
         return {"publish": False}
     return {}
 

@@ -196,6 +196,39 @@ def test_what_terraform_does_not_accept_is_said_in_its_own_words_before_anything
 
 
 @pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize(
+    ("broken", "line", "hidden"),
+    [
+        (
+            MAIN + 'output "x" {\n  value =\n}\n',
+            MAIN.count("\n") + 2,
+            "No function is declared there",
+        ),
+        (
+            MAIN.replace("timeout          = 10", "timeout          = = 10"),
+            MAIN[: MAIN.index("timeout")].count("\n") + 1,
+            "are not found, and stay as they are",
+        ),
+    ],
+    ids=["beside the function", "in the function"],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_line_and_hides_only_what_stands_there(
+    project: Project, broken: str, line: int, hidden: str
+) -> None:
+    (project.root / "main.tf").write_text(broken, "utf-8")
+
+    command = run(["start", "--sandbox", "--yes"], project.root)
+
+    error = error_of(command, "terraform-failed", 3)
+    assert f"main.tf:{line}" in error["message"]
+    (warning,) = command.of_type("warning")
+    assert warning["reference"] == "terraform-unreadable"
+    assert f"main.tf:{line}" in warning["message"]
+    assert hidden in warning["message"]
+    assert left(project) == {}
+
+
+@pytest.mark.usefixtures("sandbox")
 def test_a_program_that_raises_shows_its_own_traceback_and_nothing_is_deployed(
     project: Project, tmp_path: Path
 ) -> None:

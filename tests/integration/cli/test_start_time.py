@@ -15,7 +15,6 @@ HEAVY = (
     "rich",
     "watchfiles",
     "websocket",
-    "hcl2",
     "jinja2",
     "terralive_stub.broker.admission",
     "terralive_stub.protocol.messages",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import TerraliveError
-from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.rules import LiveSettings
 

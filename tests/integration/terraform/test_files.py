@@ -21,7 +21,8 @@ from terralive_terraform.artifacts import (
     build_stub_zip,
     zip_folder,
 )
-from terralive_terraform.discovery.files import OVERRIDE_FILE, find_modules
+from terralive_terraform.discovery.files import find_modules
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.fingerprint import init_fingerprint
@@ -451,10 +452,16 @@ def test_a_project_says_by_its_files_what_it_is(project: Path, tmp_path: Path) -
         find_app(tmp_path / "project" / "nothing")
 
 
-def test_unreadable_terraform_is_named(project: Path) -> None:
-    (project / "main.tf").write_text('resource "aws_lambda_function" {{{')
-    with pytest.raises(ConfigurationError, match=r"main\.tf"):
-        find_modules(project, project / ".terraform")
+def test_unreadable_terraform_is_named_and_costs_only_its_block(project: Path) -> None:
+    broken = MAIN.replace('handler       = "app.handler"', "handler       = = {{{")
+    (project / "main.tf").write_text(broken)
+    root, jobs = find_modules(project, project / ".terraform")
+    (unreadable,) = root.unreadable
+    assert (unreadable.file, unreadable.line) == (project / "main.tf", 5)
+    assert unreadable.block == 'resource "aws_lambda_function" "api"'
+    assert unreadable.may_hide_functions
+    assert root.functions == ()
+    assert [item.address for item in jobs.functions] == ["module.jobs.aws_lambda_function.job"]
 
 
 def test_an_init_is_due_when_what_it_depends_on_changes(tmp_path: Path) -> None:
@@ -524,7 +531,7 @@ def test_commands_that_need_no_cdktf_do_not_wait_for_it() -> None:
     )
     program = "import importlib, sys\n"
     program += f"for name in {light!r}: importlib.import_module('terralive_terraform.' + name)\n"
-    heavy = ("cdktf", "constructs", "jsii", "hcl2", "jinja2")
+    heavy = ("cdktf", "constructs", "jsii", "jinja2")
     program += f"print([name for name in {heavy!r} if name in sys.modules])"
     ended = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

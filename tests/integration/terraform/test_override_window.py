@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from terralive_terraform.artifacts import STUB_HANDLER
-from terralive_terraform.discovery.files import OVERRIDE_FILE
+from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.output.progress import Change, Progress
 from terralive_terraform.overrides.guardian import FolderGuardian
 from terralive_terraform.overrides.team_folder import KEPT_LOCK_FILE

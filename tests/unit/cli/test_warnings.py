@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from terralive_cli.functions.warnings import debug_warnings, function_warnings, images_in
+from terralive_cli.functions.warnings import (
+    debug_warnings,
+    function_warnings,
+    images_in,
+    unreadable_warnings,
+)
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.discovery.files import Module
+from terralive_terraform.discovery.hcl.folders import Unreadable
 from terralive_terraform.discovery.triggers import HTTP, REST
 
 API = "module.a.aws_lambda_function.api"
@@ -25,6 +34,19 @@ def test_a_function_in_a_vpc_is_told_what_its_stub_needs() -> None:
     assert [(item.reference, item.function) for item in warnings] == [("function-in-vpc", API)]
     for part in ("NAT gateway", "execute-api with private DNS", "private resources", "VPN"):
         assert part in warnings[0].message
+
+
+def test_a_file_that_cannot_be_read_is_named_with_what_may_be_missing() -> None:
+    folder = Path("app")
+    broken = Unreadable(folder / "main.tf", 7, "`}` is missing", 'module "x"')
+    harmless = Unreadable(folder / "out.tf", 2, "a quoted text has no end", 'output "y"', False)
+    modules = [Module(folder, (), (broken, harmless)), Module(folder / "other", ())]
+    first, second = unreadable_warnings(modules)
+    assert {first.reference, second.reference} == {"terraform-unreadable"}
+    assert 'app/main.tf:7 (in module "x") cannot be read as Terraform' in first.message
+    assert "are not found, and stay as they are" in first.message
+    assert "app/out.tf:2" in second.message
+    assert "No function is declared there." in second.message
 
 
 def test_a_debugged_function_is_told_what_ends_a_breakpoint_before_its_time() -> None:

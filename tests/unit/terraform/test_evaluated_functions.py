@@ -60,6 +60,26 @@ def test_a_setting_that_is_known_only_after_an_apply_may_be_set() -> None:
     assert "code_signing_config_arn" in function.attributes
 
 
+@pytest.mark.parametrize(
+    ("planned", "is_set", "undecided"),
+    [
+        (replace(PLANNED, is_set=PLANNED.is_set | {"durable_config"}), True, False),
+        (replace(PLANNED, unknown=frozenset({"durable_config"})), False, True),
+        (PLANNED, False, False),
+    ],
+    ids=["set", "after an apply", "not set"],
+)
+def test_a_plan_decides_what_static_reading_left_undecided(
+    planned: PlannedFunction, *, is_set: bool, undecided: bool
+) -> None:
+    undecided_before = replace(
+        DECLARED, attributes=frozenset({"handler"}), undecided=frozenset({"durable_config"})
+    )
+    (function,) = with_planned([undecided_before], [planned])
+    assert ("durable_config" in function.attributes) == is_set
+    assert ("durable_config" in function.undecided) == undecided
+
+
 def test_a_function_that_count_leaves_out_is_no_function() -> None:
     assert with_planned([DECLARED], []) == ()
 

@@ -59,13 +59,32 @@ def test_the_description_of_a_live_function_says_for_which_stage(block: dict[str
     assert decision.set["description"] == "Live for orders/dev-ana"
 
 
-def test_a_block_that_is_made_dynamically_goes_too() -> None:
-    assert live({**ZIP, "dynamic": [{"snap_start": {"for_each": []}}]}).removed_blocks == (
-        "snap_start",
-    )
-    assert live({**ZIP, "dynamic": {"snap_start": [{"for_each": []}]}}).removed_blocks == (
-        "snap_start",
-    )
+@pytest.mark.parametrize(
+    ("for_each", "removed"),
+    [("${var.snap_start ? [1] : []}", ("snap_start",)), ([1], ("snap_start",)), ([], ())],
+    ids=["may be made", "is made", "is not made"],
+)
+def test_a_block_that_is_made_dynamically_goes_too(
+    for_each: Json, removed: tuple[str, ...]
+) -> None:
+    dynamic: Json = {"for_each": for_each, "content": {}}
+    assert live({**ZIP, "dynamic": [{"snap_start": dynamic}]}).removed_blocks == removed
+    assert live({**ZIP, "dynamic": {"snap_start": [dynamic]}}).removed_blocks == removed
+
+
+@pytest.mark.parametrize("block", ["durable_config", "capacity_provider_config"])
+@pytest.mark.parametrize(
+    ("for_each", "decision"),
+    [([1], NotLive), ("${var.unknown}", Substitution), ([], Substitution)],
+    ids=["set", "only Terraform knows", "not set"],
+)
+def test_only_what_certainly_is_set_keeps_a_function_from_being_live(
+    block: str, for_each: Json, decision: type
+) -> None:
+    """Registry modules have all blocks, and variables that leave them out."""
+    made: Json = [{block: {"for_each": for_each, "content": {}}}]
+    function = declared_function(ADDRESS, {**ZIP, "dynamic": made})
+    assert isinstance(substitute(function, LIVE), decision)
 
 
 def test_code_from_s3_gives_way() -> None:
