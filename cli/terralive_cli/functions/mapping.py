@@ -115,7 +115,7 @@ def map_functions(
                 mapped = _mapped_instances(config, function, function.instances, located)
         except ConfigurationError as error:
             errors[address] = error
-            unmapped[address] = f"{error.message} {error.hint}".strip()
+            unmapped[address] = f"{error.message.rstrip('.')}. {error.hint}".strip()
             continue
         if isinstance(mapped, NotLive):
             unmapped[address] = mapped.reason
