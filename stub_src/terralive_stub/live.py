@@ -12,13 +12,16 @@ it.
 from __future__ import annotations
 
 import os
-from functools import partial
 
 import terralive_settings as settings
 from terralive_stub.protocol.token import function_key
 from terralive_stub.stub.takeover import make_stub, take_over
 
-_key = partial(function_key, bytes.fromhex(settings.SECRET))
+
+def _key(function_arn: str) -> bytes:
+    return function_key(bytes.fromhex(settings.SECRET), function_arn)
+
+
 _stub = make_stub(settings.URL, settings.APP, settings.STAGE, _key)
 # Lambda sets this variable for its runtimes.
 if "AWS_LAMBDA_RUNTIME_API" in os.environ:

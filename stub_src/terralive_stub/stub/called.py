@@ -38,13 +38,19 @@ class HandlesInvocations(Protocol):
     """A stub; see `Stub.handle`."""
 
     def handle(self, invocation: Invocation) -> Outcome: ...
+    def abandon(self) -> None: ...
 
 
 def as_handler(stub: HandlesInvocations) -> Callable[[Json, Context], Json]:
     """Return a handler that has the stub run each invocation."""
 
     def handler(event: Json, context: Context) -> Json:
-        outcome = stub.handle(_invocation(event, context))
+        try:
+            outcome = stub.handle(_invocation(event, context))
+        except BaseException:
+            # Also a time-out of the emulator's. The connection may be in the middle of a message.
+            stub.abandon()
+            raise
         if outcome.ok:
             answer: Json = json.loads(outcome.body)
             return answer

@@ -112,6 +112,11 @@ class Stub:
             self._connection.close()
             self._connection = None
 
+    def abandon(self) -> None:
+        """Give up an invocation that has failed in the middle; the next one connects anew."""
+        self.close()
+        self.session.connection_lost(time.monotonic(), "the stub failed")
+
     def _digest(self, invocation: Invocation) -> str:
         if not self._environment_digest or invocation.environment != self._environment:
             key = self.key(invocation.function)

@@ -44,7 +44,7 @@ def take_over(stub: Stub) -> NoReturn:
         try:
             outcome = stub.handle(invocation)
         except Exception as error:  # noqa: BLE001  # any failure must end the invocation by a named error
-            stub.close()
+            stub.abandon()
             outcome = error_outcome(
                 ErrorName.PROTOCOL, f"The stub failed: {type(error).__name__}: {error}"
             )

@@ -30,6 +30,7 @@ from terralive_stub.protocol.payloads import (
 )
 from terralive_stub.protocol.token import HEADER, Api, Token, check_token, function_key
 from terralive_stub.protocol.wire import decode, encode
+from terralive_stub.stub.effects import Connect
 from terralive_stub.stub.session import StubSession
 from terralive_stub.stub.stub import Stub
 
@@ -172,6 +173,17 @@ def test_an_environment_that_changed_in_one_process_is_that_of_the_next_invocati
             call = replace(invocation(f"r{number}"), environment=environment)
             assert stub.handle(call) == OK
     assert peer.environments == [first, None, second, None]
+
+
+def test_an_invocation_that_failed_in_the_middle_leaves_no_connection_to_the_next() -> None:
+    peer = Peer()
+    with serving(peer) as stub:
+        assert stub.handle(invocation("r1")) == OK
+        stub.abandon()
+        assert readers() == []
+        assert stub.session.begin(invocation("r2"), time.monotonic()) == [Connect()]
+        assert stub.handle(invocation("r3")) == OK
+    assert peer.connections == 2
 
 
 def test_a_message_that_is_no_text_shows_in_no_error() -> None:

@@ -26,11 +26,18 @@ class Context:
 @dataclass
 class FakeStub:
     outcome: Outcome
+    failure: BaseException | None = None
+    abandoned: int = 0
     invocations: list[Invocation] = field(default_factory=list)
 
     def handle(self, invocation: Invocation) -> Outcome:
         self.invocations.append(invocation)
+        if self.failure is not None:
+            raise self.failure
         return self.outcome
+
+    def abandon(self) -> None:
+        self.abandoned += 1
 
 
 def test_the_event_and_its_context_become_an_invocation_and_its_answer_the_result() -> None:
@@ -69,3 +76,13 @@ def test_an_error_that_is_no_document_is_raised_with_the_type_that_lambda_got() 
     with pytest.raises(Exception, match=r"Runtime\.ExitError") as raised:
         as_handler(FakeStub(Outcome(b"", "Runtime.ExitError")))({}, Context())
     assert type(raised.value).__name__ == "Runtime.ExitError"
+
+
+@pytest.mark.parametrize("failure", [KeyError("x"), TimeoutError(), KeyboardInterrupt()])
+def test_after_a_failure_in_the_middle_the_next_invocation_has_a_new_connection(
+    failure: BaseException,
+) -> None:
+    stub = FakeStub(Outcome(b"null"), failure)
+    with pytest.raises(type(failure)):
+        as_handler(stub)({}, Context())
+    assert stub.abandoned == 1
