@@ -250,8 +250,9 @@ _KNOWN: Final = (
     _KnownFailure(
         TerraformError,
         BUILD_MISSING,
-        # `filebase64sha256("dist/code.zip")` of a file that nobody has built.
-        _any_of(r'Call to function "file\w*" failed'),
+        # `filebase64sha256("dist/code.zip")` of a file that nobody has built, and an archive of a
+        # folder that nobody has built.
+        _any_of(r'Call to function "file\w*" failed', "could not archive missing (directory|file)"),
         hint="A file that the configuration reads is not there. Build it, or correct its path.",
     ),
     _KnownFailure(

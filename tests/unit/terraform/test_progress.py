@@ -123,10 +123,14 @@ def test_an_unreachable_registry_is_no_trouble_with_aws() -> None:
     assert "TERRALIVE_PROVIDER_MIRROR" in error.hint
 
 
-def test_a_file_that_is_not_built_is_named_as_such() -> None:
-    said = (
-        'Call to function "filebase64sha256" failed: open dist/code.zip: no such file or directory.'
-    )
+@pytest.mark.parametrize(
+    "said",
+    [
+        'Call to function "filebase64sha256" failed: open code.zip: no such file or directory.',
+        "error creating archive: could not archive missing directory: ./dist",
+    ],
+)
+def test_a_file_that_is_not_built_is_named_as_such(said: str) -> None:
     error = failure("plan", [Diagnostic("error", "Error in function call", said)], "")
     assert isinstance(error, TerraformError)
     assert (error.reference, "Build it" in error.hint) == ("build-missing", True)
