@@ -6,13 +6,21 @@ configuration and no state.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Final
 
 # The text of a key may have dots, brackets and escaped quotes. [*] is no address, but it may stand
 # in terralive.toml.
 _KEY: Final = re.compile(r'\["(?:[^"\\]|\\.)*"\]|\[[^\]"]*\]')
+# How a key's text is written, as in Terraform's language:
+# https://developer.hashicorp.com/terraform/language/expressions/strings#escape-sequences
+_WRITTEN: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+# Characters above it have eight digits.
+_LAST_OF_FOUR_DIGITS: Final = 0xFFFF
+_READ: Final = {written: read for read, written in _WRITTEN.items()}
+_ESCAPED: Final = re.compile(
+    r"\\u([0-9a-fA-F]{4})|\\U([0-9a-fA-F]{8})|\\[\"\\nrt]|\$\$(?=\{)|%%(?=\{)"
+)
 
 
 def without_keys(address: str) -> str:
@@ -27,10 +35,43 @@ def instance_key(address: str) -> str:
         return ""
     key = keys[-1][0][1:-1]
     if key.startswith('"'):
-        return str(json.loads(key))
+        return _ESCAPED.sub(_unescaped, key[1:-1])
     return key
+
+
+def with_key(address: str, key: object) -> str:
+    """Return the address of an instance, as Terraform writes it.
+
+    Args:
+        address: the address without the key.
+        key: a number or a text; None for a resource without `count` and `for_each`.
+    """
+    if key is None:
+        return address
+    if not isinstance(key, str):
+        return f"{address}[{key}]"
+    written = "".join(map(_escaped, key)).replace("${", "$${").replace("%{", "%%{")
+    return f'{address}["{written}"]'
 
 
 def all_keys(address: str) -> tuple[str, ...]:
     """Return all instance keys in an address, as they are written: `["eu"]`, `[0]`."""
     return tuple(match[0] for match in _KEY.finditer(address))
+
+
+def _escaped(character: str) -> str:
+    if character in _WRITTEN:
+        return _WRITTEN[character]
+    if character.isprintable():
+        return character
+    number = ord(character)
+    if number > _LAST_OF_FOUR_DIGITS:
+        return f"\\U{number:08x}"
+    return f"\\u{number:04x}"
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    number = match[1] or match[2]
+    if number:
+        return chr(int(number, 16))
+    return _READ.get(match[0], match[0][0])

@@ -6,13 +6,13 @@ read as an empty one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import Json, as_object, items, section, text
+from terralive_terraform.addresses import with_key
 from terralive_terraform.output.shown_plan import ShownPlan
 
 _FUNCTION_TYPE: Final = "aws_lambda_function"
@@ -73,11 +73,20 @@ class DeployedLambda:
 
 @dataclass(frozen=True, slots=True)
 class ResourceInstance:
-    """One managed resource instance of a state: its address, its type and its attributes."""
+    """One managed resource instance of a state.
+
+    Attributes:
+        address: its address.
+        type: its type.
+        attributes: its attributes.
+        is_deposed: whether it is what a replacement (`create_before_destroy`) could not destroy.
+            The current instance has the same address.
+    """
 
     address: str
     type: str
     attributes: Mapping[str, Json]
+    is_deposed: bool = False
 
     @property
     def id(self) -> str:
@@ -106,15 +115,21 @@ def managed_instances(state: Json) -> Iterator[ResourceInstance]:
             address = f"{resource['module']}.{address}"
         for instance in items(resource, "instances"):
             if isinstance(instance, dict):
-                key = instance.get("index_key")
-                index = f"[{json.dumps(key)}]" if key is not None else ""
-                yield ResourceInstance(f"{address}{index}", kind, section(instance, "attributes"))
+                at = with_key(address, instance.get("index_key"))
+                yield ResourceInstance(
+                    at,
+                    kind,
+                    section(instance, "attributes"),
+                    is_deposed=bool(text(instance, "deposed")),
+                )
 
 
 def deployed_functions(state: Json) -> Iterator[tuple[str, DeployedFunction]]:
     """Yield the address of each Lambda function of a state, and the function."""
     for instance in managed_instances(state):
-        if instance.type == _FUNCTION_TYPE and text(instance.attributes, "function_name"):
+        if instance.type != _FUNCTION_TYPE or instance.is_deposed:
+            continue
+        if text(instance.attributes, "function_name"):
             yield instance.address, _deployed_function(instance.attributes)
 
 
