@@ -15,6 +15,7 @@ from terralive_stub.errors import ConfigurationError
 
 # `ordersProd-eu1` has the words `orders`, `Prod`, `eu` and `1`.
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_BRACES: Final = re.compile(r"(\$?\{|\})")
 _OPPOSITES: Final = ("non", "not", "no", "pre")
 # It means production only where the name is that of an environment: folders of this name are a
 # convention of Terragrunt's, and hold all environments.
@@ -108,14 +109,26 @@ def tag_names(tags: Mapping[str, str]) -> Iterator[Name]:
 
 
 def _has_word(name: str, wanted: Iterable[str]) -> bool:
-    # The value of an expression is known only when Terraform has planned.
-    if "${" in name:
-        return False
-    words = _words(name)
+    words = _words(_without_expressions(name))
     for before, word in zip(["", *words], words, strict=False):
         if word in wanted and before not in _OPPOSITES:
             return True
     return False
+
+
+def _without_expressions(name: str) -> str:
+    """Return a name without its expressions: Terraform tells their values when it has planned."""
+    kept: list[str] = []
+    depth = 0
+    for part in _BRACES.split(name):
+        if part == "${" or (part == "{" and depth > 0):
+            depth += 1
+            kept.append(" ")
+        elif part == "}" and depth > 0:
+            depth -= 1
+        elif depth == 0:
+            kept.append(part)
+    return "".join(kept)
 
 
 def _words(name: str) -> list[str]:

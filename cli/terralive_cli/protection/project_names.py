@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from terralive_cli.configuration.values import Config
 from terralive_cli.protection.production import Name, names_environment, tag_names
@@ -24,13 +25,14 @@ _AUTOMATIC: Final = (
     "*.auto.tfvars",
     "*.auto.tfvars.json",
 )
-_ASSIGNMENT: Final = re.compile(r'^\s*"?([\w-]+)"?\s*[=:]\s*"([^"\n]*)"', re.MULTILINE)
+_COMMENT: Final = re.compile(r"^\s*(?:#|//).*$", re.MULTILINE)
+_ASSIGNMENT: Final = re.compile(r'(?:^|[{,])\s*"?([\w-]+)"?\s*[=:]\s*"([^"\n]*)"', re.MULTILINE)
 # Arguments of backends that are names; all others may hold secrets.
 _BACKEND_ARGUMENTS: Final = frozenset(
     (
         *("bucket", "container_name", "key", "name", "organization", "path", "prefix", "profile"),
-        *("resource_group_name", "role_arn", "schema_name", "storage_account_name"),
-        *("workspace_key_prefix",),
+        *("namespace", "resource_group_name", "role_arn", "schema_name", "secret_suffix"),
+        *("storage_account_name", "workspace_key_prefix"),
     )
 )
 # Without a repository, only the folder itself and the one around it say something.
@@ -109,17 +111,31 @@ def _backend_names(config: Config, top: Path | None, environ: Mapping[str, str])
         if given.file is not None:
             yield Name("backend's file", _below(given.file, top))
         yield from _arguments(given.arguments)
+    # https://developer.hashicorp.com/terraform/language/backend/http
+    yield from _address(environ.get("TF_HTTP_ADDRESS", ""))
 
 
 def _arguments(block: Mapping[str, Json]) -> Iterator[Name]:
     for name, value in block.items():
         if isinstance(value, str) and name in _BACKEND_ARGUMENTS:
             yield Name(f"backend's {name}", value)
+    # The address of an `http` backend ends in the state's name, and may begin with a password.
+    yield from _address(text(block, "address"))
+    for role in nested_blocks(block.get("assume_role")):
+        yield Name("backend's role", text(role, "role_arn"))
     # `cloud` and `remote` have a block in the block.
     for workspaces in nested_blocks(block.get("workspaces")):
         for name in ("name", "prefix"):
             if text(workspaces, name):
                 yield Name(f"backend's workspace {name}", text(workspaces, name))
+
+
+def _address(address: str) -> Iterator[Name]:
+    try:
+        path = urlsplit(address).path
+    except ValueError:
+        return
+    yield Name("backend's address", path)
 
 
 def _provider_names(directory: Path, *, opentofu: bool) -> Iterator[Name]:
@@ -153,7 +169,7 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
     for pattern in _AUTOMATIC:
         files += sorted(config.terraform.dir.glob(pattern))
     for file in files:
-        for name, value in _ASSIGNMENT.findall(_text(file)):
+        for name, value in _ASSIGNMENT.findall(_COMMENT.sub("", _text(file))):
             yield from _variable(name, value)
 
 
@@ -164,6 +180,6 @@ def _variable(name: str, value: str) -> Iterator[Name]:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ""

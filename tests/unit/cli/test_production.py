@@ -27,7 +27,8 @@ WORDS = ("prod", "production", "prd")
     [
         *("prod", "PROD", "production", "prd", "orders-prod", "prod_eu", "prod-eu-1", "prod1"),
         *("ordersProd", "ProdOrders", "acme/prod/orders.tfstate", "acme.production", "eu:prd"),
-        *("PRD-orders", "prod.eu.tfvars"),
+        *("PRD-orders", "prod.eu.tfvars", "env:/prod/orders", "prod-${var.region}"),
+        *('${lookup({ prd = "dev" }, var.env)}-prod', "arn:aws:iam::${var.id}:role/ProdDeploy"),
     ],
 )
 def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
@@ -40,6 +41,9 @@ def test_a_name_with_a_word_for_production_looks_like_it(name: str) -> None:
         *("products", "product-api", "reproduce", "producer", "dev", "", "nonprod", "non-prod"),
         *(
             "${var.prod}-orders",
+            '${merge({ a = "b" }, local.prod)}-orders',
+            "non-${var.x}",
+            "non-prod-${var.region}",
             "orders-non-production",
             "preprod",
             "pre-prod",
@@ -162,6 +166,14 @@ def test_a_variables_file_that_the_environment_names_is_read(
             'backend\'s bucket "acme-prod"',
         ),
         ('backend "s3" {\n key = "prod/orders"\n}', 'backend\'s key "prod/orders"'),
+        (
+            'backend "http" {\n address = "https://prod:x@acme.test/state/orders-prod?a=prd"\n}',
+            'backend\'s address "/state/orders-prod"',
+        ),
+        (
+            'backend "s3" {\n assume_role = {\n role_arn = "arn:aws:iam::1:role/prd"\n }\n}',
+            'backend\'s role "arn:aws:iam::1:role/prd"',
+        ),
         ('backend "gcs" {\n prefix = "orders/prd"\n}', 'backend\'s prefix "orders/prd"'),
         (
             'backend "s3" {\n workspace_key_prefix = "production"\n}',
@@ -203,6 +215,7 @@ def test_the_backend_in_json_and_as_it_was_initialised(project: Path) -> None:
         ({"TF_CLI_ARGS_plan": "-var-file=prod.tfvars"}, 'variables file "prod.tfvars"'),
         ({"TF_CLI_ARGS_init": "-backend-config=prod.hcl"}, 'backend\'s file "app/prod.hcl"'),
         ({"TF_CLI_ARGS_init": "-backend-config key=prod/a"}, 'backend\'s key "prod/a"'),
+        ({"TF_HTTP_ADDRESS": "https://a.test/prod"}, 'backend\'s address "/prod"'),
         ({"TF_WORKSPACE": "orders-prod"}, 'Terraform workspace "orders-prod"'),
     ],
 )
@@ -253,6 +266,27 @@ def test_variables_files_by_name_folder_and_content(project: Path) -> None:
         'variable environment = "prod"',
         'variable stage = "prd"',
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("terraform.tfvars.json", '{"region": "eu", "environment": "prod"}'),
+        ("terraform.tfvars", '\ufeffenvironment = "prod"\n'),
+        ("terraform.tfvars", 'labels = { team = "x", environment = "prod" }\n'),
+    ],
+)
+def test_variables_on_one_line_and_behind_a_byte_order_mark(
+    project: Path, name: str, content: str
+) -> None:
+    (project / name).write_text(content, "utf-8")
+    assert signs(project) == ['variable environment = "prod"']
+
+
+def test_a_comment_in_a_variables_file_says_nothing(project: Path) -> None:
+    content = '# in production, environment = "prod"\nenvironment = "dev"\n'
+    (project / "terraform.tfvars").write_text(content, "utf-8")
+    assert signs(project) == []
 
 
 def test_the_stage(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import instance_key, with_key, without_keys
 from terralive_terraform.output.state import deployed_functions
 
@@ -24,13 +25,10 @@ from terralive_terraform.output.state import deployed_functions
         (3, "[3]"),
     ],
 )
-def test_a_state_names_an_instance_as_a_plan_does(key: object, written: str) -> None:
-    attributes = {"function_name": "f", "arn": "arn"}
-    instance = {"index_key": key, "attributes": attributes}
-    resource = {"mode": "managed", "type": "aws_lambda_function", "name": "f"}
-    state = {"resources": [{**resource, "instances": [instance]}]}
+def test_a_state_names_an_instance_as_a_plan_does(key: str | int, written: str) -> None:
+    instance: Json = {"index_key": key, "attributes": {"function_name": "f", "arn": "arn"}}
 
-    [(address, _)] = deployed_functions(state)
+    [(address, _)] = deployed_functions(_state(instance))
 
     # These texts are from `terraform show -json` of a plan with such keys.
     assert address == f"aws_lambda_function.f{written}"
@@ -45,10 +43,14 @@ def test_a_resource_without_instances_has_no_key() -> None:
 
 
 def test_what_a_replacement_could_not_destroy_is_not_taken_for_the_function() -> None:
-    current = {"attributes": {"function_name": "new", "arn": "new"}}
-    deposed = {"deposed": "0a1b2c3d", "attributes": {"function_name": "old", "arn": "old"}}
-    resource = {"mode": "managed", "type": "aws_lambda_function", "name": "f"}
+    current: Json = {"attributes": {"function_name": "new", "arn": "new"}}
+    deposed: Json = {"deposed": "0a1b2c3d", "attributes": {"function_name": "old", "arn": "old"}}
 
-    found = dict(deployed_functions({"resources": [{**resource, "instances": [current, deposed]}]}))
+    found = dict(deployed_functions(_state(current, deposed)))
 
     assert found["aws_lambda_function.f"].name == "new"
+
+
+def _state(*instances: Json) -> Json:
+    resource: dict[str, Json] = {"mode": "managed", "type": "aws_lambda_function", "name": "f"}
+    return {"resources": [{**resource, "instances": list(instances)}]}
