@@ -55,7 +55,7 @@ _IGNORED_FILES: Final = (
     "*.tfstate",
     "*.tfstate.*",
     ".terraform.tfstate.lock.info",
-    "terralive_override.tf.json",
+    "~terralive_override.tf.json",
 )
 
 

@@ -292,7 +292,7 @@ def test_closing_ends_the_thread_at_once_and_twice_is_fine(tmp_path: Path) -> No
         "4913",
         "app.py~",
         ".#app.py",
-        "terralive_override.tf.json",
+        "~terralive_override.tf.json",
         ".terraform/modules/modules.json",
     ],
 )

@@ -18,8 +18,8 @@ from terralive_stub.shared.json_documents import Json, as_object, section
 from terralive_terraform.discovery.hcl.blocks import Document, Fault, read_document
 
 # Terraform reads `*_override.tf.json` last, and such a file can only change resources that other
-# files declare.
-OVERRIDE_FILE: Final = "terralive_override.tf.json"
+# files declare. Override files are read by name: behind `~` comes no override file of a team's.
+OVERRIDE_FILE: Final = "~terralive_override.tf.json"
 _TERRAFORM: Final = (".tf", ".tf.json")
 _OPENTOFU: Final = (".tofu", ".tofu.json")
 # The types of blocks, and the number of their labels (`resource "type" "name"`).
