@@ -220,7 +220,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_line_and_hides_only_what_s
     command = run(["start", "--sandbox", "--yes"], project.root)
 
     error = error_of(command, "terraform-failed", 3)
-    assert f"main.tf:{line}" in error["message"]
+    assert f"\n  {line}: " in error["message"], "Terraform names the same line"
     (warning,) = command.of_type("warning")
     assert warning["reference"] == "terraform-unreadable"
     assert f"main.tf:{line}" in warning["message"]
