@@ -100,16 +100,13 @@ def test_every_function_whose_source_is_here_is_live_with_no_setting(kinds: Kind
     found = {(item["found_by"], item["handler"]): item for item in plan["functions"]}
     assert {found_by for found_by, _ in found} == {by for _, by in EXPECTED.values()}
     assert all(Path(item["path"]).is_relative_to(root / "code") for item in found.values())
+    notes = [event["message"] for event in command.of_type("note")]
+    assert any("profiles of the configuration: team" in note for note in notes)
     assert list(plan["refused"]) == ["aws_lambda_function.elsewhere"]
     assert (
         "[functions.'aws_lambda_function.elsewhere']"
         in plan["refused"]["aws_lambda_function.elsewhere"]
     )
-
-
-def test_the_sandboxs_keys_stand_for_the_profile_of_the_provider(kinds: Kinds) -> None:
-    notes = [event["message"] for event in kinds.run("plan").of_type("note")]
-    assert any("profiles of the configuration: team" in note for note in notes)
 
 
 class TestWhileLive:
@@ -166,17 +163,16 @@ def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) 
     assert shown["changes"] == len(EXPECTED) + 1
 
 
-def test_a_zip_that_is_not_built_stops_no_function_but_its_own(kinds: Kinds) -> None:
+def test_a_zip_that_is_not_built_stops_nothing(kinds: Kinds) -> None:
     (kinds.project.root / "dist" / "makefile.zip").unlink()
     command = kinds.run("plan")
 
     assert command.process.returncode == 0, command.story()
     (plan,) = command.of_type("plan")
-    assert len(plan["functions"]) == len(EXPECTED) - 1
-    assert set(plan["refused"]) == {
-        "aws_lambda_function.elsewhere",
-        "aws_lambda_function.makefile",
-    }
+    assert len(plan["functions"]) == len(EXPECTED)
+    # Now only the names of folder and function tell which app.py it is.
+    found_by = {item["address"]: item["found_by"] for item in plan["functions"]}
+    assert "handler code/makefile/app.py" in found_by["aws_lambda_function.makefile"]
 
 
 def test_destroy_with_app_needs_no_zip_and_leaves_nothing(kinds: Kinds) -> None:
