@@ -38,8 +38,8 @@ UNKNOWN, NOT_NULL = Unknown.MAYBE_NULL, Unknown.NOT_NULL
     [
         ("${local.vpc}", []),
         ("${var.unknown != null && var.null != null ? [true] : []}", []),
-        ("${var.unknown == null || true ? [true] : []}", [True]),
-        ("${length(keys(var.map)) == 0 ? [] : [true]}", [True]),
+        ("${var.unknown == null || true ? [true] : []}", [NOT_NULL]),
+        ("${length(keys(var.map)) == 0 ? [] : [var.text]}", ["dev"]),
         ("${path.module}/src", "modules/api/src"),
         ("${path.cwd}", "/work/app"),
         ("fn-${var.text}", "fn-dev"),

@@ -359,8 +359,8 @@ def _conditional(expression: Conditional, scope: Scope) -> Value:
     # Both have one type, as in Terraform.
     if isinstance(other, str) and isinstance(chosen, bool | int | float):
         return as_text(chosen)
-    is_mixed = len(scalar_types(chosen) | scalar_types(other)) > 1
-    if isinstance(chosen, list | dict) and is_mixed:
+    if isinstance(chosen, list | dict) and scalar_types(chosen) - {"string"}:
+        # The other value may be a list of texts, also an empty one.
         return shape_of(chosen)
     return chosen
 
