@@ -54,6 +54,7 @@ from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.plan_checks import (
     functions_after,
+    refuse_forgotten_stubs,
     refuse_new_images,
     refuse_replacements,
 )
@@ -325,13 +326,19 @@ class StageApp:
             yield RestorePlan(ready, other_changes(self._shown(ready), prepared.functions))
 
     def _shown(self, ready: ReadyPlan) -> ShownPlan:
-        """Read a plan's content, and inspect the functions in it."""
+        """Read a plan's content, and inspect the functions in it.
+
+        Raises:
+            TerraformError: `stub-would-be-forgotten`.
+            TerraliveError: whatever the guard raises.
+        """
         if not ready.plan.has_changes:
             return ShownPlan((), is_first=False)
         shown = ready.terraform.show(ready.plan.file)
         # The plan has looked at AWS: the state may be older, and new functions have names now.
         for functions in functions_of_plan(shown):
             self._guard.inspect(functions)
+        refuse_forgotten_stubs(shown)
         return shown
 
     def stub(self, outputs: DebugStackOutputs) -> Artifact:

@@ -88,17 +88,37 @@ def edge_distributions(evaluation: Evaluation) -> dict[str, str]:
 
 def _functions_of(alias: Evaluated, evaluation: Evaluation) -> Iterator[Evaluated]:
     """Yield the functions that an alias may belong to, by its values, else by its references."""
-    named = text(alias.values, "function_name")
-    for function in evaluation.instances(FUNCTION_TYPE):
-        # An alias takes a function's name or its ARN.
-        known = (text(function.values, "function_name"), text(function.values, "arn"))
-        if named and named in known:
-            yield function
-            return
+    named = [
+        function
+        for function in evaluation.instances(FUNCTION_TYPE)
+        if _is_named(text(alias.values, "function_name"), function)
+    ]
     attributes = ("function_name", "function_version")
-    for target in referred(evaluation, alias.address, alias.module, attributes):
-        if target.type == FUNCTION_TYPE:
-            yield target
+    related = [
+        target
+        for target in referred(evaluation, alias.address, alias.module, attributes)
+        if target.type == FUNCTION_TYPE
+    ]
+    # Functions of one name may be in several regions.
+    both = [function for function in named if function in related]
+    if len(named) > 1 and both:
+        yield from both
+    else:
+        yield from named or related
+
+
+def _is_named(named: str, function: Evaluated) -> bool:
+    """Tell whether an alias with this `function_name` may be one of a function.
+
+    It is a name, an ARN or the end of an ARN:
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateAlias.html
+    """
+    name, arn = text(function.values, "function_name"), text(function.values, "arn")
+    if not named or not name:
+        return bool(named) and named == arn
+    if named.startswith("arn:") and arn:
+        return named == arn
+    return named == name or named.endswith(f":function:{name}")
 
 
 def _provisioned(evaluation: Evaluation) -> Iterator[str]:

@@ -50,9 +50,12 @@ def restore_targets(deployed: DeployedLambda) -> tuple[str, ...]:
 
 
 def _aliases_of(functions: Collection[str], deployed: DeployedLambda) -> set[str]:
-    """Return the aliases of some functions; an alias has the function's name or its ARN."""
+    """Return the aliases of some functions.
+
+    An alias has the function's name, its ARN, or the ARN's end from the account on.
+    """
     known: set[str] = set()
     for address in functions:
-        known.add(deployed.functions[address].name)
-        known.add(deployed.functions[address].arn)
+        function = deployed.functions[address]
+        known.update((function.name, function.arn, function.arn.split(":", 4)[-1]))
     return {address for address, alias in deployed.aliases.items() if alias.function in known}

@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from terralive_stub.errors import TerraformError
+from terralive_stub.shared.json_documents import text
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import FUNCTION_TYPE
 from terralive_terraform.output.progress import Change
+from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import DeployedFunction
+from terralive_terraform.substitution.marker import is_stub
 
 # Terraform's own reasons for a change that the configuration, or a creation that failed half-way,
 # asks for:
@@ -70,6 +73,31 @@ def refuse_new_images(changes: Sequence[Change], addresses: Collection[str]) -> 
             "that is derived from the function's ARN, which Terraform does not know yet. Nothing "
             "of the app has been applied.",
             hint="Deploy them first with `terraform apply`, then run the command again.",
+        )
+
+
+def refuse_forgotten_stubs(plan: ShownPlan) -> None:
+    """Refuse a plan that leaves a stub on AWS, and in no state: nothing could restore it.
+
+    https://developer.hashicorp.com/terraform/language/block/removed
+
+    Raises:
+        TerraformError: `stub-would-be-forgotten`.
+    """
+    lost: list[str] = []
+    for function in plan.of_type(FUNCTION_TYPE):
+        before = function.before
+        was_live = is_stub(text(before, "handler"), text(before, "description"))
+        if was_live and function.action == "forget":
+            lost.append(function.address)
+    if lost:
+        raise TerraformError(
+            "stub-would-be-forgotten",
+            "Terraform would remove live functions from its state and keep them on AWS: "
+            f"{', '.join(lost)}. Their stubs would stay there. Nothing of the app has been "
+            "applied.",
+            hint="Put the functions' blocks back in the place of the `removed` blocks, run "
+            "`terralive restore`, and remove them then.",
         )
 
 

@@ -8,11 +8,14 @@ import pytest
 
 from terralive_cli.functions.warnings import version_warnings
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.evaluation.aliases import edge_distributions, planned_aliases
 from terralive_terraform.evaluation.functions import planned_functions
+from terralive_terraform.evaluation.targets import restore_targets
 from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
+from terralive_terraform.output.state import DeployedAlias, DeployedFunction, DeployedLambda
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.rules import LiveSettings
 from terralive_terraform.substitution.selection import Selection, select
@@ -63,6 +66,50 @@ def test_an_alias_in_a_module_is_changed_in_that_call_of_the_module() -> None:
 def test_the_alias_of_a_function_that_stays_as_it_is_stays_too() -> None:
     selection = selected(plan(), declared(), declared("aws_lambda_function.other"))
     assert ALIAS not in selection.without((API,)).changes_by_call().get("", {})
+
+
+def test_an_alias_of_a_function_whose_name_another_region_has_follows_its_own_function() -> None:
+    made = PlanDocument()
+    other = "aws_lambda_function.eu"
+    for address in (API, other):
+        made.managed(address, {"handler": "app.handler", "function_name": "orders"})
+    made.managed(ALIAS, {"function_name": "orders"}, references={"function_name": [other]})
+    made.managed("aws_lambda_alias.unclear", {"function_name": "orders"})
+
+    mine, unclear = planned_aliases(made.evaluation(ROOT))
+
+    assert mine.functions == (other,)
+    assert unclear.functions == (API, other)
+    selection = selected(made, declared(), declared(other)).without((other,))
+    assert set(selection.changes_by_call()[""]) == {API}
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ("orders", True),
+        ("123456789012:function:orders", True),
+        ("arn:aws:lambda:eu-west-1:123456789012:function:orders", True),
+        ("arn:aws:lambda:us-east-1:123456789012:function:orders", False),
+        ("123456789012:function:my-orders", False),
+    ],
+)
+def test_an_alias_names_its_function_by_name_arn_or_the_end_of_it(
+    named: str, *, expected: bool
+) -> None:
+    made = PlanDocument()
+    arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders"
+    made.managed(API, {"function_name": "orders", "arn": arn})
+    made.managed(ALIAS, {"function_name": named})
+    deployed = DeployedLambda(
+        {API: DeployedFunction("orders", arn, handler=STUB_HANDLER)},
+        {ALIAS: DeployedAlias(named, "$LATEST")},
+    )
+
+    (alias,) = planned_aliases(made.evaluation(ROOT))
+
+    assert alias.is_of([API]) is expected
+    assert (ALIAS in restore_targets(deployed)) is expected
 
 
 def test_a_weighted_alias_and_one_with_provisioned_concurrency_stay() -> None:

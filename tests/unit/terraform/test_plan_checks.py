@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from terralive_stub.errors import TerraformError
+from terralive_terraform.artifacts import STUB_HANDLER
 from terralive_terraform.output.progress import Change
+from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.plan_checks import (
     functions_after,
+    refuse_forgotten_stubs,
     refuse_new_images,
     refuse_replacements,
 )
@@ -60,6 +63,26 @@ def test_an_image_that_the_plan_creates_cannot_be_live_yet() -> None:
     assert f'{API}["new"]' in caught.value.message
     assert f'{API}["old"]' not in caught.value.message
     refuse_new_images([change("create", "", "aws_lambda_function.other"), change("update")], {API})
+
+
+@pytest.mark.parametrize(
+    ("handler", "action", "expected"),
+    [
+        (STUB_HANDLER, "forget", True),
+        (STUB_HANDLER, "delete", False),
+        ("app.handler", "forget", False),
+    ],
+)
+def test_a_stub_is_never_forgotten(handler: str, action: str, *, expected: bool) -> None:
+    resource = PlannedResource(API, "aws_lambda_function", action, before={"handler": handler})
+    plan = ShownPlan((resource,), is_first=False)
+    if not expected:
+        refuse_forgotten_stubs(plan)
+        return
+    with pytest.raises(TerraformError, match="keep them on AWS") as caught:
+        refuse_forgotten_stubs(plan)
+    assert caught.value.reference == "stub-would-be-forgotten"
+    assert API in caught.value.message
 
 
 def test_the_functions_that_a_plan_leaves_are_known_before_it_is_applied() -> None:
