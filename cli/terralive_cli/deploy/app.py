@@ -179,6 +179,7 @@ class StageApp:
         except TerraformError:
             self._show_declared(app, outputs)
             raise
+        self._guard.inspect_variables(evaluation.variables())
         self._evaluation = evaluated_app(evaluation, deployed, stage.config.project)
         return self._evaluation
 

@@ -24,6 +24,9 @@ class AppGuard(Protocol):
     def inspect_folder(self, directory: Path) -> None:
         """Inspect the folder that Terraform runs in, before anything is planned."""
 
+    def inspect_variables(self, variables: Mapping[str, Json]) -> None:
+        """Inspect the values of the configuration's variables."""
+
     def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Inspect functions by address: those of the state, then those of each plan."""
 

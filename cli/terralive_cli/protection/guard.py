@@ -13,9 +13,15 @@ from terralive_cli.output.ui import Ui
 from terralive_cli.protection.accounts import is_allowed, require_account, require_agreement
 from terralive_cli.protection.existing import NewFunction
 from terralive_cli.protection.held import find_holder, held_elsewhere, stages_of
-from terralive_cli.protection.production import Name, refuse_production, tag_names
+from terralive_cli.protection.production import (
+    Name,
+    refuse_production,
+    tag_names,
+    variable_names,
+)
 from terralive_cli.protection.project_names import names_in_stack
 from terralive_relay.events import Warned
+from terralive_stub.shared.json_documents import Json
 from terralive_terraform.output.state import DeployedFunction
 from terralive_terraform.substitution.marker import StageName
 
@@ -63,6 +69,14 @@ class Guard:
         """
         if self._stage.config.terraform.app:
             self._refuse_production(names_in_stack(directory))
+
+    def inspect_variables(self, variables: Mapping[str, Json]) -> None:
+        """Refuse an app whose variables, as Terraform knows them, look like production.
+
+        Raises:
+            ConfigurationError: `stage-protected`.
+        """
+        self._refuse_production(variable_names(variables))
 
     def inspect(self, functions: Mapping[str, DeployedFunction]) -> None:
         """Refuse functions, by address, that must not be touched.

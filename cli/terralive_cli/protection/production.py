@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import Json, text
 
 # `ordersProd-eu1` has the words `orders`, `Prod`, `eu` and `1`.
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -98,6 +99,15 @@ def names_environment(variable: str) -> bool:
     """Tell by the name of a Terraform variable whether its value is the name of an environment."""
     words = set(_words(variable))
     return bool(words & _ENVIRONMENT_KEYS) and words <= _ENVIRONMENT_KEYS | _VARIABLE_WORDS
+
+
+def variable_names(variables: Mapping[str, Json]) -> Iterator[Name]:
+    """Yield the values of Terraform variables that are names of environments, also in tags."""
+    for name, value in variables.items():
+        if isinstance(value, str) and names_environment(name):
+            yield Name(f"variable {name} =", value, is_environment=True)
+        elif isinstance(value, dict) and "tags" in _words(name):
+            yield from tag_names({key: text(value, key) for key in value})
 
 
 def tag_names(tags: Mapping[str, str]) -> Iterator[Name]:

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from terralive_cli.configuration.values import Config
-from terralive_cli.protection.production import Name, names_environment, tag_names
+from terralive_cli.protection.production import Name, tag_names, variable_names
 from terralive_stub.shared.json_documents import Json, read_object, section, text
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.discovery.backends import backend_blocks, given_arguments
@@ -158,10 +158,10 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
     """
     for name, value in environ.items():
         if name.startswith("TF_VAR_"):
-            yield from _variable(name.removeprefix("TF_VAR_"), value)
+            yield from variable_names({name.removeprefix("TF_VAR_"): value})
     for option in option_values(environ, "-var", "plan"):
         name, _, value = option.partition("=")
-        yield from _variable(name, value)
+        yield from variable_names({name: value})
     files = list(config.terraform.var_files)
     for option in option_values(environ, "-var-file", "plan"):
         yield Name("variables file", option)
@@ -170,12 +170,7 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
         files += sorted(config.terraform.dir.glob(pattern))
     for file in files:
         for name, value in _ASSIGNMENT.findall(_COMMENT.sub("", _text(file))):
-            yield from _variable(name, value)
-
-
-def _variable(name: str, value: str) -> Iterator[Name]:
-    if names_environment(name):
-        yield Name(f"variable {name} =", value, is_environment=True)
+            yield from variable_names({name: value})
 
 
 def _text(file: Path) -> str:

@@ -62,6 +62,19 @@ class Evaluation:
         self._configuration = section(document, "configuration")
         self._blocks = dict(_declared(section(self._configuration, "root_module"), ""))
         self._instances = _instances(document)
+        self._variables = section(document, "variables")
+
+    def variables(self) -> Mapping[str, Json]:
+        """Return the values of the root module's variables, without sensitive ones.
+
+        Terraform shows them all, also those that have their default.
+        """
+        declared = section(section(self._configuration, "root_module"), "variables")
+        return {
+            name: section(self._variables, name).get("value")
+            for name in self._variables
+            if not section(declared, name).get("sensitive")
+        }
 
     def instances(self, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
         """Return the instances of one type that exist after an apply, in the plan's order."""

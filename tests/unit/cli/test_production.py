@@ -15,9 +15,12 @@ from terralive_cli.protection.production import (
     refuse_production,
     signs_of_production,
     tag_names,
+    variable_names,
 )
 from terralive_cli.protection.project_names import names_in_project
 from terralive_stub.errors import ConfigurationError
+from terralive_stub.shared.json_documents import Json
+from terralive_terraform.evaluation.document import Evaluation
 
 WORDS = ("prod", "production", "prd")
 
@@ -100,6 +103,22 @@ def test_tags_of_environments(key: str, expected: bool) -> None:
 )
 def test_variables_of_environments(name: str, expected: bool) -> None:
     assert names_environment(name) is expected
+
+
+def test_variables_as_terraform_knows_them() -> None:
+    document: dict[str, Json] = {
+        "variables": {
+            "environment": {"value": "prod"},
+            "default_tags": {"value": {"Env": "prd", "Team": "prod"}},
+            "peer": {"value": {"environment": "prod"}},
+            "region": {"value": "prod"},
+            "stage": {"value": "production"},
+        },
+        "configuration": {"root_module": {"variables": {"stage": {"sensitive": True}}}},
+    }
+    variables = Evaluation(document, Path()).variables()
+    found = signs_of_production(variable_names(variables), WORDS)
+    assert [str(name) for name in found] == ['variable environment = "prod"', 'tag Env = "prd"']
 
 
 @pytest.fixture
