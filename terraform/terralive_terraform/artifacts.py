@@ -30,6 +30,7 @@ STUB_IMAGE: Final = "terralive-stub"
 STUB_IMAGE_TAG: Final = ARGUMENTS_VERSION
 # The stub as an image: https://docs.aws.amazon.com/lambda/latest/dg/python-image.html
 STUB_IMAGE_BASE: Final = f"public.ecr.aws/lambda/python:{STUB_RUNTIME.removeprefix('python')}"
+STUB_ARCHITECTURES: Final = ("x86_64", "arm64")
 STUB_IMAGE_DIRECTORY: Final = "/var/task"
 STUB_IMAGE_ENTRYPOINT: Final = ("/var/lang/bin/python3", "-m", "terralive_stub.container")
 _DOCKERFILE: Final = f"""\

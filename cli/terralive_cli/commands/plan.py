@@ -31,6 +31,9 @@ def run(config: Config, ui: Ui, *, detailed_exitcode: bool = False) -> int:
         with app.planned_live(deployed) as plan:
             approval.show_live_plan(stage, ui, plan)
             has_changes = plan.ready.plan.has_changes
+            needs_repository = app.needs_repository(plan)
+        if needs_repository:
+            debug_stack = debug_stack.with_images()
         with debug_stack.planned() as ready:
             has_changes = has_changes or ready.plan.has_changes
     if has_changes and detailed_exitcode:

@@ -218,13 +218,15 @@ def _config(root: Table, reader: _Reader, login: str) -> Config:
     debug_stack = root.table("debug_stack")
     values["debug_stack"] = DebugStackConfig(**reader.read(DebugStackConfig, debug_stack))
     debug_stack.end()
+    image_base, images = _stub_images(root.table("stub_image"), reader)
     return Config(
         **values,
         terraform=terraform,
         given_regions=given_regions,
         workspace=selected_workspace(terraform.dir, reader.environ),
         backend=_backend(root, reader),
-        stub_images=_stub_images(root.table("stub_image"), reader),
+        stub_images=images,
+        stub_image_base=image_base,
         account_settings=_accounts(root, reader),
         functions=_functions(root.table("functions"), reader),
     )
@@ -272,10 +274,12 @@ def _backend(root: Table, reader: _Reader) -> BackendConfig | None:
     return None
 
 
-def _stub_images(table: Table, reader: _Reader) -> dict[str, str]:
+def _stub_images(table: Table, reader: _Reader) -> tuple[str, dict[str, str]]:
+    """Return the base image of the stub's, and the team's own images by architecture."""
     values = reader.read(StubImages, table)
     table.end()
-    return {architecture: image for architecture, image in values.items() if image is not None}
+    base = values.pop("base")
+    return base, {name: image for name, image in values.items() if image is not None}
 
 
 def _accounts(root: Table, reader: _Reader) -> tuple[AccountSettings, ...]:

@@ -28,6 +28,10 @@ _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/.+")
 _KEY: Final = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/.+")
 
 # https://docs.aws.amazon.com/AmazonECR/latest/userguide/Registries.html, then a tag or a digest
+# A host has a dot or a port: without one, Docker means an image of Docker Hub.
+_BASE_IMAGE: Final = re.compile(
+    r"[\w{}-]*[.:][\w.:{}-]*/[\w./-]+(?::[\w.-]+|@sha256:[0-9a-f]{64})", re.ASCII
+)
 _IMAGE: Final = re.compile(
     r"\d{12}\.dkr\.ecr(-fips)?\.([a-z0-9-]+|\{region\})\.amazonaws\.com(\.cn)?"
     r"/[a-z0-9][a-z0-9._/-]*(:[\w.-]+|@sha256:[0-9a-f]{64})"
@@ -112,6 +116,15 @@ def image(value: str) -> str:
     return (
         f'"{value}" is no image in ECR '
         "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub:v2)."
+    )
+
+
+def base_image(value: str) -> str:
+    if _BASE_IMAGE.fullmatch(value):
+        return ""
+    return (
+        f'"{value}" is no image with its registry '
+        "(123456789012.dkr.ecr.eu-west-1.amazonaws.com/ecr-public/lambda/python:3.13)."
     )
 
 

@@ -27,6 +27,7 @@ from terralive_cli.configuration.kinds import (
 from terralive_cli.configuration.settings import setting
 from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.artifacts import STUB_IMAGE_BASE
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 
 _DEBUG_STACK: Final = {item.name: item.default for item in fields(DebugStackSettings)}
@@ -179,22 +180,31 @@ class DebugStackConfig:
 
 @dataclass(frozen=True, slots=True)
 class StubImages:
-    """The stub as a container image, by architecture.
+    """The stub as a container image, by architecture, and the base of those that terralive makes.
 
     https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
     """
 
+    base: str = setting(
+        Text(),
+        "Lambda's base image for Python, from which terralive makes the stub's image. Name a "
+        "mirror where this machine may not reach public.ecr.aws. terralive replaces `{region}`.",
+        default=STUB_IMAGE_BASE,
+        rule=rules.base_image,
+    )
     x86_64: str | None = setting(
         Text(),
-        "The stub as a container image in ECR, for functions that are container images. "
-        "terralive replaces `{region}`.",
+        "The stub as a container image in ECR, for functions that are container images, where "
+        "terralive is not to make and push one. terralive replaces `{region}`.",
         default=None,
+        shown_default="made and pushed at the first start",
         rule=rules.image,
     )
     arm64: str | None = setting(
         Text(),
         "The same for functions whose `architectures` are `arm64`.",
         default=None,
+        shown_default="see `x86_64`",
         rule=rules.image,
     )
 

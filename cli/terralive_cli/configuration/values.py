@@ -35,6 +35,7 @@ from terralive_cli.configuration.tables import (
 )
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.addresses import without_keys
+from terralive_terraform.artifacts import STUB_IMAGE_BASE
 
 FILE: Final = "terralive.toml"
 
@@ -71,7 +72,8 @@ class Config:
         given_regions: the regions that were given, and by what; the one that counts comes first.
         output: format of the output; None for the one that suits the terminal.
         backend: None for a local state under `.terralive/`.
-        stub_images: the stub as a container image, by architecture.
+        stub_images: the stub as a container image, by architecture, where the team has made it.
+        stub_image_base: the base of the images that terralive makes.
         account_settings: credentials for functions of other accounts.
         functions: settings of functions, in the order of the file.
     """
@@ -217,6 +219,7 @@ class Config:
         "debug_stack", DebugStackConfig, default_factory=DebugStackConfig
     )
     stub_images: Mapping[str, str] = setting_table("stub_image", StubImages, default_factory=dict)
+    stub_image_base: str = STUB_IMAGE_BASE
     account_settings: tuple[AccountSettings, ...] = setting_table(
         'accounts."ID"', AccountSettings, default=()
     )

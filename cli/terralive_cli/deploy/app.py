@@ -29,6 +29,7 @@ from terralive_cli.functions.warnings import (
     unreadable_warnings,
     version_warnings,
 )
+from terralive_cli.images.stage_images import StageImages
 from terralive_cli.output.events import LiveFunction, PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_cli.protection.existing import (
@@ -40,13 +41,19 @@ from terralive_cli.protection.existing import (
 from terralive_relay.events import Warned
 from terralive_stub.errors import ConfigurationError, TerraformError
 from terralive_stub.shared.arns import partition_of
-from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
+from terralive_terraform.artifacts import (
+    STUB_ARCHITECTURES,
+    Artifact,
+    StubCoordinates,
+    build_stub_zip,
+)
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.evaluation.planned import image_architectures
 from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.output.progress import BUILD_MISSING
 from terralive_terraform.output.shown_plan import ShownPlan
-from terralive_terraform.output.state import DeployedFunction, functions_of_plan, versions_after
+from terralive_terraform.output.state import functions_of_plan, versions_after
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
@@ -65,7 +72,6 @@ _log: Final = logging.getLogger("terralive.cli")
 # The debug stack's outputs before it is deployed: the app is planned with them to find mistakes.
 _NOT_YET: Final = "not-deployed-yet"
 _NOT_DEPLOYED: Final = DebugStackOutputs(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
-NOTHING_DEPLOYED: Final[Mapping[str, DeployedFunction]] = {}
 
 
 class StageApp:
@@ -84,6 +90,16 @@ class StageApp:
         self._var_files = stage.config.terraform.var_files
         # Address -> reason: the functions without local code, once an earlier plan has found them.
         self._unmapped: dict[str, str] = {}
+        # The stub's images of this stage.
+        self._images = StageImages(
+            stage.target.caller,
+            stage.config.stub_image_base,
+            has_registry=stage.target.sandbox is None,
+        )
+        # The architectures of functions that need an image of terralive's.
+        self._architectures: frozenset[str] = frozenset()
+        # The ARNs of functions by address with instance keys, as far as they are known.
+        self._arns: dict[str, str] = {}
         # What Terraform says of the app without stubs, once it was asked.
         self._evaluation: EvaluatedApp | None = None
         # Functions that a plan creates and that did not exist when terralive looked.
@@ -118,7 +134,7 @@ class StageApp:
         with ExitStack() as stack:
             with phase.step("synth"):
                 app = stack.enter_context(self._opened())
-            evaluated = self._evaluated(app, outputs, phase)
+            evaluated = self._evaluated(app, phase)
             prepared, mapped = self._selected(app, outputs, evaluated, phase)
             functions = prepared.functions
             refused = self._reasons(prepared)
@@ -151,9 +167,7 @@ class StageApp:
                 is_first=shown.is_first,
             )
 
-    def _evaluated(
-        self, app: OpenApp, outputs: DebugStackOutputs | None, phase: Phase
-    ) -> EvaluatedApp:
+    def _evaluated(self, app: OpenApp, phase: Phase) -> EvaluatedApp:
         """Ask Terraform for the values of the app without stubs, once for each command.
 
         Raises:
@@ -177,10 +191,11 @@ class StageApp:
             with phase.step("evaluate"):
                 evaluation = self._evaluate(app, selection, terraform, phase)
         except TerraformError:
-            self._show_declared(app, outputs)
+            self._show_declared(app)
             raise
         self._guard.inspect_variables(evaluation.variables())
         self._evaluation = evaluated_app(evaluation, deployed, stage.config.project)
+        self._arns = self._known_arns(prepared.directory, self._evaluation)
         return self._evaluation
 
     def _evaluate(
@@ -202,9 +217,10 @@ class StageApp:
         terraform = self._stage.app_terraform(prepared, phase)
         return terraform.evaluate(file, var_files=self._var_files)
 
-    def _show_declared(self, app: OpenApp, outputs: DebugStackOutputs | None) -> None:
+    def _show_declared(self, app: OpenApp) -> None:
         """Show what the configuration's files say of its functions, where Terraform cannot plan."""
-        selection = app.discovered(self._live_settings(outputs))
+        self._architectures = frozenset(STUB_ARCHITECTURES)
+        selection = app.discovered(self._live_settings(None))
         mapped = map_functions(self._stage.config, selection.functions)
         refused = {item.address: item.reason for item in selection.refused}
         functions = tuple(LiveFunction.of(code) for code in mapped.code.values())
@@ -230,7 +246,8 @@ class StageApp:
 
         Nothing of the team's changes.
         """
-        live = self._live_settings(outputs, evaluated.deployed.functions)
+        self._architectures = image_architectures(evaluated.planned)
+        live = self._live_settings(outputs)
         with phase.step("synth"):
             selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
         mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
@@ -244,6 +261,11 @@ class StageApp:
             prepared = app.prepared(selection)
         return prepared, mapped.only(addresses_of(prepared.functions))
 
+    def needs_repository(self, plan: LivePlan) -> bool:
+        """Tell whether a plan needs the debug stack's repository for container images."""
+        own = self._stage.config.stub_images
+        return any(item.is_image and item.architecture not in own for item in plan.functions)
+
     def apply_live(self, plan: LivePlan) -> LiveApp:
         """Apply a plan that makes the app live, and name the deployed functions.
 
@@ -251,6 +273,7 @@ class StageApp:
             ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
         """
         terraform = plan.ready.terraform
+        self._push_images()
         apply(plan.ready)
         outputs = {
             name: output.value
@@ -265,6 +288,15 @@ class StageApp:
         )
         _log.debug("%d functions are live", len(functions))
         return LiveApp(functions, plan.mapped.code, plan.refused, plan.accounts, outputs)
+
+    def _push_images(self) -> None:
+        """Push the stub's images, before functions are made of them."""
+        names = self._images.pending
+        if not names:
+            return
+        phase = Phase("image", self._stage.emit)
+        with phase.step("push"):
+            self._images.push(names, phase.note)
 
     def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
         """Plan the app as its configuration says; None where no function is live."""
@@ -370,23 +402,44 @@ class StageApp:
             self._accounts_by_folder[directory] = self._stage.accounts(directory)
         return self._accounts_by_folder[directory]
 
-    def _live_settings(
-        self,
-        outputs: DebugStackOutputs | None,
-        deployed: Mapping[str, DeployedFunction] = NOTHING_DEPLOYED,
-    ) -> LiveSettings:
+    def _known_arns(self, directory: Path, evaluated: EvaluatedApp) -> dict[str, str]:
+        """Return the ARNs of functions, by address: of deployed ones, and of images to be deployed.
+
+        Where only the default provider exists, and acts as the caller, an image's name tells its
+        ARN.
+        """
+        arns = {address: item.arn for address, item in evaluated.deployed.functions.items()}
+        providers = aws_providers(self._stage.config, directory)
+        for provider in providers:
+            if provider.alias or provider.profile != "" or provider.role_arn != "":
+                return arns
+        for function in evaluated.planned:
+            if function.is_image and function.name is not None:
+                arns.setdefault(function.address, self._arn_prefix + function.name)
+        return arns
+
+    @property
+    def _arn_prefix(self) -> str:
+        """The ARN of a function of the stage's account and region, without the name."""
+        target = self._stage.target
+        partition = partition_of(target.caller.arn)
+        return f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:"
+
+    def _live_settings(self, outputs: DebugStackOutputs | None) -> LiveSettings:
         config, target = self._stage.config, self._stage.target
         known = outputs or _NOT_DEPLOYED
         coordinates = self._coordinates(known)
         stub = self.stub(known)
         image_stub = None
-        if config.stub_images:
-            partition = partition_of(target.caller.arn)
+        if config.stub_images or self._architectures:
+            images = images_in(target.region, config.stub_images)
+            for architecture in sorted(self._architectures - images.keys()):
+                images[architecture] = self._images.name(known.image_repository, architecture)
             image_stub = ImageStub(
-                images=images_in(target.region, config.stub_images),
+                images=images,
                 coordinates=coordinates,
-                arn_prefix=f"arn:{partition}:lambda:{target.region}:{target.caller.account}:function:",
-                arns={address: function.arn for address, function in deployed.items()},
+                arn_prefix=self._arn_prefix,
+                arns=self._arns,
             )
         return LiveSettings(
             stub_zip=stub.path,
@@ -411,7 +464,7 @@ class StageApp:
         """Refuse a plan that removes a live function or makes an instance without local code."""
         refuse_replacements(ready.plan.changes, addresses_of(functions))
         repeated = [item for item in functions if item.is_image and item.repeated]
-        refuse_new_images(ready.plan.changes, addresses_of(repeated))
+        refuse_new_images(ready.plan.changes, addresses_of(repeated), self._arns)
         # Functions that are mapped instance by instance: the plan shows which instances there are.
         code = mapped.code
         by_instance = [function for function in functions if function.address not in code]

@@ -6,12 +6,13 @@ when it is needed: `terralive --help` must not wait for it.
 
 from __future__ import annotations
 
+import base64
 import logging
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from terralive_cli.configuration.values import GivenRegion
 from terralive_cli.network import clock as aws_clock
@@ -49,6 +50,21 @@ _READ_SECONDS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
+class RegistryLogin:
+    """A login to the account's container registry.
+
+    Attributes:
+        user: the user's name.
+        password: the password; it is good for 12 hours.
+        endpoint: the registry's address, with its scheme.
+    """
+
+    user: str
+    password: str = field(repr=False)
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """Answer of `sts:GetCallerIdentity`, and the session that asked.
 
@@ -74,6 +90,25 @@ class Caller:
     endpoint_url: str | None
     emulator: str | None = None
     clock_offset_s: float = 0.0
+
+    def registry_login(self) -> RegistryLogin:
+        """Return a user and a password for the account's container registry.
+
+        https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_GetAuthorizationToken.html
+
+        Raises:
+            CredentialsError: the caller may not ask, or AWS did not answer.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415  # heavy
+
+        client: Any = self.session.client("ecr", endpoint_url=self.endpoint_url)
+        try:
+            data = client.get_authorization_token()["authorizationData"][0]
+        except (ClientError, BotoCoreError) as error:
+            raise explained(error) from None
+        token = base64.b64decode(data["authorizationToken"]).decode()
+        user, _, password = token.partition(":")
+        return RegistryLogin(user, password, data.get("proxyEndpoint", ""))
 
     def function_tags(self, name: str) -> dict[str, str]:
         """Return a Lambda function's tags; {} where there is none, or where AWS refuses."""

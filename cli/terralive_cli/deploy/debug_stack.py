@@ -18,7 +18,7 @@ from typing import Final
 from terralive_cli.deploy.plans import ReadyPlan, apply, apply_always, planned
 from terralive_cli.deploy.target import Stage
 from terralive_cli.joining.concurrency import broker_concurrency, low_limit
-from terralive_cli.joining.decision import Project
+from terralive_cli.joining.decision import IMAGE_REPOSITORY, Project
 from terralive_cli.joining.description import StackDescription
 from terralive_cli.joining.inventory import AwsInventory
 from terralive_cli.joining.look import Existing, look
@@ -27,6 +27,7 @@ from terralive_relay.events import Warned
 from terralive_stub.errors import TerraliveError
 from terralive_stub.protocol.token import SECRET_BYTES
 from terralive_stub.protocol.wire import VERSION as PROTOCOL
+from terralive_stub.shared.arns import partition_of
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.debug_stack import adoption
 from terralive_terraform.debug_stack.configuration import (
@@ -35,8 +36,13 @@ from terralive_terraform.debug_stack.configuration import (
     write_configuration,
     write_values,
 )
-from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings
+from terralive_terraform.debug_stack.settings import (
+    BackendSettings,
+    DebugStackSettings,
+    ImageReaders,
+)
 from terralive_terraform.debug_stack.synth import CustomStack
+from terralive_terraform.output.state import ResourceInstance
 from terralive_terraform.runs.runner import Terraform, TerraformPlan
 
 # Two developers may have made two APIs with one name at the same moment, so a destroy looks again.
@@ -58,6 +64,7 @@ class DebugStackOutputs:
         table_name: the name of the DynamoDB table.
         broker_name: the name of the broker function.
         secret: the secret of all tokens. It is in the table, and in no output of Terraform.
+        image_repository: the repository of the stub's image; "" for none.
     """
 
     stub_url: str
@@ -65,6 +72,7 @@ class DebugStackOutputs:
     table_name: str
     broker_name: str
     secret: bytes = field(repr=False, default=NO_SECRET)
+    image_repository: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +98,22 @@ class DebugStack:
     existing: Existing
 
     @classmethod
-    def opened(cls, stage: Stage, *, joins: bool = True) -> DebugStack:
+    def opened(cls, stage: Stage, *, joins: bool = True, needs_images: bool = False) -> DebugStack:
         """Write the configuration, and look for what exists.
 
         Args:
             stage: the stage.
             joins: whether a debug stack without a state here is used as it is, if possible.
+            needs_images: whether functions need the stub as a container image. A repository that
+                exists stays until the debug stack is destroyed: an image in it may be in use.
 
         Raises:
             StageHeldError, ConfigurationError, CredentialsError: see `look.look`.
             ConfigurationError: `broker-concurrency`.
         """
         phase = Phase("debug-stack", stage.emit)
-        settings = _settings(stage)
+        # A repository that exists has to be found.
+        settings = replace(_settings(stage), has_images=True)
         with phase.step("synth"):
             directory = write_configuration(
                 settings,
@@ -115,20 +126,33 @@ class DebugStack:
             _init(terraform, phase)
         inventory = AwsInventory(stage.target.caller)
         with phase.step("look"):
+            instances = terraform.instances()
             existing = look(
-                _project(stage, settings),
+                _project(stage, settings, needs_images=needs_images),
                 settings,
                 resources_in(directory),
-                terraform.instances(),
+                instances,
                 inventory,
                 joins=joins,
             )
+            has_images = needs_images or _has_images(existing, instances)
+            settings = replace(settings, has_images=has_images)
             if joins:
                 settings = _with_concurrency(stage, settings, inventory, existing)
-                write_values(settings, directory)
+            write_values(settings, directory)
         if settings.backend is None and not existing.is_joined:
             _init(terraform, phase)
         return cls(stage, phase, settings, directory, terraform, inventory, existing)
+
+    def with_images(self) -> DebugStack:
+        """Return the debug stack with a repository for the stub's image.
+
+        Raises:
+            TerraliveError: see `opened`.
+        """
+        if self.settings.has_images:
+            return self
+        return DebugStack.opened(self.stage, needs_images=True)
 
     def outputs(self) -> DebugStackOutputs | None:
         """Read the outputs and the secret of the deployed debug stack; None where there is none.
@@ -154,6 +178,7 @@ class DebugStack:
             relay_url=texts["relay_url"],
             table_name=texts["table_name"],
             broker_name=texts["broker_name"],
+            image_repository=texts.get(IMAGE_REPOSITORY, ""),
         )
 
     @contextmanager
@@ -331,7 +356,16 @@ def _with_concurrency(
     return replace(settings, broker_concurrency=reserved)
 
 
-def _project(stage: Stage, settings: DebugStackSettings) -> Project:
+def _has_images(existing: Existing, instances: Mapping[str, ResourceInstance]) -> bool:
+    """Tell whether there is a repository for the stub's image."""
+    description = existing.description
+    if description is not None and description.outputs.get(IMAGE_REPOSITORY):
+        return True
+    known = [item.address for item in existing.imports]
+    return any(address.startswith(f"{adoption.IMAGES}.") for address in (*known, *instances))
+
+
+def _project(stage: Stage, settings: DebugStackSettings, *, needs_images: bool = False) -> Project:
     return Project(
         app=settings.app,
         stage=settings.stage,
@@ -340,6 +374,7 @@ def _project(stage: Stage, settings: DebugStackSettings) -> Project:
         protocol=PROTOCOL,
         wishes=_wishes(stage),
         place=stage.target.name,
+        needs_images=needs_images,
     )
 
 
@@ -378,5 +413,17 @@ def _settings(stage: Stage) -> DebugStackSettings:
         identity_source=stage.target.identity_source,
         backend=backend,
         source=config.source,
+        image_readers=_image_readers(stage),
         **demands,
+    )
+
+
+def _image_readers(stage: Stage) -> ImageReaders:
+    """Return the accounts whose functions may be made of the stub's image."""
+    caller = stage.target.caller
+    others = {settings.account for settings in stage.config.account_settings}
+    return ImageReaders(
+        partition=partition_of(caller.arn),
+        account=caller.account,
+        others=tuple(sorted(others - {caller.account})),
     )

@@ -49,6 +49,8 @@ def make_live(
     stage = debug_stack.stage
     with ExitStack() as open_plans:
         shown = open_plans.enter_context(app.planned_live(deployed))
+        if app.needs_repository(shown):
+            debug_stack = debug_stack.with_images()
         stack = open_plans.enter_context(debug_stack.planned())
         approval.ask_deployment(stage, ui, stack.plan, shown)
         outputs = debug_stack.apply(stack, deployed)

@@ -43,19 +43,22 @@ class ImageCode:
     found_by: str = ""
 
 
-def image_code(project: Path, settings: FunctionSettings, function: DeclaredFunction) -> ImageCode:
+def image_code(
+    project: Path, settings: FunctionSettings, function: DeclaredFunction, key: str = ""
+) -> ImageCode:
     """Return what the Dockerfile of a function's image says of its code.
 
     Args:
         project: the project's folder.
         settings: the function's settings. They take precedence over the Dockerfile.
         function: the function.
+        key: the key of the instance; "" where the function is not repeated.
 
     Raises:
         ConfigurationError: `dockerfile-missing`: the settings name one that does not exist.
     """
     repository = _repository(project)
-    build = _build(repository, settings, function)
+    build = _build(repository, settings, function, key)
     if isinstance(build, str):
         return ImageCode(problem=build)
     shown = os.path.relpath(build.dockerfile, project)
@@ -94,19 +97,19 @@ def _handler(function: DeclaredFunction, of_image: str) -> str:
 
 
 def _build(
-    repository: Path, settings: FunctionSettings, function: DeclaredFunction
+    repository: Path, settings: FunctionSettings, function: DeclaredFunction, key: str
 ) -> ImageBuild | str:
     """Return the build of an image, or the reason why it is not known."""
     if settings.dockerfile is not None:
         return built_from(_existing(settings, settings.dockerfile), repository, "terralive.toml")
-    source = function.image or ImageSource()
+    source = (function.image or ImageSource()).of_instance(key)
     if len(source.builds) == 1:
         return source.builds[0]
     if source.builds:
         return "several builds may make its image: " + ", ".join(
             build.found_by for build in source.builds
         )
-    names = [*source.repositories, function.function_name or "", function.label]
+    names = [*source.names, function.function_name or "", function.label]
     found = find_build(repository, [name for name in names if name])
     if found.build is not None:
         return found.build

@@ -22,7 +22,7 @@ from terralive_cli.configuration.values import FILE, Config
 from terralive_cli.functions import code_checks, interpreters
 from terralive_cli.functions.image_code import ImageCode, image_code
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.addresses import without_keys
+from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode
 from terralive_terraform.evaluation.planned import PlannedFunction
@@ -155,7 +155,11 @@ def _mapped_instances(
             return NotLive(function.address, reason)
         code[address] = own
         instances[address] = alone
-        found_by[address] = _found_by(config.function_for(address, name), place)
+        settings = config.function_for(address, name) or _NO_SETTINGS
+        found_by[address] = _found_by(settings, place)
+        if alone.is_image and alone.path is None and settings.path is None:
+            image = image_code(config.project, settings, alone, instance_key(address))
+            found_by[address] = image.found_by
     return MappedFunction(code, {}, instances, found_by)
 
 
@@ -169,10 +173,14 @@ def _alone(
     if isinstance(place, FoundCode):
         path = place.path
         handler = place.handler or handler
+    attributes = function.attributes
+    if not instance.starts_otherwise:
+        attributes -= {"image_config"}
     return replace(
         function,
         handler=handler,
         runtime=instance.runtime,
+        attributes=attributes,
         function_name=instance.name,
         path=path,
         repeated=None,
@@ -181,9 +189,9 @@ def _alone(
     )
 
 
-def _found_by(settings: FunctionSettings | None, place: FoundCode | CodeNotFound | None) -> str:
+def _found_by(settings: FunctionSettings, place: FoundCode | CodeNotFound | None) -> str:
     """Return how the code of an instance was found, for the screen."""
-    if settings is not None and settings.path is not None:
+    if settings.path is not None:
         return FILE
     if isinstance(place, FoundCode):
         return place.found_by
@@ -285,7 +293,9 @@ def _local_code(
     settings = config.function_for(address, name)
     unknown = "its local code is not known"
     if function.is_image:
-        image = image_code(config.project, settings or _NO_SETTINGS, function)
+        image = image_code(
+            config.project, settings or _NO_SETTINGS, function, instance_key(address)
+        )
         unknown = image.problem or unknown
         function = _with_image(function, image)
     path = function.path

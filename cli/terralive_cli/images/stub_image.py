@@ -75,44 +75,99 @@ class StubImage:
         digest = hashlib.sha256(content.encode()).hexdigest()[:_DIGEST_CHARACTERS]
         return f"{STUB_IMAGE_TAG}-{digest}-{self.architecture}"
 
-    def pushed(
-        self, target: Repository, on_progress: Callable[[str], None] = lambda _: None
-    ) -> str:
-        """Make sure that a repository has the image. Return its name, with its digest.
-
-        Args:
-            target: the repository.
-            on_progress: takes what is sent, for a person.
+    def prepared(self, target: Repository) -> PreparedImage:
+        """Return the image as it is, or will be, in a repository. Nothing is sent.
 
         Raises:
             ConfigurationError: `image-base-missing`: there is no base image for the architecture.
             TerraliveError: see `Repository`.
         """
-        digest = target.digest(self.tag) or _push(self, target, on_progress)
-        return f"{target.address}@{digest}"
+        digest = target.digest(self.tag)
+        if digest:
+            return PreparedImage(target, digest)
+        manifest = _base_manifest(self.base, self.architecture)
+        configuration = _base_configuration(self.base, manifest)
+        if not manifests.is_for(configuration, self.architecture):
+            raise _no_base(self.base, self.architecture)
+        new, own = manifests.with_layer(manifest, configuration, self.layer, STUB_IMAGE_ENTRYPOINT)
+        pending = _Pending(self, manifests.layers_of(manifest), new, own)
+        return PreparedImage(target, new.digest, pending)
 
 
-def _push(image: StubImage, target: Repository, on_progress: Callable[[str], None]) -> str:
-    base, architecture, layer = image.base, image.architecture, image.layer
-    manifest = _base_manifest(base, architecture)
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """An image that is not in its repository yet.
+
+    Attributes:
+        image: the image.
+        base_layers: the layers of its base image.
+        manifest: its manifest.
+        configuration: its configuration.
+    """
+
+    image: StubImage
+    base_layers: tuple[Blob, ...]
+    manifest: Document
+    configuration: Document
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """The stub's image in a repository.
+
+    Attributes:
+        target: the repository.
+        digest: its digest.
+        pending: what has to be sent; None where it is there.
+    """
+
+    target: Repository
+    digest: str
+    pending: _Pending | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name, with its digest."""
+        return f"{self.target.address}@{self.digest}"
+
+    def push(self, on_progress: Callable[[str], None] = lambda _: None) -> None:
+        """Send what is missing in the repository.
+
+        Args:
+            on_progress: takes what is sent, for a person.
+
+        Raises:
+            TerraliveError: see `Repository`.
+        """
+        if self.pending is not None:
+            _push(self.pending, self.target, on_progress)
+
+
+def _push(pending: _Pending, target: Repository, on_progress: Callable[[str], None]) -> None:
+    base, layer = pending.image.base, pending.image.layer
     with tempfile.TemporaryDirectory(prefix="terralive-image-") as folder:
         file = Path(folder, "blob")
-        base.repository.download(manifests.configuration_of(manifest), file)
-        configuration = Document(file.read_bytes(), "")
-        if not manifests.is_for(configuration, architecture):
-            raise _no_base(base, architecture)
-        new, own = manifests.with_layer(manifest, configuration, layer, STUB_IMAGE_ENTRYPOINT)
-        blobs = manifests.layers_of(manifest)
+        blobs = pending.base_layers
         for number, blob in enumerate(blobs, 1):
             on_progress(f"layer {number} of {len(blobs) + 1} ({_megabytes(blob)})")
             _copy(base.repository, target, blob, file)
         on_progress(f"layer {len(blobs) + 1} of {len(blobs) + 1} (the stub)")
-        for data in (layer.data, own.data):
+        for data in (layer.data, pending.configuration.data):
             file.write_bytes(data)
             blob = Blob(manifests.digest_of(data), len(data))
             if not target.has(blob):
                 target.upload(blob, file)
-    return target.put_manifest(image.tag, new)
+    known = target.put_manifest(pending.image.tag, pending.manifest)
+    if known != pending.manifest.digest:
+        # Somebody has pushed one of another base image meanwhile. The plan names this one.
+        target.put_manifest(pending.manifest.digest, pending.manifest)
+
+
+def _base_configuration(base: Base, manifest: Document) -> Document:
+    with tempfile.TemporaryDirectory(prefix="terralive-image-") as folder:
+        file = Path(folder, "blob")
+        base.repository.download(manifests.configuration_of(manifest), file)
+        return Document(file.read_bytes(), "")
 
 
 def _base_manifest(base: Base, architecture: str) -> Document:

@@ -13,6 +13,8 @@ from terralive_cli.joining.description import StackDescription
 from terralive_stub.errors import ConfigurationError, StageHeldError
 from terralive_stub.shared.json_documents import Json
 
+# The output with the repository of the stub's image; none where there is none.
+IMAGE_REPOSITORY: Final = "image_repository"
 # Tags of every resource of a debug stack: `DebugStackSettings.all_tags`.
 _APP: Final = "terralive:app"
 _STAGE: Final = "terralive:stage"
@@ -34,6 +36,7 @@ class Project:
         protocol: its version of the wire protocol.
         wishes: the demands on the debug stack, by their keys in terralive.toml.
         place: the account and region, for a person.
+        needs_images: whether functions need the stub as a container image.
     """
 
     app: str
@@ -43,6 +46,7 @@ class Project:
     protocol: int
     wishes: Mapping[str, Json]
     place: str
+    needs_images: bool = False
 
 
 def may_join(project: Project, found: StackDescription) -> bool:
@@ -61,14 +65,16 @@ def may_join(project: Project, found: StackDescription) -> bool:
             hint=f"Install terralive {found.version}, or agree with {found.owner} on a newer one: "
             "`terralive destroy`, then `terralive start`. Or use a stage of your own (`--stage`).",
         )
-    differing = found.differing_wishes(project.wishes)
+    differing = [f"[debug_stack] {name}" for name in found.differing_wishes(project.wishes)]
+    if project.needs_images and not found.outputs.get(IMAGE_REPOSITORY):
+        differing.append("it has no repository for container images")
     if not differing:
         return True
     if found.version != project.version:
         raise StageHeldError(
             "debug-stack-differs",
             f"The debug stack of {found.app}/{found.stage} in {project.place} was "
-            f"{_made_by(found)}, with other settings: {_listed(differing)}. This is terralive "
+            f"{_made_by(found)}, with other settings: {', '.join(differing)}. This is terralive "
             f"{project.version}.",
             hint=f"Use the same settings in terralive.toml ([debug_stack]), or install terralive "
             f"{found.version}, or use a stage of your own (`--stage`).",
@@ -126,7 +132,3 @@ def _require_own(project: Project, app: str, stage: str, source: str, made_by: s
 
 def _made_by(found: StackDescription) -> str:
     return f"deployed by {found.owner} on {found.created} with terralive {found.version}"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"[debug_stack] {name}" for name in names)

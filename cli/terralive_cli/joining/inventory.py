@@ -77,19 +77,19 @@ class AwsInventory:
 
     def id_of(self, kind: str, name: str) -> str:
         """Return the id of a resource with a name; "" where there is none."""
+        finders = {
+            adoption.API: self._api,
+            adoption.TABLE: self._table,
+            adoption.FUNCTION: self._function,
+            adoption.IMAGES: self._repository,
+            adoption.ROLE: self._role,
+            adoption.LOG_GROUP: self._log_group,
+        }
+        find = finders.get(kind)
+        if find is None:
+            return ""
         with _explained():
-            match kind:
-                case adoption.API:
-                    return self._api(name)
-                case adoption.TABLE:
-                    return self._table(name)
-                case adoption.FUNCTION:
-                    return self._function(name)
-                case adoption.ROLE:
-                    return self._role(name)
-                case adoption.LOG_GROUP:
-                    return self._log_group(name)
-        return ""
+            return find(name)
 
     def parts_of(self, kind: str, outer: str) -> Mapping[str, str]:
         """Return the resources inside another one: name -> id."""
@@ -101,6 +101,8 @@ class AwsInventory:
                     return {name: name for name in names}
                 case adoption.PERMISSION:
                     return self._statements(outer)
+                case adoption.IMAGES_POLICY | adoption.IMAGES_LIFECYCLE:
+                    return self._policy_of_repository(kind, outer)
             return self._parts_of_api(kind, outer)
 
     def _parts_of_api(self, kind: str, api: str) -> Mapping[str, str]:
@@ -173,6 +175,45 @@ class AwsInventory:
         if any(group["logGroupName"] == name for group in pages["logGroups"]):
             return name
         return ""
+
+    def _repository(self, name: str) -> str:
+        """Return the name of a repository; "" also where the caller may not ask.
+
+        Without any function that is a container image, nobody needs a permission for that.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415  # heavy
+
+        try:
+            answer = self._ecr.describe_repositories(repositoryNames=[name])
+            arn = answer["repositories"][0]["repositoryArn"]
+            tags = self._ecr.list_tags_for_resource(resourceArn=arn)["tags"]
+        except self._ecr.exceptions.RepositoryNotFoundException:
+            return ""
+        except ClientError as error:
+            if not aws.is_denied(error):
+                raise
+            _log.debug("whether there is a repository %s is not known: %s", name, error)
+            return ""
+        self.tags.append({tag["Key"]: tag["Value"] for tag in tags})
+        return name
+
+    def _policy_of_repository(self, kind: str, name: str) -> Mapping[str, str]:
+        missing = self._ecr.exceptions
+        try:
+            if kind == adoption.IMAGES_POLICY:
+                self._ecr.get_repository_policy(repositoryName=name)
+            else:
+                self._ecr.get_lifecycle_policy(repositoryName=name)
+        except (
+            missing.RepositoryPolicyNotFoundException,
+            missing.LifecyclePolicyNotFoundException,
+        ):
+            return {}
+        return {"": name}
+
+    @property
+    def _ecr(self) -> Any:  # noqa: ANN401  # boto3's clients are made at run time
+        return self._client("ecr")
 
     @property
     def _apis(self) -> ApiGatewayV2Client:

@@ -17,6 +17,14 @@ from terralive_stub.shared import trust_store
 _WITH_TLS: Final = ("https://", "wss://")
 
 
+def ca_bundle() -> str | None:
+    """Return the file with the authorities that boto3 is told to trust; None for none."""
+    import botocore.session  # noqa: PLC0415  # heavy
+
+    bundle = botocore.session.get_session().get_config_variable("ca_bundle")
+    return str(bundle) if bundle else os.environ.get("REQUESTS_CA_BUNDLE")
+
+
 def relay_trust(url: str) -> ssl.SSLContext | None:
     """Return what the relay's connection trusts; None for a connection without TLS.
 

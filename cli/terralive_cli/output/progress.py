@@ -61,6 +61,10 @@ class Phase:
         if not reports_its_end:
             self._report(action, StepState.DONE, elapsed_s=_seconds_since(began))
 
+    def note(self, message: str) -> None:
+        """Emit what the phase does just now."""
+        self.emit(TerraformProgress(phase=self.name, action="note", message=message))
+
     def unchanged(self, message: str = "nothing to change") -> None:
         """Emit that the phase ends without a change."""
         elapsed_s = _seconds_since(self._began)

@@ -20,6 +20,9 @@ from terralive_stub.shared.json_documents import Json, as_object, section, text
 API: Final = "aws_apigatewayv2_api"
 AUTHORIZER: Final = "aws_apigatewayv2_authorizer"
 FUNCTION: Final = "aws_lambda_function"
+IMAGES: Final = "aws_ecr_repository"
+IMAGES_LIFECYCLE: Final = "aws_ecr_lifecycle_policy"
+IMAGES_POLICY: Final = "aws_ecr_repository_policy"
 INTEGRATION: Final = "aws_apigatewayv2_integration"
 LOG_GROUP: Final = "aws_cloudwatch_log_group"
 PERMISSION: Final = "aws_lambda_permission"
@@ -33,12 +36,13 @@ TABLE: Final = "aws_dynamodb_table"
 _NAMED: Final = {
     API: "name",
     FUNCTION: "function_name",
+    IMAGES: "name",
     LOG_GROUP: "name",
     ROLE: "name",
     TABLE: "name",
 }
 _VARIABLE: Final = re.compile(r"\$\{var\.(\w+)\}")
-_REFERENCE: Final = re.compile(r"\$\{(aws_\w+\.\w+)\.\w+\}")
+_REFERENCE: Final = re.compile(r"\$\{(aws_\w+\.\w+)(?:\[0\])?\.\w+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +52,19 @@ class _Part:
     Attributes:
         outer: the argument that refers to the other resource.
         name: the argument with its name there; "" where there is only one.
-        between: the text between the two ids in the id for the provider.
+        between: the text between the two ids in the id for the provider; None where that is the
+            other resource's id alone.
     """
 
     outer: str
     name: str
-    between: str = "/"
+    between: str | None = "/"
 
 
 _PARTS: Final = {
     AUTHORIZER: _Part("api_id", "name"),
+    IMAGES_LIFECYCLE: _Part("repository", "", None),
+    IMAGES_POLICY: _Part("repository", "", None),
     INTEGRATION: _Part("api_id", ""),
     PERMISSION: _Part("function_name", "statement_id"),
     ROLE_POLICY: _Part("role", "name", ":"),
@@ -216,14 +223,20 @@ class _Search:
         inner = self._parts[key].get(name, "")
         if not inner:
             return ""
+        if part.between is None:
+            return outer
         return f"{outer}{part.between}{inner}"
 
     def _own_id(self, item: Resource) -> str:
-        if item.address in self._present:
-            return self._present[item.address]
+        if item.instance in self._present:
+            return self._present[item.instance]
         if item.type not in _NAMED:
             return ""
-        return self._inventory.id_of(item.type, text(item.arguments, _NAMED[item.type]))
+        name = text(item.arguments, _NAMED[item.type])
+        if not name:
+            # A variable that is null: the resource is not wanted.
+            return ""
+        return self._inventory.id_of(item.type, name)
 
     def _outer_id(self, item: Resource, part: _Part) -> str:
         reference = _REFERENCE.fullmatch(text(item.arguments, part.outer))
@@ -236,4 +249,7 @@ def _filled(value: Json, variables: Mapping[str, Json]) -> Json:
     """Return an argument with the values of variables in it, as far as it is a text."""
     if not isinstance(value, str):
         return value
+    whole = _VARIABLE.fullmatch(value)
+    if whole is not None and whole[1] in variables and variables[whole[1]] is None:
+        return None
     return _VARIABLE.sub(lambda match: str(variables.get(match[1], match[0])), value)

@@ -6,6 +6,7 @@ Plain values: the command line decides with them whether to synthesise, without 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Final
 
 from terralive_stub.broker.identity_source import IdentitySource
 from terralive_stub.shared.json_documents import Json
+from terralive_terraform.artifacts import STUB_IMAGE
 
 BROKER_ZIP: Final = "broker.zip"
 # Name -> Terraform type: the variables in which debug stacks differ. Their values:
@@ -31,6 +33,8 @@ VARIABLES: Final = {
     "throttle_rate": "number",
     "throttle_burst": "number",
     "broker_concurrency": "number",
+    "image_repository": "string",
+    "image_policy": "string",
 }
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html (role names) and
 # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html (function names): 64
@@ -65,6 +69,56 @@ class BackendSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageReaders:
+    """The accounts whose functions may be made of the stub's image.
+
+    Attributes:
+        partition: the partition of all accounts (`aws`).
+        account: the account of the debug stack.
+        others: further accounts.
+    """
+
+    partition: str = "aws"
+    account: str = ""
+    others: tuple[str, ...] = ()
+
+    def policy(self, region: str) -> dict[str, Json]:
+        """Return the policy of the repository.
+
+        Lambda reads an image when it makes a function of it, and again later. The account of a
+        function that is not the repository's needs the permission, too:
+        https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#gettingstarted-images-permissions
+        """
+        actions: list[Json] = ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
+        functions: list[Json] = [
+            f"arn:{self.partition}:lambda:{region}:{account}:function:*"
+            for account in (self.account, *self.others)
+        ]
+        statements: list[Json] = [
+            {
+                "Sid": "Lambda",
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": actions,
+                "Condition": {"StringLike": {"aws:sourceArn": functions}},
+            }
+        ]
+        if self.others:
+            roots: list[Json] = [
+                f"arn:{self.partition}:iam::{account}:root" for account in self.others
+            ]
+            statements.append(
+                {
+                    "Sid": "Accounts",
+                    "Effect": "Allow",
+                    "Principal": {"AWS": roots},
+                    "Action": actions,
+                }
+            )
+        return {"Version": "2012-10-17", "Statement": statements}
+
+
+@dataclass(frozen=True, slots=True)
 class DebugStackSettings:
     """The settings of one debug stack.
 
@@ -86,6 +140,8 @@ class DebugStackSettings:
         throttle_rate: the messages a second that each API accepts.
         throttle_burst: the messages at once that each API accepts.
         broker_concurrency: the broker's reserved concurrency; None for no reservation.
+        has_images: whether there is a repository for the stub's image.
+        image_readers: whose functions may be made of the stub's image.
         backend: the backend of the state; None for a file beside the configuration.
         source: the project that it is deployed from.
     """
@@ -109,6 +165,8 @@ class DebugStackSettings:
     broker_concurrency: int | None = None
     backend: BackendSettings | None = None
     source: str = ""
+    has_images: bool = False
+    image_readers: ImageReaders = field(default_factory=ImageReaders)
 
     def name(self, part: str = "") -> str:
         """Return the name of one resource: `terralive-orders-dev-ana-broker`."""
@@ -117,6 +175,18 @@ class DebugStackSettings:
         if part:
             return f"{name}-{part}"
         return name
+
+    def image_repository(self) -> str:
+        """Return the name of the repository for the stub's image.
+
+        ECR takes lower case only, and single separators:
+        https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_CreateRepository.html
+        """
+        wanted = self.name()
+        folder = re.sub(r"[^a-z0-9]+", "-", wanted.lower()).strip("-")
+        if folder != wanted:
+            folder = f"{folder}-{_digest(wanted)}"
+        return f"{folder}/{STUB_IMAGE}"
 
     def all_tags(self) -> dict[str, str]:
         """Return the organisation's tags and terralive's own."""
@@ -138,6 +208,10 @@ class DebugStackSettings:
         concurrency = self.broker_concurrency
         if concurrency is None:
             concurrency = _UNRESERVED
+        repository, image_policy = None, None
+        if self.has_images:
+            repository = self.image_repository()
+            image_policy = json.dumps(self.image_readers.policy(self.region), sort_keys=True)
         return {
             "region": self.region,
             "name": self.name(),
@@ -152,6 +226,8 @@ class DebugStackSettings:
             "throttle_rate": self.throttle_rate,
             "throttle_burst": self.throttle_burst,
             "broker_concurrency": concurrency,
+            "image_repository": repository,
+            "image_policy": image_policy,
         }
 
 
@@ -164,5 +240,8 @@ def resource_name(*parts: str, limit: int = NAME_CHARACTERS) -> str:
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", wanted)
     if name == wanted and len(name) <= limit:
         return name
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]
-    return f"{name[: limit - _DIGEST_CHARACTERS - 1]}-{digest}"
+    return f"{name[: limit - _DIGEST_CHARACTERS - 1]}-{_digest(*parts)}"
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGEST_CHARACTERS]

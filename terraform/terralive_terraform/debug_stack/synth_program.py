@@ -14,7 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from terralive_terraform.constructs.cdk import cdk
-from terralive_terraform.debug_stack.settings import BackendSettings, DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.settings import (
+    BackendSettings,
+    DebugStackSettings,
+    Endpoints,
+    ImageReaders,
+)
 from terralive_terraform.debug_stack.stack import DebugStack
 from terralive_terraform.debug_stack.synth import digest
 
@@ -79,6 +84,8 @@ def read_settings(fields: dict[str, Any]) -> DebugStackSettings:
     fields["endpoints"] = Endpoints(**fields["endpoints"])
     if fields["backend"] is not None:
         fields["backend"] = BackendSettings(**fields["backend"])
+    readers = fields["image_readers"]
+    fields["image_readers"] = ImageReaders(**{**readers, "others": tuple(readers["others"])})
     return DebugStackSettings(**fields)
 
 

@@ -35,6 +35,7 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
         s3_bucket=_known(values, "s3_bucket"),
         s3_key=_known(values, "s3_key"),
         image_uri=_known(values, "image_uri"),
+        starts_otherwise=_starts_otherwise(item),
         code_hash=_known(values, "source_code_hash"),
         is_set=frozenset(name for name, value in values.items() if _has_value(value)),
         unknown=item.unknown,
@@ -79,6 +80,17 @@ def _image_command(values: Mapping[str, Json]) -> str | None:
             return handler
         case _:
             return None
+
+
+def _starts_otherwise(item: Evaluated) -> bool:
+    """Tell whether `image_config` has, or may have, a command or an entry point."""
+    if "image_config" in item.unknown:
+        return True
+    for block in items(item.values, "image_config"):
+        config = as_object(block)
+        if config.get("command") or config.get("entry_point"):
+            return True
+    return False
 
 
 def _environment(item: Evaluated) -> tuple[frozenset[str], bool]:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from terralive_terraform.addresses import without_keys
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.evaluation.planned import PlannedFunction
+from terralive_terraform.evaluation.planned import DEFAULT_ARCHITECTURE, PlannedFunction
 
 T = TypeVar("T")
-_DEFAULT_ARCHITECTURE: Final = "x86_64"
 
 
 def with_planned(
@@ -71,7 +70,7 @@ def _merged(function: DeclaredFunction, instances: Sequence[PlannedFunction]) ->
         runtime=_common(item.runtime for item in instances),
         function_name=_common(item.name for item in instances),
         package_type=_common(item.package_type for item in instances),
-        architecture=_architecture(instances),
+        architecture=_architecture(function, instances),
         timeout=max(timeouts, default=function.timeout),
         attributes=_set(function, instances),
         undecided=_undecided(function, instances),
@@ -116,16 +115,19 @@ def _undecided(function: DeclaredFunction, instances: Sequence[PlannedFunction])
     return frozenset(found - _set(function, instances))
 
 
-def _architecture(instances: Sequence[PlannedFunction]) -> str | None:
+def _architecture(function: DeclaredFunction, instances: Sequence[PlannedFunction]) -> str | None:
     """Return the architecture; a block that names none has AWS's default.
 
-    Terraform shows such a default only after an apply.
+    Terraform shows such a default only after an apply, also that of `architectures = null`, which
+    static reading knows.
     """
     found: list[str | None] = []
     for item in instances:
         architecture = item.architecture
         if architecture is None and "architectures" not in item.declared:
-            architecture = _DEFAULT_ARCHITECTURE
+            architecture = DEFAULT_ARCHITECTURE
+        elif architecture is None:
+            architecture = function.architecture
         found.append(architecture)
     return _common(found)
 

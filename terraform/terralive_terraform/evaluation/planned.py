@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+# https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
+DEFAULT_ARCHITECTURE: Final = "x86_64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class PlannedFunction:
         s3_bucket: the bucket of its zip.
         s3_key: the key of its zip.
         image_uri: its image.
+        starts_otherwise: whether it starts another command or program than its image says.
         code_hash: `source_code_hash` of the configuration.
         is_set: the names of the attributes and blocks that have a value.
         unknown: the names of those that are known only after an apply.
@@ -60,6 +66,7 @@ class PlannedFunction:
     s3_bucket: str | None = None
     s3_key: str | None = None
     image_uri: str | None = None
+    starts_otherwise: bool = False
     code_hash: str | None = None
     is_set: frozenset[str] = frozenset()
     unknown: frozenset[str] = frozenset()
@@ -67,3 +74,21 @@ class PlannedFunction:
     environment_names: frozenset[str] = frozenset()
     environment_known: bool = True
     triggers: Triggers = Triggers()
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is certainly a container image."""
+        return self.package_type == "Image"
+
+
+def image_architectures(functions: Iterable[PlannedFunction]) -> frozenset[str]:
+    """Return the architectures of the container images among functions.
+
+    One that a plan does not know may be AWS's default.
+    """
+    found: set[str] = set()
+    for function in functions:
+        if not function.is_image:
+            continue
+        found.add(function.architecture or DEFAULT_ARCHITECTURE)
+    return frozenset(found)

@@ -51,7 +51,10 @@ def image_source(address: str, root: Scope) -> ImageSource:
     search.follow(scope, function.get("depends_on"))
     if not search.builds:
         search.look_for_builders(scope)
-    return ImageSource(tuple(dict.fromkeys(search.builds)), tuple(dict.fromkeys(search.names)))
+    return ImageSource(
+        tuple(dict.fromkeys(search.builds)),
+        tuple(name for name in dict.fromkeys(search.names) if name),
+    )
 
 
 class _Search:
@@ -73,7 +76,7 @@ class _Search:
         """Follow every reference of a value."""
         self._scopes[scope.key] = scope
         content = written(value)
-        self.names += [_literal_end(name) for name in _URI.findall(content)]
+        self.names += _URI.findall(content)
         for match in _REFERENCE.finditer(content):
             known = (scope.key, match[0])
             if known in self._seen:
@@ -93,7 +96,7 @@ class _Search:
     def look_for_builders(self, scope: Scope) -> None:
         """Look for a `docker build` or `docker_image` of the same repository.
 
-        The only one of the function's module serves, too.
+        The only one of the function's module serves, too, where no repository is known.
         """
         candidates: list[tuple[bool, ImageBuild]] = []
         for visited in self._scopes.values():
@@ -106,7 +109,8 @@ class _Search:
                     for build in _builds(visited, kind, name, block):
                         candidates.append((is_related, build))
         related = [build for is_related, build in candidates if is_related]
-        if related or len(candidates) == 1:
+        is_only = len(candidates) == 1 and not self._images and not self.names
+        if related or is_only:
             self.builds = related or [candidates[0][1]]
 
     def _follow_output(self, scope: Scope, module: str, output: str) -> None:
@@ -117,7 +121,7 @@ class _Search:
         if not self.builds and _MODULE_OF_BUILDS in text(call, "source"):
             # https://registry.terraform.io/modules/terraform-aws-modules/lambda/aws/latest/submodules/docker-build
             self._add(_of_docker_build(scope, module, call))
-            self.names.append(_literal_end(scope.resolved(call.get("ecr_repo"))))
+            self.names.append(scope.resolved(call.get("ecr_repo")))
 
     def _follow_resource(self, scope: Scope, kind: str, name: str) -> None:
         where, kind = ("data", kind[5:]) if kind.startswith("data.") else ("resource", kind)
@@ -125,9 +129,9 @@ class _Search:
         if kind in {"aws_ecr_repository", "docker_image", "docker_registry_image"}:
             self._images.add(f"{kind}.{name}")
         if kind == "aws_ecr_repository":
-            self.names.append(_literal_end(scope.resolved(block.get("name"))))
+            self.names.append(scope.resolved(block.get("name")))
         elif kind == "aws_ecr_image":
-            self.names.append(_literal_end(scope.resolved(block.get("repository_name"))))
+            self.names.append(scope.resolved(block.get("repository_name")))
         for build in _builds(scope, kind, name, block):
             self._add(build)
         self.follow(scope, dict(block))
@@ -218,15 +222,15 @@ def _provisioners(block: dict[str, Json]) -> Iterator[dict[str, Json]]:
                 yield body
 
 
-def _literal_end(name: str) -> str:
-    """Return the literal end of a name: `-resize` of `${var.prefix}-resize`."""
-    return name.rpartition("}")[2]
+def _may_be_image(function: DeclaredFunction) -> bool:
+    """Tell whether a function is an image, or may be one: modules of a registry name everything."""
+    return function.is_image or function.package_type is None
 
 
 def with_image_sources(
     modules: tuple[Module, ...], directory: Path, data_dir: Path
 ) -> tuple[Module, ...]:
-    """Return modules whose container images have what the configuration says of their image.
+    """Return modules whose container images have what the configuration says of their images.
 
     Args:
         modules: the modules.
@@ -238,7 +242,7 @@ def with_image_sources(
     for module in modules:
         functions: list[DeclaredFunction] = []
         for function in module.functions:
-            if function.is_image:
+            if _may_be_image(function):
                 root = root or Scope.of_root(directory, data_dir)
                 functions.append(replace(function, image=image_source(function.address, root)))
             else:

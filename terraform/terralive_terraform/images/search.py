@@ -109,14 +109,17 @@ def _walk(repository: Path) -> Iterator[Path]:
 
 def _names(dockerfile: Path) -> list[str]:
     """Return the names that a Dockerfile has: its folder's, and what its own name adds."""
-    folder = dockerfile.parent
-    if folder.name.lower() in _INNER:
-        folder = folder.parent
     match = _FILE.fullmatch(dockerfile.name)
     own = match and (match[1] or match[2])
     if own:
         return [_normal(own)]
-    return [_normal(folder.name), _normal(f"{folder.parent.name}/{folder.name}")]
+    folders = [dockerfile.parent]
+    if dockerfile.parent.name.lower() in _INNER:
+        folders.append(dockerfile.parent.parent)
+    names = []
+    for folder in folders:
+        names += [_normal(folder.name), _normal(f"{folder.parent.name}/{folder.name}")]
+    return names
 
 
 def _equal(files: Sequence[Path], name: str) -> list[Path]:

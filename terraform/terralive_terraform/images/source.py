@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -31,9 +31,37 @@ class ImageSource:
 
     Attributes:
         builds: the ways in which it is built; several where it cannot be decided.
-        repositories: the names of the ECR repositories that it may come from, as far as they are
-            literal: `-resize` of `${var.prefix}-resize`.
+        repositories: the names of the ECR repositories that it may come from; what only Terraform
+            knows is in them as `${…}`.
     """
 
     builds: tuple[ImageBuild, ...] = ()
     repositories: tuple[str, ...] = ()
+
+    def of_instance(self, key: str) -> ImageSource:
+        """Return the source of one instance's image: its key in the place of `each.key`.
+
+        Args:
+            key: the key of `for_each` or `count`; "" where the function is not repeated.
+        """
+        if not key:
+            return self
+        builds = tuple(
+            replace(
+                build,
+                dockerfile=Path(_with_key(str(build.dockerfile), key)),
+                context=Path(_with_key(str(build.context), key)) if build.context else None,
+            )
+            for build in self.builds
+        )
+        return ImageSource(builds, tuple(_with_key(name, key) for name in self.repositories))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The literal ends of the repositories' names: `-resize` of `${var.prefix}-resize`."""
+        ends = [name.rpartition("}")[2] for name in self.repositories]
+        return tuple(dict.fromkeys(end for end in ends if end))
+
+
+def _with_key(text: str, key: str) -> str:
+    return text.replace("${each.key}", key).replace("${count.index}", key)

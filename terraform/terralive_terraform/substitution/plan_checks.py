@@ -49,14 +49,17 @@ def refuse_replacements(changes: Sequence[Change], addresses: Collection[str]) -
         )
 
 
-def refuse_new_images(changes: Sequence[Change], addresses: Collection[str]) -> None:
+def refuse_new_images(
+    changes: Sequence[Change], addresses: Collection[str], known: Collection[str] = ()
+) -> None:
     """Refuse a plan that adds an instance to live functions that are container images.
 
-    The key of an instance's stub is derived from its ARN, which exists after the apply only.
+    The key of an instance's stub is derived from its ARN, which may exist after the apply only.
 
     Args:
         changes: the plan's changes.
         addresses: the images with `count` or `for_each` that become live, without instance keys.
+        known: the instances whose ARN is known before.
 
     Raises:
         TerraformError: `image-instance-new`.
@@ -64,7 +67,7 @@ def refuse_new_images(changes: Sequence[Change], addresses: Collection[str]) -> 
     new: list[str] = []
     for change in changes:
         is_live = change.type == FUNCTION_TYPE and without_keys(change.address) in addresses
-        if is_live and change.action == "create":
+        if is_live and change.action == "create" and change.address not in known:
             new.append(change.address)
     if new:
         raise TerraformError(

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from terralive_stub.shared.arns import place_of
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.addresses import instance_key, without_keys
 from terralive_terraform.artifacts import STUB_HANDLER, STUB_RUNTIME, StubCoordinates
@@ -54,9 +55,8 @@ _NOT_LIVE_WITH: Final[Mapping[str, str]] = {
 }
 
 _IMAGE: Final = (
-    "it is deployed as a container image, and only another image can replace it: build terralive's "
-    "stub as an image and name it ([stub_image] in terralive.toml, see docs/CONFIGURATION.md), or "
-    "leave this function as it is"
+    "it is deployed as a container image, and only another image can replace it; there is none of "
+    "terralive's stub"
 )
 
 
@@ -64,6 +64,11 @@ UNKNOWN_ARN: Final = (
     "it is a container image, and the key of its stub is derived from its ARN, which is not known "
     "before the plan: it is not deployed yet, and its function_name is an expression or its "
     "provider has an alias; deploy it first (`terraform apply`), or leave it as it is"
+)
+# https://docs.aws.amazon.com/lambda/latest/dg/images-create.html
+_ELSEWHERE: Final = (
+    "it is a container image in another region than the stage, and Lambda takes no image of "
+    "another region; leave it as it is"
 )
 _REPEATED_MODULE: Final = (
     "it is a container image in a module with count or for_each, and the key of its stub is "
@@ -87,7 +92,8 @@ class ImageStub:
         images: the stub's image, by architecture (`x86_64`, `arm64`).
         coordinates: the settings of the stage.
         arn_prefix: the ARN of a function of the stage's account and region, without the name.
-        arns: the ARNs of the deployed functions, by address with instance keys.
+        arns: the ARNs of functions that are deployed, or whose ARN is known before they are, by
+            address with instance keys.
     """
 
     images: Mapping[str, str]
@@ -98,8 +104,8 @@ class ImageStub:
     def command(self, function: DeclaredFunction) -> tuple[str, ...] | None:
         """Return the image's command; None where the ARN of the function is not known.
 
-        The key of an instance (`count`, `for_each`) is looked up in a table. An instance that is
-        not deployed yet finds "" there.
+        The key of an instance (`count`, `for_each`) is looked up in a table. An instance whose ARN
+        is not known finds "" there.
         """
         if function.repeated is None:
             arn = self._arn(function)
@@ -117,6 +123,14 @@ class ImageStub:
             index = "tostring(count.index)"
         table = json.dumps(keys).replace("${", "$${").replace("%{", "%%{")
         return self.coordinates.image_command(f'${{lookup({table}, {index}, "")}}')
+
+    def is_elsewhere(self, function: DeclaredFunction) -> bool:
+        """Tell whether a function is deployed in another region than the images."""
+        own = place_of(self.arn_prefix).region
+        for address, arn in self.arns.items():
+            if without_keys(address) == function.address and place_of(arn).region != own:
+                return True
+        return False
 
     def _arn(self, function: DeclaredFunction) -> str:
         if function.address in self.arns:
@@ -245,9 +259,11 @@ def _reason_against_image(function: DeclaredFunction, stub: ImageStub | None) ->
         known = ", ".join(sorted(stub.images))
         architecture = function.architecture or "an architecture that only Terraform knows"
         return (
-            f"it is a container image for {architecture}, and [stub_image] in terralive.toml names "
-            f"the stub's image for {known} only"
+            f"it is a container image for {architecture}, and there is an image of terralive's "
+            f"stub for {known} only"
         )
+    if stub.is_elsewhere(function):
+        return _ELSEWHERE
     if function.module_repeated:
         return _REPEATED_MODULE
     if stub.command(function) is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from textwrap import dedent
@@ -80,16 +81,21 @@ resource "aws_lambda_function" "image" {
   image_config { command = ["resize.handler"] }
   environment { variables = { GREETING = "from an image" } }
 }
+
+resource "aws_ecr_repository" "mail" { name = "acme/mail" }
+
+resource "aws_lambda_function" "letters" {
+  function_name = "plain-letters"
+  role          = aws_iam_role.greet.arn
+  package_type  = "Image"
+  architectures = ["arm64"]
+  image_uri     = "${aws_ecr_repository.mail.repository_url}:latest"
+  timeout       = 30
+  environment { variables = { GREETING = "from another image" } }
+}
 """
 
 CONFIGURATION = """
-[stub_image]
-x86_64 = "123456789012.dkr.ecr.{region}.amazonaws.com/terralive-stub:v2"
-
-[functions."aws_lambda_function.image"]
-path = "functions/image"
-runtime = "python3.12"
-
 [functions."aws_lambda_function.web"]
 path = "functions/web"
 
@@ -130,6 +136,21 @@ IMAGE = """
         return [event, os.environ["GREETING"], key_start, context.function_name]
     """
 
+DOCKERFILE = """
+    FROM public.ecr.aws/lambda/python:3.12
+    COPY resize.py ${LAMBDA_TASK_ROOT}
+    """
+
+LETTERS = """
+    ARG PYTHON=3.13
+    FROM public.ecr.aws/lambda/python:${PYTHON}-arm64 AS packages
+    RUN pip install --target /packages boto3
+    FROM public.ecr.aws/lambda/python:${PYTHON}-arm64
+    COPY --from=packages /packages ./
+    COPY mail/src/ ./
+    CMD ["app.handler"]
+    """
+
 SHELL = """\
     #!/bin/sh
     api="http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation"
@@ -168,6 +189,9 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
         "web/src/index.mjs": WEB,
         "planted.mjs": PLANTED,
         "image/resize.py": IMAGE,
+        "image/Dockerfile": DOCKERFILE,
+        "mail/src/app.py": IMAGE,
+        "mail/Dockerfile": LETTERS,
         "shell/bootstrap": SHELL,
         "built/src/index.ts": TYPESCRIPT.format("'first'"),
         "built/compile": COMPILE,
@@ -255,8 +279,10 @@ def test_a_custom_runtime_is_an_executable_in_the_functions_folder(live: Live) -
 def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place(
     live: Live,
 ) -> None:
-    deployed = live.project.client("lambda").get_function(FunctionName="plain-image")
-    assert deployed["Code"]["ImageUri"].endswith("/terralive-stub:v2")
+    image = stub_image_of(live, "plain-image")
+    assert image.endswith("-x86_64")
+    repositories = live.project.client("ecr").describe_repositories()["repositories"]
+    assert image.partition(":")[0] in {item["repositoryUri"] for item in repositories}
     assert invoke(live, "plain-image", {"n": 1}) == [
         {"n": 1},
         "from an image",
@@ -266,6 +292,23 @@ def test_a_function_that_is_an_image_runs_here_with_the_stubs_image_in_its_place
     answer = invoke(live, "plain-image", {"fail": "no such size"})
     assert (answer["errorType"], answer["errorMessage"]) == ("LookupError", "no such size")
     assert str(live.project.root / "functions" / "image" / "resize.py") in str(answer["stackTrace"])
+
+
+def stub_image_of(live: Live, function: str) -> str:
+    deployed = live.project.client("lambda").get_function(FunctionName=function)
+    image: str = deployed["Code"]["ImageUri"]
+    assert re.search(r"/terralive-stub:v2-[0-9a-f]{16}-\w+$", image)
+    return image
+
+
+def test_an_image_needs_no_setting_where_its_repositorys_name_leads_to_its_dockerfile(
+    live: Live,
+) -> None:
+    assert stub_image_of(live, "plain-letters").endswith("-arm64")
+    assert invoke(live, "plain-letters", {})[:2] == [{}, "from another image"]
+    (letters,) = [item for item in live.ready["functions"] if item["name"] == "plain-letters"]
+    assert (letters["runtime"], letters["handler"]) == ("python3.13", "app.handler")
+    assert letters["path"] == str(live.project.root / "functions" / "mail" / "src")
 
 
 def test_what_runs_by_another_version_or_not_at_all_is_told_by_function(live: Live) -> None:

@@ -19,7 +19,7 @@ import pytest
 from terralive_stub.errors import ConfigurationError, CredentialsError, TerraformError
 from terralive_terraform.artifacts import StubCoordinates, build_stub_zip, zip_folder
 from terralive_terraform.debug_stack.configuration import write_configuration
-from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints
+from terralive_terraform.debug_stack.settings import DebugStackSettings, Endpoints, ImageReaders
 from terralive_terraform.output.progress import Progress, ResourceProgress, ResourceState
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.runner import Terraform
@@ -202,6 +202,21 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     assert actions(plan(terraform, tmp_path)) == [
         ("update", "aws_cloudwatch_log_group.broker_logs")
     ]
+    # The first function that is a container image brings a repository, and leaves all else alone.
+    readers = ImageReaders(account="123456789012", others=("222222222222",))
+    write_configuration(
+        replace(settings, has_images=True, image_readers=readers), tmp_path / "debug"
+    )
+    with_images = plan(terraform, tmp_path)
+    assert sorted(actions(with_images)) == [
+        ("create", "aws_ecr_lifecycle_policy.images_lifecycle[0]"),
+        ("create", "aws_ecr_repository.images[0]"),
+        ("create", "aws_ecr_repository_policy.images_policy[0]"),
+    ]
+    terraform.apply(with_images.file)
+    repository = str(terraform.outputs()["image_repository"].value)
+    assert repository.endswith("/terralive-orders-dev-ana/terralive-stub")
+    assert not plan(terraform, tmp_path).has_changes
     terraform.apply(plan(terraform, tmp_path, destroy=True).file)
     assert terraform.is_empty()
     assert not list((tmp_path / "plans").glob("*.tfplan"))

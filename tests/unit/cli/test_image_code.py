@@ -11,6 +11,7 @@ from terralive_cli.configuration.tables import FunctionSettings, TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.functions.mapping import map_functions
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.images.source import ImageBuild, ImageSource
 from terralive_workers.function import LocalCode
 
@@ -139,3 +140,29 @@ def test_a_broken_dockerfile_is_named_with_its_line(project: Path) -> None:
     (project / "services/resize/Dockerfile").write_text("FROM x\nCOPPY a b\n")
     own = config(project, dockerfile=project / "services/resize")
     assert "services/resize/Dockerfile:2:" in reason_of(own)
+
+
+def test_each_instance_of_a_plan_has_what_the_dockerfile_says(project: Path) -> None:
+    (project / "services/resize/jobs.py").write_text("def run(event, context): ...\n")
+    file = project / "services/resize/Dockerfile"
+    file.write_text(DOCKERFILE.replace("app.py", "*.py"))
+    instances = (
+        PlannedFunction(f'{ADDRESS}["a"]', "", name="a", package_type="Image"),
+        PlannedFunction(
+            f'{ADDRESS}["b"]',
+            "",
+            name="b",
+            package_type="Image",
+            handler="jobs.run",
+            starts_otherwise=True,
+        ),
+    )
+    names = IMAGE.attributes | {"image_config"}
+    function = replace(IMAGE, attributes=names, repeated="for_each", instances=instances)
+    mapped = map_functions(config(project), [function])
+    assert mapped.unmapped == {}
+    assert {at: code.handler for at, code in mapped.code.items()} == {
+        f'{ADDRESS}["a"]': "app.handler",
+        f'{ADDRESS}["b"]': "jobs.run",
+    }
+    assert set(mapped.found_by.values()) == {"services/resize/Dockerfile (the name resize)"}

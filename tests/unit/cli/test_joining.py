@@ -124,6 +124,21 @@ def test_other_settings_of_the_same_version_are_applied_to_it() -> None:
     assert [item.id for item in existing.imports] == ["api1", f"{NAME}-broker"]
 
 
+def test_a_debug_stack_without_a_repository_gets_one_where_functions_are_images() -> None:
+    needs = replace(PROJECT, needs_images=True)
+    account = Account(DESCRIPTION, {NAME: "api1", f"{NAME}-broker": f"{NAME}-broker"}, [TAGS])
+    assert not looked(account, needs).is_joined
+    repository = {
+        "image_repository": "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a/terralive-stub"
+    }
+    with_images = replace(DESCRIPTION, outputs={**DESCRIPTION.outputs, **repository})
+    assert looked(Account(with_images), needs).is_joined
+    # Those whose functions are zips use it as it is.
+    assert looked(Account(with_images)).is_joined
+    with pytest.raises(StageHeldError, match="no repository for container images"):
+        looked(Account(replace(DESCRIPTION, version="0.1.0")), needs)
+
+
 def test_other_settings_of_another_version_are_refused_with_owner_and_version() -> None:
     found = replace(DESCRIPTION, version="0.1.0", wishes={"log_retention_days": 14})
     with pytest.raises(StageHeldError) as caught:

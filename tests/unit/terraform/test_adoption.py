@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from terralive_terraform.debug_stack import adoption
@@ -20,7 +20,9 @@ from terralive_terraform.debug_stack.adoption import (
 from terralive_terraform.debug_stack.configuration import TEMPLATE
 from terralive_terraform.debug_stack.settings import DebugStackSettings
 
-SETTINGS = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0")
+SETTINGS = DebugStackSettings(
+    "orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0", has_images=True
+)
 DOCUMENT = json.loads(TEMPLATE.read_text("utf-8"))
 WANTED = resources(DOCUMENT, SETTINGS.variables())
 
@@ -63,6 +65,25 @@ def test_every_resource_of_the_debug_stack_can_be_found() -> None:
     assert found == {item.instance for item in WANTED}
 
 
+def test_what_nobody_wants_is_not_looked_for() -> None:
+    without = replace(SETTINGS, has_images=False)
+    found = {item.address for item in find(resources(DOCUMENT, without.variables()), {}, Whole())}
+    assert {item.instance for item in WANTED} - found == {
+        "aws_ecr_lifecycle_policy.images_lifecycle[0]",
+        "aws_ecr_repository.images[0]",
+        "aws_ecr_repository_policy.images_policy[0]",
+    }
+
+
+def test_the_policies_of_a_repository_have_its_name_as_their_id() -> None:
+    name = SETTINGS.image_repository()
+    account = Account({name: name}, {(adoption.IMAGES_POLICY, name): {"": name}})
+    assert set(find(WANTED, {}, account)) == {
+        Import("aws_ecr_repository.images[0]", name),
+        Import("aws_ecr_repository_policy.images_policy[0]", name),
+    }
+
+
 def test_nothing_is_found_in_an_empty_account() -> None:
     account = Account()
     assert find(WANTED, {}, account) == ()
@@ -99,11 +120,14 @@ def test_what_the_state_has_is_not_imported_again_and_its_parts_are_looked_for_i
     assert all(item.id.startswith("mine-") for item in found)
 
 
-def test_a_state_is_complete_without_the_policy_for_a_key_that_nobody_wants() -> None:
+def test_a_state_is_complete_without_what_is_not_always_wanted() -> None:
     present = {item.address: "x" for item in WANTED if not item.is_counted}
     assert is_complete(WANTED, present)
     assert [item.address for item in WANTED if item.is_counted] == [
-        "aws_iam_role_policy.broker_key_policy"
+        "aws_ecr_lifecycle_policy.images_lifecycle",
+        "aws_ecr_repository.images",
+        "aws_ecr_repository_policy.images_policy",
+        "aws_iam_role_policy.broker_key_policy",
     ]
     del present["aws_lambda_function.broker"]
     assert not is_complete(WANTED, present)

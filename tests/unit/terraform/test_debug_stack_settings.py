@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
+
+import pytest
 
 from terralive_terraform.debug_stack.configuration import TEMPLATE
-from terralive_terraform.debug_stack.settings import VARIABLES, DebugStackSettings
+from terralive_terraform.debug_stack.settings import VARIABLES, DebugStackSettings, ImageReaders
 
 SETTINGS = DebugStackSettings("orders", "dev-ana", "eu-west-1", "ana", "2026-01-01", "0.1.0")
 
@@ -24,6 +27,41 @@ def test_a_stage_accepts_200_messages_a_second_unless_it_is_told_otherwise() -> 
 def test_a_broker_without_reserved_concurrency_is_written_as_the_provider_does() -> None:
     assert SETTINGS.variables()["broker_concurrency"] == -1
     assert replace(SETTINGS, broker_concurrency=20).variables()["broker_concurrency"] == 20
+
+
+@pytest.mark.parametrize(
+    ("app", "repository"),
+    [
+        ("orders", "terralive-orders-dev-ana/terralive-stub"),
+        ("Orders", "terralive-orders-dev-ana-5a30fe62/terralive-stub"),
+        ("orders__x", "terralive-orders-x-dev-ana-15988fda/terralive-stub"),
+    ],
+)
+def test_the_repository_has_a_name_that_ecr_takes(app: str, repository: str) -> None:
+    assert replace(SETTINGS, app=app).image_repository() == repository
+
+
+def test_only_a_stage_with_container_images_has_a_repository() -> None:
+    values = SETTINGS.variables()
+    assert (values["image_repository"], values["image_policy"]) == (None, None)
+
+
+def test_lambda_and_the_other_accounts_may_read_the_stubs_image() -> None:
+    own = ImageReaders("aws", "111111111111")
+    values = replace(SETTINGS, has_images=True, image_readers=own).variables()
+    policy = json.loads(str(values["image_policy"]))
+    (statement,) = policy["Statement"]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+    assert statement["Condition"] == {
+        "StringLike": {"aws:sourceArn": ["arn:aws:lambda:eu-west-1:111111111111:function:*"]}
+    }
+    shared: Any = replace(own, others=("222222222222",)).policy("eu-west-1")
+    lambda_, accounts = shared["Statement"]
+    assert lambda_["Condition"]["StringLike"]["aws:sourceArn"] == [
+        "arn:aws:lambda:eu-west-1:111111111111:function:*",
+        "arn:aws:lambda:eu-west-1:222222222222:function:*",
+    ]
+    assert accounts["Principal"] == {"AWS": ["arn:aws:iam::222222222222:root"]}
 
 
 def test_a_broker_of_any_stage_has_a_name_that_lambda_takes() -> None:

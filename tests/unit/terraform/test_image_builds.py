@@ -64,7 +64,9 @@ def test_a_docker_image_says_context_dockerfile_target_and_arguments(tmp_path: P
         },
     )
     folder = tmp_path / "services/resize"
-    assert source_of(root) == ImageSource(
+    source = source_of(root)
+    assert source.names == ("-resize",)
+    assert source == ImageSource(
         (
             ImageBuild(
                 folder / "Lambda.Dockerfile",
@@ -74,7 +76,7 @@ def test_a_docker_image_says_context_dockerfile_target_and_arguments(tmp_path: P
                 "docker_image.resize",
             ),
         ),
-        ("-resize",),
+        ("acme-${terraform.workspace}-resize",),
     )
 
 
@@ -202,6 +204,20 @@ def test_a_docker_build_in_a_provisioner_counts(tmp_path: Path, kind: str) -> No
     assert source_of(root) == ImageSource((build,), ("acme/resize",))
 
 
+def test_a_build_of_another_repository_is_not_taken(tmp_path: Path) -> None:
+    build = """
+    resource "terraform_data" "image" {
+      provisioner "local-exec" { command = "docker build -t other:1 other" }
+    }
+    """
+    known = '"${aws_ecr_repository.resize.repository_url}:1"'
+    root = write(tmp_path / "known", {"main.tf": declared(known) + build})
+    assert source_of(root).builds == ()
+    root = write(tmp_path / "unknown", {"main.tf": declared("var.image") + build})
+    (only,) = source_of(root).builds
+    assert only.context == root / "other"
+
+
 def test_an_image_from_elsewhere_has_the_name_of_its_repository_only(tmp_path: Path) -> None:
     root = write(
         tmp_path,
@@ -212,6 +228,31 @@ def test_an_image_from_elsewhere_has_the_name_of_its_repository_only(tmp_path: P
         },
     )
     assert source_of(root) == ImageSource((), ("orders/resize",))
+
+
+def test_each_instance_of_for_each_has_its_own_build(tmp_path: Path) -> None:
+    root = write(
+        tmp_path,
+        {
+            "main.tf": declared("docker_image.this[each.key].name")
+            + """
+            resource "docker_image" "this" {
+              for_each = toset(["mail", "resize"])
+              name     = "${aws_ecr_repository.this[each.key].repository_url}:1"
+              build { context = "${path.module}/services/${each.key}" }
+            }
+            resource "aws_ecr_repository" "this" {
+              for_each = toset(["mail", "resize"])
+              name     = "acme/${each.key}"
+            }
+            """
+        },
+    )
+    folder = tmp_path / "services/mail"
+    source = source_of(root).of_instance("mail")
+    assert source.names == ("acme/mail",)
+    (build,) = source.builds
+    assert (build.dockerfile, build.context) == (folder / "Dockerfile", folder)
 
 
 def test_references_in_a_circle_end(tmp_path: Path) -> None:
@@ -273,6 +314,7 @@ def test_a_folder_of_the_repositorys_name_has_the_dockerfile(tmp_path: Path) -> 
             "services/resize/app.py": "",
             "services/orders/docker/Dockerfile": LAMBDA.replace("COPY app.py", "COPY docker"),
             "services/mail.Dockerfile": LAMBDA,
+            "services/image/Dockerfile": LAMBDA,
             "web/Dockerfile": "FROM nginx",
             "node_modules/resize/Dockerfile": LAMBDA,
         },
@@ -283,13 +325,14 @@ def test_a_folder_of_the_repositorys_name_has_the_dockerfile(tmp_path: Path) -> 
         "acme-dev-resize": "services/resize/Dockerfile",
         "orders": "services/orders/docker/Dockerfile",
         "mail": "services/mail.Dockerfile",
+        "image": "services/image/Dockerfile",
     }.items():
         build = find_build(root, [name]).build
         assert build is not None
         assert build.dockerfile == root / file
     found = find_build(root, ["web", "unknown"])
     assert found.build is None
-    assert len(found.several) == 3
+    assert len(found.several) == 4
 
 
 def test_the_build_context_is_the_nearest_folder_with_all_copied_files(tmp_path: Path) -> None:

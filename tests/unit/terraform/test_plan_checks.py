@@ -63,6 +63,7 @@ def test_an_image_that_the_plan_creates_cannot_be_live_yet() -> None:
     assert f'{API}["new"]' in caught.value.message
     assert f'{API}["old"]' not in caught.value.message
     refuse_new_images([change("create", "", "aws_lambda_function.other"), change("update")], {API})
+    refuse_new_images([new], {API}, {new.address})
 
 
 @pytest.mark.parametrize(

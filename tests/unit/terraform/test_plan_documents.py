@@ -114,11 +114,24 @@ def test_references_and_calls_are_those_of_the_declaring_module() -> None:
         ({"architectures": ["arm64"]}, PlannedFunction(API, "", architecture="arm64")),
         (
             {"package_type": "Image", "image_config": [{"command": ["app.handler"]}]},
-            PlannedFunction(API, "", package_type="Image", handler="app.handler"),
+            PlannedFunction(
+                API, "", package_type="Image", handler="app.handler", starts_otherwise=True
+            ),
+        ),
+        (
+            {
+                "package_type": "Image",
+                "image_config": [{"command": None, "working_directory": "/"}],
+            },
+            PlannedFunction(API, "", package_type="Image"),
+        ),
+        (
+            {"package_type": "Image", "image_config": [{"entry_point": ["/run"]}]},
+            PlannedFunction(API, "", package_type="Image", starts_otherwise=True),
         ),
         (
             {"package_type": "Image", "image_config": [{"command": ["python", "-m", "x"]}]},
-            PlannedFunction(API, "", package_type="Image"),
+            PlannedFunction(API, "", package_type="Image", starts_otherwise=True),
         ),
     ],
 )

@@ -235,7 +235,7 @@ def command(more: dict[str, Json], live: LiveSettings) -> list[Json]:
 
 
 def test_a_deployed_image_gets_the_key_of_the_arn_that_the_state_has() -> None:
-    arn = "arn:aws:lambda:eu-central-1:999999999999:function:orders-api"
+    arn = ARN.replace("123456789012", "999999999999").replace(":api", ":orders-api")
     for more in (COMPUTED["a computed name"], COMPUTED["another provider"], {}):
         *common, key = command(more, with_arns(**{ADDRESS: arn}))
         assert common == ["v2", "wss://x", "a", "dev"]
@@ -253,16 +253,23 @@ def test_a_deployed_image_gets_the_key_of_the_arn_that_the_state_has() -> None:
 def test_each_instance_of_an_image_looks_up_a_key_of_its_own(
     more: dict[str, Json], names: dict[str, str], index: str
 ) -> None:
-    arns = {f"{ADDRESS}{key}": f"arn:{name}" for key, name in names.items()}
-    other = {"module.m.aws_lambda_function.api": "arn:of another function"}
+    arns = {f"{ADDRESS}{key}": f"{ARN}-{name}" for key, name in names.items()}
+    other = {"module.m.aws_lambda_function.api": f"{ARN}-of another function"}
     *_, key = command(more, with_arns(**arns, **other))
     assert isinstance(key, str)
     table = key.removeprefix("${lookup(").removesuffix(f', {index}, "")}}')
     found = json.loads(table)
     assert set(found.values()) == {
-        function_key(SECRET, f"arn:{name}").hex() for name in names.values()
+        function_key(SECRET, f"{ARN}-{name}").hex() for name in names.values()
     }
     assert not re.search(r"(?<!\$)\$\{", table), "Terraform would take a key for an expression"
+
+
+def test_an_image_in_another_region_stays_and_says_why() -> None:
+    arn = "arn:aws:lambda:ap-south-1:123456789012:function:api"
+    decision = substitute(declared_function(ADDRESS, IMAGE), with_arns(**{ADDRESS: arn}))
+    assert isinstance(decision, NotLive)
+    assert "in another region than the stage" in decision.reason
 
 
 def test_an_image_in_a_repeated_module_stays_and_says_why() -> None:

@@ -1,0 +1,251 @@
+"""A repository of functions that are container images, with no setting of terralive's.
+
+One app in the sandbox, which runs images of terralive's stub only. In order: planned, live,
+restored, destroyed. Nothing of it is deployed before.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from terralive_testing.drivers.command import Command, Event, run
+from terralive_testing.drivers.plain_app import left
+from terralive_testing.drivers.project import Project
+
+pytestmark = pytest.mark.timeout(600)
+
+MAIN = """
+terraform {
+  required_providers {
+    aws = { source = "hashicorp/aws" }
+  }
+}
+
+resource "aws_iam_role" "functions" {
+  name = "images"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+# A repository and a function for each folder.
+resource "aws_ecr_repository" "service" {
+  for_each = toset(["mail", "resize"])
+  name     = "acme/${each.key}"
+}
+
+resource "aws_lambda_function" "service" {
+  for_each      = toset(["mail", "resize"])
+  function_name = "images-${each.key}"
+  role          = aws_iam_role.functions.arn
+  package_type  = "Image"
+  image_uri     = "${aws_ecr_repository.service[each.key].repository_url}:1"
+  timeout       = 30
+}
+
+# One image for several functions, in the style of a registry's module.
+resource "aws_ecr_repository" "jobs" {
+  name = "acme/workers"
+}
+
+resource "terraform_data" "jobs" {
+  provisioner "local-exec" {
+    command = <<-EOT
+      if false; then
+        docker build -t ${aws_ecr_repository.jobs.repository_url}:1 -f docker/jobs.Dockerfile .
+      fi
+    EOT
+  }
+}
+
+module "nightly" {
+  source  = "./modules/function"
+  name    = "images-nightly"
+  role    = aws_iam_role.functions.arn
+  image   = "${aws_ecr_repository.jobs.repository_url}:1"
+  command = ["jobs.nightly"]
+}
+
+module "hourly" {
+  source = "./modules/function"
+  name   = "images-hourly"
+  role   = aws_iam_role.functions.arn
+  image  = "${aws_ecr_repository.jobs.repository_url}:1"
+}
+
+# A program that its image builds.
+resource "aws_lambda_function" "program" {
+  function_name = "images-program"
+  role          = aws_iam_role.functions.arn
+  package_type  = "Image"
+  image_uri     = "123456789012.dkr.ecr.us-east-1.amazonaws.com/acme/program:1"
+}
+"""
+
+MODULE = """
+variable "name" {}
+variable "role" {}
+variable "image" {}
+variable "package_type" { default = "Image" }
+variable "architectures" { default = null }
+variable "handler" { default = null }
+variable "runtime" { default = null }
+variable "command" {
+  type    = list(string)
+  default = []
+}
+
+resource "aws_lambda_function" "this" {
+  count         = 1
+  function_name = var.name
+  role          = var.role
+  package_type  = var.package_type
+  image_uri     = var.image
+  architectures = var.architectures
+  handler       = var.package_type == "Image" ? null : var.handler
+  runtime       = var.package_type == "Image" ? null : var.runtime
+  timeout       = 30
+
+  dynamic "image_config" {
+    for_each = length(var.command) > 0 ? [true] : []
+    content {
+      command = var.command
+    }
+  }
+}
+"""
+
+SERVICE = 'FROM public.ecr.aws/lambda/python:3.13\nCOPY app.py ./\nCMD ["app.handler"]\n'
+FILES = {
+    "infra/main.tf": MAIN,
+    "infra/modules/function/main.tf": MODULE,
+    "services/mail/Dockerfile": SERVICE,
+    "services/mail/app.py": "def handler(event, context):\n    return 'mail'\n",
+    "services/resize/Dockerfile": SERVICE,
+    "services/resize/app.py": "def handler(event, context):\n    return 'resize'\n",
+    "infra/docker/jobs.Dockerfile": """
+        FROM public.ecr.aws/lambda/python:3.13
+        COPY src/ ${LAMBDA_TASK_ROOT}/
+        CMD ["jobs.hourly"]
+        """,
+    "infra/src/jobs.py": """
+        def hourly(event, context):
+            return "hourly"
+
+        def nightly(event, context):
+            return "nightly"
+        """,
+    "services/program/Dockerfile": """
+        FROM golang:1.23 AS build
+        COPY . /src
+        RUN go build -o /bootstrap ./cmd
+        FROM public.ecr.aws/lambda/provided:al2023
+        COPY --from=build /bootstrap /var/runtime/bootstrap
+        """,
+}
+# Function -> how its code was found.
+EXPECTED = {
+    "images-mail": "../services/mail/Dockerfile (the name acme/mail)",
+    "images-resize": "../services/resize/Dockerfile (the name acme/resize)",
+    "images-nightly": "docker/jobs.Dockerfile (terraform_data.jobs)",
+    "images-hourly": "docker/jobs.Dockerfile (terraform_data.jobs)",
+}
+
+
+class Images:
+    """The project in a running sandbox."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+
+    def run(self, *words: str) -> Command:
+        return run([*words, "--sandbox", "--yes"], self.project.root, timeout_s=400)
+
+    def image_of(self, name: str) -> str:
+        client = self.project.client("lambda")
+        return str(client.get_function(FunctionName=name)["Code"]["ImageUri"])
+
+    def invoke(self, name: str) -> Any:  # noqa: ANN401  # whatever the handler returns
+        client = self.project.client("lambda")
+        answer = client.invoke(FunctionName=name, Payload=b"{}")
+        return json.loads(answer["Payload"].read())
+
+    def repositories(self) -> set[str]:
+        listed = self.project.client("ecr").describe_repositories()["repositories"]
+        return {item["repositoryName"] for item in listed}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Images]:
+    top = tmp_path_factory.mktemp("images") / "repository"
+    for name, content in FILES.items():
+        file = top / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(dedent(content), "utf-8")
+    subprocess.run(["git", "init", "-q", str(top)], check=True)
+    made = Images(Project(top / "infra"))
+    with Command(["sandbox"], made.project.root) as command:
+        made.project.sandbox = command.wait_for_type("ready")["sandbox"]
+        yield made
+
+
+@pytest.fixture(scope="class")
+def ready(images: Images) -> Iterator[Event]:
+    with Command(["start", "--sandbox", "--yes"], images.project.root) as command:
+        yield command.wait_for_type("ready", timeout_s=400)
+
+
+def test_a_plan_says_which_dockerfile_it_has_read(images: Images) -> None:
+    command = images.run("plan")
+
+    assert command.process.returncode == 0, command.story()
+    (plan,) = command.of_type("plan")
+    assert {item["found_by"] for item in plan["functions"]} == set(EXPECTED.values())
+    assert list(plan["refused"]) == ["aws_lambda_function.program"]
+    reason = plan["refused"]["aws_lambda_function.program"]
+    assert "made while its image is built (go build -o /bootstrap ./cmd)" in reason
+
+
+class TestWhileLive:
+    """One `terralive start`."""
+
+    def test_each_function_runs_its_own_code_here(self, images: Images, ready: Event) -> None:
+        assert {item["name"] for item in ready["functions"]} == set(EXPECTED)
+        for name in EXPECTED:
+            assert images.invoke(name) == name.removeprefix("images-")
+
+    @pytest.mark.usefixtures("ready")
+    def test_all_have_the_stubs_image_of_the_debug_stack(self, images: Images) -> None:
+        (own,) = [name for name in images.repositories() if name.startswith("terralive-")]
+        assert own.endswith("/terralive-stub")
+        assert {images.image_of(name).partition("/")[2].partition(":")[0] for name in EXPECTED} == {
+            own
+        }
+        assert images.image_of("images-program").endswith("/acme/program:1")
+
+
+def test_a_restore_brings_the_images_back(images: Images) -> None:
+    command = images.run("restore")
+
+    assert command.process.returncode == 0, command.story()
+    assert images.image_of("images-mail").endswith("/acme/mail:1")
+    assert images.image_of("images-nightly").endswith("/acme/workers:1")
+
+
+def test_destroy_leaves_no_repository(images: Images) -> None:
+    command = images.run("destroy", "--app")
+
+    assert command.process.returncode == 0, command.story()
+    assert images.repositories() == set()
+    assert left(images.project) == {}
