@@ -65,7 +65,7 @@ ONLY_FOR_CHANGES = {
 
 
 # What terralive asks for, and does without where it is refused.
-OPTIONAL = {"iam:ListAccountAliases", "lambda:GetAccountSettings"}
+OPTIONAL = {"ecr:DescribeRepositories", "iam:ListAccountAliases", "lambda:GetAccountSettings"}
 OPTIONAL_FOR = {"developer": OPTIONAL, "joiner": {*OPTIONAL, "apigateway:GET"}, "cleanup": OPTIONAL}
 
 STATE_IN_S3 = """
