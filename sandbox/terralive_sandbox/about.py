@@ -10,9 +10,10 @@ def banner() -> str:
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     return (
         "terralive sandbox on loopback. State is in memory and lost at the end.\n"
-        f"Functions run on Python {python}, whatever python3.x they name.\n"
-        "Not emulated (answered by a named error): other runtimes, images, layers, response "
-        "streaming, EventBridge Scheduler, Kinesis and Kafka as event sources, JWT and Cognito "
-        "authorizers, permissions boundaries.\n"
+        f"Python functions run on Python {python}, Node.js functions on the `node` of your PATH, "
+        "whatever version they name; the AWS SDK for JavaScript is not included.\n"
+        "Not emulated (answered by a named error): other runtimes, images, layers of other "
+        "accounts, extensions, response streaming, Kafka as an event source, executions of Step "
+        "Functions, JWT and Cognito authorizers, permissions boundaries.\n"
         "More about it, and where it differs from AWS: docs/SANDBOX.md."
     )

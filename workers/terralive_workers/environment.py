@@ -13,6 +13,7 @@ import hashlib
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from terralive_workers.function import LocalFunction
@@ -94,6 +95,7 @@ def worker_environment(
     local: Mapping[str, str],
     *,
     live: bool = True,
+    layers: Path | None = None,
 ) -> dict[str, str]:
     """Return the environment of a worker's process.
 
@@ -104,11 +106,12 @@ def worker_environment(
         local: the environment of this process.
         live: true for a developer's code in the place of a deployed function, which then gets
             `TERRALIVE=1`; false for the deployed code itself in the sandbox.
+        layers: the folder with the content of deployed code's layers, if it has any.
     """
     if live:
         from_lambda = _live_variables(remote, function)
     else:
-        from_lambda = _deployed_variables(remote, function)
+        from_lambda = _deployed_variables(remote, function, layers)
 
     # Later entries replace earlier ones: what Lambda sets wins over this machine, and the last
     # group describes this worker and cannot be set by the function.
@@ -186,14 +189,16 @@ def _live_variables(remote: Mapping[str, str], function: LocalFunction) -> dict[
     return found
 
 
-def _deployed_variables(remote: Mapping[str, str], function: LocalFunction) -> dict[str, str]:
+def _deployed_variables(
+    remote: Mapping[str, str], function: LocalFunction, layers: Path | None
+) -> dict[str, str]:
     """Return the variables of deployed code in the sandbox: all but those of Lambda's machine."""
     found: dict[str, str] = {}
     for name, value in remote.items():
         if names.is_of_lambda(name) or name.startswith(_OF_THE_LOADER):
             continue
         if name in _SEARCH_PATHS:
-            value = search_path_of_deployed(value, function.path)  # noqa: PLW2901
+            value = search_path_of_deployed(value, function.path, layers)  # noqa: PLW2901
             if not value:
                 continue
         found[name] = value

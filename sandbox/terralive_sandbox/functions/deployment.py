@@ -2,29 +2,31 @@
 
 Execution environments belong to one *revision*: one state of a function's code and configuration.
 When either changes, the next invocation gets a new environment.
-Python functions run on this process's own interpreter, whatever version they name; `provided.*`
-functions run their own `bootstrap`. Layers, images other than terralive's stub, and other runtimes
-are answered with a named error.
+Python functions run on this process's own interpreter and Node.js functions on the `node` of PATH,
+whatever version they name; `provided.*` functions run their own `bootstrap`. Images other than
+terralive's stub, and other runtimes, are answered with a named error.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import shutil
-import zipfile
 from collections.abc import Callable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
-from terralive_sandbox.functions.environments import runtimes
-from terralive_sandbox.functions.environments.builder import EnvironmentBuilder, log_settings
+from terralive_sandbox.functions import zip_files
+from terralive_sandbox.functions.environments import layers, runtimes
+from terralive_sandbox.functions.environments.builder import (
+    DeployedCode,
+    EnvironmentBuilder,
+    log_settings,
+)
 from terralive_sandbox.functions.environments.fleet import Fleet
-from terralive_sandbox.functions.invoke_api import InvokeError
+from terralive_sandbox.functions.invoke_api import InvokeError, not_emulated
 from terralive_workers.function import LocalFunction
 
 _log = logging.getLogger("terralive.sandbox")
@@ -100,43 +102,59 @@ class Deployments:
             await asyncio.to_thread(environment.join, _STOP_SECONDS)
 
     async def _deploy(self, function: LambdaFunction, revision: object) -> Fleet:
-        """Unpack a function's code."""
+        """Unpack a function's code and its layers."""
         _require_emulated(function)
         folder = self._workspace.new_folder(f"{function.function_name}-")
         # Code may be large: it is unpacked on another thread, so that the event loop goes on.
-        command: tuple[str, ...] = ()
-        if function.package_type == "Image":
-            await asyncio.to_thread(runtimes.unpack_stub_image, folder)
-            # The command line of the image's Dockerfile.
-            module = ("-m", "terralive_stub.container")
-            command = (str(self._python), *module, *function.image_config.cmd)
-        else:
-            try:
-                await asyncio.to_thread(_unpack_zip, function.code_bytes, folder)
-            except zipfile.BadZipFile as error:
-                raise InvokeError(
-                    "InvalidZipFileException",
-                    "Could not unzip uploaded file. Please check your file, then try to upload"
-                    " again.",
-                    HTTPStatus.BAD_GATEWAY,
-                ) from error
-        local = LocalFunction(
-            name=function.function_name,
-            arn=function.function_arn,
-            address=function.function_name,
-            runtime=str(function.run_time or ""),
-            handler=str(function.handler or ""),
-            path=folder,
-            python=self._python,
-            command=command,
-        )
+        try:
+            code = await asyncio.to_thread(self._unpack, function, folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return Fleet(
             function,
             revision,
             folder,
-            lambda: self._environments.build(function, local),
+            lambda: self._environments.build(function, code),
             credential_seconds=self._credential_seconds,
         )
+
+    def _unpack(self, function: LambdaFunction, folder: Path) -> DeployedCode:
+        """Unpack a function's code and its layers into a folder.
+
+        Raises:
+            InvokeError: the code or a layer is damaged, or the sandbox cannot run it.
+        """
+        runtime = str(function.run_time or "")
+        task = folder / "task"
+        task.mkdir()
+        command: tuple[str, ...] = ()
+        if function.package_type == "Image":
+            runtimes.unpack_stub_image(task)
+            # The command line of the image's Dockerfile.
+            module = ("-m", "terralive_stub.container")
+            command = (str(self._python), *module, *function.image_config.cmd)
+        else:
+            zip_files.unpack(function.code_bytes, task)
+        opt: Path | None = None
+        if function.layers:
+            opt = folder / "opt"
+            layers.unpack(function, opt)
+        node = Path("node")
+        if runtime.startswith("nodejs"):
+            node = runtimes.find_node()
+        local = LocalFunction(
+            name=function.function_name,
+            arn=function.function_arn,
+            address=function.function_name,
+            runtime=runtime,
+            handler=str(function.handler or ""),
+            path=task,
+            python=self._python,
+            node=node,
+            command=command,
+        )
+        return DeployedCode(local, opt)
 
     def _retire(self, fleet: Fleet) -> None:
         fleet.retire()
@@ -190,30 +208,8 @@ def _revision_of(function: LambdaFunction) -> object:
 
 def _require_emulated(function: LambdaFunction) -> None:
     """Raise InvokeError for a function that the sandbox cannot run."""
-    missing = ""
-    if function.layers:
-        missing = "layers"
     if function.package_type == "Image":
         if not runtimes.is_stub_image(function):
-            missing = "container images other than terralive's stub"
-    elif not str(function.run_time).startswith(("python", "provided")):
-        missing = f"the runtime {function.run_time}"
-    if missing:
-        raise InvokeError(
-            "NotEmulatedBySandbox",
-            f"terralive's sandbox does not emulate {missing} yet.",
-            HTTPStatus.NOT_IMPLEMENTED,
-        )
-
-
-def _unpack_zip(code: bytes, folder: Path) -> None:
-    """Extract a zip file with its permissions; the owner may always read and write."""
-    with zipfile.ZipFile(io.BytesIO(code)) as archive:
-        for entry in archive.infolist():
-            path = Path(archive.extract(entry, folder))
-            # A zip keeps a file's Unix permissions in the upper half of this field.
-            mode = (entry.external_attr >> 16) & 0o777
-            if not mode:
-                continue
-            least = 0o700 if entry.is_dir() else 0o600
-            path.chmod(mode | least)
+            raise not_emulated("container images other than terralive's stub")
+    elif not str(function.run_time).startswith(("python", "nodejs", "provided")):
+        raise not_emulated(f"the runtime {function.run_time}")

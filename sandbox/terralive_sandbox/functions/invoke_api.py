@@ -69,6 +69,12 @@ def stopping() -> InvokeError:
     return InvokeError("ServiceException", message, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
+def not_emulated(what: str) -> InvokeError:
+    """Return the error of a function that the sandbox cannot run."""
+    message = f"terralive's sandbox does not emulate {what} yet."
+    return InvokeError("NotEmulatedBySandbox", message, HTTPStatus.NOT_IMPLEMENTED)
+
+
 class ConcurrentExecutions:
     """Count the executions that run now, and limit them. It belongs to the event loop.
 

@@ -143,15 +143,15 @@ def test_an_event_invocation_is_accepted_at_once_and_runs(aws: Aws) -> None:
 
 
 def test_what_cannot_run_says_so_by_name(aws: Aws) -> None:
-    name = unique("node")
+    name = unique("java")
     aws.lambda_.create_function(
         FunctionName=name,
-        Runtime="nodejs22.x",
+        Runtime="java21",
         Handler="a.b",
         Role=aws.role(),
         Code={"ZipFile": code("")},
     )
-    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*nodejs22\.x"):
+    with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*java21"):
         aws.lambda_.invoke(FunctionName=name)
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         aws.lambda_.invoke(FunctionName="nobody")

@@ -301,6 +301,17 @@ def test_deployed_code_in_the_sandbox_has_lambdas_own_environment() -> None:
     assert {name: got[name] for name in own} == own
 
 
+def test_search_paths_of_deployed_code_lead_to_the_folders_of_its_code_and_layers() -> None:
+    own = {"PYTHONPATH": "/opt/custom:/var/task/lib:/var/runtime:/srv/x", "NODE_PATH": "/opt"}
+    layers = Path("/srv/layers")
+    got = worker_environment(own, FUNCTION, "127.0.0.1:9", LAPTOP, live=False, layers=layers)
+    assert got["PYTHONPATH"] == "/srv/layers/custom:/home/ana/orders/lib:/srv/x"
+    assert got["NODE_PATH"] == "/srv/layers"
+    got = worker_environment(own, FUNCTION, "127.0.0.1:9", LAPTOP, live=False)
+    assert got["PYTHONPATH"] == "/home/ana/orders/lib:/srv/x"
+    assert "NODE_PATH" not in got
+
+
 def test_deployed_code_in_the_sandbox_does_not_get_the_variable_of_live_code() -> None:
     got = worker_environment(
         LAMBDA | {"TERRALIVE": "1"}, FUNCTION, "127.0.0.1:9", LAPTOP, live=False

@@ -17,7 +17,7 @@
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import inspector from "node:inspector";
-import { createRequire } from "node:module";
+import module, { createRequire } from "node:module";
 import net from "node:net";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -401,6 +401,40 @@ function isModule(folder) {
   return folder !== "/" && isModule(path.resolve(folder, ".."));
 }
 
+// Runs on Node.js's own thread for imports. A package that is not beside the code is looked for
+// beside the other files.
+const RESOLVER = `
+let others = [];
+export function initialize(files) {
+  others = files;
+}
+export async function resolve(specifier, context, next) {
+  try {
+    return await next(specifier, context);
+  } catch (error) {
+    if (error.code !== "ERR_MODULE_NOT_FOUND" || /^([./]|[a-z]+:)/.test(specifier)) throw error;
+    for (const parentURL of others) {
+      try {
+        return await next(specifier, { ...context, parentURL });
+      } catch {}
+    }
+    throw error;
+  }
+}`;
+
+/**
+ * Let `import` find packages in NODE_PATH, as Lambda's Node.js does.
+ *
+ * Node.js itself uses NODE_PATH for `require` only. An older one has no `module.register`.
+ */
+function importFromNodePath() {
+  const folders = (process.env.NODE_PATH ?? "").split(path.delimiter);
+  const packages = folders.filter((folder) => path.basename(folder) === "node_modules");
+  if (!packages.length || !module.register) return;
+  const others = packages.map((folder) => pathToFileURL(path.join(folder, "../any.mjs")).href);
+  module.register(`data:text/javascript,${encodeURIComponent(RESOLVER)}`, { data: others });
+}
+
 /** Let stack traces show the lines of TypeScript files, if there is a source map. */
 function useSourceMaps(stem) {
   for (const file of [`${stem}.js`, `${stem}.mjs`, `${stem}.cjs`]) {
@@ -425,6 +459,7 @@ async function importModule(root, folder, name) {
     return await import(pathToFileURL(file).href);
   };
   useSourceMaps(stem);
+  importFromNodePath();
   const bare = required(stem);
   if (bare) return bare;
   const isEsModule = fs.existsSync(`${stem}.js`) && isModule(path.dirname(stem));

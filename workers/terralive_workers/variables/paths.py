@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 TASK_ROOT: Final = "/var/task"
+LAYERS: Final = "/opt"
 # Folders of Lambda's image, which do not exist here or hold something else.
-_IMAGE_FOLDERS: Final = ("/var/runtime", "/var/lang", "/opt", "/usr/lib", "/lib")
+_IMAGE_FOLDERS: Final = ("/var/runtime", "/var/lang", LAYERS, "/usr/lib", "/lib")
 _LAMBDA_FOLDER: Final = re.compile(
     r"(?:^|[\s:;,='\"(]|file://)/(?:opt|var/(?:task|runtime|lang))(?=$|[\s/:;,'\")])"
 )
@@ -45,15 +46,23 @@ def search_path_in_code(value: str, code: Path) -> tuple[str, bool]:
     return os.pathsep.join(kept), left_out
 
 
-def search_path_of_deployed(value: str, code: Path) -> str:
+def search_path_of_deployed(value: str, code: Path, layers: Path | None) -> str:
     """Return a search path without the folders of Lambda's image, for code that is deployed."""
     kept: list[str] = []
     for folder in value.split(":"):
-        if _is_within(folder, TASK_ROOT):
-            kept.append(f"{code}{folder[len(TASK_ROOT) :]}")
-        elif folder and not _is_in_image(folder):
-            kept.append(folder)
+        local = path_of_deployed(folder, code, layers)
+        if local and not _is_in_image(local):
+            kept.append(local)
     return os.pathsep.join(kept)
+
+
+def path_of_deployed(path: str, code: Path, layers: Path | None) -> str:
+    """Return a path in Lambda as the path of deployed code, or of its layers, on this machine."""
+    if _is_within(path, TASK_ROOT):
+        return f"{code}{path[len(TASK_ROOT) :]}"
+    if layers is not None and _is_within(path, LAYERS):
+        return f"{layers}{path[len(LAYERS) :]}"
+    return path
 
 
 def path_in_code(path: str, code: Path) -> str | None:

@@ -10,11 +10,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_thread import ControlPlane
+from terralive_sandbox.functions.environments import layers, runtimes
 from terralive_sandbox.functions.environments.environment import ExecutionEnvironment
 from terralive_sandbox.functions.environments.workspace import Workspace
 from terralive_sandbox.functions.invoke_api import stopping
@@ -24,6 +27,23 @@ from terralive_workers.environment import worker_environment
 from terralive_workers.function import LocalFunction
 from terralive_workers.launch import launch_of
 from terralive_workers.runtime_api import RuntimeApi
+from terralive_workers.variables.paths import path_of_deployed
+
+# https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+_WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
+
+
+@dataclass(frozen=True, slots=True)
+class DeployedCode:
+    """The unpacked code of a function.
+
+    Attributes:
+        local: the function, with the folder of its code.
+        layers: the folder with the content of its layers; None if it has none.
+    """
+
+    local: LocalFunction
+    layers: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +66,8 @@ class EnvironmentBuilder:
     api: RuntimeApi
     is_closed: Callable[[], bool]
 
-    async def build(self, function: LambdaFunction, local: LocalFunction) -> ExecutionEnvironment:
-        """Start an environment of a function whose code is unpacked at `local.path`.
+    async def build(self, function: LambdaFunction, code: DeployedCode) -> ExecutionEnvironment:
+        """Start an environment of a function whose code is unpacked.
 
         Raises:
             InvokeError: the sandbox stops.
@@ -67,7 +87,7 @@ class EnvironmentBuilder:
         group = function.logs_group_name
         log = FunctionLog(place, group, stream, documents, self.log_writer.write)
         scratch = self.workspace.new_folder("tmp-")
-        launch = launch_of(local)
+        launch = launch_of(code.local)
         environment = ExecutionEnvironment(self.api, log, scratch, own_port=launch.own_port)
         # The sandbox's own environment variables that a function may see.
         own = {
@@ -76,12 +96,20 @@ class EnvironmentBuilder:
             if not name.startswith(("AWS_", "MOTO_", "TERRALIVE_"))
         }
         remote = self._variables(function, stream, keys)
-        variables = worker_environment(remote, local, environment.address, own, live=False)
+        variables = worker_environment(
+            remote, code.local, environment.address, own, live=False, layers=code.layers
+        )
+        _extend_search_paths(variables, code)
         variables["TMPDIR"] = str(scratch)
         if self.workspace.has_own_tmp:
             variables["TMPDIR"] = "/tmp"  # noqa: S108  # each environment has its own /tmp
-        command = self.workspace.isolated(launch.command, local.path, scratch)
-        environment.start(command, local.path, variables)
+        command = launch.command
+        if remote.get(_WRAPPER) and not code.local.runtime.startswith("provided"):
+            # The wrapper gets the runtime's command line and starts it.
+            wrapper = path_of_deployed(remote[_WRAPPER], code.local.path, code.layers)
+            command = (wrapper, *command)
+        isolated = self.workspace.isolated(command, code.local.path, code.layers, scratch)
+        environment.start(isolated, code.local.path, variables)
         return environment
 
     def _variables(
@@ -107,6 +135,19 @@ class EnvironmentBuilder:
             "AWS_SESSION_TOKEN": keys.session_token,
             "AWS_ENDPOINT_URL": self.endpoint,
         }
+
+
+def _extend_search_paths(variables: dict[str, str], code: DeployedCode) -> None:
+    """Let the runtime find layers, and Node.js also the code and the AWS SDK.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html
+    """
+    runtime = code.local.runtime
+    if code.layers is not None:
+        layers.extend(variables, layers.search_paths(code.layers, runtime))
+    if runtime.startswith("nodejs"):
+        folders = [*runtimes.node_packages(), code.local.path]
+        layers.extend(variables, {"NODE_PATH": [str(folder) for folder in folders]})
 
 
 def log_settings(function: LambdaFunction) -> dict[str, str]:

@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from terralive_sandbox.functions.environments import runtimes
 from terralive_sandbox.functions.logs import FunctionLog
 from terralive_stub.protocol.invocation import Invocation, Outcome
 from terralive_workers.outcomes import WorkerFailure, timed_out
@@ -251,6 +252,9 @@ class ExecutionEnvironment:
             if self._initialised or self._closed:
                 return PostResult.WRONG_STATE
         self._process.end()
+        hint = runtimes.hint_about(body)
+        if hint:
+            self.log.line("", hint)
         failure = WorkerFailure(document=Outcome(body, error_type or "Unhandled"))
         self._call_on_loop(_settle, self._ready, failure)
         return PostResult.ACCEPTED

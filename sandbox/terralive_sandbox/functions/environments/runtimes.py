@@ -1,8 +1,13 @@
-"""What functions run on: this interpreter, or the one container image that the sandbox knows.
+"""What functions run on: this interpreter, `node`, or the one image that the sandbox knows.
 
 Lambda's Python runtimes have the AWS SDK and its requirements
 (https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included). A function
 that imports anything else and does not contain it fails here as it does there.
+
+Lambda's Node.js runtimes have the AWS SDK for JavaScript, too
+(https://docs.aws.amazon.com/lambda/latest/dg/lambda-nodejs.html#nodejs-sdk-included). The sandbox
+has no copy of it. A function uses the one in its zip file or its layers, or the one in a folder
+that `NODE_PATH` names where the sandbox is started.
 
 The image is terralive's stub, which `terralive init --stub-image` lets a team build. There is no
 registry and no container here. An image with the name `terralive-stub` stands for this
@@ -14,8 +19,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/images-create.html#images-parms
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
+import subprocess
 import venv
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
@@ -23,8 +30,15 @@ from typing import Final
 
 from moto.awslambda.models import LambdaFunction
 
+from terralive_sandbox.functions.invoke_api import not_emulated
+
 _STUB_IMAGE: Final = re.compile(r".*/terralive-stub(?:[:@].+)?")
 _STUB_PACKAGES: Final = ("terralive_stub", "websocket")
+# Node.js names the package in double or single quotes; in JSON, double quotes are escaped.
+_SDK_MISSING: Final = re.compile(
+    rb"""Cannot find (?:module|package) [\\"']+(?:@aws-sdk/|aws-sdk\b)"""
+)
+_OLDEST_NODE: Final = 18
 _END_OF_NAME: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -66,6 +80,39 @@ def _with_requirements(included: str) -> set[str]:
             if "extra ==" not in requirement:
                 left.append(_END_OF_NAME.split(requirement, maxsplit=1)[0])
     return known
+
+
+def find_node() -> Path:
+    """Return the Node.js of PATH.
+
+    Raises:
+        InvokeError: there is none, or it is too old for terralive's bootstrap.
+    """
+    program = shutil.which("node")
+    if program is None:
+        raise not_emulated("Node.js functions without the program `node` on its PATH")
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = done.stdout.strip()
+    major = version.removeprefix("v").partition(".")[0]
+    if not major.isdecimal() or int(major) < _OLDEST_NODE:
+        raise not_emulated(f"Node.js functions with the Node.js {version} of its PATH")
+    return Path(program)
+
+
+def node_packages() -> list[Path]:
+    """Return the folders of packages that NODE_PATH names where the sandbox was started."""
+    folders = os.environ.get("NODE_PATH", "").split(os.pathsep)
+    return [Path(folder) for folder in folders if folder and Path(folder).is_dir()]
+
+
+def hint_about(error: bytes) -> str:
+    """Return a line for the log about a function that does not find the AWS SDK; else ""."""
+    if _SDK_MISSING.search(error) is None:
+        return ""
+    return (
+        "terralive's sandbox has no AWS SDK for JavaScript. Put it into the function's zip file or "
+        "a layer, or start the sandbox with NODE_PATH set to a node_modules folder that has it."
+    )
 
 
 def is_stub_image(function: LambdaFunction) -> bool:

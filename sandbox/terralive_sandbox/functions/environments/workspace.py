@@ -19,9 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from terralive_sandbox.functions.environments import runtimes
 from terralive_workers.launch import PYTHON_BOOTSTRAP
 
 _PREFIX: Final = "terralive-sandbox-"
+_OPT: Final = Path("/opt")
 _TMP: Final = Path("/tmp")  # noqa: S108  # the very folder that is replaced
 _ATTEMPT_SECONDS: Final = 10.0
 
@@ -46,23 +48,27 @@ class Workspace:
         """Make an empty folder whose name begins with `prefix`."""
         return Path(tempfile.mkdtemp(dir=self.root, prefix=prefix))
 
-    def isolated(self, command: Sequence[str], code: Path, scratch: Path) -> list[str]:
+    def isolated(
+        self, command: Sequence[str], code: Path, layers: Path | None, scratch: Path
+    ) -> list[str]:
         """Return the command line that runs a command in isolation, if this machine allows it.
 
         Args:
             command: the runtime's command line.
             code: the folder of the code, which becomes read-only.
+            layers: the folder with the content of layers, which takes the place of `/opt` unless
+                a runtime needs a folder there; None if there are no layers.
             scratch: the folder that takes the place of `/tmp`.
         """
         if not self._namespace:
             return list(command)
-        code_folder = shlex.quote(str(code))
-        # Where a user's own mounts cannot be made read-only, the code stays writable.
-        bind = f"mount --bind {code_folder} {code_folder}"
-        make_read_only = f"mount -o remount,bind,ro {code_folder}"
-        steps = [f"{{ {bind} && {make_read_only} || true; }}"]
-        # Folders below /tmp that a Python worker needs stay visible in the new /tmp.
-        for path in sorted({Path(sys.prefix), Path(sys.base_prefix), PYTHON_BOOTSTRAP.parent}):
+        needed = {Path(sys.prefix), Path(sys.base_prefix), PYTHON_BOOTSTRAP.parent}
+        needed |= {Path(command[0]).parent, *runtimes.node_packages()}
+        steps = [_read_only(code, code)]
+        if layers is not None and not any(path.is_relative_to(_OPT) for path in needed):
+            steps.append(_read_only(layers, _OPT))
+        # Folders below /tmp that a worker needs stay visible in the new /tmp.
+        for path in sorted(needed):
             if path.is_relative_to(_TMP):
                 inside = shlex.quote(str(scratch / path.relative_to(_TMP)))
                 steps.append(f"mkdir -p {inside} && mount --bind {shlex.quote(str(path))} {inside}")
@@ -73,6 +79,14 @@ class Workspace:
     def remove(self) -> None:
         """Remove everything."""
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _read_only(folder: Path, place: Path) -> str:
+    """Return the shell command that shows a folder in a place, where it cannot be changed."""
+    target = shlex.quote(str(place))
+    bind = f"mount --bind {shlex.quote(str(folder))} {target}"
+    # Where a user's own mounts cannot be made read-only, the folder stays writable.
+    return f"{{ {bind} && mount -o remount,bind,ro {target} || true; }}"
 
 
 def _namespace_command() -> tuple[str, ...]:

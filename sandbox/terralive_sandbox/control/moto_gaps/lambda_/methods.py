@@ -20,6 +20,7 @@ from terralive_sandbox.control.moto_gaps.lambda_ import (
     settings,
 )
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
+from terralive_sandbox.functions.environments.layers import LAYERS
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 
 
@@ -33,6 +34,7 @@ def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> 
     """
     _replace_functions(replacements)
     _replace_code(replacements)
+    _replace_layers(replacements)
     _replace_event_invoke_configs(replacements)
     _replace_aliases(replacements)
     concurrency.declare(replacements, limit)
@@ -128,6 +130,23 @@ def _replace_code(replacements: Replacements) -> None:
     replacements.replace(LambdaFunction, "_set_function_code", set_function_code)
     replacements.replace(LambdaFunction, "update_function_code", update_function_code)
     replacements.replace(LambdaFunction, "get_code", get_code)
+
+
+def _replace_layers(replacements: Replacements) -> None:
+    """Keep the content of a function's layers with it, also when a layer version is deleted.
+
+    Layers that other accounts publish, AWS's own among them, are named by functions and do not
+    exist here. moto ignores the account and the region in a layer's ARN.
+    https://docs.aws.amazon.com/lambda/latest/dg/adding-layers.html
+    """
+
+    def get_layers_data(self: LambdaFunction, arns: list[str]) -> list[dict[str, Any]]:
+        found = {arn: rules.find_layer(self, arn) for arn in arns}
+        contents = {arn: layer and layer.code_bytes for arn, layer in found.items()}
+        vars(self)[LAYERS] = contents
+        return [{"Arn": arn, "CodeSize": len(content or b"")} for arn, content in contents.items()]
+
+    replacements.replace(LambdaFunction, "_get_layers_data", get_layers_data)
 
 
 def _replace_event_invoke_configs(replacements: Replacements) -> None:

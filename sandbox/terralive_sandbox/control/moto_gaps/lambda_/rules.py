@@ -16,9 +16,12 @@ from typing import Any, Final, cast
 from botocore.model import StringShape
 from botocore.session import Session
 from moto.awslambda.exceptions import InvalidParameterValueException
+from moto.awslambda.models import LambdaFunction, LayerVersion, lambda_backends
 from moto.s3.models import s3_backends
 
 from terralive_sandbox.control.moto_gaps.errors import Bounds
+from terralive_sandbox.control.moto_state import backend_of
+from terralive_sandbox.places import Place
 from terralive_stub.protocol.limits import (
     ENVIRONMENT_BYTES,
     FUNCTION_TIMEOUT_SECONDS,
@@ -107,6 +110,31 @@ def check_bucket(name: str, region: str) -> None:
             f"The bucket is in this region: {bucket_region}. Please use this region to retry the "
             "request"
         )
+
+
+def find_layer(function: LambdaFunction, arn: str) -> LayerVersion | None:
+    """Return the layer version that a function names; None if another account publishes it.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html#lambda-CreateFunction-request-Layers
+
+    Raises:
+        InvalidParameterValueException: it is in another region, or does not exist.
+    """
+    place = Place.of(arn)
+    if place.region != function.region:
+        raise InvalidParameterValueException(
+            f"Layer version {arn} is in the region {place.region} and the function in "
+            f"{function.region}."
+        )
+    if place.account != function.account_id:
+        return None
+    backend = backend_of(lambda_backends, place)
+    layer: LayerVersion | None = None
+    if backend is not None:
+        layer = backend.layers_versions_by_arn(arn)
+    if layer is None:
+        raise InvalidParameterValueException(f"Layer version {arn} does not exist.")
+    return layer
 
 
 @cache
