@@ -439,11 +439,7 @@ def test_what_a_rest_api_cannot_do_here_is_named(aws: Aws, function: str) -> Non
     for path in ("/key", "/cognito", "/aws"):
         answer = api.ask("GET", path)
         assert (answer.status_code, "NotEmulatedBySandbox" in answer.text) == (501, True)
-    operation: Any = {"op": "replace", "path": "/requestValidatorId", "value": "v"}
-    where: Any = {"restApiId": api.id, "resourceId": api.resource("/"), "httpMethod": "GET"}
     refused: list[Callable[[], object]] = [
-        lambda: api.method("PUT", "/", lambda_uri(aws, function), requestValidatorId="v"),
-        lambda: aws.rest.update_method(**where, patchOperations=[operation]),
         lambda: aws.rest.put_gateway_response(
             restApiId=api.id, responseType="DEFAULT_4XX", statusCode="404"
         ),

@@ -13,6 +13,7 @@ import dataclasses
 from moto.apigateway.models import (
     APIGatewayBackend,
     Integration,
+    Method,
     Resource,
     RestAPI,
     apigateway_backends,
@@ -33,8 +34,9 @@ from terralive_sandbox.apigateway.integration import (
     with_stage_variables,
 )
 from terralive_sandbox.apigateway.rest import events as rest_events
+from terralive_sandbox.apigateway.rest import validation
 from terralive_sandbox.apigateway.rest.authorization import MethodAuthorization
-from terralive_sandbox.control.moto_gaps.apigateway import snapshot_of
+from terralive_sandbox.control.moto_gaps.api_gateway.apigateway import snapshot_of
 
 
 class RestGateway:
@@ -80,6 +82,7 @@ class RestGateway:
         context = dataclasses.replace(context, variables=variables)
         context = await self._authorization.authorize(api, match, request, context)
         method = api.resources[match.resource.id].resource_methods[match.method]
+        validation.check(request, match.parameters, _rules_of(api, method))
         integration = method.method_integration
         if integration is None:
             raise rest_events.integration_failed(500)
@@ -103,6 +106,25 @@ class RestGateway:
             raise _response_to(error) from error
         response.headers.append(("x-amzn-trace-id", event_fields.trace_id(context)))
         return response
+
+
+def _rules_of(api: RestAPI, method: Method) -> validation.RequestRules:
+    """Return what a method's validator, if it has one, asks of requests."""
+    validator = api.request_validators.get(method.request_validator_id or "")
+    if validator is None:
+        return validation.RequestRules(api.id)
+    required: tuple[str, ...] = ()
+    if validator.validate_request_parameters:
+        parameters = method.request_parameters or {}
+        required = tuple(sorted(name for name, needed in parameters.items() if needed))
+    own = {model.name: model.schema or "{}" for model in api.models.values()}
+    return validation.RequestRules(
+        api.id,
+        required,
+        checks_body=bool(validator.validate_request_body),
+        models=method.request_models or {},
+        schemas={**validation.BUILT_IN_MODELS, **own},
+    )
 
 
 def _response_to(error: IntegrationError) -> GatewayResponseError:

@@ -14,8 +14,6 @@ from typing import Final
 from moto.core.config import default_user_config
 
 from terralive_sandbox.control.moto_gaps import (
-    apigateway,
-    apigatewayv2,
     dynamodb,
     events,
     iam,
@@ -25,6 +23,7 @@ from terralive_sandbox.control.moto_gaps import (
     sqs,
     stepfunctions,
 )
+from terralive_sandbox.control.moto_gaps.api_gateway import apigateway, apigatewayv2
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers

@@ -41,6 +41,24 @@ resource "aws_api_gateway_method" "rest_items" {
   http_method        = "GET"
   authorization      = var.revision == 1 ? "NONE" : "AWS_IAM"
   request_parameters = { "method.request.querystring.q" = var.revision == 1 }
+  request_models     = { "application/json" = var.revision == 1 ? "Empty" : aws_api_gateway_model.rest_item.name }
+
+  request_validator_id = aws_api_gateway_request_validator.rest.id
+}
+
+resource "aws_api_gateway_request_validator" "rest" {
+  rest_api_id                 = aws_api_gateway_rest_api.rest.id
+  name                        = "revision-${var.revision}"
+  validate_request_body       = var.revision == 2
+  validate_request_parameters = true
+}
+
+resource "aws_api_gateway_model" "rest_item" {
+  rest_api_id  = aws_api_gateway_rest_api.rest.id
+  name         = "Item"
+  description  = "revision ${var.revision}"
+  content_type = "application/json"
+  schema       = jsonencode({ type = "object", required = ["revision${var.revision}"] })
 }
 
 resource "aws_api_gateway_integration" "rest_items" {

@@ -21,6 +21,7 @@ from moto.apigateway.models import (
 )
 from moto.apigateway.responses import APIGatewayResponse
 
+from terralive_sandbox.apigateway.rest.validation import BUILT_IN_MODELS
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_stub.protocol.limits import INTEGRATION_SECONDS
@@ -53,6 +54,14 @@ _REST_API_FIELDS: Final = {
     "disableExecuteApiEndpoint": _Field("disableExecuteApiEndpoint", _boolean),
     _BINARY_MEDIA_TYPES: _Field("binaryMediaTypes"),
 }
+# The attributes of an API that a deployment keeps.
+_DEPLOYED: Final = (
+    "resources",
+    "binaryMediaTypes",
+    "authorizers",
+    "request_validators",
+    "models",
+)
 _DEPLOYMENT_FIELDS: Final = {"description": _Field("description")}
 _RESOURCE_FIELDS: Final = {"pathPart": _Field("path_part"), "parentId": _Field("parent_id")}
 _METHOD_FIELDS: Final = {
@@ -60,7 +69,10 @@ _METHOD_FIELDS: Final = {
     "authorizerId": _Field("authorizer_id"),
     "apiKeyRequired": _Field("api_key_required", _boolean),
     "requestParameters": _Field("request_parameters", _boolean),
+    "requestValidatorId": _Field("request_validator_id"),
+    "requestModels": _Field("request_models"),
 }
+_MODEL_FIELDS: Final = {"description": _Field("description"), "schema": _Field("schema")}
 _METHOD_RESPONSE_FIELDS: Final = {"responseParameters": _Field("response_parameters", _boolean)}
 _INTEGRATION_FIELDS: Final = {
     "uri": _Field("uri"),
@@ -86,6 +98,7 @@ def snapshot_of(deployment: Deployment) -> RestAPI:
 def declare(replacements: Replacements) -> None:
     """Declare the replacements."""
     _replace_what_is_left_out(replacements)
+    _replace_methods(replacements)
     _replace_deployments(replacements)
     _replace_rest_apis(replacements)
     _add_updates(replacements)
@@ -97,24 +110,37 @@ def declare(replacements: Replacements) -> None:
 def _replace_what_is_left_out(replacements: Replacements) -> None:
     """Refuse what the sandbox would not obey.
 
-    A method without its validator, or an API without its own gateway responses, would answer what
-    AWS never answers.
+    An API without its own gateway responses would answer what AWS never answers.
     """
-    moto_put_method = APIGatewayBackend.put_method
-
-    def put_method(self: APIGatewayBackend, *where: Any, **settings: Any) -> Method:
-        if settings.get("request_validator_id"):
-            raise not_emulated("request validators of REST APIs")
-        return moto_put_method(self, *where, **settings)
-
     documents = not_emulated_method(
         "OpenAPI documents of REST APIs; declare resources, methods and integrations"
     )
     gateway_responses = not_emulated_method("gateway responses of REST APIs")
-    replacements.replace(APIGatewayBackend, "put_method", put_method)
     replacements.replace(APIGatewayBackend, "import_rest_api", documents)
     replacements.replace(APIGatewayBackend, "put_rest_api", documents)
     replacements.replace(APIGatewayBackend, "put_gateway_response", gateway_responses)
+
+
+def _replace_methods(replacements: Replacements) -> None:
+    """Check that a method's validator and models exist.
+
+    https://docs.aws.amazon.com/apigateway/latest/api/API_PutMethod.html
+    """
+    moto_put_method = APIGatewayBackend.put_method
+
+    def put_method(
+        self: APIGatewayBackend, function_id: str, *where: Any, **settings: Any
+    ) -> Method:
+        api = self.get_rest_api(function_id)
+        validator = settings.get("request_validator_id")
+        if validator and validator not in api.request_validators:
+            raise BadRequestException("Invalid Request Validator identifier specified")
+        for name in (settings.get("request_models") or {}).values():
+            if name not in api.models and name not in BUILT_IN_MODELS:
+                raise BadRequestException(f"Invalid model identifier specified: {name}")
+        return moto_put_method(self, function_id, *where, **settings)
+
+    replacements.replace(APIGatewayBackend, "put_method", put_method)
 
 
 def _replace_deployments(replacements: Replacements) -> None:
@@ -136,9 +162,8 @@ def _replace_deployments(replacements: Replacements) -> None:
             self.stages[name] = stage_before
         snapshot = copy.copy(self)
         # Copied together, as they may share objects.
-        snapshot.resources, snapshot.binaryMediaTypes, snapshot.authorizers = copy.deepcopy(
-            (self.resources, self.binaryMediaTypes, self.authorizers)
-        )
+        copied = copy.deepcopy({name: getattr(self, name) for name in _DEPLOYED})
+        vars(snapshot).update(copied)
         deployment.snapshot = snapshot  # type: ignore[attr-defined] # moto lacks it
         return deployment
 
@@ -217,6 +242,7 @@ def _add_updates(replacements: Replacements) -> None:
     add("resource", _RESOURCE_FIELDS, backend.get_resource, 2, 4)
     add("method", _METHOD_FIELDS, backend.get_method, 2, 4, 6)
     add("method_response", _METHOD_RESPONSE_FIELDS, backend.get_method_response, 2, 4, 6, 8)
+    add("model", _MODEL_FIELDS, backend.get_model, 2, 4)
     add("integration", _INTEGRATION_FIELDS, backend.get_integration, 2, 4, 6)
     add("integration_response", _INTEGRATION_RESPONSE_FIELDS, find_response, 2, 4, 6, 9)
 
