@@ -72,6 +72,8 @@ _OBJECT_KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 _FUNCTION_PATH: Final = re.compile(r"/[0-9-]+/functions/([^/]+)")
 _MAPPING_PATH: Final = re.compile(r"/[0-9-]+/event-source-mappings/([^/]*)")
 _TAGS_PATH: Final = re.compile(r"/[0-9-]+/tags/([^/]+)")
+# Paths of EventBridge Scheduler's API that name one resource.
+_SCHEDULER_PATH: Final = re.compile(r"/(?P<kind>schedules|schedule-groups)/(?P<name>[^/]+)")
 # Prefixes of actions that differ from the name that requests are signed for.
 _ACTION_PREFIXES: Final = {"sns": "SNS", "monitoring": "cloudwatch"}
 
@@ -396,6 +398,26 @@ def _ssm(call: _Call) -> list[AccessRequest]:
     return _named_resource(call, f"{call.arn_prefix}parameter/{name.lstrip('/')}")
 
 
+def _scheduler(call: _Call) -> list[AccessRequest]:
+    """Return what a request to EventBridge Scheduler needs.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridgescheduler.html
+    """
+    document = parse_object(call.request.body)
+    found = _SCHEDULER_PATH.fullmatch(unquote(call.request.path))
+    needed = _any_resource(call)
+    if found is not None and found["kind"] == "schedule-groups":
+        needed = _named_resource(call, f"{call.arn_prefix}schedule-group/{found['name']}")
+    elif found is not None:
+        query = dict(parse_qsl(call.request.query))
+        group = document.get("GroupName") or query.get("groupName") or "default"
+        needed = _named_resource(call, f"{call.arn_prefix}schedule/{group}/{found['name']}")
+    role = section(document, "Target").get("RoleArn")
+    if role and call.operation in {"CreateSchedule", "UpdateSchedule"}:
+        needed += _pass_role("scheduler", {str(role)})
+    return needed
+
+
 def _sts(call: _Call) -> list[AccessRequest]:
     if call.operation == "GetCallerIdentity":
         return []
@@ -420,6 +442,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "lambda": _lambda,
     "logs": _logs,
     "s3": _s3,
+    "scheduler": _scheduler,
     "secretsmanager": _secretsmanager,
     "sns": _sns,
     "sqs": _sqs,

@@ -111,8 +111,8 @@ class Sandbox:
         self._urls = FunctionUrls(self._functions, refusals)
         # What services send to functions, queues and topics
         deliveries = Deliveries(self._functions, self._asynchronous, refusals)
-        fire = functools.partial(moto_gaps.events.fire_scheduled, deliveries)
-        self._clock = Clock(self._control, moto_gaps.events.scheduled_rules, fire, scale=time_scale)
+        fire = functools.partial(moto_gaps.fire, deliveries)
+        self._clock = Clock(self._control, moto_gaps.timetables, fire, scale=time_scale)
         self._mappings = MappingPollers(self._control, self._functions, refusals)
         moto_gaps.apply(deliveries, self._clock.changed, self._mappings, concurrency)
         # The addresses that are not a data plane's

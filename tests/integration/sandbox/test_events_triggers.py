@@ -284,20 +284,6 @@ def test_what_eventbridge_refuses(aws: Aws) -> None:
         events.create_archive(
             ArchiveName=rule, EventSourceArn="arn:aws:events:us-east-1:1:event-bus/default"
         )
-    schedule = {
-        "Name": rule,
-        "FlexibleTimeWindow": {"Mode": "OFF"},
-        "ScheduleExpression": "rate(1 minute)",
-    }
-    for change in (aws.scheduler.create_schedule, aws.scheduler.update_schedule):
-        with pytest.raises(ClientError, match=r"NotEmulatedBySandbox.*EventBridge Scheduler"):
-            change(
-                **schedule,
-                Target={
-                    "Arn": f"arn:aws:lambda:us-east-1:1:function:{rule}",
-                    "RoleArn": "arn:aws:iam::1:role/r",
-                },
-            )
     answer = events.put_events(
         Entries=[
             {"Source": "a", "DetailType": "d", "Detail": "{"},

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from terralive_sandbox.triggers.rules.clock import Agenda
 from terralive_sandbox.triggers.rules.schedules import InvalidScheduleError, next_time, parse
+from terralive_sandbox.triggers.rules.timetables import Timetable
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)  # a Thursday
 MINUTE = dt.timedelta(minutes=1)
@@ -166,8 +167,8 @@ def test_a_weekday_near_a_day_stays_in_its_month_and_is_near(day: int, after: dt
 
 def test_an_agenda_fires_once_a_time_and_forgets_what_is_gone() -> None:
     agenda = Agenda(scale=0.5)
-    daily = {"daily": "cron(0 12 * * ? *)"}
-    both = {"rule": "rate(1 minute)", **daily}
+    daily = {"daily": Timetable("cron(0 12 * * ? *)")}
+    both = {"rule": Timetable("rate(1 minute)"), **daily}
     assert agenda.due(both, START) == []
     assert agenda.next_at() == START + dt.timedelta(seconds=30)
     assert agenda.due(both, START + dt.timedelta(seconds=29)) == []

@@ -7,15 +7,15 @@ so the order of the services does not matter.
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from moto.core.config import default_user_config
 
 from terralive_sandbox.control.moto_gaps import (
     dynamodb,
-    events,
     iam,
     lambda_,
     s3,
@@ -24,9 +24,11 @@ from terralive_sandbox.control.moto_gaps import (
     stepfunctions,
 )
 from terralive_sandbox.control.moto_gaps.api_gateway import apigateway, apigatewayv2
+from terralive_sandbox.control.moto_gaps.event_bridge import rules, scheduler
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
+from terralive_sandbox.triggers.rules.timetables import Timetable
 
 _log: Final = logging.getLogger("terralive.sandbox")
 
@@ -49,7 +51,7 @@ def declarations(
 
     Args:
         deliveries: delivers events and messages of services to functions, queues and topics.
-        schedules_changed: called when a rule may fire sooner than before.
+        schedules_changed: called when a rule or schedule may fire sooner than before.
         pollers: run event source mappings.
         concurrency: how many executions an account may have at once in a region.
     """
@@ -59,12 +61,26 @@ def declarations(
         iam.declare,
         stepfunctions.declare,
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
-        lambda replacements: events.declare(replacements, deliveries, schedules_changed),
+        lambda replacements: rules.declare(replacements, deliveries, schedules_changed),
         lambda replacements: lambda_.declare(replacements, pollers, concurrency),
+        lambda replacements: scheduler.declare(replacements, schedules_changed),
         lambda replacements: s3.declare(replacements, deliveries),
         lambda replacements: sns.declare(replacements, deliveries),
         lambda replacements: sqs.declare(replacements, pollers.arrived),
     ]
+
+
+def timetables() -> Mapping[str, Timetable]:
+    """Return the times of all rules and schedules that are enabled now, by their ARNs."""
+    return {**rules.scheduled_rules(), **scheduler.enabled_schedules()}
+
+
+def fire(deliveries: Deliveries, arn: str, at: dt.datetime) -> None:
+    """Send what a rule or schedule sends at this time."""
+    if arn.startswith("arn:aws:scheduler:"):
+        scheduler.fire(deliveries, arn, at)
+    else:
+        rules.fire_scheduled(deliveries, arn, at)
 
 
 def apply(

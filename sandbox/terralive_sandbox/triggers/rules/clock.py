@@ -1,4 +1,4 @@
-"""Fire rules that have a schedule.
+"""Fire rules that have a schedule, and schedules of EventBridge Scheduler.
 
 One task on the event loop sleeps until the next time, or until schedules change.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from terralive_sandbox.control.moto_thread import ControlPlane
-from terralive_sandbox.triggers.rules.schedules import next_time, parse
+from terralive_sandbox.triggers.rules.timetables import Timetable
 
 _log = logging.getLogger("terralive.sandbox")
 
@@ -28,11 +28,11 @@ class _Plan:
     """The next time of one schedule.
 
     Attributes:
-        expression: the schedule expression; a changed one is planned anew.
+        timetable: the schedule's times; a changed one is planned anew.
         at: the next time; None if the schedule never fires again.
     """
 
-    expression: str
+    timetable: Timetable
     at: dt.datetime | None
 
 
@@ -50,31 +50,32 @@ class Agenda:
         # By the schedule's key; `due` replaces it.
         self._plans: dict[str, _Plan] = {}
 
-    def due(self, scheduled: Mapping[str, str], now: dt.datetime) -> list[tuple[str, dt.datetime]]:
+    def due(
+        self, scheduled: Mapping[str, Timetable], now: dt.datetime
+    ) -> list[tuple[str, dt.datetime]]:
         """Return the keys that fire now, each with the time that its schedule says.
 
         Keys that are not in `scheduled` any more are forgotten.
 
         Args:
-            scheduled: the schedule expressions that are enabled now, by key.
+            scheduled: the times of the schedules that are enabled now, by key.
             now: the present time in UTC.
         """
         plans: dict[str, _Plan] = {}
         fires: list[tuple[str, dt.datetime]] = []
-        for key, expression in scheduled.items():
-            schedule = parse(expression)
-            at = None
+        for key, timetable in scheduled.items():
             plan = self._plans.get(key)
-            if plan is not None and plan.expression == expression:
+            if plan is None or plan.timetable != timetable:
+                at = timetable.first_time(now, self._scale)
+            else:
                 at = plan.at
-            at = at or next_time(schedule, now, self._scale)
             if at is not None and at <= now:
                 fires.append((key, at))
-                at = next_time(schedule, at, self._scale)
+                at = timetable.next_time(at, self._scale)
                 # A schedule that is late fires once, however many of its times have passed.
                 if at is not None and at <= now:
-                    at = next_time(schedule, now, self._scale)
-            plans[key] = _Plan(expression, at)
+                    at = timetable.next_time(now, self._scale)
+            plans[key] = _Plan(timetable, at)
         self._plans = plans
         return fires
 
@@ -91,7 +92,7 @@ class Clock:
 
     Args:
         control: the thread that owns moto's state.
-        scheduled: returns the expressions of all schedules that are enabled now, by key.
+        scheduled: returns the times of all schedules that are enabled now, by key.
         fire: is called with the key of a schedule that is due, and the time that the schedule says.
         scale: what intervals of rate() are multiplied by.
     """
@@ -99,7 +100,7 @@ class Clock:
     def __init__(
         self,
         control: ControlPlane,
-        scheduled: Callable[[], Mapping[str, str]],
+        scheduled: Callable[[], Mapping[str, Timetable]],
         fire: Callable[[str, dt.datetime], None],
         *,
         scale: float = 1.0,

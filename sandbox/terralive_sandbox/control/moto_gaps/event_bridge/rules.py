@@ -24,7 +24,6 @@ from moto.events.models import (
     events_backends,
 )
 from moto.events.responses import EventsHandler
-from moto.scheduler.models import EventBridgeSchedulerBackend
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulated_method
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
@@ -34,6 +33,7 @@ from terralive_sandbox.triggers.deliveries import Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
 from terralive_sandbox.triggers.rules import schedules
+from terralive_sandbox.triggers.rules.timetables import Timetable
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
 _TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
@@ -242,17 +242,17 @@ def _replace_schedules(replacements: Replacements, changed: Callable[[], None]) 
     replacements.replace(EventsBackend, "enable_rule", enable_rule)
 
 
-def scheduled_rules() -> Mapping[str, str]:
-    """Return the enabled rules that have a schedule: ARN -> expression.
+def scheduled_rules() -> Mapping[str, Timetable]:
+    """Return the times of the enabled rules that have a schedule, by their ARNs.
 
     Only rules of default buses can have one.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Timetable] = {}
     for account in list(events_backends.values()):
         for backend in list(account.values()):
             for rule in backend.event_buses["default"].rules.values():
                 if rule.scheduled_expression and rule.state in _ENABLED:
-                    found[rule.arn] = rule.scheduled_expression
+                    found[rule.arn] = Timetable(rule.scheduled_expression)
     return found
 
 
@@ -278,8 +278,5 @@ def _replace_what_is_left_out(replacements: Replacements) -> None:
     """Refuse what moto would take without any effect."""
     archives = not_emulated_method("EventBridge archives and replays")
     destinations = not_emulated_method("EventBridge API destinations")
-    scheduler = not_emulated_method("EventBridge Scheduler (rules can have a schedule)")
     replacements.replace(EventsBackend, "create_archive", archives)
     replacements.replace(EventsBackend, "create_api_destination", destinations)
-    replacements.replace(EventBridgeSchedulerBackend, "create_schedule", scheduler)
-    replacements.replace(EventBridgeSchedulerBackend, "update_schedule", scheduler)

@@ -1,0 +1,1 @@
+"""EventBridge: buses with their rules, and EventBridge Scheduler."""
