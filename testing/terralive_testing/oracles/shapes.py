@@ -72,6 +72,16 @@ EXCEPTIONS: Mapping[tuple[str, str, str], str] = {
         "for member Targets, value: 0",
     ): "AWS answers an empty list too, the model's least is 1",
     (
+        "kinesis",
+        "PutRecords",
+        "FailedRecordCount, value: 0",
+    ): "AWS answers 0 if every record was put, the model's least is 1",
+    (
+        "kinesis",
+        "*",
+        "ShardLevelMetrics, value: 0",
+    ): "AWS answers an empty list without metrics, the model's least is 1",
+    (
         "lambda",
         "ListLayers",
         "Layers[].LatestMatchingVersion.",

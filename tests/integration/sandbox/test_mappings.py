@@ -309,9 +309,9 @@ def test_mappings_are_refused_as_lambda_refuses_them(aws: Aws) -> None:
             },
         ),
         (
-            "NotEmulatedBySandbox.*Kinesis",
+            "NotEmulatedBySandbox.*consumers of Kinesis streams",
             {
-                "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s",
+                "EventSourceArn": "arn:aws:kinesis:us-east-1:123456789012:stream/s/consumer/c:1",
                 "StartingPosition": "LATEST",
             },
         ),

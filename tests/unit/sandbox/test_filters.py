@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -64,3 +65,25 @@ def test_a_streams_record_is_matched_by_its_name_and_its_image() -> None:
 def test_what_is_no_pattern_is_refused(criteria: dict[str, object]) -> None:
     with pytest.raises(InvalidPatternError):
         Filters.parse(criteria)
+
+
+@pytest.mark.parametrize(
+    ("data", "pattern", "passes"),
+    [
+        ('{"kind": "order"}', {"data": {"kind": ["order"]}}, True),
+        ('{"kind": "other"}', {"data": {"kind": ["order"]}}, False),
+        ("plain", {"data": {"kind": [{"exists": False}]}}, False),
+        ("plain", {"data": ["plain"]}, True),
+        ('{"kind": "order"}', {"data": ['{"kind": "order"}']}, False),
+        ("plain", {"partitionKey": ["vip"]}, True),
+        ("plain", {"partitionKey": ["vip"], "data": ["other"]}, False),
+    ],
+)
+def test_a_pattern_for_kinesis_describes_the_data_as_it_was_put(
+    data: str, pattern: object, passes: bool
+) -> None:
+    record = {
+        "kinesis": {"partitionKey": "vip", "data": base64.b64encode(data.encode()).decode()},
+        "eventSource": "aws:kinesis",
+    }
+    assert filters(pattern).passes(record) is passes

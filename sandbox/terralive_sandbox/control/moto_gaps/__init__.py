@@ -17,6 +17,7 @@ from moto.core.config import default_user_config
 from terralive_sandbox.control.moto_gaps import (
     dynamodb,
     iam,
+    kinesis,
     lambda_,
     s3,
     sns,
@@ -62,6 +63,7 @@ def declarations(
         stepfunctions.declare,
         lambda replacements: dynamodb.declare(replacements, pollers.arrived),
         lambda replacements: rules.declare(replacements, deliveries, schedules_changed),
+        lambda replacements: kinesis.declare(replacements, pollers),
         lambda replacements: lambda_.declare(replacements, pollers, concurrency),
         lambda replacements: scheduler.declare(replacements, schedules_changed),
         lambda replacements: s3.declare(replacements, deliveries),

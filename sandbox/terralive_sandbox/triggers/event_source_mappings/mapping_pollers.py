@@ -1,4 +1,4 @@
-"""Keep one poller for each event source mapping. Idle pollers cost nothing."""
+"""Keep one poller for each event source mapping and shard. Idle pollers cost nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.refusals import Refusals
 from terralive_sandbox.triggers.event_source_mappings.poller import Poller
 from terralive_sandbox.triggers.event_source_mappings.queue_poller import QueuePoller
-from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
+from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
 from terralive_sandbox.triggers.event_source_mappings.stream_poller import StreamPoller
 
 _log = logging.getLogger("terralive.sandbox")
@@ -27,8 +27,8 @@ class MappingPollers:
         self._functions = functions
         self._refusals = refusals
         self._loop = asyncio.get_running_loop()
-        # By the mapping's id. Only the event loop uses it.
-        self._pollers: dict[str, Poller] = {}
+        # By the mapping's id and the shard. Only the event loop uses it.
+        self._pollers: dict[tuple[str, str], Poller] = {}
         # The ARNs of all sources. Any thread reads it; the event loop replaces it.
         self._sources: frozenset[str] = frozenset()
         # True once `close` was called: no poller starts any more.
@@ -41,7 +41,7 @@ class MappingPollers:
             poller.cancel()
 
     def changed(self, mappings: tuple[MappingSettings, ...]) -> None:
-        """Take over all mappings that exist now. Any thread may call it."""
+        """Take over all mappings that exist now, for each shard. Any thread may call it."""
         self._loop.call_soon_threadsafe(self._reconcile, mappings)
 
     def arrived(self, source_arn: str) -> None:
@@ -49,24 +49,31 @@ class MappingPollers:
         if source_arn in self._sources:
             self._loop.call_soon_threadsafe(self._wake, source_arn)
 
+    def reads(self, source_arn: str) -> bool:
+        """Return true if a mapping reads this source. Any thread may call it."""
+        return source_arn in self._sources
+
     def _reconcile(self, mappings: tuple[MappingSettings, ...]) -> None:
         if self._closed:
             return
-        present = {mapping.uuid for mapping in mappings}
-        for uuid in self._pollers.keys() - present:
-            _log.debug("event source mapping %s was deleted", uuid)
-            self._pollers.pop(uuid).finish()
+        present = {(mapping.uuid, mapping.shard) for mapping in mappings}
+        for key in self._pollers.keys() - present:
+            _log.debug("event source mapping %s was deleted", key[0])
+            self._pollers.pop(key).finish()
         for mapping in mappings:
-            poller = self._pollers.get(mapping.uuid)
+            key = (mapping.uuid, mapping.shard)
+            poller = self._pollers.get(key)
             if poller is None:
                 _log.debug("event source mapping %s begins to read", mapping.uuid)
-                self._pollers[mapping.uuid] = self._start(mapping)
+                self._pollers[key] = self._start(mapping)
             elif poller.mapping != mapping:
                 poller.update(mapping)
         self._sources = frozenset(mapping.source_arn for mapping in mappings)
 
     def _start(self, mapping: MappingSettings) -> Poller:
-        poller = StreamPoller if mapping.kind is SourceKind.STREAM else QueuePoller
+        poller: type[Poller] = QueuePoller
+        if mapping.kind.is_stream:
+            poller = StreamPoller
         return poller(mapping, self._control, self._functions, self._refusals)
 
     def _wake(self, source_arn: str) -> None:

@@ -3,10 +3,12 @@
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs-filtering.html
 https://docs.aws.amazon.com/lambda/latest/dg/with-ddb-filtering.html
+https://docs.aws.amazon.com/lambda/latest/dg/with-kinesis-filtering.html
 """
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +16,14 @@ from enum import Enum
 from typing import Final
 
 from terralive_sandbox.triggers.event_patterns import patterns
-from terralive_stub.shared.json_documents import items
+from terralive_stub.shared.json_documents import items, section
 
 # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
-_QUEUE_ACTIONS: Final = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+_QUEUE_ACTIONS: Final[tuple[str, ...]] = (
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:GetQueueAttributes",
+)
 # https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html
 _STREAM_ACTIONS: Final = (
     "dynamodb:GetRecords",
@@ -27,12 +33,27 @@ _STREAM_ACTIONS: Final = (
 )
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
+_KINESIS_ACTIONS: Final = (
+    "kinesis:GetRecords",
+    "kinesis:GetShardIterator",
+    "kinesis:DescribeStream",
+    "kinesis:ListShards",
+)
+
+
 class SourceKind(Enum):
     """Kinds of event sources."""
 
     QUEUE = "standard queue"
     FIFO_QUEUE = "FIFO queue"
     STREAM = "DynamoDB stream"
+    KINESIS = "Kinesis stream"
+
+    @property
+    def is_stream(self) -> bool:
+        """True if records are read in order, and stay in the source."""
+        return self in {SourceKind.STREAM, SourceKind.KINESIS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +73,27 @@ class Filters:
     def passes(self, record: Mapping[str, object]) -> bool:
         """Return true if the function gets a record, which is given as it stands in the event.
 
-        A message has a body. A pattern for the body that has fields describes only a JSON object,
-        and one that has values describes only plain text. The page does not cover a body that is
-        JSON but not an object: here it passes for plain text.
+        A message has a body, and a record of Kinesis has data. A pattern for them that has fields
+        describes only a JSON object, and one that has values describes only plain text. The pages
+        do not cover text that is JSON but not an object: here it passes for plain text.
         """
         if not self.patterns:
             return True
-        if "body" not in record:
-            return any(patterns.matches(pattern, record) for pattern in self.patterns)
-        # A pattern may describe fields of a JSON body, which the event holds as text.
-        body = _json_object(record["body"])
-        readable = {**record, "body": body}
+        readable = dict(record)
+        text = ""
+        if "body" in record:
+            text = "body"
+        elif "kinesis" in record:
+            # Patterns name the fields of the record itself, and its data as it was put.
+            text = "data"
+            readable |= section(record, "kinesis")
+            readable["data"] = base64.b64decode(str(readable["data"])).decode("utf-8", "replace")
+        if not text:
+            return any(patterns.matches(pattern, readable) for pattern in self.patterns)
+        # A pattern may describe fields of JSON text.
+        readable[text] = _json_object(readable[text])
         for pattern in self.patterns:
-            if _may_describe(pattern, body) and patterns.matches(pattern, readable):
+            if _may_describe(pattern, text, readable[text]) and patterns.matches(pattern, readable):
                 return True
         return False
 
@@ -88,7 +117,8 @@ class MappingSettings:
         maximum_retries: how often a failed batch of a stream is retried; None for no limit.
         maximum_age: a stream's record is discarded after so many seconds; None for no limit.
         bisects: true if a failed batch of a stream is split in two.
-        start: the index of the first record that is read from a stream.
+        shard: the shard of a Kinesis stream; each has a poller of its own. "" for other sources.
+        start: the index of the first record that is read from a stream or shard.
     """
 
     uuid: str
@@ -104,6 +134,7 @@ class MappingSettings:
     maximum_retries: int | None = None
     maximum_age: int | None = None
     bisects: bool = False
+    shard: str = ""
     start: int = 0
 
 
@@ -114,6 +145,8 @@ def kind_of(source_arn: str) -> SourceKind | None:
         return SourceKind.FIFO_QUEUE if source_arn.endswith(".fifo") else SourceKind.QUEUE
     if service == "dynamodb" and "/stream/" in source_arn:
         return SourceKind.STREAM
+    if service == "kinesis" and "/consumer/" not in source_arn:
+        return SourceKind.KINESIS
     return None
 
 
@@ -125,11 +158,15 @@ def missing_permission(may: Callable[[str], bool], source_arn: str, kind: Source
         source_arn: the queue or stream.
         kind: its kind.
     """
-    actions = _STREAM_ACTIONS if kind is SourceKind.STREAM else _QUEUE_ACTIONS
+    actions = _QUEUE_ACTIONS
+    if kind is SourceKind.STREAM:
+        actions = _STREAM_ACTIONS
+    elif kind is SourceKind.KINESIS:
+        actions = _KINESIS_ACTIONS
     for action in actions:
         if may(action):
             continue
-        if kind is SourceKind.STREAM:
+        if kind.is_stream:
             return (
                 f"Cannot access stream {source_arn}. Please ensure the role can perform the "
                 "GetRecords, GetShardIterator, DescribeStream, and ListStreams Actions on your "
@@ -149,12 +186,18 @@ def _parse_filter(given: object) -> patterns.Pattern:
     return patterns.parse(text)
 
 
-def _may_describe(pattern: patterns.Pattern, body: object) -> bool:
-    """Return false if a pattern is for text and the body is an object, or the other way round."""
-    is_object = isinstance(body, dict)
+def _may_describe(pattern: patterns.Pattern, text: str, value: object) -> bool:
+    """Return false if a pattern is for text and the value is an object, or the other way round.
+
+    Args:
+        pattern: the pattern.
+        text: the name of the field that holds text or an object.
+        value: the field's value.
+    """
+    is_object = isinstance(value, dict)
     for name, expected in pattern.fields:
         is_for_text = isinstance(expected, patterns.Values)
-        if name == "body" and is_for_text == is_object:
+        if name == text and is_for_text == is_object:
             return False
     return True
 

@@ -1,8 +1,10 @@
-"""Read a DynamoDB stream for a function: one batch after the other, each until it is done.
+"""Read a stream for a function: one batch after the other, each until it is done.
+
+The stream is a DynamoDB stream or one shard of a Kinesis stream.
 
 A batch is done when the function has processed it or its records are given up.
-moto's streams have one shard. ParallelizationFactor allows several batches per shard as long as the
-changes of each item stay in order; it is accepted here and changes nothing.
+moto's DynamoDB streams have one shard. ParallelizationFactor allows several batches per shard as
+long as the records of each key stay in order; it is accepted here and changes nothing.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.refusals import Refusals
-from terralive_sandbox.triggers.event_source_mappings import batches, sources
-from terralive_sandbox.triggers.event_source_mappings.batches import Batch
+from terralive_sandbox.triggers.event_source_mappings import batches, kinesis_shards, sources
+from terralive_sandbox.triggers.event_source_mappings.batches import Batch, Record
 from terralive_sandbox.triggers.event_source_mappings.poller import BLOCKED_SECONDS, Poller
-from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings
+from terralive_sandbox.triggers.event_source_mappings.settings import MappingSettings, SourceKind
 
 
 class StreamPoller(Poller):
@@ -56,9 +58,7 @@ class StreamPoller(Poller):
         """Read more records. Return the seconds until the next turn."""
         mapping = self.mapping
         count = mapping.batch_size - len(self._gathered)
-        found = await self._control.call_async(
-            sources.read_stream, mapping.source_arn, self._position, count
-        )
+        found = await self._control.call_async(self._records, mapping, self._position, count)
         if found is None:
             self._report(f"PROBLEM: Stream not found: {mapping.source_arn}")
             return BLOCKED_SECONDS
@@ -67,6 +67,16 @@ class StreamPoller(Poller):
         self._position += len(found)
         self._gather(found)
         return 0.0
+
+    def _records(self, mapping: MappingSettings, start: int, count: int) -> list[Record] | None:
+        """Return records from an index on; None if there is no such stream.
+
+        Runs on the thread that owns moto's state.
+        """
+        if mapping.kind is SourceKind.STREAM:
+            return sources.read_stream(mapping.source_arn, start, count)
+        role = str(self._functions.find(mapping.function_arn).role)
+        return kinesis_shards.read(mapping.source_arn, mapping.shard, start, count, role)
 
     async def _attempt(self) -> None:
         """Invoke the function with the first batch and decide how it goes on."""

@@ -24,6 +24,11 @@ resource "aws_iam_role_policy" "mappings" {
         Action   = ["dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:DescribeStream", "dynamodb:ListStreams"]
         Resource = "${aws_dynamodb_table.mappings.arn}/stream/*"
       },
+      {
+        Effect   = "Allow"
+        Action   = ["kinesis:GetRecords", "kinesis:GetShardIterator", "kinesis:DescribeStream", "kinesis:ListShards"]
+        Resource = aws_kinesis_stream.mappings.arn
+      },
     ]
   })
 }
@@ -120,6 +125,29 @@ resource "aws_lambda_event_source_mapping" "stream" {
     }
     filter {
       pattern = jsonencode({ dynamodb = { Keys = { pk = { S = [{ prefix = "a" }] } } } })
+    }
+  }
+  depends_on = [aws_iam_role_policy.mappings]
+}
+
+resource "aws_kinesis_stream" "mappings" {
+  name        = "mappings-${local.suffix}"
+  shard_count = 2
+  tags        = { revision = var.revision }
+}
+
+resource "aws_lambda_event_source_mapping" "kinesis" {
+  event_source_arn                   = aws_kinesis_stream.mappings.arn
+  function_name                      = aws_lambda_function.mappings.arn
+  starting_position                  = "AT_TIMESTAMP"
+  starting_position_timestamp        = "2026-01-01T00:00:00Z"
+  batch_size                         = 10 * var.revision
+  bisect_batch_on_function_error     = var.revision == 1
+  maximum_retry_attempts             = var.revision
+  maximum_batching_window_in_seconds = 5
+  filter_criteria {
+    filter {
+      pattern = jsonencode({ data = { revision = [var.revision] } })
     }
   }
   depends_on = [aws_iam_role_policy.mappings]

@@ -27,7 +27,7 @@ _ARN: Final = (
 )
 _INVALID: Final = "InvalidParameterValueException"
 _OTHER_SOURCES: Final = {
-    "kinesis": "Kinesis streams as event sources",
+    "kinesis": "consumers of Kinesis streams (enhanced fan-out) as event sources",
     "kafka": "Amazon MSK as an event source",
     "mq": "Amazon MQ as an event source",
     "rds": "DocumentDB as an event source",
@@ -43,7 +43,7 @@ _BOUNDS: Final = {
     "ParallelizationFactor": Bounds(1, 10),
 }
 _CONCURRENCY_BOUNDS: Final = Bounds(2, 1000)
-_STREAMS_ONLY: Final = (
+_STREAMS_ONLY: Final[tuple[str, ...]] = (
     "BisectBatchOnFunctionError",
     "MaximumRecordAgeInSeconds",
     "MaximumRetryAttempts",
@@ -80,7 +80,9 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
     _check_bounds(spec)
     if new:
         _check_start(spec, kind)
-    unsupported = _QUEUES_ONLY if kind is SourceKind.STREAM else _STREAMS_ONLY
+    unsupported = _STREAMS_ONLY
+    if kind.is_stream:
+        unsupported = _QUEUES_ONLY
     for name in unsupported:
         if spec.get(name):
             message = f"Unsupported {name} parameter for given event source mapping type."
@@ -94,7 +96,7 @@ def check(spec: Mapping[str, Any], kind: SourceKind, *, new: bool) -> None:
         Filters.parse(spec.get("FilterCriteria") or {})
     except InvalidPatternError as error:
         raise JsonRESTError(_INVALID, "Invalid filter pattern definition.") from error
-    if kind is not SourceKind.STREAM:
+    if not kind.is_stream:
         _check_batch(spec, kind)
 
 
@@ -107,7 +109,7 @@ def _check_bounds(spec: Mapping[str, Any]) -> None:
 
 def _check_start(spec: Mapping[str, Any], kind: SourceKind) -> None:
     start = spec.get("StartingPosition")
-    if kind is not SourceKind.STREAM:
+    if not kind.is_stream:
         if start:
             raise JsonRESTError(_INVALID, "StartingPosition is not valid for SQS event sources.")
     elif not start:
@@ -116,6 +118,10 @@ def _check_start(spec: Mapping[str, Any], kind: SourceKind) -> None:
             "1 validation error detected: Value null at 'startingPosition' failed to satisfy "
             "constraint: Member must not be null.",
         )
+    elif start == "AT_TIMESTAMP" and kind is SourceKind.KINESIS:
+        if spec.get("StartingPositionTimestamp") is None:
+            message = "StartingPositionTimestamp is required with AT_TIMESTAMP."
+            raise JsonRESTError(_INVALID, message)
     elif start not in {"TRIM_HORIZON", "LATEST"}:
         message = f"Unsupported starting position for arn type: {spec.get('EventSourceArn')}"
         raise JsonRESTError(_INVALID, message)

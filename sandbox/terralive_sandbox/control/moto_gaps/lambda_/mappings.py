@@ -20,6 +20,7 @@ from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.places import Place
+from terralive_sandbox.triggers.event_source_mappings import kinesis_shards
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 from terralive_sandbox.triggers.event_source_mappings.settings import (
     Filters,
@@ -60,8 +61,8 @@ _REMOVABLE: Final = (
     "ProvisionedPollerConfig",
     "MetricsConfig",
 )
-# Attributes of moto's mapping: the number of records that a stream's mapping skips at its start,
-# and the result of the last batch, which the poller sets.
+# Attributes of moto's mapping: the index of the first record that is read, by shard ("" where the
+# source has no shards), and the result of the last batch, which the poller sets.
 _START: Final = "terralive_start"
 _RESULT: Final = "terralive_result"
 
@@ -103,12 +104,7 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
 
     def changed(mapping: EventSourceMapping, state: str) -> _JsonAnswer:
         """Report all mappings to the pollers, and describe the one that changed."""
-        settings: list[MappingSettings] = []
-        for account in list(lambda_backends.values()):
-            for backend in list(account.values()):
-                every = backend._event_source_mappings.values()  # noqa: SLF001 - no other way
-                settings.extend(_settings(one) for one in every)
-        pollers.changed(tuple(settings))
+        pollers.changed(tuple(_every_setting()))
         body = json.dumps({**mapping.get_configuration(), "State": state})
         return 202, {"status": 202}, body
 
@@ -128,10 +124,18 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
     replacements.replace(EventSourceMapping, "get_configuration", get_configuration)
 
 
+def _every_setting() -> Iterable[MappingSettings]:
+    """Yield the settings of all mappings of all accounts and regions."""
+    for account in list(lambda_backends.values()):
+        for backend in list(account.values()):
+            for mapping in backend._event_source_mappings.values():  # noqa: SLF001 - no other way
+                yield from _settings(mapping)
+
+
 def _described(mapping: EventSourceMapping, configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Complete moto's description of a mapping with AWS's defaults and the last result."""
     defaults, reason = _QUEUE_DEFAULTS, "USER_INITIATED"
-    if mapping_rules.kind_of(mapping.event_source_arn) is SourceKind.STREAM:
+    if mapping_rules.kind_of(mapping.event_source_arn).is_stream:
         defaults, reason = _STREAM_DEFAULTS, "User action"
     complete = {**defaults, **configuration, "StateTransitionReason": reason}
     result = vars(mapping).get(_RESULT)
@@ -164,9 +168,22 @@ def _create(backend: LambdaBackend, spec: dict[str, Any]) -> EventSourceMapping:
     mapping = EventSourceMapping({**spec, **place, **names})  # type: ignore[abstract] # moto's base class
     mapping.last_modified = time.time()
     # A mapping starts where it was created, not where its poller has begun to run.
-    shard = find_shard(source_arn) if spec.get("StartingPosition") == "LATEST" else None
-    vars(mapping)[_START] = len(shard.items) if shard else 0
+    vars(mapping)[_START] = _starts(source_arn, kind, spec)
     return mapping
+
+
+def _starts(source_arn: str, kind: SourceKind, spec: Mapping[str, Any]) -> dict[str, int]:
+    """Return the index of the first record that is read, for each shard."""
+    position = str(spec.get("StartingPosition"))
+    if kind is SourceKind.KINESIS:
+        since = float(spec.get("StartingPositionTimestamp") or 0)
+        return kinesis_shards.starts(source_arn, position, since)
+    first = 0
+    if kind is SourceKind.STREAM and position == "LATEST":
+        shard = find_shard(source_arn)
+        if shard is not None:
+            first = len(shard.items)
+    return {"": first}
 
 
 def _update(backend: LambdaBackend, mapping: EventSourceMapping, spec: dict[str, Any]) -> None:
@@ -190,12 +207,18 @@ def _exists_message(kind: SourceKind, function_name: str, other: EventSourceMapp
     source = f'(" {other.event_source_arn} ")'
     function = f'function (" {function_name} ")'
     text = f"An event source mapping with SQS arn {source} and {function} already exists."
-    if kind is SourceKind.STREAM:
+    if kind.is_stream:
         text = f"The event source arn {source} and {function} provided mapping already exists."
     return f"{text} Please update or delete the existing mapping with UUID {other.uuid}"
 
 
-def _settings(mapping: EventSourceMapping) -> MappingSettings:
+def _settings(mapping: EventSourceMapping) -> list[MappingSettings]:
+    """Return a mapping's settings for each shard of its source."""
+    starts: Mapping[str, int] = vars(mapping)[_START]
+    return [_settings_of(mapping, shard, start) for shard, start in starts.items()]
+
+
+def _settings_of(mapping: EventSourceMapping, shard: str, start: int) -> MappingSettings:
     return MappingSettings(
         uuid=mapping.uuid,
         function_arn=mapping.function_arn,
@@ -210,7 +233,8 @@ def _settings(mapping: EventSourceMapping) -> MappingSettings:
         maximum_retries=_limit(mapping.max_retry_attempts),
         maximum_age=_limit(mapping.max_record_age),
         bisects=bool(mapping.bisect_on_error),
-        start=int(vars(mapping)[_START]),
+        shard=shard,
+        start=start,
     )
 
 
@@ -240,8 +264,11 @@ def _check_source(function: LambdaFunction, source_arn: str, kind: SourceKind) -
     )
     if denial:
         raise JsonRESTError(_INVALID, denial)
-    if kind is SourceKind.STREAM:
-        if find_shard(source_arn) is None:
+    if kind.is_stream:
+        is_there = find_shard(source_arn) is not None
+        if kind is SourceKind.KINESIS:
+            is_there = kinesis_shards.find_shards(source_arn) is not None
+        if not is_there:
             raise JsonRESTError(_INVALID, f"Stream not found: {source_arn}")
         return
     queue = find_queue(source_arn)
