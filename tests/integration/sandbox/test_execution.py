@@ -152,7 +152,8 @@ def test_code_that_does_not_come_up_is_tried_twice_and_then_the_callers_error(aw
     )
     good = code("import os\ndef handler(event, context):\n    return os.getcwd()\n")
     aws.lambda_.update_function_code(FunctionName=arn, ZipFile=good)
-    folder = Path(invoke(aws, arn))
+    # The folder of a deployment holds that of the code, which is the working directory.
+    folder = Path(invoke(aws, arn)).parent
     name = arn.rpartition(":")[2]
     eventually(lambda: [found.name for found in folder.parent.glob(f"{name}-*")] == [folder.name])
 

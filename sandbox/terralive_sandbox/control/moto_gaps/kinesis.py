@@ -1,11 +1,13 @@
-"""Kinesis streams: a notice to the readers of a stream, and no other shards while it is read."""
+"""Kinesis: tags of a new stream, a notice to readers, and no other shards while it is read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from moto.core.responses import ActionResult
 from moto.kinesis.models import Stream
+from moto.kinesis.responses import KinesisResponse
 
 from terralive_sandbox.control.moto_gaps.errors import not_emulated
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
@@ -22,6 +24,14 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
         pollers: read streams for functions.
     """
     moto_put_record = Stream.put_record
+    moto_create_stream = KinesisResponse.create_stream
+
+    def create_stream(self: KinesisResponse) -> ActionResult:
+        """Create a stream with its tags, which moto drops."""
+        answer = moto_create_stream(self)
+        name, tags = self._get_param("StreamName"), self._get_param("Tags")
+        self.kinesis_backend.add_tags_to_stream(None, name, tags or {})
+        return answer
 
     def put_record(self: Stream, *args: Any, **kwargs: Any) -> tuple[str, str]:
         put = moto_put_record(self, *args, **kwargs)
@@ -41,6 +51,7 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
 
         return reshard
 
+    replacements.replace(KinesisResponse, "create_stream", create_stream)
     replacements.replace(Stream, "put_record", put_record)
     for name in ("split_shard", "merge_shards", "update_shard_count"):
         replacements.replace(Stream, name, unless_read(getattr(Stream, name)))

@@ -35,6 +35,16 @@ _TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 _TARGET_FIELDS: Final = frozenset(
     {"Arn", "RoleArn", "DeadLetterConfig", "RetryPolicy", "Input", "SqsParameters"}
 )
+# The fields of a schedule in a list of schedules.
+_SUMMARY: Final = (
+    "Arn",
+    "CreationDate",
+    "GroupName",
+    "LastModificationDate",
+    "Name",
+    "State",
+    "Target",
+)
 # The sandbox's reason for a target that took nothing -> the name that Scheduler gives.
 _ERROR_CODES: Final = {
     "NO_PERMISSIONS": "AccessDeniedException",
@@ -61,6 +71,7 @@ def _replace_schedules(replacements: Replacements, changed: Callable[[], None]) 
     moto_create = EventBridgeSchedulerBackend.create_schedule
     moto_update = EventBridgeSchedulerBackend.update_schedule
     moto_respond_to_update = EventBridgeSchedulerResponse.update_schedule
+    moto_to_dict = Schedule.to_dict
 
     def create_schedule(self: EventBridgeSchedulerBackend, **settings: Any) -> Schedule:
         _check(settings)
@@ -88,6 +99,13 @@ def _replace_schedules(replacements: Replacements, changed: Callable[[], None]) 
         schedule.action_after_completion = self._get_param("ActionAfterCompletion") or "NONE"
         return answer
 
+    def to_dict(self: Schedule, short: bool = False) -> dict[str, Any]:  # noqa: FBT002 - moto's signature
+        described = moto_to_dict(self, short)
+        if short:
+            return {name: described[name] for name in _SUMMARY}
+        return described
+
+    replacements.replace(Schedule, "to_dict", to_dict)
     replacements.replace(EventBridgeSchedulerBackend, "create_schedule", create_schedule)
     replacements.replace(EventBridgeSchedulerBackend, "update_schedule", update_schedule)
     replacements.replace(EventBridgeSchedulerResponse, "update_schedule", respond_to_update)

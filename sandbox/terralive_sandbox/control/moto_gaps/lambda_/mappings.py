@@ -138,6 +138,8 @@ def _described(mapping: EventSourceMapping, configuration: Mapping[str, Any]) ->
     if mapping_rules.kind_of(mapping.event_source_arn).is_stream:
         defaults, reason = _STREAM_DEFAULTS, "User action"
     complete = {**defaults, **configuration, "StateTransitionReason": reason}
+    if mapping.starting_position_timestamp is not None:
+        complete["StartingPositionTimestamp"] = mapping.starting_position_timestamp
     result = vars(mapping).get(_RESULT)
     if result:
         complete["LastProcessingResult"] = result
