@@ -48,13 +48,12 @@ from terralive_terraform.artifacts import (
     build_stub_zip,
 )
 from terralive_terraform.discovery.declared import DeclaredFunction
-from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.planned import image_architectures
 from terralive_terraform.evaluation.targets import live_targets, restore_targets
 from terralive_terraform.output.progress import BUILD_MISSING
 from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.output.state import functions_of_plan, versions_after
-from terralive_terraform.runs.runner import Terraform
+from terralive_terraform.runs.runner import EvaluatedPlan, Terraform
 from terralive_terraform.substitution.app import App, OpenApp, Prepared
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.marker import StageName, live_description
@@ -147,11 +146,16 @@ class StageApp:
 
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
-            targets = live_targets(functions, evaluated.deployed)
-            plan = planned(stage, terraform, phase, self._var_files, targets=targets)
-            ready = stack.enter_context(plan)
+            if outputs is None and evaluated.made.shown.is_first:
+                # With stubs, the same would be created, and it will be planned again.
+                ready = _of_evaluation(evaluated.made, terraform, phase)
+                shown = self._inspected(evaluated.made.shown)
+            else:
+                targets = live_targets(functions, evaluated.deployed)
+                plan = planned(stage, terraform, phase, self._var_files, targets=targets)
+                ready = stack.enter_context(plan)
+                shown = self._shown(ready)
             self._check(ready, functions, mapped)
-            shown = self._shown(ready)
             self._require_new(shown, prepared)
             self._warn_of_versions(functions, evaluated, shown)
             timeouts = self._raised_timeouts(functions)
@@ -189,18 +193,18 @@ class StageApp:
         self._guard.inspect(deployed.functions)
         try:
             with phase.step("evaluate"):
-                evaluation = self._evaluate(app, selection, terraform, phase)
+                made = self._evaluate(app, selection, terraform, phase)
         except TerraformError:
             self._show_declared(app)
             raise
-        self._guard.inspect_variables(evaluation.variables())
-        self._evaluation = evaluated_app(evaluation, deployed, stage.config.project)
+        self._guard.inspect_variables(made.evaluation.variables())
+        self._evaluation = evaluated_app(made, deployed, stage.config.project)
         self._arns = self._known_arns(prepared.directory, self._evaluation)
         return self._evaluation
 
     def _evaluate(
         self, app: OpenApp, selection: Selection, terraform: Terraform, phase: Phase
-    ) -> Evaluation:
+    ) -> EvaluatedPlan:
         """Ask Terraform for the values, also where zips are not built: live functions need none.
 
         Raises:
@@ -367,7 +371,10 @@ class StageApp:
         """
         if not ready.plan.has_changes:
             return ShownPlan((), is_first=False)
-        shown = ready.terraform.show(ready.plan.file)
+        return self._inspected(ready.terraform.show(ready.plan.file))
+
+    def _inspected(self, shown: ShownPlan) -> ShownPlan:
+        """Inspect the functions in a plan."""
         # The plan has looked at AWS: the state may be older, and new functions have names now.
         for functions in functions_of_plan(shown):
             self._guard.inspect(functions)
@@ -501,6 +508,14 @@ class StageApp:
             if is_debugged and function.debug_timeout > function.timeout:
                 raised[function.address] = function.debug_timeout
         return raised
+
+
+def _of_evaluation(made: EvaluatedPlan, terraform: Terraform, phase: Phase) -> ReadyPlan:
+    """Return the plan that an evaluation has made, to be shown; it is not applied."""
+    with phase.step("plan", reports_its_end=True):
+        for summary in made.summary:
+            phase.on_progress(summary)
+    return ReadyPlan(made.plan, terraform, phase)
 
 
 def app_of(config: Config) -> App:

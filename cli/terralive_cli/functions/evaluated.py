@@ -12,11 +12,11 @@ from terralive_terraform.evaluation.aliases import (
     planned_aliases,
 )
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
-from terralive_terraform.evaluation.document import Evaluation
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.triggers import with_triggers
 from terralive_terraform.output.state import DeployedLambda
+from terralive_terraform.runs.runner import EvaluatedPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class EvaluatedApp:
     """What Terraform says of an app without stubs, before anything is changed.
 
     Attributes:
+        made: the plan.
         deployed: the functions and aliases of the state.
         planned: the instances of functions that its configuration declares.
         aliases: their aliases.
@@ -32,6 +33,7 @@ class EvaluatedApp:
         located: where the code of each instance is, by address.
     """
 
+    made: EvaluatedPlan = field(repr=False)
     deployed: DeployedLambda
     planned: tuple[PlannedFunction, ...]
     aliases: tuple[PlannedAlias, ...] = ()
@@ -39,16 +41,18 @@ class EvaluatedApp:
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
 
 
-def evaluated_app(evaluation: Evaluation, deployed: DeployedLambda, project: Path) -> EvaluatedApp:
+def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) -> EvaluatedApp:
     """Find the functions of a plan of the app without stubs, and their code.
 
     Args:
-        evaluation: the plan.
+        made: the plan.
         deployed: the functions and aliases of the state.
         project: the top folder of the repository.
     """
+    evaluation = made.evaluation
     planned = with_triggers(planned_functions(evaluation), evaluation)
     return EvaluatedApp(
+        made,
         deployed,
         planned,
         aliases=tuple(planned_aliases(evaluation)),

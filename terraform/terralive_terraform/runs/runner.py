@@ -25,6 +25,7 @@ from terralive_terraform.output.progress import (
     Diagnostic,
     OutputLine,
     Progress,
+    Summary,
     excludes_moves,
     failure,
     has_read_configuration,
@@ -87,6 +88,23 @@ class _State:
     """A state that was read; its document is None where there is none."""
 
     document: Json
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluatedPlan:
+    """A plan of the app without stubs, which was made for its values.
+
+    Attributes:
+        evaluation: the values.
+        plan: what the plan would do. Its file is removed.
+        shown: its content.
+        summary: what Terraform counts in it; nobody was told of it.
+    """
+
+    evaluation: Evaluation
+    plan: TerraformPlan
+    shown: ShownPlan
+    summary: tuple[Summary, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +271,7 @@ class Terraform:
                 is_quiet=is_quiet,
             )
 
-    def evaluate(self, scratch: Path, *, var_files: Sequence[Path] = ()) -> Evaluation:
+    def evaluate(self, scratch: Path, *, var_files: Sequence[Path] = ()) -> EvaluatedPlan:
         """Ask Terraform for the values of the configuration. Nothing is shown, and nothing changes.
 
         It is a plan without a refresh: the state's resources are taken as they are. Data sources
@@ -267,15 +285,23 @@ class Terraform:
             TerraformError, CredentialsError: the plan failed.
         """
         private_directory(scratch.parent)
-        arguments = ["plan", "-json", "-input=false", "-refresh=false", _LOCK_TIMEOUT]
+        arguments = ["plan", "-json", "-input=false", "-detailed-exitcode", _LOCK_TIMEOUT]
+        arguments.append("-refresh=false")
         arguments.append(f"-out={scratch.resolve()}")
         arguments += [f"-var-file={path.resolve()}" for path in var_files]
         try:
-            self._plan(arguments, is_quiet=True)
-            document = self._read(["show", "-json", "-no-color", str(scratch.resolve())])
+            finished = self._plan(arguments, is_quiet=True)
+            plan = _read_plan(finished, scratch)
+            shown = self._read(["show", "-json", "-no-color", str(scratch.resolve())])
         finally:
             scratch.unlink(missing_ok=True)
-        return Evaluation(as_object(document), self._directory)
+        document = as_object(shown)
+        return EvaluatedPlan(
+            Evaluation(document, self._directory),
+            plan,
+            shown_plan(document),
+            tuple(event for event in finished.events if isinstance(event, Summary)),
+        )
 
     def show(self, plan_file: Path) -> ShownPlan:
         """Read the content of a saved plan.
