@@ -290,23 +290,20 @@ def _local_code(
     Raises:
         ConfigurationError: a setting names something that does not exist.
     """
-    settings = config.function_for(address, name)
+    own = config.function_for(address, name)
+    settings = own or _NO_SETTINGS
     unknown = "its local code is not known"
     if function.is_image:
-        image = image_code(
-            config.project, settings or _NO_SETTINGS, function, instance_key(address)
-        )
+        image = image_code(config.project, settings, function, instance_key(address))
         unknown = image.problem or unknown
         function = _with_image(function, image)
-    path = function.path
-    if settings is not None and settings.path is not None:
-        path = settings.path
+    path = settings.path or function.path
     if path is None:
-        wanted = _wanted(settings or _NO_SETTINGS, function)
         table = f"[functions.'{address}'] of terralive.toml"
+        wanted = _wanted(settings, function)
         return NotLive(address, f"{unknown}. Set {wanted} in the table {table}")
     general = config.function_for(function.address, function.function_name or "")
-    if _handlers_may_differ(function) and settings is general:
+    if _handlers_may_differ(function) and own is general:
         # Settings for the function as a whole do not say which handler each instance has.
         return NotLive(
             address,
@@ -314,18 +311,25 @@ def _local_code(
             f'handler = "…" in a table [functions.\'{function.address}["KEY"]\'] of '
             "terralive.toml",
         )
-    settings = settings or _NO_SETTINGS
     decided = _decide(config.project, settings, function, address, path.resolve())
     if isinstance(decided, NotLive):
         return decided
-    # From here on, what is named has to exist.
+    return _checked(config.project, decided, settings)
+
+
+def _checked(project: Path, decided: LocalCode, settings: FunctionSettings) -> LocalCode | NotLive:
+    """Check that what local code names exists, and find its programs.
+
+    Raises:
+        ConfigurationError: something that it names does not exist.
+    """
     code_checks.require_folder(decided)
-    code = code_checks.with_programs(decided, settings, config.project)
+    code = code_checks.with_programs(decided, settings, project)
     code_checks.require_handler(code)
     reason = code_checks.node_missing(code)
     if reason is not None:
-        return NotLive(address, reason)
-    _log.debug("%s runs %s in %s", address, code.handler or "its own program", code.path)
+        return NotLive(code.address, reason)
+    _log.debug("%s runs %s in %s", code.address, code.handler or "its own program", code.path)
     return code
 
 

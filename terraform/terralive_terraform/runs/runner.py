@@ -242,23 +242,25 @@ class Terraform:
         return plan
 
     def _plan(
-        self, arguments: Sequence[str], *, targets: Sequence[str] = (), is_quiet: bool = False
+        self,
+        arguments: Sequence[str],
+        *,
+        targets: Sequence[str] = (),
+        hides: Callable[[Progress], bool] | None = None,
     ) -> _Finished:
         targeted = [*arguments, *(f"-target={address}" for address in targets)]
-        finished = self._plan_once(targeted, hide_init_errors=True, is_quiet=is_quiet)
+        finished = self._plan_once(targeted, hides or _needs_init)
         if finished.code == 1 and needs_init(finished.diagnostics):
             self.init()
-            finished = self._plan_once(targeted, is_quiet=is_quiet)
+            finished = self._plan_once(targeted, hides or _nothing)
         if targets and finished.code == 1 and excludes_moves(finished.diagnostics):
             _log.debug("a moved block is pending: the whole configuration is planned")
-            finished = self._plan_once(arguments, is_quiet=is_quiet)
+            finished = self._plan_once(arguments, hides or _nothing)
         if finished.code not in (0, _CHANGES_PLANNED):
             raise failure("plan", finished.diagnostics, finished.other_output)
         return finished
 
-    def _plan_once(
-        self, arguments: Sequence[str], *, hide_init_errors: bool = False, is_quiet: bool = False
-    ) -> _Finished:
+    def _plan_once(self, arguments: Sequence[str], hides: Callable[[Progress], bool]) -> _Finished:
         with ExitStack() as added:
             view = added.enter_context(self._files.during_plan(self._data_dir))
             return self._run_json(
@@ -267,8 +269,7 @@ class Terraform:
                 # The added files have served when Terraform has read the configuration.
                 on_read=added.close,
                 view=view,
-                hide_init_errors=hide_init_errors,
-                is_quiet=is_quiet,
+                hides=hides,
             )
 
     def evaluate(self, scratch: Path, *, var_files: Sequence[Path] = ()) -> EvaluatedPlan:
@@ -290,7 +291,7 @@ class Terraform:
         arguments.append(f"-out={scratch.resolve()}")
         arguments += [f"-var-file={path.resolve()}" for path in var_files]
         try:
-            finished = self._plan(arguments, is_quiet=True)
+            finished = self._plan(arguments, hides=_everything)
             plan = _read_plan(finished, scratch)
             shown = self._read(["show", "-json", "-no-color", str(scratch.resolve())])
         finally:
@@ -395,8 +396,7 @@ class Terraform:
         *,
         on_read: Callable[[], None] = lambda: None,
         view: PlanView | None = None,
-        hide_init_errors: bool = False,
-        is_quiet: bool = False,
+        hides: Callable[[Progress], bool] | None = None,
     ) -> _Finished:
         """Run a command with `-json` and pass its events on.
 
@@ -405,8 +405,7 @@ class Terraform:
             environment: its whole environment.
             on_read: called when Terraform has read the configuration, and with every later event.
             view: names the team's files in diagnostics.
-            hide_init_errors: do not pass on errors that an init mends.
-            is_quiet: pass nothing on.
+            hides: tells which events are not passed on.
         """
         events: list[Progress] = []
         other: list[str] = []
@@ -424,9 +423,7 @@ class Terraform:
             if isinstance(event, Diagnostic) and view is not None:
                 event = replace(event, where=view.original(event.where))
             events.append(event)
-            if is_quiet:
-                return
-            if hide_init_errors and isinstance(event, Diagnostic) and needs_init((event,)):
+            if hides is not None and hides(event):
                 return
             # An apply repeats the changes that its plan has shown already.
             if arguments[0] == "apply" and isinstance(event, Change):
@@ -467,6 +464,19 @@ class Terraform:
 
     def _on_wait(self) -> None:
         self._on_progress(OutputLine("Waiting for an earlier Terraform run to end"))
+
+
+def _nothing(_: Progress) -> bool:
+    return False
+
+
+def _everything(_: Progress) -> bool:
+    return True
+
+
+def _needs_init(event: Progress) -> bool:
+    """Tell whether an event is an error that an init mends."""
+    return isinstance(event, Diagnostic) and needs_init((event,))
 
 
 def _read_plan(finished: _Finished, out: Path) -> TerraformPlan:

@@ -36,8 +36,7 @@ _WRAPPER: Final = "AWS_LAMBDA_EXEC_WRAPPER"
 # runtime, so a function that keeps its layers keeps such a runtime, too.
 _STUB_RUNTIMES: Final = ("python3.11", "python3.12", "python3.13", "python3.14")
 _UNSET: Final = ("s3_bucket", "s3_key", "s3_object_version", "image_uri", "code_sha256")
-_HASHES: Final = ("source_code_hash", "code_sha256")
-CODE_HASHES: Final = frozenset(_HASHES)
+CODE_HASHES: Final = ("source_code_hash", "code_sha256")
 _REMOVED_BLOCKS: Final = ("image_config", "snap_start")
 _SET: Final = ("filename", "source_code_hash", "handler", "runtime", "package_type")
 _REPLACED: Final = frozenset((*_SET, "layers", *_UNSET, *_REMOVED_BLOCKS))
@@ -283,7 +282,7 @@ def _substitute_image(
             **_description(live),
             **_raised_timeout(function, live),
         },
-        unset=tuple(name for name in _HASHES if function.may_have(name)),
+        unset=tuple(name for name in CODE_HASHES if function.may_have(name)),
         removed_blocks=(),
         blocks={"image_config": [{"command": list(command)}]},
     )

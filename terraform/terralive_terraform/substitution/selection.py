@@ -76,9 +76,10 @@ class Selection:
         """
         substitutions: dict[str, Substitution] = {}
         for function in self.functions:
-            hashes = CODE_HASHES & function.attributes
+            # Only Terraform could compute them, so whether they are set is often undecided.
+            hashes = [name for name in CODE_HASHES if function.may_have(name)]
             if hashes:
-                values: dict[str, Json] = dict.fromkeys(sorted(hashes), _NOT_BUILT)
+                values: dict[str, Json] = dict.fromkeys(hashes, _NOT_BUILT)
                 substitutions[function.address] = Substitution(values, (), ())
         return replace(self, substitutions=substitutions)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.substitution.rules import LiveSettings
@@ -68,11 +70,14 @@ def test_a_function_that_the_program_has_made_live_needs_no_file() -> None:
     assert "" not in selection.changes_by_call()
 
 
-def test_a_plan_that_needs_no_zip_is_given_another_hash() -> None:
+@pytest.mark.parametrize("decided", [True, False])
+def test_a_plan_that_needs_no_zip_is_given_another_hash(*, decided: bool) -> None:
+    hashes = frozenset({"source_code_hash"})
     hashed = DeclaredFunction(
         "module.a.aws_lambda_function.job",
         "job",
-        attributes=frozenset({"filename", "source_code_hash"}),
+        attributes=hashes if decided else frozenset(),
+        undecided=frozenset() if decided else hashes,
     )
     selection = select((Module(ROOT, (API, hashed)),), None, ROOT).without_builds()
     changes = selection.changes_by_call()
