@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from terralive_cli.configuration.values import Config
+from terralive_cli.deploy import record
 from terralive_cli.deploy.accounts import Accounts
 from terralive_cli.deploy.debug_stack import DebugStackOutputs
 from terralive_cli.deploy.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan
@@ -26,6 +27,7 @@ from terralive_cli.functions.warnings import (
     debug_warnings,
     function_warnings,
     images_in,
+    new_resource_warnings,
     unreadable_warnings,
     version_warnings,
 )
@@ -146,18 +148,19 @@ class StageApp:
 
             # Plan, and check what only the plan shows.
             terraform = stage.app_terraform(prepared, phase)
+            targets = self._targets(functions, evaluated)
             if outputs is None and evaluated.made.shown.is_first:
                 # With stubs, the same would be created, and it will be planned again.
                 ready = _of_evaluation(evaluated.made, terraform, phase)
                 shown = self._inspected(evaluated.made.shown)
             else:
-                targets = live_targets(functions, evaluated.deployed)
                 plan = planned(stage, terraform, phase, self._var_files, targets=targets)
                 ready = stack.enter_context(plan)
                 shown = self._shown(ready)
             self._check(ready, functions, mapped)
             self._require_new(shown, prepared)
             self._warn_of_versions(functions, evaluated, shown)
+            self._emit_new(new_resource_warnings(evaluated.new, shown))
             timeouts = self._raised_timeouts(functions)
             live = addresses_of(functions)
             yield LivePlan(
@@ -169,7 +172,17 @@ class StageApp:
                 timeouts=timeouts,
                 others=other_changes(shown, functions, live=live, raised=timeouts),
                 is_first=shown.is_first,
+                is_whole=not targets,
             )
+
+    def _targets(
+        self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp
+    ) -> tuple[str, ...]:
+        """Return what a plan with stubs is limited to; () for everything."""
+        if record.is_unfinished(self._stage.target.work):
+            # What is missing may be the triggers of functions that are deployed.
+            return ()
+        return live_targets(functions, evaluated.deployed)
 
     def _evaluated(self, app: OpenApp, phase: Phase) -> EvaluatedApp:
         """Ask Terraform for the values of the app without stubs, once for each command.
@@ -276,9 +289,13 @@ class StageApp:
         Raises:
             ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
         """
-        terraform = plan.ready.terraform
+        terraform, work = plan.ready.terraform, self._stage.target.work
         self._push_images()
+        if plan.is_whole:
+            record.begin_deployment(work)
         apply(plan.ready)
+        if plan.is_whole:
+            record.end_deployment(work)
         outputs = {
             name: output.value
             for name, output in terraform.outputs().items()

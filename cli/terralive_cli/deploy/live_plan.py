@@ -46,6 +46,7 @@ class LivePlan:
         timeouts: address -> the timeout in seconds that debugging raises the function's own to.
         others: what the plan changes beside the functions' code.
         is_first: whether nothing of the app is deployed yet.
+        is_whole: whether it is a plan of everything, and not of the functions only.
         accounts: sessions in the accounts of the functions.
     """
 
@@ -57,6 +58,7 @@ class LivePlan:
     timeouts: Mapping[str, int] = field(default_factory=dict)
     others: tuple[OtherChange, ...] = ()
     is_first: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from terralive_cli.deploy import approval, plans
+from terralive_cli.deploy import approval, plans, record
 from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
 from terralive_cli.deploy.live_plan import LiveApp, LivePlan
@@ -114,4 +114,5 @@ def destroy(stage: Stage, app: StageApp, ui: Ui) -> bool:
         if removing is None:
             return False
         plans.apply_always(removing.ready)
+        record.end_deployment(stage.target.work)
         return True

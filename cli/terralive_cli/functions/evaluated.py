@@ -31,6 +31,7 @@ class EvaluatedApp:
         edge: the CloudFront distribution that runs a function at the edge, by the function's
             address without instance keys.
         located: where the code of each instance is, by address.
+        new: the addresses of all resources that are not deployed yet.
     """
 
     made: EvaluatedPlan = field(repr=False)
@@ -39,6 +40,7 @@ class EvaluatedApp:
     aliases: tuple[PlannedAlias, ...] = ()
     edge: Mapping[str, str] = field(default_factory=dict)
     located: Mapping[str, FoundCode | CodeNotFound] = field(default_factory=dict)
+    new: tuple[str, ...] = ()
 
 
 def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) -> EvaluatedApp:
@@ -58,4 +60,5 @@ def evaluated_app(made: EvaluatedPlan, deployed: DeployedLambda, project: Path) 
         aliases=tuple(planned_aliases(evaluation)),
         edge=edge_distributions(evaluation),
         located=find_code(evaluation, planned, project),
+        new=evaluation.new_addresses(),
     )

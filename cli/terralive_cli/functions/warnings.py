@@ -15,6 +15,7 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.discovery.triggers import HTTP, REST
 from terralive_terraform.evaluation.aliases import PlannedAlias
+from terralive_terraform.output.shown_plan import ShownPlan
 from terralive_terraform.substitution.rules import LATEST
 
 # https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html
@@ -26,6 +27,8 @@ _GATEWAYS: Final = {
 
 # `v2`, `v2-orders`, and not `v20`.
 _OWN_TAG: Final = re.compile(rf"{STUB_IMAGE_TAG}(?![0-9])")
+
+_NAMED_RESOURCES: Final = 10
 
 
 def images_in(region: str, images: Mapping[str, str]) -> dict[str, str]:
@@ -91,6 +94,31 @@ def function_warnings(functions: Sequence[DeclaredFunction]) -> Iterator[Warned]
                 "resources of the VPC (databases, caches) without a VPN or a tunnel.",
                 function=function.address,
             )
+
+
+def new_resource_warnings(new: Sequence[str], plan: ShownPlan) -> Iterator[Warned]:
+    """Yield a warning of resources that a plan limited to functions does not create.
+
+    A queue or a route that is new would stay silent, and nothing would say why.
+
+    Args:
+        new: the addresses of the resources that are not deployed yet.
+        plan: the plan that is applied.
+    """
+    created = {resource.address for resource in plan.resources if resource.action == "create"}
+    left = sorted(address for address in new if address not in created)
+    if not left:
+        return
+    named = ", ".join(left[:_NAMED_RESOURCES])
+    more = len(left) - _NAMED_RESOURCES
+    if more > 0:
+        named += f" and {more} more"
+    yield Warned(
+        reference="not-deployed",
+        message=f"The configuration has resources that are not deployed: {named}. terralive leaves "
+        "them alone: your own `terraform apply` creates them. Where terralive has deployed the "
+        "app (in a sandbox), `terralive destroy --app` and a new start do.",
+    )
 
 
 def version_warnings(

@@ -33,6 +33,7 @@ class Evaluated:
         type: its type.
         values: what is known, by the names of attributes and blocks. Unset attributes are None.
         unknown_values: what is known only after an apply: `true` in the place of each such value.
+        is_new: whether it is not deployed yet.
     """
 
     address: str
@@ -41,6 +42,7 @@ class Evaluated:
     type: str
     values: Mapping[str, Json] = field(repr=False)
     unknown_values: Mapping[str, Json] = field(default_factory=dict)
+    is_new: bool = False
 
     @property
     def unknown(self) -> frozenset[str]:
@@ -79,6 +81,14 @@ class Evaluation:
     def instances(self, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
         """Return the instances of one type that exist after an apply, in the plan's order."""
         return tuple(self._instances.get((mode, kind), ()))
+
+    def new_addresses(self) -> tuple[str, ...]:
+        """Return the addresses of the managed resources that are not deployed yet."""
+        found: list[str] = []
+        for (mode, _), several in self._instances.items():
+            if mode == MANAGED:
+                found += [item.address for item in several if item.is_new]
+        return tuple(found)
 
     def in_module(self, module: str, kind: str, mode: str = MANAGED) -> tuple[Evaluated, ...]:
         """Return the instances of one type in one instance of a module; "" for the root module."""
@@ -223,4 +233,5 @@ def _changed(item: Mapping[str, Json]) -> Evaluated | None:
         type=text(item, "type"),
         values=section(change, "after"),
         unknown_values=section(change, "after_unknown"),
+        is_new=actions == ["create"],
     )

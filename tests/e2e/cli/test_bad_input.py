@@ -279,6 +279,9 @@ def test_an_apply_that_fails_half_way_says_what_stays_and_destroy_takes_it_back(
     assert "terralive destroy" in error["hint"]
     assert left(project)["functions"]
 
+    again = run(["apply", "--sandbox", "--yes"], project.root)
+    assert "Topic does not exist" in error_of(again, "terraform-failed", 3)["message"]
+
     undone = run(["destroy", "--app", "--sandbox", "--yes"], project.root)
     assert undone.process.returncode == 0, undone.story()
     assert left(project) == {}

@@ -135,6 +135,10 @@ def test_unrelated_pending_changes_are_left_alone(project: Project, words: str) 
     assert command.process.returncode == 0, command.story()
     assert listed(command) == []
     assert (topics(project), queues(project)) == (["plain-orders"], [])
+    (warning,) = [
+        event for event in command.of_type("warning") if event["reference"] == "not-deployed"
+    ]
+    assert "aws_sqs_queue.jobs" in warning["message"]
 
 
 @pytest.mark.parametrize("words", ["start", "apply"])

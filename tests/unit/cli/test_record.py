@@ -12,3 +12,15 @@ def test_a_forgotten_stage_leaves_nothing(tmp_path: Path) -> None:
     record.forget(tmp_path)
     record.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_deployment_that_was_begun_is_unfinished_until_it_ends(tmp_path: Path) -> None:
+    assert not record.is_unfinished(tmp_path)
+    record.begin_deployment(tmp_path)
+    assert record.is_unfinished(tmp_path)
+    # The debug stack may be destroyed meanwhile.
+    record.forget(tmp_path)
+    assert record.is_unfinished(tmp_path)
+    record.end_deployment(tmp_path)
+    record.end_deployment(tmp_path)
+    assert not record.is_unfinished(tmp_path)

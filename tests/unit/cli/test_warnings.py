@@ -10,6 +10,7 @@ from terralive_cli.functions.warnings import (
     debug_warnings,
     function_warnings,
     images_in,
+    new_resource_warnings,
     unreadable_warnings,
 )
 from terralive_stub.errors import ConfigurationError
@@ -18,6 +19,8 @@ from terralive_terraform.discovery.declared import DeclaredFunction
 from terralive_terraform.discovery.files import Module
 from terralive_terraform.discovery.hcl.folders import Unreadable
 from terralive_terraform.discovery.triggers import HTTP, REST
+from terralive_terraform.output.shown_plan import PlannedResource, ShownPlan
+from terralive_testing.fakes.plan_document import PlanDocument
 
 API = "module.a.aws_lambda_function.api"
 
@@ -92,3 +95,20 @@ def test_an_image_of_the_stub_of_an_older_kind_is_refused_by_name(tag: str) -> N
 def test_a_tag_may_go_on_after_the_version_and_a_digest_has_none(tag: str) -> None:
     image = f"1.dkr.ecr.eu-west-1.amazonaws.com/terralive-stub{tag}"
     assert images_in("eu-west-1", {"arm64": image}) == {"arm64": image}
+
+
+def test_new_resources_that_a_plan_of_the_functions_does_not_create_are_named() -> None:
+    made = PlanDocument()
+    made.managed("aws_sqs_queue.jobs", {"name": "jobs"})
+    made.managed('module.a["x"].aws_iam_role.job', {"name": "job"})
+    new = made.evaluation(Path()).new_addresses()
+    role = PlannedResource('module.a["x"].aws_iam_role.job', "aws_iam_role", "create")
+    plan = ShownPlan((role,), is_first=False)
+
+    (warning,) = new_resource_warnings(new, plan)
+
+    assert warning.reference == "not-deployed"
+    assert "not deployed: aws_sqs_queue.jobs. " in warning.message
+    assert list(new_resource_warnings(new[1:], plan)) == []
+    (many,) = new_resource_warnings([f"aws_sqs_queue.q{n:02}" for n in range(12)], plan)
+    assert "aws_sqs_queue.q09 and 2 more" in many.message
