@@ -47,6 +47,7 @@ def make_live(
         TerraliveError: `would-destroy`, `data-trace-on`; also what planning and applying raise.
     """
     stage = debug_stack.stage
+    plans.forget_plans(stage)
     with ExitStack() as open_plans:
         shown = open_plans.enter_context(app.planned_live(deployed))
         if app.needs_repository(shown):

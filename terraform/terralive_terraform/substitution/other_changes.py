@@ -16,6 +16,9 @@ from terralive_terraform.substitution.marker import is_stub
 from terralive_terraform.substitution.rules import GIVEN, LATEST, TAKEN
 
 _UNCHANGED: Final = ("no-op", "read")
+# They exist in the state alone, and are replaced to run a command again:
+# https://developer.hashicorp.com/terraform/language/resources/terraform-data
+_IN_STATE_ONLY: Final = ("null_resource", "terraform_data")
 # What AWS computes anew with every update of a function:
 # https://registry.terraform.io/providers/hashicorp/aws/latest/docs/resources/lambda_function
 _COMPUTED: Final = frozenset(
@@ -45,7 +48,9 @@ class OtherChange:
 
     @property
     def destroys(self) -> bool:
-        """Whether it destroys something that exists on AWS."""
+        """Whether it destroys something that exists outside of Terraform's state."""
+        if self.action == "replace" and self.type in _IN_STATE_ONLY:
+            return False
         return self.action in ("delete", "replace")
 
 

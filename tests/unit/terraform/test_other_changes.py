@@ -213,3 +213,18 @@ def test_a_description_says_for_which_stage_a_function_is_live() -> None:
     assert len(live_description(StageName("a" * 40, "s" * 40))) <= 256
     assert stage_of("Takes orders") is None
     assert stage_of("") is None
+
+
+@pytest.mark.parametrize(
+    ("address", "action", "destroys"),
+    [
+        ("null_resource.build", "replace", False),
+        ("terraform_data.build", "replace", False),
+        ("null_resource.build", "delete", True),
+        ("aws_sqs_queue.jobs", "replace", True),
+    ],
+)
+def test_a_command_that_runs_again_destroys_nothing(
+    address: str, action: str, *, destroys: bool
+) -> None:
+    assert OtherChange(address, action, address.partition(".")[0]).destroys is destroys
