@@ -154,8 +154,6 @@ def test_a_restore_brings_everything_back(kinds: Kinds) -> None:
 
 
 def test_terraform_itself_finds_nothing_to_change_after_a_restore(kinds: Kinds) -> None:
-    again = kinds.run("restore")
-    assert "Nothing to restore" in again.of_type("note")[-1]["message"]
     plan = kinds.run("plan", "--detailed-exitcode")
     (shown,) = plan.of_type("plan")
     assert not plan.of_type("changes"), plan.story()
