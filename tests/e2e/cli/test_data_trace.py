@@ -30,9 +30,8 @@ def turn_on(project: Project) -> list[tuple[str, str]]:
     return stages
 
 
-@pytest.mark.parametrize("words", ["apply", "start"])
 def test_a_debug_stack_of_another_checkout_is_refused_before_any_function_is_live(
-    tmp_path: Path, words: str
+    tmp_path: Path,
 ) -> None:
     project = plain_app.plain_project(tmp_path / "first")
     with Command(["sandbox"], project.root) as sandbox:
@@ -45,7 +44,7 @@ def test_a_debug_stack_of_another_checkout_is_refused_before_any_function_is_liv
         (debug_stack,) = project.root.glob(".terralive/sandbox/*/*/debug-stack")
         shutil.rmtree(debug_stack)
 
-        refused = run([words, "--sandbox", "--yes"], project.root)
+        refused = run(["start", "--sandbox", "--yes"], project.root)
 
         (error,) = refused.of_type("error")
         assert error["reference"] == "data-trace-on", refused.story()

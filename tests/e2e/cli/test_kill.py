@@ -113,6 +113,8 @@ def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(
         # Not while a create request is in flight: Terraform cancels it, and AWS may have made what
         # the state lacks.
         command.wait_for(stack("app", "apply", "started"), "apply of the app")
+        # While Terraform applies, git sees no file of terralive's.
+        assert clean(project)
         children = descendants(command.process.pid)
         command.interrupt()
         assert command.finish() == 130, command.story()
@@ -128,9 +130,6 @@ def test_ctrl_c_while_the_app_is_deployed_says_what_stays_and_how_to_go_on(
 
 def test_it_goes_on_from_there_and_a_kill_when_live_leaves_no_worker(project: Project) -> None:
     with start(project) as command:
-        # While Terraform changes resources, git sees no file of terralive's.
-        command.wait_for(stack("app", "create", "started"), "a resource of the app")
-        assert clean(project)
         ready = command.wait_for_type("ready")
         assert ready["functions"][0]["name"] == "plain-greet"
         assert greeting(project) == "deployed"

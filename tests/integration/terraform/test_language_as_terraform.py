@@ -60,7 +60,7 @@ FILES: Final = {
     "old indexes": "locals {\n  l = [{ a = [1, 2] }]\n  value = local.l.0.a.1\n}\n",
     "splats": "locals {\n  l = [{ a = 1 }]\n  value = [local.l.*.a, local.l[*].a]\n}\n",
     "loops": "locals {\n  value = [{ for k, v in { a = 1 } : k => v... if v != null }, [for x in [1] : x]]\n}\n",
-    "brackets across lines": "locals {\n  value = (\n  true\n  ? [1 +\n 2]\n  : [2]\n )\n}\n",
+    "brackets across lines": "locals {\n  value = (\n  true\n  ? 1 +\n 2\n  : [4][0]\n )\n}\n",
     "a comment in an expression": "locals {\n  value = 1 + /* x\n */ 2 * 3 - 4 / 2 // 5\n}\n",
     "expanded arguments": "locals {\n  value = concat([[1], [2]]...)\n}\n",
     "keywords as names": "locals {\n  for = 1\n  if = 2\n  in = { if = 3 }\n  value = [local.for, local.if, local.in.if]\n}\n",

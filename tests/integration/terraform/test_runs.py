@@ -417,9 +417,7 @@ def test_each_instance_of_an_image_gets_its_own_key(tmp_path: Path, aws: dict[st
         assert prepared.refused == ()
         terraform = terraform_of(prepared, aws)
         made = plan(terraform, tmp_path)
-        # A plan writes `$${` in an address for `${`, a state does not.
-        planned = {(action, address.replace("$${", "${")) for action, address in actions(made)}
-        assert planned == {("update", address) for address in functions}
+        assert set(actions(made)) == {("update", address) for address in functions}
         terraform.apply(made.file)
         assert not plan(terraform, tmp_path).has_changes
     client = boto3.Session(
