@@ -24,7 +24,7 @@ def environment(url: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("ahead_s", "text"),
-    [(130, "2.2 minutes behind AWS's clock"), (-200, "3.3 minutes ahead of AWS's clock")],
+    [(132, "2.2 minutes behind AWS's clock"), (-198, "3.3 minutes ahead of AWS's clock")],
 )
 def test_a_difference_is_a_warning_with_its_minutes(
     tmp_path: Path, ahead_s: float, text: str

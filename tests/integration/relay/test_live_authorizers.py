@@ -19,6 +19,7 @@ from terralive_testing.deployers.sandbox import Aws
 from terralive_testing.deployers.stage import Stage, deploy
 from terralive_testing.drivers.relay_process import RelayProcess, relay_process
 from terralive_testing.drivers.websocket_clients import ask, client, upgrade_status
+from terralive_testing.machine.waiting import eventually
 
 HEADER = "X-Who"
 # The local code allows "friend" and tells the API where it ran. It has never been deployed.
@@ -129,13 +130,19 @@ def started(relay: RelayProcess, summary: str) -> int:
     return len(shown)
 
 
+def assert_started(relay: RelayProcess, summary: str, times: int) -> None:
+    """Assert how many questions there were. The relay shows them a moment later."""
+    eventually(lambda: started(relay, summary) >= times)
+    assert started(relay, summary) == times
+
+
 def test_local_code_authorizes_the_clients_of_an_http_api(apis: Apis, relay: RelayProcess) -> None:
     context = apis.ask_http("friend").json()["lambda"]
     assert context["ran"] == "on this machine"
     assert isinstance(context["pid"], int), "an HTTP API keeps the types of a context"
     refused = apis.ask_http("stranger")
     assert (refused.status_code, refused.json()) == (403, {"message": "Forbidden"})
-    assert started(relay, "GET /pets") >= 2
+    eventually(lambda: started(relay, "GET /pets") >= 2)
 
 
 def test_local_code_authorizes_the_clients_of_a_rest_api(apis: Apis, relay: RelayProcess) -> None:
@@ -143,7 +150,7 @@ def test_local_code_authorizes_the_clients_of_a_rest_api(apis: Apis, relay: Rela
     assert (context["principalId"], context["ran"]) == ("friend", "on this machine")
     assert context["pid"].isdigit(), "a REST API makes text of a context"
     assert apis.ask_rest("stranger").status_code == 403
-    assert started(relay, "GET /pets") >= 2
+    eventually(lambda: started(relay, "GET /pets") >= 2)
 
 
 def test_local_code_authorizes_the_clients_of_a_websocket_api(
@@ -154,15 +161,16 @@ def test_local_code_authorizes_the_clients_of_a_websocket_api(
             context = ask(connection, "hello")
             assert (context["principalId"], context["ran"]) == ("friend", "on this machine")
     assert upgrade_status(apis.websocket_url(), {HEADER: "stranger"}) == 403
-    assert started(relay, "$connect") == 2
+    assert_started(relay, "$connect", 2)
 
 
 def test_an_error_of_the_local_authorizer_lets_nobody_pass(apis: Apis, relay: RelayProcess) -> None:
     assert apis.ask_http("error").status_code == 500
     assert apis.ask_rest("error").json() == {"message": None}
     assert upgrade_status(apis.websocket_url(), {HEADER: "error"}) == 500
-    failed = relay.of_type("InvocationFinished", ok=False)
-    assert len(failed) == 3
+    # The relay shows them a moment later.
+    eventually(lambda: len(relay.of_type("InvocationFinished", ok=False)) >= 3)
+    assert len(relay.of_type("InvocationFinished", ok=False)) == 3
 
 
 def test_with_nobody_connected_an_authorizer_lets_nobody_pass(
