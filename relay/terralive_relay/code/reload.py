@@ -1,4 +1,4 @@
-"""What follows a change of functions' code: another build, new workers, and a message.
+"""The reaction to a change of functions' code: another build, new workers, and a message.
 
 It has no threads of its own: the watcher's thread and the build process's threads call it.
 """

@@ -1,7 +1,6 @@
-"""A lock that calls nothing while it is held, and a thread that acts at due times under that lock.
+"""A pool's lock, and its clock: a thread that acts at due times under that lock.
 
-A pool is made of these two: whatever is called outside may call the pool again, so it is called
-when the lock is free.
+A pool calls others only when its lock is free, because they may call the pool again.
 """
 
 from __future__ import annotations
@@ -16,14 +15,15 @@ from terralive_relay.threads import ThreadFailed, guarded_thread
 
 
 class DeferringLock:
-    """A lock, with actions that the thread which leaves it runs when it is free.
+    """A lock with a list of actions. The thread that releases the lock runs them afterwards.
 
-    Actions do not run after an exception.
+    After an exception they stay in the list until the lock is released again.
     """
 
     def __init__(self) -> None:
+        # Guards what its owner says, and the list of actions.
         self.lock = threading.Lock()
-        # Guarded by the lock itself.
+        # Actions in the order in which they run.
         self._deferred: list[Callable[[], object]] = []
 
     def defer(self, action: Callable[[], object]) -> None:
@@ -53,8 +53,8 @@ class Alarm:
     Args:
         name: the thread's name.
         lock: guards all state of this class, and is held while the next two are called.
-        next_due: returns when something is due; infinite for never.
-        ring: does what is due.
+        next_due: takes the time, and returns when something is due; infinite for never.
+        act: takes the time, and does what is due.
         failed: takes an exception that has ended the thread.
     """
 
@@ -63,16 +63,18 @@ class Alarm:
         name: str,
         lock: DeferringLock,
         next_due: Callable[[float], float],
-        ring: Callable[[float], None],
+        act: Callable[[float], None],
         failed: ThreadFailed | None,
     ) -> None:
+        # These never change.
         self._lock = lock
         self._next_due = next_due
-        self._ring = ring
+        self._act = act
         # Wakes the thread before `_until`.
         self._wakes = threading.Condition(lock.lock)
         # The time until which the thread sleeps.
         self._until = math.inf
+        # The thread has to end.
         self._closed = False
         self._thread = guarded_thread(name, self._run, failed)
 
@@ -108,4 +110,4 @@ class Alarm:
                 elif due > now:
                     self._wakes.wait(min(due - now, threading.TIMEOUT_MAX))
                 if not self._closed:
-                    self._ring(time.monotonic())
+                    self._act(time.monotonic())
