@@ -19,6 +19,7 @@ from terralive_stub.stub.takeover import make_stub, take_over
 
 
 def _key(function_arn: str) -> bytes:
+    # A function, because the repr of a `partial` shows the secret.
     return function_key(bytes.fromhex(settings.SECRET), function_arn)
 
 

@@ -34,6 +34,7 @@ from terralive_stub.shared.endpoints import reachable
 from terralive_stub.shared.trust_store import untrusted
 from terralive_stub.stub.transport import (
     HANDSHAKE_REFUSED,
+    NOT_UTF8,
     UpgradeHeaders,
     send_text,
     socket_options,
@@ -260,7 +261,7 @@ class Connection:
         if certificate:
             return certificate
         if isinstance(error, WebSocketPayloadException):
-            return "a message was not valid UTF-8"  # the error's text repeats the message
+            return NOT_UTF8
         text = str(getattr(error, "strerror", None) or error).rstrip(".")
         return text or type(error).__name__
 

@@ -48,7 +48,7 @@ def as_handler(stub: HandlesInvocations) -> Callable[[Json, Context], Json]:
         try:
             outcome = stub.handle(_invocation(event, context))
         except BaseException:
-            # Also a time-out of the emulator's. The connection may be in the middle of a message.
+            # An emulator may raise its time-out here, in the middle of a message.
             stub.abandon()
             raise
         if outcome.ok:

@@ -1,4 +1,4 @@
-"""Why an invocation ends by a named error, in words for the caller. Pure."""
+"""The named errors with which a stub ends an invocation, in words for the caller. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def refused(problem: Problem) -> Ending:
 
 
 def no_relay(notice: NoRelay, *, owned: bool, app: str, stage: str) -> Ending:
-    """Return the end of an invocation when no relay is there.
+    """Return the end of an invocation that the broker can give to no relay.
 
     Args:
         notice: the broker's message.

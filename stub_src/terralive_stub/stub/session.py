@@ -12,8 +12,8 @@ Invariants:
     3. An invocation is sent in full again until a relay has acknowledged it. After that it is only
        asked for, never sent again, so that a restarted relay cannot run it a second time.
     4. Messages about any other request id change nothing.
-    5. The environment travels until a relay has acknowledged an invocation that had it, and again
-       when a relay asks for it.
+    5. The environment travels until a relay has acknowledged an invocation that had it. It travels
+       again when it has changed, or when a relay asks for it.
 """
 
 from __future__ import annotations
@@ -258,7 +258,7 @@ class StubSession:
         offered.chunks = split(Kind.INVOKE, invocation.request_id, function, payload)
         offered.times_sent += 1
         offered.send_again_at = NEVER
-        offered.acknowledge_by = waits.acknowledge_by(current.invocation, offered, now)
+        offered.acknowledge_by = waits.acknowledge_by(invocation, offered, now)
         return [Send(chunk) for chunk in offered.chunks]
 
     def _send_parts(self, current: Current, parts: tuple[int, ...], now: float) -> list[Effect]:

@@ -36,6 +36,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 FRAME_PAYLOAD_BYTES: Final = FRAME_BYTES - 14
 # The HTTP statuses with which API Gateway refuses a caller.
 HANDSHAKE_REFUSED: Final = frozenset({401, 403})
+# The reason for a connection's end, in the place of websocket-client's text: that one repeats the
+# message.
+NOT_UTF8: Final = "a message was not valid UTF-8"
 # API Gateway counts as gone if TCP acknowledges nothing, or takes nothing, for this long.
 _UNACKNOWLEDGED_SECONDS: Final = 5
 _NO_STATUS_RECEIVED: Final = 1005  # RFC 6455, section 7.1.5
@@ -242,8 +245,7 @@ def describe(error: Exception) -> str:
     """Describe the reason of a connection's end, never with the content of a message."""
     text = str(error)
     if isinstance(error, WebSocketPayloadException):
-        # Its text repeats the message.
-        text = "a message is not valid UTF-8"
+        text = NOT_UTF8
     return f"{type(error).__name__}: {text}"
 
 

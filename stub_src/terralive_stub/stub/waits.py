@@ -1,4 +1,4 @@
-"""How long a stub waits for what. Pure. All times are in seconds."""
+"""The times for which a stub waits, in seconds. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def longest_before_attempt(failures: int) -> float:
 
 
 def acknowledge_by(invocation: Invocation, offered: Offered, now: float) -> Deadline:
-    """Return the end of the wait for an acknowledgement, which leaves time for a second one."""
+    """Return the end of the wait for an acknowledgement. It leaves time to send once more."""
     megabytes = len(invocation.event) / _MEGABYTE
     first_wait = ACK_SECONDS + SECONDS_PER_MEGABYTE * megabytes
     repetitions = max(0, offered.times_sent - 1)
