@@ -46,8 +46,8 @@ OF_THIS_NETWORK: Final = _words(
 # Values that Lambda gives to these in every function: the team has set nothing.
 DEFAULTS: Final = {"TZ": frozenset({":UTC", "UTC"}), "LANG": frozenset({"en_US.UTF-8"})}
 
-# Lists of folders or files, separated by colons, from which an interpreter loads code or a library
-# its settings. Those of the function's code are kept.
+# Lists of folders or files, separated by colons. An interpreter loads code from them, or a library
+# reads its settings there. Those of the function's code are kept.
 SEARCH_PATHS: Final = _words(
     """
     PYTHONPATH NODE_PATH NODE_CONFIG_DIR RUBYLIB GEM_PATH PERL5LIB PERLLIB CLASSPATH

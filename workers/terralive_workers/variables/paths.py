@@ -70,7 +70,7 @@ def path_in_code(path: str, code: Path) -> str | None:
 
     A relative path is kept as it is: workers run in the folder of the code.
     """
-    # A program may take a colon for the end of one path of several, or of the name of a scheme.
+    # A program may read several paths with colons between them, or a URL.
     if not path or ":" in path:
         return None
     inside = path
