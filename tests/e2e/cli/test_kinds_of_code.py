@@ -35,6 +35,7 @@ EXPECTED = {
     "kinds-makefile": ("makefile", "content of dist/makefile.zip"),
     "kinds-each-first": ("each/first", "archive_file data.archive_file.each"),
     "kinds-each-second": ("each/second", "archive_file data.archive_file.each"),
+    "kinds-wrapped": ("wrapped", "archive_file data.archive_file.wrapped"),
     "kinds-orders": ("orders", "archive_file module.orders.data.archive_file.code"),
     "kinds-nightly": (
         "jobs.nightly",
@@ -131,6 +132,19 @@ class TestWhileLive:
             FunctionName="kinds-orders"
         )
         assert [item["Version"] for item in versions["Versions"]] == ["$LATEST"]
+
+    @pytest.mark.usefixtures("ready")
+    def test_the_layer_of_a_wrapper_stays_and_its_wrapper_loads_nothing_here(
+        self, kinds: Kinds
+    ) -> None:
+        client = kinds.project.client("lambda")
+        configuration = client.get_function_configuration(FunctionName="kinds-wrapped")
+        (layer,) = configuration["Layers"]
+        assert ":layer:kinds-wrapper:" in layer["Arn"]
+        assert configuration["Runtime"] == "python3.13", "what the layer was made for"
+        wrapper = kinds.invoke("kinds-wrapped")["wrapper"]
+        # The wrapper has started the stub. What it sets is taken over, but nothing that loads code.
+        assert wrapper == {"WRAPPED": "yes", "NODE_OPTIONS": None, "PYTHONSTARTUP": None}
 
     @pytest.mark.usefixtures("ready")
     def test_a_function_that_stays_as_it_is_answers_as_it_is_deployed(self, kinds: Kinds) -> None:

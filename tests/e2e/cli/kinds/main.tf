@@ -184,6 +184,38 @@ module "group" {
   code   = "${path.module}/code"
 }
 
+# A layer with a wrapper, which only Terraform knows to be in the environment.
+data "archive_file" "wrapper" {
+  type             = "zip"
+  source_dir       = "${path.module}/layers/wrapper"
+  output_path      = "${path.module}/build/wrapper.zip"
+  output_file_mode = "0755"
+}
+
+resource "aws_lambda_layer_version" "wrapper" {
+  layer_name = "kinds-wrapper"
+  filename   = data.archive_file.wrapper.output_path
+}
+
+data "archive_file" "wrapped" {
+  type        = "zip"
+  source_dir  = "${path.module}/code/wrapped"
+  output_path = "${path.module}/build/wrapped.zip"
+}
+
+resource "aws_lambda_function" "wrapped" {
+  function_name = "kinds-wrapped"
+  role          = aws_iam_role.functions.arn
+  runtime       = "python3.13"
+  handler       = "app.handler"
+  layers        = [aws_lambda_layer_version.wrapper.arn]
+  filename      = data.archive_file.wrapped.output_path
+
+  environment {
+    variables = merge({ KIND = "wrapped" }, { "AWS_LAMBDA_${upper("exec_wrapper")}" = "/opt/wrap" })
+  }
+}
+
 # Code that is nowhere in this repository: it stays as it is, and stops nothing.
 resource "aws_lambda_function" "elsewhere" {
   function_name = "kinds-elsewhere"

@@ -1,0 +1,8 @@
+import os
+
+NAMES = ("WRAPPED", "NODE_OPTIONS", "PYTHONSTARTUP")
+
+
+def handler(event, context):
+    wrapper = {name: os.environ.get(name) for name in NAMES}
+    return {"kind": os.environ["KIND"], "where": "wrapped", "wrapper": wrapper}
