@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, plans, record, workflows
-from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from terralive_cli.app.source import app_of
 from terralive_cli.configuration.values import FILE, Config
-from terralive_cli.deploy.app import app_of
 from terralive_cli.deploy.target import work_folder
 from terralive_cli.functions import vscode as vs_code
 from terralive_cli.functions.debugging import ports_of

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval
-from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output.ui import Ui

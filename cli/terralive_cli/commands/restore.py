@@ -5,9 +5,9 @@ The debug stack stays for the next start.
 
 from __future__ import annotations
 
+from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, workflows
-from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.target import Stage, opened
 from terralive_cli.output import failures
 from terralive_cli.output.events import Message

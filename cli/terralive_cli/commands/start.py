@@ -8,11 +8,11 @@ import time
 import uuid
 from typing import Final
 
+from terralive_cli.app.live_plan import LiveApp
+from terralive_cli.app.stage_app import StageApp
 from terralive_cli.configuration.values import Config
 from terralive_cli.deploy import approval, record, workflows
-from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
-from terralive_cli.deploy.live_plan import LiveApp
 from terralive_cli.deploy.target import Stage, opened, work_folder
 from terralive_cli.functions.code_checks import handler_warning, interpreter_warning
 from terralive_cli.functions.debugging import Debugging

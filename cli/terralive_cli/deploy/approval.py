@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from terralive_cli.deploy.live_plan import LivePlan, RestorePlan
+from terralive_cli.app.live_plan import LivePlan, RestorePlan
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.events import ChangesListed, LiveFunction, PlanMade, ResourceChange
 from terralive_cli.output.formats.words import plural, spoken_name

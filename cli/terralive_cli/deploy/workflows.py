@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+from terralive_cli.app.live_plan import LiveApp, LivePlan
+from terralive_cli.app.stage_app import StageApp
 from terralive_cli.deploy import approval, plans, record
-from terralive_cli.deploy.app import StageApp
 from terralive_cli.deploy.debug_stack import DebugStack, DebugStackOutputs
-from terralive_cli.deploy.live_plan import LiveApp, LivePlan
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.ui import Ui
 from terralive_cli.protection.data_trace import require_no_tracing

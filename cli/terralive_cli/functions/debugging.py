@@ -124,6 +124,15 @@ class Debugging:
             # The port is free if it can be opened; the relay opens it again later.
             listen(function.address, port).close()
 
+    def raised_timeouts(self, functions: Sequence[DeclaredFunction]) -> dict[str, int]:
+        """Return address -> the timeout in seconds that debugging raises a function's own to."""
+        raised: dict[str, int] = {}
+        for function in functions:
+            is_debugged = function.is_named(self.names)
+            if is_debugged and function.debug_timeout > function.timeout:
+                raised[function.address] = function.debug_timeout
+        return raised
+
     def with_debuggers(
         self,
         functions: Sequence[DeclaredFunction],

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, Self
 
-from terralive_cli.deploy.live_plan import LiveApp
+from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.deploy.target import Stage
 from terralive_cli.live.deployed_code import DeployedCodeReader
 from terralive_cli.live.stub_check import Look, Stub, StubCheck

@@ -11,9 +11,9 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 from types_boto3_lambda.client import LambdaClient
 
+from terralive_cli.app.live_plan import LiveApp
 from terralive_cli.configuration.loading import load
 from terralive_cli.deploy.accounts import Accounts
-from terralive_cli.deploy.live_plan import LiveApp
 from terralive_cli.deploy.target import Stage
 from terralive_cli.live.deployed_code import DeployedCodeReader
 from terralive_cli.live.stub_check import DeployedCode, Look, Stub, StubCheck

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.app.source import app_of
 from terralive_cli.configuration.loading import load
-from terralive_cli.deploy.app import app_of
 from terralive_stub.errors import ConfigurationError
 from terralive_terraform.substitution.app import App
 from terralive_terraform.substitution.cdktf_app import CdktfApp

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from terralive_cli.app.live_plan import LivePlan, RestorePlan
 from terralive_cli.configuration.tables import TerraformConfig
 from terralive_cli.configuration.values import Config
 from terralive_cli.configuration.values import Output as OutputKind
 from terralive_cli.deploy import approval
 from terralive_cli.deploy.accounts import Accounts
-from terralive_cli.deploy.live_plan import LivePlan, RestorePlan
 from terralive_cli.deploy.plans import ReadyPlan
 from terralive_cli.deploy.target import Stage, Target
 from terralive_cli.functions.mapping import Mapped, MappedFunction

@@ -1,0 +1,133 @@
+"""What is refused in a plan of the app before it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from terralive_cli.app.live_plan import AppGuard
+from terralive_cli.app.source import AppSource
+from terralive_cli.configuration.values import Config
+from terralive_cli.deploy.plans import ReadyPlan
+from terralive_cli.deploy.target import Stage, aws_providers
+from terralive_cli.functions.mapping import Mapped, instances
+from terralive_cli.protection.existing import Located, created_functions, require_new
+from terralive_stub.errors import ConfigurationError
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.output.shown_plan import ShownPlan
+from terralive_terraform.output.state import functions_of_plan
+from terralive_terraform.substitution.app import Prepared
+from terralive_terraform.substitution.plan_checks import (
+    functions_after,
+    refuse_forgotten_stubs,
+    refuse_new_images,
+    refuse_replacements,
+)
+from terralive_terraform.substitution.selection import addresses_of
+
+
+class Inspection:
+    """Inspects the functions that a plan changes or creates.
+
+    Args:
+        stage: the stage.
+        guard: refuses what must not be touched.
+        source: opens sessions in the accounts of functions.
+    """
+
+    def __init__(self, stage: Stage, guard: AppGuard, source: AppSource) -> None:
+        self._stage = stage
+        self._guard = guard
+        self._source = source
+        # Functions that a plan creates and that did not exist when terralive looked: the app is
+        # planned again after the debug stack was deployed.
+        self._new: set[Located] = set()
+
+    def shown(self, ready: ReadyPlan) -> ShownPlan:
+        """Read a plan's content, and inspect the functions in it; it raises what `inspect` does."""
+        if not ready.plan.has_changes:
+            return ShownPlan((), is_first=False)
+        return self.inspect(ready.terraform.show(ready.plan.file))
+
+    def inspect(self, shown: ShownPlan) -> ShownPlan:
+        """Inspect the functions in a plan, and return the plan.
+
+        Raises:
+            TerraformError: `stub-would-be-forgotten`.
+            TerraliveError: whatever the guard raises.
+        """
+        # The plan has looked at AWS: the state may be older, and new functions have names now.
+        for functions in functions_of_plan(shown):
+            self._guard.inspect(functions)
+        refuse_forgotten_stubs(shown)
+        return shown
+
+    def require_new(self, plan: ShownPlan, prepared: Prepared) -> None:
+        """Check that the functions that a plan creates may be created, and do not exist yet.
+
+        Raises:
+            TerraliveError: whatever the guard and `existing.require_new` raise.
+        """
+        target = self._stage.target
+        accounts = self._source.accounts(prepared.directory)
+        providers = aws_providers(self._stage.config, prepared.directory)
+        created = tuple(
+            created_functions(plan, prepared.functions, providers, accounts, target.region)
+        )
+        self._guard.inspect_new(created)
+        located = {new.located for new in created if new.located is not None}
+        require_new(sorted(located - self._new), accounts, target.name)
+        self._new |= located
+
+
+def check_changes(
+    config: Config,
+    ready: ReadyPlan,
+    functions: Sequence[DeclaredFunction],
+    mapped: Mapped,
+    arns: Mapping[str, str],
+) -> None:
+    """Refuse a plan that removes a live function or makes an instance without local code.
+
+    Args:
+        config: the configuration.
+        ready: the plan.
+        functions: the functions that are live after it.
+        mapped: their local code.
+        arns: the ARNs of functions by address, as far as they are known.
+
+    Raises:
+        TerraformError: `function-would-be-replaced`, and others of `plan_checks`.
+        ConfigurationError: `instance-unmapped`.
+    """
+    refuse_replacements(ready.plan.changes, addresses_of(functions))
+    repeated = [item for item in functions if item.is_image and item.repeated]
+    refuse_new_images(ready.plan.changes, addresses_of(repeated), arns)
+    # Functions that are mapped instance by instance: the plan shows which instances there are.
+    by_instance = [function for function in functions if function.address not in mapped.code]
+    if by_instance:
+        deployed = functions_after(ready.terraform.functions(), ready.plan.changes)
+        instances(config, mapped, by_instance, deployed)
+
+
+def nothing_live(
+    refused: Mapping[str, str], errors: Mapping[str, ConfigurationError]
+) -> ConfigurationError:
+    """Return the error for an app without a live function.
+
+    Args:
+        refused: address -> the reason why a function stays as it is.
+        errors: address -> what is wrong with the code of a function.
+    """
+    if len(refused) == 1 and len(errors) == 1:
+        # The only function's own error says more.
+        (error,) = errors.values()
+        return error
+    message = "The app has no Lambda functions."
+    if refused:
+        reasons = "".join(f"\n  {address}: {reason}" for address, reason in refused.items())
+        message = f"No function of the app can be made live.{reasons}"
+    return ConfigurationError(
+        "no-live-functions",
+        message,
+        hint="See docs/CONFIGURATION.md, [functions], for how functions are mapped to local code.",
+    )

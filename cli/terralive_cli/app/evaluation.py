@@ -1,0 +1,112 @@
+"""Asks Terraform what the app without stubs is, once for each command."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import Final
+
+from terralive_cli.app.live_plan import AppGuard
+from terralive_cli.app.stub_settings import StubSettings, known_arns
+from terralive_cli.app.warnings import Warnings
+from terralive_cli.deploy.plans import evaluation_file
+from terralive_cli.deploy.target import Stage
+from terralive_cli.functions.evaluated import EvaluatedApp, evaluated_app
+from terralive_cli.functions.mapping import map_functions
+from terralive_cli.functions.warnings import unreadable_warnings
+from terralive_cli.output.events import LiveFunction, PlanMade
+from terralive_cli.output.progress import Phase
+from terralive_stub.errors import TerraformError
+from terralive_terraform.artifacts import STUB_ARCHITECTURES
+from terralive_terraform.output.progress import BUILD_MISSING
+from terralive_terraform.runs.runner import EvaluatedPlan, Terraform
+from terralive_terraform.substitution.app import OpenApp
+from terralive_terraform.substitution.selection import Selection
+
+_log: Final = logging.getLogger("terralive.cli")
+
+
+@dataclass(slots=True)
+class Evaluation:
+    """The app of a stage as Terraform computes it.
+
+    Attributes:
+        stage: the stage.
+        guard: refuses what must not be touched.
+        stub: the settings of the stub.
+        warnings: emits warnings.
+        arns: the ARNs of functions by address with instance keys, as far as they are known.
+    """
+
+    stage: Stage
+    guard: AppGuard
+    stub: StubSettings
+    warnings: Warnings
+    arns: dict[str, str] = field(default_factory=dict)
+    # What Terraform has said, once it was asked.
+    _evaluated: EvaluatedApp | None = None
+
+    def of(self, app: OpenApp, phase: Phase) -> EvaluatedApp:
+        """Ask Terraform for the values of the app without stubs.
+
+        Raises:
+            TerraformError, CredentialsError: the app cannot be planned. What its files alone say
+                has been shown.
+            TerraliveError: whatever the guard raises.
+        """
+        if self._evaluated is not None:
+            return self._evaluated
+        with phase.step("synth"):
+            selection = app.discovered(None)
+            prepared = app.prepared(selection)
+        # Terraform may refuse the same files, and says then what is wrong in them.
+        self.warnings.emit(unreadable_warnings(selection.modules))
+        self.guard.inspect_folder(prepared.directory)
+        terraform = self.stage.app_terraform(prepared, phase)
+        deployed = terraform.lambda_state()
+        self.guard.inspect(deployed.functions)
+        try:
+            with phase.step("evaluate"):
+                made = self._evaluate(app, selection, terraform, phase)
+        except TerraformError:
+            self._show_declared(app)
+            raise
+        self.guard.inspect_variables(made.evaluation.variables())
+        self._evaluated = evaluated_app(made, deployed, self.stage.config.project)
+        self.arns = known_arns(self.stage, prepared.directory, self._evaluated)
+        return self._evaluated
+
+    def _evaluate(
+        self, app: OpenApp, selection: Selection, terraform: Terraform, phase: Phase
+    ) -> EvaluatedPlan:
+        """Ask Terraform for the values, also where zips are not built: live functions need none.
+
+        Raises:
+            TerraformError, CredentialsError: the app cannot be planned.
+        """
+        file = evaluation_file(self.stage)
+        var_files = self.stage.config.terraform.var_files
+        try:
+            return terraform.evaluate(file, var_files=var_files)
+        except TerraformError as error:
+            if error.reference != BUILD_MISSING:
+                raise
+            _log.debug("evaluating without the files that are not built: %s", error.message)
+        prepared = app.prepared(selection.without_builds())
+        terraform = self.stage.app_terraform(prepared, phase)
+        return terraform.evaluate(file, var_files=var_files)
+
+    def _show_declared(self, app: OpenApp) -> None:
+        """Show what the configuration's files say of its functions, where Terraform cannot plan."""
+        config = self.stage.config
+        selection = app.discovered(
+            self.stub.live(None, architectures=STUB_ARCHITECTURES, arns=self.arns)
+        )
+        mapped = map_functions(config, selection.functions)
+        refused = {item.address: item.reason for item in selection.refused}
+        refused.update(mapped.unmapped)
+        functions = tuple(LiveFunction.of(code) for code in mapped.code.values())
+        if functions or refused:
+            self.stage.emit(
+                PlanMade(stage=config.stage, functions=functions, refused=refused, changes=None)
+            )

@@ -1,0 +1,255 @@
+"""The team's app of a stage: its plans with and without stubs, and what is live after an apply.
+
+The functions are discovered and mapped to local code before anything is written. What was planned
+and shown is what is applied.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Final
+
+from terralive_cli.app.checks import Inspection, check_changes, nothing_live
+from terralive_cli.app.evaluation import Evaluation
+from terralive_cli.app.live_plan import AppGuard, LiveApp, LivePlan, RestorePlan
+from terralive_cli.app.source import AppSource
+from terralive_cli.app.stub_settings import StubSettings
+from terralive_cli.app.warnings import Warnings
+from terralive_cli.deploy import record
+from terralive_cli.deploy.debug_stack import DebugStackOutputs
+from terralive_cli.deploy.plans import ReadyPlan, apply, planned
+from terralive_cli.deploy.target import Stage
+from terralive_cli.functions.debugging import NO_DEBUGGING, Debugging
+from terralive_cli.functions.evaluated import EvaluatedApp
+from terralive_cli.functions.mapping import Mapped, instances, map_functions
+from terralive_cli.output.progress import Phase
+from terralive_terraform.artifacts import Artifact
+from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.planned import image_architectures
+from terralive_terraform.evaluation.targets import live_targets, restore_targets
+from terralive_terraform.runs.runner import EvaluatedPlan, Terraform
+from terralive_terraform.substitution.app import OpenApp, Prepared
+from terralive_terraform.substitution.other_changes import other_changes
+from terralive_terraform.substitution.selection import addresses_of
+
+_log: Final = logging.getLogger("terralive.cli")
+
+
+class StageApp:
+    """The app of a stage. A command has one of it, so that a CDKTF program runs seldom.
+
+    Args:
+        stage: the stage.
+        guard: refuses what must not be touched, before anything is planned or applied.
+        debugging: the functions to debug.
+    """
+
+    def __init__(self, stage: Stage, guard: AppGuard, debugging: Debugging = NO_DEBUGGING) -> None:
+        self._stage = stage
+        self._guard = guard
+        self._debugging = debugging
+        self._source = AppSource(stage)
+        self._stub = StubSettings(stage, debugging)
+        self._warnings = Warnings(stage, debugging.names)
+        self._evaluation = Evaluation(stage, guard, self._stub, self._warnings)
+        self._inspection = Inspection(stage, guard, self._source)
+        # Address -> reason: the functions without local code, once an earlier plan has found them.
+        self._unmapped: dict[str, str] = {}
+
+    @contextmanager
+    def planned_live(self, outputs: DebugStackOutputs | None) -> Iterator[LivePlan]:
+        """Plan the app with stubs; the plan's file exists while the context does.
+
+        Args:
+            outputs: those of the debug stack; None before it is deployed.
+
+        Raises:
+            ConfigurationError: `no-live-functions`, `instance-unmapped`; also what mapping and
+                debugging raise.
+            TerraformError: the plan failed, or `function-would-be-replaced`.
+            TerraliveError: whatever the guard raises.
+        """
+        stage = self._stage
+        phase = Phase("app", stage.emit)
+        # The stack closes in reverse order: the plan's file is removed, then the lock of the app's
+        # folder.
+        with ExitStack() as stack:
+            with phase.step("synth"):
+                app = stack.enter_context(self._source.opened())
+            evaluated = self._evaluation.of(app, phase)
+            prepared, mapped = self._selected(app, outputs, evaluated, phase)
+            functions = prepared.functions
+            refused = self._reasons(prepared)
+
+            # Find what is wrong before Terraform plans what is to be applied.
+            if not mapped.functions:
+                raise nothing_live(refused, mapped.errors)
+            self._debugging.check(functions, tuple(mapped.code.values()))
+            self._warnings.emit_for(functions)
+
+            # Plan, and check what only the plan shows.
+            terraform = stage.app_terraform(prepared, phase)
+            targets = self._targets(functions, evaluated)
+            if outputs is None and evaluated.made.shown.is_first:
+                # With stubs, the same would be created, and it will be planned again.
+                ready = _of_evaluation(evaluated.made, terraform, phase)
+                shown = self._inspection.inspect(evaluated.made.shown)
+            else:
+                var_files = stage.config.terraform.var_files
+                plan = planned(stage, terraform, phase, var_files, targets=targets)
+                ready = stack.enter_context(plan)
+                shown = self._inspection.shown(ready)
+            check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
+            self._inspection.require_new(shown, prepared)
+            self._warnings.emit_for_plan(functions, evaluated, shown)
+            timeouts = self._debugging.raised_timeouts(functions)
+            live = addresses_of(functions)
+            yield LivePlan(
+                ready,
+                functions,
+                mapped,
+                refused,
+                self._source.accounts(prepared.directory),
+                timeouts=timeouts,
+                others=other_changes(shown, functions, live=live, raised=timeouts),
+                is_first=shown.is_first,
+                is_whole=not targets,
+            )
+
+    def _selected(
+        self,
+        app: OpenApp,
+        outputs: DebugStackOutputs | None,
+        evaluated: EvaluatedApp,
+        phase: Phase,
+    ) -> tuple[Prepared, Mapped]:
+        """Select the functions that become live, with their local code.
+
+        Nothing of the team's changes.
+        """
+        live = self._stub.live(
+            outputs,
+            architectures=image_architectures(evaluated.planned),
+            arns=self._evaluation.arns,
+            exclude=tuple(self._unmapped),
+        )
+        with phase.step("synth"):
+            selection = app.discovered(live).evaluated(evaluated.planned, evaluated.aliases)
+        mapped = map_functions(self._stage.config, selection.functions, evaluated.located)
+        if mapped.unmapped:
+            self._unmapped.update(mapped.unmapped)
+            # Another step, because a CDKTF program may have to run again.
+            with phase.step("synth"):
+                selection = selection.without(tuple(mapped.unmapped))
+                prepared = app.prepared(selection)
+        else:
+            prepared = app.prepared(selection)
+        return prepared, mapped.only(addresses_of(prepared.functions))
+
+    def _reasons(self, prepared: Prepared) -> dict[str, str]:
+        """Return address -> reason for all functions that stay as they are."""
+        reasons = {item.address: item.reason for item in prepared.refused}
+        reasons.update(self._unmapped)
+        for address, reason in reasons.items():
+            _log.debug("%s stays as it is: %s", address, reason)
+        return reasons
+
+    def _targets(
+        self, functions: Sequence[DeclaredFunction], evaluated: EvaluatedApp
+    ) -> tuple[str, ...]:
+        """Return what a plan with stubs is limited to; () for everything."""
+        if record.is_unfinished(self._stage.target.work):
+            # What is missing may be the triggers of functions that are deployed.
+            return ()
+        return live_targets(functions, evaluated.deployed)
+
+    def needs_repository(self, plan: LivePlan) -> bool:
+        """Tell whether a plan needs the debug stack's repository for container images."""
+        own = self._stage.config.stub_images
+        return any(item.is_image and item.architecture not in own for item in plan.functions)
+
+    def apply_live(self, plan: LivePlan) -> LiveApp:
+        """Apply a plan that makes the app live, and name the deployed functions.
+
+        Raises:
+            ConfigurationError, TerraformError: see `plans.apply` and `mapping.instances`.
+        """
+        terraform, work = plan.ready.terraform, self._stage.target.work
+        self._stub.push_images()
+        if plan.is_whole:
+            record.begin_deployment(work)
+        apply(plan.ready)
+        if plan.is_whole:
+            record.end_deployment(work)
+        outputs = {
+            name: output.value
+            for name, output in terraform.outputs().items()
+            if not output.sensitive
+        }
+        functions = instances(
+            self._stage.config, plan.mapped, plan.functions, terraform.functions()
+        )
+        functions = self._debugging.with_debuggers(
+            plan.functions, plan.mapped.code.values(), functions
+        )
+        _log.debug("%d functions are live", len(functions))
+        return LiveApp(functions, plan.mapped.code, plan.refused, plan.accounts, outputs)
+
+    def planned_restore(self) -> AbstractContextManager[RestorePlan | None]:
+        """Plan the app as its configuration says; None where no function is live."""
+        phase = Phase("restore", self._stage.emit)
+        return self._planned_without_stubs(phase)
+
+    def planned_destroy(self) -> AbstractContextManager[RestorePlan | None]:
+        """Plan to remove the whole app; None where it is not deployed."""
+        phase = Phase("app", self._stage.emit)
+        return self._planned_without_stubs(phase, destroy=True)
+
+    @contextmanager
+    def _planned_without_stubs(
+        self, phase: Phase, *, destroy: bool = False
+    ) -> Iterator[RestorePlan | None]:
+        """Plan the app without stubs; None where there is nothing to do."""
+        stage = self._stage
+        with ExitStack() as stack:
+            with phase.step("synth"):
+                app = stack.enter_context(self._source.opened())
+                selection = app.discovered(None)
+                if destroy:
+                    selection = selection.without_builds()
+                prepared = app.prepared(selection)
+            terraform = stage.app_terraform(prepared, phase)
+            if terraform.is_empty():
+                phase.unchanged("the app is not deployed")
+                yield None
+                return
+            self._guard.inspect_folder(prepared.directory)
+            deployed = terraform.lambda_state()
+            self._guard.inspect(deployed.functions)
+            if not destroy and not restore_targets(deployed):
+                # What else the configuration changes is none of a restore's business.
+                phase.unchanged("no function is live")
+                yield None
+                return
+            targets: tuple[str, ...] = ()
+            if not destroy:
+                targets = restore_targets(deployed)
+            var_files = stage.config.terraform.var_files
+            plan = planned(stage, terraform, phase, var_files, destroy=destroy, targets=targets)
+            ready = stack.enter_context(plan)
+            others = other_changes(self._inspection.shown(ready), prepared.functions)
+            yield RestorePlan(ready, others)
+
+    def stub(self, outputs: DebugStackOutputs) -> Artifact:
+        """Build the stub's zip for a debug stack. The same settings give the same bytes."""
+        return self._stub.stub(outputs)
+
+
+def _of_evaluation(made: EvaluatedPlan, terraform: Terraform, phase: Phase) -> ReadyPlan:
+    """Return the plan that an evaluation has made, to be shown; it is not applied."""
+    with phase.step("plan", reports_its_end=True):
+        for summary in made.summary:
+            phase.on_progress(summary)
+    return ReadyPlan(made.plan, terraform, phase)
