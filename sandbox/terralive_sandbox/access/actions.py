@@ -19,6 +19,8 @@ from xml.sax.saxutils import unescape
 from terralive_sandbox.access import protocols
 from terralive_sandbox.access.policy import AccessRequest
 from terralive_sandbox.access.sigv4 import Request, Signed
+from terralive_sandbox.function_names import FunctionName
+from terralive_sandbox.places import Place
 from terralive_stub.shared.json_documents import items, parse_object, section
 
 # Operations of DynamoDB's transactions -> their actions.
@@ -311,13 +313,12 @@ def _lambda_arns(call: _Call) -> tuple[str, ...]:
 
 def _function_arn(call: _Call, name: str) -> str:
     """Return the ARN of a function, which a path names by its name, a partial ARN or its ARN."""
-    account, _, last = name.rpartition("function:")
-    prefix = call.arn_prefix
-    if _ACCOUNT_ID.fullmatch(account.removesuffix(":")):
-        prefix = f"arn:aws:lambda:{call.region}:{account}"
-    arn = name if name.startswith("arn:") else f"{prefix}function:{last}"
+    found = FunctionName.parse(name)
+    if found is None:
+        return f"{call.arn_prefix}function:{name}"
+    arn = found.arn(Place(call.account, call.region))
     qualifier = dict(call.request.parameters()).get("Qualifier")
-    if qualifier:
+    if qualifier and found.qualifier is None:
         return f"{arn}:{qualifier}"
     return arn
 

@@ -21,9 +21,10 @@ from terralive_sandbox.access.resource_policies import find_policy
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.control.unsupported import is_made_up
 from terralive_sandbox.front.responses import Response, error_response
+from terralive_sandbox.function_names import FunctionName
 from terralive_sandbox.functions.asynchronous import AsynchronousInvocations
 from terralive_sandbox.functions.invoke_api import InvokeError, invoke_headers, unqualified_arn
-from terralive_sandbox.functions.registry import Functions, qualifier_in
+from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.places import Place
 from terralive_sandbox.refusals import Refusals
 
@@ -129,7 +130,11 @@ class AwsApi:
 
         https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
         """
-        qualifier = dict(request.parameters()).get("Qualifier") or qualifier_in(name)
+        # A version or alias in the name comes first, as it does when permissions are checked.
+        qualifier = dict(request.parameters()).get("Qualifier")
+        named = FunctionName.parse(name)
+        if named is not None and named.qualifier:
+            qualifier = named.qualifier
         client_context = _client_context(request.header("x-amz-client-context"))
         function = self._functions.find(name, qualifier, place=place)
         arn = function.function_arn

@@ -10,12 +10,10 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import time
 import uuid
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
 
 from moto.awslambda.models import LambdaFunction, lambda_backends
 from moto.core.exceptions import JsonRESTError
@@ -24,6 +22,7 @@ from terralive_sandbox.access.policy import AccessRequest, Decision, decide
 from terralive_sandbox.control.moto_state import backend_of
 from terralive_sandbox.control.moto_thread import ControlPlane
 from terralive_sandbox.faults import FAILURE, FaultKind
+from terralive_sandbox.function_names import FunctionName, not_reachable
 from terralive_sandbox.functions.deployment import Deployments
 from terralive_sandbox.functions.environments.builder import EnvironmentBuilder
 from terralive_sandbox.functions.environments.workspace import Workspace
@@ -45,24 +44,6 @@ from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS, SYNCHRONOUS_PA
 from terralive_workers.runtime_api import RuntimeApi
 
 _log = logging.getLogger("terralive.sandbox")
-
-# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#lambda-Invoke-request-FunctionName
-_NAME: Final = re.compile(
-    r"(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):)?(?:(?P<account>\d{12}):)?(?:function:)?"
-    r"(?P<name>[\w-]+)(?::(?P<qualifier>[\w$-]+))?"
-)
-
-
-def qualifier_in(name_or_arn: str) -> str | None:
-    """Return the version or alias at the end of a name or an ARN; None where there is none.
-
-    `FunctionName` takes `orders:live`, too:
-    https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-    """
-    found = _NAME.fullmatch(name_or_arn)
-    if found is None:
-        return None
-    return found["qualifier"]
 
 
 class Functions:
@@ -113,28 +94,26 @@ class Functions:
 
         Args:
             name_or_arn: a name or part of an ARN needs a place.
-            qualifier: the version or alias.
+            qualifier: the version or alias, if the name has none.
             place: the account and region in which the function is looked for.
 
         Raises:
             InvokeError: ResourceNotFoundException.
         """
         message = f"Function not found: {name_or_arn}"
-        found = _NAME.fullmatch(name_or_arn)
+        found = FunctionName.parse(name_or_arn)
         if found is not None:
             place = place or Place("", "")
-            region = found["region"] or place.region
-            account = found["account"] or place.account
+            region = found.place.region or place.region
+            account = found.place.account or place.account
             backend = backend_of(lambda_backends, Place(account, region))
             if place.region not in {"", region}:
-                message = (
-                    f"Functions from '{region}' are not reachable in this region ('{place.region}')"
-                )
+                message = not_reachable(region, place.region)
             elif backend is not None:
                 # It fails if there is no such function, or no such version or alias.
                 with contextlib.suppress(JsonRESTError):
                     function: LambdaFunction = backend.get_function(
-                        found["name"], qualifier or found["qualifier"]
+                        found.name, found.qualifier or qualifier
                     )
                     return function
         raise InvokeError("ResourceNotFoundException", message, HTTPStatus.NOT_FOUND)

@@ -141,6 +141,8 @@ def test_a_function_of_another_account_runs_if_both_sides_allow_it(own: Aws, oth
     assert invoke(own, function) == [function, OTHER]
     partial = f"{OTHER}:function:{function.rpartition(':')[2]}"
     assert invoke(own, partial) == [function, OTHER]
+    with pytest.raises(ClientError, match=r"AccessDeniedException.*lambda:GetFunction"):
+        own.lambda_.get_function(FunctionName=partial)
     powerless = own.assume(own.role())
     with pytest.raises(ClientError, match=r"AccessDeniedException.*no identity-based policy"):
         invoke(powerless, function)

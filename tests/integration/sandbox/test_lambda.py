@@ -375,6 +375,55 @@ def test_aliases_and_versions_run_what_they_name(aws: Aws) -> None:
         )
 
 
+def test_every_request_names_a_function_by_its_name_its_arn_or_a_part_of_it(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    name = arn.rpartition(":")[2]
+    api = aws.lambda_
+    api.publish_version(FunctionName=arn)
+    for number, form in enumerate((name, arn, f"{aws.info.account_id}:function:{name}")):
+        alias = f"live{number}"
+        api.create_alias(FunctionName=form, Name=alias, FunctionVersion="1")
+        assert api.get_alias(FunctionName=form, Name=alias)["AliasArn"] == f"{arn}:{alias}"
+        found = api.get_function(FunctionName=form)["Configuration"]
+        assert (found["FunctionName"], found["FunctionArn"]) == (name, arn)
+        for qualifier in (alias, "1"):
+            qualified = f"{form}:{qualifier}"
+            found = api.get_function(FunctionName=qualified)["Configuration"]
+            assert (found["FunctionName"], found["Version"]) == (name, "1")
+            assert invoke(aws, qualified)["arn"] == f"{arn}:{qualifier}"
+        aliases = api.list_aliases(FunctionName=form)["Aliases"]
+        assert alias in {found["Name"] for found in aliases}
+        versions = api.list_versions_by_function(FunctionName=form)["Versions"]
+        assert [found["Version"] for found in versions] == ["$LATEST", "1"]
+        api.put_function_concurrency(FunctionName=form, ReservedConcurrentExecutions=number + 1)
+        reserved = api.get_function_concurrency(FunctionName=form)
+        assert reserved["ReservedConcurrentExecutions"] == number + 1
+        api.put_function_event_invoke_config(FunctionName=form, MaximumRetryAttempts=number % 2)
+        settings = api.get_function_event_invoke_config(FunctionName=form)
+        assert settings["MaximumRetryAttempts"] == number % 2
+        changed = api.update_function_configuration(FunctionName=form, Description=form)
+        assert changed["Description"] == form
+    api.delete_function(FunctionName=f"{aws.info.account_id}:function:{name}")
+    with pytest.raises(ClientError, match=r"ResourceNotFoundException"):
+        api.get_function(FunctionName=name)
+
+
+def test_what_names_no_function_is_refused(aws: Aws) -> None:
+    arn = aws.function(ECHO)
+    api = aws.lambda_
+    elsewhere = arn.replace(aws.info.region, "eu-west-1")
+    with pytest.raises(ClientError, match=r"ResourceNotFound.*Functions from 'eu-west-1' are not"):
+        api.get_function(FunctionName=elsewhere)
+    with pytest.raises(ClientError, match=r"ResourceNotFound.*Functions from 'eu-west-1' are not"):
+        api.get_alias(FunctionName=elsewhere, Name="live")
+    with pytest.raises(ClientError, match=r"ValidationException.*regular expression pattern"):
+        api.get_function(FunctionName=f"{arn}:live:1")
+    with pytest.raises(ClientError, match=r"ValidationException.*less than or equal to 64"):
+        api.get_function_configuration(FunctionName="n" * 65)
+    with pytest.raises(ClientError, match=r"ValidationException.*less than or equal to 64"):
+        aws.function(ECHO, name="n" * 65)
+
+
 def test_reserved_concurrency_of_zero_throttles(aws: Aws) -> None:
     arn = aws.function(ECHO)
     aws.lambda_.put_function_concurrency(FunctionName=arn, ReservedConcurrentExecutions=0)

@@ -89,6 +89,10 @@ def test_a_request_may_name_a_resource_of_another_account() -> None:
     assert needed_by("lambda", b"{}", path=path, operation="Invoke") == [
         ("lambda:InvokeFunction", f"arn:aws:lambda:us-east-1:{other}:function:f")
     ]
+    alias = f"/2015-03-31/functions/{other}%3Afunction%3Af%3Alive"
+    assert needed_by("lambda", b"{}", path=alias, operation="GetFunction") == [
+        ("lambda:GetFunction", f"arn:aws:lambda:us-east-1:{other}:function:f:live")
+    ]
 
 
 def test_code_in_s3_has_to_be_readable_for_the_caller() -> None:

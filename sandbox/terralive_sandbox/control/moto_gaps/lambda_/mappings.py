@@ -17,7 +17,7 @@ from moto.core.exceptions import JsonRESTError
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
-from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules
+from terralive_sandbox.control.moto_gaps.lambda_ import mapping_rules, rules
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.places import Place
 from terralive_sandbox.triggers.event_source_mappings import kinesis_shards
@@ -302,5 +302,5 @@ def _function(backend: LambdaBackend, name: str) -> tuple[LambdaFunction, str]:
 
 def _function_arn(backend: LambdaBackend, name: str) -> str:
     """Return the ARN for a name, partial ARN or ARN, each with or without a qualifier."""
-    last = name.rpartition(":function:")[2]
-    return f"arn:aws:lambda:{backend.region_name}:{backend.account_id}:function:{last}"
+    here = Place(backend.account_id, backend.region_name)
+    return rules.function_name(name, here.region).arn(here)

@@ -1,9 +1,10 @@
-"""Replaces methods of moto's Lambda: functions, their code, asynchronous settings, aliases."""
+"""Replaces methods of moto's Lambda: functions, names, code, asynchronous settings, aliases."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from moto.awslambda.exceptions import InvalidParameterValueException
@@ -23,6 +24,9 @@ from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.environments.layers import LAYERS
 from terralive_sandbox.triggers.event_source_mappings.mapping_pollers import MappingPollers
 
+# The path of a request about one function.
+_FUNCTION_PATH: Final = re.compile(r"(?P<version>/[^/]+/functions/)(?P<name>[^/]+)(?P<rest>.*)")
+
 
 def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> None:
     """Declare the replacements.
@@ -32,6 +36,7 @@ def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> 
         pollers: run event source mappings; they get every change.
         limit: how many executions an account may have at once in a region.
     """
+    _replace_names(replacements)
     _replace_functions(replacements)
     _replace_code(replacements)
     _replace_layers(replacements)
@@ -40,6 +45,31 @@ def declare(replacements: Replacements, pollers: MappingPollers, limit: int) -> 
     concurrency.declare(replacements, limit)
     function_urls.declare(replacements)
     mappings.declare(replacements, pollers)
+
+
+def _replace_names(replacements: Replacements) -> None:
+    """Let every request name a function by its name, its ARN or a part of its ARN.
+
+    Moto does not know parts of ARNs, some of its methods do not know ARNs, and none of them reads
+    the region in an ARN. They get the name, with the version or alias.
+    https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html#lambda-GetFunction-request-FunctionName
+    """
+    moto_setup = LambdaResponse.setup_class
+    moto_create = LambdaBackend.create_function
+
+    def setup_class(self: LambdaResponse, *args: Any, **kwargs: Any) -> None:
+        moto_setup(self, *args, **kwargs)
+        found = _FUNCTION_PATH.fullmatch(self.path)
+        if found is not None:
+            name = rules.function_name(unquote(found["name"]), self.region)
+            self.path = f"{found['version']}{name.short}{found['rest']}"
+
+    def create_function(self: LambdaBackend, spec: dict[str, Any]) -> LambdaFunction:
+        name = rules.function_name(str(spec["FunctionName"]), self.region_name)
+        return moto_create(self, {**spec, "FunctionName": name.short})
+
+    replacements.replace(LambdaResponse, "setup_class", setup_class)
+    replacements.replace(LambdaBackend, "create_function", create_function)
 
 
 def _replace_functions(replacements: Replacements) -> None:

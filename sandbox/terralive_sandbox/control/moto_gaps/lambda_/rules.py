@@ -1,4 +1,4 @@
-"""Checks of a function's code and settings that moto does not have.
+"""Checks of a function's name, code and settings that moto does not have.
 
 AWS refuses all of this, in these words. What can be deployed to the sandbox must be deployable to
 AWS.
@@ -11,16 +11,19 @@ import json
 import zipfile
 from collections.abc import Mapping
 from functools import cache
+from http import HTTPStatus
 from typing import Any, Final, cast
 
 from botocore.model import StringShape
 from botocore.session import Session
 from moto.awslambda.exceptions import InvalidParameterValueException
 from moto.awslambda.models import LambdaFunction, LayerVersion, lambda_backends
+from moto.core.exceptions import JsonRESTError
 from moto.s3.models import s3_backends
 
-from terralive_sandbox.control.moto_gaps.errors import Bounds
+from terralive_sandbox.control.moto_gaps.errors import Bounds, api_error
 from terralive_sandbox.control.moto_state import backend_of
+from terralive_sandbox.function_names import FunctionName, not_reachable
 from terralive_sandbox.places import Place
 from terralive_stub.protocol.limits import (
     ENVIRONMENT_BYTES,
@@ -34,6 +37,8 @@ from terralive_stub.protocol.limits import (
 # the others, which no page of the guide mentions).
 _TIMEOUT: Final = Bounds(1, FUNCTION_TIMEOUT_SECONDS)
 _MEMORY: Final = Bounds(LEAST_MEMORY_MB, MOST_MEMORY_MB)
+# https://docs.aws.amazon.com/lambda/latest/api/API_GetFunction.html#lambda-GetFunction-request-FunctionName
+_NAME_CHARACTERS: Final = 64
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 _RESERVED: Final = frozenset(
     {
@@ -135,6 +140,40 @@ def find_layer(function: LambdaFunction, arn: str) -> LayerVersion | None:
     if layer is None:
         raise InvalidParameterValueException(f"Layer version {arn} does not exist.")
     return layer
+
+
+def function_name(text: str, region: str) -> FunctionName:
+    """Read the name of a function in a request to a region.
+
+    Raises:
+        JsonRESTError: it is no name, or the name of a function in another region.
+    """
+    found = FunctionName.parse(text)
+    if found is None:
+        pattern = f"Member must satisfy regular expression pattern: {_name_pattern()}"
+        raise _invalid_name(text, pattern)
+    if len(found.name) > _NAME_CHARACTERS:
+        length = f"Member must have length less than or equal to {_NAME_CHARACTERS}"
+        raise _invalid_name(text, length)
+    if found.place.region not in {"", region}:
+        message = not_reachable(found.place.region, region)
+        raise api_error("ResourceNotFoundException", message, HTTPStatus.NOT_FOUND)
+    return found
+
+
+def _invalid_name(text: str, constraint: str) -> JsonRESTError:
+    return JsonRESTError(
+        "ValidationException",
+        f"1 validation error detected: Value '{text}' at 'functionName' failed to satisfy "
+        f"constraint: {constraint}",
+    )
+
+
+@cache
+def _name_pattern() -> str:
+    """Return the pattern of functions' names in botocore's model."""
+    shape = Session().get_service_model("lambda").shape_for("FunctionName")
+    return str(shape.metadata["pattern"])
 
 
 @cache
