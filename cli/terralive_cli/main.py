@@ -20,12 +20,13 @@ from typing import Final
 import click
 
 from terralive_cli.configuration.loading import find_project, load
-from terralive_cli.configuration.options import Typed, setting_options
+from terralive_cli.configuration.options import Typed, setting_options, terraform_arguments
 from terralive_cli.configuration.values import Config, Output
 from terralive_cli.output import failures, interrupts, thread_failures
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.shared.debug_log import start_log
+from terralive_terraform.runs.arguments import users_arguments
 
 _CLICK: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _OUTPUTS: Final = tuple(item.value for item in Output)
@@ -64,7 +65,8 @@ def command(
     Args:
         name: name of the command.
         short_help: its line in `terralive --help`.
-        program: true if it needs a Terraform program in the project.
+        program: true if it needs a Terraform program in the project. It takes arguments for
+            Terraform then.
         protected: true if it is refused on a protected stage, and where the project looks like
             production.
         without: settings that have no option after the command's name.
@@ -79,6 +81,8 @@ def command(
             return _execute(name, typed, values, program=program, protected=protected)
 
         body.__doc__ = definition.__doc__
+        if program:
+            definition = terraform_arguments(definition)
         # click keeps an option's definition on the function that it decorates.
         body.__dict__.update(definition.__dict__)
         return cli.command(name, short_help=short_help)(
@@ -244,11 +248,15 @@ def _execute(
     """Read the configuration and run a command.
 
     Raises:
-        ConfigurationError: the configuration or TERRALIVE_LOG is wrong.
+        ConfigurationError: the configuration, an argument for Terraform or TERRALIVE_LOG is wrong.
     """
     start_log(os.environ, sys.stderr)
     config = load(
-        project=_project(typed), flags=typed.flags, environ=os.environ, user=_login_name()
+        project=_project(typed),
+        flags=typed.flags,
+        environ=os.environ,
+        user=_login_name(),
+        arguments=users_arguments(typed.arguments, Path.cwd()),
     )
     _log.debug(
         "command %s: project %s, app %s, stage %s, region %s, sandbox %s",

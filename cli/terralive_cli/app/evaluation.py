@@ -85,16 +85,15 @@ class Evaluation:
             TerraformError, CredentialsError: the app cannot be planned.
         """
         file = evaluation_file(self.stage)
-        var_files = self.stage.config.terraform.var_files
         try:
-            return terraform.evaluate(file, var_files=var_files)
+            return terraform.evaluate(file)
         except TerraformError as error:
             if error.reference != BUILD_MISSING:
                 raise
             _log.debug("evaluating without the files that are not built: %s", error.message)
         prepared = app.prepared(selection.without_builds())
         terraform = self.stage.app_terraform(prepared, phase)
-        return terraform.evaluate(file, var_files=var_files)
+        return terraform.evaluate(file)
 
     def _show_declared(self, app: OpenApp) -> None:
         """Show what the configuration's files say of its functions, where Terraform cannot plan."""

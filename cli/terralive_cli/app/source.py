@@ -69,5 +69,5 @@ def app_of(config: Config) -> App:
         stack=program.stack,
         binary=program.binary,
         backend_config=program.backend_config,
-        var_files=program.var_files,
+        arguments=program.plan_arguments,
     )

@@ -97,8 +97,7 @@ class StageApp:
                 ready = _of_evaluation(evaluated.made, terraform, phase)
                 shown = self._inspection.inspect(evaluated.made.shown)
             else:
-                var_files = stage.config.terraform.var_files
-                plan = planned(stage, terraform, phase, var_files, targets=targets)
+                plan = planned(stage, terraform, phase, targets=targets)
                 ready = stack.enter_context(plan)
                 shown = self._inspection.shown(ready)
             check_changes(stage.config, ready, functions, mapped, self._evaluation.arns)
@@ -236,8 +235,7 @@ class StageApp:
             targets: tuple[str, ...] = ()
             if not destroy:
                 targets = restore_targets(deployed)
-            var_files = stage.config.terraform.var_files
-            plan = planned(stage, terraform, phase, var_files, destroy=destroy, targets=targets)
+            plan = planned(stage, terraform, phase, destroy=destroy, targets=targets)
             ready = stack.enter_context(plan)
             others = other_changes(self._inspection.shown(ready), prepared.functions)
             yield RestorePlan(ready, others)

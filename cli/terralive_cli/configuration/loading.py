@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -49,7 +49,14 @@ def find_project(start: Path) -> Path:
     return start
 
 
-def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) -> Config:
+def load(
+    *,
+    project: Path,
+    flags: Flags,
+    environ: Mapping[str, str],
+    user: str,
+    arguments: tuple[str, ...] = (),
+) -> Config:
     """Read a project's configuration.
 
     Args:
@@ -57,6 +64,7 @@ def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) 
         flags: the options that the user typed.
         environ: the environment variables.
         user: the login name, for `{user}` if TERRALIVE_USER is not set.
+        arguments: the user's arguments for Terraform, each of them one word.
 
     Raises:
         ConfigurationError: `project-missing`, `configuration-unreadable`, `configuration-syntax`,
@@ -71,7 +79,7 @@ def load(*, project: Path, flags: Flags, environ: Mapping[str, str], user: str) 
         )
     problems = Problems()
     root = Table(_document(project / FILE), file=FILE, name="", problems=problems)
-    reader = _Reader(flags, environ, Context(project), problems)
+    reader = _Reader(flags, environ, Context(project), problems, arguments)
     config = _config(root, reader, user)
     root.end()
     # Only now, so that all mistakes are reported together.
@@ -115,6 +123,7 @@ class _Reader:
     environ: Mapping[str, str]
     context: Context
     problems: Problems
+    arguments: tuple[str, ...] = field(default=(), repr=False)
 
     def read(
         self, kind: type, table: Table, defaults: Mapping[str, object] | None = None
@@ -251,7 +260,7 @@ def _terraform(table: Table, reader: _Reader) -> TerraformConfig:
     if values["app"] is None:
         values["app"] = text(read_object(folder / "cdktf.json"), "app") or None
     found = values["app"] is not None or _has_terraform_files(folder)
-    return TerraformConfig(**values, found=found)
+    return TerraformConfig(**values, found=found, arguments=reader.arguments)
 
 
 def _has_terraform_files(folder: Path) -> bool:

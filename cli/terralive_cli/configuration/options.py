@@ -13,6 +13,8 @@ from terralive_cli.configuration.settings import Setting, settings_of
 from terralive_cli.configuration.values import Config
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
+# The name that click gives to the arguments for Terraform.
+_ARGUMENTS: Final = "terraform_arguments"
 _FLAGS: Final = tuple(setting for setting in settings_of(Config) if setting.flag)
 
 
@@ -22,9 +24,11 @@ class Typed:
 
     Attributes:
         flags: value of each option, by the name of `Config`'s field.
+        arguments: the words after `--`, for Terraform. They may hold secrets.
     """
 
     flags: dict[str, str | bool] = field(default_factory=dict)
+    arguments: tuple[str, ...] = field(default=(), repr=False)
 
     def add(self, values: Mapping[str, object]) -> None:
         """Add options. Options after the command's name replace those before it."""
@@ -33,7 +37,10 @@ class Typed:
                 self.flags[name] = value
 
     def take(self, values: dict[str, object]) -> None:
-        """Move the options of settings out of a command's options."""
+        """Move the options of settings, and the arguments for Terraform, out of a command's."""
+        words = values.pop(_ARGUMENTS, ())
+        if isinstance(words, tuple):
+            self.arguments = words
         for setting in _FLAGS:
             if setting.name in values:
                 self.add({setting.name: values.pop(setting.name)})
@@ -55,6 +62,13 @@ def setting_options(
         if belongs and setting.name not in without:
             command = _option(setting)(command)
     return command
+
+
+def terraform_arguments(command: _Decorated) -> _Decorated:
+    """Let a command take arguments for Terraform after `--`."""
+    shown = "[-- TERRAFORM_ARGUMENTS]"
+    declare = click.argument(_ARGUMENTS, nargs=-1, type=click.UNPROCESSED, metavar=shown)
+    return declare(command)
 
 
 def _option(setting: Setting) -> Callable[[_Decorated], _Decorated]:

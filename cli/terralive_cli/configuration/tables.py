@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from terralive_stub.protocol.limits import CONCURRENT_EXECUTIONS
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.artifacts import STUB_IMAGE_BASE
 from terralive_terraform.debug_stack.settings import DebugStackSettings
+from terralive_terraform.runs.arguments import VAR, VAR_FILE, parsed
 
 _DEBUG_STACK: Final = {item.name: item.default for item in fields(DebugStackSettings)}
 
@@ -44,6 +45,8 @@ class TerraformConfig:
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
+        arguments: the user's own arguments for plans and applies of the app, each of them one word;
+            paths are absolute. They may hold secrets.
         found: true if the folder holds a Terraform program.
     """
 
@@ -85,7 +88,29 @@ class TerraformConfig:
         default=(),
         env="TERRALIVE_BACKEND_CONFIG",
     )
+    arguments: tuple[str, ...] = field(default=(), repr=False)
     found: bool = True
+
+    @property
+    def plan_arguments(self) -> tuple[str, ...]:
+        """Arguments for `terraform plan`. Those that the user has typed come last, and win."""
+        return (*(f"{VAR_FILE}={file}" for file in self.var_files), *self.arguments)
+
+    @property
+    def given_var_files(self) -> tuple[Path, ...]:
+        """All files of `-var-file`."""
+        given = parsed(self.plan_arguments)
+        return tuple(Path(item.value) for item in given if item.name == VAR_FILE)
+
+    @property
+    def given_variables(self) -> Mapping[str, str]:
+        """The values of `-var`, as they were typed."""
+        values: dict[str, str] = {}
+        for item in parsed(self.arguments):
+            if item.name == VAR:
+                name, _, value = item.value.partition("=")
+                values[name.strip()] = value
+        return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -287,7 +287,7 @@ class Config:
         named = [("Stage", self.stage)]
         if not self.sandbox:
             named.append(("Terraform workspace", self.workspace))
-            for file in self.terraform.var_files:
+            for file in self.terraform.given_var_files:
                 named.append(("Variables file", file.name.partition(".")[0]))
         for kind, name in named:
             for pattern in self.protected:

@@ -38,7 +38,6 @@ def planned(
     stage: Stage,
     terraform: Terraform,
     phase: Phase,
-    var_files: Sequence[Path] = (),
     *,
     destroy: bool = False,
     targets: Sequence[str] = (),
@@ -49,13 +48,12 @@ def planned(
         stage: the stage.
         terraform: Terraform in the folder to plan.
         phase: reports the progress.
-        var_files: absolute paths for `-var-file`.
         destroy: plan to remove everything.
         targets: the addresses that the plan is limited to; () for everything.
     """
     file = _folder(stage) / f"{phase.name}.tfplan"
     with phase.step("plan", reports_its_end=True):
-        plan = terraform.plan(file, destroy=destroy, var_files=var_files, targets=targets)
+        plan = terraform.plan(file, destroy=destroy, targets=targets)
     try:
         yield ReadyPlan(plan, terraform, phase)
     finally:

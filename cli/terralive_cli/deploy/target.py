@@ -260,8 +260,8 @@ def _regions(config: Config, directory: Path) -> Regions:
 def aws_providers(config: Config, directory: Path) -> tuple[AwsProvider, ...]:
     """Return the AWS providers that the Terraform configuration in a folder declares."""
     opentofu = is_opentofu(config.terraform.binary)
-    var_files = config.terraform.var_files
-    return find_aws_providers(directory, var_files, os.environ, opentofu=opentofu)
+    arguments = config.terraform.plan_arguments
+    return find_aws_providers(directory, arguments, os.environ, opentofu=opentofu)
 
 
 def _running_sandbox(info: SandboxInfo) -> GivenRegion:

@@ -53,7 +53,7 @@ def names_in_project(config: Config, environ: Mapping[str, str]) -> Iterator[Nam
     folders = (config.project, config.terraform.dir)
     for folder in dict.fromkeys(folders):
         yield from _folder_names(folder, top)
-    for file in config.terraform.var_files:
+    for file in config.terraform.given_var_files:
         yield Name("variables file", _below(file, top))
     yield from _backend_names(config, top, environ)
     opentofu = is_opentofu(config.terraform.binary)
@@ -162,7 +162,8 @@ def _variable_names(config: Config, environ: Mapping[str, str]) -> Iterator[Name
     for option in option_values(environ, "-var", "plan"):
         name, _, value = option.partition("=")
         yield from variable_names({name: value})
-    files = list(config.terraform.var_files)
+    yield from variable_names(config.terraform.given_variables)
+    files = list(config.terraform.given_var_files)
     for option in option_values(environ, "-var-file", "plan"):
         yield Name("variables file", option)
         files.append(config.terraform.dir / option)

@@ -55,7 +55,7 @@ def provider_blocks(directory: Path, *, opentofu: bool = False) -> Iterator[Mapp
 
 def find_aws_providers(
     directory: Path,
-    var_files: Sequence[Path],
+    arguments: Sequence[str],
     environ: Mapping[str, str],
     *,
     opentofu: bool = False,
@@ -64,7 +64,7 @@ def find_aws_providers(
 
     Args:
         directory: the root module's folder.
-        var_files: the files of `-var-file`, in their order.
+        arguments: arguments for `terraform plan`, each of them one word.
         environ: the environment of Terraform.
         opentofu: whether OpenTofu reads the configuration, and not Terraform.
     """
@@ -79,7 +79,7 @@ def find_aws_providers(
             declared[alias] = (path, {**overridden, **block})
     if not declared:
         return ()
-    variables = _variables(directory, documents, GivenVariables(var_files, environ))
+    variables = _variables(directory, documents, GivenVariables(arguments, environ))
     return tuple(_provider(path, block, variables) for path, block in declared.values())
 
 

@@ -23,6 +23,7 @@ from terralive_terraform.discovery.hcl.values import (
     is_null,
     scalar_types,
 )
+from terralive_terraform.runs.arguments import VAR, VAR_FILE, Argument, parsed
 
 _ENVIRONMENT_PREFIX: Final = "TF_VAR_"
 # Terraform puts the words of the second variable behind those of the first.
@@ -37,11 +38,11 @@ class GivenVariables:
     """Where a root module's variables get their values.
 
     Attributes:
-        var_files: the files of `-var-file`, in their order.
+        arguments: arguments for `terraform plan`, each of them one word; others are left out.
         environ: the environment of Terraform.
     """
 
-    var_files: Sequence[Path] = ()
+    arguments: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def values(self, directory: Path, declared: Mapping[str, Json]) -> dict[str, Value]:
@@ -58,18 +59,17 @@ class GivenVariables:
                 given[label] = _parsed(value, section(declared, label))
         for file in _automatic_files(directory):
             given.update(_in_file(file))
-        for option, value in self._arguments():
-            if option == "var-file":
-                given.update(_in_file(directory / value))
-            else:
-                label, _, assigned = value.partition("=")
+        # Terraform puts the environment's arguments before those of the command line.
+        for argument in (*self._in_environment(), *parsed(self.arguments)):
+            if argument.name == VAR_FILE:
+                given.update(_in_file(directory / argument.value))
+            elif argument.name == VAR:
+                label, _, assigned = argument.value.partition("=")
                 given[label.strip()] = _parsed(assigned, section(declared, label.strip()))
-        for file in self.var_files:
-            given.update(_in_file(directory / file))
         return variable_values(declared, given)
 
-    def _arguments(self) -> Iterator[tuple[str, str]]:
-        """Yield `var` and `var-file` with their values, from the user's own arguments.
+    def _in_environment(self) -> Iterator[Argument]:
+        """Yield `-var` and `-var-file` of `TF_CLI_ARGS…`.
 
         https://developer.hashicorp.com/terraform/cli/config/environment-variables#tf_cli_args-and-tf_cli_args_name
         """
@@ -82,11 +82,12 @@ class GivenVariables:
                 continue
         rest = iter(words)
         for word in rest:
-            option, is_assigned, value = word.lstrip("-").partition("=")
-            if word.startswith("-") and option in ("var", "var-file"):
+            option, is_assigned, value = word.partition("=")
+            option = option.replace("--", "-", 1)
+            if option in (VAR, VAR_FILE):
                 if not is_assigned:
                     value = next(rest, "")
-                yield option, value
+                yield Argument(option, value)
 
 
 def variable_values(declared: Mapping[str, Json], given: Mapping[str, Value]) -> dict[str, Value]:

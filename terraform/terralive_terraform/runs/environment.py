@@ -17,6 +17,7 @@ from typing import Final
 
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.atomic_files import write_atomically
+from terralive_terraform.runs.arguments import APPLY_OPTIONS
 from terralive_terraform.runs.cli_configuration import VARIABLE, users_configuration
 
 # Variables that concern one configuration: the team's app, and not terralive's own stack.
@@ -24,8 +25,6 @@ from terralive_terraform.runs.cli_configuration import VARIABLE, users_configura
 _OF_ONE_CONFIGURATION: Final = ("TF_WORKSPACE", "TF_DATA_DIR", "TF_REATTACH_PROVIDERS")
 _ARGUMENTS: Final = "TF_CLI_ARGS"
 _VARIABLE: Final = "TF_VAR_"
-# The options of an apply that a saved plan takes, too.
-_APPLY_OPTIONS: Final = ("-parallelism", "-lock", "-lock-timeout", "-compact-warnings")
 # The options of an init that concern the team's backend and dependency lock file:
 # https://developer.hashicorp.com/terraform/cli/commands/init
 _OF_TEAMS_INIT: Final = ("-backend-config", "-lockfile")
@@ -107,7 +106,7 @@ def apply_environment(environment: Mapping[str, str]) -> dict[str, str]:
     result = without_arguments(environment)
     for name in (_ARGUMENTS, f"{_ARGUMENTS}_apply"):
         options = _options(environment.get(name, ""))
-        kept = [option for option in options if option.name in _APPLY_OPTIONS]
+        kept = [option for option in options if option.name in APPLY_OPTIONS]
         if kept:
             result[name] = _joined(kept)
     return result

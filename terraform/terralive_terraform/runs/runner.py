@@ -46,6 +46,7 @@ from terralive_terraform.output.state import (
     outputs_in,
 )
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
+from terralive_terraform.runs.arguments import apply_arguments
 from terralive_terraform.runs.environment import (
     apply_environment,
     local_backend_environment,
@@ -130,6 +131,7 @@ class Terraform:
         on_progress: receives every event, on the calling thread.
         data_dir: TF_DATA_DIR; None for Terraform's own default (`.terraform` in the folder).
         backend_config: arguments for `terraform init -backend-config`.
+        arguments: the user's arguments for plans and applies; see `arguments.users_arguments`.
         files: files that are added to the configuration while Terraform reads it.
         state_file: the state, where it is a file of terralive's; None for the configuration's own
             backend.
@@ -145,6 +147,7 @@ class Terraform:
         on_progress: Callable[[Progress], None],
         data_dir: Path | None = None,
         backend_config: Sequence[str] = (),
+        arguments: Sequence[str] = (),
         files: AddedFiles = NoFiles(),  # noqa: B008  # it has no state
         state_file: Path | None = None,
         before_init: Callable[[], None] | None = None,
@@ -159,6 +162,7 @@ class Terraform:
         self._environment = {**environment, "TF_DATA_DIR": str(self._data_dir)}
         self._on_progress = on_progress
         self._backend_config = tuple(backend_config)
+        self._arguments = tuple(arguments)
         self._files = files
         self._state_file = state_file
         self._before_init = before_init
@@ -209,7 +213,6 @@ class Terraform:
         out: Path,
         *,
         destroy: bool = False,
-        var_files: Sequence[Path] = (),
         targets: Sequence[str] = (),
     ) -> TerraformPlan:
         """Plan into the file `out`. Its folder becomes private, and a left-over file is removed.
@@ -217,7 +220,6 @@ class Terraform:
         Args:
             out: the plan's file.
             destroy: plan to remove everything.
-            var_files: absolute paths for `-var-file`.
             targets: addresses, to which the plan is limited, with all that they depend on; () for
                 the whole configuration. Where a pending `moved` block forbids such a plan, the
                 whole configuration is planned:
@@ -233,7 +235,7 @@ class Terraform:
         arguments.append(f"-out={out.resolve()}")
         if destroy:
             arguments.append("-destroy")
-        arguments += [f"-var-file={path.resolve()}" for path in var_files]
+        arguments += self._arguments
         try:
             plan = _read_plan(self._plan(arguments, targets=targets), out)
         except BaseException:
@@ -272,7 +274,7 @@ class Terraform:
                 hides=hides,
             )
 
-    def evaluate(self, scratch: Path, *, var_files: Sequence[Path] = ()) -> EvaluatedPlan:
+    def evaluate(self, scratch: Path) -> EvaluatedPlan:
         """Ask Terraform for the values of the configuration. Nothing is shown, and nothing changes.
 
         It is a plan without a refresh: the state's resources are taken as they are. Data sources
@@ -280,7 +282,6 @@ class Terraform:
 
         Args:
             scratch: a file for the plan, which exists only meanwhile.
-            var_files: absolute paths for `-var-file`.
 
         Raises:
             TerraformError, CredentialsError: the plan failed.
@@ -289,7 +290,7 @@ class Terraform:
         arguments = ["plan", "-json", "-input=false", "-detailed-exitcode", _LOCK_TIMEOUT]
         arguments.append("-refresh=false")
         arguments.append(f"-out={scratch.resolve()}")
-        arguments += [f"-var-file={path.resolve()}" for path in var_files]
+        arguments += self._arguments
         try:
             finished = self._plan(arguments, hides=_everything)
             plan = _read_plan(finished, scratch)
@@ -320,7 +321,9 @@ class Terraform:
             TerraformError, CredentialsError: it failed. The state holds what was done.
             KeyboardInterrupt: after Terraform has written its state and released its lock.
         """
-        arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT, str(plan_file.resolve())]
+        arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT]
+        arguments += apply_arguments(self._arguments)
+        arguments.append(str(plan_file.resolve()))
         try:
             finished = self._run_json(arguments, apply_environment(self._initialised()))
             if finished.code != 0:

@@ -36,6 +36,7 @@ class Prepared:
             where there are no live settings.
         refused: the functions that were wanted live and stay as they are.
         backend_config: arguments for `terraform init -backend-config`.
+        arguments: the user's arguments for plans and applies.
         workspace: the workspace for `TF_WORKSPACE`; "" for the one that is selected.
         files: the files that Terraform adds while it reads the configuration.
         state_file: the state, where it is a file of terralive's; None for the team's.
@@ -47,6 +48,7 @@ class Prepared:
     functions: tuple[DeclaredFunction, ...]
     refused: tuple[NotLive, ...]
     backend_config: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     workspace: str = ""
     files: AddedFiles = field(default_factory=NoFiles)
     state_file: Path | None = None
@@ -71,6 +73,7 @@ class Prepared:
             on_progress=on_progress,
             data_dir=self.data_dir,
             backend_config=self.backend_config,
+            arguments=self.arguments,
             files=self.files,
             state_file=self.state_file,
             before_init=before_init,

@@ -103,6 +103,7 @@ class CdktfApp(App):
         context: CDKTF's context, from cdktf.json.
         stack: the name of the stack to deploy; None where there is one.
         backend_config: arguments for `terraform init -backend-config`.
+        arguments: arguments for `terraform plan`, each of them one word.
     """
 
     project: Path
@@ -110,6 +111,7 @@ class CdktfApp(App):
     context: Mapping[str, Json]
     stack: str | None
     backend_config: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
     # The program's last output, which `_OpenCdktfApp` sets: a program takes seconds to run.
     last: _Synthesis | None = field(default=None, compare=False, repr=False)
 
@@ -176,6 +178,7 @@ class _OpenCdktfApp:
             functions=selected.functions,
             refused=selected.refused,
             backend_config=backend_config,
+            arguments=self.app.arguments,
             state_file=state_of_workspace(self.state, self.environment.get("TF_WORKSPACE", "")),
         )
 
@@ -200,7 +203,7 @@ class _OpenCdktfApp:
                 environment=self.environment,
                 selected=self.environment.get("TF_WORKSPACE", ""),
             )
-        given = GivenVariables(environ=self.environment)
+        given = GivenVariables(self.app.arguments, self.environment)
         module, document = read_synthesised(directory, given)
         synthesis = _Synthesis(
             directory,

@@ -20,7 +20,7 @@ def find_app(
     stack: str | None = None,
     binary: str = "terraform",
     backend_config: tuple[str, ...] = (),
-    var_files: tuple[Path, ...] = (),
+    arguments: tuple[str, ...] = (),
 ) -> App:
     """Find the app of a project folder.
 
@@ -31,7 +31,8 @@ def find_app(
         stack: the stack of a CDKTF app to deploy.
         binary: the Terraform that downloads modules.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
-        var_files: the files of `-var-file`; paths are absolute.
+        arguments: arguments for `terraform plan` and `apply`, each of them one word; paths are
+            absolute.
 
     Raises:
         ConfigurationError: `app-not-found`.
@@ -40,12 +41,14 @@ def find_app(
     described = read_object(project / "cdktf.json")
     command = command or text(described, "app")
     if command and terraform_dir is None:
-        return CdktfApp(project, command, section(described, "context"), stack, backend_config)
+        return CdktfApp(
+            project, command, section(described, "context"), stack, backend_config, arguments
+        )
     directory = project
     if terraform_dir is not None:
         directory = (project / terraform_dir).resolve()
     if directory.is_dir() and any(is_team_file(path) for path in directory.iterdir()):
-        return PlainApp(directory, binary, backend_config, var_files)
+        return PlainApp(directory, binary, backend_config, arguments)
     raise ConfigurationError(
         "app-not-found",
         f'{directory} holds neither a cdktf.json with an "app" command nor *.tf files.',

@@ -33,13 +33,13 @@ class PlainApp(App):
         directory: the root module's folder.
         binary: the Terraform that downloads modules.
         backend_config: arguments for `terraform init -backend-config`.
-        var_files: the files of `-var-file`.
+        arguments: arguments for `terraform plan`, each of them one word.
     """
 
     directory: Path
     binary: str
     backend_config: tuple[str, ...] = ()
-    var_files: tuple[Path, ...] = ()
+    arguments: tuple[str, ...] = ()
 
     @contextmanager
     def opened(
@@ -76,7 +76,7 @@ class PlainApp(App):
                 self.directory,
                 data_dir,
                 opentofu=opentofu,
-                given=GivenVariables(self.var_files, environment),
+                given=GivenVariables(self.arguments, environment),
             )
             yield OpenPlainApp(
                 app=self,
@@ -159,6 +159,7 @@ class OpenPlainApp:
             functions=selection.functions,
             refused=selection.refused,
             backend_config=backend_config,
+            arguments=self.app.arguments,
             workspace=workspace,
             files=files,
             state_file=state_of_workspace(self.state, workspace),

@@ -23,6 +23,8 @@ SETTINGS = {
     "TF_LOG": "info",
     "TF_INPUT": "1",
 }
+# Typed after `--`. The debug stack has no such variable, so its plan would fail with it.
+TYPED = ["--", "-var", "colour=red", "-var=size=big", "-parallelism=3"]
 # The backend does not exist: in the sandbox, the app has a state of its own.
 BACKEND = """
 terraform {
@@ -34,13 +36,14 @@ terraform {
 }
 variable "size" {}
 variable "team" {}
+variable "colour" {}
 """
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made = plain_project(tmp_path_factory.mktemp("settings") / "plain")
-    name = '"plain-greet-${terraform.workspace}-${var.team}-${var.size}"'
+    name = '"plain-greet-${terraform.workspace}-${var.team}-${var.size}-${var.colour}"'
     main = MAIN.replace('function_name    = "plain-greet"', f"function_name    = {name}")
     (made.root / "main.tf").write_text(BACKEND + main, "utf-8")
     (made.root / "dev.tfvars").write_text('size = "small"\n', "utf-8")
@@ -55,22 +58,22 @@ def sandbox(project: Project) -> Iterator[Command]:
 
 
 def test_the_app_has_them_and_the_debug_stack_has_not(project: Project) -> None:
-    deployed = run(["apply", "--sandbox", "--yes"], project.root, SETTINGS)
+    deployed = run(["apply", "--sandbox", "--yes", *TYPED], project.root, SETTINGS)
     assert deployed.process.returncode == 0, deployed.story()
     names = [
         item["FunctionName"] for item in project.client("lambda").list_functions()["Functions"]
     ]
-    assert "plain-greet-blue-orders-small" in names
+    assert "plain-greet-blue-orders-big-red" in names
     assert any(name.endswith("-broker") for name in names)
-    again = run(["plan", "--sandbox", "--detailed-exitcode"], project.root, SETTINGS)
+    again = run(["plan", "--sandbox", "--detailed-exitcode", *TYPED], project.root, SETTINGS)
     assert again.process.returncode == 0, again.story()
 
-    restored = run(["restore", "--sandbox", "--yes"], project.root, SETTINGS)
+    restored = run(["restore", "--sandbox", "--yes", *TYPED], project.root, SETTINGS)
     assert restored.process.returncode == 0, restored.story()
-    answer = project.client("lambda").get_function(FunctionName="plain-greet-blue-orders-small")
+    answer = project.client("lambda").get_function(FunctionName="plain-greet-blue-orders-big-red")
     assert answer["Configuration"]["Handler"] == "app.handler"
 
-    removed = run(["destroy", "--sandbox", "--yes", "--app"], project.root, SETTINGS)
+    removed = run(["destroy", "--sandbox", "--yes", "--app", *TYPED], project.root, SETTINGS)
     assert removed.process.returncode == 0, removed.story()
     assert left(project) == {}
     assert not (project.root / ".terraform").exists()

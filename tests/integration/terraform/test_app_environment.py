@@ -12,6 +12,7 @@ import pytest
 
 from terralive_stub.errors import TerraformError, TerraliveError
 from terralive_terraform.data_folder import data_folder, selected_workspace
+from terralive_terraform.runs.arguments import users_arguments
 from terralive_terraform.runs.environment import debug_stack_environment, terraform_environment
 from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.runs.version import require_terraform
@@ -138,6 +139,43 @@ def test_the_app_keeps_what_is_set_for_it(tmp_path: Path) -> None:
     assert value == "small orders blue"
     assert (project / ".tf").is_dir()
     assert not (project / ".terraform").exists()
+
+
+def test_arguments_that_are_typed_are_those_of_every_plan_and_apply(tmp_path: Path) -> None:
+    """`terralive start -- -var …`: as Terraform does, they win over the environment's."""
+    log, wrapper = tmp_path / "commands.txt", tmp_path / "logged"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >>{log}\nexec terraform "$@"\n')
+    wrapper.chmod(0o755)
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "main.tf").write_text(
+        'variable "size" {}\nvariable "team" {}\n'
+        'resource "terraform_data" "api" {\n  input = "${var.size} ${var.team}"\n}\n'
+    )
+    (tmp_path / "dev.tfvars").write_text('size = "file"\nteam = "orders"\n')
+    typed = ["-var-file", "dev.tfvars", "-var", "size=typed", "-parallelism=3", "-lock-timeout=5s"]
+    users = environment(tmp_path / "work", TF_CLI_ARGS_plan="-var=size=environment")
+    app = find_app(project, arguments=users_arguments(typed, tmp_path))
+    with app.prepared(None, tmp_path / "work", users) as prepared:
+        terraform = prepared.terraform(str(wrapper), users, lambda _: None)
+        values = terraform.evaluate(tmp_path / "evaluation.tfplan").evaluation.variables()
+        assert (values["size"], values["team"]) == ("typed", "orders")
+        assert deploy(terraform, tmp_path) == [("create", "terraform_data.api")]
+        assert not plan(terraform, tmp_path).has_changes
+        assert actions(plan(terraform, tmp_path, destroy=True)) == [
+            ("delete", "terraform_data.api")
+        ]
+    by_command: dict[str, list[str]] = {}
+    for line in log.read_text().splitlines():
+        command = line.split()[0]
+        by_command.setdefault(command, []).append(line)
+    assert len(by_command["plan"]) >= 4
+    for line in by_command["plan"] + by_command["apply"]:
+        # The last value counts.
+        assert line.index("-lock-timeout=5s") > line.index("-lock-timeout=60s")
+        assert "-parallelism=3" in line
+    assert all("-var=size=typed" in line for line in by_command["plan"])
+    assert not any("-var" in line for line in by_command["apply"] + by_command["init"])
 
 
 @pytest.mark.parametrize("form", ["key=value", "a file"])

@@ -10,6 +10,7 @@ from terralive_cli.configuration.loading import Flags, find_project, load
 from terralive_cli.configuration.tables import DebugStackConfig, FunctionSettings
 from terralive_cli.configuration.values import Config, Output
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.runs.arguments import users_arguments
 
 BACKEND = """
 app = "orders"
@@ -39,10 +40,17 @@ def read(
     flags: Flags | None = None,
     environ: Mapping[str, str] | None = None,
     user: str = "ana",
+    arguments: tuple[str, ...] = (),
 ) -> Config:
     if toml:
         (project / "terralive.toml").write_text(toml, "utf-8")
-    return load(project=project, flags=flags or {}, environ=environ or {}, user=user)
+    return load(
+        project=project,
+        flags=flags or {},
+        environ=environ or {},
+        user=user,
+        arguments=arguments,
+    )
 
 
 def mistakes(project: Path, toml: str, **more: Mapping[str, str]) -> str:
@@ -325,6 +333,11 @@ def test_a_protected_workspace_or_variables_file_is_refused_on_aws_but_not_in_th
     (project / "prod.eu.tfvars").touch()
     with pytest.raises(ConfigurationError, match='file "prod"'):
         read(project, '[terraform]\nvar_files = ["prod.eu.tfvars"]').refuse_protected()
+    (project / "terralive.toml").unlink()
+    typed = users_arguments(["-var-file", "prod.eu.tfvars"], project)
+    with pytest.raises(ConfigurationError, match='file "prod"'):
+        read(project, arguments=typed).refuse_protected()
+    read(project).refuse_protected()
 
 
 def test_arguments_of_a_partly_configured_backend_come_from_file_or_environment(

@@ -39,6 +39,12 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["start", "--stage"], "requires an argument"),
         (["start"], "No Terraform configuration in"),
         (["start", "--project", "nowhere"], "There is no folder"),
+        (["plan", "--", "-out=x"], "does not pass -out on to Terraform"),
+        (["start", "-y", "--", "-var", "a=b", "-target=module.a"], "does not pass -target on"),
+        (["restore", "orders"], "does not pass orders on"),
+        (["destroy", "-target=module.a"], "No such option"),
+        (["start", "--", "-var", "a=b"], "No Terraform configuration in"),
+        (["sandbox", "--", "-var", "a=b"], "unexpected extra argument"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2_and_says_what_to_do(

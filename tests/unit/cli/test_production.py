@@ -21,6 +21,7 @@ from terralive_cli.protection.project_names import names_in_project
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import Json
 from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.runs.arguments import users_arguments
 
 WORDS = ("prod", "production", "prd")
 
@@ -131,9 +132,16 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def signs(folder: Path, environ: Mapping[str, str] | None = None, **flags: str) -> list[str]:
+def signs(
+    folder: Path,
+    environ: Mapping[str, str] | None = None,
+    arguments: tuple[str, ...] = (),
+    **flags: str,
+) -> list[str]:
     """The names in a project that look like production."""
-    config = load(project=folder, flags=flags, environ=environ or {}, user="ana")
+    config = load(
+        project=folder, flags=flags, environ=environ or {}, user="ana", arguments=arguments
+    )
     return [
         str(name) for name in signs_of_production(names_in_project(config, environ or {}), WORDS)
     ]
@@ -175,6 +183,24 @@ def test_a_variables_file_that_the_environment_names_is_read(
     (project / "settings").mkdir()
     (project / "settings" / "eu.tfvars").write_text('environment = "prod"\n', "utf-8")
     assert signs(project, {variable: option}) == ['variable environment = "prod"']
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        (["-var", "env=prod"], ['variable env = "prod"']),
+        (["-var=size=1", "-var=environment=production"], ['variable environment = "production"']),
+        (["-var-file=prod.tfvars"], ['variables file "app/prod.tfvars"']),
+        (["-var-file", "eu.tfvars"], ['variable environment = "prod"']),
+        (["-var=env=dev", "-parallelism=3"], []),
+    ],
+)
+def test_arguments_for_terraform_that_are_typed(
+    project: Path, typed: list[str], expected: list[str]
+) -> None:
+    (project / "prod.tfvars").write_text("", "utf-8")
+    (project / "eu.tfvars").write_text('environment = "prod"\n', "utf-8")
+    assert signs(project, arguments=users_arguments(typed, project)) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from terralive_terraform.discovery.providers import (
 
 
 def read(
-    folder: Path, environ: dict[str, str] | None = None, var_files: tuple[Path, ...] = ()
+    folder: Path, environ: dict[str, str] | None = None, arguments: tuple[str, ...] = ()
 ) -> dict[str, AwsProvider]:
-    return {item.alias: item for item in find_aws_providers(folder, var_files, environ or {})}
+    return {item.alias: item for item in find_aws_providers(folder, arguments, environ or {})}
 
 
 def test_literal_settings_of_all_providers_are_read(tmp_path: Path) -> None:
@@ -91,7 +91,9 @@ def test_a_variables_file_of_the_command_line_wins(tmp_path: Path) -> None:
     (tmp_path / "terraform.tfvars").write_text('region = "eu-west-3"\n')
     file = tmp_path / "dev.tfvars"
     file.write_text('region = "us-east-2"\n')
-    assert read(tmp_path, var_files=(file,))[""].region == "us-east-2"
+    assert read(tmp_path, arguments=(f"-var-file={file}",))[""].region == "us-east-2"
+    typed = (f"-var-file={file}", "-var=region=us-west-1")
+    assert read(tmp_path, arguments=typed)[""].region == "us-west-1"
 
 
 def test_an_override_file_changes_single_settings(tmp_path: Path) -> None:
