@@ -15,6 +15,7 @@ from terralive_cli.images.stage_images import StageImages
 from terralive_cli.output.progress import Phase
 from terralive_stub.shared.arns import partition_of
 from terralive_terraform.artifacts import Artifact, StubCoordinates, build_stub_zip
+from terralive_terraform.evaluation.planned import image_arns
 from terralive_terraform.substitution.marker import StageName, live_description
 from terralive_terraform.substitution.rules import ImageStub, LiveSettings
 
@@ -118,10 +119,14 @@ def known_arns(stage: Stage, directory: Path, evaluated: EvaluatedApp) -> dict[s
     for provider in aws_providers(stage.config, directory):
         if provider.alias or provider.profile != "" or provider.role_arn != "":
             return arns
-    for function in evaluated.planned:
-        if function.is_image and function.name is not None:
-            arns.setdefault(function.address, _arn_prefix(stage) + function.name)
-    return arns
+    target = stage.target
+    planned = image_arns(
+        evaluated.planned,
+        partition=partition_of(target.caller.arn),
+        account=target.caller.account,
+        region=target.region,
+    )
+    return {**planned, **arns}
 
 
 def _arn_prefix(stage: Stage) -> str:

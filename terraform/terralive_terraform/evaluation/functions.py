@@ -27,6 +27,7 @@ def _planned(item: Evaluated, directory: Path, declared: frozenset[str]) -> Plan
         module=item.module,
         name=_known(values, "function_name"),
         handler=_known(values, "handler") or _image_command(values),
+        region=_known(values, "region"),
         runtime=_known(values, "runtime"),
         package_type=_known(values, "package_type"),
         architecture=_architecture(values),

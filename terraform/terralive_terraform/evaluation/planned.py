@@ -35,6 +35,7 @@ class PlannedFunction:
         address: its address, with instance keys.
         module: the address of its module, with instance keys; "" for the root module.
         name: its name.
+        region: the region of its resource, which version 6 of the provider tells.
         handler: its handler; an image's command where that is one word.
         runtime: its runtime.
         package_type: `Zip` or `Image`.
@@ -57,6 +58,7 @@ class PlannedFunction:
     address: str
     module: str
     name: str | None = None
+    region: str | None = None
     handler: str | None = None
     runtime: str | None = None
     package_type: str | None = None
@@ -92,3 +94,24 @@ def image_architectures(functions: Iterable[PlannedFunction]) -> frozenset[str]:
             continue
         found.add(function.architecture or DEFAULT_ARCHITECTURE)
     return frozenset(found)
+
+
+def image_arns(
+    functions: Iterable[PlannedFunction], *, partition: str, account: str, region: str
+) -> dict[str, str]:
+    """Return the ARN of each container image whose name is known, by its address.
+
+    Args:
+        functions: functions of the default provider.
+        partition: AWS's partition.
+        account: the provider's account.
+        region: the provider's region. A resource may have one of its own:
+            https://registry.terraform.io/providers/hashicorp/aws/latest/docs/guides/enhanced-region-support
+    """
+    arns: dict[str, str] = {}
+    for function in functions:
+        if function.is_image and function.name is not None:
+            own = function.region or region
+            arn = f"arn:{partition}:lambda:{own}:{account}:function:{function.name}"
+            arns[function.address] = arn
+    return arns
