@@ -238,11 +238,11 @@ class Leasing:
                 reason = StopReason.HELD
                 if self._was_leased:
                     reason = StopReason.TAKEN_OVER
-                self._stopped = True
+                self._stop()
                 _log.debug("lease refused: %s", reason.name)
                 return [Stop(reason, owner, machine, since_ms)], False
             case TakenOver(owner=owner, machine=machine):
-                self._stopped = True
+                self._stop()
                 _log.debug("lease taken over by another relay")
                 return [Stop(StopReason.TAKEN_OVER, owner, machine)], False
             case Released(relay=relay) if relay == self._identity.relay:
@@ -253,6 +253,15 @@ class Leasing:
             case _:
                 pass  # about another relay, or an earlier life of this one
         return [], False
+
+    def _stop(self) -> None:
+        """Note that another relay holds the stage: what ends here now is not sent any more.
+
+        A broker may know the earlier lease for a moment, and would take it. Then it would be chance
+        which error a caller gets.
+        """
+        self._stopped = True
+        self._leased = False
 
     def _welcome(
         self, connection: int, now: float, heartbeat_s: float

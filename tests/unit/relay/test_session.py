@@ -298,6 +298,14 @@ def test_a_held_stage_and_a_taken_over_one_have_different_reasons() -> None:
     assert receive(live(), TakenOver("ben", "pc")) == [Stop(StopReason.TAKEN_OVER, "ben", "pc")]
 
 
+@pytest.mark.parametrize("ending", [TakenOver("ben", "pc"), LeaseRefused("ben", "pc", 7)])
+def test_what_ends_after_a_takeover_is_answered_by_the_new_holder(ending: Message) -> None:
+    session = live()
+    receive(session, *invoke(), ending)
+    finished = session.invocations.finished("r1", OK, 5.0, 2.0, answered_by_lambda=False)
+    assert (sent(finished), session.leasing.goodbye()) == ([], [])
+
+
 def test_takeover_is_asked_for_once_so_two_relays_do_not_take_turns() -> None:
     session = live(takeover=True)
     session.leasing.closed(1, 1.0, "reset", 0.1)
