@@ -206,6 +206,11 @@ def _any_of(*texts: str) -> re.Pattern[str]:
     return re.compile("|".join(texts), re.IGNORECASE)
 
 
+# What the network says, to Go's programs and to Git.
+_NO_ANSWER: Final = (
+    "connection refused|no such host|dial tcp|i/o timeout|network is unreachable|Client.Timeout"
+    "|TLS handshake timeout|failed to connect to|could not resolve host|connection timed out"
+)
 # The first one that fits counts.
 BUILD_MISSING: Final = "build-missing"
 _KNOWN: Final = (
@@ -263,6 +268,9 @@ _KNOWN: Final = (
             r"could not connect to registry\.",
             "failed to request discovery document",
             "failed to query available provider packages",
+            # A module's address may be a Git repository or a URL. Both may also have no such
+            # version, and then nothing is wrong with the network.
+            rf"failed to (?:install provider|download module)\b.*(?:{_NO_ANSWER})",
         ),
         hint="Terraform cannot download a provider or module. Check the network. Without one, set "
         "TERRALIVE_PROVIDER_MIRROR to a folder that `terraform providers mirror` has made.",
@@ -270,14 +278,7 @@ _KNOWN: Final = (
     _KnownFailure(
         CredentialsError,
         "aws-unreachable",
-        _any_of(
-            "connection refused",
-            "no such host",
-            "dial tcp",
-            "i/o timeout",
-            "request send failed",
-            "network is unreachable",
-        ),
+        _any_of(_NO_ANSWER, "request send failed"),
         hint="The endpoint did not answer. Check the network, AWS_ENDPOINT_URL and the region. "
         "With --sandbox, check that `terralive sandbox` still runs.",
     ),
@@ -342,8 +343,12 @@ def failure(command: str, diagnostics: Sequence[Diagnostic], output: str) -> Ter
         or "Terraform printed nothing."
     )
     message = f"terraform {command} failed.\n{said}"
+    # An init breaks its lines anywhere.
+    on_one_line = " ".join(said.split())
     fitting = (
-        known for known in _KNOWN if known.command in ("", command) and known.texts.search(said)
+        known
+        for known in _KNOWN
+        if known.command in ("", command) and known.texts.search(on_one_line)
     )
     known = next(fitting)
     hint = known.hint.replace("{missing}", describe_missing(said))

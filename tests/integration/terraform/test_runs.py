@@ -516,6 +516,29 @@ def test_an_endpoint_that_does_not_answer_is_no_fault_of_the_configuration(
         plan(terraform, tmp_path)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        'terraform {\n required_providers {\n x = { source = "registry.acme.test/acme/x" }\n }\n}',
+        'module "x" {\n source = "acme/x/aws"\n}',
+        'module "x" {\n source = "https://acme.test/modules/orders-service/archive.zip"\n}',
+        'module "x" {\n source = "git::https://acme.test/modules/orders-service.git"\n}',
+    ],
+    ids=["provider", "module of a registry", "module at a URL", "module in Git"],
+)
+def test_a_registry_that_does_not_answer_is_terraforms_failure_and_not_awss(
+    tmp_path: Path, source: str
+) -> None:
+    (tmp_path / "main.tf").write_text(source)
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "TF_REGISTRY_DISCOVERY_RETRY": "0"}
+    environment = {**terraform_environment(os.environ, tmp_path / "work"), **nowhere}
+    terraform = Terraform(tmp_path, environment=environment, on_progress=lambda _: None)
+    with pytest.raises(TerraformError) as caught:
+        terraform.ensure_init()
+    assert caught.value.reference == "registry-unreachable"
+    assert caught.value.exit_code == 3
+
+
 def test_the_terraform_that_will_run_is_known() -> None:
     numbers = require_terraform("terraform", os.environ).partition("-")[0].split(".")
     assert tuple(map(int, numbers)) >= (1, 5, 0)

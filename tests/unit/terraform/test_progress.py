@@ -123,6 +123,39 @@ def test_an_unreachable_registry_is_no_trouble_with_aws() -> None:
     assert "TERRALIVE_PROVIDER_MIRROR" in error.hint
 
 
+NOT_INSTALLED = "Error: Failed to install provider\n\nError while installing hashicorp/aws v5.1.0: "
+NOT_DOWNLOADED = "Error: Failed to download module\n\nfatal: "
+
+
+@pytest.mark.parametrize(
+    ("said", "reference"),
+    [
+        (
+            f"{NOT_INSTALLED}net/http: request canceled (Client.Timeout\nexceeded while awaiting)",
+            "registry-unreachable",
+        ),
+        (f"{NOT_INSTALLED}404 Not Found", "terraform-failed"),
+        (f"{NOT_DOWNLOADED}repository 'https://x/m.git/' not found", "terraform-failed"),
+        (f"{NOT_DOWNLOADED}'https://x': Could\nnot resolve host: x", "registry-unreachable"),
+    ],
+)
+def test_what_an_init_cannot_download_is_terraforms_failure(said: str, reference: str) -> None:
+    """The lines of an init are broken anywhere."""
+    error = failure("init", (), said)
+    assert isinstance(error, TerraformError)
+    assert error.reference == reference
+
+
+def test_a_backend_that_an_init_cannot_reach_is_awss() -> None:
+    said = (
+        "Error: validating provider credentials: retrieving caller identity from STS: operation "
+        "error STS: GetCallerIdentity, request send failed, dial\ntcp 127.0.0.1:9"
+    )
+    error = failure("init", (), said)
+    assert isinstance(error, CredentialsError)
+    assert error.reference == "aws-unreachable"
+
+
 @pytest.mark.parametrize(
     "said",
     [
