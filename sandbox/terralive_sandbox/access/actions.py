@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
-from xml.sax.saxutils import unescape
 
 from terralive_sandbox.access import protocols
+from terralive_sandbox.access.calls import Call, any_resource, named_resource, pass_role
 from terralive_sandbox.access.policy import AccessRequest
+from terralive_sandbox.access.s3_actions import s3_access
 from terralive_sandbox.access.sigv4 import Request, Signed
 from terralive_sandbox.function_names import FunctionName
 from terralive_sandbox.places import Place
@@ -30,86 +30,15 @@ _TRANSACTION_ACTIONS: Final = {
     "Delete": "DeleteItem",
     "ConditionCheck": "ConditionCheckItem",
 }
-# Actions of S3 that have another name than the operations that need them.
-# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html
-_S3_OPERATIONS: Final = {
-    "GetAccelerateConfiguration": ["GetBucketAccelerateConfiguration"],
-    "GetBucketNotification": ["GetBucketNotificationConfiguration"],
-    "GetBucketObjectLockConfiguration": ["GetObjectLockConfiguration"],
-    "GetBucketPublicAccessBlock": ["GetPublicAccessBlock"],
-    "GetEncryptionConfiguration": ["GetBucketEncryption"],
-    "GetLifecycleConfiguration": ["GetBucketLifecycleConfiguration"],
-    "GetObject": ["HeadObject"],
-    "GetReplicationConfiguration": ["GetBucketReplication"],
-    "ListAllMyBuckets": ["ListBuckets"],
-    "ListBucket": ["HeadBucket", "ListObjects", "ListObjectsV2"],
-    "ListBucketMultipartUploads": ["ListMultipartUploads"],
-    "ListBucketVersions": ["ListObjectVersions"],
-    "ListMultipartUploadParts": ["ListParts"],
-    "PutAccelerateConfiguration": ["PutBucketAccelerateConfiguration"],
-    "PutBucketCORS": ["DeleteBucketCors"],
-    "PutBucketNotification": ["PutBucketNotificationConfiguration"],
-    "PutBucketObjectLockConfiguration": ["PutObjectLockConfiguration"],
-    "PutBucketOwnershipControls": ["DeleteBucketOwnershipControls"],
-    "PutBucketPublicAccessBlock": ["PutPublicAccessBlock", "DeletePublicAccessBlock"],
-    "PutBucketTagging": ["DeleteBucketTagging"],
-    "PutEncryptionConfiguration": ["PutBucketEncryption", "DeleteBucketEncryption"],
-    "PutLifecycleConfiguration": ["PutBucketLifecycleConfiguration", "DeleteBucketLifecycle"],
-    "PutObject": [
-        "CompleteMultipartUpload",
-        "CopyObject",
-        "CreateMultipartUpload",
-        "UploadPart",
-        "UploadPartCopy",
-    ],
-    "PutReplicationConfiguration": ["PutBucketReplication", "DeleteBucketReplication"],
-}
-_S3_ACTIONS: Final = {
-    operation: action for action, operations in _S3_OPERATIONS.items() for operation in operations
-}
-_S3_VERSIONED: Final = frozenset({"GetObject", "DeleteObject"})
 _ACCOUNT_ID: Final = re.compile(r"\d{12}")
-_OBJECT_KEY: Final = re.compile(r"<Key>([^<]*)</Key>")
 # Paths of Lambda's API after their date.
 _FUNCTION_PATH: Final = re.compile(r"/[0-9-]+/functions/([^/]+)")
 _MAPPING_PATH: Final = re.compile(r"/[0-9-]+/event-source-mappings/([^/]*)")
 _TAGS_PATH: Final = re.compile(r"/[0-9-]+/tags/([^/]+)")
 # Paths of EventBridge Scheduler's API that name one resource.
 _SCHEDULER_PATH: Final = re.compile(r"/(?P<kind>schedules|schedule-groups)/(?P<name>[^/]+)")
-# Prefixes of actions that differ from the name that requests are signed for.
-_ACTION_PREFIXES: Final = {"sns": "SNS", "monitoring": "cloudwatch"}
 
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """One operation of one service, as the rules of the services see it."""
-
-    request: Request
-    # The service's name in signatures
-    service: str
-    region: str
-    operation: str
-    # The JSON document of a request that names its operation in a header, else {}
-    document: Mapping[str, object]
-    # The same, or the fields of a form or query
-    fields: Mapping[str, object]
-    # `arn:aws:SERVICE:REGION:ACCOUNT:`
-    arn_prefix: str
-    # The caller's account
-    account: str
-    # Returns the ARN of the role with a name, "" where there is none
-    role_named: Callable[[str], str]
-
-    def field(self, *names: str) -> str:
-        """Return the first of these fields that has a value, or ""."""
-        for name in names:
-            value = self.fields.get(name)
-            if value:
-                return str(value)
-        return ""
-
-
-_Rule: TypeAlias = Callable[[_Call], list[AccessRequest]]
+_Rule: TypeAlias = Callable[[Call], list[AccessRequest]]
 
 
 def required_access(
@@ -132,7 +61,7 @@ def required_access(
     document: Mapping[str, object] = {}
     if protocols.is_json_rpc(request):
         document = parse_object(request.body)
-    call = _Call(
+    call = Call(
         request=request,
         service=signed.service,
         region=signed.region,
@@ -143,34 +72,10 @@ def required_access(
         account=account,
         role_named=role_named,
     )
-    return _RULES.get(call.service, _any_resource)(call)
+    return _RULES.get(call.service, any_resource)(call)
 
 
-def _any_resource(call: _Call) -> list[AccessRequest]:
-    return [AccessRequest(_action(call))]
-
-
-def _named_resource(call: _Call, arn: str) -> list[AccessRequest]:
-    """Return the call's own action on one resource; on any where the request names none ("")."""
-    return [AccessRequest(_action(call), (arn,))] if arn else _any_resource(call)
-
-
-def _action(call: _Call) -> str:
-    prefix = _ACTION_PREFIXES.get(call.service, call.service)
-    return f"{prefix}:{call.operation}"
-
-
-def _pass_role(service: str, roles: set[str]) -> list[AccessRequest]:
-    """Return the permissions to give roles to a service.
-
-    Without them anybody could get the permissions of any role.
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_use_passrole.html
-    """
-    context = {"iam:PassedToService": f"{service}.amazonaws.com"}
-    return [AccessRequest("iam:PassRole", (role,), context=context) for role in sorted(roles)]
-
-
-def _apigateway(call: _Call) -> list[AccessRequest]:
+def _apigateway(call: Call) -> list[AccessRequest]:
     path = unquote(call.request.path)
     if path.startswith("/v2/"):
         path = path.removeprefix("/v2")
@@ -178,7 +83,7 @@ def _apigateway(call: _Call) -> list[AccessRequest]:
     return [AccessRequest(f"apigateway:{call.request.method}", (arn,))]
 
 
-def _dynamodb(call: _Call) -> list[AccessRequest]:
+def _dynamodb(call: Call) -> list[AccessRequest]:
     if call.operation in {"TransactWriteItems", "TransactGetItems"}:
         return _dynamodb_transaction(call)
     batch = call.document.get("RequestItems")
@@ -187,10 +92,10 @@ def _dynamodb(call: _Call) -> list[AccessRequest]:
     stream = call.document.get("StreamArn") or call.document.get("ShardIterator")
     if stream:
         arn = str(stream).partition("|")[0]
-        return _named_resource(call, arn)
+        return named_resource(call, arn)
     table = call.document.get("TableName") or call.document.get("ResourceArn")
     if table is None:
-        return _any_resource(call)
+        return any_resource(call)
     access = _table_access(call, call.operation, table)
     index = call.document.get("IndexName")
     if index:
@@ -198,7 +103,7 @@ def _dynamodb(call: _Call) -> list[AccessRequest]:
     return [access]
 
 
-def _dynamodb_transaction(call: _Call) -> list[AccessRequest]:
+def _dynamodb_transaction(call: Call) -> list[AccessRequest]:
     needed: list[AccessRequest] = []
     for item in items(call.document, "TransactItems"):
         if not isinstance(item, dict):
@@ -210,24 +115,24 @@ def _dynamodb_transaction(call: _Call) -> list[AccessRequest]:
     return needed
 
 
-def _table_access(call: _Call, action: str, table: object) -> AccessRequest:
+def _table_access(call: Call, action: str, table: object) -> AccessRequest:
     """Return access to a table, which a request names by its name or its ARN."""
     return AccessRequest(f"dynamodb:{action}", (_arn(call, "table", str(table)),))
 
 
-def _events(call: _Call) -> list[AccessRequest]:
+def _events(call: Call) -> list[AccessRequest]:
     resources = _events_resources(call)
     needed = [AccessRequest(f"events:{call.operation}", (arn,)) for arn in sorted(resources)]
-    needed = needed or _any_resource(call)
+    needed = needed or any_resource(call)
     roles: set[str] = set()
     if call.operation == "PutTargets":
         for target in items(call.document, "Targets"):
             if isinstance(target, dict) and target.get("RoleArn"):
                 roles.add(str(target["RoleArn"]))
-    return [*needed, *_pass_role("events", roles)]
+    return [*needed, *pass_role("events", roles)]
 
 
-def _events_resources(call: _Call) -> set[str]:
+def _events_resources(call: Call) -> set[str]:
     """Return the buses, or the rule, that a request to EventBridge names.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
@@ -251,31 +156,31 @@ def _events_resources(call: _Call) -> set[str]:
     return set()
 
 
-def _bus_arn(call: _Call, name: object) -> str:
+def _bus_arn(call: Call, name: object) -> str:
     """Return the ARN of an event bus, which a request names by its name, its ARN or not at all."""
     return _arn(call, "event-bus", str(name or "default"))
 
 
-def _arn(call: _Call, kind: str, name: str) -> str:
+def _arn(call: Call, kind: str, name: str) -> str:
     if name.startswith("arn:"):
         return name
     return f"{call.arn_prefix}{kind}/{name}"
 
 
-def _iam(call: _Call) -> list[AccessRequest]:
+def _iam(call: Call) -> list[AccessRequest]:
     """Return access to a role. A request names it without its path, which is part of its ARN."""
     name = call.field("RoleName")
     if not name:
-        return _any_resource(call)
+        return any_resource(call)
     arn = call.role_named(name)
     if call.operation == "CreateRole":
         arn = f"arn:aws:iam::{call.account}:role{call.field('Path') or '/'}{name}"
     elif not arn:
         arn = f"arn:aws:iam::{call.account}:role/{name}"
-    return _named_resource(call, arn)
+    return named_resource(call, arn)
 
 
-def _lambda(call: _Call) -> list[AccessRequest]:
+def _lambda(call: Call) -> list[AccessRequest]:
     operation = call.operation
     if operation == "Invoke":
         operation = "InvokeFunction"
@@ -285,7 +190,7 @@ def _lambda(call: _Call) -> list[AccessRequest]:
         body = parse_object(call.request.body)
     role = body.get("Role")
     if role:
-        needed += _pass_role("lambda", {str(role)})
+        needed += pass_role("lambda", {str(role)})
     # Lambda reads code from S3 as the caller:
     # https://docs.aws.amazon.com/lambda/latest/dg/troubleshooting-deployment.html
     code = section(body, "Code") or body
@@ -295,7 +200,7 @@ def _lambda(call: _Call) -> list[AccessRequest]:
     return needed
 
 
-def _lambda_arns(call: _Call) -> tuple[str, ...]:
+def _lambda_arns(call: Call) -> tuple[str, ...]:
     path = call.request.path
     function = _FUNCTION_PATH.match(path)
     if function:
@@ -311,7 +216,7 @@ def _lambda_arns(call: _Call) -> tuple[str, ...]:
     return ()
 
 
-def _function_arn(call: _Call, name: str) -> str:
+def _function_arn(call: Call, name: str) -> str:
     """Return the ARN of a function, which a path names by its name, a partial ARN or its ARN."""
     found = FunctionName.parse(name)
     if found is None:
@@ -323,62 +228,36 @@ def _function_arn(call: _Call, name: str) -> str:
     return arn
 
 
-def _logs(call: _Call) -> list[AccessRequest]:
+def _logs(call: Call) -> list[AccessRequest]:
     group = call.field("logGroupName")
     if not group:
-        return _any_resource(call)
+        return any_resource(call)
     arn = f"{call.arn_prefix}log-group:{group}"
     stream = call.field("logStreamName")
     # Policies name a group with and without a colon at its end.
     last = f"{arn}:log-stream:{stream}" if stream else f"{arn}:"
-    return [AccessRequest(_action(call), (arn, last))]
+    return [AccessRequest(call.action, (arn, last))]
 
 
-def _s3(call: _Call) -> list[AccessRequest]:
-    path = unquote(call.request.path).lstrip("/")
-    # A bucket alone may have a slash after its name.
-    if path.count("/") == 1:
-        path = path.removesuffix("/")
-    if call.operation == "DeleteObjects":
-        keys = _OBJECT_KEY.findall(call.request.body.decode("utf-8", "replace"))
-        arns = [f"arn:aws:s3:::{path}/{unescape(key)}" for key in keys]
-        return [AccessRequest("s3:DeleteObject", (arn,)) for arn in arns]
-    action = _S3_ACTIONS.get(call.operation, call.operation)
-    if action in _S3_VERSIONED and "versionId" in dict(parse_qsl(call.request.query)):
-        action += "Version"
-    resources = (f"arn:aws:s3:::{path}",) if path else ()
-    needed = [AccessRequest(f"s3:{action}", resources)]
-    source = call.request.header("x-amz-copy-source")
-    if source is not None:
-        # A copy reads its source, `/bucket/key?versionId=…`.
-        name, _, query = source.partition("?")
-        action = "GetObject"
-        if query.startswith("versionId="):
-            action = "GetObjectVersion"
-        arn = f"arn:aws:s3:::{unquote(name).lstrip('/')}"
-        needed.append(AccessRequest(f"s3:{action}", (arn,)))
-    return needed
-
-
-def _secretsmanager(call: _Call) -> list[AccessRequest]:
+def _secretsmanager(call: Call) -> list[AccessRequest]:
     secret = call.field("SecretId", "Name")
     if secret and not secret.startswith("arn:"):
         # Moto, too, ends the ARNs of secrets with six random characters.
         secret = f"{call.arn_prefix}secret:{secret}-AbCdEf"
-    return _named_resource(call, secret)
+    return named_resource(call, secret)
 
 
-def _sns(call: _Call) -> list[AccessRequest]:
+def _sns(call: Call) -> list[AccessRequest]:
     arn = call.field("TopicArn", "TargetArn", "ResourceArn")
     if not arn:
         arn = call.field("SubscriptionArn").rpartition(":")[0]
     name = call.field("Name")
     if not arn and name:
         arn = f"{call.arn_prefix}{name}"
-    return _named_resource(call, arn)
+    return named_resource(call, arn)
 
 
-def _sqs(call: _Call) -> list[AccessRequest]:
+def _sqs(call: Call) -> list[AccessRequest]:
     # A batch needs the action that one message needs.
     action = f"sqs:{call.operation.removesuffix('Batch').lower()}"
     # A queue's URL ends with its owner's account and its name.
@@ -392,34 +271,34 @@ def _sqs(call: _Call) -> list[AccessRequest]:
     return [AccessRequest(action, (f"{prefix}{name}",))]
 
 
-def _ssm(call: _Call) -> list[AccessRequest]:
+def _ssm(call: Call) -> list[AccessRequest]:
     name = call.field("Name", "Path")
     if not name:
-        return _any_resource(call)
-    return _named_resource(call, f"{call.arn_prefix}parameter/{name.lstrip('/')}")
+        return any_resource(call)
+    return named_resource(call, f"{call.arn_prefix}parameter/{name.lstrip('/')}")
 
 
-def _scheduler(call: _Call) -> list[AccessRequest]:
+def _scheduler(call: Call) -> list[AccessRequest]:
     """Return what a request to EventBridge Scheduler needs.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridgescheduler.html
     """
     document = parse_object(call.request.body)
     found = _SCHEDULER_PATH.fullmatch(unquote(call.request.path))
-    needed = _any_resource(call)
+    needed = any_resource(call)
     if found is not None and found["kind"] == "schedule-groups":
-        needed = _named_resource(call, f"{call.arn_prefix}schedule-group/{found['name']}")
+        needed = named_resource(call, f"{call.arn_prefix}schedule-group/{found['name']}")
     elif found is not None:
         query = dict(parse_qsl(call.request.query))
         group = document.get("GroupName") or query.get("groupName") or "default"
-        needed = _named_resource(call, f"{call.arn_prefix}schedule/{group}/{found['name']}")
+        needed = named_resource(call, f"{call.arn_prefix}schedule/{group}/{found['name']}")
     role = section(document, "Target").get("RoleArn")
     if role and call.operation in {"CreateSchedule", "UpdateSchedule"}:
-        needed += _pass_role("scheduler", {str(role)})
+        needed += pass_role("scheduler", {str(role)})
     return needed
 
 
-def _sts(call: _Call) -> list[AccessRequest]:
+def _sts(call: Call) -> list[AccessRequest]:
     if call.operation == "GetCallerIdentity":
         return []
     context: dict[str, str] = {}
@@ -431,7 +310,7 @@ def _sts(call: _Call) -> list[AccessRequest]:
             context[f"sts:{key}"] = value
     role = call.field("RoleArn")
     resources = (role,) if role else ()
-    return [AccessRequest(_action(call), resources, context=context)]
+    return [AccessRequest(call.action, resources, context=context)]
 
 
 # The service's name in signatures -> its rule.
@@ -442,7 +321,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "iam": _iam,
     "lambda": _lambda,
     "logs": _logs,
-    "s3": _s3,
+    "s3": s3_access,
     "scheduler": _scheduler,
     "secretsmanager": _secretsmanager,
     "sns": _sns,

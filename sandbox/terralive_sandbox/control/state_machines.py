@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-lang
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -78,6 +78,19 @@ def _of_workflow(workflow: object, at: str) -> Iterator[Diagnostic]:
             continue
         yield from _of_state(state, here)
         targets |= dict(_transitions(state, here))
+    yield from _of_transitions(states, targets, at)
+
+
+def _of_transitions(
+    states: Iterable[str], targets: Mapping[str, str], at: str
+) -> Iterator[Diagnostic]:
+    """Yield the mistakes of the transitions of a workflow.
+
+    Args:
+        states: the names of its states.
+        targets: the name of the state that follows, by the location that says so.
+        at: the location of the workflow.
+    """
     for location, target in targets.items():
         if target not in states:
             yield Diagnostic(_TARGET, f"Missing 'Next' target: {target}", location)
@@ -87,30 +100,33 @@ def _of_workflow(workflow: object, at: str) -> Iterator[Diagnostic]:
 
 
 def _of_state(state: Mapping[str, object], at: str) -> Iterator[Diagnostic]:
-    """Yield the mistakes of one state, without its transitions."""
+    """Yield the mistakes of one state, without the targets of its transitions."""
     kind = state.get("Type")
     if not isinstance(kind, str) or kind not in _REQUIRED:
         yield Diagnostic(_SCHEMA, f"Type has to be one of: {', '.join(_REQUIRED)}", at)
         return
-    missing = [
-        " or ".join(group)
-        for group in _REQUIRED[kind]
-        if not any(_has(state, field) for field in group)
-    ]
+    missing = [" or ".join(group) for group in _REQUIRED[kind] if not _has_one(state, group)]
     if missing:
         yield Diagnostic(_SCHEMA, _required(missing), at)
     ends = [field for field in ("Next", "End") if field in state]
-    if kind in _WITHOUT_NEXT and ends:
-        yield Diagnostic(_SCHEMA, f"Field is not supported: {ends[0]}", at)
-    if kind not in _WITHOUT_NEXT and len(ends) != 1:
+    if kind in _WITHOUT_NEXT:
+        if ends:
+            yield Diagnostic(_SCHEMA, f"Field is not supported: {ends[0]}", at)
+    elif len(ends) != 1:
         yield Diagnostic(_SCHEMA, "A state needs either Next or End", at)
     if kind == "Choice":
         yield from _of_choices(state, at)
+    for location, workflow in _workflows_in(state, at):
+        yield from _of_workflow(workflow, location)
+
+
+def _workflows_in(state: Mapping[str, object], at: str) -> Iterator[tuple[str, object]]:
+    """Yield the locations and definitions of a state's branches and item processors."""
     for number, branch in enumerate(_items(state.get("Branches"))):
-        yield from _of_workflow(branch, f"{at}/Branches[{number}]")
+        yield f"{at}/Branches[{number}]", branch
     for field in ("ItemProcessor", "Iterator"):
         if field in state:
-            yield from _of_workflow(state[field], f"{at}/{field}")
+            yield f"{at}/{field}", state[field]
 
 
 def _of_choices(state: Mapping[str, object], at: str) -> Iterator[Diagnostic]:
@@ -120,9 +136,9 @@ def _of_choices(state: Mapping[str, object], at: str) -> Iterator[Diagnostic]:
             yield Diagnostic(_SCHEMA, _required(["Next"]), f"{at}/Choices[{number}]")
 
 
-def _has(state: Mapping[str, object], field: str) -> bool:
-    """Return true if a required field has a value."""
-    return state.get(field) not in (None, "", [], {})
+def _has_one(state: Mapping[str, object], fields: tuple[str, ...]) -> bool:
+    """Return true if one of these fields has a value."""
+    return any(state.get(field) not in (None, "", [], {}) for field in fields)
 
 
 def _transitions(state: Mapping[str, object], at: str) -> Iterator[tuple[str, str]]:

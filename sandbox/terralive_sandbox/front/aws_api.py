@@ -8,7 +8,6 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Awaitable
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -71,18 +70,7 @@ class AwsApi:
                 await self._control.call_async(identity.open_account, str(role_arn))
             # What the call needs, and whether policies allow it.
             account = self._authorize(request, signed, caller, operation)
-            if request.path.startswith(_MOTO_API):
-                message = "moto's own API is closed in the sandbox."
-                return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
-            # The answer: a function's, or moto's.
-            invoked = _INVOKE_PATH.fullmatch(request.path)
-            if invoked and service == "lambda" and request.method == "POST":
-                name = unquote(invoked["name"])
-                place = Place(account, signed.region)
-                answer: Awaitable[Response] = self._invoke(name, place, request)
-            else:
-                answer = asyncio.wrap_future(self._control.answer(request, service, account))
-            return await answer
+            return await self._answer(request, service, Place(account, signed.region))
         except InvokeError as error:
             return _invoke_error(error)
         except sigv4.SignatureError as error:
@@ -124,6 +112,26 @@ class AwsApi:
         if needed and needed[0].resources and signed.service in _SHARED_SERVICES:
             return Place.of(needed[0].resources[0]).account or caller.account
         return caller.account
+
+    async def _answer(self, request: sigv4.Request, service: str, place: Place) -> Response:
+        """Let a function or moto answer a request that is allowed.
+
+        Args:
+            request: the request.
+            service: the service that it is signed for.
+            place: the account whose state it is about, and its region.
+
+        Raises:
+            InvokeError: Lambda does not run the invocation.
+            NotImplementedError: moto lacks the operation.
+        """
+        if request.path.startswith(_MOTO_API):
+            message = "moto's own API is closed in the sandbox."
+            return error_response(HTTPStatus.FORBIDDEN, "AccessDenied", message)
+        invoked = _INVOKE_PATH.fullmatch(request.path)
+        if invoked and service == "lambda" and request.method == "POST":
+            return await self._invoke(unquote(invoked["name"]), place, request)
+        return await asyncio.wrap_future(self._control.answer(request, service, place.account))
 
     async def _invoke(self, name: str, place: Place, request: sigv4.Request) -> Response:
         """Answer Lambda's Invoke API in a place. Raises InvokeError.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from typing import Final
 
 from terralive_sandbox.access import identity
 from terralive_sandbox.functions import destinations
@@ -17,6 +18,9 @@ from terralive_sandbox.functions.destinations import DestinationError, Service
 from terralive_sandbox.functions.invoke_api import InvokeError
 from terralive_sandbox.functions.registry import Functions
 from terralive_sandbox.refusals import Refusals
+
+# The beginnings of the ARNs that services can send to.
+DESTINATIONS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 
 
 class Deliveries:

@@ -31,8 +31,6 @@ _STREAM_ACTIONS: Final = (
     "dynamodb:DescribeStream",
     "dynamodb:ListStreams",
 )
-
-
 # https://docs.aws.amazon.com/lambda/latest/dg/services-kinesis-create.html
 _KINESIS_ACTIONS: Final = (
     "kinesis:GetRecords",

@@ -29,14 +29,13 @@ from terralive_sandbox.control.moto_gaps.errors import not_emulated, not_emulate
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import DestinationError, Service
 from terralive_sandbox.places import Place
-from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.deliveries import DESTINATIONS, Deliveries
 from terralive_sandbox.triggers.event_patterns import patterns
 from terralive_sandbox.triggers.rules import events as rules
 from terralive_sandbox.triggers.rules import schedules
 from terralive_sandbox.triggers.rules.timetables import Timetable
 
 _ENABLED: Final = frozenset({"ENABLED", "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS"})
-_TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 _parse = lru_cache(maxsize=1024)(patterns.parse)
 
 
@@ -194,7 +193,7 @@ def _replace_put_targets(replacements: Replacements) -> None:
     ) -> None:
         for target in targets:
             arn = target["Arn"]
-            if not arn.startswith(_TARGETS):
+            if not arn.startswith(DESTINATIONS):
                 raise not_emulated(f"the target {arn} of EventBridge rules")
             place = Place.of(arn)
             if place.region != self.region_name:

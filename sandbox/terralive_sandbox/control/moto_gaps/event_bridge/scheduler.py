@@ -25,12 +25,11 @@ from terralive_sandbox.control.moto_gaps.errors import api_error, not_emulated
 from terralive_sandbox.control.moto_gaps.replacements import Replacements
 from terralive_sandbox.functions.destinations import Service
 from terralive_sandbox.places import Place
-from terralive_sandbox.triggers.deliveries import Deliveries
+from terralive_sandbox.triggers.deliveries import DESTINATIONS, Deliveries
 from terralive_sandbox.triggers.rules.schedules import InvalidScheduleError
 from terralive_sandbox.triggers.rules.timetables import Timetable
 
 _PRINCIPAL: Final = "scheduler.amazonaws.com"
-_TARGETS: Final = ("arn:aws:lambda:", "arn:aws:sqs:", "arn:aws:sns:")
 # The parameters of a target that the sandbox obeys.
 _TARGET_FIELDS: Final = frozenset(
     {"Arn", "RoleArn", "DeadLetterConfig", "RetryPolicy", "Input", "SqsParameters"}
@@ -153,7 +152,7 @@ def _check(settings: Mapping[str, Any]) -> None:
     """
     target = settings["target"]
     arn = str(target["Arn"])
-    if not arn.startswith(_TARGETS):
+    if not arn.startswith(DESTINATIONS):
         raise not_emulated(f"the target {arn} of EventBridge Scheduler")
     unknown = sorted(set(target) - _TARGET_FIELDS)
     if unknown:

@@ -111,7 +111,9 @@ def declare(replacements: Replacements, pollers: MappingPollers) -> None:
     def list_all(
         self: LambdaBackend, source_arn: str, function_name: str
     ) -> Iterable[EventSourceMapping]:
-        arn = _function_arn(self, function_name) if function_name else ""
+        arn = ""
+        if function_name:
+            arn = rules.function_name(function_name, self.region_name).arn(_place(self))
         return moto_list_mappings(self, source_arn, arn)
 
     def get_configuration(self: EventSourceMapping) -> dict[str, Any]:
@@ -295,12 +297,10 @@ def _existing(response: LambdaResponse) -> EventSourceMapping:
 
 def _function(backend: LambdaBackend, name: str) -> tuple[LambdaFunction, str]:
     """Return a function and the ARN that a request names, with the request's qualifier."""
-    arn = _function_arn(backend, name)
-    unqualified, _, qualifier = arn.partition(":function:")[2].partition(":")
-    return backend.get_function(unqualified, qualifier or None), arn
+    named = rules.function_name(name, backend.region_name)
+    function = backend.get_function(named.name, named.qualifier)
+    return function, named.arn(_place(backend))
 
 
-def _function_arn(backend: LambdaBackend, name: str) -> str:
-    """Return the ARN for a name, partial ARN or ARN, each with or without a qualifier."""
-    here = Place(backend.account_id, backend.region_name)
-    return rules.function_name(name, here.region).arn(here)
+def _place(backend: LambdaBackend) -> Place:
+    return Place(backend.account_id, backend.region_name)
