@@ -49,34 +49,30 @@ def assert_same_shape(
             with the reason. One that does not differ is an error.
     """
     ours, theirs = dict(_shape(actual, "")), dict(_shape(sample, ""))
-    missing = {path: kind for path, kind in theirs.items() if path not in ours}
-    added = {path: kind for path, kind in ours.items() if path not in theirs}
-    other = {
-        path: f"{ours[path]}, not {theirs[path]}"
-        for path in ours.keys() & theirs.keys()
-        if ours[path] != theirs[path]
-    }
-    absent, extra = absent or {}, extra or {}
+    lacking = {path: f"lacks {path} ({kind})" for path, kind in theirs.items() if path not in ours}
+    differing: dict[str, str] = {}
+    for path, kind in ours.items():
+        if path not in theirs:
+            differing[path] = f"has {path} ({kind}) beyond the sample"
+        elif kind != theirs[path]:
+            differing[path] = f"has {path} as {kind}, not {theirs[path]}"
     problems = [
-        *(f"lacks {path} ({kind})" for path, kind in missing.items() if not _covered(path, absent)),
-        *(
-            f"has {path} ({kind}) beyond the sample"
-            for path, kind in added.items()
-            if not _covered(path, extra)
-        ),
-        *(f"has {path} as {kinds}" for path, kinds in other.items() if not _covered(path, extra)),
-        *(
-            f"does not lack {path}"
-            for path in absent
-            if not any(_covered(m, {path: ""}) for m in missing)
-        ),
-        *(
-            f"has nothing else at {path}"
-            for path in extra
-            if not any(_covered(m, {path: ""}) for m in added | other)
-        ),
+        *_unexplained(lacking, absent or {}),
+        *(f"does not lack {path}" for path in _needless(absent or {}, lacking)),
+        *_unexplained(differing, extra or {}),
+        *(f"has nothing else at {path}" for path in _needless(extra or {}, differing)),
     ]
     assert not problems, "\n".join(sorted(problems))
+
+
+def _unexplained(differences: Mapping[str, str], reasons: Mapping[str, str]) -> list[str]:
+    """Return the differences without a reason. Both are by path."""
+    return [text for path, text in differences.items() if not _covered(path, reasons)]
+
+
+def _needless(reasons: Mapping[str, str], differences: Mapping[str, str]) -> list[str]:
+    """Return the paths with a reason at which there is no difference."""
+    return [path for path in reasons if not any(_covered(at, {path: ""}) for at in differences)]
 
 
 def _covered(path: str, allowed: Mapping[str, str]) -> bool:

@@ -215,14 +215,16 @@ def _json_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
     if not _has_json_type(shape, value):
         place = where or "the body"
         yield f"{place} is {json.dumps(value)[:80]}, the model wants {shape.type_name}"
-    elif isinstance(shape, StructureShape) and isinstance(value, dict):
-        yield from _member_violations(shape, value, where)
-    elif isinstance(shape, ListShape) and isinstance(value, list):
-        for item in value:
-            yield from _json_violations(shape.member, item, f"{where}[]")
-    elif isinstance(shape, MapShape) and isinstance(value, dict):
-        for item in value.values():
-            yield from _json_violations(shape.value, item, f"{where}{{}}")
+        return
+    match shape, value:
+        case StructureShape(), dict():
+            yield from _member_violations(shape, value, where)
+        case ListShape(), list():
+            for item in value:
+                yield from _json_violations(shape.member, item, f"{where}[]")
+        case MapShape(), dict():
+            for item in value.values():
+                yield from _json_violations(shape.value, item, f"{where}{{}}")
 
 
 def _member_violations(
@@ -267,23 +269,20 @@ def parsed_violations(operation: OperationModel, parsed: Mapping[str, object]) -
 
 
 def _enum_violations(shape: Shape, value: object, where: str) -> Iterator[str]:
-    if (
-        isinstance(shape, StringShape)
-        and shape.enum
-        and isinstance(value, str)
-        and value not in shape.enum
-    ):
-        yield f"{where} is {value!r}, the model knows {', '.join(shape.enum)}"
-    elif isinstance(shape, StructureShape) and isinstance(value, dict):
-        for name, member in shape.members.items():
-            yield from _enum_violations(member, value.get(name), f"{where}.{name}".lstrip("."))
-    elif isinstance(shape, ListShape) and isinstance(value, list):
-        for item in value:
-            yield from _enum_violations(shape.member, item, f"{where}[]")
-    elif isinstance(shape, MapShape) and isinstance(value, dict):
-        for key, item in value.items():
-            yield from _enum_violations(shape.key, key, f"{where}'s key")
-            yield from _enum_violations(shape.value, item, f"{where}{{}}")
+    match shape, value:
+        case StringShape(), str():
+            if shape.enum and value not in shape.enum:
+                yield f"{where} is {value!r}, the model knows {', '.join(shape.enum)}"
+        case StructureShape(), dict():
+            for name, member in shape.members.items():
+                yield from _enum_violations(member, value.get(name), f"{where}.{name}".lstrip("."))
+        case ListShape(), list():
+            for item in value:
+                yield from _enum_violations(shape.member, item, f"{where}[]")
+        case MapShape(), dict():
+            for key, item in value.items():
+                yield from _enum_violations(shape.key, key, f"{where}'s key")
+                yield from _enum_violations(shape.value, item, f"{where}{{}}")
 
 
 def error_violations(
@@ -297,9 +296,7 @@ def error_violations(
         yield f"the error {code} ({status}) has no message"
     # SQS has the name of the JSON protocol beside that of the query protocol.
     name = str(error.get("QueryErrorCode") or code)
-    known = {
-        _error(shape).get("code", shape.name): _error(shape) for shape in operation.error_shapes
-    }
+    known = _known_errors(operation)
     if name in known:
         wanted = known[name].get("httpStatusCode", status)
         if wanted != status:
@@ -310,9 +307,13 @@ def error_violations(
         yield f"the error {code} is none of {', '.join(sorted(known))}"
 
 
-def _error(shape: Shape) -> Mapping[str, Any]:
-    error: Mapping[str, Any] = shape.metadata.get("error", {})
-    return error
+def _known_errors(operation: OperationModel) -> Mapping[str, Mapping[str, Any]]:
+    """Return what the model tells about each error of an operation, by the error's code."""
+    known: dict[str, Mapping[str, Any]] = {}
+    for shape in operation.error_shapes:
+        error: Mapping[str, Any] = shape.metadata.get("error", {})
+        known[error.get("code", shape.name)] = error
+    return known
 
 
 def _models_errors(operation: OperationModel) -> bool:

@@ -18,16 +18,16 @@ from terralive_relay.connection.transport import ClockRead, Transport
 from terralive_stub.broker.aws import DynamoDBTable
 from terralive_stub.protocol.token import Api
 from terralive_stub.protocol.transport_events import Closed, Opened, TransportEvent
-from terralive_testing.deployers.ministack import (
+from terralive_testing.drivers.command import Command, run
+from terralive_testing.drivers.project import EXAMPLE, Live, Project
+from terralive_testing.drivers.upgrades import token
+from terralive_testing.servers.ministack import (
     PROGRAM,
     REGION,
     Ministack,
     get,
     running_ministack,
 )
-from terralive_testing.drivers.command import Command, run
-from terralive_testing.drivers.project import EXAMPLE, Live, Project
-from terralive_testing.drivers.upgrades import token
 
 pytestmark = [
     pytest.mark.timeout(600),

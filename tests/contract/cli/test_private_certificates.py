@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from terralive_testing.deployers.ministack import PROGRAM, Ministack, running_ministack
 from terralive_testing.drivers.command import Command, run
 from terralive_testing.drivers.plain_app import plain_project
 from terralive_testing.drivers.project import Project
+from terralive_testing.servers.ministack import PROGRAM, Ministack, running_ministack
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -27,7 +27,7 @@ from terralive_cli.images.stub_image import Base, StubImage, stub_layer
 from terralive_relay.connection.sigv4 import Credentials
 from terralive_stub.errors import CredentialsError, TerraliveError
 from terralive_terraform.artifacts import STUB_IMAGE_BASE, STUB_IMAGE_ENTRYPOINT, stub_files
-from terralive_testing.deployers.docker_registry import (
+from terralive_testing.servers.docker_registry import (
     DOCKER_MANIFEST,
     OCI_MANIFEST,
     PASSWORD,

@@ -1,0 +1,1 @@
+"""Servers that are not ours, in the place of AWS: an emulator and a container registry."""
