@@ -7,8 +7,8 @@ from pathlib import Path
 from terralive_stub.errors import ConfigurationError
 from terralive_stub.shared.json_documents import read_object, section, text
 from terralive_terraform.discovery.hcl.folders import is_team_file
+from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.substitution.app import App
-from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.plain_app import PlainApp
 
 

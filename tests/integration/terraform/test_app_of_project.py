@@ -8,8 +8,8 @@ import pytest
 from terralive_cli.app.source import app_of
 from terralive_cli.configuration.loading import load
 from terralive_stub.errors import ConfigurationError
+from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.substitution.app import App
-from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.plain_app import PlainApp
 
 

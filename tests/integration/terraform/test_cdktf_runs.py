@@ -10,7 +10,7 @@ import pytest
 
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
-from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.substitution.rules import LiveSettings
 
 PLACEHOLDER = LiveSettings(Path("/stage/stub.zip"), "placeholder")

@@ -24,9 +24,9 @@ from terralive_terraform.artifacts import (
 from terralive_terraform.discovery.files import find_modules
 from terralive_terraform.discovery.hcl.folders import OVERRIDE_FILE
 from terralive_terraform.overrides.team_folder import override_file, stage_lock_file
+from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.runs.environment import terraform_environment
 from terralive_terraform.runs.fingerprint import init_fingerprint
-from terralive_terraform.substitution.cdktf_app import CdktfApp
 from terralive_terraform.substitution.find_app import find_app
 from terralive_terraform.substitution.plain_app import PlainApp, tidy
 from terralive_terraform.substitution.rules import LiveSettings

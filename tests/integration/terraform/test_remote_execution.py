@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from terralive_stub.errors import ConfigurationError
-from terralive_terraform.substitution.cdktf_app import CdktfApp
+from terralive_terraform.programs.cdktf_app import CdktfApp
 from terralive_terraform.substitution.find_app import find_app
 from terralive_testing.machine.certificates import Authority
 

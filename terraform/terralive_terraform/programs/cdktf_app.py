@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shlex
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError, TerraformError, TerraliveError
+from terralive_stub.errors import ConfigurationError, TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
@@ -33,6 +29,7 @@ from terralive_terraform.overrides.override_files import (
     state_of_workspace,
 )
 from terralive_terraform.overrides.team_folder import write_override
+from terralive_terraform.programs.program import run_program
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared
@@ -45,9 +42,6 @@ from terralive_terraform.substitution.rules import (
 from terralive_terraform.substitution.selection import Selection, addresses_of, select
 
 _log: Final = logging.getLogger("terralive.terraform")
-# Files in a project's top folder: a virtual environment is looked for up to there.
-_TOP_FILES: Final = ("terralive.toml", ".git")
-_TAIL_LINES: Final = 15  # of a failed program's output
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,16 +211,11 @@ class _OpenCdktfApp:
 
     def _run_program(self, live: LiveSettings | None, out: Path) -> None:
         app = self.app
-        search_path = [
-            *_interpreter_folders(app.project, self.environment),
-            self.environment.get("PATH", os.defpath),
-        ]
         variables = {
             **self.environment,
             "CDKTF_OUTDIR": str(out),
             "CDKTF_CONTEXT_JSON": json.dumps(app.context),
             "JSII_NODE": node_for_jsii(self.environment),
-            "PATH": os.pathsep.join(search_path),
         }
         content = WITHOUT_STUBS
         if live is not None:
@@ -234,31 +223,7 @@ class _OpenCdktfApp:
         settings = self.work / "live.json"
         write_atomically(settings, content.encode())
         variables[LIVE_VARIABLE] = str(settings)
-        try:
-            ended = subprocess.run(
-                shlex.split(app.command),
-                cwd=app.project,
-                env=variables,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-        except OSError as error:
-            raise ConfigurationError(
-                "app-not-started",
-                f"The CDKTF program `{app.command}` of {app.project} does not start: {error}.",
-                hint='Correct "app" in cdktf.json, or [terraform] app in terralive.toml.',
-            ) from None
-        if ended.returncode != 0:
-            lines = ended.stdout.decode("utf-8", "replace").strip().splitlines()
-            tail = "\n".join(lines[-_TAIL_LINES:])
-            raise TerraformError(
-                "app-failed",
-                f"The CDKTF program `{app.command}` of {app.project} failed "
-                f"(exit code {ended.returncode}).\n{tail}",
-                hint=f"Run `{app.command}` in {app.project} and correct what it says.",
-            )
+        run_program(app.command, app.project, variables)
 
     def _stack_directory(self, out: Path) -> Path:
         """Return the folder of the stack to deploy.
@@ -288,26 +253,6 @@ class _OpenCdktfApp:
             f"{', '.join(stacks) or 'none'}; {problem}",
             hint=hint,
         )
-
-
-def _interpreter_folders(project: Path, environment: Mapping[str, str]) -> list[str]:
-    """Return the folder of the `python` that a program's command means.
-
-    It is the project's virtual environment, or else the active one, or else that of terralive.
-    """
-    above = (project, *project.parents)
-    searched = [project]
-    for depth, folder in enumerate(above):
-        if any((folder / name).exists() for name in _TOP_FILES):
-            searched = list(above[: depth + 1])
-            break
-    candidates = [folder / ".venv" for folder in searched]
-    if "VIRTUAL_ENV" in environment:
-        candidates.append(Path(environment["VIRTUAL_ENV"]))
-    for candidate in candidates:
-        if (candidate / "bin").is_dir():
-            return [str(candidate / "bin")]
-    return [str(Path(sys.executable).parent)]
 
 
 def _marked(document: Mapping[str, Json], note: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""CDK for Terraform programs: their runs, their stacks, and their output."""
