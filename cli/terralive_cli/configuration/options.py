@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 import click
 
 from terralive_cli.configuration.kinds import Choice, Switch
-from terralive_cli.configuration.settings import Setting, settings_of
+from terralive_cli.configuration.settings import Setting, all_settings
 from terralive_cli.configuration.values import Config
 
 _Decorated = TypeVar("_Decorated", bound="Callable[..., object]")
 # The name that click gives to the arguments for Terraform.
 _ARGUMENTS: Final = "terraform_arguments"
-_FLAGS: Final = tuple(setting for setting in settings_of(Config) if setting.flag)
+_FLAGS: Final = tuple(setting for setting in all_settings(Config) if setting.flag)
 
 
 @dataclass(slots=True)

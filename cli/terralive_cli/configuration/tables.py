@@ -41,7 +41,7 @@ class TerraformConfig:
     Attributes:
         dir: absolute folder of the root module, or the folder in which `app` runs.
         app: command of a CDK for Terraform program (`python main.py`); None for plain Terraform.
-        stack: name of that program's stack; None if the program has only one.
+        stack: name of that program's stack; None for the only one, or the only one with functions.
         binary: `terraform`, `tofu`, `terragrunt`, or a path.
         var_files: absolute paths for `-var-file`.
         backend_config: arguments for `terraform init -backend-config`; paths are absolute.
@@ -66,7 +66,10 @@ class TerraformConfig:
         Text(),
         "Name of the program's stack to make live.",
         default=None,
-        shown_default="the program's only stack",
+        flag="--stack",
+        metavar="STACK",
+        env="TERRALIVE_STACK",
+        shown_default="the program's only stack, or the only one with functions",
     )
     binary: str = setting(
         ProgramName(),

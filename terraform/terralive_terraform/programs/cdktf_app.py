@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_stub.errors import TerraliveError
 from terralive_stub.shared.atomic_files import write_atomically
 from terralive_stub.shared.json_documents import Json, section
 from terralive_terraform.discovery.declared import FUNCTION_TYPE, blocks
@@ -30,6 +30,7 @@ from terralive_terraform.overrides.override_files import (
 )
 from terralive_terraform.overrides.team_folder import write_override
 from terralive_terraform.programs.program import run_program
+from terralive_terraform.programs.stacks import remove_stacks, stack_directory
 from terralive_terraform.runs.node import node_for_jsii
 from terralive_terraform.runs.process import private_directory
 from terralive_terraform.substitution.app import App, Prepared
@@ -95,7 +96,7 @@ class CdktfApp(App):
         project: the folder that it runs in.
         command: its command.
         context: CDKTF's context, from cdktf.json.
-        stack: the name of the stack to deploy; None where there is one.
+        stack: the name of the stack to make live; None where the program tells it.
         backend_config: arguments for `terraform init -backend-config`.
         arguments: arguments for `terraform plan`, each of them one word.
     """
@@ -184,12 +185,10 @@ class _OpenCdktfApp:
             _log.debug("the CDKTF program's last output serves")
             return last
         out = self.work / "cdktf.out"
-        # A stack that the program no longer has must not be taken for one of its stacks.
-        for stale in out.glob("stacks/*/cdk.tf.json"):
-            stale.unlink()
+        remove_stacks(out)
         _log.debug("running the CDKTF program %s", self.app.command)
         self._run_program(live, out)
-        directory = self._stack_directory(out)
+        directory = stack_directory(out, self.app.stack, self.app.command)
         if self.state is None:
             refuse_remote_execution(
                 directory,
@@ -224,35 +223,6 @@ class _OpenCdktfApp:
         write_atomically(settings, content.encode())
         variables[LIVE_VARIABLE] = str(settings)
         run_program(app.command, app.project, variables)
-
-    def _stack_directory(self, out: Path) -> Path:
-        """Return the folder of the stack to deploy.
-
-        Raises:
-            ConfigurationError: `stack-unclear`.
-        """
-        wanted = self.app.stack
-        stacks: dict[str, Path] = {}
-        for file in sorted(out.glob("stacks/*/cdk.tf.json")):
-            stacks[file.parent.name] = file.parent
-        if wanted in stacks:
-            return stacks[wanted]
-        if len(stacks) == 1 and wanted is None:
-            return next(iter(stacks.values()))
-        problem = "terralive makes one of them live at a time."
-        if wanted:
-            problem = f"there is no stack {wanted}."
-        hint = (
-            "The program must call app.synth() and leave the App's outdir as it is (CDKTF_OUTDIR)."
-        )
-        if stacks:
-            hint = 'Name one in terralive.toml: [terraform] stack = "…".'
-        raise ConfigurationError(
-            "stack-unclear",
-            f"The CDKTF program `{self.app.command}` has these stacks: "
-            f"{', '.join(stacks) or 'none'}; {problem}",
-            hint=hint,
-        )
 
 
 def _marked(document: Mapping[str, Json], note: str) -> Iterator[str]:

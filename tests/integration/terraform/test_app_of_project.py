@@ -27,25 +27,55 @@ def test_a_cdktf_program_below_the_project_runs_in_its_own_folder_with_the_named
     assert app_in(tmp_path) == CdktfApp(infra, "python main.py", {"a": 1}, "orders")
 
 
+# It writes one stack for each item of the list: its name, and the content of its file.
+STACKS = """
+import json, os, pathlib
+for name, document in {stacks}:
+    at = pathlib.Path(os.environ["CDKTF_OUTDIR"], "stacks", name)
+    at.mkdir(parents=True, exist_ok=True)
+    (at / "cdk.tf.json").write_text(json.dumps(document))
+"""
+FUNCTION: dict[str, object] = {"resource": {"aws_lambda_function": {"api": {}}}}
+FUNCTIONS: dict[str, object] = {"resource": {"aws_lambda_function": {"api": {}, "job": {}}}}
+MODULE = {"module": {"orders": {"source": "acme/orders/aws"}}}
+TABLE: dict[str, object] = {"resource": {"aws_dynamodb_table": {"orders": {}}}}
+
+
+def stack_in(folder: Path, *stacks: tuple[str, object], **flags: str) -> str:
+    """Return the name of the stack that a program with these stacks has made live."""
+    (folder / "main.py").write_text(STACKS.format(stacks=stacks))
+    (folder / "cdktf.json").write_text('{"app": "python main.py"}')
+    environment = {"JSII_NODE": str(node_that_serves(folder))}
+    app = app_of(load(project=folder, flags=flags, environ={}, user="ana"))
+    with app.prepared(None, folder / "work", environment) as prepared:
+        return prepared.directory.name
+
+
 def test_the_stack_that_an_error_asks_for_can_be_named(tmp_path: Path) -> None:
-    program = "import os, pathlib as p\nfor name in ('a', 'b'):\n"
-    program += "    at = p.Path(os.environ['CDKTF_OUTDIR'], 'stacks', name)\n"
-    program += (
-        "    at.mkdir(parents=True, exist_ok=True)\n    (at / 'cdk.tf.json').write_text('{}')\n"
-    )
-    (tmp_path / "main.py").write_text(program)
-    (tmp_path / "cdktf.json").write_text('{"app": "python main.py"}')
-    environment = {"JSII_NODE": str(node_that_serves(tmp_path))}
-    with (
-        pytest.raises(ConfigurationError, match="a, b") as caught,
-        app_in(tmp_path).prepared(None, tmp_path / "work", environment),
-    ):
-        pass
+    stacks = [("network", TABLE), ("api", FUNCTIONS), ("job", FUNCTION), ("more", MODULE)]
+    with pytest.raises(ConfigurationError) as caught:
+        stack_in(tmp_path, *stacks)
     assert caught.value.reference == "stack-unclear"
+    listed = "api (2 functions), job (1 function), more (with modules), network (0 functions)"
+    assert listed in caught.value.message
+    assert "--stack api" in caught.value.hint
     assert "[terraform] stack" in caught.value.hint
-    (tmp_path / "terralive.toml").write_text('[terraform]\nstack = "b"\n')
-    with app_in(tmp_path).prepared(None, tmp_path / "work", environment) as prepared:
-        assert prepared.directory.name == "b"
+    assert stack_in(tmp_path, *stacks, stack="job") == "job"
+    (tmp_path / "terralive.toml").write_text('[terraform]\nstack = "network"\n')
+    assert stack_in(tmp_path, *stacks) == "network"
+    assert stack_in(tmp_path, *stacks, stack="more") == "more"
+    with pytest.raises(ConfigurationError, match="no stack gone") as gone:
+        stack_in(tmp_path, *stacks, stack="gone")
+    assert "api, job, more, network" in gone.value.message
+
+
+def test_the_only_stack_with_functions_needs_no_name(tmp_path: Path) -> None:
+    assert stack_in(tmp_path, ("network", TABLE), ("api", FUNCTION), ("zone", {})) == "api"
+    assert stack_in(tmp_path, ("only", TABLE)) == "only"
+    # The stacks of the last run are gone.
+    with pytest.raises(ConfigurationError, match="stacks: none") as caught:
+        stack_in(tmp_path)
+    assert "app.synth()" in caught.value.hint
 
 
 def test_plain_terraform_below_the_project_is_found_there(tmp_path: Path) -> None:
