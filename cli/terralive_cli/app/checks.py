@@ -105,7 +105,7 @@ def check_changes(
     # Functions that are mapped instance by instance: the plan shows which instances there are.
     by_instance = [function for function in functions if function.address not in mapped.code]
     if by_instance:
-        deployed = functions_after(ready.terraform.functions(), ready.plan.changes)
+        deployed = functions_after(ready.terraform.state.functions(), ready.plan.changes)
         instances(config, mapped, by_instance, deployed)
 
 

@@ -18,8 +18,9 @@ from terralive_cli.output.events import LiveFunction, PlanMade
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraformError
 from terralive_terraform.artifacts import STUB_ARCHITECTURES
+from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.output.progress import BUILD_MISSING
-from terralive_terraform.runs.runner import EvaluatedPlan, Terraform
+from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp
 from terralive_terraform.substitution.selection import Selection
 
@@ -63,7 +64,7 @@ class Evaluation:
         self.warnings.emit(unreadable_warnings(selection.modules))
         self.guard.inspect_folder(prepared.directory)
         terraform = self.stage.app_terraform(prepared, phase)
-        deployed = terraform.lambda_state()
+        deployed = terraform.state.functions_and_aliases()
         self.guard.inspect(deployed.functions)
         try:
             with phase.step("evaluate"):

@@ -27,9 +27,10 @@ from terralive_cli.functions.mapping import Mapped, instances, map_functions
 from terralive_cli.output.progress import Phase
 from terralive_terraform.artifacts import Artifact
 from terralive_terraform.discovery.declared import DeclaredFunction
+from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.planned import image_architectures
 from terralive_terraform.evaluation.targets import live_targets, restore_targets
-from terralive_terraform.runs.runner import EvaluatedPlan, Terraform
+from terralive_terraform.runs.runner import Terraform
 from terralive_terraform.substitution.app import OpenApp, Prepared
 from terralive_terraform.substitution.other_changes import other_changes
 from terralive_terraform.substitution.selection import addresses_of
@@ -184,11 +185,11 @@ class StageApp:
             record.end_deployment(work)
         outputs = {
             name: output.value
-            for name, output in terraform.outputs().items()
+            for name, output in terraform.state.outputs().items()
             if not output.sensitive
         }
         functions = instances(
-            self._stage.config, plan.mapped, plan.functions, terraform.functions()
+            self._stage.config, plan.mapped, plan.functions, terraform.state.functions()
         )
         functions = self._debugging.with_debuggers(
             plan.functions, plan.mapped.code.values(), functions
@@ -220,12 +221,12 @@ class StageApp:
                     selection = selection.without_builds()
                 prepared = app.prepared(selection)
             terraform = stage.app_terraform(prepared, phase)
-            if terraform.is_empty():
+            if terraform.state.is_empty():
                 phase.unchanged("the app is not deployed")
                 yield None
                 return
             self._guard.inspect_folder(prepared.directory)
-            deployed = terraform.lambda_state()
+            deployed = terraform.state.functions_and_aliases()
             self._guard.inspect(deployed.functions)
             if not destroy and not restore_targets(deployed):
                 # What else the configuration changes is none of a restore's business.

@@ -13,7 +13,7 @@ from terralive_cli.output.progress import changes_in_words
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import TerraliveError
 from terralive_terraform.addresses import without_keys
-from terralive_terraform.runs.runner import TerraformPlan
+from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 
 DECLINED: Final = "Stopped. Nothing was changed."

@@ -42,8 +42,9 @@ from terralive_terraform.debug_stack.settings import (
     ImageReaders,
 )
 from terralive_terraform.debug_stack.synth import CustomStack
+from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.state import ResourceInstance
-from terralive_terraform.runs.runner import Terraform, TerraformPlan
+from terralive_terraform.runs.runner import Terraform
 
 # Two developers may have made two APIs with one name at the same moment, so a destroy looks again.
 _MOST_DESTROYS: Final = 3
@@ -126,7 +127,7 @@ class DebugStack:
             _init(terraform, phase)
         inventory = AwsInventory(stage.target.caller)
         with phase.step("look"):
-            instances = terraform.instances()
+            instances = terraform.state.instances()
             existing = look(
                 _project(stage, settings, needs_images=needs_images),
                 settings,
@@ -279,7 +280,7 @@ class DebugStack:
             _project(self.stage, self.settings),
             self.settings,
             resources_in(self.directory),
-            self.terraform.instances(),
+            self.terraform.state.instances(),
             AwsInventory(self.stage.target.caller),
             joins=False,
         )
@@ -290,7 +291,7 @@ class DebugStack:
         if self.existing.is_joined and description is not None:
             return description.outputs
         texts: dict[str, str] = {}
-        for name, output in self.terraform.outputs().items():
+        for name, output in self.terraform.state.outputs().items():
             if isinstance(output.value, str):
                 texts[name] = output.value
         return texts

@@ -13,7 +13,8 @@ from typing import Final
 from terralive_cli.deploy.target import Stage
 from terralive_cli.output.progress import Phase
 from terralive_stub.errors import TerraliveError
-from terralive_terraform.runs.runner import Terraform, TerraformPlan
+from terralive_terraform.output.plans import TerraformPlan
+from terralive_terraform.runs.runner import Terraform
 
 _log: Final = logging.getLogger("terralive.cli")
 

@@ -12,11 +12,11 @@ from terralive_terraform.evaluation.aliases import (
     planned_aliases,
 )
 from terralive_terraform.evaluation.code import CodeNotFound, FoundCode, find_code
+from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
 from terralive_terraform.evaluation.functions import planned_functions
 from terralive_terraform.evaluation.planned import PlannedFunction
 from terralive_terraform.evaluation.triggers import with_triggers
 from terralive_terraform.output.state import DeployedLambda
-from terralive_terraform.runs.runner import EvaluatedPlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,25 @@ _WAIT_S: Final = 300.0  # for the end of an earlier run
 # second, Terraform no longer waits for its providers.
 _GRACEFUL_INTERRUPTS: Final = 2
 _LOCK: Final = "terralive-run.lock"
-_MODE: Final = 0o700
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
 
 
 def private_directory(path: Path) -> Path:
     """Create a folder that only this user can read. Plans hold secrets."""
-    path.mkdir(mode=_MODE, parents=True, exist_ok=True)
-    path.chmod(_MODE)
+    path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+    path.chmod(_FOLDER_MODE)
     return path
+
+
+def make_state_private(state: Path) -> None:
+    """Let only this user read a state file and its backup, which Terraform lets everybody read.
+
+    https://developer.hashicorp.com/terraform/language/state/sensitive-data
+    """
+    for file in (state, state.with_name(f"{state.name}.backup")):
+        with contextlib.suppress(FileNotFoundError):
+            file.chmod(_FILE_MODE)
 
 
 def run_process(
@@ -111,7 +122,7 @@ def wait_for_earlier_run(scratch: Path, on_wait: Callable[[], None]) -> None:
 @contextmanager
 def _exclusive(scratch: Path, on_wait: Callable[[], None]) -> Iterator[int]:
     """Hold the lock of a scratch folder. Yields the lock's file descriptor."""
-    descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(scratch / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
     try:
         if not take_lock(descriptor, _WAIT_S, on_wait):
             raise TerraformError(

@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,32 +18,23 @@ from terralive_stub.errors import TerraformError
 from terralive_stub.shared.json_documents import Json, as_object, read_object
 from terralive_terraform.data_folder import data_folder
 from terralive_terraform.evaluation.document import Evaluation
+from terralive_terraform.evaluation.evaluated_plan import EvaluatedPlan
+from terralive_terraform.output.json_output import FinishedRun, JsonOutput
+from terralive_terraform.output.known_state import KnownState
+from terralive_terraform.output.plans import CHANGES_PLANNED, TerraformPlan, read_plan
 from terralive_terraform.output.progress import (
     Change,
-    ChangedOutputs,
     Diagnostic,
     OutputLine,
     Progress,
     Summary,
     excludes_moves,
     failure,
-    has_read_configuration,
     is_about_installed_providers,
     is_about_targets,
     needs_init,
-    parse_line,
 )
 from terralive_terraform.output.shown_plan import ShownPlan, shown_plan
-from terralive_terraform.output.state import (
-    DeployedFunction,
-    DeployedLambda,
-    OutputValue,
-    ResourceInstance,
-    deployed_functions,
-    deployed_lambda,
-    managed_instances,
-    outputs_in,
-)
 from terralive_terraform.runs.added_files import AddedFiles, NoFiles, PlanView
 from terralive_terraform.runs.arguments import apply_arguments
 from terralive_terraform.runs.environment import (
@@ -53,72 +43,20 @@ from terralive_terraform.runs.environment import (
     without_arguments,
 )
 from terralive_terraform.runs.fingerprint import init_fingerprint
-from terralive_terraform.runs.process import private_directory, run_process, wait_for_earlier_run
+from terralive_terraform.runs.process import (
+    make_state_private,
+    private_directory,
+    run_process,
+    wait_for_earlier_run,
+)
 
 _log: Final = logging.getLogger("terralive.terraform")
 
 _LOCK_TIMEOUT: Final = "-lock-timeout=60s"
-# `terraform plan -detailed-exitcode`: https://developer.hashicorp.com/terraform/cli/commands/plan
-_CHANGES_PLANNED: Final = 2
 _STAMP: Final = "terralive-init"
 # The folder for output files. Only this user may read it; a team's own `.terraform` around it
 # keeps its mode.
 _SCRATCH: Final = "terralive"
-
-
-@dataclass(frozen=True, slots=True)
-class TerraformPlan:
-    """The changes of one plan, and its file.
-
-    Attributes:
-        changes: what happens to each resource.
-        has_changes: whether applying it does anything. A changed output counts, too, although it
-            is no change of a resource.
-        file: the plan file.
-        outputs: the names of the outputs that change.
-    """
-
-    changes: tuple[Change, ...]
-    has_changes: bool
-    file: Path
-    outputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """A state that was read; its document is None where there is none."""
-
-    document: Json
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluatedPlan:
-    """A plan of the app without stubs, which was made for its values.
-
-    Attributes:
-        evaluation: the values.
-        plan: what the plan would do. Its file is removed.
-        shown: its content.
-        summary: what Terraform counts in it; nobody was told of it.
-    """
-
-    evaluation: Evaluation
-    plan: TerraformPlan
-    shown: ShownPlan
-    summary: tuple[Summary, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    """One run of a `-json` command: its exit code, its events, and the lines that are no events."""
-
-    code: int
-    events: list[Progress]
-    other_output: str
-
-    @property
-    def diagnostics(self) -> list[Diagnostic]:
-        return [event for event in self.events if isinstance(event, Diagnostic)]
 
 
 class Terraform:
@@ -166,8 +104,8 @@ class Terraform:
         self._files = files
         self._state_file = state_file
         self._before_init = before_init
-        # The state as it was read; None until then, and after everything that may change it.
-        self._known_state: _State | None = None
+        # The state; it is forgotten with everything that may change it.
+        self.state = KnownState(self._read_state)
 
     def ensure_init(self) -> None:
         """Run `terraform init` unless nothing that it depends on has changed since the last one."""
@@ -186,7 +124,7 @@ class Terraform:
         """
         self._on_progress(OutputLine("Installing providers and modules (terraform init)"))
         (self._data_dir / _STAMP).unlink(missing_ok=True)
-        self._known_state = None
+        self.state.forget()
         arguments = ["init", "-input=false", "-no-color"]
         # terralive changes the backend only where the data folder is its own. A team's own state
         # is never left behind without a question.
@@ -237,7 +175,7 @@ class Terraform:
             arguments.append("-destroy")
         arguments += self._arguments
         try:
-            plan = _read_plan(self._plan(arguments, targets=targets), out)
+            plan = read_plan(self._plan(arguments, targets=targets), out)
         except BaseException:
             out.unlink(missing_ok=True)
             raise
@@ -249,20 +187,22 @@ class Terraform:
         *,
         targets: Sequence[str] = (),
         hides: Callable[[Progress], bool] | None = None,
-    ) -> _Finished:
+    ) -> FinishedRun:
         targeted = [*arguments, *(f"-target={address}" for address in targets)]
         finished = self._plan_once(targeted, hides or _needs_init)
         if finished.code == 1 and needs_init(finished.diagnostics):
             self.init()
-            finished = self._plan_once(targeted, hides or _nothing)
+            finished = self._plan_once(targeted, hides)
         if targets and finished.code == 1 and excludes_moves(finished.diagnostics):
             _log.debug("a moved block is pending: the whole configuration is planned")
-            finished = self._plan_once(arguments, hides or _nothing)
-        if finished.code not in (0, _CHANGES_PLANNED):
+            finished = self._plan_once(arguments, hides)
+        if finished.code not in (0, CHANGES_PLANNED):
             raise failure("plan", finished.diagnostics, finished.other_output)
         return finished
 
-    def _plan_once(self, arguments: Sequence[str], hides: Callable[[Progress], bool]) -> _Finished:
+    def _plan_once(
+        self, arguments: Sequence[str], hides: Callable[[Progress], bool] | None
+    ) -> FinishedRun:
         with ExitStack() as added:
             view = added.enter_context(self._files.during_plan(self._data_dir))
             return self._run_json(
@@ -293,7 +233,7 @@ class Terraform:
         arguments += self._arguments
         try:
             finished = self._plan(arguments, hides=_everything)
-            plan = _read_plan(finished, scratch)
+            plan = read_plan(finished, scratch)
             shown = self._read(["show", "-json", "-no-color", str(scratch.resolve())])
         finally:
             scratch.unlink(missing_ok=True)
@@ -324,41 +264,20 @@ class Terraform:
         arguments = ["apply", "-json", "-input=false", _LOCK_TIMEOUT]
         arguments += apply_arguments(self._arguments)
         arguments.append(str(plan_file.resolve()))
+        if self._state_file is not None:
+            private_directory(self._state_file.parent)
         try:
             finished = self._run_json(arguments, apply_environment(self._initialised()))
             if finished.code != 0:
                 raise failure("apply", finished.diagnostics, finished.other_output)
         finally:
-            self._known_state = None
+            self.state.forget()
             plan_file.unlink(missing_ok=True)
-
-    def outputs(self) -> dict[str, OutputValue]:
-        """Read the outputs from the state."""
-        return outputs_in(self._state())
-
-    def functions(self) -> dict[str, DeployedFunction]:
-        """Return each deployed Lambda function by its address, with instance keys and modules."""
-        return dict(deployed_functions(self._state()))
-
-    def lambda_state(self) -> DeployedLambda:
-        """Return the Lambda functions and aliases of the state."""
-        return deployed_lambda(self._state())
-
-    def instances(self) -> dict[str, ResourceInstance]:
-        """Return each managed resource instance of the state by its address."""
-        return {instance.address: instance for instance in managed_instances(self._state())}
-
-    def is_empty(self) -> bool:
-        """Return whether the state holds no resource that a destroy would have to remove."""
-        return not any(managed_instances(self._state()))
-
-    def _state(self) -> Json:
-        """Return the state; None where there is none. It is read once: a backend may be slow."""
-        if self._known_state is None:
-            self._known_state = _State(self._read_state())
-        return self._known_state.document
+            if self._state_file is not None:
+                make_state_private(self._state_file)
 
     def _read_state(self) -> Json:
+        """Return the state; None where there is none."""
         if self._state_file is None:
             return self._read(["state", "pull"])
         # A Terraform that outlives a killed terralive may still be writing it.
@@ -400,7 +319,7 @@ class Terraform:
         on_read: Callable[[], None] = lambda: None,
         view: PlanView | None = None,
         hides: Callable[[Progress], bool] | None = None,
-    ) -> _Finished:
+    ) -> FinishedRun:
         """Run a command with `-json` and pass its events on.
 
         Args:
@@ -410,31 +329,22 @@ class Terraform:
             view: names the team's files in diagnostics.
             hides: tells which events are not passed on.
         """
-        events: list[Progress] = []
-        other: list[str] = []
+        # An apply repeats the changes that its plan has shown already.
+        repeats_changes = arguments[0] == "apply"
 
-        def on_line(line: str) -> None:
-            if has_read_configuration(line):
-                on_read()
-            event = parse_line(line)
-            if event is None:
-                if not line.startswith('{"@level"'):
-                    other.append(line)
-                return
-            if self._is_own_doing(event):
-                return
-            if isinstance(event, Diagnostic) and view is not None:
-                event = replace(event, where=view.original(event.where))
-            events.append(event)
+        def on_event(event: Progress) -> None:
             if hides is not None and hides(event):
                 return
-            # An apply repeats the changes that its plan has shown already.
-            if arguments[0] == "apply" and isinstance(event, Change):
+            if repeats_changes and isinstance(event, Change):
                 return
             self._on_progress(event)
 
-        code = self._run(arguments, on_line, environment=environment)
-        return _Finished(code, events, "\n".join(other))
+        view = view or PlanView(self._data_dir)
+        output = JsonOutput(
+            on_event, on_read=on_read, is_own_doing=self._is_own_doing, original=view.original
+        )
+        code = self._run(arguments, output.take, environment=environment)
+        return output.finished(code)
 
     def _is_own_doing(self, event: Progress) -> bool:
         """Tell whether an event is a warning of how terralive runs Terraform."""
@@ -469,10 +379,6 @@ class Terraform:
         self._on_progress(OutputLine("Waiting for an earlier Terraform run to end"))
 
 
-def _nothing(_: Progress) -> bool:
-    return False
-
-
 def _everything(_: Progress) -> bool:
     return True
 
@@ -480,30 +386,6 @@ def _everything(_: Progress) -> bool:
 def _needs_init(event: Progress) -> bool:
     """Tell whether an event is an error that an init mends."""
     return isinstance(event, Diagnostic) and needs_init((event,))
-
-
-def _read_plan(finished: _Finished, out: Path) -> TerraformPlan:
-    """Return the plan of a run.
-
-    Raises:
-        TerraformError: `plan-not-listed`.
-    """
-    changes = tuple(event for event in finished.events if isinstance(event, Change))
-    outputs: list[str] = []
-    for event in finished.events:
-        if isinstance(event, ChangedOutputs):
-            outputs += event.names
-    has_changes = finished.code == _CHANGES_PLANNED
-    if has_changes and not changes and not outputs:
-        raise TerraformError(
-            "plan-not-listed",
-            "Terraform plans changes but does not list them, so terralive cannot show what an "
-            "apply would do. Nothing has been applied.",
-            hint="HCP Terraform and wrappers of Terraform may hide the list. Set the workspace's "
-            "execution mode to Local, or name Terraform itself in the table [terraform] of "
-            'terralive.toml: binary = "terraform".',
-        )
-    return TerraformPlan(changes, has_changes, out, tuple(outputs))
 
 
 def _from_first_error(lines: Sequence[str]) -> str:

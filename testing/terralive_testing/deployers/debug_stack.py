@@ -48,7 +48,7 @@ def deploy(
 
 
 def outputs(terraform: Terraform) -> dict[str, str]:
-    return {name: str(output.value) for name, output in terraform.outputs().items()}
+    return {name: str(output.value) for name, output in terraform.state.outputs().items()}
 
 
 def apis(found: Mapping[str, str]) -> dict[str, str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from terralive_sandbox.info import environment
 from terralive_sandbox.process import SandboxProcess
+from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Progress
 from terralive_terraform.runs.environment import terraform_environment
-from terralive_terraform.runs.runner import Terraform, TerraformPlan
+from terralive_terraform.runs.runner import Terraform
 from terralive_testing.machine.sandbox_logs import LOGS
 
 

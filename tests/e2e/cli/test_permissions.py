@@ -185,7 +185,7 @@ def state_in_s3(account: Account, tmp_path_factory: pytest.TempPathFactory) -> A
     terraform, _ = terraform_in(root, variables, None)
     for destroy in (False, True):
         terraform.apply(plan(terraform, root, destroy=destroy).file)
-        assert terraform.is_empty() is destroy
+        assert terraform.state.is_empty() is destroy
     return account.accesses("state-bucket")
 
 

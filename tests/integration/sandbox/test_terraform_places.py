@@ -92,7 +92,7 @@ def test_one_configuration_deploys_to_two_regions_and_two_accounts(tmp_path: Pat
     with aws_environment(tmp_path) as environment:
         terraform, _ = terraform_in(tmp_path, environment, None)
         terraform.apply(plan(terraform, tmp_path).file)
-        assert terraform.outputs()["account"].value == OTHER
+        assert terraform.state.outputs()["account"].value == OTHER
         assert actions(plan(terraform, tmp_path)) == []
         info = attach(tmp_path / "sandbox.json")
         assert isinstance(info, SandboxInfo)

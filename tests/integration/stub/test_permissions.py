@@ -49,4 +49,4 @@ def test_the_documented_policy_deploys_connects_and_destroys(
     headers = relay_headers(url, sandbox.region, mine, own.caller_arn, secret)
     assert upgrade_status(url, headers) == 101
     terraform.apply(terraform.plan(tmp_path / "plans" / "c.tfplan", destroy=True).file)
-    assert terraform.is_empty()
+    assert terraform.state.is_empty()

@@ -240,7 +240,7 @@ def test_two_stages_of_one_checkout_have_their_own_backends(tmp_path: Path) -> N
             with app.prepared(None, tmp_path / "work" / stage, users) as prepared:
                 terraform = prepared.terraform("terraform", users, lambda _: None)
                 deploy(terraform, tmp_path)
-                assert not terraform.is_empty()
+                assert not terraform.state.is_empty()
     assert (tmp_path / "dev-ana.tfstate").is_file()
     assert (tmp_path / "dev-ben.tfstate").is_file()
 
@@ -300,11 +300,15 @@ def test_the_state_is_read_once_and_again_after_an_apply(tmp_path: Path) -> None
     )
     terraform.ensure_init()
 
-    assert (terraform.is_empty(), terraform.functions(), terraform.outputs()) == (True, {}, {})
+    assert (terraform.state.is_empty(), terraform.state.functions(), terraform.state.outputs()) == (
+        True,
+        {},
+        {},
+    )
     assert log.read_text().split().count("state") == 1
     deploy(terraform, tmp_path)
-    assert terraform.outputs()["url"].value == 1
-    assert (terraform.is_empty(), terraform.functions()) == (True, {})
+    assert terraform.state.outputs()["url"].value == 1
+    assert (terraform.state.is_empty(), terraform.state.functions()) == (True, {})
     assert log.read_text().split().count("state") == 2
 
 
@@ -333,4 +337,4 @@ def test_resources_are_imported_by_a_generated_file(tmp_path: Path) -> None:
     gone = plan(terraform, tmp_path, destroy=True)
     assert actions(gone) == [("delete", "terraform_data.broker")]
     terraform.apply(gone.file)
-    assert terraform.is_empty()
+    assert terraform.state.is_empty()

@@ -36,7 +36,7 @@ def test_the_teams_state_is_neither_moved_nor_read(tmp_path: Path, workspace: st
             made = plan(terraform, work)
             if made.has_changes:
                 terraform.apply(made.file)
-            assert not terraform.is_empty()
+            assert not terraform.state.is_empty()
             return list(actions(made))
 
     assert planned_in_stage() == [("create", "terraform_data.a")]

@@ -170,7 +170,7 @@ def test_override_files_are_gone_as_soon_as_terraform_has_read_them(tmp_path: Pa
         made = terraform.plan(tmp_path / "plans" / "app.tfplan")
         assert own_files(tmp_path) == []
         terraform.apply(made.file)
-        assert not terraform.is_empty()
+        assert not terraform.state.is_empty()
     assert seen == [[]]
     assert "terralive" not in (tmp_path / "during-apply").read_text()
     assert not (tmp_path / ".terraform").exists()

@@ -188,14 +188,14 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
     terraform.apply(plan(terraform, tmp_path).file)
     states = {event.state for event in events if isinstance(event, ResourceProgress)}
     assert ResourceState.DONE in states
-    outputs = {name: output.value for name, output in terraform.outputs().items()}
+    outputs = {name: output.value for name, output in terraform.state.outputs().items()}
     (stub_api,) = re.findall("ws://127.0.0.1:1/([a-z0-9]+)/stub", str(outputs["stub_url"]))
     (relay_api,) = re.findall("ws://127.0.0.1:1/([a-z0-9]+)/relay", str(outputs["relay_url"]))
     assert stub_api != relay_api
-    (broker,) = terraform.functions().values()
+    (broker,) = terraform.state.functions().values()
     assert broker.name == outputs["broker_name"] == "terralive-orders-dev-ana-broker"
     assert broker.arn.endswith(":function:terralive-orders-dev-ana-broker")
-    assert not terraform.is_empty()
+    assert not terraform.state.is_empty()
     assert not plan(terraform, tmp_path).has_changes
     later = replace(settings, created="2030-12-31", log_retention_days=14)
     write_configuration(later, tmp_path / "debug")
@@ -214,11 +214,11 @@ def test_the_debug_stack_comes_stays_as_it_is_and_goes(tmp_path: Path, aws: dict
         ("create", "aws_ecr_repository_policy.images_policy[0]"),
     ]
     terraform.apply(with_images.file)
-    repository = str(terraform.outputs()["image_repository"].value)
+    repository = str(terraform.state.outputs()["image_repository"].value)
     assert repository.endswith("/terralive-orders-dev-ana/terralive-stub")
     assert not plan(terraform, tmp_path).has_changes
     terraform.apply(plan(terraform, tmp_path, destroy=True).file)
-    assert terraform.is_empty()
+    assert terraform.state.is_empty()
     assert not list((tmp_path / "plans").glob("*.tfplan"))
 
 
@@ -236,8 +236,8 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
         assert prepared.functions[0].path == EXAMPLE / "functions" / "api"
         terraform = terraform_of(prepared, environment)
         terraform.apply(plan(terraform, tmp_path).file)
-        assert "ApiEndpoint" in terraform.outputs()
-        assert terraform.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
+        assert "ApiEndpoint" in terraform.state.outputs()
+        assert terraform.state.functions()["aws_lambda_function.api"].name == "sns-demo-dev-ana-api"
     with app.prepared(live, tmp_path / "work", environment, state) as prepared:
         assert not plan(terraform_of(prepared, environment), tmp_path).has_changes
     with app.prepared(None, tmp_path / "work", environment, state) as prepared:
@@ -249,6 +249,8 @@ def test_an_app_becomes_live_stays_so_and_gets_its_own_code_back(
         ]
         terraform.apply(restoring.file)
         assert not plan(terraform, tmp_path).has_changes
+    modes = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.glob("app.tfstate*")}
+    assert modes == {"app.tfstate": 0o600, "app.tfstate.backup": 0o600}
     assert not (EXAMPLE / "cdktf.out").exists()
 
 
@@ -405,7 +407,7 @@ def test_each_instance_of_an_image_gets_its_own_key(tmp_path: Path, aws: dict[st
     with app.prepared(None, work, aws, state) as prepared:
         terraform = terraform_of(prepared, aws)
         terraform.apply(plan(terraform, tmp_path).file)
-        functions = terraform.functions()
+        functions = terraform.state.functions()
     stub = ImageStub(
         {"x86_64": image},
         COORDINATES,
@@ -489,8 +491,8 @@ def test_what_terraform_tells_beside_its_answer_is_not_taken_for_it(tmp_path: Pa
     (tmp_path / ".terraform").mkdir(mode=0o755)
     terraform, _ = terraform_in(tmp_path, environment, None)
     terraform.apply(plan(terraform, tmp_path).file)
-    assert terraform.outputs()["a"].value == 1
-    assert terraform.is_empty()
+    assert terraform.state.outputs()["a"].value == 1
+    assert terraform.state.is_empty()
     assert (tmp_path / ".terraform").stat().st_mode & 0o777 == 0o755
 
 

@@ -19,8 +19,8 @@ from terralive_cli.functions.mapping import Mapped, MappedFunction
 from terralive_cli.output.renderer import Renderer
 from terralive_cli.output.ui import Ui
 from terralive_stub.errors import ConfigurationError, TerraliveError
+from terralive_terraform.output.plans import TerraformPlan
 from terralive_terraform.output.progress import Change
-from terralive_terraform.runs.runner import TerraformPlan
 from terralive_terraform.substitution.other_changes import OtherChange
 from terralive_workers.function import LocalCode
 

@@ -19,7 +19,8 @@ from terralive_cli.joining.inventory import AwsInventory
 from terralive_cli.joining.look import Existing
 from terralive_cli.output.progress import Phase
 from terralive_terraform.debug_stack.settings import DebugStackSettings
-from terralive_terraform.runs.runner import Terraform, TerraformPlan
+from terralive_terraform.output.plans import TerraformPlan
+from terralive_terraform.runs.runner import Terraform
 
 SECRET = b"s" * 32
 TEXTS = {
